@@ -1,0 +1,221 @@
+package strictyaml
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+var (
+	nodeDecoder = reflect.TypeFor[NodeDecoder]()
+	placeType   = reflect.TypeFor[Place]()
+	placesType  = reflect.TypeFor[Places]()
+)
+
+// Decode decodes n into what into points to, and says whether nothing was wrong.
+func (d *Decoder) Decode(n *yaml.Node, into any) bool {
+	before := len(d.errs)
+	d.value(n, reflect.ValueOf(into).Elem())
+	return len(d.errs) == before
+}
+
+func (d *Decoder) value(n *yaml.Node, v reflect.Value) {
+	if d.broken[n] {
+		return
+	}
+	if v.CanAddr() && v.Addr().Type().Implements(nodeDecoder) {
+		v.Addr().Interface().(NodeDecoder).DecodeYAML(d, n)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		d.value(n, v.Elem())
+	case reflect.Struct:
+		d.structure(n, v)
+	case reflect.Map:
+		d.mapping(n, v)
+	case reflect.Slice:
+		d.list(n, v)
+	case reflect.String:
+		if s, ok := d.text(n); ok {
+			v.SetString(s)
+		}
+	case reflect.Bool:
+		if d.is(n, "!!bool", "true or false") {
+			v.SetBool(strings.EqualFold(n.Value, "true"))
+		}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		if d.is(n, "!!int", "a whole number") {
+			i, err := strconv.ParseInt(n.Value, 10, v.Type().Bits())
+			if err != nil {
+				d.Errorf(n, "expected a whole number in plain decimal digits, found %s", d.describe(n))
+			}
+			v.SetInt(i)
+		}
+	case reflect.Float32, reflect.Float64:
+		if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!int" || d.is(n, "!!float", "a number") {
+			f, err := strconv.ParseFloat(n.Value, v.Type().Bits())
+			if err != nil {
+				d.Errorf(n, "expected a number, found %s", d.describe(n))
+			}
+			v.SetFloat(f)
+		}
+	default:
+		d.Errorf(n, "no value can be given here (it would be a %s)", v.Type())
+	}
+}
+
+// structure fills a struct from a mapping, or from nothing at all.
+func (d *Decoder) structure(n *yaml.Node, v reflect.Value) {
+	if !isNull(n) && !d.isKind(n, yaml.MappingNode, "a mapping") {
+		return
+	}
+	places := Places{"": d.Place(n)}
+	fields, required := map[string]reflect.Value{}, map[string]bool{}
+	for i := range v.NumField() {
+		name, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+		switch field := v.Field(i); {
+		case field.Type() == placeType && field.CanSet():
+			field.Set(reflect.ValueOf(d.Place(n)))
+		case field.Type() == placesType && field.CanSet():
+			field.Set(reflect.ValueOf(places))
+		case name != "" && name != "-":
+			fields[name], required[name] = field, option == "required"
+		}
+	}
+	known := slices.Sorted(maps.Keys(fields))
+	d.pairs(n, func(key, value *yaml.Node) {
+		field, ok := fields[key.Value]
+		if !ok {
+			d.Unknown(key, known)
+			return
+		}
+		places[key.Value] = d.Place(value)
+		d.value(value, field)
+	})
+	for _, name := range known {
+		if _, given := places[name]; required[name] && !given {
+			d.Errorf(n, "%q is missing", name)
+		}
+	}
+}
+
+func (d *Decoder) mapping(n *yaml.Node, v reflect.Value) {
+	if v.Type().Key().Kind() != reflect.String {
+		d.Errorf(n, "no value can be given here (it would be a %s)", v.Type())
+		return
+	}
+	if !isNull(n) && !d.isKind(n, yaml.MappingNode, "a mapping") {
+		return
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	d.pairs(n, func(key, value *yaml.Node) {
+		element := reflect.New(v.Type().Elem()).Elem()
+		d.value(value, element)
+		v.SetMapIndex(reflect.ValueOf(key.Value).Convert(v.Type().Key()), element)
+	})
+}
+
+func (d *Decoder) list(n *yaml.Node, v reflect.Value) {
+	if !d.isKind(n, yaml.SequenceNode, "a list") {
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
+	for i, c := range n.Content {
+		d.value(c, v.Index(i))
+	}
+}
+
+// pairs calls f for every key and value of a mapping, refusing keys that are no strings or stand there twice.
+func (d *Decoder) pairs(n *yaml.Node, f func(key, value *yaml.Node)) {
+	seen := map[string]*yaml.Node{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if _, ok := d.text(key); !ok {
+			continue
+		}
+		if first, twice := seen[key.Value]; twice {
+			d.Errorf(key, "%q is given twice, first in line %d", key.Value, first.Line)
+			continue
+		}
+		seen[key.Value] = key
+		f(key, n.Content[i+1])
+	}
+}
+
+// Unknown records that n is none of the known words, with the nearest of them.
+func (d *Decoder) Unknown(n *yaml.Node, known []string) {
+	word := d.Written(n)
+	if near := Nearest(word, known); near != "" {
+		d.Errorf(n, "unknown %q, did you mean %q?", word, near)
+		return
+	}
+	d.Errorf(n, "unknown %q, expected one of: %s", word, strings.Join(known, ", "))
+}
+
+func (d *Decoder) isKind(n *yaml.Node, kind yaml.Kind, expected string) bool {
+	if n.Kind != kind {
+		d.Errorf(n, "expected %s, found %s", expected, d.describe(n))
+	}
+	return n.Kind == kind
+}
+
+func (d *Decoder) is(n *yaml.Node, tag, expected string) bool {
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != tag {
+		d.Errorf(n, "expected %s, found %s", expected, d.describe(n))
+		return false
+	}
+	return true
+}
+
+// text is the string that n holds. A bare yes or off is none: half of all YAML parsers make a boolean of it.
+func (d *Decoder) text(n *yaml.Node) (string, bool) {
+	switch {
+	case d.broken[n]:
+	case n.Kind != yaml.ScalarNode || isNull(n):
+		d.Errorf(n, "expected a text, found %s", d.describe(n))
+	case n.ShortTag() != "!!str", n.Style == 0 && isSwitch(n.Value):
+		d.Errorf(n, "expected a text, found %s; if it is meant as a text, quote it: %q", d.describe(n), n.Value)
+	default:
+		return n.Value, true
+	}
+	return "", false
+}
+
+func isSwitch(s string) bool {
+	switch strings.ToLower(s) {
+	case "yes", "no", "on", "off":
+		return true
+	}
+	return false
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+func (d *Decoder) describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.ScalarNode:
+	default:
+		return "something else"
+	}
+	kind, ok := map[string]string{"!!int": "the number", "!!float": "the number", "!!timestamp": "the date", "!!str": "the text"}[n.ShortTag()]
+	switch {
+	case isNull(n):
+		return "nothing"
+	case !ok, kind == "the text" && n.Style == 0 && isSwitch(n.Value):
+		return "the bare word " + d.Written(n)
+	case kind == "the text":
+		return fmt.Sprintf("%s %q", kind, d.Written(n))
+	}
+	return kind + " " + d.Written(n)
+}
