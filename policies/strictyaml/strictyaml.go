@@ -138,7 +138,7 @@ func (d *Decoder) prepare(n *yaml.Node, depth int) {
 		refuse("anchors (&) and aliases (*) are not supported; quote the value if it is a text")
 		return
 	case n.Style&yaml.TaggedStyle != 0:
-		refuse("tags (%s) are not supported; quote the value if it is a text", n.Tag)
+		refuse("tags (%q) are not supported; quote the value if it is a text", n.Tag)
 		return
 	}
 	if n.Kind == yaml.ScalarNode && d.strings != nil && n.ShortTag() == "!!str" {

@@ -120,7 +120,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"body: 64KB":                  `f:1:7: a size is written as 512, 64KiB or 1MiB, found the text "64KB"`,
 		"body: -1":                    `f:1:7: a size is written as 512, 64KiB or 1MiB, found the number -1`,
 		"host: &a x":                  `f:1:7: anchors (&) and aliases (*) are not supported; quote the value if it is a text`,
-		"host: !x y":                  `f:1:7: tags (!x) are not supported; quote the value if it is a text`,
+		"host: !x y":                  `f:1:7: tags ("!x") are not supported; quote the value if it is a text`,
 		"? [a]\n: b":                  `f:1:3: expected a text, found a list`,
 		"host: *.a.example":           `f:1:7: a value that begins with * needs quotes: "*.a.example"`,
 		"a: 1\nb: { url: ${X} }\n":    `f:2:11: inside { } and [ ] a value with ${…} needs quotes: "${X}"`,
