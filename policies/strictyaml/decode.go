@@ -76,6 +76,11 @@ func (d *Decoder) structure(n *yaml.Node, v reflect.Value) {
 	if !isNull(n) && !d.isKind(n, yaml.MappingNode, "a mapping") {
 		return
 	}
+	if v.CanAddr() {
+		if s, ok := v.Addr().Interface().(Defaulter); ok {
+			s.SetDefaults()
+		}
+	}
 	places := Places{"": d.Place(n)}
 	fields, required := map[string]reflect.Value{}, map[string]bool{}
 	for i := range v.NumField() {

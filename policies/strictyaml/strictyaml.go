@@ -70,6 +70,15 @@ type NodeDecoder interface {
 	DecodeYAML(d *Decoder, n *yaml.Node)
 }
 
+// A Defaulter is a struct that has values before those of the file are put in.
+type Defaulter interface {
+	SetDefaults()
+}
+
+// ErrSkip is what the function of WithStrings returns for a value that cannot be known: it is left unset, and its place
+// stands in Places all the same.
+var ErrSkip = errors.New("the value is not known")
+
 // Place is where n stands in the file.
 func (d *Decoder) Place(n *yaml.Node) Place { return Place{d.file, n.Line, n.Column} }
 
@@ -143,7 +152,9 @@ func (d *Decoder) prepare(n *yaml.Node, depth int) {
 	}
 	if n.Kind == yaml.ScalarNode && d.strings != nil && n.ShortTag() == "!!str" {
 		s, err := d.strings(n.Value, d.Place(n))
-		if err != nil {
+		if errors.Is(err, ErrSkip) {
+			d.broken[n] = true
+		} else if err != nil {
 			refuse("%v", err)
 		} else if s != n.Value {
 			d.written[n] = n.Value

@@ -21,6 +21,8 @@ type part struct {
 	Places strictyaml.Places
 }
 
+func (p *part) SetDefaults() { p.Port = 443 }
+
 // either is written as a text or as a part.
 type either struct {
 	word string
@@ -82,7 +84,7 @@ func TestDecode(t *testing.T) {
 		"part":     d.Part.Name == "x" && d.Part.Roles[0] == "a" && d.Part.Port == 8443,
 		"places":   d.Part.Places.Of("port").String() == "f.yaml:12:9" && d.Part.Places.Of("none").String() == "f.yaml:10:3",
 		"parts":    d.Parts["one"].Name == "y" && d.Parts["two"].Name == "on",
-		"either":   d.Either[0].word == "word" && d.Either[1].part.Name == "z",
+		"either":   d.Either[0].word == "word" && d.Either[1].part.Name == "z" && d.Either[1].part.Port == 443,
 	} {
 		if !ok {
 			t.Errorf("%s is wrong: %+v", what, d)
@@ -153,6 +155,8 @@ func TestStringsArePutInAndNeverQuoted(t *testing.T) {
 		switch {
 		case s == "${MISSING}":
 			return "", fmt.Errorf("the variable MISSING is not set (%d)", at.Line)
+		case s == "${UNKNOWN}":
+			return "", strictyaml.ErrSkip
 		case strings.Contains(s, "${S}"):
 			return strings.ReplaceAll(s, "${S}", "hunter2"), nil
 		}
@@ -160,6 +164,10 @@ func TestStringsArePutInAndNeverQuoted(t *testing.T) {
 	})
 	var d document
 	if err := strictyaml.Decode("f", []byte(`{ host: "a${S}", methods: ["${S}"] }`), &d, put); err != nil || d.Host != "ahunter2" || d.Methods[0] != "hunter2" {
+		t.Fatal(err, d)
+	}
+	d = document{}
+	if err := strictyaml.Decode("f", []byte(`{ part: { name: "${UNKNOWN}" }, timeout: "${UNKNOWN}" }`), &d, put); err != nil || d.Part.Name != "" || d.Timeout != 0 {
 		t.Fatal(err, d)
 	}
 	want := `f:1:7: the variable MISSING is not set (1)
