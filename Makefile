@@ -1,0 +1,47 @@
+# vilogate: `make help` lists what there is.
+
+GO       ?= go
+FUZZTIME ?= 30s
+BENCH    ?= .
+COUNT    ?= 5
+
+# The tools live in a module of their own, so that the product's stays small.
+TOOL := $(GO) tool -modfile=deploy/tools/go.mod
+
+.DEFAULT_GOAL := help
+.PHONY: help dev build test lint bench fuzz up prerequisites
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: build ## Build and run the whole system on this machine: gateway, IdP, three backends
+	@exec ./bin/vilogate dev $(ARGS)
+
+build: ## Build the one static binary, bin/vilogate
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/vilogate ./cmd/vilogate
+
+test: prerequisites ## Run all the tests, against real parts
+	$(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -race -timeout 20m ./...
+
+lint: ## gofumpt, go vet, staticcheck, and a tidy go.mod
+	@files=$$($(TOOL) gofumpt -l cmd gateway idp policies upstreams); test -z "$$files" || { echo "gofumpt would change:"; echo "$$files"; exit 1; }
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+	$(GO) mod tidy -diff
+
+bench: ## Run the benchmarks (BENCH=regexp COUNT=n), then the whole gateway against a plain proxy
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./gateway/... ./idp/... ./policies/...
+
+fuzz: ## Fuzz every parser for FUZZTIME each
+	@for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	    echo "== $$package $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+	  done; \
+	done
+
+up: build ## Run the containers: gateway, IdP, Redis and three backends
+	docker compose -f deploy/compose.yaml up --build
+
+prerequisites:
+	@sh deploy/tools/prerequisites.sh

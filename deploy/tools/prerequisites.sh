@@ -1,0 +1,32 @@
+#!/bin/sh
+# Makes sure that the real parts that the tests run against are here. As root on
+# Debian what is missing is installed; elsewhere the command to run is printed.
+set -eu
+
+missing=
+need() { # need PACKAGE COMMAND: the command shows that the package is here
+    if ! sh -c "$2" >/dev/null 2>&1; then missing="$missing $1"; fi
+}
+
+need redis-server 'command -v redis-server'
+need redis-sentinel 'command -v redis-sentinel'
+need chromium 'command -v chromium'
+need libnss3-tools 'command -v certutil'
+need gunicorn 'command -v gunicorn && /usr/bin/python3 -c "import gunicorn"'
+need python3-django '/usr/bin/python3 -c "import django"'
+need python3-jwt '/usr/bin/python3 -c "import jwt"'
+need python3-cryptography '/usr/bin/python3 -c "import cryptography"'
+
+[ -n "$missing" ] || exit 0
+
+install="apt-get install -y --no-install-recommends$missing"
+if [ "$(id -u)" != 0 ] || [ ! -e /etc/debian_version ]; then
+    printf 'The tests run against real parts, and some are missing. On Debian or Ubuntu:\n\n    sudo apt-get update && sudo %s\n\n' "$install" >&2
+    exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+options='-qq -o DPkg::Lock::Timeout=300'
+# shellcheck disable=SC2086
+apt-get $options update
+# shellcheck disable=SC2086
+apt-get $options install -y --no-install-recommends $missing
