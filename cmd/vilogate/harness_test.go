@@ -1,0 +1,241 @@
+// The tests in this package hold vilogate to its contract from the outside: each starts the real binary with a state
+// folder of its own, speaks to it over real sockets, and looks at what its backends received. Nothing is imported from
+// the product, so that a test can fail only where a person would have seen something go wrong.
+//
+// harness_test.go starts and ends processes, site_test.go servers with a folder of their own, client_test.go is a well-behaved HTTP client and its logins, wire_test.go
+// speaks HTTP/1.1 and HTTP/2 byte for byte, backend_test.go keeps what a backend received, mint_test.go signs tokens.
+package main_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait in this package. It is far above what anything takes, so that a loaded machine fails no
+// test; whatever is promised to be faster is asserted where it is promised.
+const patience = 60 * time.Second
+
+// binary is the program under test, built once by TestMain before any test runs.
+var binary string
+
+func TestMain(m *testing.M) {
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "vilogate-test-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	binary = filepath.Join(dir, "vilogate")
+	arguments := []string{"build", "-o", binary}
+	if raceDetector() {
+		arguments = append(arguments, "-race")
+	}
+	build := exec.Command("go", append(arguments, ".")...)
+	if output, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("building the binary under test: %w\n%s", err, output)
+	}
+	return m.Run(), nil
+}
+
+// raceDetector says whether this test binary was built with -race; the program under test then is, too.
+func raceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return false
+	}
+	for _, s := range info.Settings {
+		if s.Key == "-race" && s.Value == "true" {
+			return true
+		}
+	}
+	return false
+}
+
+// program finds a real part that a test needs. A missing one fails the test and names what to install.
+func program(tb testing.TB, name, debianPackage string) string {
+	tb.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		tb.Fatalf("%s is not on PATH: apt-get install %s", name, debianPackage)
+	}
+	return path
+}
+
+// eventually waits for a condition without sleeping blindly, and fails with what was waited for.
+func eventually(tb testing.TB, what string, condition func() bool) {
+	tb.Helper()
+	within(tb, patience, what, condition)
+}
+
+func within(tb testing.TB, limit time.Duration, what string, condition func() bool) {
+	tb.Helper()
+	deadline := time.Now().Add(limit)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		if time.Now().After(deadline) {
+			tb.Fatalf("waited %v in vain: %s", limit, what)
+		}
+		<-tick.C
+	}
+}
+
+// process is one running program. Its output is kept, and shown when the test fails.
+type process struct {
+	tb     testing.TB
+	cmd    *exec.Cmd
+	name   string
+	output *transcript
+	ended  chan struct{} // closed by the goroutine that waits for the process
+	err    error         // how it ended; read only after ended is closed
+}
+
+// launch starts a program that the test's end kills, if nothing ended it before.
+func launch(tb testing.TB, dir string, environment []string, path string, arguments ...string) *process {
+	tb.Helper()
+	p := &process{tb: tb, name: filepath.Base(path), output: newTranscript(), ended: make(chan struct{})}
+	p.cmd = exec.Command(path, arguments...)
+	p.cmd.Dir = dir
+	p.cmd.Env = environment
+	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		tb.Fatalf("starting %s: %v", p.name, err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	tb.Cleanup(func() {
+		p.kill()
+		if tb.Failed() {
+			tb.Logf("%s %s said:\n%s", p.name, strings.Join(arguments, " "), p.output.tail(80))
+		}
+	})
+	return p
+}
+
+func (p *process) running() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+func (p *process) signal(s syscall.Signal) {
+	p.tb.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.tb.Errorf("sending %v to %s: %v", s, p.name, err)
+	}
+}
+
+// kill ends the process as a power failure would: nothing of it runs any more.
+func (p *process) kill() {
+	p.tb.Helper()
+	p.signal(syscall.SIGKILL)
+	<-p.ended
+}
+
+// terminate asks the process to end and returns how it did.
+func (p *process) terminate(s syscall.Signal) error {
+	p.tb.Helper()
+	p.signal(s)
+	return p.wait()
+}
+
+func (p *process) wait() error {
+	p.tb.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		p.tb.Fatalf("%s did not end", p.name)
+	}
+	return p.err
+}
+
+// transcript keeps what a program printed, and tells when a given line has appeared.
+type transcript struct {
+	mu    sync.Mutex
+	text  bytes.Buffer // guarded by mu
+	ready chan struct{}
+	once  sync.Once
+}
+
+func newTranscript() *transcript { return &transcript{ready: make(chan struct{})} }
+
+var readyLine = regexp.MustCompile(`(?m)^ready\r?$`)
+
+func (t *transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, err := t.text.Write(p)
+	if readyLine.Match(t.text.Bytes()) {
+		t.once.Do(func() { close(t.ready) })
+	}
+	return n, err
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
+}
+
+func (t *transcript) tail(lines int) string {
+	all := strings.Split(t.String(), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// lastPort counts the addresses handed out, so that no two tests of this process are given the same one.
+var lastPort atomic.Int32
+
+// freeAddress returns a loopback address for a server that has to come back to the same one. It lies below the range
+// from which the kernel serves port 0, so that nothing else takes it while that server is away.
+func freeAddress(tb testing.TB) string {
+	tb.Helper()
+	for range 1000 {
+		port := 16000 + (os.Getpid()*41+int(lastPort.Add(1)))%16000
+		listener, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		if err := listener.Close(); err != nil {
+			tb.Fatal(err)
+		}
+		return listener.Addr().String()
+	}
+	tb.Fatal("no free port between 16000 and 32000")
+	return ""
+}
+
+func listenLoopback(tb testing.TB) net.Listener {
+	tb.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return listener
+}
