@@ -1,0 +1,209 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// checker says what is wrong with a configuration that was decoded. A value that was given and is still empty is one that
+// could not be known (Sources.NoSecrets): it is not checked.
+type checker struct {
+	*Config
+	errs strictyaml.Errors
+}
+
+func (c *checker) errorf(at strictyaml.Place, format string, a ...any) {
+	c.errs = append(c.errs, &strictyaml.Error{Place: at, Msg: fmt.Sprintf(format, a...)})
+}
+
+func (c *Config) given(key string) bool       { return given(c.Places, key) }
+func (l Listen) given(key string) bool        { return given(l.Places, key) }
+func (l *Login) given(key string) bool        { return given(l.Places, key) }
+func (i *IDP) given(key string) bool          { return given(i.Places, key) }
+func (i *Issuer) given(key string) bool       { return given(i.Places, key) }
+func (u *Upstream) given(key string) bool     { return given(u.Places, key) }
+func (t *Certificates) given(key string) bool { return given(t.Places, key) }
+
+func given(p strictyaml.Places, key string) bool {
+	_, ok := p[key]
+	return ok
+}
+
+func (c *checker) all() {
+	if c.Domain != "" {
+		c.checkDomain()
+	}
+	c.checkRoles()
+	c.checkLogin()
+	if c.IDP != nil {
+		c.checkIDP()
+	}
+	c.checkStores()
+	c.checkCertificates()
+	c.checkTokens()
+	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
+		c.checkUpstream(name, c.Upstreams[name])
+	}
+	c.checkNumbers()
+}
+
+func (c *checker) checkDomain() {
+	at := c.Places.Of("domain")
+	if _, err := netip.ParseAddr(c.Domain); err == nil || !isHost(c.Domain) {
+		c.errorf(at, "%q is no domain; one is written in lower case, without a port: viloforge.com", c.Domain)
+		return
+	}
+	if suffix, _ := publicsuffix.PublicSuffix(c.Domain); suffix == c.Domain {
+		c.errorf(at, "%q is a public suffix: browsers refuse cookies for it, and strangers own its other names; use a domain of your own, such as example.%s", c.Domain, c.Domain)
+	}
+}
+
+// checkRoles is about what this process is: a gateway, an IdP or both.
+func (c *checker) checkRoles() {
+	switch gateway := c.Gateway(); {
+	case !gateway && c.IDP == nil:
+		c.errorf(c.Places.Of(""), "nothing to run: a gateway needs `policies:`, an identity provider `idp:`")
+	case gateway && c.IDP != nil && c.IDP.given("listen"):
+		c.errorf(c.IDP.Places.Of("listen"), "idp.listen is for an identity provider in a process of its own; with `policies:` here, the gateway serves it")
+	case gateway && c.Certificates == nil:
+		c.errorf(c.Places.Of(""), "a gateway needs `certificates:`, with source files or local")
+	case !gateway:
+		c.checkIDPAlone()
+	}
+	if c.Listen.HTTPS == Off {
+		c.errorf(c.Listen.Places.Of("https"), "listen.https cannot be off; only http and admin can")
+	}
+}
+
+// checkIDPAlone is about an IdP without a gateway in the process: what it needs, and what would be ignored.
+func (c *checker) checkIDPAlone() {
+	needs := func(given bool, at strictyaml.Place, key, why string) {
+		if !given {
+			c.errorf(at, "an identity provider without a gateway in the process needs `%s`%s", key, why)
+		}
+	}
+	needs(c.Login != nil && c.Login.given("host"), c.Places.Of("login"), "login.host", "")
+	needs(c.given("state"), c.Places.Of(""), "state", "")
+	needs(c.given("redis"), c.Places.Of(""), "redis", ": through it the gateways learn what is revoked")
+	needs(c.given("secret"), c.Places.Of(""), "secret", "")
+	needs(c.IDP.given("listen"), c.IDP.Places.Of(""), "idp.listen", "")
+	needs(c.IDP.given("return_hosts"), c.IDP.Places.Of(""), "idp.return_hosts", ": there are no policies to take the hosts from")
+	needs(len(c.TrustedProxies) > 0, c.Places.Of("trusted_proxies"), "trusted_proxies", ", and the gateway in them: it says who asks")
+	ignored := func(given bool, at strictyaml.Place, key string) {
+		if given {
+			c.errorf(at, "%s is for a gateway, and without `policies:` this process is none", key)
+		}
+	}
+	ignored(c.Listen.given("https") && c.Listen.HTTPS != Off, c.Listen.Places.Of("https"), "listen.https")
+	ignored(c.Listen.given("http") && c.Listen.HTTP != Off, c.Listen.Places.Of("http"), "listen.http")
+	ignored(c.Certificates != nil, c.Places.Of("certificates"), "certificates")
+	ignored(len(c.Upstreams) > 0, c.Places.Of("upstreams"), "upstreams")
+	ignored(len(c.Tokens.Issuers) > 0, c.Tokens.Places.Of("issuers"), "tokens.issuers")
+}
+
+func (c *checker) checkLogin() {
+	l := c.Login
+	if l == nil {
+		return
+	}
+	switch {
+	case c.IDP != nil && l.given("upstream"):
+		c.errorf(l.Places.Of("upstream"), "login.upstream is another process's identity provider, and `idp:` runs one here; keep one of the two")
+	case c.IDP != nil && l.given("url"):
+		c.errorf(l.Places.Of("url"), "login.url is somebody else's login page, and `idp:` runs our own; keep one of the two")
+	case l.given("url") && (l.given("host") || l.given("upstream")):
+		c.errorf(l.Places.Of("url"), "login.url is somebody else's login page; login.host and login.upstream are our own identity provider's; keep one")
+	case !l.given("url") && !l.given("host"):
+		c.errorf(l.Places.Of(""), "login needs `host`, or `url` where the login page is somebody else's")
+	}
+	if l.Host != "" && !c.isBelowDomain(l.Host) {
+		c.errorf(l.Places.Of("host"), "login.host %q must be a name below the domain %s, else its cookie never arrives", l.Host, c.Domain)
+	}
+	if l.Upstream != "" && !isUpstreamURL(l.Upstream) {
+		c.errorf(l.Places.Of("upstream"), "login.upstream is written http://host:port")
+	}
+	if u, err := url.Parse(l.URL); l.URL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "") {
+		c.errorf(l.Places.Of("url"), "login.url is written https://host/path")
+	}
+}
+
+func (c *checker) checkIDP() {
+	i := c.IDP
+	switch at := i.Places.Of("database"); {
+	case strings.HasPrefix(i.Database, "postgres://"), strings.HasPrefix(i.Database, "postgresql://"):
+		c.errorf(at, "a PostgreSQL database is %v; use sqlite", errLater)
+	case i.Database != "sqlite" && i.Database != "":
+		c.errorf(at, "idp.database is sqlite")
+	}
+	for key, t := range map[string]strictyaml.Duration{"access_token_ttl": i.AccessTokenTTL, "session_idle": i.SessionIdle, "session_max": i.SessionMax} {
+		if t < seconds(1) {
+			c.errorf(i.Places.Of(key), "idp.%s must be at least 1s, it is %s", key, t)
+		}
+	}
+	switch {
+	case i.SessionMax > seconds(90*86400):
+		c.errorf(i.Places.Of("session_max"), "idp.session_max must be at most 90d, it is %s", i.SessionMax)
+	case i.SessionIdle > i.SessionMax:
+		c.errorf(i.Places.Of("session_idle"), "idp.session_idle (%s) must not be longer than idp.session_max (%s)", i.SessionIdle, i.SessionMax)
+	case i.AccessTokenTTL > i.SessionMax:
+		c.errorf(i.Places.Of("access_token_ttl"), "idp.access_token_ttl (%s) must not be longer than idp.session_max (%s)", i.AccessTokenTTL, i.SessionMax)
+	}
+	if i.given("return_hosts") && len(i.ReturnHosts) == 0 {
+		c.errorf(i.Places.Of("return_hosts"), "idp.return_hosts is empty")
+	}
+	for _, h := range i.ReturnHosts {
+		host, port, hasPort := strings.Cut(strings.TrimPrefix(h, "*."), ":")
+		if !isHost(host) || hasPort && !isAddress(":"+port) {
+			c.errorf(i.Places.Of("return_hosts"), "%q is no host; one is written \"*.viloforge.com\" or website.viloforge.com, with :port where it is not the public one", h)
+		}
+	}
+	if u, err := url.Parse(i.Home); err != nil || i.Home != "" && !isPath(i.Home) && (u.Scheme != "https" || !isHost(u.Hostname()) || u.User != nil) {
+		c.errorf(i.Places.Of("home"), "idp.home is a path of the login host (/account) or an https address")
+	}
+}
+
+// checkStores is about Redis and the secret.
+func (c *checker) checkStores() {
+	if c.given("secret") && c.Secret != "" && len(c.Secret) < 32 {
+		c.errorf(c.Places.Of("secret"), "secret has %d bytes, it needs at least 32; `openssl rand -base64 48` makes one", len(c.Secret))
+	}
+	if c.given("redis") {
+		if !c.given("secret") {
+			c.errorf(c.Places.Of("redis"), "with `redis:`, `secret:` is required: it proves which entries are ours")
+		}
+		return
+	}
+	if c.Gateway() && c.IDP == nil && c.OwnLogin() && c.Login != nil {
+		c.errorf(c.Places.Of("login"), "a gateway whose identity provider is another process needs `redis:`: through it, it learns what is revoked")
+	}
+}
+
+func (c *checker) checkNumbers() {
+	if c.given("public_port") && (c.PublicPort < 1 || c.PublicPort > 65535) {
+		c.errorf(c.Places.Of("public_port"), "%d is no port", c.PublicPort)
+	}
+	l := c.Limits
+	if l.HeaderBytes < 4<<10 || l.HeaderBytes > 1<<20 {
+		c.errorf(l.Places.Of("header_bytes"), "limits.header_bytes must be from 4KiB to 1MiB, it is %s", l.HeaderBytes)
+	}
+	if l.Streams < 1 || l.Streams > 10_000 {
+		c.errorf(l.Places.Of("streams"), "limits.streams must be from 1 to 10000, it is %d", l.Streams)
+	}
+	for key, t := range map[string]strictyaml.Duration{"header_time": l.HeaderTime, "idle_time": l.IdleTime} {
+		if t < seconds(1) {
+			c.errorf(l.Places.Of(key), "limits.%s must be at least 1s, it is %s", key, t)
+		}
+	}
+	if t := c.Revocation.MaxStaleness; t < seconds(1) || t > strictyaml.Duration(time.Hour) {
+		c.errorf(c.Revocation.Places.Of("max_staleness"), "revocation.max_staleness must be from 1s to 1h, it is %s", t)
+	}
+}

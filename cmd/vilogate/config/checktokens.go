@@ -1,0 +1,248 @@
+package config
+
+import (
+	"maps"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// ownIssuer is the name of our own IdP among the issuers.
+const ownIssuer = "vilogate"
+
+func (c *checker) checkCertificates() {
+	t := c.Certificates
+	if t == nil || t.Source == "" {
+		return
+	}
+	if t.Source != "cloudflare" {
+		for _, key := range []string{"email", "api_token", "ca", "ca_roots", "eab", "api_base", "challenge_domain", "dns"} {
+			if t.given(key) {
+				c.errorf(t.Places.Of(key), "certificates.%s goes with source: cloudflare, which is %v", key, errLater)
+			}
+		}
+	}
+	switch at := t.Places.Of("source"); t.Source {
+	case "cloudflare":
+		c.errorf(at, "certificates.source: cloudflare is %v; use files or local", errLater)
+	case "files":
+		if len(t.Files) == 0 {
+			c.errorf(at, "certificates.source: files needs `files: [ { certificate: …, key: … } ]`")
+		}
+		if t.given("names") {
+			c.errorf(t.Places.Of("names"), "with certificates.source: files, the names are those of the files")
+		}
+	case "local":
+		if t.given("files") {
+			c.errorf(t.Places.Of("files"), "certificates.files goes with source: files")
+		}
+		for _, name := range t.Names {
+			if c.Domain != "" && name != c.Domain && !c.isBelowDomain(strings.TrimPrefix(name, "*.")) && name != "*."+c.Domain {
+				c.errorf(t.Places.Of("names"), "%q is not below the domain %s, and the local CA may not sign for it", name, c.Domain)
+			}
+		}
+	default:
+		c.oneOf(at, "certificates.source", t.Source, "cloudflare", "files", "local")
+	}
+}
+
+func (c *checker) checkTokens() {
+	c.checkCookie(c.Tokens.Places.Of("cookie"), c.Tokens.Cookie)
+	if c.Tokens.Audience == "" && !given(c.Tokens.Places, "audience") {
+		c.errorf(c.Tokens.Places.Of("audience"), "tokens.audience is empty")
+	}
+	cookies := map[string]bool{}
+	if c.OwnLogin() {
+		cookies[c.Tokens.Cookie] = true
+	}
+	names, addresses, without := map[string]bool{}, map[string]bool{}, ""
+	for i := range c.Tokens.Issuers {
+		issuer := &c.Tokens.Issuers[i]
+		c.checkIssuer(issuer)
+		if names[issuer.Name] {
+			c.errorf(issuer.Places.Of("name"), "two issuers are called %q", issuer.Name)
+		}
+		names[issuer.Name] = true
+		if issuer.Cookie != "" && cookies[issuer.Cookie] {
+			c.errorf(issuer.Places.Of("cookie"), "two issuers cannot share the cookie %s", issuer.Cookie)
+		}
+		cookies[issuer.Cookie] = true
+		switch {
+		case issuer.given("secret") && !issuer.given("issuer"):
+			if without != "" {
+				c.errorf(issuer.Places.Of(""), "tokens without `iss` can be of one issuer only, and already are of %q", without)
+			}
+			without = issuer.Name
+		case issuer.Issuer != "" && addresses[issuer.Issuer]:
+			c.errorf(issuer.Places.Of("issuer"), "two issuers cannot have the same `issuer`")
+		}
+		addresses[issuer.Issuer] = true
+	}
+	if len(cookies) > 9 { // one of them is ""
+		c.errorf(c.Tokens.Places.Of("issuers"), "at most 8 different SSO cookies are possible")
+	}
+}
+
+func (c *checker) checkIssuer(i *Issuer) {
+	switch at := i.Places.Of("name"); {
+	case i.Name == ownIssuer:
+		c.errorf(at, "%q is our own identity provider; call this issuer something else", i.Name)
+	case i.Name != "" && !isLabel(i.Name):
+		c.errorf(at, "%q is no name; one has lower case letters, digits and - only", i.Name)
+	}
+	switch secret := i.given("secret"); {
+	case secret && i.given("jwks"):
+		c.errorf(i.Places.Of("jwks"), "an issuer has either `secret` or published keys")
+	case secret && i.Secret != "" && len(i.Secret) < 32:
+		c.errorf(i.Places.Of("secret"), "the secret has %d bytes, it needs at least 32: whoever guesses it is everybody", len(i.Secret))
+	case secret && !slices.Contains([]string{"HS256", "HS384", "HS512"}, i.Algorithm) && i.Algorithm != "":
+		c.oneOf(i.Places.Of("algorithm"), "algorithm", i.Algorithm, "HS256", "HS384", "HS512")
+	case secret && !i.given("issuer") && i.Claims.User == "" && !given(i.Places, "claims"):
+		c.errorf(i.Places.Of(""), "tokens without `iss` have no subject either; name the claim that says who: claims: { user: username }")
+	case !secret && i.given("algorithm"):
+		c.errorf(i.Places.Of("algorithm"), "`algorithm` goes with `secret`; a published key says its own")
+	case !secret && !i.given("issuer"):
+		c.errorf(i.Places.Of(""), "an issuer needs `issuer` (its address), or `secret`")
+	case !secret && len(i.Audience) == 0:
+		c.errorf(i.Places.Of(""), "an issuer needs `audience`: else its tokens for anybody would be believed here")
+	}
+	if i.Issuer != "" && !i.given("secret") && !isSecureURL(i.Issuer) {
+		c.errorf(i.Places.Of("issuer"), "issuer is written https://host/path (http:// only for a loopback address)")
+	}
+	if own := "https://" + c.Domain; i.Issuer == own || i.Issuer == own+"/" {
+		c.errorf(i.Places.Of("issuer"), "%s is the gateway itself, whose assertions are for backends and no logins", own)
+	}
+	if i.JWKS != "" && !isSecureURL(i.JWKS) {
+		c.errorf(i.Places.Of("jwks"), "jwks is written https://host/path (http:// only for a loopback address)")
+	}
+	if i.Cookie != "" {
+		c.checkCookie(i.Places.Of("cookie"), i.Cookie)
+	}
+}
+
+func (c *checker) checkCookie(at strictyaml.Place, name string) {
+	switch {
+	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("()<>@,;:\\\"/[]?={}", r) }) || len(name) > 64:
+		c.errorf(at, "%q is no name of a cookie", name)
+	case strings.HasPrefix(strings.ToLower(name), "__host-"):
+		c.errorf(at, "a cookie named %s cannot be shared by the hosts of a domain; __Secure-… can", name)
+	}
+}
+
+func (c *checker) checkUpstream(name string, u Upstream) {
+	if !isLabel(name) {
+		c.errorf(u.Places.Of(""), "%q is no name of an upstream; one has lower case letters, digits and - only", name)
+	}
+	switch {
+	case u.given("url") == u.given("urls"):
+		c.errorf(u.Places.Of(""), "upstream %s needs either `url` or `urls`", name)
+	case u.given("urls") && len(u.URLs) == 0:
+		c.errorf(u.Places.Of("urls"), "upstream %s has no address", name)
+	}
+	for _, address := range u.Addresses() {
+		if address != "" && !isUpstreamURL(address) {
+			key := "urls"
+			if u.given("url") {
+				key = "url"
+			}
+			c.errorf(u.Places.Of(key), "the address of a backend is written http://host:port, without a path")
+		}
+	}
+	for _, key := range []string{"health", "signature"} {
+		if u.given(key) {
+			c.errorf(u.Places.Of(key), "%s of an upstream is %v", key, errLater)
+		}
+	}
+	if u.Timeout <= 0 {
+		c.errorf(u.Places.Of("timeout"), "timeout must be at least 1s")
+	}
+	c.oneOf(u.Places.Of("identity_headers"), "identity_headers", u.IdentityHeaders, "x-user", "remote-user", "x-forwarded-user")
+	c.oneOf(u.Places.Of("odd_headers"), "odd_headers", u.OddHeaders, "drop", "reject", "pass")
+	if u.ForwardToken != "" && !slices.Contains(c.IssuerNames(), u.ForwardToken) {
+		c.oneOf(u.Places.Of("forward_token"), "forward_token", u.ForwardToken, c.IssuerNames()...)
+	}
+}
+
+// Addresses are all addresses of the backend.
+func (u Upstream) Addresses() []string {
+	if u.given("url") {
+		return []string{u.URL}
+	}
+	return u.URLs
+}
+
+// IssuerNames are the names of all issuers, our own first.
+func (c *Config) IssuerNames() []string {
+	var names []string
+	if c.OwnLogin() {
+		names = append(names, ownIssuer)
+	}
+	for _, i := range c.Tokens.Issuers {
+		names = append(names, i.Name)
+	}
+	return names
+}
+
+// UpstreamNames are the names of all upstreams, sorted.
+func (c *Config) UpstreamNames() []string { return slices.Sorted(maps.Keys(c.Upstreams)) }
+
+func (c *checker) oneOf(at strictyaml.Place, key, word string, known ...string) {
+	if word == "" || slices.Contains(known, word) {
+		return
+	}
+	switch near := strictyaml.Nearest(word, known); {
+	case near != "":
+		c.errorf(at, "unknown %s %q, did you mean %q?", key, word, near)
+	case len(known) == 0:
+		c.errorf(at, "unknown %s %q: there is none", key, word)
+	default:
+		c.errorf(at, "unknown %s %q, expected one of: %s", key, word, strings.Join(known, ", "))
+	}
+}
+
+func (c *checker) isBelowDomain(host string) bool {
+	return isHost(host) && (c.Domain == "" || strings.HasSuffix(host, "."+c.Domain))
+}
+
+// isHost reports whether s is a host name in the form in which it is compared: lower case, no port, no final dot.
+func isHost(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if !isLabel(label) {
+			return false
+		}
+	}
+	return len(s) <= 253
+}
+
+func isLabel(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && (c != '-' || i == 0 || i == len(s)-1) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63
+}
+
+func isPath(s string) bool {
+	return strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") && !strings.Contains(s, `\`)
+}
+
+// isUpstreamURL reports whether s is http://host or http://host:port.
+func isUpstreamURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "http" && u.Hostname() != "" && u.User == nil && strings.Trim(u.Path, "/") == "" && u.RawQuery == "" && u.Fragment == ""
+}
+
+// isSecureURL reports whether s is an https address, or an http one of this machine.
+func isSecureURL(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	local := err == nil && addr.IsLoopback() || u.Hostname() == "localhost"
+	return u.Scheme == "https" || u.Scheme == "http" && local
+}

@@ -1,0 +1,295 @@
+// Package config is vilogate.yaml: the comments on [Config] are its reference.
+//
+// [Load] reads the file strictly, puts the environment and secret files into its strings, fills in the defaults, every
+// one of which is safe in production, and refuses what cannot work together. Whatever is wrong is said with its file, line
+// and column; a key that is documented and not supported yet is refused as such, never accepted and ignored. What ${…}
+// stands for never appears in an error. Nothing here opens a database, a socket or a connection.
+//
+// It belongs to cmd/vilogate: the rooms below take their own options, and know nothing of files.
+package config
+
+import (
+	"time"
+
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// Config is the file. A gateway runs where Policies is given, an identity provider (IdP) where IDP is, both in one process
+// where both are.
+//
+// In any string, ${NAME} is an environment variable, ${file:/path} the content of a file less one final line break, and
+// $${ stands for ${ itself; what is missing or empty is an error. Durations are written with the units s, m, h and d,
+// sizes with KiB and MiB. Relative paths are relative to the file.
+type Config struct {
+	// Domain is the parent domain of the SSO cookie: hosts below it share one login. A public suffix is refused.
+	Domain string `yaml:"domain,required"`
+	// Listen says where the process listens.
+	Listen Listen `yaml:"listen"`
+	// PublicPort is the port that people see. Optional: the one of listen.https.
+	PublicPort int `yaml:"public_port"`
+	// State is the folder of embedded stores, certificates, keys and control.sock, of mode 0700. Two processes need two.
+	// Optional: /var/lib/vilogate.
+	State string `yaml:"state"`
+	// Redis holds the revocation list of a fleet. Optional where gateway and IdP are one process: the embedded store.
+	Redis *Redis `yaml:"redis"`
+	// Secret is what every process of a fleet shares, at least 32 bytes; each purpose derives its own key from it.
+	// Required with Redis.
+	Secret string `yaml:"secret"`
+	// TrustedProxies are the networks whose X-Forwarded-* headers and PROXY protocol are believed. Optional: none.
+	TrustedProxies []Network `yaml:"trusted_proxies"`
+	// Drain says how the process ends.
+	Drain Drain `yaml:"drain"`
+	// Limits bound what one client may use.
+	Limits Limits `yaml:"limits"`
+	// Certificates says where the TLS certificate comes from. Required for a gateway.
+	Certificates *Certificates `yaml:"certificates"`
+	// Tokens says which logins are believed.
+	Tokens Tokens `yaml:"tokens"`
+	// Login says where people are sent to sign in. Optional.
+	Login *Login `yaml:"login"`
+	// IDP runs our own identity provider in this process. Optional: this process is a gateway only.
+	IDP *IDP `yaml:"idp"`
+	// Revocation says how old the knowledge of revocations may be.
+	Revocation Revocation `yaml:"revocation"`
+	// Upstreams are the backends, by the names that policies call them.
+	Upstreams map[string]Upstream `yaml:"upstreams"`
+	// Policies is the folder of the policy files: every *.yaml below it, *_test.yaml apart. Optional: this process is an
+	// IdP only.
+	Policies string `yaml:"policies"`
+
+	// Path is the file that this was loaded from.
+	Path   string `yaml:"-"`
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (c *Config) SetDefaults() {
+	c.State = "/var/lib/vilogate"
+	c.Listen = Listen{HTTPS: ":443", HTTP: ":80", Admin: "127.0.0.1:9901"}
+	c.Drain.SetDefaults()
+	c.Limits.SetDefaults()
+	c.Tokens.SetDefaults()
+	c.Revocation.SetDefaults()
+}
+
+// Gateway reports whether this process is a gateway.
+func (c *Config) Gateway() bool { return c.given("policies") }
+
+// OwnLogin reports whether our own IdP is among the issuers: here, or in another process.
+func (c *Config) OwnLogin() bool {
+	return c.IDP != nil || c.Login != nil && !c.Login.given("url")
+}
+
+// Listen are addresses, host:port or :port. A loopback address means 127.0.0.1 and ::1; port 0 picks one that is free.
+type Listen struct {
+	// HTTPS is where the gateway serves. Optional: ":443".
+	HTTPS Address `yaml:"https"`
+	// HTTP answers with redirects to HTTPS and nothing else; "off" disables it. Optional: ":80".
+	HTTP Address `yaml:"http"`
+	// Admin serves health, readiness, metrics and keys, to be read only; "off" disables it. Optional: "127.0.0.1:9901".
+	Admin Address `yaml:"admin"`
+
+	Places strictyaml.Places
+}
+
+// Drain says how the process ends once it is asked to.
+type Drain struct {
+	// Delay is how long new connections are still accepted while /readyz already fails. Optional: 5s.
+	Delay strictyaml.Duration `yaml:"delay"`
+	// Timeout is how long requests under way may take to finish. Optional: 30s.
+	Timeout strictyaml.Duration `yaml:"timeout"`
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (d *Drain) SetDefaults() { *d = Drain{Delay: seconds(5), Timeout: seconds(30)} }
+
+// Limits bound what one client may use.
+type Limits struct {
+	// HeaderBytes bounds the header of a request. Optional: 64KiB.
+	HeaderBytes strictyaml.Size `yaml:"header_bytes"`
+	// HeaderTime bounds the time in which it must arrive. Optional: 10s.
+	HeaderTime strictyaml.Duration `yaml:"header_time"`
+	// IdleTime is how long a connection may stay without a request. Optional: 2m.
+	IdleTime strictyaml.Duration `yaml:"idle_time"`
+	// BodyMinRate is the slowest that an upload with a Content-Length may be; nothing limits its total time.
+	// Optional: 1KiB/s.
+	BodyMinRate ByteRate `yaml:"body_min_rate"`
+	// Streams is how many requests one HTTP/2 connection may have under way. Optional: 250.
+	Streams int `yaml:"streams"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (l *Limits) SetDefaults() {
+	l.HeaderBytes, l.HeaderTime, l.IdleTime, l.BodyMinRate, l.Streams = 64<<10, seconds(10), seconds(120), 1<<10, 250
+}
+
+// Certificates says where the TLS certificate comes from.
+type Certificates struct {
+	// Source is "files", "local" (a CA of our own, for machines that are not public) or "cloudflare" (not supported yet).
+	Source string `yaml:"source,required"`
+	// Names are the names of a local certificate. Optional: the domain and the wildcard below it.
+	Names []string `yaml:"names"`
+	// Files are the certificates of source "files". They are read again when they change.
+	Files []CertificateFiles `yaml:"files"`
+
+	// Keys of source "cloudflare".
+	Email           later `yaml:"email"`
+	APIToken        later `yaml:"api_token"`
+	CA              later `yaml:"ca"`
+	CARoots         later `yaml:"ca_roots"`
+	EAB             later `yaml:"eab"`
+	APIBase         later `yaml:"api_base"`
+	ChallengeDomain later `yaml:"challenge_domain"`
+	DNS             later `yaml:"dns"`
+
+	Places strictyaml.Places
+}
+
+// CertificateFiles are the paths of one certificate (chain) and its key, both PEM.
+type CertificateFiles struct {
+	Certificate string `yaml:"certificate,required"`
+	Key         string `yaml:"key,required"`
+}
+
+// Tokens says which logins are believed.
+type Tokens struct {
+	// Cookie is the name of the SSO cookie of our own IdP. Optional: __Secure-sso.
+	Cookie string `yaml:"cookie"`
+	// Audience is the audience of our own IdP's tokens. Optional: viloforge.
+	Audience string `yaml:"audience"`
+	// Issuers are believed besides our own IdP. Optional.
+	Issuers []Issuer `yaml:"issuers"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (t *Tokens) SetDefaults() { t.Cookie, t.Audience = "__Secure-sso", "viloforge" }
+
+// Issuer is somebody else whose tokens are believed, by published keys or by a shared secret.
+type Issuer struct {
+	// Name is how policies and headers call it: it prefixes the subjects. "vilogate" is our own IdP.
+	Name string `yaml:"name,required"`
+	// Issuer is the `iss` of its tokens; its keys are found by discovery unless JWKS says where. Optional with Secret: then
+	// its tokens have no `iss`, and only one such issuer is possible.
+	Issuer string `yaml:"issuer"`
+	// JWKS is the address of its keys. Optional.
+	JWKS string `yaml:"jwks"`
+	// Audience are the audiences of which a token must have one. Required, except with Secret.
+	Audience []string `yaml:"audience"`
+	// Secret is the shared secret of its tokens, at least 32 bytes.
+	Secret string `yaml:"secret"`
+	// Algorithm goes with Secret: HS256, HS384 or HS512. Optional: HS256.
+	Algorithm string `yaml:"algorithm"`
+	// Cookie is the cookie that carries its tokens. Optional: they come as Bearer tokens only.
+	Cookie string `yaml:"cookie"`
+	// Claims names the claims to read. Roles are taken only where `roles` is named; naming `user` says that its user names
+	// are ours.
+	Claims Claims `yaml:"claims"`
+
+	Places strictyaml.Places
+}
+
+// Claims are names of claims. Each is optional.
+type Claims struct {
+	User  string `yaml:"user"`
+	Email string `yaml:"email"`
+	Name  string `yaml:"name"`
+	Roles string `yaml:"roles"`
+}
+
+// Login says where people are sent to sign in: to our own IdP on Host, or to somebody else's page.
+type Login struct {
+	// Host is the login host of our own IdP. Optional where idp: stands: login.<domain>.
+	Host string `yaml:"host"`
+	// Upstream is where that IdP listens (http://host:port) when it is another process.
+	Upstream string `yaml:"upstream"`
+	// URL is somebody else's login page, given the return address as redirect_uri.
+	URL string `yaml:"url"`
+
+	Places strictyaml.Places
+}
+
+// IDP runs our own identity provider.
+type IDP struct {
+	// Listen is where it serves, plain HTTP for a gateway, when it runs without one in the process.
+	Listen Address `yaml:"listen"`
+	// Database is "sqlite", in the state folder; postgres:// is not supported yet. Optional: sqlite.
+	Database string `yaml:"database"`
+	// AccessTokenTTL is how long an access token holds. Optional: 1h.
+	AccessTokenTTL strictyaml.Duration `yaml:"access_token_ttl"`
+	// SessionIdle ends a session that is not used, and SessionMax any session. Optional: 8h and 30d; at most 90d.
+	SessionIdle strictyaml.Duration `yaml:"session_idle"`
+	SessionMax  strictyaml.Duration `yaml:"session_max"`
+	// ReturnHosts are the hosts that a login may return to, `*.` for one label. Optional where gateway and IdP are one
+	// process: the hosts of the policies.
+	ReturnHosts []string `yaml:"return_hosts"`
+	// Home is where a login without a usable return address ends: a path of the login host, or an https address.
+	// Optional: /account.
+	Home string `yaml:"home"`
+	// LoginLimits slow failed logins down.
+	LoginLimits LoginLimits `yaml:"login_limits"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (i *IDP) SetDefaults() {
+	i.Database, i.Home = "sqlite", "/account"
+	i.AccessTokenTTL, i.SessionIdle, i.SessionMax = seconds(3600), seconds(8*3600), seconds(30*86400)
+	i.LoginLimits.SetDefaults()
+}
+
+// LoginLimits are rates of failed logins.
+type LoginLimits struct {
+	// PerAccount counts by account, however its name is spelt. Optional: 10/m.
+	PerAccount Rate `yaml:"per_account"`
+	// PerAddress counts by client address (IPv6 by /64). Optional: 60/m.
+	PerAddress Rate `yaml:"per_address"`
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (l *LoginLimits) SetDefaults() {
+	*l = LoginLimits{PerAccount: Rate{10, time.Minute}, PerAddress: Rate{60, time.Minute}}
+}
+
+// Revocation says how old the knowledge of revocations may be.
+type Revocation struct {
+	// MaxStaleness is the age from which requests that need a login are answered 503. Optional: 30s.
+	MaxStaleness strictyaml.Duration `yaml:"max_staleness"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (r *Revocation) SetDefaults() { r.MaxStaleness = seconds(30) }
+
+// Upstream is a backend: plain HTTP, at one address or several that are taken in turn.
+type Upstream struct {
+	// URL is its address, http://host:port; URLs are its addresses. One of the two is required.
+	URL  string   `yaml:"url"`
+	URLs []string `yaml:"urls"`
+	// Timeout is how long the response's header may take, except for WebSocket and gRPC. Optional: 60s.
+	Timeout strictyaml.Duration `yaml:"timeout"`
+	// IdentityHeaders names the plain identity headers: "x-user", "remote-user" or "x-forwarded-user". Optional: x-user.
+	IdentityHeaders string `yaml:"identity_headers"`
+	// ForwardToken is the issuer whose access token is passed on where it came. Optional: none is.
+	ForwardToken string `yaml:"forward_token"`
+	// OddHeaders says what becomes of a header whose name has other characters than letters, digits and "-": "drop",
+	// "reject" the request, or "pass" what is not reserved. Optional: drop.
+	OddHeaders string `yaml:"odd_headers"`
+	// Health and Signature are not supported yet.
+	Health    later `yaml:"health"`
+	Signature later `yaml:"signature"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (u *Upstream) SetDefaults() {
+	u.Timeout, u.IdentityHeaders, u.OddHeaders = seconds(60), "x-user", "drop"
+}
+
+func seconds(n int64) strictyaml.Duration { return strictyaml.Duration(n * int64(time.Second)) }

@@ -1,0 +1,161 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// Sources are where a configuration comes from.
+type Sources struct {
+	// Getenv returns an environment variable, "" when there is none.
+	Getenv func(string) string
+	// ReadFile returns the content of a file.
+	ReadFile func(string) ([]byte, error)
+	// NoSecrets leaves values unset that are missing here, and does not check them: for a check where the secrets are not.
+	NoSecrets bool
+}
+
+// Load reads the configuration at path. The error is a strictyaml.Errors where the content is at fault.
+func Load(path string, from Sources) (*Config, error) {
+	data, err := from.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	c, put := &Config{Path: path}, interpolation{Sources: from, dir: filepath.Dir(path), values: map[string]string{}}
+	if err := strictyaml.Decode(path, data, c, strictyaml.WithStrings(put.in)); err != nil {
+		return nil, err
+	}
+	c.complete(put.dir)
+	check := checker{Config: c}
+	check.all()
+	for _, e := range check.errs {
+		e.Msg = put.hide(e.Msg)
+	}
+	if err := check.errs.Sorted(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// complete makes paths relative to the working directory, and fills in the defaults that follow from other values.
+func (c *Config) complete(dir string) {
+	under := func(path *string) {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(dir, *path)
+		}
+	}
+	under(&c.State)
+	under(&c.Policies)
+	if c.Certificates != nil {
+		for i := range c.Certificates.Files {
+			under(&c.Certificates.Files[i].Certificate)
+			under(&c.Certificates.Files[i].Key)
+		}
+		if c.Certificates.Names == nil {
+			c.Certificates.Names = []string{c.Domain, "*." + c.Domain}
+		}
+	}
+	if c.IDP != nil && c.Gateway() && c.Login == nil {
+		c.Login = &Login{Host: "login." + c.Domain}
+	}
+	for i := range c.Tokens.Issuers {
+		if issuer := &c.Tokens.Issuers[i]; issuer.given("secret") && issuer.Algorithm == "" {
+			issuer.Algorithm = "HS256"
+		}
+	}
+}
+
+// interpolation puts in what ${…} stands for, and takes it out of errors again.
+type interpolation struct {
+	Sources
+	dir    string            // of relative paths
+	values map[string]string // by what stands for them
+}
+
+// in puts values into s. Its errors name the variable or the file, never a value.
+func (p interpolation) in(s string, _ strictyaml.Place) (string, error) {
+	var out strings.Builder
+	for {
+		before, after, found := strings.Cut(s, "${")
+		if literal, ok := strings.CutSuffix(before, "$"); ok && found {
+			out.WriteString(literal + "${")
+			s = after
+			continue
+		}
+		out.WriteString(before)
+		if !found {
+			return out.String(), nil
+		}
+		reference, rest, closed := strings.Cut(after, "}")
+		if !closed {
+			return "", fmt.Errorf("%q has no closing }; a literal ${ is written $${", "${"+after)
+		}
+		value, err := p.lookUp(reference)
+		if err != nil {
+			return "", err
+		}
+		p.values["${"+reference+"}"] = value
+		out.WriteString(value)
+		s = rest
+	}
+}
+
+func (p interpolation) lookUp(reference string) (string, error) {
+	var value string
+	path, isFile := strings.CutPrefix(reference, "file:")
+	switch {
+	case isFile && path != "":
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(p.dir, path)
+		}
+		data, err := p.ReadFile(path)
+		if err != nil && !p.NoSecrets {
+			var cause *fs.PathError
+			if errors.As(err, &cause) {
+				err = cause.Err
+			}
+			return "", fmt.Errorf("${%s}: cannot read %s: %w", reference, path, err)
+		}
+		value = string(bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r")))
+	case isName(reference):
+		value = p.Getenv(reference)
+	default:
+		return "", fmt.Errorf("%q is neither ${NAME} nor ${file:/path}; a literal ${ is written $${", "${"+reference+"}")
+	}
+	switch {
+	case value != "":
+		return value, nil
+	case p.NoSecrets:
+		return "", strictyaml.ErrSkip
+	case isFile:
+		return "", fmt.Errorf("${%s}: the file is empty", reference)
+	}
+	return "", fmt.Errorf("${%s}: the environment variable is not set, or empty", reference)
+}
+
+// hide puts what stands for a value in the place of the value.
+func (p interpolation) hide(msg string) string {
+	for _, reference := range slices.Sorted(maps.Keys(p.values)) {
+		quoted := strconv.Quote(p.values[reference])
+		msg = strings.ReplaceAll(msg, quoted[1:len(quoted)-1], reference)
+	}
+	return msg
+}
+
+func isName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c != '_' && (c|0x20 < 'a' || c|0x20 > 'z') && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,193 @@
+package config
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// Address is where to listen, "host:port", or Off.
+type Address string
+
+// Off is the Address of a listener that is disabled.
+const Off Address = "off"
+
+// DecodeYAML takes an address, or off with quotes or without.
+func (a *Address) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.Value == string(Off) {
+		*a = Off
+		return
+	}
+	var s string
+	if !d.Decode(n, &s) {
+		return
+	}
+	if !isAddress(s) {
+		d.Errorf(n, "%q is no address to listen on; one is written \":443\", \"127.0.0.1:8443\" or \"[::1]:8443\"", d.Written(n))
+		return
+	}
+	*a = Address(s)
+}
+
+// Port is the address's port; 0 where a free one is to be picked.
+func (a Address) Port() int {
+	port, err := strconv.Atoi(string(a)[strings.LastIndexByte(string(a), ':')+1:])
+	if err != nil {
+		return 0
+	}
+	return port
+}
+
+func isAddress(s string) bool {
+	at := strings.LastIndexByte(s, ':')
+	if at < 0 {
+		return false
+	}
+	port, err := strconv.ParseUint(s[at+1:], 10, 16)
+	if err != nil || strconv.FormatUint(port, 10) != s[at+1:] {
+		return false
+	}
+	host := s[:at]
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		addr, err := netip.ParseAddr(inner)
+		return ok && err == nil && addr.Is6()
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "" || host == "localhost" || err == nil && addr.Is4()
+}
+
+// Network is a range of addresses, 10.0.0.0/8, or a single one.
+type Network struct{ netip.Prefix }
+
+// DecodeYAML takes a network or an address.
+func (w *Network) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	var s string
+	if !d.Decode(n, &s) {
+		return
+	}
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+		w.Prefix = netip.PrefixFrom(addr, addr.BitLen())
+		return
+	}
+	prefix, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		d.Errorf(n, "%q is no network; one is written 10.0.0.0/8, 192.0.2.7 or fd00::/8", d.Written(n))
+	case prefix != prefix.Masked():
+		d.Errorf(n, "%q has bits beyond its mask; the network is %s", d.Written(n), prefix.Masked())
+	}
+	w.Prefix = prefix
+}
+
+// Rate is so many in a time, 10/m.
+type Rate struct {
+	Count int
+	Per   time.Duration
+}
+
+var rateUnits = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
+
+// DecodeYAML takes the text of a rate.
+func (r *Rate) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	var s string
+	if !d.Decode(n, &s) {
+		return
+	}
+	count, unit, _ := strings.Cut(s, "/")
+	number, err := strconv.ParseUint(count, 10, 31)
+	r.Count, r.Per = int(number), rateUnits[unit]
+	if err != nil || number == 0 || r.Per == 0 {
+		d.Errorf(n, "a rate is written 10/m, in s, m, h or d, found %q", d.Written(n))
+	}
+}
+
+// ByteRate is bytes a second, 1KiB/s.
+type ByteRate int64
+
+// DecodeYAML takes the text of a rate of bytes.
+func (r *ByteRate) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	var s string
+	if !d.Decode(n, &s) {
+		return
+	}
+	text, perSecond := strings.CutSuffix(s, "/s")
+	size, err := strictyaml.ParseSize(text)
+	if err != nil || !perSecond || size <= 0 {
+		d.Errorf(n, "a rate of bytes is written 1KiB/s, found %q", d.Written(n))
+	}
+	*r = ByteRate(size)
+}
+
+// Redis is one server (URL), the master that Sentinels name, or a Cluster.
+type Redis struct {
+	URL      string
+	Sentinel Sentinel
+	Cluster  []string
+}
+
+// Sentinel names a master and the Sentinels that know it.
+type Sentinel struct {
+	Master    string   `yaml:"master,required"`
+	Addresses []string `yaml:"addresses,required"`
+}
+
+// DecodeYAML takes the address of one server, or a mapping with one of the keys sentinel and cluster.
+func (r *Redis) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.MappingNode {
+		var form struct {
+			Sentinel *Sentinel `yaml:"sentinel"`
+			Cluster  []string  `yaml:"cluster"`
+		}
+		if !d.Decode(n, &form) {
+			return
+		}
+		if (form.Sentinel == nil) == (form.Cluster == nil) {
+			d.Errorf(n, "redis is one of: an address, { sentinel: … }, { cluster: … }")
+			return
+		}
+		if r.Cluster = form.Cluster; form.Sentinel != nil {
+			r.Sentinel = *form.Sentinel
+			r.checkAddresses(d, n, r.Sentinel.Addresses)
+			return
+		}
+		r.checkAddresses(d, n, r.Cluster)
+		return
+	}
+	if !d.Decode(n, &r.URL) {
+		return
+	}
+	u, err := url.Parse(r.URL)
+	if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Host == "" {
+		d.Errorf(n, "a Redis address is written redis://host:6379/0, or rediss:// for TLS")
+	}
+}
+
+func (r *Redis) checkAddresses(d *strictyaml.Decoder, n *yaml.Node, addresses []string) {
+	if len(addresses) == 0 {
+		d.Errorf(n, "no address is given")
+	}
+	for _, a := range addresses {
+		host, port, err := net.SplitHostPort(a)
+		if number, wrong := strconv.ParseUint(port, 10, 16); err != nil || wrong != nil || host == "" || number == 0 {
+			d.Errorf(n, "an address of Redis is written host:port here, without redis://")
+			return
+		}
+	}
+}
+
+// later is the value of a documented key that is not supported yet. It may be anything, and the check refuses the key.
+type later struct{}
+
+// DecodeYAML takes anything.
+func (*later) DecodeYAML(*strictyaml.Decoder, *yaml.Node) {}
+
+var errLater = errors.New("not supported yet")
