@@ -1,0 +1,78 @@
+package gateway
+
+import (
+	"strings"
+
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
+)
+
+// authorise asks the policies, which are pure, for their decision.
+func (x *exchange) authorise() error {
+	var identity *policies.Identity
+	if x.principal != nil {
+		identity = x.principal.as(x.byCookie)
+	}
+	x.decision = x.match.Decide(policies.Facts{
+		Now: x.start, Method: x.target.Method, Host: x.target.Host, Path: x.target.Path,
+	}, identity)
+	switch x.decision.Outcome {
+	case policies.Allow:
+		return nil
+	case policies.Login:
+		return refuseStranger()
+	case policies.StepUp:
+		return refuseStepUp()
+	case policies.MethodNotAllowed:
+		return refuseMethod(x.decision.Reason, x.decision.Allow)
+	case policies.BadRequest:
+		return refuseMalformed(x.decision.Reason)
+	default:
+		return refuseForbidden(x.decision.Reason)
+	}
+}
+
+// guardAgainstForgery is the CSRF rule: what a cookie alone could have brought
+// about must come from this origin, or from one that the host's CORS rules
+// allow. On a public route such a request goes on as anonymous.
+func (x *exchange) guardAgainstForgery() error {
+	if !x.byCookie || x.safeFromForgery(x.allowedOrigins()) {
+		return nil
+	}
+	if x.decision.Route.Public() {
+		x.principal, x.claims, x.byCookie, x.keepCookie = nil, nil, false, -1
+		return nil
+	}
+	return refuseForgery()
+}
+
+func (x *exchange) allowedOrigins() []request.Origin {
+	if x.host == nil || x.host.CORS == nil {
+		return nil
+	}
+	return x.host.CORS.Origins
+}
+
+// safeFromForgery applies request.CSRFSafe to this request.
+func (x *exchange) safeFromForgery(allowed []request.Origin) bool {
+	h := x.r.Header
+	webSocket := isWebSocket(x.r)
+	if !webSocket && isSafe(x.target.Method) {
+		return true
+	}
+	return request.CSRFSafe(request.CSRFFacts{
+		Method: x.target.Method, WebSocket: webSocket,
+		SecFetchSite: strings.Join(h["Sec-Fetch-Site"], ","), SecFetchMode: strings.Join(h["Sec-Fetch-Mode"], ","),
+		Origin: h["Origin"], Own: request.Origin(x.gen.origin(string(x.target.Host))), Allowed: allowed,
+	})
+}
+
+// isSafe reports whether the method is safe in the sense of RFC 9110, section
+// 9.2.1.
+func isSafe(method string) bool {
+	switch method {
+	case "GET", "HEAD", "OPTIONS", "TRACE":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/idp/token/jwks"
+	"github.com/viloforge/vilogate/policies"
+)
+
+// hotPath is a gateway whose host has 1,000 routes, and requests of as many
+// signed-in people as asked for.
+type hotPath struct {
+	gateway  *Gateway
+	requests []*http.Request
+}
+
+func newHotPath(t testing.TB, people int) *hotPath {
+	t.Helper()
+	var file strings.Builder
+	file.WriteString("host: app.example.test\nupstream: app\nroutes:\n")
+	for i := range 1000 {
+		fmt.Fprintf(&file, "  - { path: \"/service-%d/:id/items/*rest\", methods: [GET, POST], allow: { roles: [member] } }\n", i)
+	}
+	set, err := policies.Compile([]policies.File{{Name: "app.yaml", Data: []byte(file.String())}}, policies.Options{
+		Domain: "example.test", PublicPort: 443, Upstreams: []string{"app"}, Issuers: []string{token.OwnIssuer},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, now := newKey(t), time.Now()
+	verifier, err := token.NewVerifier(token.VerifierConfig{
+		Issuers: []token.IssuerConfig{{
+			Name: token.OwnIssuer, ISS: "https://login.example.test", Audiences: []string{"example"}, Own: true,
+			Keys: jwks.Static([]token.PublicKey{key.Public()}), Cookie: "__Secure-sso",
+		}},
+		CacheBytes: 512 << 20,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	generation, err := NewGeneration(Settings{
+		Domain: "example.test", PublicPort: 443, Policies: set, Verifier: verifier,
+		Upstreams: []Upstream{{Name: "app", URLs: []*url.URL{{Scheme: "http", Host: "127.0.0.1:1"}}}},
+		Cookies:   []Cookie{{"__Secure-sso", token.OwnIssuer}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &hotPath{}
+	p.gateway, err = New(Options{
+		AssertionKey: newKey(t), AssertionKeys: func() []byte { return nil }, Revocations: &revocations{},
+		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.gateway.Swap(generation)
+	for i := range people {
+		raw, err := key.SignAccess(token.Grant{
+			Issuer: "https://login.example.test", Audience: "example", Subject: fmt.Sprint("u-", i), User: fmt.Sprint("user", i),
+			Email: "someone@example.test", Name: "Someone", Session: fmt.Sprint("s-", i), ID: fmt.Sprint("t-", i),
+			Roles: []string{"member"}, AMR: []string{"pwd"}, AuthTime: now, IssuedAt: now, Expires: now.Add(time.Hour),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Host, r.RequestURI = "app.example.test", fmt.Sprintf("/service-%d/%d/items/a/b?page=2", i%1000, i)
+		r.Header = http.Header{
+			"Cookie": {"theme=dark; __Secure-sso=" + raw + "; lang=en"}, "Accept": {"*/*"}, "User-Agent": {"Mozilla/5.0"},
+			"Accept-Encoding": {"gzip, br"}, "Accept-Language": {"en"}, "Sec-Fetch-Site": {"same-origin"},
+		}
+		p.requests = append(p.requests, r)
+	}
+	return p
+}
+
+// decide takes a request all its way up to forwarding: what the gateway adds to
+// a plain proxy.
+func (p *hotPath) decide(x *exchange, w *responseWriter, r *http.Request) error {
+	cookie := r.Header["Cookie"]
+	*x = exchange{g: p.gateway, gen: p.gateway.generation.Load(), r: r, w: w, start: p.gateway.opts.Now(), keepCookie: -1}
+	steps := [...]func() error{x.canonicalise, x.findHost, x.route, x.authenticate, x.authorise, x.guardAgainstForgery, x.cleanHeaders, x.identify}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	x.setIdentity(r.Header)
+	// The next run is to find the request as it came.
+	r.Header["Cookie"] = cookie
+	for _, name := range [...]string{"X-User", "X-User-Id", "X-User-Email", "X-User-Name", "X-User-Roles", "X-User-Assertion"} {
+		delete(r.Header, name)
+	}
+	return nil
+}
+
+func BenchmarkHotPath(b *testing.B) {
+	for _, people := range []int{1, 100_000} {
+		b.Run(fmt.Sprintf("tokens=%d", people), func(b *testing.B) {
+			p := newHotPath(b, people)
+			x, w := new(exchange), new(responseWriter)
+			for _, r := range p.requests {
+				if err := p.decide(x, w, r); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if err := p.decide(x, w, p.requests[i%people]); err != nil {
+					b.Fatal(err)
+				}
+				i += 7919
+			}
+		})
+	}
+}
+
+func TestHotPathAllocatesAtMostFourTimes(t *testing.T) {
+	p := newHotPath(t, 1)
+	x, w := new(exchange), new(responseWriter)
+	if n := testing.AllocsPerRun(200, func() {
+		if err := p.decide(x, w, p.requests[0]); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 4 {
+		t.Errorf("%v allocations a request, want at most 4", n)
+	}
+}

@@ -1,0 +1,124 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var testCookies = []Cookie{{"__Secure-sso", "vilogate"}, {"jwt", "legacy"}}
+
+func TestCookiesOfTwoValuesAreNobody(t *testing.T) {
+	for name, lines := range map[string][]string{
+		"one line":               {"__Secure-sso=a; __Secure-sso=b"},
+		"two lines":              {"__Secure-sso=a", "__Secure-sso=b"},
+		"the other order":        {"__Secure-sso=b; x=1; __Secure-sso=a"},
+		"white space":            {" __Secure-sso = a ;\t__Secure-sso=b"},
+		"three, two of them one": {"__Secure-sso=a; __Secure-sso=a; __Secure-sso=b"},
+		"an empty one":           {"__Secure-sso=a; __Secure-sso="},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := readCredentials(http.Header{"Cookie": lines}, testCookies)
+			if !got.cookies[0].conflict {
+				t.Errorf("%q is no conflict", lines)
+			}
+		})
+	}
+	same := readCredentials(http.Header{"Cookie": {"__Secure-sso=a; __Secure-sso=a"}}, testCookies)
+	if same.cookies[0].conflict || same.cookies[0].value != "a" {
+		t.Errorf("the same value twice: %+v", same.cookies[0])
+	}
+}
+
+func TestBearerTokens(t *testing.T) {
+	for _, test := range []struct {
+		value, token string
+		bearer       bool
+	}{
+		{"Bearer abc", "abc", true},
+		{"bearer abc", "abc", true},
+		{"BEARER\tabc ", "abc", true},
+		{"Bearer", "", true},
+		{"Bearer ", "", true},
+		{"Bearerabc", "", false},
+		{"Basic abc", "", false},
+		{"", "", false},
+		{"Bearer a b", "a b", true},
+	} {
+		token, bearer := bearerToken(test.value)
+		if token != test.token || bearer != test.bearer {
+			t.Errorf("bearerToken(%q) = %q, %t; want %q, %t", test.value, token, bearer, test.token, test.bearer)
+		}
+	}
+}
+
+func TestOtherCookiesStayIntactAndInOrder(t *testing.T) {
+	for _, test := range []struct {
+		lines []string
+		keep  int
+		want  []string
+	}{
+		{[]string{"a=1; __Secure-sso=x; b=2"}, -1, []string{"a=1; b=2"}},
+		{[]string{"__Secure-sso=x"}, -1, nil},
+		{[]string{"a=1", "jwt=x; b=\"q;\""}, -1, []string{"a=1; b=\"q; \""}},
+		{[]string{"jwt=x; __Secure-sso=y; c"}, 1, []string{"jwt=x; c"}},
+		{[]string{"__secure-sso=x; __Secure-sso-not=y"}, -1, []string{"__secure-sso=x; __Secure-sso-not=y"}},
+		{[]string{" __Secure-sso =x;; a=1 "}, -1, []string{"a=1 "}},
+	} {
+		h := http.Header{"Cookie": slices.Clone(test.lines)}
+		stripCookies(h, testCookies, test.keep)
+		if got := h["Cookie"]; !slices.Equal(got, test.want) {
+			t.Errorf("%q without SSO cookies is %q, want %q", test.lines, got, test.want)
+		}
+	}
+}
+
+// parseAsDjango is how Django reads a Cookie header.
+func parseAsDjango(header string) (names, values []string) {
+	for chunk := range strings.SplitSeq(header, ";") {
+		name, value, ok := strings.Cut(chunk, "=")
+		if !ok {
+			name, value = "", chunk
+		}
+		names = append(names, strings.Trim(name, " \t"))
+		values = append(values, strings.Trim(value, " \t"))
+	}
+	return names, values
+}
+
+func FuzzCookies(f *testing.F) {
+	f.Add("__Secure-sso=a; b=c", "jwt=x")
+	f.Add(" __Secure-sso = a;;;", "a")
+	f.Add("__Secure-sso=a; __Secure-sso=b", "")
+	f.Add("=;=;", "jwt")
+	f.Fuzz(func(t *testing.T, first, second string) {
+		sent := http.Header{"Cookie": {first, second}}
+		credentials := readCredentials(sent, testCookies)
+		names, values := parseAsDjango(first + "; " + second)
+		for i, known := range testCookies {
+			seen := map[string]bool{}
+			for j, name := range names {
+				if name == known.Name {
+					seen[values[j]] = true
+				}
+			}
+			found := credentials.cookies[i]
+			if found.sent != (len(seen) > 0) || found.conflict != (len(seen) > 1) {
+				t.Fatalf("%q, %q: %s read as %+v, a backend sees %v", first, second, known.Name, found, seen)
+			}
+		}
+		stripCookies(sent, testCookies, -1)
+		left, _ := parseAsDjango(strings.Join(sent["Cookie"], "; "))
+		var want []string
+		for _, name := range names {
+			if name != "" && cookieIndex(testCookies, name) < 0 {
+				want = append(want, name)
+			}
+		}
+		left = slices.DeleteFunc(left, func(name string) bool { return name == "" })
+		if !slices.Equal(left, want) {
+			t.Fatalf("%q, %q: stripped to %q, which a backend reads as %q; want %q", first, second, sent["Cookie"], left, want)
+		}
+	})
+}

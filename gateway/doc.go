@@ -1,0 +1,45 @@
+// Package gateway is the request path: it decides, once and at the edge,
+// whether a request may reach a backend, and forwards it with identity headers
+// that only the gateway can have made. It stands on floor 2: it knows policies,
+// tokens and revocations, and never the identity provider, whose handler (or
+// address) it is handed.
+//
+// # A request's way
+//
+// [Gateway.ServeHTTP] reads like this list; each step is one file.
+//
+//   - canonical.go: host, method and path are made canonical, once. Whatever is
+//     ambiguous ends here. What is authorised later is this very value, and
+//     this very value is forwarded.
+//   - own.go, logout.go, login.go: the gateway's own paths, and the login host,
+//     which no policy names.
+//   - route.go: the host's policy, the connection's certificate, the route.
+//   - cors.go: preflights are answered here, and nobody is asked who they are.
+//   - credentials.go, authenticate.go: the Bearer token, or the SSO cookies, to a
+//     principal. Everything needed is in memory.
+//   - authorise.go: the route's decision, and the CSRF rule for cookies.
+//   - headers.go, identity.go: what a stranger could have forged is removed;
+//     the principal's headers and the signed assertion are added.
+//   - forward.go: the one narrow seam to the backend.
+//   - refuse.go: every refusal, as a page for people and as problem+json for
+//     programs.
+//   - record.go: one access record a request, also after a panic.
+//
+// # What this package keeps
+//
+// What was authorised is what is forwarded: the outgoing request line is
+// written from the canonical target, never from what net/http parsed.
+//
+// Identity headers come from the gateway alone: every name that folds into a
+// reserved one is removed, whether it comes in the header, is named in
+// Connection, or arrives as a trailer.
+//
+// No network on the hot path: keys, revocations and policies are read from
+// memory. A request that passes costs no round trip but its upstream's.
+//
+// It fails closed and keeps serving the rest: a stale revocation view or
+// missing keys are 503 on protected routes, and public routes go on.
+//
+// A request keeps the [Generation] that it began with; [Gateway.Swap] replaces
+// the current one in a single step.
+package gateway

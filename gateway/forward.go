@@ -1,0 +1,247 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// forward is the one narrow seam to the backends: everything before it has
+// decided, nothing after it decides. It streams both ways, flushes event
+// streams, and stops the backend when the client goes away.
+func (x *exchange) forward() error {
+	x.outcome.decision = "allow"
+	x.outcome.upstream = x.upstream.Name
+	target := x.upstream.nextURL()
+	timeout := x.upstream.Timeout
+	if x.mayUpgrade() || isGRPC(x.r.Header) {
+		timeout = 0 // such answers begin when they like
+	}
+	return x.proxy(target, &failover{base: x.g.transports.of(timeout), upstream: x.upstream}, func(out *http.Request) {
+		x.setIdentity(out.Header)
+	})
+}
+
+// proxy sends the request to target and streams the answer back. Refusals of
+// the backend's making come back as errors only while nothing is written.
+func (x *exchange) proxy(target *url.URL, transport http.RoundTripper, identify func(out *http.Request)) error {
+	var failed error
+	var body *requestBody
+	p := &httputil.ReverseProxy{
+		Transport:  transport,
+		BufferPool: buffers{},
+		ErrorLog:   slog.NewLogLogger(x.g.opts.Log.Handler(), slog.LevelDebug),
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			x.rewrite(pr.Out, target)
+			body = x.carryTrailers(pr.In, pr.Out)
+			identify(pr.Out)
+		},
+		ModifyResponse: func(resp *http.Response) error {
+			x.outcome.upstreamTime = x.g.opts.Now().Sub(x.start)
+			x.cleanResponse(resp.Header)
+			x.decorate(resp.Header)
+			return nil
+		},
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
+	}
+	p.ServeHTTP(x.w, x.r)
+	if failed == nil {
+		return nil
+	}
+	return x.upstreamFailure(failed, body)
+}
+
+// rewrite writes the outgoing request line from the canonical target, and the
+// headers that say on whose behalf the gateway asks.
+func (x *exchange) rewrite(out *http.Request, target *url.URL) {
+	path := x.target.Path.String()
+	decoded := path
+	if strings.IndexByte(path, '%') >= 0 {
+		// The canonical path holds no invalid escape.
+		decoded, _ = url.PathUnescape(path)
+	}
+	out.URL = &url.URL{
+		Scheme: target.Scheme, Host: target.Host, Path: decoded, RawPath: path,
+		RawQuery: x.target.Query, ForceQuery: x.target.HasQuery && x.target.Query == "",
+	}
+	authority := x.authority()
+	out.Host = authority
+	client := x.client.String()
+	h := out.Header
+	h["X-Request-Id"] = []string{x.requestID}
+	h["X-Real-Ip"] = []string{client}
+	h["X-Forwarded-For"] = []string{client}
+	h["X-Forwarded-Host"] = []string{authority}
+	h["X-Forwarded-Proto"] = []string{"https"}
+	h["Forwarded"] = []string{forwarded(client, authority)}
+}
+
+// forwarded is the Forwarded header's value (RFC 7239, section 4).
+func forwarded(client, authority string) string {
+	if strings.IndexByte(client, ':') >= 0 {
+		client = "\"[" + client + "]\""
+	}
+	if strings.IndexByte(authority, ':') >= 0 {
+		authority = "\"" + authority + "\""
+	}
+	return "for=" + client + ";host=" + authority + ";proto=https"
+}
+
+// cleanResponse removes from an answer what only the gateway may say.
+func (x *exchange) cleanResponse(h http.Header) {
+	x.dropCrossOrigin(h)
+	delete(h, "X-Request-Id")
+	if x.w.Header().Get("Strict-Transport-Security") != "" {
+		delete(h, "Strict-Transport-Security")
+	}
+	if x.host == nil || len(x.gen.Cookies) == 0 || x.gen.Login.Host == "" {
+		return
+	}
+	// A backend does not sign people in: our own SSO cookie is the IdP's.
+	own := x.gen.Cookies[0].Name
+	kept := h["Set-Cookie"][:0]
+	for _, line := range h["Set-Cookie"] {
+		name, _, _ := strings.Cut(line, "=")
+		if strings.TrimSpace(name) != own {
+			kept = append(kept, line)
+		}
+	}
+	if len(kept) == 0 {
+		delete(h, "Set-Cookie")
+		return
+	}
+	h["Set-Cookie"] = kept
+}
+
+// upstreamFailure says whose fault it was that no answer came.
+func (x *exchange) upstreamFailure(err error, body *requestBody) error {
+	if x.r.Context().Err() != nil || errors.Is(err, context.Canceled) {
+		x.outcome = outcome{decision: "allow", upstream: x.outcome.upstream, status: statusClientGone, reason: "the client went away"}
+		return nil
+	}
+	if cause := body.failure(); cause != nil {
+		return refuseBody(cause)
+	}
+	x.outcome.upstreamError = true
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return refuseUpstream(http.StatusGatewayTimeout, "the upstream did not answer in time", err)
+	}
+	return refuseUpstream(http.StatusBadGateway, "the upstream could not be asked", err)
+}
+
+func isGRPC(h http.Header) bool {
+	return strings.HasPrefix(h.Get("Content-Type"), "application/grpc")
+}
+
+// failover tries the upstream's other addresses when one does not accept the
+// connection. Nothing was sent then, so that nothing is sent twice.
+type failover struct {
+	base     http.RoundTripper
+	upstream *upstream
+}
+
+func (f *failover) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := f.base.RoundTrip(r)
+	for range len(f.upstream.URLs) - 1 {
+		var op *net.OpError
+		if err == nil || !errors.As(err, &op) || op.Op != "dial" || r.Context().Err() != nil {
+			break
+		}
+		again := *r
+		address := *r.URL
+		again.URL = &address
+		again.URL.Host = f.upstream.nextURL().Host
+		resp, err = f.base.RoundTrip(&again)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking %s: %w", f.upstream.Name, err)
+	}
+	return resp, nil
+}
+
+// transports are the connections to the upstreams: one pool for each header
+// timeout in use. They outlive generations, so that a reload drops nothing.
+// loginTimeout bounds the wait for an identity provider in another process.
+const loginTimeout = 30 * time.Second
+
+type transports struct {
+	mu    sync.Mutex
+	pools sync.Map // time.Duration → *http.Transport; written under mu
+}
+
+// of returns the pool for that header timeout; zero means none.
+func (t *transports) of(timeout time.Duration) http.RoundTripper {
+	if pool, ok := t.pools.Load(timeout); ok {
+		return pool.(*http.Transport)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	pool, _ := t.pools.LoadOrStore(timeout, newTransport(timeout))
+	return pool.(*http.Transport)
+}
+
+// prepare makes the pools that gen needs.
+func (t *transports) prepare(gen *Generation) {
+	t.of(0)
+	t.of(loginTimeout)
+	for _, u := range gen.upstreams {
+		t.of(u.Timeout)
+	}
+}
+
+// retire forgets the pools that gen does not need, and closes what is idle in
+// them; requests under way finish on theirs.
+func (t *transports) retire(gen *Generation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	needed := map[time.Duration]bool{}
+	if gen != nil {
+		needed[0], needed[loginTimeout] = true, true
+		for _, u := range gen.upstreams {
+			needed[u.Timeout] = true
+		}
+	}
+	t.pools.Range(func(key, pool any) bool {
+		if !needed[key.(time.Duration)] {
+			t.pools.Delete(key)
+			pool.(*http.Transport).CloseIdleConnections()
+		}
+		return true
+	})
+}
+
+func newTransport(headerTimeout time.Duration) *http.Transport {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		DialContext:            dialer.DialContext,
+		MaxIdleConns:           4096,
+		MaxIdleConnsPerHost:    512,
+		IdleConnTimeout:        60 * time.Second,
+		ResponseHeaderTimeout:  headerTimeout,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 256 << 10,
+		DisableCompression:     true, // what the backend sent is what the client gets
+	}
+}
+
+// buffers lends the buffers that bodies are copied through.
+type buffers struct{}
+
+const copyBuffer = 32 << 10
+
+var bufferPool = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+
+// Get implements httputil.BufferPool.
+func (buffers) Get() []byte { return bufferPool.Get().(*[copyBuffer]byte)[:] }
+
+// Put implements httputil.BufferPool.
+func (buffers) Put(b []byte) { bufferPool.Put((*[copyBuffer]byte)(b[:copyBuffer])) }

@@ -1,0 +1,143 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/viloforge/vilogate/idp/revocation"
+	"github.com/viloforge/vilogate/idp/token"
+)
+
+// Revocations is what the gateway needs of the revocation list. Verification
+// consults the list through its verifier; the gateway itself asks whether the
+// view can be believed, and writes logouts. Safe for concurrent use.
+type Revocations interface {
+	// Stale reports whether the view is older than it may be.
+	Stale(now time.Time) bool
+	// Publish returns nil only once the entries are durably written.
+	Publish(ctx context.Context, entries ...revocation.Entry) error
+}
+
+// Options are what a Gateway is made of for the whole life of its process.
+// Whatever a reload can change is in a [Generation].
+type Options struct {
+	// AssertionKey signs identity assertions. It lives with this gateway only.
+	AssertionKey *token.PrivateKey
+	// AssertionKeys returns the JWK set that backends verify assertions with:
+	// this gateway's public key and those of its peers.
+	AssertionKeys func() []byte
+	// Revocations is the process's revocation list.
+	Revocations Revocations
+	// Covers reports whether the certificate that a connection for serverName
+	// was given covers host too. Optional: nil means that it always does.
+	Covers func(serverName, host string) bool
+	// Observe receives every finished request. It must not block. Optional.
+	Observe func(*Record)
+	// Log receives one record a request, and what goes wrong.
+	Log *slog.Logger
+	// Now is the clock. Optional: time.Now.
+	Now func() time.Time
+}
+
+// Gateway is an http.Handler that authenticates, authorises and forwards.
+// Safe for concurrent use.
+type Gateway struct {
+	opts       Options
+	generation atomic.Pointer[Generation]
+	transports transports
+}
+
+// New verifies the options and returns a gateway that answers 503 until the
+// first [Gateway.Swap].
+func New(o Options) (*Gateway, error) {
+	switch {
+	case o.AssertionKey == nil:
+		return nil, errors.New("gateway: no key to sign assertions with")
+	case o.AssertionKeys == nil:
+		return nil, errors.New("gateway: no set of assertion keys")
+	case o.Revocations == nil:
+		return nil, errors.New("gateway: no revocation list")
+	case o.Log == nil:
+		return nil, errors.New("gateway: no log")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Gateway{opts: o}, nil
+}
+
+// Swap makes next the generation of every request that begins from now on.
+// Requests under way keep theirs; no connection is dropped.
+func (g *Gateway) Swap(next *Generation) {
+	g.transports.prepare(next)
+	g.generation.Store(next)
+	g.transports.retire(next)
+}
+
+// Close drops the idle connections to the upstreams.
+func (g *Gateway) Close() { g.transports.retire(nil) }
+
+// ServeHTTP takes one request all its way.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := g.begin(w, r)
+	defer func() {
+		cause := recover()
+		if cause != nil && cause != http.ErrAbortHandler {
+			g.opts.Log.Error("a request ended in a panic", "request_id", x.requestID, "panic", cause, "stack", string(debug.Stack()))
+		}
+		x.record(cause != nil)
+		if cause != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	if err := x.serve(); err != nil {
+		x.refuse(err)
+	}
+}
+
+// serve is the request's way. An error is a refusal that has not been written
+// yet; nil means that the request was answered.
+func (x *exchange) serve() error {
+	if x.gen == nil {
+		return refuseUnavailable("no policies are loaded yet")
+	}
+	if err := x.canonicalise(); err != nil {
+		return err
+	}
+	if err := x.findHost(); err != nil {
+		return err
+	}
+	if answered, err := x.ownPath(); answered || err != nil {
+		return err
+	}
+	if x.host == nil {
+		return x.forwardToLogin()
+	}
+	if answered, err := x.answerPreflight(); answered || err != nil {
+		return err
+	}
+	if err := x.route(); err != nil {
+		return err
+	}
+	if err := x.authenticate(); err != nil {
+		return err
+	}
+	if err := x.authorise(); err != nil {
+		return err
+	}
+	if err := x.guardAgainstForgery(); err != nil {
+		return err
+	}
+	if err := x.cleanHeaders(); err != nil {
+		return err
+	}
+	if err := x.identify(); err != nil {
+		return err
+	}
+	return x.forward()
+}

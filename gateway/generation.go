@@ -1,0 +1,220 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies"
+)
+
+// Settings describe one generation: everything that a reload can change.
+type Settings struct {
+	// Domain is the parent domain of the SSO cookies.
+	Domain string
+	// PublicPort is the port that people see.
+	PublicPort int
+	// Policies are the compiled route policies.
+	Policies *policies.Set
+	// Upstreams are the backends that the policies name.
+	Upstreams []Upstream
+	// Verifier verifies tokens of every configured issuer.
+	Verifier *token.Verifier
+	// Cookies are the SSO cookies, in the order in which they are looked at:
+	// our own IdP's first. At most 8.
+	Cookies []Cookie
+	// Login says where people sign in. Its zero value means nowhere.
+	Login Login
+	// TrustedProxies are the networks whose X-Forwarded-For and X-Request-Id
+	// are believed.
+	TrustedProxies []netip.Prefix
+}
+
+// Cookie is an SSO cookie: its name, and the issuer whose tokens it carries.
+type Cookie struct{ Name, Issuer string }
+
+// Login says where people sign in: at our own identity provider on Host, in
+// this process (Handler) or in another (Upstream), or at somebody else's page
+// (URL).
+type Login struct {
+	Host     string
+	Handler  http.Handler
+	Upstream *url.URL
+	URL      string
+}
+
+// OddHeaders says what becomes of a header whose name holds a character other
+// than a letter, a digit or "-".
+type OddHeaders uint8
+
+// The three ways. In each, a name that folds into a reserved one is dropped.
+const (
+	DropOdd OddHeaders = iota
+	RejectOdd
+	PassOdd
+)
+
+// Upstream is a backend.
+type Upstream struct {
+	// Name is how policies call it, and the audience of its assertions.
+	Name string
+	// URLs are its addresses, tried in turn: http://host:port, without a path.
+	URLs []*url.URL
+	// Timeout bounds the wait for the response's header. Zero: 60 s.
+	Timeout time.Duration
+	// Preset names the plain identity headers: "", "remote-user" or
+	// "x-forwarded-user".
+	Preset string
+	// ForwardToken names the issuer whose access token is passed on. Optional.
+	ForwardToken string
+	// Odd says what becomes of headers with odd names.
+	Odd OddHeaders
+}
+
+// maxCookies bounds the SSO cookies, so that a request's fit a fixed array.
+const maxCookies = 8
+
+// Generation is one immutable set of [Settings], compiled. A request keeps the
+// one that it began with.
+type Generation struct {
+	Settings
+	portSuffix string               // ":8443", or "" for 443
+	upstreams  map[string]*upstream // by name
+	principals *otter.Cache[*token.Claims, *principal]
+	// assertionIssuer is the iss of the assertions: a name, not an address.
+	assertionIssuer string
+}
+
+// upstream is an Upstream, ready to be used. It belongs to one generation;
+// its connections belong to the gateway.
+type upstream struct {
+	Upstream
+	index   int           // of this upstream's assertions in a principal
+	headers *identityKeys // the names of its plain headers
+	next    atomic.Uint32 // round robin over URLs
+}
+
+// principalsKept bounds how many verified tokens keep their headers ready; one
+// with an assertion for an upstream or two takes about 3 KiB.
+const principalsKept = 1 << 17
+
+// NewGeneration verifies s and compiles it.
+func NewGeneration(s Settings) (*Generation, error) {
+	switch {
+	case s.Policies == nil:
+		return nil, errors.New("gateway: no policies")
+	case s.Verifier == nil:
+		return nil, errors.New("gateway: no verifier")
+	case s.PublicPort < 1 || s.PublicPort > 65535:
+		return nil, fmt.Errorf("gateway: public port %d is not a port", s.PublicPort)
+	case len(s.Cookies) > maxCookies:
+		return nil, fmt.Errorf("gateway: %d SSO cookies; at most %d are possible", len(s.Cookies), maxCookies)
+	case s.Login.Host != "" && s.Login.Handler == nil && s.Login.Upstream == nil:
+		return nil, errors.New("gateway: a login host, but nobody who serves it")
+	}
+	gen := &Generation{Settings: s, upstreams: make(map[string]*upstream, len(s.Upstreams))}
+	if s.PublicPort != 443 {
+		gen.portSuffix = ":" + strconv.Itoa(s.PublicPort)
+	}
+	for i, u := range s.Upstreams {
+		keys, ok := presets[u.Preset]
+		if !ok {
+			return nil, fmt.Errorf("gateway: upstream %s: no preset %q of identity headers", u.Name, u.Preset)
+		}
+		if len(u.URLs) == 0 {
+			return nil, fmt.Errorf("gateway: upstream %s has no address", u.Name)
+		}
+		for _, address := range u.URLs {
+			if err := checkUpstreamURL(address); err != nil {
+				return nil, fmt.Errorf("gateway: upstream %s: %w", u.Name, err)
+			}
+		}
+		if u.Timeout <= 0 {
+			u.Timeout = 60 * time.Second
+		}
+		gen.upstreams[u.Name] = &upstream{Upstream: u, index: i, headers: keys}
+	}
+	var err error
+	gen.principals, err = otter.New(&otter.Options[*token.Claims, *principal]{
+		MaximumSize:      principalsKept,
+		ExpiryCalculator: otter.ExpiryAccessing[*token.Claims, *principal](10 * time.Minute),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("gateway: making the cache of principals: %w", err)
+	}
+	gen.assertionIssuer = "https://" + s.Domain
+	return gen, nil
+}
+
+func checkUpstreamURL(u *url.URL) error {
+	if u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+		return fmt.Errorf("%q is not of the form http://host:port", u.Redacted())
+	}
+	return nil
+}
+
+// Serves reports whether requests for host have a policy or are the login's.
+func (gen *Generation) Serves(host string) bool {
+	canonical, err := parseHost(host)
+	if err != nil {
+		return false
+	}
+	return string(canonical) == gen.Login.Host && gen.Login.Host != "" || gen.Policies.Lookup(canonical) != nil
+}
+
+// origin is the public origin of host.
+func (gen *Generation) origin(host string) string { return "https://" + host + gen.portSuffix }
+
+// loginURL is where somebody signs in to come back to returnTo; "" when nobody
+// can sign in here.
+func (gen *Generation) loginURL(returnTo string) string {
+	base := gen.Login.URL
+	if base == "" && gen.Login.Host != "" {
+		base = gen.origin(gen.Login.Host) + "/login"
+	}
+	if base == "" {
+		return ""
+	}
+	separator := "?"
+	if strings.Contains(base, "?") {
+		separator = "&"
+	}
+	return base + separator + "redirect_uri=" + url.QueryEscape(returnTo)
+}
+
+// trusted reports whether addr may say on whose behalf it asks.
+func (gen *Generation) trusted(addr netip.Addr) bool {
+	return slices.ContainsFunc(gen.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// nextURL returns the upstream's next address in turn.
+func (u *upstream) nextURL() *url.URL {
+	if len(u.URLs) == 1 {
+		return u.URLs[0]
+	}
+	return u.URLs[int(u.next.Add(1)-1)%len(u.URLs)]
+}
+
+// parseAddr is the IP address of an "ip:port" peer address.
+func parseAddr(hostport string) netip.Addr {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = hostport
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}

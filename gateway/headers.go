@@ -1,0 +1,214 @@
+package gateway
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// nameClass says what may become of a request header, judged by its name alone.
+type nameClass uint8
+
+const (
+	ordinary nameClass = iota
+	odd                // holds a character that servers fold or parsers dispute
+	override           // asks the backend to take another method
+	reserved           // set by the gateway, or by nobody
+)
+
+// reservedNames are never passed on from a stranger, in the folded spelling:
+// lower case, every character that is not a letter or digit as "-".
+var reservedNames = map[string]nameClass{
+	"x-user": reserved, "x-user-id": reserved, "x-user-email": reserved, "x-user-name": reserved,
+	"x-user-roles": reserved, "x-user-assertion": reserved,
+	"remote-user": reserved, "remote-email": reserved, "remote-name": reserved, "remote-groups": reserved,
+	"forwarded": reserved, "x-real-ip": reserved, "x-request-id": reserved, "x-rewrite-url": reserved,
+	"x-http-method": override, "x-http-method-override": override, "x-method-override": override,
+	"proxy": reserved, // CGI and its heirs make HTTP_PROXY of it
+}
+
+// foldedForwarded and foldedOriginal begin families of reserved names.
+const (
+	foldedForwarded = "x-forwarded-"
+	foldedOriginal  = "x-original-"
+)
+
+// longestReserved is the length of the longest key of reservedNames.
+const longestReserved = len("x-http-method-override")
+
+// classify judges a header's name. Names are compared after folding, because
+// WSGI, CGI and others read X_User as X-User.
+func classify(name string) nameClass {
+	var buffer [longestReserved]byte
+	class := ordinary
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-':
+		default:
+			c, class = '-', odd
+		}
+		if i < len(buffer) {
+			buffer[i] = c
+		}
+	}
+	folded := buffer[:min(len(name), len(buffer))]
+	switch {
+	case len(folded) == 0:
+		return odd
+	case folded[0] != 'x' && folded[0] != 'r' && folded[0] != 'f' && folded[0] != 'p':
+		return class
+	case hasPrefix(folded, foldedForwarded), hasPrefix(folded, foldedOriginal):
+		return reserved
+	case len(name) > len(buffer):
+		return class
+	}
+	if found, ok := reservedNames[string(folded)]; ok {
+		return found
+	}
+	return class
+}
+
+func hasPrefix(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
+}
+
+// allows reports whether a header of that class goes on to the upstream.
+func (x *exchange) allows(class nameClass) bool {
+	switch class {
+	case ordinary:
+		return true
+	case odd:
+		return x.upstream != nil && x.upstream.Odd == PassOdd
+	case override:
+		return x.decision.Route != nil && x.decision.Route.MethodOverridePass
+	default:
+		return false
+	}
+}
+
+// cleanHeaders removes from the request what only the gateway may say, what
+// parsers behind it would dispute, and the credentials that it has judged.
+func (x *exchange) cleanHeaders() error {
+	if x.host != nil {
+		if x.upstream = x.gen.upstreams[x.host.Upstream]; x.upstream == nil {
+			return refuseUnavailable("the policy's upstream " + x.host.Upstream + " is not configured")
+		}
+	}
+	for name := range x.r.Header {
+		class := classify(name)
+		if class == odd {
+			x.outcome.oddHeaders++
+			if x.upstream != nil && x.upstream.Odd == RejectOdd {
+				return refuseMalformed("a header name that the upstream refuses")
+			}
+		}
+		if !x.allows(class) {
+			delete(x.r.Header, name)
+		}
+	}
+	if upgrade := x.r.Header["Upgrade"]; upgrade != nil && !x.mayUpgrade() {
+		delete(x.r.Header, "Upgrade")
+	}
+	if x.host == nil {
+		return nil
+	}
+	if !x.keepBearer {
+		delete(x.r.Header, "Authorization")
+	}
+	stripCookies(x.r.Header, x.gen.Cookies, x.keepCookie)
+	return nil
+}
+
+// mayUpgrade reports whether the request asks for a WebSocket and may have one.
+// Nothing else is ever upgraded: an "h2c" would be a tunnel past the policies.
+func (x *exchange) mayUpgrade() bool {
+	return x.decision.Route != nil && x.decision.Route.WebSocket && isWebSocket(x.r)
+}
+
+// isWebSocket reports whether r is a WebSocket handshake (RFC 6455, section 4.1).
+func isWebSocket(r *http.Request) bool {
+	upgrade := r.Header["Upgrade"]
+	return len(upgrade) == 1 && strings.EqualFold(strings.TrimSpace(upgrade[0]), "websocket")
+}
+
+// requestBody is the body on its way to the backend. It remembers how reading
+// failed, so that a client's fault is not called the backend's, and at its end
+// it hands on the trailers that may pass.
+type requestBody struct {
+	io.ReadCloser
+	finish func()
+
+	mu   sync.Mutex // ReverseProxy and the transport may look at err at once
+	err  error
+	once sync.Once
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.mu.Lock()
+		if err != io.EOF {
+			b.err = err
+		}
+		b.mu.Unlock()
+		if err == io.EOF {
+			b.once.Do(b.finish)
+		}
+	}
+	return n, err
+}
+
+// Close does nothing: the body belongs to the server, which closes it when the
+// handler has returned. A transport that could not connect must not.
+func (b *requestBody) Close() error { return nil }
+
+// failure is how reading the body failed, or nil.
+func (b *requestBody) failure() error {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// carryTrailers announces in out the trailers of in that may pass, and wraps
+// out's body so that they follow it.
+func (x *exchange) carryTrailers(in, out *http.Request) *requestBody {
+	out.Trailer = nil
+	if out.Body == nil {
+		return nil
+	}
+	var announced http.Header
+	for name := range in.Trailer {
+		if x.allows(classify(name)) && !forbiddenTrailer(name) {
+			if announced == nil {
+				announced = make(http.Header, len(in.Trailer))
+			}
+			announced[name] = nil
+		}
+	}
+	out.Trailer = announced
+	body := &requestBody{ReadCloser: out.Body, finish: func() {
+		for name := range announced {
+			announced[name] = in.Trailer[name]
+		}
+	}}
+	out.Body = body
+	return body
+}
+
+// forbiddenTrailer reports whether a field may never stand in a trailer,
+// because it frames, routes or authenticates (RFC 9110, section 6.5.1).
+func forbiddenTrailer(name string) bool {
+	switch name {
+	case "Authorization", "Cookie", "Host", "Content-Length", "Transfer-Encoding", "Trailer", "Te",
+		"Content-Encoding", "Content-Type", "Content-Range", "Connection", "Upgrade", "Expect":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,326 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// refusal is an error that the client is to hear of. What the client reads
+// (title, detail) and what the log says (reason) are kept apart: no client
+// learns a rule's text.
+type refusal struct {
+	status    int
+	decision  string // for the record: "deny", "login", "error", …
+	kind      string // last part of the problem type
+	title     string
+	detail    string // for a person
+	reason    string // for the log
+	challenge string // the WWW-Authenticate parameters after the realm
+	allow     []string
+	login     bool  // somebody who signs in may have more luck
+	retry     int   // seconds; Retry-After
+	cause     error // for the log
+}
+
+func (r *refusal) Error() string {
+	if r.cause != nil {
+		return r.reason + ": " + r.cause.Error()
+	}
+	return r.reason
+}
+
+func (r *refusal) Unwrap() error { return r.cause }
+
+// statusClientGone is recorded, never sent: the client closed the request.
+const statusClientGone = 499
+
+func refuseMalformed(reason string) error {
+	return &refusal{
+		status: http.StatusBadRequest, decision: "malformed", kind: "malformed", title: "Bad request",
+		detail: "The address or the request cannot be understood in one way only.", reason: reason,
+	}
+}
+
+func refuseMisdirected(reason string) error {
+	return &refusal{
+		status: http.StatusMisdirectedRequest, decision: "misdirected", kind: "misdirected", title: "Misdirected request",
+		detail: "This connection does not serve that host.", reason: reason,
+	}
+}
+
+func refuseUnknownHost() error {
+	return &refusal{
+		status: http.StatusNotFound, decision: "unknown-host", kind: "unknown-host", title: "Not found",
+		detail: "No such site is served here.", reason: "no policy names the host",
+	}
+}
+
+func refuseMethod(reason string, allow []string) error {
+	return &refusal{
+		status: http.StatusMethodNotAllowed, decision: "deny", kind: "method-not-allowed", title: "Method not allowed",
+		detail: "This address does not take that method.", reason: reason, allow: allow,
+	}
+}
+
+func refuseStranger() error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",
+		detail: "You need to sign in to see this page.", reason: "somebody is needed, and nobody is signed in", login: true,
+	}
+}
+
+func refuseToken(cause error) error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: "deny", kind: "invalid-token", title: "Invalid token",
+		detail: "The Bearer token is not valid here.", reason: "the Bearer token does not verify", cause: cause,
+		challenge: `error="invalid_token", error_description="the token is expired, revoked, malformed or not for this site"`, login: true,
+	}
+}
+
+func refuseStepUp() error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: "step-up", kind: "step-up", title: "Sign in again",
+		detail: "This page needs a more recent or a stronger sign-in.", reason: "a fresher or stronger login is needed",
+		challenge: `error="insufficient_user_authentication"`, login: true,
+	}
+}
+
+func refuseForbidden(reason string) error {
+	return &refusal{
+		status: http.StatusForbidden, decision: "deny", kind: "forbidden", title: "Not allowed",
+		detail: "You are signed in, but this is not open to you.", reason: reason,
+	}
+}
+
+func refuseForgery() error {
+	return &refusal{
+		status: http.StatusForbidden, decision: "deny", kind: "csrf", title: "Not allowed",
+		detail: "The request did not come from a page of this site.",
+		reason: "an unsafe request with a cookie names no allowed origin (Sec-Fetch-Site, Origin)",
+	}
+}
+
+func refuseConflict(cookie string) error {
+	return &refusal{
+		status: http.StatusBadRequest, decision: "deny", kind: "cookie-conflict", title: "Two sign-ins at once",
+		detail: "Your browser keeps sending two different sign-in cookies, and which of them is yours cannot be told. " +
+			"Remove the cookies of this site in your browser's settings, then sign in again.",
+		reason: "two values of the cookie " + cookie + " came back after both were cleared",
+	}
+}
+
+func refuseUnavailable(reason string) error {
+	return &refusal{
+		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
+		detail: "Your sign-in cannot be checked at the moment. You are still signed in; try again shortly.", reason: reason, retry: 5,
+	}
+}
+
+func refuseUpstream(status int, reason string, cause error) error {
+	r := &refusal{
+		status: status, decision: "allow", kind: "upstream-failed", title: "Bad gateway",
+		detail: "The service behind this address did not answer. Try again shortly.", reason: reason, cause: cause,
+	}
+	if status == http.StatusGatewayTimeout {
+		r.kind, r.title = "upstream-timeout", "Gateway timeout"
+	}
+	return r
+}
+
+// refuseBody says that the client did not send the body that it announced.
+func refuseBody(cause error) error {
+	r := &refusal{
+		status: http.StatusBadRequest, decision: "allow", kind: "malformed", title: "Bad request",
+		detail: "The request's body could not be read.", reason: "reading the client's body", cause: cause,
+	}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(cause, &tooLarge):
+		r.status, r.kind, r.title = http.StatusRequestEntityTooLarge, "too-large", "Content too large"
+	case errors.Is(cause, os.ErrDeadlineExceeded):
+		r.status, r.kind, r.title = http.StatusRequestTimeout, "timeout", "Request timeout"
+	}
+	return r
+}
+
+// refuse writes the refusal, as a page to a person and as problem+json (RFC
+// 9457) to a program. Any other error is a fault of ours.
+func (x *exchange) refuse(err error) {
+	var r *refusal
+	if !errors.As(err, &r) {
+		r = &refusal{
+			status: http.StatusInternalServerError, decision: "error", kind: "internal", title: "Internal error",
+			detail: "Something went wrong here, and it was written down.", reason: "internal error", cause: err,
+		}
+	}
+	x.outcome.decision, x.outcome.reason = r.decision, r.Error()
+	if x.w.status != 0 {
+		return // too late: the answer has begun
+	}
+	h := x.w.Header()
+	x.decorate(h)
+	h.Set("Cache-Control", "no-store")
+	if r.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(r.retry))
+	}
+	if r.status == http.StatusMethodNotAllowed {
+		h.Set("Allow", strings.Join(r.allow, ", "))
+	}
+	loginURL := ""
+	if r.login && x.gen != nil {
+		loginURL = x.gen.loginURL(x.returnAddress())
+	}
+	if r.login && r.challenge == "" && loginURL != "" && x.isNavigation() {
+		h.Set("Location", loginURL)
+		x.w.WriteHeader(http.StatusFound)
+		return
+	}
+	if r.status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", x.challenge(r))
+	}
+	if wantsDocument(x.r.Header) {
+		x.writePage(r, loginURL)
+		return
+	}
+	x.writeProblem(r.status, r.kind, r.title, loginURL)
+}
+
+// returnAddress is where somebody lands who signs in now: what was asked for,
+// unless it cannot be asked for again.
+func (x *exchange) returnAddress() string {
+	if x.isNavigation() {
+		return x.url()
+	}
+	if referer := x.r.Header["Referer"]; len(referer) == 1 && strings.HasPrefix(referer[0], x.gen.origin(string(x.target.Host))+"/") {
+		return referer[0]
+	}
+	return x.gen.origin(string(x.target.Host)) + "/"
+}
+
+// challenge is the WWW-Authenticate value (RFC 6750, section 3).
+func (x *exchange) challenge(r *refusal) string {
+	challenge := `Bearer realm="` + string(x.target.Host) + `"`
+	if r.challenge != "" {
+		challenge += ", " + r.challenge
+	}
+	return challenge
+}
+
+// problem is a problem detail (RFC 9457).
+type problem struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	RequestID string `json:"request_id"`
+	LoginURL  string `json:"login_url,omitempty"`
+	LogoutURL string `json:"logout_url,omitempty"`
+}
+
+// problemType is where the types of our problems are named.
+const problemType = "https://vilogate.dev/problems/"
+
+func (x *exchange) writeProblem(status int, kind, title, loginURL string) {
+	x.writeJSON(status, "application/problem+json", problem{
+		Type: problemType + kind, Title: title, Status: status, RequestID: x.requestID, LoginURL: loginURL,
+	})
+}
+
+// writeJSON answers with v. What it is given always encodes; what the client
+// does not take is the client's loss.
+func (x *exchange) writeJSON(status int, contentType string, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		x.g.opts.Log.Error("encoding an answer", "request_id", x.requestID, "error", err)
+		status, body = http.StatusInternalServerError, []byte("{}")
+	}
+	h := x.w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	x.w.WriteHeader(status)
+	x.w.write(append(body, '\n'))
+}
+
+//go:embed pages/refusal.html
+var refusalHTML string
+
+//go:embed pages/refusal.css
+var refusalCSS string
+
+var (
+	refusalPage = template.Must(template.New("refusal").Parse(refusalHTML))
+	refusalCSP  = contentSecurityPolicy(refusalCSS)
+)
+
+// contentSecurityPolicy lets the page have that one style, and nothing else.
+func contentSecurityPolicy(css string) string {
+	sum := sha256.Sum256([]byte(css))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
+
+func (x *exchange) writePage(r *refusal, loginURL string) {
+	h := x.w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", refusalCSP)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	x.w.WriteHeader(r.status)
+	if x.r.Method == http.MethodHead {
+		return
+	}
+	err := refusalPage.Execute(x.w, map[string]any{
+		"Title": r.title, "Detail": r.detail, "Status": r.status, "RequestID": x.requestID,
+		"LoginURL": loginURL, "CSS": template.CSS(refusalCSS),
+	})
+	if err != nil {
+		x.outcome.reason += "; the page was not taken: " + err.Error()
+	}
+}
+
+// wantsDocument reports whether a person looks at the answer, whatever the
+// method: Fetch Metadata says document and not prefetch, or, where a client
+// sends none, Accept prefers HTML.
+func wantsDocument(h http.Header) bool {
+	if strings.Contains(h.Get("Sec-Purpose"), "prefetch") || strings.EqualFold(h.Get("Purpose"), "prefetch") {
+		return false
+	}
+	_, site := h["Sec-Fetch-Site"]
+	_, mode := h["Sec-Fetch-Mode"]
+	_, dest := h["Sec-Fetch-Dest"]
+	if site || mode || dest {
+		return h.Get("Sec-Fetch-Dest") == "document"
+	}
+	return prefersHTML(h.Get("Accept"))
+}
+
+// prefersHTML reports whether HTML comes first in an Accept value (RFC 9110,
+// section 12.5.1): named, and by no lower quality than JSON.
+func prefersHTML(accept string) bool {
+	html, data := -1.0, -1.0
+	for item := range strings.SplitSeq(accept, ",") {
+		kind, parameters, _ := strings.Cut(item, ";")
+		quality := 1.0
+		for parameter := range strings.SplitSeq(parameters, ";") {
+			if q, ok := strings.CutPrefix(strings.TrimSpace(parameter), "q="); ok {
+				if parsed, err := strconv.ParseFloat(q, 64); err == nil {
+					quality = parsed
+				}
+			}
+		}
+		switch kind = strings.ToLower(strings.TrimSpace(kind)); {
+		case kind == "text/html" || kind == "application/xhtml+xml":
+			html = max(html, quality)
+		case kind == "application/json" || strings.HasSuffix(kind, "+json"):
+			data = max(data, quality)
+		}
+	}
+	return html > 0 && html >= data
+}

@@ -1,0 +1,41 @@
+package gateway
+
+import "github.com/viloforge/vilogate/policies/request"
+
+// findHost finds the policy of the request's host. Host decides, whatever name
+// the TLS handshake asked for, as long as the connection's certificate covers
+// the host: browsers reuse one connection for every name of a wildcard.
+func (x *exchange) findHost() error {
+	host := x.target.Host
+	if x.g.opts.Covers != nil && x.r.TLS != nil && !x.g.opts.Covers(x.r.TLS.ServerName, string(host)) {
+		return refuseMisdirected("the certificate of this connection does not cover the host")
+	}
+	if x.gen.Login.Host != "" && string(host) == x.gen.Login.Host {
+		return nil
+	}
+	if x.host = x.gen.Policies.Lookup(host); x.host == nil {
+		return refuseUnknownHost()
+	}
+	return nil
+}
+
+// route finds the route of the canonical path. Spellings that parsers disagree
+// about end here unless the route permits them.
+func (x *exchange) route() error {
+	x.match = x.host.Match(x.target.Path, x.target.Method)
+	if x.match.Odd != 0 {
+		return refuseMalformed("the route does not permit " + oddities(x.match.Odd) + " in the path")
+	}
+	return nil
+}
+
+func oddities(o request.Oddity) string {
+	switch {
+	case o&request.EncodedSlash != 0:
+		return "an encoded slash"
+	case o&request.DoubleSlash != 0:
+		return "a double slash"
+	default:
+		return "a semicolon"
+	}
+}
