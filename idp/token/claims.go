@@ -1,0 +1,288 @@
+package token
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// leeway is how far ahead of ours the clock of an issuer may run, for nbf, iat
+// and auth_time. exp has none.
+const leeway = 60 * time.Second
+
+// Claims is what a verified token says. It can be had only from a [Verifier],
+// is immutable, and may be shared; the same token gives the same pointer as
+// long as it is remembered, so that what is made from it can be kept beside it.
+type Claims struct {
+	issuer *issuer
+	kid    string    // as the token wrote it, for its KeySource
+	key    PublicKey // that verified it; zero for a shared secret
+
+	audience []string
+	subject  string
+	user     string
+	email    string
+	name     string
+	roles    []string
+	amr      []string
+	session  string
+	id       string
+
+	authTime  time.Time
+	issuedAt  time.Time
+	notBefore time.Time
+	expires   time.Time
+}
+
+// IssuerName is the issuer's name in the configuration; [OwnIssuer] for ours.
+func (c *Claims) IssuerName() string { return c.issuer.Name }
+
+// ISS is the iss claim; empty for the issuer that does not name itself.
+func (c *Claims) ISS() string { return c.issuer.ISS }
+
+// Subject is stable and never reused: the sub claim, with "<issuer's name>:"
+// before it unless it is of our own IdP.
+func (c *Claims) Subject() string { return c.subject }
+
+// User is the user name: ours, or with "<issuer's name>:" before it.
+func (c *Claims) User() string { return c.user }
+
+// Email may be empty.
+func (c *Claims) Email() string { return c.email }
+
+// Name is the name to show; it may be empty.
+func (c *Claims) Name() string { return c.name }
+
+// Roles are sorted, each once. The slice is shared: read it only.
+func (c *Claims) Roles() []string { return c.roles }
+
+// AMR are the methods of the login. The slice is shared: read it only.
+func (c *Claims) AMR() []string { return c.amr }
+
+// Session is the sid claim, empty when another issuer gave none.
+func (c *Claims) Session() string { return c.session }
+
+// ID is the jti claim, empty when another issuer gave none.
+func (c *Claims) ID() string { return c.id }
+
+// KeyID names the key that verified the token; empty for a shared secret.
+func (c *Claims) KeyID() string {
+	if c.key.IsZero() {
+		return ""
+	}
+	return c.key.ID()
+}
+
+// AuthTime is when the user last proved who they are; zero when another issuer did not say.
+func (c *Claims) AuthTime() time.Time { return c.authTime }
+
+// IssuedAt is in whole seconds.
+func (c *Claims) IssuedAt() time.Time { return c.issuedAt }
+
+// Expires is the first moment at which the token no longer counts.
+func (c *Claims) Expires() time.Time { return c.expires }
+
+// current judges what time changes, the same for a token seen first and for
+// one remembered. It allocates nothing while the token is good.
+func (c *Claims) current(now time.Time) error {
+	if !now.Before(c.expires) {
+		return ErrExpired
+	}
+	if latest := now.Add(leeway); latest.Before(c.issuedAt) || latest.Before(c.notBefore) {
+		return errNotYet
+	}
+	return nil
+}
+
+// trusted asks whether the very key that verified the token is still its issuer's.
+func (c *Claims) trusted(now time.Time) error {
+	if c.key.IsZero() {
+		return nil
+	}
+	key, err := c.issuer.key(c.kid, now)
+	if err != nil {
+		return err
+	}
+	if !key.Equal(c.key) {
+		return errKeyReplaced
+	}
+	return nil
+}
+
+// claimReader reads the claims of one token. Its first error stays.
+type claimReader struct {
+	object
+	err error
+}
+
+func (r *claimReader) fail(name string, err error) {
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("%w: %s %w", ErrInvalid, name, err)
+	}
+}
+
+// text reads a string that check likes. One that is required must be there; one
+// that is not may be left out or null.
+func (r *claimReader) text(name string, required bool, check func(string) error) string {
+	v, ok := r.get(name)
+	switch {
+	case !ok && required:
+		r.fail(name, errMissing)
+	case !ok, v.kind == kindNull && !required:
+	case v.kind != kindString:
+		r.fail(name, errType)
+	default:
+		r.fail(name, check(v.text))
+		return v.text
+	}
+	return ""
+}
+
+func (r *claimReader) time(name string, required bool) time.Time {
+	v, ok := r.get(name)
+	if !ok {
+		if required {
+			r.fail(name, errMissing)
+		}
+		return time.Time{}
+	}
+	t, err := v.time()
+	r.fail(name, err)
+	return t
+}
+
+func (r *claimReader) list(name string, required bool) []string {
+	v, ok := r.get(name)
+	if !ok {
+		if required {
+			r.fail(name, errMissing)
+		}
+		return nil
+	}
+	list, err := v.strings()
+	r.fail(name, err)
+	return list
+}
+
+// audiences reads aud, which may be one string or a list (RFC 7519, 4.1.3).
+func (r *claimReader) audiences() []string {
+	v, ok := r.get("aud")
+	if !ok {
+		return nil
+	}
+	if v.kind == kindString {
+		return []string{v.text}
+	}
+	list, err := v.strings()
+	if len(list) > maxAudience {
+		err = errList
+	}
+	r.fail("aud", err)
+	return list
+}
+
+// read makes Claims of a payload by the issuer's rules. Nothing is believed
+// before the signature is checked; what is judged here is shape alone.
+func (i *issuer) read(payload object) (*Claims, error) {
+	if err := i.spelling(payload); err != nil {
+		return nil, err
+	}
+	r := &claimReader{object: payload}
+	c := &Claims{
+		issuer:    i,
+		audience:  r.audiences(),
+		email:     r.text(i.claimEmail, i.requires("email"), func(s string) error { return checkText(s, maxEmail) }),
+		name:      r.text(i.claimName, i.requires("name"), func(s string) error { return checkText(s, maxName) }),
+		session:   r.text("sid", i.requires("sid"), checkIdentifier),
+		id:        r.text("jti", i.requires("jti"), checkIdentifier),
+		amr:       r.list("amr", i.requires("amr")),
+		authTime:  r.time("auth_time", i.requires("auth_time")),
+		issuedAt:  r.time("iat", true),
+		notBefore: r.time("nbf", i.requires("nbf")),
+		expires:   r.time("exp", true),
+	}
+	r.fail("amr", checkAMR(c.amr))
+	if c.authTime.After(c.issuedAt.Add(leeway)) {
+		r.fail("auth_time", errFuture)
+	}
+	i.readUser(r, c)
+	i.readRoles(r, c)
+	if r.err != nil {
+		return nil, r.err
+	}
+	return c, nil
+}
+
+// readUser reads who it is: the subject and the user name.
+func (i *issuer) readUser(r *claimReader, c *Claims) {
+	c.subject = i.prefix + r.text(i.claimSubject, true, checkSubject)
+	if i.strict || i.ClaimUser != "" { // configured: its user names are ours
+		c.user = r.text(i.claimUser, true, i.checkUser)
+		return
+	}
+	name := i.claimUser
+	if _, ok := r.get(name); !ok {
+		name = i.claimSubject
+	}
+	c.user = i.prefix + r.text(name, true, i.checkUser)
+}
+
+func (i *issuer) readRoles(r *claimReader, c *Claims) {
+	switch {
+	case i.strict:
+		roles, err := strictRoles(r.list(i.claimRoles, i.requires("roles")))
+		r.fail(i.claimRoles, err)
+		c.roles = roles
+	case i.claimRoles != "":
+		if v, ok := r.get(i.claimRoles); ok {
+			c.roles = knownRoles(v.words())
+		}
+	}
+}
+
+// spelling refuses a claim that a reader which folds case would take for one
+// that counts here.
+func (i *issuer) spelling(o object) error { return checkSpelling(o, i.names) }
+
+func checkSpelling(o object, names []string) error {
+	for _, m := range o {
+		for _, name := range names {
+			if m.name != name && strings.EqualFold(m.name, name) {
+				return fmt.Errorf("%w: %s %w", ErrInvalid, name, errSpelling)
+			}
+		}
+	}
+	return nil
+}
+
+// judged shows claims to golang-jwt. They were read before, from the same
+// bytes, by a stricter reader, so there is nothing left to unmarshal.
+type judged struct{ *Claims }
+
+func (judged) UnmarshalJSON([]byte) error { return nil }
+
+func (j judged) GetExpirationTime() (*jwt.NumericDate, error) {
+	return jwt.NewNumericDate(j.expires), nil
+}
+
+func (j judged) GetIssuedAt() (*jwt.NumericDate, error) { return jwt.NewNumericDate(j.issuedAt), nil }
+
+func (j judged) GetNotBefore() (*jwt.NumericDate, error) {
+	if j.notBefore.IsZero() {
+		return nil, nil
+	}
+	return jwt.NewNumericDate(j.notBefore), nil
+}
+func (j judged) GetIssuer() (string, error)             { return j.issuer.ISS, nil }
+func (j judged) GetSubject() (string, error)            { return j.subject, nil }
+func (j judged) GetAudience() (jwt.ClaimStrings, error) { return j.audience, nil }
+
+// moment is the first at which the token could count.
+func (c *Claims) moment() time.Time {
+	if c.notBefore.After(c.issuedAt) {
+		return c.notBefore
+	}
+	return c.issuedAt
+}

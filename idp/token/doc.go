@@ -1,0 +1,41 @@
+// Package token is what the identity provider, the gateway and the backends
+// agree on: which claims a token carries, how it is signed, and when it counts.
+// It stands on floor 0: it does no I/O, has no clock, and imports no other room.
+//
+// Three kinds of token pass through here.
+//
+//   - The access token ([PrivateKey.SignAccess]) is made by our own IdP with its
+//     key, travels in the SSO cookie or as a Bearer token, and is of type
+//     at+jwt (RFC 9068).
+//   - The assertion ([PrivateKey.SignAssertion], [VerifyAssertion]) is made by a
+//     gateway with the gateway's key and tells one backend who is asking. A
+//     [Verifier] never accepts one, and VerifyAssertion never accepts anything else.
+//   - Tokens of other issuers: those that publish a key set, and the one that
+//     shares a secret with us and names neither itself nor its audience.
+//
+// A token presented goes through [Verifier.Verify]:
+//
+//   - compact.go cuts it up: length, segments and base64url in the one canonical spelling;
+//   - object.go reads header and claims: no member twice, no deep nesting, no invalid UTF-8;
+//   - issuer.go finds whose token it claims to be and judges its header;
+//   - the issuer's [KeySource] answers with the key, which alone says which algorithm counts;
+//   - golang-jwt checks the signature, the issuer, the audience and the order of its times;
+//   - claims.go reads the claims by that issuer's rules;
+//   - verifier.go remembers the result by the token's exact bytes.
+//
+// A Claims value can be had only from a verifier, so holding one is the proof.
+//
+// The package keeps these promises:
+//
+//   - Invariant 3: no network on the hot path. A KeySource answers from memory;
+//     what a token says about where its key is (jku, x5u, jwk, x5c) is never looked at.
+//   - Invariant 7: the key that signs logins and the key that signs assertions
+//     are never mistaken for each other. The two have different types, the
+//     gateway's own issuer is refused by name, and each reader insists on its own type.
+//   - Invariant 9: a remembered verification says that these very bytes were
+//     signed, and nothing else. Every hit judges afresh the time, the
+//     revocation, and whether that very key is still trusted. Decisions key on
+//     the claims, since one ES256 signature has more than one spelling.
+//
+// Errors never quote a token.
+package token

@@ -1,0 +1,255 @@
+package token
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// OwnIssuer is the name of our own IdP among the issuers. Nobody else may have it.
+const OwnIssuer = "vilogate"
+
+const (
+	typeAccess    = "at+jwt"
+	typeAssertion = "vilogate-assertion+jwt"
+	minSecret     = 32
+	maxIssuerName = 64
+)
+
+// IssuerConfig is one issuer whose tokens count.
+type IssuerConfig struct {
+	// Name is the issuer's name in the configuration, [a-z0-9][a-z0-9._-]*. It
+	// goes before its subjects and, unless ClaimUser is set, its user names.
+	Name string
+
+	// ISS is what its tokens say in iss, compared byte for byte. Empty for the
+	// one issuer with a Secret whose tokens do not name their issuer.
+	ISS string
+
+	// Audiences: a token must be for one of them. Required, but for an issuer
+	// without ISS; with none, a token that names an audience is for somebody else.
+	Audiences []string
+
+	// Types are the typ headers accepted; the empty string stands for none.
+	// Optional: JWT, at+jwt or none; for our own IdP at+jwt alone.
+	Types []string
+
+	// Keys are the issuer's public keys. Either Keys or Secret.
+	Keys KeySource
+
+	// Secret is shared with the issuer: at least 32 bytes.
+	Secret []byte
+
+	// Algorithm goes with Secret: HS256 (the default), HS384 or HS512. With Keys
+	// the key says it.
+	Algorithm string
+
+	// Cookie is the cookie in which the issuer's tokens come. Optional.
+	Cookie string
+
+	// ClaimUser names the claim with the user name, and says that these names
+	// are ours: they stand without the issuer's name before them. For an issuer
+	// without ISS it is the subject as well. Optional: preferred_username, or
+	// the subject where a token has none, both after the issuer's name.
+	ClaimUser string
+
+	// ClaimEmail and ClaimName are email and name unless set.
+	ClaimEmail, ClaimName string
+
+	// ClaimRoles names the claim with the roles. Optional: without it, no roles.
+	ClaimRoles string
+
+	// Own marks our own IdP, whose Name is OwnIssuer: ES256 alone, every claim required.
+	Own bool
+}
+
+// issuer is a checked IssuerConfig.
+type issuer struct {
+	IssuerConfig
+
+	// strict is for what vilogate signs itself: ES256, exactly the header that
+	// we write, subject and user name as they stand, roles that are all good.
+	strict    bool
+	required  []string           // claims that must be there, besides sub, iat and exp
+	checkUser func(string) error // what a user name must be
+	prefix    string             // before the subject
+	names     []string           // of every claim that counts
+
+	claimSubject, claimUser, claimEmail, claimName, claimRoles string
+}
+
+var issuerName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
+
+func newIssuer(c IssuerConfig) (*issuer, error) {
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("token: issuer %q: %w", c.Name, err)
+	}
+	i := &issuer{
+		IssuerConfig: c,
+		checkUser:    checkForeignUser,
+		prefix:       c.Name + ":",
+		claimSubject: "sub",
+		claimUser:    or(c.ClaimUser, "preferred_username"),
+		claimEmail:   or(c.ClaimEmail, "email"),
+		claimName:    or(c.ClaimName, "name"),
+		claimRoles:   c.ClaimRoles,
+	}
+	switch {
+	case c.Own:
+		i.ours(typeAccess, checkOwnUser,
+			"nbf", "jti", "sid", "amr", "auth_time", "preferred_username", "name", "email", "roles")
+	case c.ISS == "" && c.ClaimUser != "":
+		i.claimSubject = c.ClaimUser
+	}
+	if i.Secret != nil {
+		i.Secret, i.Algorithm = slices.Clone(c.Secret), or(c.Algorithm, "HS256")
+	}
+	if len(i.Types) == 0 {
+		i.Types = []string{"JWT", typeAccess, ""}
+	}
+	i.nameClaims()
+	return i, nil
+}
+
+// assertionIssuer is a gateway as a backend sees it.
+func assertionIssuer(iss, audience string, keys KeySource) *issuer {
+	i := &issuer{IssuerConfig: IssuerConfig{ISS: iss, Audiences: []string{audience}, Keys: keys}}
+	i.ours(typeAssertion, checkAssertedUser, "preferred_username", "roles")
+	i.nameClaims()
+	return i
+}
+
+// ours sets the rules for tokens that vilogate signs itself.
+func (i *issuer) ours(typ string, checkUser func(string) error, required ...string) {
+	i.Types, i.strict, i.checkUser, i.required, i.prefix = []string{typ}, true, checkUser, required, ""
+	i.claimSubject, i.claimUser, i.claimEmail, i.claimName, i.claimRoles = "sub", "preferred_username", "email", "name", "roles"
+}
+
+func (i *issuer) nameClaims() {
+	i.names = []string{
+		"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "amr", "auth_time",
+		i.claimUser, i.claimEmail, i.claimName,
+	}
+	if i.claimRoles != "" {
+		i.names = append(i.names, i.claimRoles)
+	}
+}
+
+func (i *issuer) requires(claim string) bool { return slices.Contains(i.required, claim) }
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func (c *IssuerConfig) check() error {
+	switch {
+	case !issuerName.MatchString(c.Name) || len(c.Name) > maxIssuerName:
+		return errors.New("the name must be [a-z0-9][a-z0-9._-]*, at most 64 characters")
+	case c.Own != (c.Name == OwnIssuer):
+		return errors.New("the name " + OwnIssuer + " is our own IdP's, and only its")
+	case (c.Keys == nil) == (c.Secret == nil):
+		return errors.New("either keys or a secret")
+	case c.Own && (c.Keys == nil || c.ISS == ""):
+		return errors.New("our own IdP has keys and an iss")
+	case c.Own && (len(c.Types) > 0 || c.ClaimUser+c.ClaimEmail+c.ClaimName+c.ClaimRoles != ""):
+		return errors.New("our own IdP's type and claims are fixed")
+	case c.ISS == "" && c.Secret == nil:
+		return errors.New("an iss is required unless there is a shared secret")
+	case c.ISS != "" && len(c.Audiences) == 0:
+		return errors.New("at least one audience is required")
+	case slices.Contains(c.Audiences, ""):
+		return errors.New("an audience is empty")
+	}
+	return c.checkAlgorithm()
+}
+
+func (c *IssuerConfig) checkAlgorithm() error {
+	switch {
+	case c.Secret == nil && c.Algorithm != "":
+		return errors.New("an algorithm goes with a secret; a key says its own")
+	case c.Secret == nil:
+		return nil
+	case len(c.Secret) < minSecret:
+		return fmt.Errorf("the secret is shorter than %d bytes", minSecret)
+	case !slices.Contains([]string{"", "HS256", "HS384", "HS512"}, c.Algorithm):
+		return fmt.Errorf("the algorithm %q is none of HS256, HS384, HS512", c.Algorithm)
+	}
+	return nil
+}
+
+// key asks the issuer's source for a key. What is ours is signed with ES256 alone.
+func (i *issuer) key(kid string, now time.Time) (PublicKey, error) {
+	key, err := i.Keys.Key(kid, now)
+	switch {
+	case errors.Is(err, ErrKeysMissing):
+		return PublicKey{}, err
+	case err != nil:
+		return PublicKey{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	case key.IsZero() || i.strict && key.Algorithm() != algES256:
+		return PublicKey{}, errAlgorithm
+	}
+	return key, nil
+}
+
+// header is what a token's header may say that counts.
+type header struct {
+	algorithm string
+	typ       string
+	kid       string
+}
+
+var headerNames = []string{"alg", "typ", "kid", "crit", "b64", "enc", "zip"}
+
+// readHeader judges a header. What an extension would change is refused, since
+// none is understood here: crit and b64 (RFC 7515, RFC 7797), enc and zip
+// (RFC 7516). What says where a key is (jwk, jku, x5u, x5c) is not read at all:
+// the key comes from the configured source alone, or there is none.
+func (i *issuer) readHeader(o object) (header, error) {
+	if err := checkSpelling(o, headerNames); err != nil {
+		return header{}, err
+	}
+	for _, m := range o {
+		switch m.name {
+		case "crit", "b64", "enc", "zip":
+			return header{}, errExtension
+		case "alg", "typ", "kid":
+		default:
+			if i.strict {
+				return header{}, errExtension
+			}
+		}
+	}
+	r := claimReader{object: o}
+	h := header{
+		algorithm: r.text("alg", true, checkIdentifier),
+		typ:       r.text("typ", i.strict, checkIdentifier),
+		kid:       r.text("kid", i.strict, checkIdentifier),
+	}
+	if r.err != nil {
+		return header{}, r.err
+	}
+	if !i.accepts(h.typ) {
+		return header{}, errWrongType
+	}
+	return h, nil
+}
+
+// accepts compares a typ as a media type: without regard to case, with or
+// without "application/" (RFC 7515, 4.1.9). What we sign ourselves has one spelling.
+func (i *issuer) accepts(typ string) bool {
+	if i.strict {
+		return slices.Contains(i.Types, typ)
+	}
+	bare := bareType(typ)
+	return slices.ContainsFunc(i.Types, func(t string) bool { return bareType(t) == bare })
+}
+
+func bareType(typ string) string {
+	return strings.TrimPrefix(strings.ToLower(typ), "application/")
+}

@@ -1,0 +1,227 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/viloforge/vilogate/idp/token"
+)
+
+// What a RemoteConfig leaves out.
+const (
+	defaultInterval   = 5 * time.Minute
+	defaultMinRefresh = 30 * time.Second
+	defaultTimeout    = 10 * time.Second
+
+	// firstRetry is how soon a first fetch that failed is tried again; the wait
+	// doubles up to MinRefresh. Only while there are no keys at all.
+	firstRetry = time.Second
+)
+
+// RemoteConfig says where an issuer publishes its keys.
+type RemoteConfig struct {
+	// URL is the address of the key set. Either URL or DiscoveryIssuer.
+	URL string
+
+	// DiscoveryIssuer is the issuer whose /.well-known/openid-configuration
+	// names the address. It must name this very issuer too.
+	DiscoveryIssuer string
+
+	// Host is sent as the Host of the request, where it is not the URL's. Optional.
+	Host string
+
+	// Client does the fetching. Its redirects are not followed.
+	Client *http.Client
+
+	// Interval is the time between two fetches. Optional: 5m.
+	Interval time.Duration
+
+	// MinRefresh is the shortest time between two fetches, whoever asks for
+	// them. Optional: 30s.
+	MinRefresh time.Duration
+
+	// MaxBytes bounds an answer. Optional: 256 KiB, which is the most.
+	MaxBytes int64
+
+	// Timeout bounds a fetch as a whole, discovery included. Optional: 10s.
+	Timeout time.Duration
+
+	// Fallback is a key set to begin with, until the first fetch. Optional.
+	Fallback []byte
+
+	Log *slog.Logger
+	Now func() time.Time // Optional: time.Now. Only for Status.
+}
+
+// Remote is a set of keys that is kept current. It is safe for concurrent use.
+type Remote struct {
+	config RemoteConfig
+	client http.Client
+	keys   atomic.Pointer[Set]
+	status atomic.Pointer[Status]
+	wanted chan struct{} // holds one wish for a fetch; written by Key, read by Run
+}
+
+// Status is how a Remote is doing.
+type Status struct {
+	Keys     int
+	LastGood time.Time // zero before the first good fetch
+	Err      error     // of the last fetch; nil when it was good
+}
+
+// NewRemote checks the configuration. Nothing is fetched before Run.
+func NewRemote(c RemoteConfig) (*Remote, error) {
+	if (c.URL == "") == (c.DiscoveryIssuer == "") {
+		return nil, errors.New("jwks: either a URL or an issuer")
+	}
+	if err := checkAddress(c.URL + c.DiscoveryIssuer); err != nil {
+		return nil, fmt.Errorf("jwks: %w", err)
+	}
+	if c.Client == nil || c.Log == nil {
+		return nil, errors.New("jwks: a client and a log are required")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Interval <= 0 {
+		c.Interval = defaultInterval
+	}
+	if c.MinRefresh <= 0 {
+		c.MinRefresh = defaultMinRefresh
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.MaxBytes <= 0 || c.MaxBytes > maxBytes {
+		c.MaxBytes = maxBytes
+	}
+	r := &Remote{config: c, client: *c.Client, wanted: make(chan struct{}, 1)}
+	r.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	r.status.Store(&Status{})
+	if c.Fallback != nil {
+		set, err := parse(c.Fallback)
+		if err != nil {
+			return nil, fmt.Errorf("jwks: fallback: %w", err)
+		}
+		r.keys.Store(set)
+		r.status.Store(&Status{Keys: set.Len()})
+	}
+	return r, nil
+}
+
+func checkAddress(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return fmt.Errorf("%q is not an http or https address", s)
+	}
+	return nil
+}
+
+// Key implements [token.KeySource]. For a kid that it does not know it leaves a
+// wish for a fetch, and answers at once.
+func (r *Remote) Key(kid string, now time.Time) (token.PublicKey, error) {
+	set := r.keys.Load()
+	if set == nil {
+		return token.PublicKey{}, token.ErrKeysMissing
+	}
+	k, err := set.Key(kid, now)
+	if err != nil {
+		select {
+		case r.wanted <- struct{}{}:
+		default: // somebody wished already
+		}
+	}
+	return k, err
+}
+
+// Ready reports whether there are keys.
+func (r *Remote) Ready() bool { return r.keys.Load() != nil }
+
+// Status is for metrics and the readiness page.
+func (r *Remote) Status() Status { return *r.status.Load() }
+
+// Run fetches until ctx ends: at once, then every Interval, and earlier when
+// somebody wished for it or a fetch failed, but never twice within MinRefresh
+// once there are keys. It returns ctx's error.
+func (r *Remote) Run(ctx context.Context) error {
+	retry := firstRetry
+	for {
+		err := r.refresh(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		pause := r.config.MinRefresh
+		if !r.Ready() {
+			pause = min(retry, pause)
+			retry *= 2
+		}
+		if !sleep(ctx, pause) {
+			return ctx.Err()
+		}
+		if err != nil {
+			continue
+		}
+		if !r.idle(ctx, r.config.Interval-pause) {
+			return ctx.Err()
+		}
+	}
+}
+
+// idle waits for the next turn or a wish, whichever comes first. It reports
+// whether there is one.
+func (r *Remote) idle(ctx context.Context, rest time.Duration) bool {
+	timer := time.NewTimer(max(rest, 0))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+	case <-r.wanted:
+	}
+	return true
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// refresh fetches once. A failure leaves the keys as they are, and is logged
+// when it is a new one.
+func (r *Remote) refresh(ctx context.Context) error {
+	select {
+	case <-r.wanted: // this fetch is what was wished for
+	default:
+	}
+	before := r.Status()
+	set, err := r.fetch(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			r.status.Store(&Status{Keys: before.Keys, LastGood: before.LastGood, Err: err})
+			if before.Err == nil || before.Err.Error() != err.Error() {
+				r.config.Log.Warn("keys not fetched, the last good ones stay", "address", r.address(), "error", err, "keys", before.Keys)
+			}
+		}
+		return err
+	}
+	r.keys.Store(set)
+	r.status.Store(&Status{Keys: set.Len(), LastGood: r.config.Now()})
+	if before.Err != nil || before.LastGood.IsZero() {
+		r.config.Log.Info("keys fetched", "address", r.address(), "keys", set.Len())
+	}
+	return nil
+}
+
+func (r *Remote) address() string { return r.config.URL + r.config.DiscoveryIssuer }

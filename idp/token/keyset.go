@@ -1,0 +1,242 @@
+package token
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+)
+
+// What a key set may be at most, and what an RSA key must be.
+const (
+	maxSetBytes = 256 << 10
+	maxSetKeys  = 100
+	minRSABits  = 2048
+	maxRSABits  = 8192
+)
+
+var (
+	errForeignKey = errors.New("not a key that verifies signatures here")
+	errBadKey     = errors.New("malformed")
+)
+
+// algorithms says which algorithms a key type may be bound to, the first when
+// the key does not say. Shared secrets are not among them: nobody can publish one.
+var algorithms = map[string][]string{
+	"P-256":   {algES256},
+	"P-384":   {"ES384"},
+	"P-521":   {"ES512"},
+	"Ed25519": {"EdDSA", "Ed25519"},
+	"RSA":     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"},
+}
+
+// MarshalSet gives the keys as a JSON Web Key Set, in their order.
+func MarshalSet(keys []PublicKey) []byte {
+	set := []byte(`{"keys":[`)
+	for i, k := range keys {
+		if i > 0 {
+			set = append(set, ',')
+		}
+		set = append(set, k.key.json...)
+	}
+	return append(set, `]}`...)
+}
+
+// ParseSet reads a JSON Web Key Set: at most 256 KiB and 100 keys. Keys for
+// another use, of a type or algorithm unknown here, too weak, or published with
+// their private half are left out; a malformed one refuses the whole set. Each
+// key is bound to one algorithm: its alg, else the usual one of its type.
+func ParseSet(data []byte) ([]PublicKey, error) {
+	if len(data) > maxSetBytes {
+		return nil, errors.New("token: key set: longer than 256 KiB")
+	}
+	set, err := readObject(string(data))
+	if err != nil {
+		return nil, fmt.Errorf("token: key set: %w", err)
+	}
+	list, ok := set.get("keys")
+	if !ok || list.kind != kindArray {
+		return nil, errors.New("token: key set: no list of keys")
+	}
+	if len(list.list) > maxSetKeys {
+		return nil, errors.New("token: key set: more than 100 keys")
+	}
+	var keys []PublicKey
+	for i, v := range list.list {
+		k, err := parseKey(v)
+		switch {
+		case errors.Is(err, errForeignKey):
+		case err != nil:
+			return nil, fmt.Errorf("token: key set: key %d: %w", i+1, err)
+		default:
+			keys = append(keys, k)
+		}
+	}
+	return keys, nil
+}
+
+func parseKey(v value) (PublicKey, error) {
+	if v.kind != kindObject {
+		return PublicKey{}, errBadKey
+	}
+	m := keyMembers{v.members}
+	if err := m.forSignatures(); err != nil {
+		return PublicKey{}, err
+	}
+	id, err := m.text("kid")
+	if err != nil {
+		return PublicKey{}, err
+	}
+	if id != "" && checkIdentifier(id) != nil {
+		return PublicKey{}, errBadKey
+	}
+	verify, family, err := m.key()
+	if err != nil {
+		return PublicKey{}, err
+	}
+	algorithm, err := m.text("alg")
+	if err != nil {
+		return PublicKey{}, err
+	}
+	switch possible := algorithms[family]; {
+	case algorithm == "":
+		algorithm = possible[0]
+	case !slices.Contains(possible, algorithm):
+		return PublicKey{}, errForeignKey
+	case algorithm == "Ed25519": // RFC 9864's name of what golang-jwt calls by the older one
+		algorithm = "EdDSA"
+	}
+	return newPublicKey(verify, id, algorithm)
+}
+
+// keyMembers reads the members of one JWK.
+type keyMembers struct{ object }
+
+func (m keyMembers) text(name string) (string, error) {
+	v, ok := m.get(name)
+	if !ok {
+		return "", nil
+	}
+	if v.kind != kindString {
+		return "", errBadKey
+	}
+	return v.text, nil
+}
+
+// bytes reads a member in canonical base64url.
+func (m keyMembers) bytes(name string) ([]byte, error) {
+	s, err := m.text(name)
+	if err != nil || s == "" {
+		return nil, errBadKey
+	}
+	b, err := decodeSegment(s)
+	if err != nil {
+		return nil, errBadKey
+	}
+	return b, nil
+}
+
+// forSignatures judges use and key_ops, and refuses a key whose private half
+// stands beside it: anybody could sign with that one.
+func (m keyMembers) forSignatures() error {
+	use, err := m.text("use")
+	if err != nil {
+		return err
+	}
+	if use != "" && use != "sig" {
+		return errForeignKey
+	}
+	if v, ok := m.get("key_ops"); ok {
+		operations, err := v.strings()
+		if err != nil {
+			return errBadKey
+		}
+		if !slices.Contains(operations, "verify") {
+			return errForeignKey
+		}
+	}
+	for _, private := range []string{"d", "k"} {
+		if _, ok := m.get(private); ok {
+			return errForeignKey
+		}
+	}
+	return nil
+}
+
+// key reads the key itself, and the family of algorithms that it can be bound to.
+func (m keyMembers) key() (crypto.PublicKey, string, error) {
+	kty, err := m.text("kty")
+	if err != nil || kty == "" {
+		return nil, "", errBadKey
+	}
+	crv, err := m.text("crv")
+	if err != nil {
+		return nil, "", err
+	}
+	switch kty {
+	case "EC":
+		return m.elliptic(crv)
+	case "OKP":
+		return m.edwards(crv)
+	case "RSA":
+		return m.rsa()
+	}
+	return nil, "", errForeignKey
+}
+
+func (m keyMembers) elliptic(name string) (crypto.PublicKey, string, error) {
+	var curve elliptic.Curve
+	switch name {
+	case "P-256":
+		curve = elliptic.P256()
+	case "P-384":
+		curve = elliptic.P384()
+	case "P-521":
+		curve = elliptic.P521()
+	default:
+		return nil, "", errForeignKey
+	}
+	x, errX := m.bytes("x")
+	y, errY := m.bytes("y")
+	size := (curve.Params().BitSize + 7) / 8
+	if errX != nil || errY != nil || len(x) != size || len(y) != size {
+		return nil, "", errBadKey
+	}
+	key, err := ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, x, y))
+	if err != nil {
+		return nil, "", errBadKey // not a point on the curve
+	}
+	return key, name, nil
+}
+
+func (m keyMembers) edwards(name string) (crypto.PublicKey, string, error) {
+	if name != "Ed25519" {
+		return nil, "", errForeignKey
+	}
+	x, err := m.bytes("x")
+	if err != nil || len(x) != ed25519.PublicKeySize {
+		return nil, "", errBadKey
+	}
+	return ed25519.PublicKey(x), name, nil
+}
+
+func (m keyMembers) rsa() (crypto.PublicKey, string, error) {
+	n, errN := m.bytes("n")
+	e, errE := m.bytes("e")
+	if errN != nil || errE != nil || len(e) > 4 {
+		return nil, "", errBadKey
+	}
+	modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e).Int64()
+	if bits := modulus.BitLen(); bits < minRSABits || bits > maxRSABits {
+		return nil, "", errForeignKey
+	}
+	if exponent < 3 || exponent > 1<<31-1 || exponent%2 == 0 || modulus.Bit(0) == 0 {
+		return nil, "", errBadKey
+	}
+	return &rsa.PublicKey{N: modulus, E: int(exponent)}, "RSA", nil
+}

@@ -1,0 +1,361 @@
+package token
+
+import (
+	"errors"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// What a JSON text read here may hold at most. A token is short anyway; a key
+// set may be long, but never deep.
+const (
+	maxDepth   = 8
+	maxMembers = 128
+	maxValues  = 8192
+)
+
+// kind is the first byte that a JSON value of that kind may begin with.
+type kind byte
+
+const (
+	kindString kind = '"'
+	kindNumber kind = '0'
+	kindArray  kind = '['
+	kindObject kind = '{'
+	kindBool   kind = 't'
+	kindNull   kind = 'n'
+)
+
+// value is one JSON value. Only the field of its kind is set.
+type value struct {
+	kind    kind
+	text    string // a string, decoded; a number, as it was written
+	list    []value
+	members object
+}
+
+type member struct {
+	name  string
+	value value
+}
+
+// object is a JSON object in its own order. No two members have one name, so
+// that no two readers of the same token can see different claims.
+type object []member
+
+func (o object) get(name string) (value, bool) {
+	for i := range o {
+		if o[i].name == name {
+			return o[i].value, true
+		}
+	}
+	return value{}, false
+}
+
+var (
+	errJSON      = errors.New("not a JSON object")
+	errTrailing  = errors.New("something follows the JSON object")
+	errTwice     = errors.New("a member stands there twice")
+	errDeep      = errors.New("nested too deeply")
+	errTooMany   = errors.New("too many members or values")
+	errString    = errors.New("a string that JSON does not allow")
+	errUTF8      = errors.New("a string that is not UTF-8")
+	errNumber    = errors.New("a number that JSON does not allow")
+	errNotObject = errors.New("not a JSON object but another value")
+)
+
+// readObject reads text, which must be one JSON object and nothing else, by
+// RFC 8259 to the letter: encoding/json would let duplicate members, case-folded
+// names, invalid UTF-8 and lone surrogates through.
+func readObject(text string) (object, error) {
+	r := reader{text: text}
+	v, err := r.value(1)
+	if err != nil {
+		return nil, err
+	}
+	if v.kind != kindObject {
+		return nil, errNotObject
+	}
+	r.space()
+	if r.at != len(r.text) {
+		return nil, errTrailing
+	}
+	return v.members, nil
+}
+
+// reader walks a JSON text once, from the left. Its strings share the text's memory.
+type reader struct {
+	text   string
+	at     int
+	values int
+}
+
+func (r *reader) space() {
+	for r.at < len(r.text) {
+		switch r.text[r.at] {
+		case ' ', '\t', '\n', '\r':
+			r.at++
+		default:
+			return
+		}
+	}
+}
+
+// next skips white space and takes c if it comes next.
+func (r *reader) next(c byte) bool {
+	r.space()
+	if r.at < len(r.text) && r.text[r.at] == c {
+		r.at++
+		return true
+	}
+	return false
+}
+
+func (r *reader) value(depth int) (value, error) {
+	r.space()
+	if r.at == len(r.text) {
+		return value{}, errJSON
+	}
+	if r.values++; r.values > maxValues {
+		return value{}, errTooMany
+	}
+	switch c := r.text[r.at]; {
+	case c == '{':
+		return r.object(depth)
+	case c == '[':
+		return r.array(depth)
+	case c == '"':
+		s, err := r.str()
+		return value{kind: kindString, text: s}, err
+	case c == '-' || '0' <= c && c <= '9':
+		return r.number()
+	default:
+		return r.word()
+	}
+}
+
+func (r *reader) object(depth int) (value, error) {
+	if depth > maxDepth {
+		return value{}, errDeep
+	}
+	r.at++ // {
+	v := value{kind: kindObject}
+	if r.next('}') {
+		return v, nil
+	}
+	for {
+		r.space()
+		name, err := r.str()
+		if err != nil {
+			return value{}, err
+		}
+		if _, twice := v.members.get(name); twice {
+			return value{}, errTwice
+		}
+		if len(v.members) == maxMembers {
+			return value{}, errTooMany
+		}
+		if !r.next(':') {
+			return value{}, errJSON
+		}
+		inner, err := r.value(depth + 1)
+		if err != nil {
+			return value{}, err
+		}
+		v.members = append(v.members, member{name, inner})
+		switch {
+		case r.next(','):
+		case r.next('}'):
+			return v, nil
+		default:
+			return value{}, errJSON
+		}
+	}
+}
+
+func (r *reader) array(depth int) (value, error) {
+	if depth > maxDepth {
+		return value{}, errDeep
+	}
+	r.at++ // [
+	v := value{kind: kindArray}
+	if r.next(']') {
+		return v, nil
+	}
+	for {
+		inner, err := r.value(depth + 1)
+		if err != nil {
+			return value{}, err
+		}
+		v.list = append(v.list, inner)
+		switch {
+		case r.next(','):
+		case r.next(']'):
+			return v, nil
+		default:
+			return value{}, errJSON
+		}
+	}
+}
+
+func (r *reader) word() (value, error) {
+	for _, w := range [...]struct {
+		text string
+		kind kind
+	}{{"true", kindBool}, {"false", kindBool}, {"null", kindNull}} {
+		if len(r.text)-r.at >= len(w.text) && r.text[r.at:r.at+len(w.text)] == w.text {
+			r.at += len(w.text)
+			return value{kind: w.kind, text: w.text}, nil
+		}
+	}
+	return value{}, errJSON
+}
+
+func (r *reader) digits() int {
+	start := r.at
+	for r.at < len(r.text) && '0' <= r.text[r.at] && r.text[r.at] <= '9' {
+		r.at++
+	}
+	return r.at - start
+}
+
+func (r *reader) number() (value, error) {
+	start := r.at
+	if r.text[r.at] == '-' {
+		r.at++
+	}
+	first := r.at
+	if n := r.digits(); n == 0 || n > 1 && r.text[first] == '0' {
+		return value{}, errNumber
+	}
+	if r.at < len(r.text) && r.text[r.at] == '.' {
+		r.at++
+		if r.digits() == 0 {
+			return value{}, errNumber
+		}
+	}
+	if r.at < len(r.text) && (r.text[r.at] == 'e' || r.text[r.at] == 'E') {
+		r.at++
+		if r.at < len(r.text) && (r.text[r.at] == '+' || r.text[r.at] == '-') {
+			r.at++
+		}
+		if r.digits() == 0 {
+			return value{}, errNumber
+		}
+	}
+	return value{kind: kindNumber, text: r.text[start:r.at]}, nil
+}
+
+// str reads a string. One without escapes, which is nearly every one, is a
+// piece of the text itself.
+func (r *reader) str() (string, error) {
+	if r.at == len(r.text) || r.text[r.at] != '"' {
+		return "", errJSON
+	}
+	r.at++
+	start := r.at
+	for ; r.at < len(r.text); r.at++ {
+		switch c := r.text[r.at]; {
+		case c == '"':
+			s := r.text[start:r.at]
+			r.at++
+			if !utf8.ValidString(s) {
+				return "", errUTF8
+			}
+			return s, nil
+		case c == '\\':
+			return r.escaped(start)
+		case c < ' ':
+			return "", errString
+		}
+	}
+	return "", errString
+}
+
+// escaped goes on where str met the first backslash.
+func (r *reader) escaped(start int) (string, error) {
+	out := []byte(r.text[start:r.at])
+	for r.at < len(r.text) {
+		c := r.text[r.at]
+		r.at++
+		switch {
+		case c == '"':
+			if !utf8.Valid(out) {
+				return "", errUTF8
+			}
+			return string(out), nil
+		case c < ' ':
+			return "", errString
+		case c != '\\':
+			out = append(out, c)
+		default:
+			char, err := r.escape()
+			if err != nil {
+				return "", err
+			}
+			out = utf8.AppendRune(out, char)
+		}
+	}
+	return "", errString
+}
+
+// escape reads what follows a backslash.
+func (r *reader) escape() (rune, error) {
+	if r.at == len(r.text) {
+		return 0, errString
+	}
+	c := r.text[r.at]
+	r.at++
+	switch c {
+	case '"', '\\', '/':
+		return rune(c), nil
+	case 'b':
+		return '\b', nil
+	case 'f':
+		return '\f', nil
+	case 'n':
+		return '\n', nil
+	case 'r':
+		return '\r', nil
+	case 't':
+		return '\t', nil
+	case 'u':
+		return r.unicode()
+	}
+	return 0, errString
+}
+
+// unicode reads the four digits of a \u escape, and the second half of a
+// surrogate pair with the first. Half a pair is no character.
+func (r *reader) unicode() (rune, error) {
+	high, err := r.hex4()
+	if err != nil || !utf16.IsSurrogate(high) {
+		return high, err
+	}
+	if len(r.text)-r.at < 2 || r.text[r.at:r.at+2] != `\u` {
+		return 0, errString
+	}
+	r.at += 2
+	low, err := r.hex4()
+	if err != nil {
+		return 0, err
+	}
+	char := utf16.DecodeRune(high, low)
+	if char == utf8.RuneError {
+		return 0, errString
+	}
+	return char, nil
+}
+
+func (r *reader) hex4() (rune, error) {
+	if len(r.text)-r.at < 4 {
+		return 0, errString
+	}
+	n, err := strconv.ParseUint(r.text[r.at:r.at+4], 16, 16)
+	if err != nil {
+		return 0, errString
+	}
+	r.at += 4
+	return rune(n), nil
+}

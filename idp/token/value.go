@@ -1,0 +1,216 @@
+package token
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// What a claim may be at most, in bytes or in entries.
+const (
+	maxIdentifier = 255 // sub, jti, sid, kid
+	maxUser       = 150
+	maxEmail      = 254
+	maxName       = 256
+	maxRole       = 64
+	maxRoles      = 256
+	maxAMR        = 16
+	maxAudience   = 64
+
+	// lastMoment is the end of the year 9999: what a time in a token may be at most.
+	lastMoment = 253402300799
+)
+
+var (
+	errIdentifier = errors.New("is not 1 to 255 visible ASCII characters")
+	errUser       = errors.New("is not a user name")
+	errText       = errors.New("holds a control or direction character, or is too long")
+	errRole       = errors.New("is not a role")
+	errList       = errors.New("is not a list of strings")
+	errType       = errors.New("is of the wrong type")
+	errTime       = errors.New("is not a time")
+)
+
+// checkIdentifier judges sub, jti, sid, kid and the methods of amr: visible
+// ASCII, so that it is one and the same in a header, a log and a key of a store.
+func checkIdentifier(s string) error {
+	if s == "" || len(s) > maxIdentifier {
+		return errIdentifier
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return errIdentifier
+		}
+	}
+	return nil
+}
+
+// checkSubject judges a subject as a token has it; one that stands in an
+// assertion may have an issuer's name before it.
+func checkSubject(s string) error {
+	if name, rest, ok := strings.Cut(s, ":"); ok && len(s) > maxIdentifier && issuerName.MatchString(name) && len(name) <= maxIssuerName {
+		s = rest
+	}
+	return checkIdentifier(s)
+}
+
+// checkOwnUser judges a user name of our own IdP: [a-z0-9._@+-].
+func checkOwnUser(s string) error {
+	if strings.ToLower(s) != s {
+		return errUser
+	}
+	return checkForeignUser(s)
+}
+
+// checkForeignUser judges a user name of another issuer, which is taken as it
+// is, never folded: [A-Za-z0-9._@+-].
+func checkForeignUser(s string) error {
+	if s == "" || len(s) > maxUser {
+		return errUser
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '.', c == '_', c == '@', c == '+', c == '-':
+		default:
+			return errUser
+		}
+	}
+	return nil
+}
+
+// checkAssertedUser judges a user name as a backend gets it: with or without
+// its issuer's name before it.
+func checkAssertedUser(s string) error {
+	if name, rest, ok := strings.Cut(s, ":"); ok {
+		if !issuerName.MatchString(name) || len(name) > maxIssuerName {
+			return errUser
+		}
+		s = rest
+	}
+	return checkForeignUser(s)
+}
+
+// checkText judges what people read, a name or an address: any language, but
+// nothing that breaks a line or turns the direction of what stands around it.
+func checkText(s string, limit int) error {
+	if len(s) > limit || !utf8.ValidString(s) {
+		return errText
+	}
+	for _, c := range s {
+		if unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) ||
+			c == '\u2028' || c == '\u2029' || c == '\ufeff' || c == utf8.RuneError {
+			return errText
+		}
+	}
+	return nil
+}
+
+// validRole reports whether s is [a-z0-9][a-z0-9._-]*, 64 characters at most.
+func validRole(s string) bool {
+	if s == "" || len(s) > maxRole {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		case i > 0 && (c == '.' || c == '_' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// strictRoles is for roles that our own IdP vouches for: all good, or an error.
+func strictRoles(roles []string) ([]string, error) {
+	if len(roles) > maxRoles {
+		return nil, errRole
+	}
+	for _, r := range roles {
+		if !validRole(r) {
+			return nil, errRole
+		}
+	}
+	return sortedSet(roles), nil
+}
+
+// knownRoles is for what another issuer calls roles: whatever cannot be one of
+// ours is left out.
+func knownRoles(roles []string) []string {
+	var good []string
+	for _, r := range roles {
+		if validRole(r) && len(good) < maxRoles {
+			good = append(good, r)
+		}
+	}
+	return sortedSet(good)
+}
+
+func sortedSet(list []string) []string {
+	list = slices.Sorted(slices.Values(list))
+	return slices.Clip(slices.Compact(list))
+}
+
+func checkAMR(amr []string) error {
+	if len(amr) > maxAMR {
+		return errList
+	}
+	for _, m := range amr {
+		if err := checkIdentifier(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// strings reads a list of strings.
+func (v value) strings() ([]string, error) {
+	if v.kind != kindArray {
+		return nil, errList
+	}
+	list := make([]string, len(v.list))
+	for i, e := range v.list {
+		if e.kind != kindString {
+			return nil, errList
+		}
+		list[i] = e.text
+	}
+	return list, nil
+}
+
+// words reads what another issuer may put where roles are expected: a list, of
+// which what is no string is left out, or one string with words in it.
+func (v value) words() []string {
+	if v.kind == kindString {
+		return strings.Fields(v.text)
+	}
+	var list []string
+	for _, e := range v.list {
+		if e.kind == kindString {
+			list = append(list, e.text)
+		}
+	}
+	return list
+}
+
+// time reads a NumericDate, rounded down to whole seconds: so a token ends no
+// later, and counts as issued no later, than it says.
+func (v value) time() (time.Time, error) {
+	if v.kind != kindNumber {
+		return time.Time{}, errType
+	}
+	whole, fraction, _ := strings.Cut(v.text, ".")
+	if strings.ContainsAny(fraction, "eE") {
+		return time.Time{}, errTime
+	}
+	seconds, err := strconv.ParseInt(whole, 10, 64)
+	if err != nil || seconds <= 0 || seconds > lastMoment {
+		return time.Time{}, errTime
+	}
+	return time.Unix(seconds, 0), nil
+}

@@ -1,0 +1,293 @@
+package token
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/maypok86/otter/v2"
+	"github.com/maypok86/otter/v2/stats"
+)
+
+// What a verifier says of a token. Compare with errors.Is.
+var (
+	// ErrNotOurs: no configured issuer could have made it.
+	ErrNotOurs = errors.New("token: not of a configured issuer")
+	// ErrKeysMissing: it may be good, but the issuer's keys are not there yet.
+	ErrKeysMissing = errors.New("token: the issuer's keys are not loaded yet")
+	// ErrExpired: it was good once.
+	ErrExpired = errors.New("token: expired")
+	// ErrRevoked: it would be good, were it not revoked.
+	ErrRevoked = errors.New("token: revoked")
+	// ErrInvalid: it claims to be of a configured issuer, and is not good. The
+	// text says why, without quoting the token.
+	ErrInvalid = errors.New("token: invalid")
+)
+
+var (
+	errMissing     = errors.New("is missing")
+	errFuture      = errors.New("lies after iat")
+	errSpelling    = errors.New("stands there in another spelling")
+	errNotYet      = fmt.Errorf("%w: not valid yet", ErrInvalid)
+	errKeyReplaced = fmt.Errorf("%w: its key has been replaced", ErrInvalid)
+	errAlgorithm   = fmt.Errorf("%w: not the algorithm of its key", ErrInvalid)
+	errExtension   = fmt.Errorf("%w: its header asks for what is not understood here", ErrInvalid)
+	errWrongType   = fmt.Errorf("%w: the wrong typ", ErrInvalid)
+	errForbidden   = fmt.Errorf("%w: an issuer that is never accepted", ErrInvalid)
+	errAudience    = fmt.Errorf("%w: for another audience", ErrInvalid)
+	errForeign     = fmt.Errorf("%w: of another issuer", ErrInvalid)
+	errSignature   = fmt.Errorf("%w: the signature does not match", ErrInvalid)
+	errBackwards   = fmt.Errorf("%w: it ends before it begins", ErrInvalid)
+	errRefused     = fmt.Errorf("%w: not a signed token", ErrInvalid)
+	errRefresh     = fmt.Errorf("%w: a refresh token", ErrInvalid)
+)
+
+// defaultCacheBytes remembers some 50,000 tokens.
+const defaultCacheBytes = 64 << 20
+
+// VerifierConfig says whose tokens count.
+type VerifierConfig struct {
+	Issuers []IssuerConfig
+
+	// Refuse lists iss values that are never accepted: the gateway's own.
+	Refuse []string
+
+	// CacheBytes bounds the memory for remembered verifications. Optional: 64 MiB.
+	CacheBytes int
+
+	// Revoked is asked about every token that would be good, on every call of
+	// Verify; it must neither block nor do I/O. Optional.
+	Revoked func(*Claims) bool
+}
+
+// Verifier judges tokens. It is safe for concurrent use.
+type Verifier struct {
+	issuers  map[string]*issuer // by iss; the one that does not name itself under ""
+	refuse   []string
+	cookies  []string
+	revoked  func(*Claims) bool
+	verified *otter.Cache[string, *Claims] // by exact bytes; only what was good
+}
+
+// NewVerifier checks the configuration as a whole.
+func NewVerifier(c VerifierConfig) (*Verifier, error) {
+	v := &Verifier{issuers: make(map[string]*issuer, len(c.Issuers)), refuse: slices.Clone(c.Refuse), revoked: c.Revoked}
+	names := make(map[string]bool, len(c.Issuers))
+	for _, config := range c.Issuers {
+		i, err := newIssuer(config)
+		if err != nil {
+			return nil, err
+		}
+		other, twice := v.issuers[i.ISS]
+		switch {
+		case names[i.Name]:
+			return nil, fmt.Errorf("token: two issuers of the name %q", i.Name)
+		case twice && i.ISS == "":
+			return nil, fmt.Errorf("token: issuers %q and %q: only one may leave out its iss", other.Name, i.Name)
+		case twice:
+			return nil, fmt.Errorf("token: issuers %q and %q have the same iss", other.Name, i.Name)
+		case slices.Contains(c.Refuse, i.ISS):
+			return nil, fmt.Errorf("token: issuer %q: its iss is the gateway's own", i.Name)
+		}
+		names[i.Name], v.issuers[i.ISS] = true, i
+		if i.Cookie != "" && !slices.Contains(v.cookies, i.Cookie) {
+			if i.Own {
+				v.cookies = slices.Insert(v.cookies, 0, i.Cookie)
+			} else {
+				v.cookies = append(v.cookies, i.Cookie)
+			}
+		}
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = defaultCacheBytes
+	}
+	if c.CacheBytes < 0 {
+		return nil, errors.New("token: a cache of less than nothing")
+	}
+	cache, err := otter.New(&otter.Options[string, *Claims]{
+		MaximumWeight: uint64(c.CacheBytes),
+		Weigher:       weight,
+		StatsRecorder: stats.NewCounter(),
+		Executor:      func(maintain func()) { maintain() }, // no goroutine of its own
+	})
+	if err != nil {
+		return nil, fmt.Errorf("token: cache: %w", err)
+	}
+	v.verified = cache
+	return v, nil
+}
+
+// weight is about what a remembered token takes: its text, its claims (which
+// are about three quarters of the text again), and what holds them.
+func weight(raw string, _ *Claims) uint32 { return uint32(2*len(raw) + 512) }
+
+// Cookies are the names of the cookies in which tokens come: our own IdP's
+// first, then in the order of the configuration, each once.
+func (v *Verifier) Cookies() []string { return slices.Clone(v.cookies) }
+
+// Stats counts what the cache did.
+type Stats struct {
+	Hits, Misses uint64
+	Entries      int
+}
+
+// Stats is for metrics.
+func (v *Verifier) Stats() Stats {
+	s := v.verified.Stats()
+	return Stats{Hits: s.Hits, Misses: s.Misses, Entries: v.verified.EstimatedSize()}
+}
+
+// Verify judges a token as it stands at now. Its error is one of those above.
+// For a token seen before it allocates nothing.
+func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
+	if len(raw) > MaxLength {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, errTooLong)
+	}
+	c, known := v.verified.GetIfPresent(raw)
+	if known {
+		if err := c.trusted(now); err != nil {
+			return nil, err
+		}
+	} else {
+		var err error
+		if c, err = v.check(raw, now); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.current(now); err != nil {
+		if known && errors.Is(err, ErrExpired) {
+			v.verified.Invalidate(raw)
+		}
+		return nil, err
+	}
+	if !known {
+		// The caller's bytes may be a piece of a whole request.
+		v.verified.Set(strings.Clone(raw), c)
+	}
+	if v.revoked != nil && v.revoked(c) {
+		return nil, ErrRevoked
+	}
+	return c, nil
+}
+
+// VerifySignature judges everything but time and revocation: enough to name the
+// session that somebody wants to end, never to let anybody in.
+func (v *Verifier) VerifySignature(raw string, now time.Time) (*Claims, error) {
+	if len(raw) > MaxLength {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, errTooLong)
+	}
+	return v.check(raw, now)
+}
+
+// check judges all that stays true of a token for good, and so may be remembered.
+func (v *Verifier) check(raw string, now time.Time) (*Claims, error) {
+	parts, err := split(raw)
+	if err != nil {
+		if shape(raw) != nil {
+			return nil, ErrNotOurs
+		}
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	i, err := v.issuerOf(parts)
+	if err != nil {
+		return nil, err
+	}
+	return i.check(parts, raw, now)
+}
+
+// issuerOf finds whose token it claims to be.
+func (v *Verifier) issuerOf(parts compact) (*issuer, error) {
+	iss := ""
+	if claim, ok := parts.payload.get("iss"); ok {
+		if claim.kind != kindString || claim.text == "" {
+			return nil, fmt.Errorf("%w: iss %w", ErrInvalid, errType)
+		}
+		iss = claim.text
+	}
+	typ, _ := parts.header.get("typ")
+	if slices.Contains(v.refuse, iss) || bareType(typ.text) == typeAssertion {
+		return nil, errForbidden
+	}
+	i, ok := v.issuers[iss]
+	if !ok {
+		return nil, ErrNotOurs
+	}
+	return i, nil
+}
+
+// check judges a token that claims to be of this issuer, but for time and revocation.
+func (i *issuer) check(parts compact, raw string, now time.Time) (*Claims, error) {
+	h, err := i.readHeader(parts.header)
+	if err != nil {
+		return nil, err
+	}
+	if err := refuseRefresh(parts.payload); err != nil {
+		return nil, err
+	}
+	c, err := i.read(parts.payload)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.signedBy(raw, h, now); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// signedBy checks the signature, and with it issuer, audience and the order of
+// the times. The key's algorithm counts, never the token's word for it. golang-jwt
+// judges the token at the first moment at which it could count, since the answer
+// is remembered; what the present changes is current's to judge, every time.
+func (c *Claims) signedBy(raw string, h header, now time.Time) error {
+	var key any = c.issuer.Secret
+	algorithm := c.issuer.Algorithm
+	if c.issuer.Secret == nil {
+		public, err := c.issuer.key(h.kid, now)
+		if err != nil {
+			return err
+		}
+		c.kid, c.key = h.kid, public
+		key, algorithm = public.key.verify, public.Algorithm()
+	}
+	if h.algorithm != algorithm {
+		return errAlgorithm
+	}
+	if len(c.issuer.Audiences) == 0 && c.audience != nil {
+		return errAudience
+	}
+	parser := jwt.NewParser(
+		jwt.WithValidMethods([]string{algorithm}),
+		jwt.WithStrictDecoding(),
+		jwt.WithIssuer(c.issuer.ISS),
+		jwt.WithAudience(c.issuer.Audiences...),
+		jwt.WithExpirationRequired(),
+		jwt.WithIssuedAt(),
+		jwt.WithTimeFunc(c.moment),
+	)
+	_, err := parser.ParseWithClaims(raw, judged{c}, func(*jwt.Token) (any, error) { return key, nil })
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return errSignature
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return errAudience
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return errBackwards
+	}
+	return errRefused // golang-jwt's own words may quote the token
+}
+
+// refuseRefresh refuses what other issuers sign with the same key for a purpose
+// of their own: refresh tokens say so in a claim (Keycloak, simplejwt, Cognito).
+func refuseRefresh(payload object) error {
+	for _, name := range []string{"typ", "token_type", "token_use"} {
+		if claim, ok := payload.get(name); ok && (strings.EqualFold(claim.text, "refresh") || strings.EqualFold(claim.text, "offline")) {
+			return errRefresh
+		}
+	}
+	return nil
+}
