@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -135,6 +136,48 @@ func good(user string, changes claims) claims {
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(), "auth_time": now.Unix(), "amr": []string{"pwd"},
 		"preferred_username": user, "name": user, "email": user + "@viloforge.test", "roles": []string{"member"},
 	}.with(changes)
+}
+
+// verifyES256 verifies a token with the keys that the site's gateway publishes, and returns its header and claims.
+func verifyES256(tb testing.TB, s *site, raw string) (header, payload map[string]any) {
+	tb.Helper()
+	published := s.client().get(s.url("app", "/.well-known/vilogate/jwks.json"))
+	set := object[struct {
+		Keys []struct{ Kid, Kty, Crv, X, Y string }
+	}](tb, published)
+	parts := strings.Split(raw, ".")
+	if len(parts) != 3 {
+		tb.Fatalf("an assertion of %d parts", len(parts))
+	}
+	var decoded [3][]byte
+	for i, part := range parts {
+		var err error
+		if decoded[i], err = base64.RawURLEncoding.DecodeString(part); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if err := errors.Join(json.Unmarshal(decoded[0], &header), json.Unmarshal(decoded[1], &payload)); err != nil {
+		tb.Fatal(err)
+	}
+	digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
+	for _, k := range set.Keys {
+		if k.Kid != header["kid"] || k.Kty != "EC" || k.Crv != "P-256" {
+			continue
+		}
+		x, errX := base64.RawURLEncoding.DecodeString(k.X)
+		y, errY := base64.RawURLEncoding.DecodeString(k.Y)
+		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
+		if err := errors.Join(errX, errY, err); err != nil {
+			tb.Fatal(err)
+		}
+		r, v := new(big.Int).SetBytes(decoded[2][:32]), new(big.Int).SetBytes(decoded[2][32:])
+		if !ecdsa.Verify(key, digest[:], r, v) {
+			tb.Fatal("the assertion's signature does not verify")
+		}
+		return header, payload
+	}
+	tb.Fatalf("no published key has the kid %v: %v", header["kid"], published)
+	return nil, nil
 }
 
 // keyServer publishes a key set, counts who asks for it, and can be told to misbehave.

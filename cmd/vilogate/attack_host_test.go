@@ -1,0 +1,120 @@
+package main_test
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"testing"
+)
+
+// TestHostDecides: the policy of Host is the one that counts, whatever name the connection was opened for; a host that
+// the connection's certificate does not cover is not served on it.
+func TestHostDecides(t *testing.T) {
+	t.Parallel()
+	open, strict := record(t), record(t)
+	s := serve(t, map[string]string{
+		"vilogate.yaml":        serveConfig + ownIdP + "upstreams:\n  open: { url: \"" + open.url() + "\" }\n  strict: { url: \"" + strict.url() + "\" }\n",
+		"policies/open.yaml":   "host: open.viloforge.test\nupstream: open\nroutes: [ { path: \"/*rest\", allow: public } ]\n",
+		"policies/strict.yaml": "host: strict.viloforge.test\nupstream: strict\nroutes: [ { path: \"/*rest\", allow: authenticated } ]\n",
+	})
+	for name, c := range map[string]struct {
+		sni, host string
+		statuses  []int
+	}{
+		"stricter-host":      {"open.viloforge.test", "strict.viloforge.test", []int{http.StatusUnauthorized}},
+		"stricter-host-case": {"open.viloforge.test", "STRICT.viloforge.TEST", []int{http.StatusUnauthorized}},
+		"stricter-port":      {"open.viloforge.test", "strict.viloforge.test:443", []int{http.StatusUnauthorized}},
+		"laxer-host":         {"strict.viloforge.test", "open.viloforge.test", []int{http.StatusOK}},
+		"upper-case":         {"open.viloforge.test", "OPEN.ViloForge.Test", []int{http.StatusOK}},
+		"unknown-host":       {"open.viloforge.test", "nowhere.viloforge.test", []int{http.StatusNotFound}},
+		"not-covered":        {"open.viloforge.test", "www.example.org", []int{http.StatusMisdirectedRequest}},
+		"two-labels":         {"open.viloforge.test", "a.b.viloforge.test", []int{http.StatusMisdirectedRequest}},
+		"look-alike":         {"open.viloforge.test", "evilviloforge.test", []int{http.StatusMisdirectedRequest}},
+		"longer":             {"open.viloforge.test", "open.viloforge.test.example.org", []int{http.StatusMisdirectedRequest}},
+		"address":            {"open.viloforge.test", "127.0.0.1", []int{http.StatusMisdirectedRequest}},
+		"trailing-dot":       {"strict.viloforge.test", "open.viloforge.test.", []int{http.StatusBadRequest}},
+		"userinfo":           {"strict.viloforge.test", "strict.viloforge.test@open.viloforge.test", []int{http.StatusBadRequest}},
+		"bad-port":           {"strict.viloforge.test", "open.viloforge.test:4x3", []int{http.StatusBadRequest}},
+		"path-in-host":       {"strict.viloforge.test", "open.viloforge.test/public", []int{http.StatusBadRequest}},
+		"two-in-one":         {"strict.viloforge.test", "open.viloforge.test, strict.viloforge.test", []int{http.StatusBadRequest}},
+		"empty":              {"open.viloforge.test", "", []int{http.StatusBadRequest, http.StatusMisdirectedRequest}},
+		"missing":            {"open.viloforge.test", "-", []int{http.StatusBadRequest, http.StatusMisdirectedRequest}},
+	} {
+		for _, p := range protocols() {
+			t.Run(p.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				opened, strictly := open.probe(t), strict.probe(t)
+				r := request{host: c.host, target: "/x", header: []string{opened.header()}}
+				var got answer
+				if p.name == "HTTP2" {
+					got = s.h2(t, c.sni).exchange(r.fields(), "")
+				} else {
+					got = s.on(t, c.sni, r)
+				}
+				refusal(t, p, got, c.statuses...)
+				strictly.none()
+				if c.statuses[0] != http.StatusOK {
+					opened.none()
+				}
+			})
+		}
+	}
+	t.Run("HTTP2/authority-and-host-disagree", func(t *testing.T) {
+		t.Parallel()
+		strictly := strict.probe(t)
+		for _, fields := range [][]field{
+			{{":method", "GET"}, {":scheme", "https"}, {":path", "/x"}, {":authority", "open.viloforge.test"}, {"host", "strict.viloforge.test"}},
+			{{":method", "GET"}, {":scheme", "https"}, {":path", "/x"}, {":authority", "strict.viloforge.test"}, {"host", "open.viloforge.test"}},
+			{{":method", "GET"}, {":scheme", "https"}, {":path", "/x"}, {":authority", "open.viloforge.test"}, {":authority", "strict.viloforge.test"}},
+			{{":method", "GET"}, {":scheme", "https"}, {":path", "/x"}, {":path", "/y"}, {":authority", "strict.viloforge.test"}},
+			{{":method", "GET"}, {":scheme", "https"}, {":path", "/x"}, {"host", "open.viloforge.test"}, {"host", "strict.viloforge.test"}},
+		} {
+			c := s.h2(t, "open.viloforge.test")
+			c.exchange(append(fields, field{"x-probe", strictly.mark + "."}), "")
+			strictly.none()
+			for _, seen := range open.with(strictly.mark + ".") {
+				if got := seen.values("Host"); len(got) != 1 || got[0] != "open.viloforge.test" {
+					t.Errorf("decided for open, forwarded with Host %q", got)
+				}
+			}
+		}
+	})
+	t.Run("HTTP1.1/two-Host-lines", func(t *testing.T) {
+		t.Parallel()
+		opened := open.probe(t)
+		got := s.on(t, "open.viloforge.test", request{host: "open.viloforge.test", target: "/x", header: []string{"Host: strict.viloforge.test", opened.header()}})
+		if got.status != http.StatusBadRequest {
+			t.Errorf("got %v, want 400", got)
+		}
+		opened.none()
+	})
+}
+
+// on sends a request in HTTP/1.1 on a connection that was opened for another name.
+func (s *site) on(tb testing.TB, serverName string, r request) answer {
+	tb.Helper()
+	conn := s.handshake(tb, s.tls(serverName, "http/1.1"))
+	if _, err := io.WriteString(conn, r.text()); err != nil {
+		tb.Fatal(err)
+	}
+	return readAnswer(tb, bufio.NewReader(conn), r.filled().method)
+}
+
+// TestOwnPathsNeverReachABackend: /.vilogate/ and the gateway's keys are answered at the edge, in every spelling.
+func TestOwnPathsNeverReachABackend(t *testing.T) {
+	t.Parallel()
+	a := attack(t)
+	for _, p := range protocols() {
+		for _, target := range []string{
+			"/.vilogate/me", "/.vilogate", "/.vilogate/", "/.vilogate/unknown", "/%2evilogate/me", "/.%76ilogate/x", "/.vilogate/logout",
+			"/.well-known/vilogate/jwks.json", "/.well-known/vilogate", "/.well-known/%76ilogate/jwks.json",
+		} {
+			t.Run(p.name+target, func(t *testing.T) {
+				t.Parallel()
+				probe := a.backend.probe(t)
+				p.send(a.site, t, request{host: appHost, target: target, header: []string{probe.header(), cookieLine(a.carol)}})
+				probe.none()
+			})
+		}
+	}
+}

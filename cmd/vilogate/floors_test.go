@@ -1,0 +1,122 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/viloforge/vilogate/"
+
+// floors say how high each room stands. A room imports rooms of lower floors,
+// and of its own floor only what is below it in the tree.
+var floors = map[string]int{
+	"policies": 0, "policies/request": 0, "policies/strictyaml": 0,
+	"idp/token": 0, "idp/token/jwks": 0,
+	"idp/revocation": 1, "idp/database": 1, "gateway/edge": 1, "gateway/limits": 1, "upstreams/identity": 1,
+	"gateway": 2, "idp": 2, "upstreams": 2,
+	"cmd/vilogate": 3,
+}
+
+// only lists the imports that few rooms may have.
+var only = map[string][]string{
+	"github.com/redis/go-redis/v9":     {"idp/revocation", "gateway/edge", "gateway/limits"},
+	"github.com/caddyserver/certmagic": {"gateway/edge"},
+	"github.com/libdns/cloudflare":     {"gateway/edge"},
+}
+
+// pure lists what rooms of pure functions may not even reach.
+var pure = map[string][]string{
+	"policies":         {"net/http", "os/exec", "net"},
+	"policies/request": {"net/http", "os", "net", "time"},
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func listPackages(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []listed
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+// floorOf is the floor of the room that a package belongs to: its own, or that
+// of the nearest room above it in the tree.
+func floorOf(path string) (int, bool) {
+	for room := strings.TrimPrefix(path, module); room != ""; {
+		if floor, ok := floors[room]; ok {
+			return floor, true
+		}
+		cut := strings.LastIndexByte(room, '/')
+		room = room[:max(cut, 0)]
+	}
+	return 0, false
+}
+
+func TestImportsGoDownOnly(t *testing.T) {
+	for _, p := range listPackages(t) {
+		from, known := floorOf(p.ImportPath)
+		if !known {
+			t.Errorf("%s stands on no floor", p.ImportPath)
+		}
+		for _, imported := range p.Imports {
+			if !strings.HasPrefix(imported, module) {
+				continue
+			}
+			to, _ := floorOf(imported)
+			below := strings.HasPrefix(imported, p.ImportPath+"/")
+			sameRoom := strings.HasPrefix(p.ImportPath, imported+"/") || below
+			if to > from || to == from && to != 0 && !sameRoom && from != 3 {
+				t.Errorf("%s (floor %d) imports %s (floor %d)", p.ImportPath, from, imported, to)
+			}
+		}
+	}
+}
+
+func TestGatewayNeverImportsTheIdentityProvider(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if strings.HasPrefix(p.ImportPath, module+"gateway") && (slices.Contains(p.Deps, module+"idp") || slices.Contains(p.Deps, module+"idp/database")) {
+			t.Errorf("%s reaches the identity provider", p.ImportPath)
+		}
+	}
+}
+
+func TestFewRoomsTouchRedisAndCertificates(t *testing.T) {
+	for _, p := range listPackages(t) {
+		room := strings.TrimPrefix(p.ImportPath, module)
+		for dependency, rooms := range only {
+			if slices.Contains(p.Imports, dependency) && !slices.Contains(rooms, room) {
+				t.Errorf("%s imports %s, which only %v may", room, dependency, rooms)
+			}
+		}
+	}
+}
+
+func TestPoliciesStayPure(t *testing.T) {
+	for _, p := range listPackages(t) {
+		for _, forbidden := range pure[strings.TrimPrefix(p.ImportPath, module)] {
+			if slices.Contains(p.Imports, forbidden) {
+				t.Errorf("%s imports %s", p.ImportPath, forbidden)
+			}
+		}
+	}
+}
