@@ -11,11 +11,9 @@ import (
 const MaxLength = 8 << 10
 
 var (
-	errTooLong   = errors.New("longer than 8 KiB")
-	errSegments  = errors.New("not three segments")
-	errBase64    = errors.New("not base64url in its canonical spelling")
-	errNoJSON    = errors.New("does not begin with a JSON object")
-	errEncrypted = errors.New("an encrypted token")
+	errTooLong  = errors.New("longer than 8 KiB")
+	errSegments = errors.New("not three segments")
+	errBase64   = errors.New("not base64url in its canonical spelling")
 )
 
 // compact is a token cut up and read, with nothing about it believed yet.
@@ -27,7 +25,6 @@ type compact struct {
 // split reads a token in JWS compact serialisation (RFC 7515). Base64url is
 // taken in one spelling alone: no padding, no line breaks, no stray bits behind
 // the last byte, so that no token has a second text by way of its encoding.
-// The error says for which reason; looksLikeJWT says whether it is one at all.
 func split(raw string) (compact, error) {
 	if strings.Count(raw, ".") != 2 {
 		return compact{}, errSegments
@@ -68,25 +65,17 @@ func decodeSegment(segment string) ([]byte, error) {
 	return b, nil
 }
 
-// shape says of a token that split could not read whether it is a JWT all the
-// same, however badly made, or something that no issuer of ours makes: an
-// opaque token, or an encrypted one. It reads as leniently as the most lenient
-// backend might.
-func shape(raw string) error {
+// looksLikeJWT says of a token that split could not read whether it is a JWT all
+// the same, however badly made, or something that no issuer of ours makes: an
+// opaque token, or an encrypted one (five segments, RFC 7516). It reads as
+// leniently as the most lenient backend might.
+func looksLikeJWT(raw string) bool {
 	first, _, dotted := strings.Cut(raw, ".")
-	if !dotted {
-		return ErrNotOurs
+	if !dotted || strings.Count(raw, ".") == 4 {
+		return false
 	}
-	first = strings.NewReplacer("+", "-", "/", "_", "=", "", "\r", "", "\n", "", " ", "").Replace(first)
-	text, err := base64.RawURLEncoding.DecodeString(first)
-	if err != nil && len(text) == 0 {
-		return ErrNotOurs
-	}
-	if !strings.HasPrefix(strings.TrimLeft(string(text), " \t\r\n"), "{") {
-		return ErrNotOurs
-	}
-	if strings.Count(raw, ".") == 4 {
-		return ErrNotOurs
-	}
-	return nil
+	first = strings.NewReplacer("+", "-", "/", "_", "=", "", " ", "", "\r", "", "\n", "").Replace(first)
+	// What could be decoded before the first error is enough.
+	text, _ := base64.RawURLEncoding.DecodeString(first)
+	return strings.HasPrefix(strings.TrimLeft(string(text), " \t\r\n"), "{")
 }

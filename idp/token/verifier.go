@@ -156,16 +156,10 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 		if c, err = v.check(raw, now); err != nil {
 			return nil, err
 		}
+		v.verified.Set(strings.Clone(raw), c) // the caller's bytes may be a piece of a whole request
 	}
 	if err := c.current(now); err != nil {
-		if known && errors.Is(err, ErrExpired) {
-			v.verified.Invalidate(raw)
-		}
 		return nil, err
-	}
-	if !known {
-		// The caller's bytes may be a piece of a whole request.
-		v.verified.Set(strings.Clone(raw), c)
 	}
 	if v.revoked != nil && v.revoked(c) {
 		return nil, ErrRevoked
@@ -174,19 +168,21 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 }
 
 // VerifySignature judges everything but time and revocation: enough to name the
-// session that somebody wants to end, never to let anybody in.
-func (v *Verifier) VerifySignature(raw string, now time.Time) (*Claims, error) {
+// session that somebody wants to end, never to let anybody in. Its keys are
+// those of the moment at which the token was issued.
+func (v *Verifier) VerifySignature(raw string) (*Claims, error) {
 	if len(raw) > MaxLength {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, errTooLong)
 	}
-	return v.check(raw, now)
+	return v.check(raw, time.Time{})
 }
 
-// check judges all that stays true of a token for good, and so may be remembered.
+// check judges all that stays true of a token for good, and so may be
+// remembered. now is for the key source; zero stands for the token's own moment.
 func (v *Verifier) check(raw string, now time.Time) (*Claims, error) {
 	parts, err := split(raw)
 	if err != nil {
-		if shape(raw) != nil {
+		if !looksLikeJWT(raw) {
 			return nil, ErrNotOurs
 		}
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -245,6 +241,9 @@ func (c *Claims) signedBy(raw string, h header, now time.Time) error {
 	var key any = c.issuer.Secret
 	algorithm := c.issuer.Algorithm
 	if c.issuer.Secret == nil {
+		if now.IsZero() {
+			now = c.moment()
+		}
 		public, err := c.issuer.key(h.kid, now)
 		if err != nil {
 			return err
@@ -267,7 +266,7 @@ func (c *Claims) signedBy(raw string, h header, now time.Time) error {
 		jwt.WithIssuedAt(),
 		jwt.WithTimeFunc(c.moment),
 	)
-	_, err := parser.ParseWithClaims(raw, judged{c}, func(*jwt.Token) (any, error) { return key, nil })
+	_, err := parser.ParseWithClaims(raw, &judged{c}, func(*jwt.Token) (any, error) { return key, nil })
 	switch {
 	case err == nil:
 		return nil
