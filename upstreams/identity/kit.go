@@ -1,0 +1,176 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/viloforge/vilogate/idp/token"
+)
+
+// Config says whose assertions count.
+type Config struct {
+	// JWKS is where the gateways publish their keys: an http or https address
+	// (every gateway has it at /.well-known/vilogate/jwks.json, on its admin
+	// listener and on every host that it serves), or the path of a file. Either
+	// JWKS or Keys.
+	JWKS string
+
+	// Keys answers with the keys, where the gateway is in the same process.
+	Keys token.KeySource
+
+	// Issuer is "https://" and the parent domain: a name, not an address.
+	Issuer string
+
+	// Audience is how the gateway's configuration calls this backend, under
+	// `upstreams`. An assertion made for another backend does not count.
+	Audience string
+
+	// Client fetches the keys. Optional: one of its own.
+	Client *http.Client
+
+	// Now is the clock. Optional: time.Now.
+	Now func() time.Time
+
+	// Log hears of assertions refused and of keys that could not be fetched.
+	// Optional.
+	Log *slog.Logger
+}
+
+// Kit verifies assertions. It is safe for concurrent use.
+type Kit struct {
+	config Config
+	keys   source
+}
+
+var (
+	errNobody = errors.New("identity: no assertion")
+	errTwice  = errors.New("identity: more than one assertion")
+)
+
+// New checks the configuration. A file is read at once; an address is first
+// asked by Run.
+func New(c Config) (*Kit, error) {
+	if c.Issuer == "" || c.Audience == "" {
+		return nil, errors.New("identity: issuer and audience are required")
+	}
+	if (c.JWKS == "") == (c.Keys == nil) {
+		return nil, errors.New("identity: either the place of a key set, or keys")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	keys, err := newSource(c)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return &Kit{config: c, keys: keys}, nil
+}
+
+// Run keeps the keys current until ctx ends, and returns ctx's error. Until the
+// keys of an address have been fetched once, protected handlers answer 503.
+func (k *Kit) Run(ctx context.Context) error { return k.keys.run(ctx) }
+
+// Require serves those requests alone that carry a good assertion: next finds
+// its [Identity] with [From]. Others get 401 as problem+json, or 503 while there
+// are no keys to judge with.
+func (k *Kit) Require(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, err := k.identify(r)
+		if err != nil {
+			k.refuse(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, who)))
+	})
+}
+
+// Optional serves every request. Only one with a good assertion has an
+// [Identity]; any other comes from nobody, whatever it says.
+func (k *Kit) Optional(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, err := k.identify(r)
+		if err == nil {
+			r = r.WithContext(context.WithValue(r.Context(), contextKey{}, who))
+		} else {
+			k.note(r, err)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// identify verifies the request's assertion.
+func (k *Kit) identify(r *http.Request) (Identity, error) {
+	lines := r.Header[Header]
+	switch {
+	case len(lines) == 0:
+		return Identity{}, errNobody
+	case len(lines) > 1:
+		return Identity{}, errTwice
+	}
+	a, err := k.verify(lines[0])
+	if errors.Is(err, token.ErrUnknownKey) {
+		// A gateway that has just started signs with a key that is new here.
+		k.keys.again(r.Context())
+		a, err = k.verify(lines[0])
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	return identityOf(a), nil
+}
+
+func (k *Kit) verify(raw string) (*token.Assertion, error) {
+	return token.VerifyAssertion(raw, k.keys, k.config.Issuer, k.config.Audience, k.config.Now())
+}
+
+// problem is a problem detail (RFC 9457).
+type problem struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	RequestID string `json:"request_id,omitempty"`
+}
+
+// refuse answers a request that nobody can be believed to have sent.
+func (k *Kit) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	k.note(r, err)
+	p := problem{
+		Type: "https://vilogate.dev/problems/unauthenticated", Title: "A good assertion of the gateway is needed",
+		Status: http.StatusUnauthorized, RequestID: r.Header.Get("X-Request-Id"),
+	}
+	if errors.Is(err, token.ErrKeysMissing) {
+		p.Type, p.Title = "https://vilogate.dev/problems/unavailable", "The gateway's keys are not known yet"
+		p.Status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "1")
+	} else {
+		w.Header().Set("WWW-Authenticate", Header) // of the gateway, not of the person
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		http.Error(w, p.Title, p.Status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	if _, err := w.Write(append(body, '\n')); err != nil {
+		k.config.Log.Debug("the refusal was not taken", "error", err)
+	}
+}
+
+// note logs what was refused. That somebody is simply not signed in is no news.
+func (k *Kit) note(r *http.Request, err error) {
+	level := slog.LevelWarn
+	if errors.Is(err, errNobody) {
+		level = slog.LevelDebug
+	}
+	k.config.Log.Log(r.Context(), level, "no identity", "error", err, "request_id", r.Header.Get("X-Request-Id"), "method", r.Method, "path", r.URL.Path)
+}
