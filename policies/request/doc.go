@@ -1,0 +1,27 @@
+// Package request makes of a request's method, host and target the one spelling that is decided on and forwarded, and
+// answers two questions that are asked before any policy: is this a CORS preflight, and could a cookie have been abused
+// to send it?
+//
+// It stands on floor 0 and is pure: no I/O, no clock, no net/http. The live gateway and the policy tools use this very
+// package, so that they cannot differ. It allocates nothing for a request that is canonical already.
+//
+// # What was authorised is what is forwarded
+//
+// Many gateways were broken by a path that they read in one way and the server behind them in another. This package
+// keeps to spellings that every server reads alike, whether it decodes the path once (net/http, WSGI), twice, removes
+// parameters (servlets), takes \ for / (Windows) or treats what it decoded as a URL again. [Canonicalise] and
+// [ParsePath] sort every byte of a path into one of these:
+//
+//   - Rewritten: escapes of unreserved characters are decoded, %41 to A and %2E to a dot; bytes that RFC 3986 does not
+//     allow in a path are escaped; hexadecimal digits become upper case. Canonicalising again changes nothing.
+//   - Refused, always: a segment "." or "..", also with a parameter (..;x), spaces or an escaped ? behind it, and in any
+//     spelling and at any depth of decoding; \ and # raw or escaped; NUL and the other control characters, raw or
+//     escaped (a pattern that ends in $ matches before a line feed too); an escape that is none (%zz, %u002e); bytes
+//     that are no UTF-8 after one decoding. An escaped percent sign, %25, is a literal one, unless decoding further
+//     yields /, \, NUL, a dot segment or an overlong form of one.
+//   - An [Oddity]: an escaped slash, two slashes in a row, a semicolon. Servers disagree about them, some applications
+//     need them, and so only a route that permits them sees them.
+//
+// The query is forwarded byte for byte. Only what could not stand on a request line (a space, a control character, #)
+// is refused.
+package request

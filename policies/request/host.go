@@ -1,0 +1,87 @@
+package request
+
+import "strings"
+
+// A Host is a host name in lower case, without port and final dot, of letters, digits and hyphens; or an IP address,
+// which no policy names. IPv6 addresses stand in brackets.
+type Host string
+
+const (
+	maxHost  = 253
+	maxLabel = 63
+)
+
+// ParseHost canonicalises a host without a port. The error is a *Malformed.
+func ParseHost(s string) (Host, error) {
+	if strings.HasPrefix(s, "[") {
+		if !isBracketed(s) {
+			return "", malformed("the host is no IPv6 address in brackets")
+		}
+		return Host(lower(s)), nil
+	}
+	if s == "" || len(s) > maxHost {
+		return "", malformed("the host is empty or longer than 253 characters")
+	}
+	label := 0 // where the current label begins
+	for i := 0; i <= len(s); i++ {
+		if i < len(s) && s[i] != '.' {
+			if classes[s[i]]&hostByte == 0 {
+				return "", malformed("the host holds something other than letters, digits, hyphens and dots")
+			}
+			continue
+		}
+		if n := i - label; n == 0 || n > maxLabel || s[label] == '-' || s[i-1] == '-' {
+			return "", malformed("the host has a label that is empty, too long, or begins or ends with a hyphen")
+		}
+		label = i + 1
+	}
+	return Host(lower(s)), nil
+}
+
+// parseAuthority splits an authority into host and port. User information has no place in a request.
+func parseAuthority(s string) (Host, string, error) {
+	name, port := s, ""
+	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
+		name, port = s[:i], s[i+1:]
+		if !isPort(port) {
+			return "", "", malformed("the port is not a number from 1 to 65535")
+		}
+	}
+	host, err := ParseHost(name)
+	return host, port, err
+}
+
+func isPort(s string) bool {
+	n := 0
+	for i := 0; i < len(s) && i < 6; i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+		n = n*10 + int(s[i]-'0')
+	}
+	return 0 < n && n <= 65535 && s[0] != '0'
+}
+
+// isBracketed reports whether s looks like an IPv6 address in brackets. Nothing is ever looked up by it, so that its
+// alphabet is all that matters.
+func isBracketed(s string) bool {
+	if len(s) < len("[::]") || len(s) > 47 || s[len(s)-1] != ']' {
+		return false
+	}
+	for _, c := range []byte(s[1 : len(s)-1]) {
+		if hexValue(c) < 0 && c != ':' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+// lower is s in lower case, and s itself where it is so already.
+func lower(s string) string {
+	for i := 0; i < len(s); i++ {
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			return strings.ToLower(s)
+		}
+	}
+	return s
+}

@@ -1,0 +1,250 @@
+package request
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+)
+
+// An Oddity is a spelling that servers read in different ways, and that a route has to permit.
+type Oddity uint8
+
+const (
+	EncodedSlash Oddity = 1 << iota // %2F: a separator to some, a letter to others
+	DoubleSlash                     // an empty segment, which some leave out
+	Semicolon                       // ; or %3B: some cut the segment there
+)
+
+// String names the oddities, as a policy file does.
+func (o Oddity) String() string {
+	var names []string
+	for _, known := range []struct {
+		oddity Oddity
+		name   string
+	}{{EncodedSlash, "encoded_slash"}, {DoubleSlash, "double_slash"}, {Semicolon, "semicolon"}} {
+		if o&known.oddity != 0 {
+			names = append(names, known.name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// A Path is a canonical path. Only ParsePath and Canonicalise make one; the zero Path is none.
+type Path struct {
+	text string
+	odd  Oddity
+}
+
+// String is the path as it is forwarded, escapes and all.
+func (p Path) String() string { return p.text }
+
+// Oddities are the odd spellings in the path, which a route has to permit.
+func (p Path) Oddities() Oddity { return p.odd }
+
+// ParsePath canonicalises a path as it stands on a request line, without the query. The error is a *Malformed.
+func ParsePath(s string) (Path, error) {
+	if s == "" || s[0] != '/' {
+		return Path{}, malformed("the path does not begin with a slash")
+	}
+	text, err := respell(s)
+	if err != nil {
+		return Path{}, err
+	}
+	p := Path{text: text}
+	for rest := text[1:]; ; {
+		segment, tail, more := strings.Cut(rest, "/")
+		odd, err := judge(segment, !more)
+		if err != nil {
+			return Path{}, err
+		}
+		p.odd |= odd
+		if !more {
+			return p, nil
+		}
+		rest = tail
+	}
+}
+
+// respell gives every byte of a path its one spelling. Where s has it already, the answer is s itself.
+func respell(s string) (string, error) {
+	const upperHex = "0123456789ABCDEF"
+	var b []byte // the new spelling, once it differs; before that, s[:i]
+	for i := 0; i < len(s); i++ {
+		c, width, escaped := s[i], 1, false
+		if c == '%' {
+			v := unhex(s[i:])
+			if v < 0 {
+				return "", malformed("an escape in the path is not % and two hexadecimal digits")
+			}
+			c, width, escaped = byte(v), 3, true
+		}
+		class := classes[c]
+		if class&refused != 0 {
+			return "", malformed("a control character, a backslash or # in the path, raw or escaped")
+		}
+		asItIs := class&plain != 0 && !escaped || class&unreserved != 0
+		unchanged := asItIs && !escaped || !asItIs && escaped && s[i+1] < 'a' && s[i+2] < 'a'
+		if b == nil && !unchanged {
+			b = append(make([]byte, 0, len(s)+16), s[:i]...)
+		}
+		switch {
+		case b == nil:
+		case asItIs:
+			b = append(b, c)
+		default:
+			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
+		}
+		i += width - 1
+	}
+	if b == nil {
+		return s, nil
+	}
+	return string(b), nil
+}
+
+// judge finds what is odd in a segment of a respelt path, and refuses what is never allowed.
+func judge(segment string, last bool) (Oddity, error) {
+	if segment == "" {
+		if last {
+			return 0, nil
+		}
+		return DoubleSlash, nil
+	}
+	if strings.IndexByte(segment, '%') < 0 {
+		if segment[0] != '.' && strings.IndexByte(segment, ';') < 0 {
+			return 0, nil
+		}
+		var buffer [128]byte
+		return judgeDecoded(append(buffer[:0], segment...), last)
+	}
+	var buffer [256]byte
+	once := DecodeSegment(buffer[:0], segment)
+	if !utf8.Valid(once) {
+		return 0, malformed("the path is not UTF-8 once it is decoded")
+	}
+	odd, err := judgeDecoded(once, last)
+	if err == nil && bytes.IndexByte(once, '%') >= 0 {
+		err = judgeDeeper(once)
+	}
+	return odd, err
+}
+
+// judgeDecoded judges a segment that was decoded once.
+func judgeDecoded(once []byte, last bool) (odd Oddity, err error) {
+	if hasDotSegment(once) {
+		return 0, malformed("a dot segment in the path")
+	}
+	if bytes.IndexByte(once, '/') >= 0 {
+		odd |= EncodedSlash
+		if once[0] == '/' || bytes.Contains(once, []byte("//")) || !last && once[len(once)-1] == '/' {
+			odd |= DoubleSlash
+		}
+	}
+	if i := bytes.IndexByte(once, ';'); i >= 0 {
+		odd |= Semicolon
+		if i == 0 && !last {
+			odd |= DoubleSlash // nothing is left of the segment where parameters are cut off
+		}
+	}
+	return odd, nil
+}
+
+// judgeDeeper refuses a segment that means something else to a server that decodes more than once.
+func judgeDeeper(once []byte) error {
+	var buffer [256]byte
+	most := decodeAll(buffer[:0], once)
+	switch {
+	case bytes.Count(most, []byte("/")) > bytes.Count(once, []byte("/")), bytes.IndexByte(most, '\\') >= 0, bytes.IndexByte(most, 0) >= 0:
+		return malformed("decoding the path further yields a slash, a backslash or NUL")
+	case hasDotSegment(most):
+		return malformed("decoding the path further yields a dot segment")
+	case hasOverlong(most):
+		return malformed("decoding the path further yields an overlong form")
+	}
+	return nil
+}
+
+// DecodeSegment appends to b the bytes that a segment of a canonical path stands for.
+func DecodeSegment(b []byte, segment string) []byte {
+	for i := 0; i < len(segment); i++ {
+		if segment[i] == '%' {
+			if v := unhex(segment[i:]); v >= 0 {
+				b = append(b, byte(v))
+				i += 2
+				continue
+			}
+		}
+		b = append(b, segment[i])
+	}
+	return b
+}
+
+// decodeAll appends to b what is left of s when every escape is decoded, also those that decoding makes: of %XX, and of
+// the %uXXXX that some servers know. Escapes cannot overlap, so that the order of decoding does not matter and one pass
+// is enough: an escape is taken back the moment its last digit stands there.
+func decodeAll(b, s []byte) []byte {
+	for _, c := range s {
+		b = append(b, c)
+		for {
+			n := len(b)
+			if n >= 6 && b[n-6] == '%' && b[n-5] == 'u' {
+				high, low := unhex(string(b[n-5:n-2])), unhex("%"+string(b[n-2:]))
+				if high >= 0 && low >= 0 {
+					b = append(b[:n-6], narrow(high, low))
+					continue
+				}
+			}
+			if n < 3 || b[n-3] != '%' {
+				break
+			}
+			v := unhex(string(b[n-3:]))
+			if v < 0 {
+				break
+			}
+			b = append(b[:n-3], byte(v))
+		}
+	}
+	return b
+}
+
+// narrow is the ASCII character that %uXXXX is taken for, full-width forms among them, or one that means nothing.
+func narrow(high, low int) byte {
+	switch {
+	case high == 0 && low < utf8.RuneSelf:
+		return byte(low)
+	case high == 0xff && 0 < low && low < 0x5f:
+		return byte(low + 0x20)
+	}
+	return 'x'
+}
+
+// hasDotSegment reports whether a decoded segment is a dot segment, or holds one between slashes, to a server that cuts
+// it at a parameter, a query or a fragment, or leaves out the spaces around it.
+func hasDotSegment(b []byte) bool {
+	for more := true; more; {
+		var piece []byte
+		piece, b, more = bytes.Cut(b, []byte("/"))
+		if i := bytes.IndexAny(piece, ";?#"); i >= 0 {
+			piece = piece[:i]
+		}
+		piece = bytes.Trim(piece, " ")
+		if string(piece) == "." || string(piece) == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// hasOverlong reports whether b holds an ASCII character in more bytes than UTF-8 allows it.
+func hasOverlong(b []byte) bool {
+	for i := 0; i+1 < len(b); i++ {
+		next := b[i+1]
+		switch c := b[i]; {
+		case (c == 0xc0 || c == 0xc1) && next&0xc0 == 0x80,
+			c == 0xe0 && 0x80 <= next && next < 0xa0,
+			c == 0xf0 && 0x80 <= next && next < 0x90:
+			return true
+		}
+	}
+	return false
+}

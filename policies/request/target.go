@@ -1,0 +1,60 @@
+package request
+
+import "strings"
+
+// A Target is what a request asks for: the value that is decided on, and the value that is forwarded.
+type Target struct {
+	Method   string // as received: methods are case-sensitive
+	Host     Host
+	Port     string // as received; "" where the authority names none
+	Path     Path
+	Query    string // byte for byte as received, without the "?"
+	HasQuery bool   // there was a "?", which an empty query does not show
+}
+
+// Malformed says why a request has no meaning, or more than one. The reason quotes nothing of what was received.
+type Malformed struct{ Reason string }
+
+func (m *Malformed) Error() string { return m.Reason }
+
+func malformed(reason string) *Malformed { return &Malformed{Reason: reason} }
+
+// Canonicalise makes a Target of a request's method, its authority (the Host header, or :authority in HTTP/2) and its
+// target as they were received. The target is in origin-form; an absolute one would be a second opinion about the host.
+// The error is a *Malformed.
+func Canonicalise(method, authority, target string) (Target, error) {
+	if !IsMethod(method) {
+		return Target{}, malformed("the method is not a token")
+	}
+	host, port, err := parseAuthority(authority)
+	if err != nil {
+		return Target{}, err
+	}
+	if target == "" || target[0] != '/' {
+		return Target{}, malformed("the request target does not begin with a slash")
+	}
+	t := Target{Method: method, Host: host, Port: port}
+	path := target
+	if i := strings.IndexByte(target, '?'); i >= 0 {
+		path, t.Query, t.HasQuery = target[:i], target[i+1:], true
+		for j := 0; j < len(t.Query); j++ {
+			if c := t.Query[j]; c <= ' ' || c == '#' || c == 0x7f {
+				return Target{}, malformed("a space, a control character or # in the query")
+			}
+		}
+	}
+	if t.Path, err = ParsePath(path); err != nil {
+		return Target{}, err
+	}
+	return t, nil
+}
+
+// IsMethod reports whether s could be a method: a token of RFC 9110, section 5.6.2.
+func IsMethod(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if classes[s[i]]&tokenByte == 0 {
+			return false
+		}
+	}
+	return s != ""
+}
