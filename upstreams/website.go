@@ -9,22 +9,30 @@ import (
 	"html/template"
 	"net"
 	"net/http"
-	"path"
 	"strconv"
 	"time"
 
 	"github.com/viloforge/vilogate/upstreams/identity"
 )
 
-// Config says where the website stands.
-type Config struct {
+// WebsiteConfig says where the website stands.
+type WebsiteConfig struct {
 	// Domain is the parent domain. The APIs and the login host are below it:
 	// billing-api, inventory-api and login. Required.
 	Domain string
 }
 
-//go:embed page
-var pageFiles embed.FS
+//go:embed page/*.html
+var pageHTML embed.FS
+
+var (
+	//go:embed page/site.css
+	siteCSS []byte
+	//go:embed page/site.js
+	siteJS []byte
+	//go:embed page/icon.svg
+	iconSVG []byte
+)
 
 // website is the page for people.
 type website struct {
@@ -35,16 +43,16 @@ type website struct {
 // Website is the page for people: / shows who they are, with invoices and items
 // that its own JavaScript fetches from the two APIs; /about is for anybody, and
 // so is what lies below /static/. GET /whoami answers as the APIs do.
-func Website(kit *identity.Kit, c Config) http.Handler {
-	site := &website{domain: c.Domain, pages: template.Must(template.ParseFS(pageFiles, "page/*.html"))}
+func Website(kit *identity.Kit, c WebsiteConfig) http.Handler {
+	site := &website{domain: c.Domain, pages: template.Must(template.ParseFS(pageHTML, "page/*.html"))}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", serveHealth)
 	mux.Handle("GET /whoami", kit.Require(http.HandlerFunc(serveWhoami)))
 	mux.Handle("GET /{$}", kit.Require(site.page("home.html")))
 	mux.Handle("GET /about", kit.Optional(site.page("about.html")))
-	for _, name := range []string{"site.css", "site.js", "icon.svg"} {
-		mux.Handle("GET /static/"+name, static(name))
-	}
+	mux.Handle("GET /static/site.css", static("site.css", siteCSS))
+	mux.Handle("GET /static/site.js", static("site.js", siteJS))
+	mux.Handle("GET /static/icon.svg", static("icon.svg", iconSVG))
 	return mux
 }
 
@@ -102,11 +110,7 @@ func publicPort(host string) string {
 }
 
 // static serves a file of the page, under a tag by which browsers keep it.
-func static(name string) http.Handler {
-	content, err := pageFiles.ReadFile(path.Join("page", name))
-	if err != nil {
-		panic(err) // it is embedded: the build would have failed
-	}
+func static(name string, content []byte) http.Handler {
 	sum := sha256.Sum256(content)
 	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

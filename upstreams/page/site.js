@@ -120,7 +120,9 @@ function fill(table, rows) {
   table.tBodies[0].replaceChildren(...rows.map((row) => {
     const line = document.createElement('tr');
     for (const field of fields) {
-      line.insertCell().textContent = row?.[field] ?? '';
+      const cell = line.insertCell();
+      cell.textContent = row?.[field] ?? '';
+      cell.classList.toggle('number', typeof row?.[field] === 'number');
     }
     return line;
   }));
