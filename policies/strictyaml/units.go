@@ -53,6 +53,9 @@ func ParseDuration(s string) (Duration, error) {
 	return Duration(total), nil
 }
 
+// Std is the duration as package time has it.
+func (t Duration) Std() time.Duration { return time.Duration(t) }
+
 // String is the duration as it would be written.
 func (t Duration) String() string {
 	var b strings.Builder
