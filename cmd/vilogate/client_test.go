@@ -89,10 +89,14 @@ func newClient(tb testing.TB, s *site, config *tls.Config) *client {
 		TLSClientConfig: config, ForceAttemptHTTP2: true, DisableCompression: true,
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			var dialer net.Dialer
-			if strings.HasSuffix(address, ":80") {
+			switch host, port, _ := net.SplitHostPort(address); {
+			case net.ParseIP(host) != nil:
+				return dialer.DialContext(ctx, "tcp", address)
+			case port == "80":
 				return dialer.DialContext(ctx, "tcp", s.at.HTTP)
+			default:
+				return dialer.DialContext(ctx, "tcp", s.at.HTTPS)
 			}
-			return dialer.DialContext(ctx, "tcp", s.at.HTTPS)
 		},
 	}
 	tb.Cleanup(transport.CloseIdleConnections)

@@ -3,7 +3,7 @@
 // the product, so that a test can fail only where a person would have seen something go wrong.
 //
 // harness_test.go starts and ends processes, site_test.go servers with a folder of their own, client_test.go is a well-behaved HTTP client and its logins, wire_test.go
-// speaks HTTP/1.1 and HTTP/2 byte for byte, backend_test.go keeps what a backend received, mint_test.go signs tokens.
+// speaks HTTP/1.1 and HTTP/2 byte for byte, recorder_test.go keeps what a backend received, mint_test.go signs tokens.
 package main_test
 
 import (

@@ -1,0 +1,315 @@
+package main_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// browser is a real Chromium that trusts the site's CA and nothing else that is not public.
+type browser struct {
+	t    *testing.T
+	site *site
+	root context.Context // of the first tab; every other tab is derived from it
+}
+
+// tab is one tab of a browser, with what its console has said.
+type tab struct {
+	*browser
+	ctx context.Context
+
+	mu      sync.Mutex
+	console []string // guarded by mu
+}
+
+func browse(t *testing.T, s *site) *browser {
+	t.Helper()
+	home := t.TempDir()
+	database := filepath.Join(home, ".pki", "nssdb")
+	if err := os.MkdirAll(database, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	certutil := program(t, "certutil", "libnss3-tools")
+	for _, arguments := range [][]string{
+		{"-N", "-d", "sql:" + database, "--empty-password"}, {"-A", "-d", "sql:" + database, "-t", "C,,", "-n", "vilogate", "-i", s.at.CA},
+	} {
+		if output, err := exec.Command(certutil, arguments...).CombinedOutput(); err != nil {
+			t.Fatalf("certutil %v: %v\n%s", arguments, err, output)
+		}
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(program(t, "chromium", "chromium")), chromedp.UserDataDir(filepath.Join(home, "profile")),
+		chromedp.Env("HOME="+home), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true),
+	)
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	root, closeBrowser := chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(root); err != nil {
+			t.Logf("closing the browser: %v", err)
+		}
+		closeBrowser()
+		stop()
+	})
+	// No timeout on the first call: it would end the browser with it.
+	if err := chromedp.Do(root); err != nil {
+		t.Fatalf("starting Chromium: %v", err)
+	}
+	return &browser{t: t, site: s, root: root}
+}
+
+func (b *browser) tab() *tab {
+	b.t.Helper()
+	ctx, cancel := chromedp.NewContext(b.root)
+	b.t.Cleanup(cancel)
+	t := &tab{browser: b, ctx: ctx}
+	messages := chromedp.Console(ctx)
+	go func() { // ends with the tab
+		for message, err := range messages {
+			if err != nil {
+				return
+			}
+			t.mu.Lock()
+			t.console = append(t.console, fmt.Sprintf("%s: %s (%s)", message.Type, message.Text, message.URL))
+			t.mu.Unlock()
+		}
+	}()
+	return t
+}
+
+// run does something in the tab, within the time that everything here gets.
+func (b *tab) run(what string, steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.t.Fatalf("%s: %v\nat %s\nconsole: %q\n%s", what, err, b.location(), b.said(), b.evaluate("document.documentElement.outerHTML"))
+	}
+}
+
+func (b *tab) open(address string) {
+	b.t.Helper()
+	b.run("opening "+address, chromedp.Navigate(address))
+}
+
+// evaluate runs JavaScript and returns its value as text; "" while a page is on its way.
+func (b *tab) evaluate(expression string) string {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[string]("String("+expression+")"))
+	if err != nil {
+		b.t.Logf("%s: %v", expression, err)
+		return ""
+	}
+	return value
+}
+
+func (b *tab) location() string { return b.evaluate("location.href") }
+
+func (b *tab) said() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string{}, b.console...)
+}
+
+// quiet asserts that the page has complained about nothing.
+func (b *tab) quiet() {
+	b.t.Helper()
+	for _, message := range b.said() {
+		if strings.HasPrefix(message, "error") || strings.HasPrefix(message, "exception") || strings.HasPrefix(message, "warning") {
+			b.t.Errorf("the console says: %s", message)
+		}
+	}
+}
+
+// at waits until the tab shows an address.
+func (b *tab) at(address string) {
+	b.t.Helper()
+	eventually(b.t, "the tab shows "+address, func() bool {
+		return b.location() == address && b.evaluate("document.readyState") == "complete"
+	})
+}
+
+// signIn fills in the login form as a person does, with the keyboard.
+func (b *tab) signIn(user, password string) {
+	b.t.Helper()
+	b.run("the login form", chromedp.WaitVisible(chromedp.CSS(`input[name="username"]`)))
+	if got := b.location(); !strings.HasPrefix(got, b.site.url("login", "/")) {
+		b.t.Fatalf("a login form at %s", got)
+	}
+	b.run("signing in",
+		chromedp.SetValue(chromedp.CSS(`input[name="username"]`), ""),
+		chromedp.SendKeys(chromedp.CSS(`input[name="username"]`), user),
+		chromedp.SendKeys(chromedp.CSS(`input[name="password"]`), password+"\r"),
+	)
+}
+
+// rows returns the cells of a table's body, once it has any.
+func (b *tab) rows(table string) [][]string {
+	b.t.Helper()
+	var rows [][]string
+	eventually(b.t, "rows in "+table, func() bool {
+		text := b.evaluate(`JSON.stringify([...document.querySelectorAll("` + table + ` tbody tr")].map(r => [...r.cells].map(c => c.textContent)))`)
+		return json.Unmarshal([]byte(text), &rows) == nil && len(rows) > 0
+	})
+	return rows
+}
+
+// sameRows compares a table of the page with what the API answers to the same user.
+func sameRows(t *testing.T, got [][]string, api answer, fields ...string) {
+	t.Helper()
+	list := object[[]map[string]any](t, api)
+	var want [][]string
+	for _, entry := range list {
+		var row []string
+		for _, f := range fields {
+			row = append(row, fmt.Sprint(entry[f]))
+		}
+		want = append(want, row)
+	}
+	if len(want) == 0 || fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the page shows %q, the backend has %q", got, want)
+	}
+}
+
+// TestBrowserSignsInOnce: the promise of the whole: one login, and the page's own JavaScript has what it needs from
+// three hosts; nothing complains.
+func TestBrowserSignsInOnce(t *testing.T) {
+	t.Parallel()
+	s := develop(t)
+	b := browse(t, s).tab()
+	b.open(s.url("website", "/"))
+	b.signIn("alice", "alice")
+	b.at(s.url("website", "/"))
+	if user, roles := b.evaluate(`document.querySelector("#user").textContent`), b.evaluate(`document.querySelector("#roles").innerText`); user != "alice" || roles != "member" {
+		t.Errorf("the page shows user %q with the roles %q", user, roles)
+	}
+	c := s.client()
+	if got := c.loginAt(s.url("website", "/"), "alice", "alice"); got.status != http.StatusSeeOther {
+		t.Fatalf("login: %v", got)
+	}
+	sameRows(t, b.rows("#invoices"), c.get(s.url("billing-api", "/invoices")), "invoice_id", "amount", "user")
+	sameRows(t, b.rows("#items"), c.get(s.url("inventory-api", "/items")), "item_id", "name", "quantity")
+	for _, host := range []string{"website", "billing-api", "inventory-api"} {
+		b.open(s.url(host, "/whoami"))
+		who := struct{ User string }{}
+		if err := json.Unmarshal([]byte(b.evaluate("document.body.innerText")), &who); err != nil || who.User != "alice" {
+			t.Errorf("%s: %q %v", host, who.User, err)
+		}
+	}
+	b.open(s.url("website", "/about"))
+	b.quiet()
+	// On a phone, no page is wider than the screen.
+	b.run("a small screen", chromedp.EmulateViewport(320, 640))
+	for _, address := range []string{s.url("website", "/"), s.url("website", "/about"), s.url("login", "/account")} {
+		b.open(address)
+		if wide := b.evaluate("document.documentElement.scrollWidth"); wide != "320" {
+			t.Errorf("%s is %s px wide on a screen of 320", address, wide)
+		}
+	}
+	b.quiet()
+}
+
+// TestBrowserWrongPassword: it is said, visibly, and the next try works without starting over.
+func TestBrowserWrongPassword(t *testing.T) {
+	t.Parallel()
+	s := develop(t)
+	b := browse(t, s).tab()
+	deep := s.url("website", "/whoami?deep=link&x=%2F%C3%A9;y")
+	b.open(deep)
+	b.signIn("alice", "not alice's")
+	b.run("the error", chromedp.WaitVisible(chromedp.CSS(`[role="alert"]`)))
+	if text := b.evaluate(`document.querySelector('[role="alert"]').innerText`); strings.TrimSpace(text) == "" {
+		t.Error("the error says nothing")
+	}
+	if got := b.evaluate(`document.querySelector('input[name="username"]').value`); got != "alice" {
+		t.Errorf("the name to correct is %q", got)
+	}
+	b.signIn("alice", "alice")
+	b.at(deep)
+	for _, message := range b.said() {
+		// Chromium itself notes that the wrong password was answered 401.
+		if strings.HasPrefix(message, "exception") || strings.HasPrefix(message, "error") && !strings.Contains(message, "401") {
+			t.Errorf("the console says: %s", message)
+		}
+	}
+}
+
+// TestBrowserLogoutInAnotherTab: signing out in one tab is seen in the other one.
+func TestBrowserLogoutInAnotherTab(t *testing.T) {
+	t.Parallel()
+	s := develop(t)
+	window := browse(t, s)
+	first, second := window.tab(), window.tab()
+	first.open(s.url("website", "/"))
+	first.signIn("alice", "alice")
+	first.at(s.url("website", "/"))
+	second.open(s.url("website", "/"))
+	second.rows("#invoices")
+	first.run("signing out", chromedp.Click(chromedp.CSS("#sign-out")))
+	first.at(s.url("login", "/logout?done"))
+	first.quiet()
+	if text := first.evaluate("document.body.innerText"); !strings.Contains(strings.ToLower(text), "signed out") {
+		t.Errorf("the page says %q", text)
+	}
+	// The person turns to the second tab, whose page asks again.
+	second.evaluate(`document.dispatchEvent(new Event("visibilitychange"))`)
+	eventually(t, "the second tab leads to the login page", func() bool { return strings.HasPrefix(second.location(), s.url("login", "/")) })
+	second.open(s.url("billing-api", "/invoices"))
+	second.signIn("bob", "bob")
+	second.at(s.url("billing-api", "/invoices"))
+}
+
+// TestBrowserExpiredToken: the access token runs out while the session lives: the next navigation needs no password,
+// and the person sees nothing of it.
+func TestBrowserExpiredToken(t *testing.T) {
+	t.Parallel()
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, `<!doctype html><link rel="icon" href="data:,"><title>page</title><p id="user">%s</p><p id="target">%s</p>`, r.Header.Get("X-User"), r.URL.Path)
+	}))
+	t.Cleanup(backend.Close)
+	listen := freeAddress(t)
+	s := prepare(t, map[string]string{
+		"vilogate.yaml": fmt.Sprintf(`
+domain: viloforge.localhost
+listen: { https: %q, http: "off", admin: "off" }
+state: state
+certificates: { source: local }
+policies: policies/
+login: { host: login.viloforge.localhost }
+idp: { access_token_ttl: 2s }
+upstreams: { app: { url: %q } }
+`, listen, backend.URL),
+		"policies/app.yaml": "host: app.viloforge.localhost\nupstream: app\nroutes: [ { path: \"/*rest\", allow: authenticated } ]\n",
+	})
+	s.domain, s.port = "viloforge.localhost", listen[strings.LastIndex(listen, ":"):]
+	s.start()
+	s.addUser("alice", "member")
+	b := browse(t, s).tab()
+	b.open(s.url("app", "/first"))
+	b.signIn("alice", passwordOf("alice"))
+	b.at(s.url("app", "/first"))
+	eventually(t, "the access token runs out", func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, patience)
+		defer cancel()
+		status, err := chromedp.Run(ctx, chromedp.Evaluate[int](`fetch("/.vilogate/me").then(r => r.status)`, chromedp.EvalAwaitPromise))
+		return err == nil && status == http.StatusUnauthorized
+	})
+	b.open(s.url("app", "/second?with=query"))
+	b.at(s.url("app", "/second?with=query"))
+	if user := b.evaluate(`document.querySelector("#user").textContent`); user != "alice" {
+		t.Errorf("the page shows %q", user)
+	}
+}

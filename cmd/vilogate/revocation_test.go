@@ -1,0 +1,309 @@
+package main_test
+
+import (
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// ask sends an SSO cookie to a host and returns the status.
+func (s *site) ask(tb testing.TB, host, sso string) int {
+	tb.Helper()
+	return s.http2(tb, request{host: s.authority(host), target: "/x", header: []string{cookieLine(sso)}}).status
+}
+
+// TestLogoutEndsTheSessionEverywhere: after one sign-out every later request is refused, on every host, with the token
+// that was good a moment ago; other sessions of the same user go on.
+func TestLogoutEndsTheSessionEverywhere(t *testing.T) {
+	t.Parallel()
+	s, _ := signing(t, "access_token_ttl: 1h")
+	hosts := []string{"app", "other"}
+	for _, where := range hosts {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			c, elsewhere := s.client().login("alice"), s.client().login("alice")
+			sso, session := c.sso(), c.cookie("login", sessionCookie)
+			for _, host := range hosts {
+				if got := s.ask(t, host, sso); got != http.StatusOK {
+					t.Fatalf("%s before: %d", host, got)
+				}
+			}
+			got := c.logout(where)
+			if got.status != http.StatusNoContent || c.sso() != "" {
+				t.Fatalf("logout: %v, and the cookie is %q", got, c.sso())
+			}
+			for _, host := range hosts {
+				if got := s.ask(t, host, sso); got != http.StatusUnauthorized {
+					t.Errorf("%s after logout: %d", host, got)
+				}
+				if got := s.ask(t, host, elsewhere.sso()); got != http.StatusOK {
+					t.Errorf("%s, another session: %d", host, got)
+				}
+			}
+			stale := "Cookie: " + sessionCookie + "=" + session
+			if got := s.client().open(s.url("login", "/login?redirect_uri="+url.QueryEscape(s.url("app", "/x"))), stale); got.status != http.StatusOK {
+				t.Errorf("the login host's session after logout: %v", got)
+			}
+			if got := s.client().open(s.url("login", "/account"), stale); got.status == http.StatusOK {
+				t.Errorf("the account page after logout: %v", got)
+			}
+		})
+	}
+}
+
+// TestLogoutByForm: a page without JavaScript signs out, and lands where it says so.
+func TestLogoutByForm(t *testing.T) {
+	t.Parallel()
+	s, _ := signing(t, "access_token_ttl: 1h")
+	form := []string{"Origin: https://app.viloforge.test", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Content-Type: application/x-www-form-urlencoded"}
+	c := s.client().login("alice")
+	sso := c.sso()
+	got := c.do(http.MethodPost, s.url("app", "/.vilogate/logout"), "", form...)
+	if got.status != http.StatusSeeOther || got.header.Get("Location") != s.url("login", "/logout?done") {
+		t.Fatalf("got %v, want 303 to the login host", got)
+	}
+	clearsSSO(t, got)
+	if page := c.open(s.url("login", "/logout?done")); page.status != http.StatusOK {
+		t.Errorf("the page after it: %v", page)
+	}
+	if got := s.ask(t, "app", sso); got != http.StatusUnauthorized {
+		t.Errorf("after logout: %d", got)
+	}
+	stranger := s.client()
+	if got := stranger.do(http.MethodPost, s.url("app", "/.vilogate/logout"), "", form...); got.status != http.StatusSeeOther || got.header.Get("Location") != s.url("login", "/logout") {
+		t.Errorf("nobody, by a form: %v", got)
+	}
+	got = stranger.logout("app")
+	if got.status != http.StatusUnauthorized || got.problem(t).LogoutURL != s.url("login", "/logout") {
+		t.Errorf("nobody, by fetch: %v", got)
+	}
+}
+
+// clearsSSO asserts that the SSO cookie of the domain is cleared.
+func clearsSSO(t *testing.T, got answer) {
+	t.Helper()
+	for _, line := range got.header.Values("Set-Cookie") {
+		if cookie, err := http.ParseSetCookie(line); err == nil && cookie.Name == ssoCookie && cookie.MaxAge < 0 && cookie.Domain != "" {
+			return
+		}
+	}
+	t.Errorf("Set-Cookie %q does not clear the SSO cookie", got.header.Values("Set-Cookie"))
+}
+
+// TestLogoutAtTheLoginHost: the IdP's own form ends the session as the gateways' does.
+func TestLogoutAtTheLoginHost(t *testing.T) {
+	t.Parallel()
+	s, _ := signing(t, "access_token_ttl: 1h")
+	c := s.client().login("alice")
+	sso := c.sso()
+	at := s.url("login", "/logout")
+	if got := s.ask(t, "app", sso); got != http.StatusOK {
+		t.Fatalf("before: %d", got)
+	}
+	page := c.open(at)
+	if got := s.ask(t, "app", sso); got != http.StatusOK {
+		t.Errorf("GET alone signs nobody out, yet: %d", got)
+	}
+	got := c.submit(formIn(t, at, page.body, ""))
+	if got.status != http.StatusSeeOther && got.status != http.StatusOK {
+		t.Fatalf("logout: %v", got)
+	}
+	if got := s.ask(t, "app", sso); got != http.StatusUnauthorized {
+		t.Errorf("after: %d", got)
+	}
+}
+
+// TestAnExpiredTokenStillSignsOut: the cookie outlives its token so that it can name the session to end.
+func TestAnExpiredTokenStillSignsOut(t *testing.T) {
+	t.Parallel()
+	s, _ := signing(t, "access_token_ttl: 1s")
+	c := s.client().login("alice")
+	old, session := c.sso(), c.cookie("login", sessionCookie)
+	eventually(t, "the access token runs out", func() bool { return s.ask(t, "app", old) == http.StatusUnauthorized })
+	// A navigation now comes back with a new token and without a password.
+	back := c.open(s.url("app", "/x"))
+	if back.status != http.StatusFound {
+		t.Fatalf("got %v", back)
+	}
+	renewed := c.open(resolve(t, s.url("app", "/x"), back.header.Get("Location")))
+	if renewed.header.Get("Location") != s.url("app", "/x") || c.sso() == old || c.sso() == "" {
+		t.Fatalf("no new token: %v", renewed)
+	}
+	got := s.http2(t, request{method: http.MethodPost, host: appHost, target: "/.vilogate/logout", header: []string{cookieLine(old), "Origin: https://" + appHost}})
+	if got.status != http.StatusNoContent {
+		t.Fatalf("logout with the expired token: %v", got)
+	}
+	if got := s.ask(t, "app", c.sso()); got != http.StatusUnauthorized {
+		t.Errorf("the session's newer token after logout: %d", got)
+	}
+	if got := s.client().open(s.url("login", "/login"), "Cookie: "+sessionCookie+"="+session); got.status != http.StatusOK {
+		t.Errorf("the login host after logout: %v", got)
+	}
+}
+
+// TestRevocationsOutliveTheProcess: what was acknowledged is refused after a restart, after kill -9 too.
+func TestRevocationsOutliveTheProcess(t *testing.T) {
+	t.Parallel()
+	s, _ := signing(t, "access_token_ttl: 1h")
+	first, second, third := s.client().login("alice"), s.client().login("alice"), s.client().login("alice")
+	tokens := []string{first.sso(), second.sso(), third.sso()}
+	if got := first.logout("app"); got.status != http.StatusNoContent {
+		t.Fatalf("logout: %v", got)
+	}
+	if err := s.terminate(syscall.SIGTERM); err != nil {
+		t.Errorf("SIGTERM: %v", err)
+	}
+	s.start()
+	if got := second.fresh().do(http.MethodPost, s.url("app", "/.vilogate/logout"), "", cookieLine(tokens[1]), "Origin: https://app.viloforge.test"); got.status != http.StatusNoContent {
+		t.Fatalf("logout: %v", got)
+	}
+	s.kill()
+	s.start()
+	for i, want := range []int{http.StatusUnauthorized, http.StatusUnauthorized, http.StatusOK} {
+		if got := s.ask(t, "app", tokens[i]); got != want {
+			t.Errorf("token %d: %d, want %d", i, got, want)
+		}
+	}
+}
+
+// TestKilledInTheMiddle: the process is killed while people sign in and out. Whatever was acknowledged to anybody holds
+// afterwards: who was told "signed out" is, and who was signed in still is.
+func TestKilledInTheMiddle(t *testing.T) {
+	t.Parallel()
+	s, _ := signing(t, "login_limits: { per_account: 1000/m, per_address: 1000/m }")
+	for round := range 3 {
+		var mu sync.Mutex
+		var signedOut, signedIn []string
+		var people sync.WaitGroup
+		leaving := make([]*client, 8)
+		for i := range leaving {
+			leaving[i] = s.client().login("alice")
+		}
+		enough := make(chan struct{}, 2*len(leaving))
+		for _, c := range leaving {
+			people.Go(func() {
+				sso := c.sso()
+				got, err := c.try(http.MethodPost, s.url("app", "/.vilogate/logout"), "", "Origin: https://app.viloforge.test")
+				if err == nil && got.status == http.StatusNoContent {
+					mu.Lock()
+					signedOut = append(signedOut, sso)
+					mu.Unlock()
+					enough <- struct{}{}
+				}
+			})
+			people.Go(func() {
+				newcomer := s.client()
+				at := s.url("login", "/login")
+				page, err := newcomer.try(http.MethodGet, at, "", navigation...)
+				if err != nil || page.status != http.StatusOK {
+					return
+				}
+				f := formIn(t, at, page.body, "password")
+				f.fields.Set("username", "alice")
+				f.fields.Set("password", passwordOf("alice"))
+				got, err := newcomer.try(http.MethodPost, f.action, f.fields.Encode(), "Content-Type: application/x-www-form-urlencoded", "Origin: https://login.viloforge.test")
+				if err == nil && got.status == http.StatusSeeOther {
+					mu.Lock()
+					signedIn = append(signedIn, newcomer.cookie("login", sessionCookie))
+					mu.Unlock()
+					enough <- struct{}{}
+				}
+			})
+		}
+		for range 4 + 3*round {
+			select {
+			case <-enough:
+			case <-time.After(patience):
+				t.Fatal("nobody gets in or out")
+			}
+		}
+		s.kill()
+		people.Wait()
+		s.start()
+		t.Logf("round %d: %d signed out, %d signed in before the kill", round, len(signedOut), len(signedIn))
+		for _, sso := range signedOut {
+			if got := s.ask(t, "app", sso); got != http.StatusUnauthorized {
+				t.Errorf("round %d: a sign-out that was acknowledged is lost: %d", round, got)
+			}
+		}
+		for _, session := range signedIn {
+			if got := s.client().open(s.url("login", "/account"), "Cookie: "+sessionCookie+"="+session); got.status != http.StatusOK {
+				t.Errorf("round %d: a login that was acknowledged is lost: %v", round, got)
+			}
+		}
+	}
+}
+
+// TestDatabaseCutShort: with the database or its write-ahead log cut short, the server either starts on a consistent
+// earlier state or refuses and names the path and the reason.
+func TestDatabaseCutShort(t *testing.T) {
+	t.Parallel()
+	s, _ := signing(t, "access_token_ttl: 1h")
+	early := s.client().login("alice")
+	if got := early.logout("app"); got.status != http.StatusNoContent {
+		t.Fatalf("logout: %v", got)
+	}
+	s.client().login("alice")
+	s.kill()
+	var files []string
+	err := filepath.WalkDir(s.state, func(path string, entry fs.DirEntry, err error) error {
+		if name := entry.Name(); err == nil && strings.Contains(name, ".db") && !strings.HasSuffix(name, "-shm") {
+			files = append(files, name)
+		}
+		return err
+	})
+	if err != nil || len(files) == 0 {
+		t.Fatalf("databases in %s: %v %v", s.state, files, err)
+	}
+	for _, name := range files {
+		for _, keep := range []float64{0, 0.3, 0.6, 0.99} {
+			t.Run(fmt.Sprintf("%s/%v", name, keep), func(t *testing.T) {
+				t.Parallel()
+				cut := prepare(t, nil)
+				copyTree(t, s.dir, cut.dir)
+				path := filepath.Join(cut.state, name)
+				info, err := os.Stat(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Truncate(path, int64(float64(info.Size())*keep)); err != nil {
+					t.Fatal(err)
+				}
+				cut.spawn()
+				select {
+				case <-cut.output.ready:
+					cut.readAddresses()
+					cut.consistent(t, name, keep)
+				case <-cut.ended:
+					if said := cut.output.String(); cut.err == nil || !strings.Contains(said, path) {
+						t.Errorf("refused with %v without naming %s:\n%s", cut.err, path, said)
+					}
+				case <-time.After(patience):
+					t.Error("neither started nor refused")
+				}
+			})
+		}
+	}
+}
+
+// consistent holds a server that started on a shortened database to what an earlier state is: its users are there, or
+// the loss was said.
+func (s *site) consistent(t *testing.T, name string, keep float64) {
+	t.Helper()
+	users := s.must("", "user", "list", "--json", "--state", s.state)
+	said := s.output.String()
+	if !strings.Contains(users, `"alice"`) && !strings.Contains(said, name) {
+		t.Errorf("%s cut to %v: the users are gone, and nothing was said:\n%s\n%s", name, keep, users, said)
+	}
+	if got := s.ask(t, "app", "x"); got != http.StatusUnauthorized {
+		t.Errorf("a stranger: %d", got)
+	}
+}

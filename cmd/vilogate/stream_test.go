@@ -1,0 +1,422 @@
+package main_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// streaming is a site whose backend is a handler of the test's own.
+func streaming(t *testing.T, more string, handler http.HandlerFunc) *site {
+	t.Helper()
+	backend := httptest.NewServer(handler)
+	t.Cleanup(backend.Close)
+	s := serve(t, map[string]string{
+		"vilogate.yaml": serveConfig + ownIdP + more + fmt.Sprintf("\nupstreams: { app: { url: %q } }\n", backend.URL),
+		"policies/app.yaml": `
+host: app.viloforge.test
+upstream: app
+routes:
+  - { path: "/public/*rest", allow: public }
+  - { path: /socket, allow: authenticated, websocket: true }
+  - { path: "/*rest", allow: authenticated }
+`,
+	})
+	return s
+}
+
+// TestServerSentEvents: each event arrives when it is sent, not when the stream ends.
+func TestServerSentEvents(t *testing.T) {
+	t.Parallel()
+	next := make(chan struct{})
+	s := streaming(t, "", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i := range 3 {
+			if _, err := fmt.Fprintf(w, "data: %d\n\n", i); err != nil {
+				return
+			}
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				t.Errorf("flush: %v", err)
+			}
+			<-next
+		}
+	})
+	for _, protocol := range []string{"h2", "http/1.1"} {
+		c := newClient(t, s, s.tls("", protocol))
+		request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.url("app", "/public/events"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := c.http.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader := bufio.NewReader(response.Body)
+		for i := range 3 {
+			line, err := reader.ReadString('\n')
+			if want := fmt.Sprintf("data: %d\n", i); err != nil || line != want {
+				t.Fatalf("%s: read %q (%v), want %q while the stream is open", protocol, line, err, want)
+			}
+			if _, err := reader.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+			next <- struct{}{}
+		}
+		closeQuietly(t, response.Body)
+	}
+}
+
+// TestClientCancellation: when the client goes, the backend hears of it.
+func TestClientCancellation(t *testing.T) {
+	t.Parallel()
+	arrived, gone := make(chan struct{}, 1), make(chan struct{}, 1)
+	s := streaming(t, "", func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-r.Context().Done()
+		gone <- struct{}{}
+	})
+	for _, protocol := range []string{"h2", "http/1.1"} {
+		c := newClient(t, s, s.tls("", protocol))
+		ctx, cancel := context.WithCancel(context.Background())
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url("app", "/public/slow"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed := make(chan error, 1)
+		go func() {
+			_, err := c.http.Do(request)
+			failed <- err
+		}()
+		wait(t, arrived, protocol+": the request arrives")
+		cancel()
+		if err := <-failed; !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", protocol, err)
+		}
+		wait(t, gone, protocol+": the backend hears that the client is gone")
+	}
+}
+
+func wait(t *testing.T, signal <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-signal:
+	case <-time.After(patience):
+		t.Fatalf("waited in vain: %s", what)
+	}
+}
+
+// TestLargeUploads: a body of any length goes through as it comes, and is never held.
+func TestLargeUploads(t *testing.T) {
+	t.Parallel()
+	s := streaming(t, "", func(w http.ResponseWriter, r *http.Request) {
+		hash := sha256.New()
+		n, err := io.Copy(hash, r.Body)
+		if err != nil {
+			t.Errorf("the backend reads the body: %v", err)
+		}
+		fmt.Fprintf(w, "%d %x %d", n, hash.Sum(nil), r.ContentLength)
+	})
+	alice := sessionOf(t, s)
+	const size = 64 << 20
+	hash := sha256.New()
+	if _, err := io.CopyN(hash, pattern{}, size); err != nil {
+		t.Fatal(err)
+	}
+	for _, protocol := range []string{"h2", "http/1.1"} {
+		for _, length := range []int64{size, -1} {
+			c := newClient(t, s, s.tls("", protocol))
+			request, err := http.NewRequestWithContext(context.Background(), http.MethodPut, s.url("app", "/x"), io.NopCloser(io.LimitReader(pattern{}, size)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.ContentLength = length
+			request.Header.Set("Cookie", ssoCookie+"="+alice)
+			request.Header.Set("Origin", "https://app.viloforge.test")
+			response, err := c.http.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(response.Body)
+			closeQuietly(t, response.Body)
+			if want := fmt.Sprintf("%d %x %d", size, hash.Sum(nil), length); err != nil || string(body) != want {
+				t.Errorf("%s, length %d: got %q (%v), want %q", protocol, length, body, err, want)
+			}
+		}
+	}
+}
+
+// pattern is an endless body whose bytes differ.
+type pattern struct{}
+
+func (pattern) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(i * 7)
+	}
+	return len(p), nil
+}
+
+// sessionOf makes the user alice and signs her in.
+func sessionOf(t *testing.T, s *site) string {
+	t.Helper()
+	s.addUser("alice", "member")
+	return s.client().login("alice").sso()
+}
+
+const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+// TestWebSocket: only where the route says so, only for somebody, only from the site's own pages.
+func TestWebSocket(t *testing.T) {
+	t.Parallel()
+	var upgraded atomic.Int32
+	s := streaming(t, "", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "websocket" {
+			fmt.Fprint(w, "no upgrade asked for")
+			return
+		}
+		if r.Header.Get("X-User") != "alice" || r.URL.Path != "/socket" {
+			t.Errorf("an upgrade of %q at %s", r.Header.Get("X-User"), r.URL.Path)
+		}
+		upgraded.Add(1)
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Errorf("hijack: %v", err)
+			return
+		}
+		defer closeQuietly(t, conn)
+		if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"); err != nil {
+			return
+		}
+		if _, err := io.Copy(conn, buffered); err != nil {
+			t.Logf("echo: %v", err)
+		}
+	})
+	cookie := cookieLine(sessionOf(t, s)) + "\r\n"
+	ask := func(t *testing.T, target, header string) (*http.Response, net.Conn, *bufio.Reader) {
+		t.Helper()
+		conn := s.handshake(t, s.tls(appHost, "http/1.1"))
+		if _, err := io.WriteString(conn, "GET "+target+" HTTP/1.1\r\nHost: "+appHost+"\r\n"+upgrade+header+"\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		reader := bufio.NewReader(conn)
+		response, err := http.ReadResponse(reader, &http.Request{Method: http.MethodGet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response, conn, reader
+	}
+	own := "Origin: https://app.viloforge.test\r\n"
+	for name, c := range map[string]struct {
+		target, header string
+		status         int
+	}{
+		"permitted":       {"/socket", cookie + own, http.StatusSwitchingProtocols},
+		"stranger":        {"/socket", own, http.StatusUnauthorized},
+		"without-origin":  {"/socket", cookie, http.StatusForbidden},
+		"foreign-origin":  {"/socket", cookie + "Origin: https://evil.example\r\n", http.StatusForbidden},
+		"sibling":         {"/socket", cookie + "Origin: https://other.viloforge.test\r\nSec-Fetch-Site: same-site\r\n", http.StatusForbidden},
+		"fetch-site-only": {"/socket", cookie + "Sec-Fetch-Site: same-origin\r\n", http.StatusForbidden},
+		"other-route":     {"/x", cookie + own, http.StatusOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := upgraded.Load()
+			response, conn, reader := ask(t, c.target, c.header)
+			if response.StatusCode != c.status && !(name == "other-route" && response.StatusCode == http.StatusForbidden) {
+				t.Errorf("got %d, want %d", response.StatusCode, c.status)
+			}
+			if c.status != http.StatusSwitchingProtocols {
+				if upgraded.Load() != before {
+					t.Error("the backend was asked to upgrade")
+				}
+				return
+			}
+			if _, err := io.WriteString(conn, "frames as they are"); err != nil {
+				t.Fatal(err)
+			}
+			echoed := make([]byte, 18)
+			if _, err := io.ReadFull(reader, echoed); err != nil || string(echoed) != "frames as they are" {
+				t.Errorf("echoed %q: %v", echoed, err)
+			}
+		})
+	}
+}
+
+// TestRefusedUpgradeWithARequestBehindIt: when the backend refuses the upgrade, what the client sent behind it is the
+// next request, and is judged as one. It never reaches the backend on the strength of the first.
+func TestRefusedUpgradeWithARequestBehindIt(t *testing.T) {
+	t.Parallel()
+	backend := record(t)
+	s := serve(t, map[string]string{
+		"vilogate.yaml": serveConfig + ownIdP + fmt.Sprintf("upstreams: { app: { url: %q } }\n", backend.url()),
+		"policies/app.yaml": `
+host: app.viloforge.test
+upstream: app
+routes:
+  - { path: /socket, allow: public, websocket: true }
+  - { path: /admin, allow: { roles: [admin] } }
+  - { path: "/*rest", allow: authenticated }
+`,
+	})
+	for name, second := range map[string]string{
+		"stranger":  "GET /admin?smuggled HTTP/1.1\r\nHost: app.viloforge.test\r\nX-User: admin\r\nConnection: close\r\n\r\n",
+		"upgraded":  "GET /x?smuggled HTTP/1.1\r\nHost: app.viloforge.test\r\n" + upgrade + "\r\n",
+		"old-style": "GET /x?smuggled HTTP/1.0\r\nHost: app.viloforge.test\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			answers, _ := s.wire(t, appHost, "GET /socket HTTP/1.1\r\nHost: app.viloforge.test\r\nOrigin: https://app.viloforge.test\r\n"+upgrade+"\r\n"+second)
+			if len(answers) == 0 || answers[0].status == http.StatusSwitchingProtocols {
+				t.Errorf("got %v, want the backend's refusal first", answers)
+			}
+			for _, got := range answers[min(1, len(answers)):] {
+				if got.status != http.StatusUnauthorized && got.status != http.StatusBadRequest {
+					t.Errorf("the request behind it: %v", got)
+				}
+			}
+			if seen := backend.with("smuggled"); len(seen) != 0 {
+				t.Errorf("the backend received %q", seen)
+			}
+		})
+	}
+}
+
+// TestSlowClients: a header that does not come, and a body that trickles, end; a slow but steady body does not.
+func TestSlowClients(t *testing.T) {
+	t.Parallel()
+	s := streaming(t, "limits: { header_time: 1s, idle_time: 1s, body_min_rate: 1KiB/s }", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return
+		}
+		fmt.Fprint(w, "whole")
+	})
+	for name, raw := range map[string]string{
+		"half-a-header": "GET /public/x HTTP/1.1\r\nHost: app.vilo", "nothing": "",
+		"half-a-body": "POST /public/x HTTP/1.1\r\nHost: app.viloforge.test\r\nContent-Length: 100000\r\n\r\nthe beginning",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := s.handshake(t, s.tls(appHost, "http/1.1"))
+			if _, err := io.WriteString(conn, raw); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if err := conn.SetReadDeadline(began.Add(30 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadAll(conn); errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 25*time.Second {
+				t.Errorf("the connection was still open after %v", time.Since(began))
+			}
+		})
+	}
+}
+
+// TestHugeHeaders: more than the limit is refused and costs nothing; as much as the limit is served.
+func TestHugeHeaders(t *testing.T) {
+	t.Parallel()
+	a := attack(t)
+	for name, header := range map[string][]string{
+		"one-cookie":    {"Cookie: a=" + strings.Repeat("x", 900<<10)},
+		"1.2-MB":        {"X-A: " + strings.Repeat("x", 600<<10), "X-B: " + strings.Repeat("x", 600<<10)},
+		"many-lines":    strings.Split(strings.TrimSuffix(strings.Repeat("X-A: b\n", 30000), "\n"), "\n"),
+		"many-cookies":  {"Cookie: " + strings.Repeat("c=1; ", 30000) + "d=1"},
+		"long-target":   nil,
+		"cookies-split": strings.Split(strings.TrimSuffix(strings.Repeat("Cookie: c=1\n", 20000), "\n"), "\n"),
+	} {
+		for _, p := range protocols() {
+			t.Run(p.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				probe := a.backend.probe(t)
+				r := request{host: appHost, target: "/public/x", header: append([]string{probe.header()}, header...)}
+				if name == "long-target" {
+					r.target += "?" + strings.Repeat("x", 200<<10)
+				}
+				got := p.send(a.site, t, r)
+				if got.status != http.StatusRequestHeaderFieldsTooLarge && got.status != http.StatusRequestURITooLong && got.status != 0 {
+					t.Errorf("got %d, want 431", got.status)
+				}
+				probe.none()
+			})
+		}
+	}
+	t.Run("3500-cookies", func(t *testing.T) {
+		t.Parallel()
+		probe := a.backend.probe(t)
+		got := a.http2(t, request{host: appHost, target: "/x", header: []string{probe.header(), "Cookie: " + strings.Repeat("c=1; ", 3500) + ssoCookie + "=" + a.alice}})
+		if got.status == http.StatusOK {
+			somebody(t, probe.one(), "alice", "member")
+		} else if got.status != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+// TestDrain: after SIGTERM the site says that it is not ready, still takes new connections for drain.delay, and ends
+// what is under way; then the process ends well.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	arrived, finish := make(chan struct{}, 4), make(chan struct{})
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/slow") {
+			arrived <- struct{}{}
+			<-finish
+		}
+		fmt.Fprint(w, "finished")
+	}))
+	t.Cleanup(backend.Close)
+	s := serve(t, map[string]string{
+		"vilogate.yaml": strings.Replace(serveConfig, "delay: 0s", "delay: 2s", 1) + fmt.Sprintf(`
+tokens: { issuers: [ { name: legacy-django, secret: "the JWT_SECRET of the guide's services", cookie: jwt, claims: { user: username } } ] }
+upstreams: { app: { url: %q } }
+`, backend.URL),
+		"policies/app.yaml": publicOnly,
+	})
+	if got := s.admin(t, "/readyz"); got.status != http.StatusOK {
+		t.Fatalf("readyz: %v", got)
+	}
+	results := make(chan answer, 2)
+	for _, protocol := range []string{"h2", "http/1.1"} {
+		c := newClient(t, s, s.tls("", protocol))
+		go func() {
+			got, err := c.try(http.MethodGet, s.url("app", "/slow"), "")
+			if err != nil {
+				t.Errorf("%s: what was under way: %v", protocol, err)
+			}
+			results <- got
+		}()
+		wait(t, arrived, "the request arrives")
+	}
+	s.signal(syscall.SIGTERM)
+	eventually(t, "readyz fails", func() bool { return s.admin(t, "/readyz").status == http.StatusServiceUnavailable })
+	if got := s.client().get(s.url("app", "/new")); got.status != http.StatusOK {
+		t.Errorf("a new connection within drain.delay: %v", got)
+	}
+	eventually(t, "no new connections after drain.delay", func() bool {
+		conn, err := net.Dial("tcp", s.at.HTTPS)
+		if err == nil {
+			closeQuietly(t, conn)
+		}
+		return err != nil
+	})
+	if !s.running() {
+		t.Error("the process ended before what was under way")
+	}
+	close(finish)
+	for range 2 {
+		if got := <-results; got.status != http.StatusOK || got.body != "finished" {
+			t.Errorf("what was under way: %v", got)
+		}
+	}
+	if err := s.wait(); err != nil {
+		t.Errorf("the process ended with %v", err)
+	}
+}
