@@ -79,8 +79,8 @@ func (c *checker) checkRoles() {
 	case !gateway:
 		c.checkIDPAlone()
 	}
-	if c.Listen.HTTPS == Off {
-		c.errorf(c.Listen.Places.Of("https"), "listen.https cannot be off; only http and admin can")
+	if c.Gateway() && c.Listen.HTTPS == Off {
+		c.errorf(c.Listen.Places.Of("https"), "listen.https cannot be off in a gateway; only http and admin can")
 	}
 }
 
