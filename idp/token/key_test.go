@@ -1,0 +1,378 @@
+package token_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/idp/token/jwks"
+)
+
+func TestAPrivateKeyComesBackAsItWas(t *testing.T) {
+	t.Parallel()
+	key, err := token.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := key.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := token.ParsePrivateKey(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.ID() != key.ID() || !again.Public().Equal(key.Public()) || key.Public().Algorithm() != "ES256" || key.Public().ID() != key.ID() {
+		t.Errorf("%v became %v", key, again)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		if text := fmt.Sprintf(verb, key); text != "private key "+key.ID() {
+			t.Errorf("%s shows %s", verb, text)
+		}
+	}
+}
+
+func TestOnlyP256SignsHere(t *testing.T) {
+	t.Parallel()
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []any{p384, edwards} {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := token.ParsePrivateKey(der); err == nil {
+			t.Errorf("took a %T", key)
+		}
+	}
+	for _, der := range [][]byte{nil, {}, []byte("-----BEGIN PRIVATE KEY-----"), bytes.Repeat([]byte{0x30}, 1000)} {
+		if _, err := token.ParsePrivateKey(der); err == nil {
+			t.Errorf("took %x", der)
+		}
+	}
+}
+
+// The vectors of the RFCs.
+const (
+	rfc7638Key = `{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256"}`
+	rfc7638ID  = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+
+	rfc8037Key   = `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+	rfc8037ID    = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+	rfc8037Token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
+
+	rfc7515Key   = `{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`
+	rfc7515Token = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"
+)
+
+func parseOne(t testing.TB, jwk string) token.PublicKey {
+	t.Helper()
+	keys, err := token.ParseSet([]byte(`{"keys":[` + jwk + `]}`))
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("%d keys, %v", len(keys), err)
+	}
+	return keys[0]
+}
+
+func TestThumbprintsOfTheRFCs(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{rfc7638Key: rfc7638ID, rfc8037Key: rfc8037ID} {
+		if got := parseOne(t, key).ID(); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// RFC 7515, A.3: the signature is good, so it is the claims that are missed, not the signature.
+func TestSignatureOfRFC7515(t *testing.T) {
+	t.Parallel()
+	v, err := token.NewVerifier(token.VerifierConfig{Issuers: []token.IssuerConfig{
+		{Name: "joe", ISS: "joe", Audiences: []string{"x"}, Keys: jwks.Static([]token.PublicKey{parseOne(t, rfc7515Key)})},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(rfc7515Token, now); !errors.Is(err, token.ErrInvalid) || !strings.Contains(err.Error(), "is missing") {
+		t.Errorf("%v", err)
+	}
+	key := jwt.SigningMethodES256
+	cut := strings.LastIndexByte(rfc7515Token, '.')
+	signature, err := jwt.NewParser().DecodeSegment(rfc7515Token[cut+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := key.Verify(rfc7515Token[:cut], signature, verifierOf(t, rfc7515Key)); err != nil {
+		t.Errorf("RFC 7515, A.3: %v", err)
+	}
+	cut = strings.LastIndexByte(rfc8037Token, '.')
+	if signature, err = jwt.NewParser().DecodeSegment(rfc8037Token[cut+1:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := jwt.SigningMethodEdDSA.Verify(rfc8037Token[:cut], signature, verifierOf(t, rfc8037Key)); err != nil {
+		t.Errorf("RFC 8037, A.4: %v", err)
+	}
+}
+
+func TestEveryAlgorithmVerifies(t *testing.T) {
+	t.Parallel()
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []jwt.SigningMethod{
+		jwt.SigningMethodES256, jwt.SigningMethodES384, jwt.SigningMethodES512, jwt.SigningMethodEdDSA,
+		jwt.SigningMethodRS256, jwt.SigningMethodRS384, jwt.SigningMethodRS512,
+		jwt.SigningMethodPS256, jwt.SigningMethodPS384, jwt.SigningMethodPS512,
+	} {
+		t.Run(method.Alg(), func(t *testing.T) {
+			t.Parallel()
+			var private any = rsaKey
+			var public jwkJSON
+			switch m := method.(type) {
+			case *jwt.SigningMethodECDSA:
+				curve := map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}[m.Alg()]
+				key, err := ecdsa.GenerateKey(curve, rand.Reader)
+				if err != nil {
+					t.Fatal(err)
+				}
+				private, public = key, ecJWK(t, &key.PublicKey)
+			case *jwt.SigningMethodEd25519:
+				key, edwards, err := ed25519.GenerateKey(rand.Reader)
+				if err != nil {
+					t.Fatal(err)
+				}
+				private, public = edwards, jwkJSON{"kty": "OKP", "crv": "Ed25519", "x": b64(key)}
+			default:
+				public = rsaJWK(&rsaKey.PublicKey)
+			}
+			public["alg"] = method.Alg()
+			key := parseOne(t, public.text(t))
+			if key.Algorithm() != method.Alg() {
+				t.Fatalf("bound to %s", key.Algorithm())
+			}
+			w := newWorld(t, func(c *token.VerifierConfig) { c.Issuers[1].Keys = jwks.Static([]token.PublicKey{key}) })
+			sign := func(method jwt.SigningMethod, private any) string {
+				raw, err := jwt.NewWithClaims(method, jwt.MapClaims(partner())).SignedString(private)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return raw
+			}
+			if _, err := w.Verify(sign(method, private), now); err != nil {
+				t.Errorf("%v", err)
+			}
+			// The same RSA key under any other algorithm is not what it was published for.
+			if _, ok := public["n"]; ok {
+				for _, other := range []jwt.SigningMethod{jwt.SigningMethodRS256, jwt.SigningMethodPS256, jwt.SigningMethodPS512} {
+					if _, err := w.Verify(sign(other, private), now); other != method && !errors.Is(err, token.ErrInvalid) {
+						t.Errorf("as %s: %v", other.Alg(), err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Our own IdP signs with ES256, and nothing else counts as its own whatever its key set says.
+func TestOurOwnIdPSignsWithES256Alone(t *testing.T) {
+	t.Parallel()
+	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := parseOne(t, ecJWK(t, &private.PublicKey).text(t))
+	w := newWorld(t, func(c *token.VerifierConfig) { c.Issuers[0].Keys = jwks.Static([]token.PublicKey{key}) })
+	signed := jwt.NewWithClaims(jwt.SigningMethodES384, jwt.MapClaims(own()))
+	signed.Header["typ"], signed.Header["kid"] = "at+jwt", key.ID()
+	raw, err := signed.SignedString(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, w, raw)
+}
+
+type jwkJSON map[string]any
+
+func (j jwkJSON) text(t testing.TB) string {
+	t.Helper()
+	data, err := json.Marshal(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func (j jwkJSON) but(name string, v any) jwkJSON { return jwkJSON(claims(j).but(claims{name: v})) }
+
+func ecJWK(t testing.TB, key *ecdsa.PublicKey) jwkJSON {
+	t.Helper()
+	point, err := key.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := (len(point) - 1) / 2
+	return jwkJSON{"kty": "EC", "crv": key.Params().Name, "x": b64(point[1 : 1+half]), "y": b64(point[1+half:])}
+}
+
+func rsaJWK(key *rsa.PublicKey) jwkJSON {
+	return jwkJSON{"kty": "RSA", "n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes())}
+}
+
+// verifierOf reads a key without our own parser.
+func verifierOf(t testing.TB, text string) any {
+	t.Helper()
+	var k struct{ Kty, X, Y string }
+	if err := json.Unmarshal([]byte(text), &k); err != nil {
+		t.Fatal(err)
+	}
+	x, errX := jwt.NewParser().DecodeSegment(k.X)
+	y, errY := jwt.NewParser().DecodeSegment(k.Y)
+	if err := errors.Join(errX, errY); err != nil {
+		t.Fatal(err)
+	}
+	if k.Kty == "OKP" {
+		return ed25519.PublicKey(x)
+	}
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func TestSetsComeBackAsTheyWere(t *testing.T) {
+	t.Parallel()
+	a, b := newSigner(t).private.Public(), newSigner(t).private.Public()
+	keys, err := token.ParseSet(token.MarshalSet([]token.PublicKey{a, b}))
+	if err != nil || len(keys) != 2 || !keys[0].Equal(a) || !keys[1].Equal(b) || keys[0].ID() != a.ID() || keys[0].Equal(b) {
+		t.Errorf("%v, %v", keys, err)
+	}
+	if keys, err := token.ParseSet(token.MarshalSet(nil)); err != nil || len(keys) != 0 {
+		t.Errorf("an empty set: %v, %v", keys, err)
+	}
+	if !json.Valid(a.JSON()) || !strings.Contains(string(a.JSON()), `"use":"sig","alg":"ES256"`) || strings.Contains(string(a.JSON()), `"d"`) {
+		t.Errorf("%s", a.JSON())
+	}
+}
+
+func TestKeySets(t *testing.T) {
+	t.Parallel()
+	good := ecJWK(t, &newSigner(t).key.PublicKey)
+	short, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Log("the library makes no such key any more")
+		short = &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 1023, 1), E: 65537}}
+	}
+	rsaKey := jwkJSON{}
+	if err := json.Unmarshal([]byte(rfc7638Key), &rsaKey); err != nil {
+		t.Fatal(err)
+	}
+	list := func(keys ...jwkJSON) string { return `{"keys":[` + joinKeys(t, keys) + `]}` }
+	hundred := make([]jwkJSON, 101)
+	for i := range hundred {
+		hundred[i] = good.but("kid", fmt.Sprint(i))
+	}
+	const broken = -1
+	for name, test := range map[string]struct {
+		set  string
+		want int
+	}{
+		"one":                           {list(good), 1},
+		"with its own algorithm":        {list(good.but("alg", "ES256")), 1},
+		"with other members":            {list(good.but("x5t", "AA").but("nbf", 7)), 1},
+		"beside other members":          {`{"a":[1,{"b":null}],"keys":[` + good.text(t) + `]}`, 1},
+		"none":                          {`{"keys":[]}`, 0},
+		"for encryption":                {list(good.but("use", "enc")), 0},
+		"operations without verify":     {list(good.but("key_ops", []string{"sign"})), 0},
+		"operations with verify":        {list(good.but("key_ops", []string{"verify"})), 1},
+		"unknown type":                  {list(jwkJSON{"kty": "XYZ"}, good), 1},
+		"a shared secret":               {list(jwkJSON{"kty": "oct", "k": b64([]byte(secret)), "alg": "HS256"}), 0},
+		"algorithm none":                {list(good.but("alg", "none")), 0},
+		"another type's algorithm":      {list(good.but("alg", "RS256")), 0},
+		"another curve's algorithm":     {list(good.but("alg", "ES384")), 0},
+		"a shared secret's algorithm":   {list(good.but("alg", "HS256")), 0},
+		"its private half beside it":    {list(good.but("d", b64(make([]byte, 32)))), 0},
+		"unknown curve":                 {list(good.but("crv", "secp256k1")), 0},
+		"X25519":                        {list(jwkJSON{"kty": "OKP", "crv": "X25519", "x": b64(make([]byte, 32))}), 0},
+		"RSA":                           {list(rsaKey), 1},
+		"RSA, PS256":                    {list(rsaKey.but("alg", "PS256")), 1},
+		"RSA, encryption":               {list(rsaKey.but("alg", "RSA-OAEP")), 0},
+		"RSA, 1024 bits":                {list(rsaJWK(&short.PublicKey)), 0},
+		"RSA, 16,384 bits":              {list(rsaKey.but("n", b64(bytes.Repeat([]byte{0xff}, 2048)))), 0},
+		"RSA, even modulus":             {list(rsaKey.but("n", b64(append(bytes.Repeat([]byte{0xff}, 255), 0xfe)))), broken},
+		"RSA, exponent 1":               {list(rsaKey.but("e", "AQ")), broken},
+		"RSA, even exponent":            {list(rsaKey.but("e", "AQAA")), broken},
+		"RSA, huge exponent":            {list(rsaKey.but("e", b64(bytes.Repeat([]byte{0xff}, 100)))), broken},
+		"RSA, no exponent":              {list(rsaKey.but("e", nil)), broken},
+		"not on the curve":              {list(good.but("x", b64(bytes.Repeat([]byte{1}, 32)))), broken},
+		"at infinity":                   {list(good.but("x", b64(make([]byte, 32))).but("y", b64(make([]byte, 32)))), broken},
+		"a short coordinate":            {list(good.but("x", b64(make([]byte, 31)))), broken},
+		"no coordinate":                 {list(good.but("y", nil)), broken},
+		"padded":                        {list(good.but("x", good["x"].(string)+"=")), broken},
+		"a coordinate that is a number": {list(good.but("x", 7)), broken},
+		"Ed25519, short":                {list(jwkJSON{"kty": "OKP", "crv": "Ed25519", "x": "AAAA"}), broken},
+		"no type":                       {list(good.but("kty", nil)), broken},
+		"a hostile id":                  {list(good.but("kid", "a\nb")), broken},
+		"an id that is a number":        {list(good.but("kid", 7)), broken},
+		"no object":                     {`{"keys":["x"]}`, broken},
+		"no list":                       {`{"keys":{}}`, broken},
+		"no keys":                       {`{}`, broken},
+		"two lists":                     {`{"keys":[],"keys":[` + good.text(t) + `]}`, broken},
+		"a list alone":                  {`[` + good.text(t) + `]`, broken},
+		"empty":                         {``, broken},
+		"HTML":                          {`<html></html>`, broken},
+		"a hundred":                     {list(hundred[:100]...), 100},
+		"more than a hundred":           {list(hundred...), broken},
+		"too long":                      {list(good) + strings.Repeat(" ", 256<<10), broken},
+		"too deep":                      {`{"x":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `,"keys":[]}`, broken},
+		"too many values":               {`{"x":[` + strings.Repeat("1,", 10_000) + `1],"keys":[]}`, broken},
+	} {
+		keys, err := token.ParseSet([]byte(test.set))
+		switch {
+		case test.want == broken && err == nil:
+			t.Errorf("%s: taken", name)
+		case test.want != broken && (err != nil || len(keys) != test.want):
+			t.Errorf("%s: %d keys, %v, want %d", name, len(keys), err, test.want)
+		}
+	}
+}
+
+func joinKeys(t testing.TB, keys []jwkJSON) string {
+	t.Helper()
+	texts := make([]string, len(keys))
+	for i, k := range keys {
+		texts[i] = k.text(t)
+	}
+	return strings.Join(texts, ",")
+}
+
+func TestZeroKey(t *testing.T) {
+	t.Parallel()
+	var none token.PublicKey
+	if !none.IsZero() || !none.Equal(token.PublicKey{}) || none.Equal(newSigner(t).private.Public()) {
+		t.Error("the zero value is a key")
+	}
+	if _, err := jwks.Static(nil).Key("", time.Time{}); !errors.Is(err, token.ErrUnknownKey) {
+		t.Errorf("%v", err)
+	}
+}
