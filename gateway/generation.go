@@ -73,8 +73,8 @@ type Upstream struct {
 	URLs []*url.URL
 	// Timeout bounds the wait for the response's header. Zero: 60 s.
 	Timeout time.Duration
-	// Preset names the plain identity headers: "", "remote-user" or
-	// "x-forwarded-user".
+	// Preset names the plain identity headers: "x-user", "remote-user" or
+	// "x-forwarded-user". Optional: x-user.
 	Preset string
 	// ForwardToken names the issuer whose access token is passed on. Optional.
 	ForwardToken string
@@ -128,6 +128,9 @@ func NewGeneration(s Settings) (*Generation, error) {
 		gen.portSuffix = ":" + strconv.Itoa(s.PublicPort)
 	}
 	for i, u := range s.Upstreams {
+		if u.Preset == "" {
+			u.Preset = "x-user"
+		}
 		keys, ok := presets[u.Preset]
 		if !ok {
 			return nil, fmt.Errorf("gateway: upstream %s: no preset %q of identity headers", u.Name, u.Preset)

@@ -21,7 +21,7 @@ type identityKeys struct{ user, email, name, roles, preferredUsername string }
 
 // presets are the sets of names that an upstream can ask for.
 var presets = map[string]*identityKeys{
-	"":                 {user: "X-User", email: "X-User-Email", name: "X-User-Name", roles: "X-User-Roles"},
+	"x-user":           {user: "X-User", email: "X-User-Email", name: "X-User-Name", roles: "X-User-Roles"},
 	"remote-user":      {user: "Remote-User", email: "Remote-Email", name: "Remote-Name", roles: "Remote-Groups"},
 	"x-forwarded-user": {user: "X-Forwarded-User", email: "X-Forwarded-Email", roles: "X-Forwarded-Groups", preferredUsername: "X-Forwarded-Preferred-Username"},
 }

@@ -1,0 +1,18 @@
+// Package edge is where bytes come in: listeners, TLS, certificates and the
+// limits of connections. It stands on floor 1 and knows nothing of policies or
+// logins; what it hands on are requests whose header arrived whole, in time,
+// and within bounds.
+//
+//   - listen.go: sockets on both loopbacks, errors that name port and setting.
+//   - proxyproto.go: the client's address from load balancers that are trusted.
+//   - server.go: HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3, and the way down:
+//     drain, GOAWAY, end.
+//   - upload.go: the slowest that an upload may be.
+//   - redirect.go: plain HTTP, which redirects and does nothing else.
+//   - source.go: where certificates come from, [Source]. files.go reads them
+//     from files, localca.go makes them for machines that are not public. A
+//     source that asks an ACME directory is to stand beside these two, behind the
+//     same interface; it alone may then import certmagic.
+//
+// Serving never waits for a certificate: a source answers from memory.
+package edge

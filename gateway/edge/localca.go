@@ -1,0 +1,218 @@
+package edge
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// How long what the local CA makes is good for, and when a leaf is renewed.
+const (
+	caLife     = 10 * 365 * 24 * time.Hour
+	leafLife   = 397 * 24 * time.Hour
+	leafRenew  = 30 * 24 * time.Hour // before its end
+	backdate   = time.Hour           // for clocks that are behind
+	renewCheck = time.Hour
+)
+
+// LocalCA is a source for machines that are not public: a certificate authority
+// of their own, which can only ever vouch for names under one domain, and which
+// nothing trusts until somebody says so.
+type LocalCA struct {
+	certificates
+	domain string
+	names  []string
+	path   string // of the CA's certificate
+	ca     *x509.Certificate
+	key    *ecdsa.PrivateKey
+	now    func() time.Time
+}
+
+// OpenLocalCA opens the CA in dir (ca.pem and ca.key, of mode 0600), or makes
+// one that is constrained to domain. The leaf, for names, is made anew at each
+// start and lives in memory alone.
+func OpenLocalCA(dir, domain string, names []string, now func() time.Time) (*LocalCA, error) {
+	c := &LocalCA{domain: domain, names: names, path: filepath.Join(dir, "ca.pem"), now: now}
+	if len(names) == 0 {
+		return nil, errors.New("edge: the local CA is asked for no names")
+	}
+	err := c.load(filepath.Join(dir, "ca.key"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = c.create(filepath.Join(dir, "ca.key"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("edge: the local CA in %s: %w", dir, err)
+	}
+	if err := c.renew(); err != nil {
+		return nil, fmt.Errorf("edge: the local CA in %s: %w", dir, err)
+	}
+	return c, nil
+}
+
+// Path is where the CA's certificate is.
+func (c *LocalCA) Path() string { return c.path }
+
+// Run renews the leaf before it ends, until ctx does.
+func (c *LocalCA) Run(ctx context.Context) error {
+	ticker := time.NewTicker(renewCheck)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			if err := c.renewIfDue(); err != nil {
+				return fmt.Errorf("edge: renewing the local certificate: %w", err)
+			}
+		}
+	}
+}
+
+func (c *LocalCA) renewIfDue() error {
+	if c.now().Before(c.NotAfter().Add(-leafRenew)) {
+		return nil
+	}
+	return c.renew()
+}
+
+func (c *LocalCA) load(keyPath string) error {
+	pair, err := tls.LoadX509KeyPair(c.path, keyPath)
+	if err != nil {
+		return err
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	switch {
+	case !ok:
+		return fmt.Errorf("%s is no ECDSA key", keyPath)
+	case !pair.Leaf.IsCA:
+		return fmt.Errorf("%s is no certificate of an authority", c.path)
+	case len(pair.Leaf.PermittedDNSDomains) != 1 || pair.Leaf.PermittedDNSDomains[0] != c.domain:
+		return fmt.Errorf("%s is for %v, not for %s; remove ca.pem and ca.key to have another made", c.path, pair.Leaf.PermittedDNSDomains, c.domain)
+	case c.now().After(pair.Leaf.NotAfter):
+		return fmt.Errorf("%s ended on %s; remove ca.pem and ca.key to have another made", c.path, pair.Leaf.NotAfter.Format(time.DateOnly))
+	}
+	info, err := os.Stat(keyPath)
+	if err != nil {
+		return err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return fmt.Errorf("%s can be read by others (mode %04o); it must be 0600", keyPath, mode)
+	}
+	c.ca, c.key = pair.Leaf, key
+	return nil
+}
+
+// create makes the CA. The key is written before the certificate, so that an
+// interrupted start leaves no CA without its key.
+func (c *LocalCA) create(keyPath string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber:                serial,
+		Subject:                     pkix.Name{CommonName: "vilogate local CA for " + c.domain},
+		NotBefore:                   c.now().Add(-backdate),
+		NotAfter:                    c.now().Add(caLife),
+		KeyUsage:                    x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid:       true,
+		IsCA:                        true,
+		MaxPathLenZero:              true,
+		PermittedDNSDomainsCritical: true,
+		PermittedDNSDomains:         []string{c.domain},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	if c.ca, err = x509.ParseCertificate(der); err != nil {
+		return err
+	}
+	c.key = key
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := writePEM(keyPath, "PRIVATE KEY", private, 0o600); err != nil {
+		return err
+	}
+	return writePEM(c.path, "CERTIFICATE", der, 0o644)
+}
+
+// renew makes a new leaf, with a key of its own.
+func (c *LocalCA) renew() error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: c.names[0]},
+		NotBefore:             c.now().Add(-backdate),
+		NotAfter:              c.now().Add(leafLife - backdate),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+		DNSNames:              c.names,
+	}
+	if template.NotAfter.After(c.ca.NotAfter) {
+		template.NotAfter = c.ca.NotAfter
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, c.ca, key.Public(), c.key)
+	if err != nil {
+		return err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return err
+	}
+	c.replace([]*tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}})
+	return nil
+}
+
+func newSerial() (*big.Int, error) {
+	return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+}
+
+// writePEM writes a file whole or not at all.
+func writePEM(path, kind string, der []byte, mode fs.FileMode) (err error) {
+	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(temporary.Name()))
+		}
+	}()
+	err = errors.Join(
+		temporary.Chmod(mode),
+		pem.Encode(temporary, &pem.Block{Type: kind, Bytes: der}),
+		temporary.Sync(),
+		temporary.Close(),
+	)
+	if err != nil {
+		return err
+	}
+	return os.Rename(temporary.Name(), path)
+}

@@ -1,0 +1,118 @@
+package edge
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Source is where certificates come from. It answers from memory, and is safe
+// for concurrent use.
+type Source interface {
+	// GetCertificate is for tls.Config.
+	GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Covers reports whether some certificate is for host.
+	Covers(host string) bool
+	// SameCertificate reports whether the certificate that a handshake for
+	// serverName was given is for host too.
+	SameCertificate(serverName, host string) bool
+	// Ready is nil as soon as there is a certificate, else it says what is missing.
+	Ready() error
+	// NotAfter is when the first certificate ends; zero without any.
+	NotAfter() time.Time
+}
+
+// ErrNoCertificate is what a handshake fails with when there is no certificate.
+var ErrNoCertificate = errors.New("edge: no certificate is loaded")
+
+// certificates is a set of certificates in force, replaced as a whole.
+type certificates struct{ current atomic.Pointer[[]*tls.Certificate] }
+
+func (c *certificates) all() []*tls.Certificate {
+	if p := c.current.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (c *certificates) replace(all []*tls.Certificate) { c.current.Store(&all) }
+
+// pick is the certificate for a server name: the first that is for it, else the
+// first, as for clients that send no name.
+func (c *certificates) pick(serverName string) *tls.Certificate {
+	all := c.all()
+	for _, certificate := range all {
+		if covers(certificate.Leaf, serverName) {
+			return certificate
+		}
+	}
+	if len(all) > 0 {
+		return all[0]
+	}
+	return nil
+}
+
+// GetCertificate implements Source.
+func (c *certificates) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if certificate := c.pick(hello.ServerName); certificate != nil {
+		return certificate, nil
+	}
+	return nil, ErrNoCertificate
+}
+
+// Covers implements Source.
+func (c *certificates) Covers(host string) bool {
+	for _, certificate := range c.all() {
+		if covers(certificate.Leaf, host) {
+			return true
+		}
+	}
+	return false
+}
+
+// SameCertificate implements Source.
+func (c *certificates) SameCertificate(serverName, host string) bool {
+	certificate := c.pick(serverName)
+	return certificate != nil && covers(certificate.Leaf, host)
+}
+
+// Ready implements Source.
+func (c *certificates) Ready() error {
+	if len(c.all()) == 0 {
+		return ErrNoCertificate
+	}
+	return nil
+}
+
+// NotAfter implements Source.
+func (c *certificates) NotAfter() time.Time {
+	var first time.Time
+	for _, certificate := range c.all() {
+		if end := certificate.Leaf.NotAfter; first.IsZero() || end.Before(first) {
+			first = end
+		}
+	}
+	return first
+}
+
+// covers reports whether the certificate is for host, without an allocation:
+// by its exact name, or by a wildcard of one label.
+func covers(leaf *x509.Certificate, host string) bool {
+	if host == "" {
+		return false
+	}
+	for _, name := range leaf.DNSNames {
+		if strings.EqualFold(name, host) {
+			return true
+		}
+		if parent, ok := strings.CutPrefix(name, "*."); ok {
+			if label, rest, found := strings.Cut(host, "."); found && label != "" && strings.EqualFold(rest, parent) {
+				return true
+			}
+		}
+	}
+	return false
+}
