@@ -108,8 +108,9 @@ func TestCanonicalPathsCostNoAllocation(t *testing.T) {
 	for _, path := range []string{
 		"/", "/invoices/7/refund", "/.well-known/x", "/caf%C3%A9/a%20b/100%25", "/a;x=1//b%2Fc", "/" + strings.Repeat("segment/", 50),
 	} {
+		target := path + "?a=1"
 		if n := testing.AllocsPerRun(100, func() {
-			if _, err := Canonicalise("GET", "billing-api.viloforge.com:8443", path+"?a=1"); err != nil {
+			if _, err := Canonicalise("GET", "billing-api.viloforge.com:8443", target); err != nil {
 				t.Fatal(err)
 			}
 		}); n != 0 {
@@ -125,7 +126,7 @@ func BenchmarkCanonicalise(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := Canonicalise("GET", "billing-api.viloforge.com", path+""); err != nil {
+				if _, err := Canonicalise("GET", "billing-api.viloforge.com", path); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,0 +1,207 @@
+package policies
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/viloforge/vilogate/policies/request"
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// A File is a policy file that somebody has read.
+type File struct {
+	Name string // as errors name it
+	Data []byte
+}
+
+// Options are what a policy may name, and must agree with.
+type Options struct {
+	Domain     string   // parent domain of the SSO cookie
+	LoginHost  string   // of the built-in login; "" where there is none
+	PublicPort int      // of origins that name none
+	Upstreams  []string // names
+	Issuers    []string // names; our own is "vilogate"
+}
+
+// A Set is all policies, compiled and tested. It is never written again, and safe for concurrent use.
+type Set struct {
+	exact    map[string]*HostPolicy
+	wildcard map[string]*HostPolicy // by what follows "*."
+}
+
+// A HostPolicy is the policy of one host, or of all hosts that a pattern names.
+type HostPolicy struct {
+	Host     string // as the file names it, "*.preview.viloforge.com" too
+	Upstream string
+	Place    strictyaml.Place
+	CORS     *CORS // nil where the file has none
+
+	root node
+}
+
+// Compile compiles the files as one, and runs their tests. It is all or nothing: the error is a strictyaml.Errors with
+// everything that is wrong in any of them.
+func Compile(files []File, o Options) (*Set, error) {
+	c := &compiler{o: o}
+	s := &Set{exact: map[string]*HostPolicy{}, wildcard: map[string]*HostPolicy{}}
+	for _, f := range files {
+		if h := c.file(f); h != nil {
+			c.add(s, h)
+		}
+	}
+	if err := c.errs.Sorted(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Lookup is the policy of a host: that of its very name, else that of all names beside it; nil where there is none.
+func (s *Set) Lookup(h request.Host) *HostPolicy {
+	if p := s.exact[string(h)]; p != nil {
+		return p
+	}
+	_, parent, _ := strings.Cut(string(h), ".")
+	return s.wildcard[parent]
+}
+
+// Hosts are the hosts that have a policy, as the files name them, sorted.
+func (s *Set) Hosts() []string {
+	hosts := slices.Collect(maps.Keys(s.exact))
+	for parent := range s.wildcard {
+		hosts = append(hosts, "*."+parent)
+	}
+	slices.Sort(hosts)
+	return hosts
+}
+
+// A compiler collects what is wrong.
+type compiler struct {
+	o    Options
+	errs strictyaml.Errors
+}
+
+func (c *compiler) errorf(at strictyaml.Place, format string, a ...any) {
+	c.errs = append(c.errs, &strictyaml.Error{Place: at, Msg: fmt.Sprintf(format, a...)})
+}
+
+// known checks that a word is one of those that the configuration names.
+func (c *compiler) known(w word, kind string, names []string) {
+	near := strictyaml.Nearest(w.text, names)
+	switch {
+	case slices.Contains(names, w.text):
+	case near != "":
+		c.errorf(w.at, "unknown %s %q, did you mean %q?", kind, w.text, near)
+	case len(names) == 0:
+		c.errorf(w.at, "unknown %s %q: the configuration names none", kind, w.text)
+	default:
+		c.errorf(w.at, "unknown %s %q, expected one of: %s", kind, w.text, strings.Join(slices.Sorted(slices.Values(names)), ", "))
+	}
+}
+
+// file compiles one file and runs its tests; nil where something is wrong with it.
+func (c *compiler) file(f File) *HostPolicy {
+	if strings.HasSuffix(f.Name, "_test.yaml") {
+		c.errorf(strictyaml.Place{File: f.Name, Line: 1, Column: 1}, "files of tests (*_test.yaml) are not supported yet; write tests: in the policy file")
+		return nil
+	}
+	var syntax fileSyntax
+	if err := strictyaml.Decode(f.Name, f.Data, &syntax); err != nil {
+		var errs strictyaml.Errors
+		if !errors.As(err, &errs) {
+			errs = strictyaml.Errors{{Place: strictyaml.Place{File: f.Name, Line: 1, Column: 1}, Msg: err.Error()}}
+		}
+		c.errs = append(c.errs, errs...)
+		return nil
+	}
+	before := len(c.errs)
+	h := c.host(&syntax)
+	if len(c.errs) == before {
+		c.runTests(h, syntax.Tests)
+	}
+	if len(c.errs) > before {
+		return nil
+	}
+	return h
+}
+
+func (c *compiler) host(f *fileSyntax) *HostPolicy {
+	h := &HostPolicy{Upstream: f.Upstream.text, Place: f.Host.at}
+	c.known(f.Upstream, "upstream", c.o.Upstreams)
+	if f.CORS != nil {
+		h.CORS = c.cors(f.CORS)
+	}
+	if len(f.Routes) == 0 {
+		c.errorf(f.Place, "there is no route: every path would be refused")
+	}
+	var cookie *Route // one of the routes that cannot do without
+	for i := range f.Routes {
+		r := c.route(&h.root, &f.Routes[i])
+		if cookie == nil && r.needsCookie() {
+			cookie = r
+		}
+	}
+	c.checkOverrides(&h.root)
+	h.Host = c.hostName(f.Host, cookie)
+	return h
+}
+
+// hostName checks the name of the host. One outside the domain never gets the SSO cookie.
+func (c *compiler) hostName(w word, cookie *Route) string {
+	name, wildcard := strings.CutPrefix(w.text, "*.")
+	parsed, err := request.ParseHost(name)
+	name = string(parsed)
+	switch {
+	case strings.Contains(w.text, "://") || strings.ContainsAny(w.text, ":/"):
+		c.errorf(w.at, "%q: a host stands without scheme, port and path", w.text)
+	case strings.Contains(strings.TrimPrefix(w.text, "*."), "*"):
+		c.errorf(w.at, `%q: a * stands for the whole first label only, as in "*.preview.viloforge.com"`, w.text)
+	case err != nil:
+		c.errorf(w.at, "%q: %v", w.text, err)
+	case name == c.o.LoginHost && name != "" && !wildcard:
+		c.errorf(w.at, "%s is the login host: it is built in, always public, and has no policy", name)
+	case cookie != nil && name != c.o.Domain && !strings.HasSuffix(name, "."+c.o.Domain):
+		c.errorf(w.at, "%s does not lie under %s, so that the sign-in cookie never arrives; the route at %s needs it: "+
+			"make every route public, or write bearer: only", w.text, c.o.Domain, cookie.Place)
+	}
+	if wildcard {
+		return "*." + name
+	}
+	return name
+}
+
+// add puts a host into the set, once.
+func (c *compiler) add(s *Set, h *HostPolicy) {
+	hosts, name := s.exact, h.Host
+	if parent, ok := strings.CutPrefix(h.Host, "*."); ok {
+		hosts, name = s.wildcard, parent
+	}
+	if other := hosts[name]; other != nil {
+		c.errorf(h.Place, "%s has a policy already, at %s; a host has one file", h.Host, other.Place)
+		return
+	}
+	hosts[name] = h
+}
+
+// checkOverrides refuses method_override: pass where routes of a pattern differ by method: a header would choose among
+// them behind the gateway.
+func (c *compiler) checkOverrides(n *node) {
+	for _, l := range []*leaf{n.here, n.rest} {
+		if l == nil || len(l.routes) < 2 {
+			continue
+		}
+		for _, r := range l.routes {
+			if r.MethodOverridePass {
+				c.errorf(r.Place, "method_override: pass would let a header choose among the routes of %q, which differ by method", r.Pattern)
+			}
+		}
+	}
+	for _, next := range n.words {
+		c.checkOverrides(next)
+	}
+	if n.param != nil {
+		c.checkOverrides(n.param)
+	}
+}

@@ -1,0 +1,2 @@
+// Package policies is the language in which ops say who may ask what of which host.
+package policies

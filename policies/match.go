@@ -1,0 +1,105 @@
+package policies
+
+import (
+	"strings"
+
+	"github.com/viloforge/vilogate/policies/request"
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// A Match is what the routes of a host say about a path and a method, before anybody is asked who they are.
+type Match struct {
+	Route   *Route           // nil where none takes the request
+	Pattern string           // the pattern that the path matched; "" where none did
+	Place   strictyaml.Place // of Route; else of the pattern's first route; else of the file
+
+	// Odd are the odd spellings in the path that Route does not permit; all of them where Route is nil.
+	Odd request.Oddity
+	// Allow are the methods of the pattern, and AllPublic says whether all its routes are public, where the path is
+	// listed by other methods only.
+	Allow     []string
+	AllPublic bool
+}
+
+// A node is a place in the tree of patterns. What leads from it is tried in the order of its fields, and the choice is
+// final: that is what makes the decision about a path independent of the order of the file, and fit to be read off it.
+type node struct {
+	here  *leaf            // the patterns that end here
+	words map[string]*node // by the decoded segment
+	param *node
+	rest  *leaf
+}
+
+// A leaf is one pattern: its routes differ by their methods.
+type leaf struct {
+	routes    []*Route
+	allow     []string // all their methods, sorted; nil where one takes every method
+	allPublic bool
+}
+
+// maxWord bounds the segments of a pattern, so that a path's can be decoded in place.
+const maxWord = 255
+
+// Match finds the route of a path and a method. It allocates nothing.
+func (h *HostPolicy) Match(p request.Path, method string) Match {
+	m := Match{Odd: p.Oddities(), Place: h.Place}
+	l := h.root.find(p.String())
+	if l == nil {
+		return m
+	}
+	m.Place, m.Pattern = l.routes[0].Place, l.routes[0].Pattern
+	for _, r := range l.routes {
+		if r.takes(method) {
+			m.Route, m.Place, m.Pattern = r, r.Place, r.Pattern
+			m.Odd &^= r.permits
+			return m
+		}
+	}
+	m.Allow, m.AllPublic = l.allow, l.allPublic
+	return m
+}
+
+// find walks from the root along the segments of a canonical path; nil where no pattern matches. Empty segments are left
+// out, and so is what follows a semicolon: where a route does not permit that, the request is refused for it afterwards.
+func (n *node) find(path string) *leaf {
+	for rest := path; rest != ""; {
+		var segment string
+		segment, rest, _ = strings.Cut(rest, "/")
+		if segment = withoutParameters(segment); segment == "" {
+			continue
+		}
+		next := n.next(segment)
+		if next == nil {
+			return n.rest
+		}
+		n = next
+	}
+	if n.here != nil {
+		return n.here
+	}
+	return n.rest
+}
+
+// next is where a segment leads: by a word, else by a parameter.
+func (n *node) next(segment string) *node {
+	if strings.IndexByte(segment, '%') < 0 {
+		if next := n.words[segment]; next != nil {
+			return next
+		}
+	} else if len(segment) <= 3*maxWord { // no word is longer, however it is escaped
+		var buffer [3 * maxWord]byte
+		if next := n.words[string(request.DecodeSegment(buffer[:0], segment))]; next != nil {
+			return next
+		}
+	}
+	return n.param
+}
+
+// withoutParameters cuts a canonical segment at its first semicolon, raw or escaped.
+func withoutParameters(segment string) string {
+	segment, _, _ = strings.Cut(segment, ";")
+	if i := strings.Index(segment, "%3B"); i >= 0 {
+		segment = segment[:i]
+	}
+	return segment
+}

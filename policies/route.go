@@ -1,0 +1,229 @@
+package policies
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/viloforge/vilogate/policies/request"
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// A Route is one entry of routes:, compiled. It is never written again.
+type Route struct {
+	Pattern            string
+	Place              strictyaml.Place
+	WebSocket          bool // a WebSocket handshake may pass
+	OnStaleAllow       bool // it is served while the view of revocations is stale
+	BearerOnly         bool // a cookie does not count
+	MethodOverridePass bool // X-HTTP-Method-Override and its like may pass
+
+	methods []string // nil: every one
+	permits request.Oddity
+	rule    rule
+}
+
+// Public reports whether nobody is asked who they are.
+func (r *Route) Public() bool { return r.rule.kind == rulePublic }
+
+// takes reports whether the route is for the method. GET implies HEAD. Methods are case-sensitive.
+func (r *Route) takes(method string) bool {
+	return r.methods == nil || slices.Contains(r.methods, method)
+}
+
+// needsCookie reports whether the route can be of use to somebody whose browser has to send the SSO cookie.
+func (r *Route) needsCookie() bool {
+	return (r.rule.kind == ruleAuthenticated || r.rule.kind == ruleConditions) && !r.BearerOnly
+}
+
+// commonMethods are what two routes both take; every is true where that is every method.
+func commonMethods(a, b *Route) (methods []string, every bool) {
+	switch {
+	case a.methods == nil:
+		return b.methods, b.methods == nil
+	case b.methods == nil:
+		return a.methods, false
+	}
+	for _, m := range a.methods {
+		if b.takes(m) {
+			methods = append(methods, m)
+		}
+	}
+	return methods, false
+}
+
+// route compiles an entry of routes: and puts it into the tree.
+func (c *compiler) route(root *node, s *routeSyntax) *Route {
+	r := &Route{
+		Pattern: s.Path.text, Place: s.Place, WebSocket: s.WebSocket, OnStaleAllow: bool(s.OnStale),
+		MethodOverridePass: bool(s.MethodOverride), permits: s.oddities(), rule: c.rule(s),
+	}
+	r.BearerOnly = r.rule.bearerOnly
+	if s.Methods != nil {
+		r.methods = c.methods(s.Path.at, *s.Methods)
+	}
+	segments, ok := c.pattern(s.Path)
+	if !ok {
+		return r
+	}
+	l := root.leaf(segments)
+	for _, other := range l.routes {
+		methods, every := commonMethods(other, r)
+		switch {
+		case every:
+			c.errorf(s.Path.at, "%q takes the same methods as the route at %s, which has the same pattern", s.Path.text, other.Place)
+		case len(methods) > 0:
+			c.errorf(s.Path.at, "%q takes %s, and so does the route at %s, which has the same pattern", s.Path.text, strings.Join(methods, ", "), other.Place)
+		}
+	}
+	l.add(r)
+	return r
+}
+
+// add puts a route into its leaf.
+func (l *leaf) add(r *Route) {
+	l.allPublic = r.Public() && (l.allPublic || len(l.routes) == 0)
+	l.routes = append(l.routes, r)
+	l.allow = append(l.allow, r.methods...)
+	slices.Sort(l.allow)
+	l.allow = slices.Compact(l.allow)
+}
+
+// knownMethods are what a method that is spelt wrongly was probably meant to be.
+var knownMethods = []string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
+
+func (c *compiler) methods(at strictyaml.Place, list []word) []string {
+	if len(list) == 0 {
+		c.errorf(at, "the list of methods is empty; leave it out for every method")
+	}
+	methods := []string{}
+	for _, w := range list {
+		near := strictyaml.Nearest(w.text, knownMethods)
+		switch {
+		case w.text == "CONNECT" || w.text == "TRACE" || w.text == "TRACK":
+			c.errorf(w.at, "%s is never forwarded", w.text)
+		case near != "" && near != w.text:
+			c.errorf(w.at, "unknown method %q, did you mean %q?", w.text, near)
+		case !request.IsMethod(w.text) || w.text != strings.ToUpper(w.text):
+			c.errorf(w.at, "a method is one word in capital letters, found %q", w.text)
+		case slices.Contains(methods, w.text) && w.text != "HEAD":
+			c.errorf(w.at, "%s stands in the list twice", w.text)
+		}
+		methods = append(methods, w.text)
+		if w.text == "GET" {
+			methods = append(methods, "HEAD")
+		}
+	}
+	slices.Sort(methods)
+	return slices.Compact(methods)
+}
+
+// ownPaths are answered by the gateway itself; no backend sees them.
+var ownPaths = []string{"/.vilogate", "/.well-known/vilogate"}
+
+// pattern splits a pattern into its segments and checks each.
+func (c *compiler) pattern(w word) (segments []string, ok bool) {
+	fail := func(format string, a ...any) ([]string, bool) {
+		c.errorf(w.at, format, append([]any{w.text}, a...)...)
+		return nil, false
+	}
+	if !strings.HasPrefix(w.text, "/") {
+		return fail("%q: a pattern begins with /")
+	}
+	if i := strings.IndexFunc(w.text, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`%?#\;{}`, r) }); i >= 0 {
+		return fail("%q: %s", whyNot(w.text[i]))
+	}
+	if !utf8.ValidString(w.text) {
+		return fail("%q: a pattern is UTF-8")
+	}
+	for _, own := range ownPaths {
+		if w.text == own || strings.HasPrefix(w.text, own+"/") {
+			return fail("%q: the gateway answers %s itself; no backend sees it", own)
+		}
+	}
+	text := strings.TrimSuffix(w.text[1:], "/")
+	if text == "" {
+		return nil, true
+	}
+	segments = strings.Split(text, "/")
+	var names []string
+	for i, segment := range segments {
+		name := ""
+		switch {
+		case segment == "":
+			return fail("%q: a segment is empty; in matching, double_slash: allow takes several slashes for one")
+		case segment == "." || segment == "..":
+			return fail("%q: a path with a dot segment is always refused")
+		case len(segment) > maxWord:
+			return fail("%q: a segment is longer than %d bytes", maxWord)
+		case segment[0] == '*' && (i != len(segments)-1 || strings.HasSuffix(w.text, "/")):
+			return fail("%q: nothing can follow a *rest")
+		case segment[0] == ':' || segment[0] == '*':
+			if name = segment[1:]; !isName(name) {
+				return fail("%q: a name of letters, digits and _ belongs behind the %c", segment[0])
+			}
+		case strings.Contains(segment, "*"):
+			return fail("%q: a * stands at the beginning of the last segment only, as in /files/*rest")
+		}
+		if name != "" && slices.Contains(names, name) {
+			return fail("%q: two parameters have the name %s", name)
+		}
+		names = append(names, name)
+	}
+	return segments, true
+}
+
+// whyNot says why a byte cannot stand in a pattern.
+func whyNot(b byte) string {
+	switch b {
+	case '%':
+		return "a pattern is written decoded, as it is compared: a space for %20, é for %C3%A9"
+	case '?':
+		return "a pattern is a path without a query"
+	case ';':
+		return "what follows a semicolon never counts in matching; write semicolon: allow"
+	case '{', '}':
+		return "a parameter is written as :name, and the rest of a path as *name"
+	}
+	return "a path with a control character, a backslash or # is always refused"
+}
+
+func isName(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c != '_' && (c < 'a' || 'z' < c) && (c < 'A' || 'Z' < c) && (c < '0' || '9' < c || i == 0) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// leaf is where a pattern ends, made where there is none yet.
+func (n *node) leaf(segments []string) *leaf {
+	slot := &n.here
+	for _, segment := range segments {
+		switch segment[0] {
+		case ':':
+			if n.param == nil {
+				n.param = &node{}
+			}
+			n = n.param
+			slot = &n.here
+		case '*':
+			slot = &n.rest
+		default:
+			if n.words == nil {
+				n.words = map[string]*node{}
+			}
+			if n.words[segment] == nil {
+				n.words[segment] = &node{}
+			}
+			n = n.words[segment]
+			slot = &n.here
+		}
+	}
+	if *slot == nil {
+		*slot = &leaf{}
+	}
+	return *slot
+}
