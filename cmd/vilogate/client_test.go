@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,6 +99,10 @@ func newClient(tb testing.TB, s *site, config *tls.Config) *client {
 				return dialer.DialContext(ctx, "tcp", s.at.HTTPS)
 			}
 		},
+	}
+	if slices.Equal(config.NextProtos, []string{"http/1.1"}) {
+		transport.Protocols = new(http.Protocols)
+		transport.Protocols.SetHTTP1(true)
 	}
 	tb.Cleanup(transport.CloseIdleConnections)
 	return &client{tb: tb, site: s, jar: jar, http: &http.Client{
