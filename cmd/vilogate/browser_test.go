@@ -136,8 +136,15 @@ func (b *tab) quiet() {
 // at waits until the tab shows an address.
 func (b *tab) at(address string) {
 	b.t.Helper()
+	var shows string
+	b.t.Cleanup(func() {
+		if b.t.Failed() {
+			b.t.Logf("waited for %s, last saw %s; console: %q", address, shows, b.said())
+		}
+	})
 	eventually(b.t, "the tab shows "+address, func() bool {
-		return b.location() == address && b.evaluate("document.readyState") == "complete"
+		shows = b.location()
+		return shows == address && b.evaluate("document.readyState") == "complete"
 	})
 }
 
@@ -148,8 +155,8 @@ func (b *tab) signIn(user, password string) {
 	if got := b.location(); !strings.HasPrefix(got, b.site.url("login", "/")) {
 		b.t.Fatalf("a login form at %s", got)
 	}
+	b.evaluate(`document.querySelector('input[name="username"]').value = ""`)
 	b.run("signing in",
-		chromedp.SetValue(chromedp.CSS(`input[name="username"]`), ""),
 		chromedp.SendKeys(chromedp.CSS(`input[name="username"]`), user),
 		chromedp.SendKeys(chromedp.CSS(`input[name="password"]`), password+"\r"),
 	)
