@@ -1,0 +1,140 @@
+package idp
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/viloforge/vilogate/idp/pages"
+)
+
+// What the account page's forms ask for, in their field "do".
+const (
+	doPassword   = "password"
+	doEverywhere = "everywhere"
+)
+
+// signedInHere returns the session of the login host, or the refusal that sends people to sign in.
+func (x *visit) signedInHere() (live, error) {
+	nobody := &refusal{
+		status: http.StatusUnauthorized, kind: "unauthenticated", title: "Sign in to continue",
+		detail: "You need to sign in to see this page.", login: true,
+	}
+	secret, ok := x.session()
+	if !ok {
+		return live{}, nobody
+	}
+	if err := x.fresh(); err != nil {
+		return live{}, err
+	}
+	l, err := x.idp.directory.findSession(x.r.Context(), secret, x.idp.o.SessionIdle)
+	if errors.Is(err, ErrUnknownSession) {
+		x.setCookie(sessionCookie, "", -1)
+		return live{}, nobody
+	}
+	return l, err
+}
+
+// showAccount shows people who they are.
+func (x *visit) showAccount() error {
+	l, err := x.signedInHere()
+	if err != nil {
+		return err
+	}
+	if err := x.idp.directory.useSession(x.r.Context(), l); err != nil {
+		return err
+	}
+	return x.accountPage(http.StatusOK, l, "", x.r.URL.Query().Has("changed"))
+}
+
+func (x *visit) accountPage(status int, l live, wrong string, changed bool) error {
+	x.page(status, pages.Account{
+		TokenField: formField, Token: x.formToken(accountForm, l.ID), LogoutToken: x.formToken(logoutForm, l.ID),
+		User: l.account.Name, FullName: l.account.FullName, Email: l.account.Email, Roles: l.account.Roles,
+		Since: l.AuthTime.UTC(), Error: wrong, Changed: changed,
+	})
+	return nil
+}
+
+// changeAccount takes the forms of the account page.
+func (x *visit) changeAccount() error {
+	form, err := x.readForm()
+	if err != nil {
+		return err
+	}
+	l, err := x.signedInHere()
+	if err != nil {
+		return err
+	}
+	if !x.formGood(form, accountForm, l.ID) {
+		return x.accountPage(http.StatusForbidden, l, saysOld, false)
+	}
+	switch form.Get("do") {
+	case doPassword:
+		return x.changePassword(l, form)
+	case doEverywhere:
+		return x.signOutEverywhere(l)
+	default:
+		return refuseMalformed(fmt.Errorf("the account form asks to do %q", form.Get("do")))
+	}
+}
+
+// changePassword sets a new password, which ends every other session and every token. The session that did it stays, and
+// gets a new token.
+func (x *visit) changePassword(l live, form url.Values) error {
+	next := form.Get("new_password")
+	wrong := checkPassword(next, l.account.Name, x.idp.o.DB.Demo())
+	if wrong == nil && next != form.Get("new_password_again") {
+		wrong = errors.New("the new password and its repetition are not the same")
+	}
+	if wrong != nil {
+		return x.accountPage(http.StatusUnprocessableEntity, l, sentence(wrong), false)
+	}
+	if _, err := x.authenticate(l.account.Name, form.Get("password")); err != nil {
+		refused, ok := errors.AsType[*refusal](err)
+		if !ok {
+			return err
+		}
+		if refused.status == http.StatusUnauthorized {
+			refused.status, refused.detail = http.StatusForbidden, "The current password is not right."
+		}
+		x.decorate(refused)
+		return x.accountPage(refused.status, l, refused.detail, false)
+	}
+	hash, err := x.idp.passwords.Hash(x.r.Context(), next)
+	if err != nil {
+		return err
+	}
+	_, err = x.idp.directory.endSubject(x.r.Context(), l.account.ID, l.ID, x.idp.directory.newPassword(l.account.ID, hash))
+	if err != nil {
+		return err
+	}
+	x.log("password changed", "user", l.account.Name, "subject", l.account.ID)
+	secret, _ := x.session()
+	return x.goBack(secret, returnAddress{address: "/account?changed", home: true})
+}
+
+// newPassword is the change that gives a user another password.
+func (d *directory) newPassword(subject, hash string) func(*sql.Tx) error {
+	return change("setting a password", "UPDATE users SET password = ?, changed = ? WHERE id = ?", hash, d.now().Unix(), subject)
+}
+
+// signOutEverywhere ends all sessions and tokens, this one's too.
+func (x *visit) signOutEverywhere(l live) error {
+	ended, err := x.idp.directory.endSubject(x.r.Context(), l.account.ID, "", nothingElse)
+	if err != nil {
+		return stillSignedIn(err)
+	}
+	x.log("signed out everywhere", "user", l.account.Name, "subject", l.account.ID, "sessions", ended)
+	x.clearCookies()
+	x.redirect(http.StatusSeeOther, "/logout?done")
+	return nil
+}
+
+// sentence makes an error that speaks of input one for a person.
+func sentence(err error) string {
+	text := err.Error()
+	return string(text[0]-'a'+'A') + text[1:] + "."
+}

@@ -1,0 +1,80 @@
+// Package attempts slows down who fails to sign in.
+//
+// A [Limiter] gives every key (an account, an address) a bucket of so many attempts, which fills up again at a steady
+// rate. An attempt is taken before it is known how it ends, so that a hundred at once do not all pass, and given back when
+// it succeeds: only failures count.
+//
+// Memory is bounded, and nothing is ever forgotten to make room, which a flood of made-up names could otherwise bring
+// about: the buckets are a fixed table, and a key finds its own by a hash that nobody outside can predict. Two keys may
+// share one; since each failure costs its sender a password hash, there are never enough of them at a time to fill the
+// table.
+package attempts
+
+import (
+	"errors"
+	"hash/maphash"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// buckets is how many there are, 512 KiB of them.
+const buckets = 1 << 16
+
+// Rate is how many failures are free in how long a time: {10, time.Minute} allows ten at once, and one more every six
+// seconds.
+type Rate struct {
+	Events int
+	Per    time.Duration
+}
+
+// A Limiter counts the failures of each key. It is safe for concurrent use.
+type Limiter struct {
+	interval time.Duration // in which one attempt comes back
+	burst    time.Duration // what a full bucket is worth
+	seed     maphash.Seed
+	// full holds, for each bucket, when it will be full again, in nanoseconds since 1970.
+	full [buckets]atomic.Int64
+}
+
+// New makes a limiter.
+func New(rate Rate) (*Limiter, error) {
+	if rate.Events < 1 || rate.Per <= 0 || rate.Per/time.Duration(rate.Events) <= 0 {
+		return nil, errors.New("attempts: a rate must be positive")
+	}
+	interval := rate.Per / time.Duration(rate.Events)
+	return &Limiter{interval: interval, burst: interval * time.Duration(rate.Events), seed: maphash.MakeSeed()}, nil
+}
+
+// Take takes an attempt of the key. Where there is none left it takes nothing, and says how long to wait for the next.
+func (l *Limiter) Take(key string, now time.Time) (wait time.Duration, ok bool) {
+	bucket := l.bucket(key)
+	for {
+		full := bucket.Load()
+		next := max(full, now.UnixNano()) + int64(l.interval)
+		if over := next - now.UnixNano() - int64(l.burst); over > 0 {
+			return time.Duration(over), false
+		}
+		if bucket.CompareAndSwap(full, next) {
+			return 0, true
+		}
+	}
+}
+
+// GiveBack returns an attempt that was taken: it did not fail.
+func (l *Limiter) GiveBack(key string) { l.bucket(key).Add(-int64(l.interval)) }
+
+func (l *Limiter) bucket(key string) *atomic.Int64 {
+	return &l.full[maphash.String(l.seed, key)%buckets]
+}
+
+// AddressKey is the key of a client: its address, of IPv6 the network that one household or machine has to itself.
+func AddressKey(client netip.Addr) string {
+	client = client.Unmap().WithZone("")
+	if client.Is6() {
+		if network, err := client.Prefix(64); err == nil {
+			return network.String()
+		}
+	}
+	return client.String()
+}

@@ -1,0 +1,123 @@
+package attempts
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var start = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+func newLimiter(tb testing.TB, events int, per time.Duration) *Limiter {
+	tb.Helper()
+	l, err := New(Rate{events, per})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return l
+}
+
+func TestFailuresUseUpABucketThatFillsAgain(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t, 3, time.Minute)
+	for i := range 3 {
+		if _, ok := l.Take("alice", start); !ok {
+			t.Fatalf("attempt %d was refused", i)
+		}
+	}
+	if wait, ok := l.Take("alice", start); ok || wait != 20*time.Second {
+		t.Errorf("the fourth: %v, %t; want to wait 20s", wait, ok)
+	}
+	if _, ok := l.Take("bob", start); !ok {
+		t.Error("bob pays for alice")
+	}
+	if wait, ok := l.Take("alice", start.Add(19*time.Second)); ok || wait != time.Second {
+		t.Errorf("after 19s: %v, %t; want to wait 1s more", wait, ok)
+	}
+	if _, ok := l.Take("alice", start.Add(20*time.Second)); !ok {
+		t.Error("after 20s one attempt is back")
+	}
+	if _, ok := l.Take("alice", start.Add(20*time.Second)); ok {
+		t.Error("after 20s only one attempt is back")
+	}
+	for i := range 3 {
+		if _, ok := l.Take("alice", start.Add(time.Hour)); !ok {
+			t.Errorf("an hour later, attempt %d was refused", i)
+		}
+	}
+	if _, ok := l.Take("alice", start.Add(time.Hour)); ok {
+		t.Error("a bucket holds more than it should")
+	}
+}
+
+func TestSuccessIsNotCounted(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t, 2, time.Minute)
+	for range 50 {
+		if _, ok := l.Take("alice", start); !ok {
+			t.Fatal("refused")
+		}
+		l.GiveBack("alice")
+	}
+}
+
+func TestManyAtOnceDoNotAllPass(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t, 5, time.Minute)
+	var passed atomic.Int64
+	var group sync.WaitGroup
+	for range 100 {
+		group.Go(func() {
+			if _, ok := l.Take("alice", start); ok {
+				passed.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	if passed.Load() != 5 {
+		t.Errorf("%d of 100 passed, want 5", passed.Load())
+	}
+}
+
+func TestAFloodOfNamesForgetsNobody(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t, 3, time.Minute)
+	for range 3 {
+		l.Take("alice", start)
+	}
+	for i := range 200_000 {
+		l.Take(fmt.Sprint("made-up ", i), start)
+	}
+	if _, ok := l.Take("alice", start); ok {
+		t.Error("alice's failures were forgotten")
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"192.0.2.7":             "192.0.2.7",
+		"::ffff:192.0.2.7":      "192.0.2.7",
+		"2001:db8:1:2:3:4:5:6":  "2001:db8:1:2::/64",
+		"2001:db8:1:2:ffff::":   "2001:db8:1:2::/64",
+		"2001:db8:1:3::1":       "2001:db8:1:3::/64",
+		"fe80::1%eth0":          "fe80::/64",
+		"::ffff:192.0.2.7%eth0": "192.0.2.7",
+	} {
+		if got := AddressKey(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestImpossibleRates(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []Rate{{}, {1, 0}, {0, time.Minute}, {-1, time.Minute}, {1, -time.Minute}, {10, 5}} {
+		if _, err := New(rate); err == nil {
+			t.Errorf("%+v was taken", rate)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package idp
+
+import (
+	"net/http"
+	"time"
+)
+
+// Cookies of the login host alone: no sibling host can set one whose name begins with __Host-.
+const (
+	sessionCookie = "__Host-session"
+	formCookie    = "__Host-form"
+)
+
+// cookie returns the value of a cookie. Two of one name that disagree are none.
+func (x *visit) cookie(name string) (value string, ok bool) {
+	for _, c := range x.r.CookiesNamed(name) {
+		if ok && c.Value != value {
+			return "", false
+		}
+		value, ok = c.Value, true
+	}
+	return value, ok
+}
+
+// setCookie sets a cookie of the login host; without a life it ends with the browser.
+func (x *visit) setCookie(name, value string, life time.Duration) {
+	http.SetCookie(x.w, &http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: seconds(life), Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// setSSO sets the cookie that every host of the domain gets. It lives as long as the session, longer than its token, so
+// that it can still name the session to sign out.
+func (x *visit) setSSO(raw string, life time.Duration) {
+	if _, ok := x.cookie(x.idp.o.CookieName); !ok && len(x.r.CookiesNamed(x.idp.o.CookieName)) > 0 {
+		x.setCookie(x.idp.o.CookieName, "", -1) // one of the two may be the login host's own
+	}
+	http.SetCookie(x.w, &http.Cookie{
+		Name: x.idp.o.CookieName, Value: raw, Domain: x.idp.o.Domain, Path: "/", MaxAge: seconds(life),
+		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// clearCookies takes back what a login gave, where the browser has any of it.
+func (x *visit) clearCookies() {
+	if len(x.r.CookiesNamed(sessionCookie)) > 0 {
+		x.setCookie(sessionCookie, "", -1)
+	}
+	if len(x.r.CookiesNamed(x.idp.o.CookieName)) > 0 {
+		x.setCookie(x.idp.o.CookieName, "", -1)
+		x.setSSO("", -1)
+	}
+}
+
+// seconds is a Max-Age: 0 for none, negative for a cookie that is to go.
+func seconds(life time.Duration) int {
+	if life < 0 {
+		return -1
+	}
+	return int(life / time.Second)
+}
+
+// session returns the secret of the session cookie, where there is one that could be ours.
+func (x *visit) session() (sessionSecret, bool) {
+	value, ok := x.cookie(sessionCookie)
+	if !ok {
+		return sessionSecret{}, false
+	}
+	return parseSessionSecret(value)
+}

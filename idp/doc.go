@@ -1,0 +1,28 @@
+// Package idp is the identity provider: the login host's pages, the users and their sessions, and the key that signs
+// logins. It stands on floor 2; the gateway never imports it, and is handed it as an http.Handler.
+//
+// What a person sees is a small state machine, one file a step, and every step keeps the return address in its URL:
+//
+//	/login    login.go    who has a session goes straight back with a new access token; everybody else gets the form
+//	/logout   logout.go   asks, ends the session, and says so only when that is true
+//	/account  account.go  who you are; a new password; an end to all your sessions
+//
+// Programs read /.well-known/openid-configuration and /.well-known/jwks.json (discovery.go). serve.go finds the step and
+// turns its error into a page or a problem; visit.go is what every step shares: who asks, from where, with which cookies.
+//
+// Beneath the steps: users.go and sessions.go keep rows, keys.go the signing key, issue.go makes access tokens, ending.go
+// takes them back, and admin.go is what an administrator may do, with a server or without one.
+//
+// The package keeps these promises:
+//
+//   - A login returns to an address of a configured origin, or to home (returnto.go). The address is judged where it is
+//     used, by a grammar that knows no spelling but the plain one, and then used byte for byte.
+//   - A form counts only in the browser that it was given to (forms.go), the login form too.
+//   - A login makes a new session, and ends the one whose cookie was there before.
+//   - Whether a user exists shows neither in words nor in work: every login costs one hash (login.go). Failures are
+//     counted by account, however its name is spelt, and by address.
+//   - "Signed out" is said after an acknowledged write, and where no session lives. When the revocation list cannot be
+//     read or written, the answer is 503 and the cookies stay.
+//   - Nothing is issued to a subject with an iat at or before the moment up to which everything was revoked, and no token
+//     outlives its session (issue.go). Issuing and ending exclude each other, subject by subject (ending.go).
+package idp

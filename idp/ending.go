@@ -1,0 +1,153 @@
+package idp
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/viloforge/vilogate/idp/database"
+	"github.com/viloforge/vilogate/idp/revocation"
+	"github.com/viloforge/vilogate/idp/token"
+)
+
+// Revocations is the revocation list, as far as it concerns the identity provider. It is safe for concurrent use; all but
+// Publish answer from memory.
+type Revocations interface {
+	// Publish returns nil once the entries are acknowledged, and from then on this list knows them too.
+	Publish(ctx context.Context, entries ...revocation.Entry) error
+	// SessionRevoked reports whether the session is over, whatever its issuer thinks.
+	SessionRevoked(issuer, sid string) bool
+	// SubjectMoment returns the moment up to which everything that the subject was issued is revoked.
+	SubjectMoment(issuer, sub string) (time.Time, bool)
+	// Stale reports whether the list is too old to be relied on.
+	Stale(now time.Time) bool
+}
+
+// errUnrecorded means that a revocation could not be written, so that nothing was ended.
+var errUnrecorded = errors.New("the revocation could not be recorded")
+
+// publishTimeout bounds how long somebody waits for a revocation to be acknowledged.
+const publishTimeout = 3 * time.Second
+
+// directory is the users and their sessions, and what ends them. The steps and the administration share one.
+type directory struct {
+	db          *database.DB
+	revocations Revocations
+	now         func() time.Time
+	locks       subjectLocks
+}
+
+// subjectLocks exclude issuing to a subject (shared) from ending what it was issued (exclusive): otherwise a session that
+// is just being ended could be issued a token past the moment that ends it. Subjects may share a lock.
+type subjectLocks struct {
+	seed  maphash.Seed
+	locks [256]sync.RWMutex
+}
+
+func newDirectory(db *database.DB, revocations Revocations, now func() time.Time) *directory {
+	d := &directory{db: db, revocations: revocations, now: now}
+	d.locks.seed = maphash.MakeSeed()
+	return d
+}
+
+func (l *subjectLocks) of(subject string) *sync.RWMutex {
+	return &l.locks[maphash.String(l.seed, subject)%uint64(len(l.locks))]
+}
+
+// publish has revocations acknowledged. It does not end with the request: a browser that goes away ends nothing halfway.
+func (d *directory) publish(ctx context.Context, entries ...revocation.Entry) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
+	defer cancel()
+	if err := d.revocations.Publish(ctx, entries...); err != nil {
+		return fmt.Errorf("%w: %w", errUnrecorded, err)
+	}
+	return nil
+}
+
+// sessionEntry revokes a session until its absolute end.
+func sessionEntry(id string, end time.Time) revocation.Entry {
+	return revocation.Entry{Kind: revocation.Session, Issuer: token.OwnIssuer, ID: id, Expires: end}
+}
+
+// subjectEntry revokes everything that the subject was issued until now, and what was dated ahead because of an earlier
+// such entry.
+func (d *directory) subjectEntry(subject string) revocation.Entry {
+	moment := d.now().Truncate(time.Second)
+	if earlier, ok := d.revocations.SubjectMoment(token.OwnIssuer, subject); ok && !moment.After(earlier) {
+		moment = earlier.Add(time.Second)
+	}
+	return revocation.Entry{
+		Kind: revocation.Subject, Issuer: token.OwnIssuer, ID: subject, Moment: moment, Expires: moment.Add(longestSession),
+	}
+}
+
+// endTokens ends the subject's tokens but not its sessions, and makes the change that is the reason.
+func (d *directory) endTokens(ctx context.Context, subject string, change func(*sql.Tx) error) error {
+	lock := d.locks.of(subject)
+	lock.Lock()
+	defer lock.Unlock()
+	if err := d.publish(ctx, d.subjectEntry(subject)); err != nil {
+		return err
+	}
+	return d.db.Write(context.WithoutCancel(ctx), change)
+}
+
+// endSubject ends the subject's tokens and all its sessions but the one of id keep, and makes the change that is the
+// reason. It returns how many sessions it ended. When it fails, no session has ended that a revocation does not name.
+func (d *directory) endSubject(ctx context.Context, subject, keep string, change func(*sql.Tx) error) (ended int, err error) {
+	lock := d.locks.of(subject)
+	lock.Lock()
+	defer lock.Unlock()
+	sessions, err := d.sessions(ctx, subject)
+	if err != nil {
+		return 0, err
+	}
+	entries := []revocation.Entry{d.subjectEntry(subject)}
+	for _, s := range sessions {
+		if s.ID != keep {
+			entries = append(entries, sessionEntry(s.ID, s.Expires))
+		}
+	}
+	if err := d.publish(ctx, entries...); err != nil {
+		return 0, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	return len(entries) - 1, d.db.Write(ctx, func(tx *sql.Tx) error {
+		for _, statement := range []string{
+			"UPDATE users SET epoch = epoch + 1 WHERE id = ?1",
+			"DELETE FROM sessions WHERE user_id = ?1 AND id <> ?2",
+			"UPDATE sessions SET epoch = epoch + 1 WHERE user_id = ?1 AND id = ?2",
+		} {
+			if _, err := tx.ExecContext(ctx, statement, subject, keep); err != nil {
+				return fmt.Errorf("ending sessions: %w", err)
+			}
+		}
+		return change(tx)
+	})
+}
+
+// endSessions ends sessions by name.
+func (d *directory) endSessions(ctx context.Context, entries ...revocation.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := d.publish(ctx, entries...); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	return d.db.Write(ctx, func(tx *sql.Tx) error {
+		for _, e := range entries {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM sessions WHERE id = ?", e.ID); err != nil {
+				return fmt.Errorf("ending sessions: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// nothingElse is the change of who only ends.
+func nothingElse(*sql.Tx) error { return nil }

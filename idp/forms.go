@@ -1,0 +1,91 @@
+package idp
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+)
+
+// Forms are bound to the browser that they were given to. A cookie holds a random value, which __Host- keeps sibling hosts
+// from planting; the form holds a MAC of that value, of the form's purpose, and of the session that it acts for. Another
+// site can have a browser send our cookies, but can neither read them nor make the MAC. Nothing is stored, and a page may
+// stay open for as long as its reader likes.
+
+const (
+	// maxForm bounds a form's bytes.
+	maxForm = 64 << 10
+	// formField is the hidden field of every form.
+	formField = "form_token"
+)
+
+// A form's purpose.
+const (
+	loginForm   = "login"
+	logoutForm  = "logout"
+	accountForm = "account"
+)
+
+// formToken returns what the hidden field of a form holds, and gives the browser its cookie where it has none.
+func (x *visit) formToken(purpose, session string) string {
+	value, ok := x.cookie(formCookie)
+	if raw, err := base64.RawURLEncoding.Strict().DecodeString(value); !ok || err != nil || len(raw) != secretBytes {
+		raw = make([]byte, secretBytes)
+		rand.Read(raw)
+		value = base64.RawURLEncoding.EncodeToString(raw)
+		x.setCookie(formCookie, value, 0)
+	}
+	return base64.RawURLEncoding.EncodeToString(x.idp.formMAC(value, purpose, session))
+}
+
+// formGood reports whether the form was given to this browser for that.
+func (x *visit) formGood(form url.Values, purpose, session string) bool {
+	value, ok := x.cookie(formCookie)
+	tokens := form[formField]
+	if !ok || value == "" || len(tokens) != 1 {
+		return false
+	}
+	mac, err := base64.RawURLEncoding.Strict().DecodeString(tokens[0])
+	return err == nil && hmac.Equal(mac, x.idp.formMAC(value, purpose, session))
+}
+
+func (p *IDP) formMAC(value, purpose, session string) []byte {
+	mac := hmac.New(sha256.New, p.formKey)
+	mac.Write([]byte(value + "\x00" + purpose + "\x00" + session))
+	return mac.Sum(nil)
+}
+
+// readForm reads the form that a browser posts. A field that is given twice has two meanings, and is refused.
+func (x *visit) readForm() (url.Values, error) {
+	if kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+		return nil, &refusal{
+			status: http.StatusUnsupportedMediaType, kind: "unsupported-media-type", title: "Not a form",
+			detail: "This address takes a form, as its own page sends it.",
+		}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxForm))
+	if err != nil {
+		if _, over := errors.AsType[*http.MaxBytesError](err); over {
+			return nil, &refusal{
+				status: http.StatusRequestEntityTooLarge, kind: "too-large", title: "Too large",
+				detail: "The form is larger than any form of ours.",
+			}
+		}
+		return nil, refuseMalformed(err)
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, refuseMalformed(err)
+	}
+	for name, values := range form {
+		if len(values) != 1 && name != "redirect_uri" {
+			return nil, refuseMalformed(errors.New("a field is given twice"))
+		}
+	}
+	return form, nil
+}

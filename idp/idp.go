@@ -1,0 +1,191 @@
+package idp
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/julienschmidt/httprouter"
+
+	"github.com/viloforge/vilogate/idp/attempts"
+	"github.com/viloforge/vilogate/idp/database"
+	"github.com/viloforge/vilogate/idp/password"
+	"github.com/viloforge/vilogate/idp/token"
+)
+
+// purgeEvery is how often sessions that are over are removed.
+const purgeEvery = time.Hour
+
+// Options are what an identity provider is made of. What is not said to be optional is required.
+type Options struct {
+	// DB keeps users, sessions and keys.
+	DB *database.DB
+	// Revocations is the list that the gateways follow.
+	Revocations Revocations
+	// Domain is the parent domain of the SSO cookie.
+	Domain string
+	// LoginHost is the host that the pages are served on.
+	LoginHost string
+	// PublicPort is the port that people see.
+	PublicPort int
+	// CookieName is the name of the SSO cookie.
+	CookieName string
+	// Audience is what tokens are for.
+	Audience string
+	// AccessTTL is how long an access token holds.
+	AccessTTL time.Duration
+	// SessionIdle ends a session that is not used so long; SessionMax ends any, and is 90 days at most.
+	SessionIdle, SessionMax time.Duration
+	// ReturnHosts are the hosts that a login may return to, "*." for one label. Optional: none; see SetReturnHosts.
+	ReturnHosts []string
+	// Home is where a login without a usable return address ends: a path of the login host, or an https address.
+	// Optional: /account.
+	Home string
+	// LoginLimits slow failed logins down.
+	LoginLimits LoginLimits
+	// SealKey seals the signing keys in the database, and binds forms to browsers.
+	SealKey [32]byte
+	// TrustedProxies are the gateways' networks, whose X-Forwarded-For and X-Request-Id are believed, when the handler
+	// listens by itself. Optional: none, when a gateway in this process hands requests over with the client's address in
+	// RemoteAddr.
+	TrustedProxies []netip.Prefix
+	// PasswordCost is what hashing a password costs. Optional: password.DefaultCost.
+	PasswordCost password.Cost
+	// Now is the clock.
+	Now func() time.Time
+	// Log is told who signed in and out, never with what.
+	Log *slog.Logger
+}
+
+// LoginLimits are rates of failed logins.
+type LoginLimits struct {
+	// PerAccount counts by account, however its name is spelt.
+	PerAccount attempts.Rate
+	// PerAddress counts by client address, of IPv6 by /64.
+	PerAddress attempts.Rate
+}
+
+// IDP is the identity provider. It is an http.Handler for the login host, and safe for concurrent use.
+type IDP struct {
+	o          Options
+	directory  *directory
+	issuer     *issuer
+	verifier   *token.Verifier // of our own access tokens, for signing out
+	passwords  *password.Pool
+	perAccount *attempts.Limiter
+	perAddress *attempts.Limiter
+	loops      *loops
+	formKey    []byte
+	returns    atomic.Pointer[returns]
+	router     *httprouter.Router
+	origin     string
+}
+
+// New checks the options, unseals the signing keys, and makes the first one in a new database.
+func New(ctx context.Context, o Options) (*IDP, error) {
+	p, err := newIDP(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("identity provider: %w", err)
+	}
+	return p, nil
+}
+
+func newIDP(ctx context.Context, o Options) (*IDP, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if o.PasswordCost == (password.Cost{}) {
+		o.PasswordCost = password.DefaultCost()
+	}
+	p := &IDP{o: o, directory: newDirectory(o.DB, o.Revocations, o.Now), loops: newLoops()}
+	if err := p.SetReturnHosts(o.ReturnHosts); err != nil {
+		return nil, err
+	}
+	p.origin = p.returns.Load().origin(o.LoginHost)
+	keys, err := openKeyring(ctx, o.DB, o.SealKey, o.Now())
+	if err != nil {
+		return nil, err
+	}
+	p.issuer = &issuer{
+		directory: p.directory, keys: keys, iss: p.origin, audience: o.Audience, ttl: o.AccessTTL, idle: o.SessionIdle,
+	}
+	var errs [5]error
+	p.verifier, errs[0] = token.NewVerifier(token.VerifierConfig{Issuers: []token.IssuerConfig{{
+		Name: token.OwnIssuer, ISS: p.origin, Audiences: []string{o.Audience}, Keys: keys, Cookie: o.CookieName, Own: true,
+	}}})
+	p.formKey, errs[1] = hkdf.Key(sha256.New, o.SealKey[:], nil, "vilogate forms v1", sha256.Size)
+	workers := max(1, runtime.GOMAXPROCS(0))
+	p.passwords, errs[2] = password.NewPool(o.PasswordCost, workers, 8*workers)
+	p.perAccount, errs[3] = attempts.New(o.LoginLimits.PerAccount)
+	p.perAddress, errs[4] = attempts.New(o.LoginLimits.PerAddress)
+	p.router = p.routes()
+	return p, errors.Join(errs[:]...)
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.DB == nil, o.Revocations == nil, o.Now == nil, o.Log == nil:
+		return errors.New("a database, a revocation list, a clock and a log are required")
+	case !plainHost(o.Domain) || !plainHost(o.LoginHost):
+		return fmt.Errorf("%q and %q are to be a domain and a host", o.Domain, o.LoginHost)
+	case o.PublicPort < 1 || o.PublicPort > 65535:
+		return fmt.Errorf("%d is no public port", o.PublicPort)
+	case o.CookieName == "" || o.Audience == "":
+		return errors.New("a cookie name and an audience are required")
+	case o.AccessTTL < time.Second || o.SessionIdle < time.Second || o.SessionMax < time.Second || o.SessionMax > longestSession:
+		return fmt.Errorf("tokens and sessions last at least a second, and at most %d days", longestSession/(24*time.Hour))
+	default:
+		return nil
+	}
+}
+
+// SetReturnHosts replaces the hosts that a login may return to. Requests that are under way keep what they began with.
+func (p *IDP) SetReturnHosts(hosts []string) error {
+	r, err := newReturns(hosts, p.o.Home, p.o.LoginHost, p.o.PublicPort)
+	if err != nil {
+		return fmt.Errorf("return hosts: %w", err)
+	}
+	p.returns.Store(r)
+	return nil
+}
+
+// Issuer is the iss of the access tokens.
+func (p *IDP) Issuer() string { return p.origin }
+
+// Keys verify the access tokens: what a gateway in this process uses.
+func (p *IDP) Keys() token.KeySource { return p.issuer.keys }
+
+// KeyReady reports whether there is a key to sign with.
+func (p *IDP) KeyReady() bool { return p.issuer.keys.signing != nil }
+
+// Admin administers the users while the identity provider runs.
+func (p *IDP) Admin() *Admin {
+	return &Admin{directory: p.directory, passwords: p.passwords}
+}
+
+// Run removes sessions that are over, until ctx ends. It returns nil then.
+func (p *IDP) Run(ctx context.Context) error {
+	ticker := time.NewTicker(purgeEvery)
+	defer ticker.Stop()
+	for {
+		if err := p.directory.purge(ctx, p.o.SessionIdle); err != nil && ctx.Err() == nil {
+			p.o.Log.ErrorContext(ctx, "sessions that are over were not removed", "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// ServeHTTP serves the login host.
+func (p *IDP) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.serve(w, r) }

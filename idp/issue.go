@@ -1,0 +1,101 @@
+package idp
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/viloforge/vilogate/idp/token"
+)
+
+// issuer makes access tokens.
+type issuer struct {
+	directory *directory
+	keys      *keyring
+	iss       string
+	audience  string
+	ttl       time.Duration
+	idle      time.Duration // of a session
+}
+
+// issue returns a new access token of the session that the secret opens, and that session: ErrUnknownSession when there is
+// none that counts.
+func (i *issuer) issue(ctx context.Context, secret sessionSecret) (raw string, l live, err error) {
+	l, err = i.directory.findSession(ctx, secret, i.idle)
+	if err != nil {
+		return "", live{}, err
+	}
+	// From here on nobody ends what this subject has; what was ended until now is not found again.
+	lock := i.directory.locks.of(l.account.ID)
+	lock.RLock()
+	defer lock.RUnlock()
+	l, err = i.directory.findSession(ctx, secret, i.idle)
+	if err != nil {
+		return "", live{}, err
+	}
+	issued, err := i.moment(ctx, l.account.ID)
+	if err != nil {
+		return "", live{}, err
+	}
+	expires := issued.Add(i.ttl)
+	if expires.After(l.Expires) {
+		expires = l.Expires
+	}
+	if !expires.After(issued) {
+		return "", live{}, ErrUnknownSession // its last second
+	}
+	raw, err = i.keys.signing.SignAccess(token.Grant{
+		Issuer: i.iss, Audience: i.audience, Subject: l.account.ID, User: l.account.Name, Email: l.account.Email,
+		Name: l.account.FullName, Session: l.ID, ID: strings.ToLower(rand.Text()), Roles: l.account.Roles, AMR: l.AMR,
+		AuthTime: l.AuthTime, IssuedAt: issued, Expires: expires,
+	})
+	if err != nil {
+		return "", live{}, fmt.Errorf("issuing an access token: %w", err)
+	}
+	return raw, l, i.directory.useSession(ctx, l)
+}
+
+// moment is the iat of a token that is issued now: later than the moment up to which everything of the subject is
+// revoked. Times are whole seconds, so that it may have to wait for the next; a moment further ahead, of a clock that was
+// wrong, is not waited for but dated past.
+func (i *issuer) moment(ctx context.Context, subject string) (time.Time, error) {
+	now := i.directory.now()
+	issued := now.Truncate(time.Second)
+	revoked, ok := i.directory.revocations.SubjectMoment(token.OwnIssuer, subject)
+	if !ok || issued.After(revoked) {
+		return issued, nil
+	}
+	issued = revoked.Truncate(time.Second).Add(time.Second)
+	if wait := issued.Sub(now); wait <= time.Second {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return time.Time{}, ctx.Err()
+		}
+	}
+	return issued, nil
+}
+
+// tooLarge says why nobody could be issued a token with these facts: it would not fit a cookie, or a gateway would refuse
+// it. Names that are not known here are taken to be as long as they can be.
+func tooLarge(u User) error {
+	key, err := token.GenerateKey()
+	if err != nil {
+		return err
+	}
+	now := time.Unix(1<<33, 0)
+	_, err = key.SignAccess(token.Grant{
+		Issuer: "https://" + strings.Repeat("h", 253) + ":65535", Audience: strings.Repeat("a", 128),
+		Subject: strings.Repeat("s", len(rand.Text())), User: u.Name, Email: u.Email, Name: u.FullName,
+		Session: rand.Text(), ID: rand.Text(), Roles: u.Roles, AMR: []string{"pwd", "otp", "hwk", "user", "mfa"},
+		AuthTime: now, IssuedAt: now, Expires: now.Add(longestSession),
+	})
+	if err != nil {
+		return fmt.Errorf("no token could be made of this: %w", err)
+	}
+	return nil
+}

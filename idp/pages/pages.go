@@ -1,0 +1,149 @@
+// Package pages is what people see of the identity provider: HTML that needs no JavaScript, fits a phone, and speaks to
+// password managers and screen readers.
+//
+// Each page is a type whose fields are all that it shows; html/template escapes them. The one style is part of the page,
+// and is named by its hash in the page's Content-Security-Policy, so that a page is one answer and nothing else is run or
+// loaded.
+package pages
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"time"
+)
+
+//go:embed *.html
+var files embed.FS
+
+//go:embed style.css
+var css string
+
+// Page is one of the pages of this package.
+type Page interface {
+	name() string
+	// Heading is the page's title and first line.
+	Heading() string
+	// Failed reports whether the page says that something was wrong: then its title says so first, for people who listen.
+	Failed() bool
+}
+
+// Login is the login form.
+type Login struct {
+	Token, TokenField string
+	User              string // as it was typed
+	Error             string // what was wrong with the last attempt
+	To                string // the origin that it leads back to
+}
+
+func (Login) name() string { return "login.html" }
+
+// Heading is the page's title.
+func (Login) Heading() string { return "Sign in" }
+
+// Failed reports whether an attempt failed.
+func (p Login) Failed() bool { return p.Error != "" }
+
+// Logout asks whether to sign out.
+type Logout struct {
+	Token, TokenField string
+	Error             string
+}
+
+func (Logout) name() string { return "logout.html" }
+
+// Heading is the page's title.
+func (Logout) Heading() string { return "Sign out?" }
+
+// Failed reports whether an attempt failed.
+func (p Logout) Failed() bool { return p.Error != "" }
+
+// SignedOut says that nobody is signed in, and, when Done, that this was just brought about.
+type SignedOut struct{ Done bool }
+
+func (SignedOut) name() string { return "signedout.html" }
+
+// Heading is the page's title.
+func (p SignedOut) Heading() string {
+	if p.Done {
+		return "You are signed out"
+	}
+	return "Nobody is signed in"
+}
+
+// Failed is false.
+func (SignedOut) Failed() bool { return false }
+
+// Account shows people who they are.
+type Account struct {
+	TokenField, Token, LogoutToken string
+	User, FullName, Email          string
+	Roles                          []string
+	Since                          time.Time
+	Error                          string // what was wrong with a change
+	Changed                        bool   // the password was just changed
+}
+
+func (Account) name() string { return "account.html" }
+
+// Heading is the page's title.
+func (Account) Heading() string { return "Your account" }
+
+// Failed reports whether a change failed.
+func (p Account) Failed() bool { return p.Error != "" }
+
+// Loop stops a browser that goes in circles.
+type Loop struct{ Cookie, Domain, Back string }
+
+func (Loop) name() string { return "loop.html" }
+
+// Heading is the page's title.
+func (Loop) Heading() string { return "This goes in circles" }
+
+// Failed is true.
+func (Loop) Failed() bool { return true }
+
+// Message says why there is nothing else to see.
+type Message struct {
+	Title, Detail string
+	SignIn        bool
+	RequestID     string
+}
+
+func (Message) name() string { return "message.html" }
+
+// Heading is the page's title.
+func (p Message) Heading() string { return p.Title }
+
+// Failed is false: the heading says it.
+func (Message) Failed() bool { return false }
+
+var (
+	templates = template.Must(template.ParseFS(files, "*.html"))
+	// StyleSource is the style as a source of style-src.
+	StyleSource = styleSource()
+)
+
+func styleSource() string {
+	sum := sha256.Sum256([]byte(css))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// frame is what the templates see: the page as .Page, and what is the same on all.
+type frame struct {
+	Page  Page
+	Style template.CSS
+}
+
+// Render makes the HTML of a page.
+func Render(p Page) ([]byte, error) {
+	var body bytes.Buffer
+	err := templates.ExecuteTemplate(&body, p.name(), frame{Page: p, Style: template.CSS(css)})
+	if err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
+	}
+	return body.Bytes(), nil
+}

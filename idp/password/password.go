@@ -1,0 +1,161 @@
+// Package password hashes and checks passwords with argon2id, as much at a time as the machine can take.
+//
+// Hashes are PHC strings, which carry their own cost. A [Pool] has a fixed number of workers and a short queue: whoever
+// comes when the queue is full is told ErrBusy at once, so that a flood of logins costs the memory and the time of the
+// workers and no more, and nobody waits without end.
+//
+// It keeps one promise besides: Check does the same work whether or not there is a hash to check against, so that the
+// time of an answer does not tell who exists.
+package password
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// ErrBusy means that more passwords are waiting to be checked than the pool takes.
+var ErrBusy = errors.New("password: too many at once")
+
+// errHash means that a stored hash cannot be read.
+var errHash = errors.New("password: not an argon2id hash of bearable cost")
+
+// Cost is what one hash costs.
+type Cost struct {
+	Memory  uint32 // KiB
+	Time    uint32 // passes
+	Threads uint8
+}
+
+// DefaultCost is OWASP's first choice for argon2id.
+func DefaultCost() Cost { return Cost{Memory: 46 << 10, Time: 1, Threads: 1} }
+
+// No hash that was stored may cost more than this, whatever it says of itself.
+const (
+	maxMemory = 1 << 20 // 1 GiB
+	maxTime   = 64
+)
+
+const (
+	saltBytes = 16
+	keyBytes  = 32
+)
+
+// A Pool hashes passwords. It is safe for concurrent use and has no goroutine of its own.
+type Pool struct {
+	cost    Cost
+	workers chan struct{}
+	queue   chan struct{}
+	// decoy is checked where there is no hash.
+	decoy string
+	// hashes is told of each hash that is computed. Tests count with it.
+	hashes func()
+}
+
+// NewPool makes a pool of so many workers, for whom so many more may wait.
+func NewPool(cost Cost, workers, waiting int) (*Pool, error) {
+	if cost.Memory < 8 || cost.Memory > maxMemory || cost.Time < 1 || cost.Time > maxTime || cost.Threads < 1 {
+		return nil, fmt.Errorf("password: impossible cost %+v", cost)
+	}
+	if workers < 1 || waiting < 0 {
+		return nil, fmt.Errorf("password: impossible pool of %d workers and %d waiting", workers, waiting)
+	}
+	p := &Pool{
+		cost: cost, workers: make(chan struct{}, workers), queue: make(chan struct{}, workers+waiting),
+		hashes: func() {},
+	}
+	salt, key := make([]byte, saltBytes), make([]byte, keyBytes)
+	rand.Read(salt)
+	rand.Read(key)
+	p.decoy = format(cost, salt, key)
+	return p, nil
+}
+
+// Hash returns the PHC string of a password.
+func (p *Pool) Hash(ctx context.Context, password string) (string, error) {
+	done, err := p.enter(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	salt := make([]byte, saltBytes)
+	rand.Read(salt)
+	return format(p.cost, salt, p.derive(p.cost, password, salt)), nil
+}
+
+// Check reports whether the hash is of this password. With an empty hash it works as long, and says no.
+func (p *Pool) Check(ctx context.Context, hash, password string) (bool, error) {
+	known := hash != ""
+	if !known {
+		hash = p.decoy
+	}
+	cost, salt, want, err := parse(hash)
+	if err != nil {
+		return false, err
+	}
+	done, err := p.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	same := subtle.ConstantTimeCompare(p.derive(cost, password, salt), want) == 1
+	return same && known, nil
+}
+
+// Outdated reports whether a hash was made at another cost than today's.
+func (p *Pool) Outdated(hash string) bool {
+	cost, _, _, err := parse(hash)
+	return err != nil || cost != p.cost
+}
+
+// enter waits for a worker's place.
+func (p *Pool) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case p.queue <- struct{}{}:
+	default:
+		return nil, ErrBusy
+	}
+	select {
+	case p.workers <- struct{}{}:
+		return func() { <-p.workers; <-p.queue }, nil
+	case <-ctx.Done():
+		<-p.queue
+		return nil, ctx.Err()
+	}
+}
+
+func (p *Pool) derive(cost Cost, password string, salt []byte) []byte {
+	p.hashes()
+	return argon2.IDKey([]byte(password), salt, cost.Time, cost.Memory, cost.Threads, keyBytes)
+}
+
+func format(cost Cost, salt, key []byte) string {
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, cost.Memory, cost.Time, cost.Threads, b64(salt), b64(key))
+}
+
+// parse reads a PHC string in the one spelling that format writes.
+func parse(hash string) (cost Cost, salt, key []byte, err error) {
+	parts := strings.Split(hash, "$")
+	if len(parts) != 6 {
+		return Cost{}, nil, nil, errHash
+	}
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &cost.Memory, &cost.Time, &cost.Threads); err != nil {
+		return Cost{}, nil, nil, errHash
+	}
+	salt, saltErr := base64.RawStdEncoding.Strict().DecodeString(parts[4])
+	key, keyErr := base64.RawStdEncoding.Strict().DecodeString(parts[5])
+	switch {
+	case errors.Join(saltErr, keyErr) != nil, len(salt) < 8, len(salt) > 64, len(key) != keyBytes,
+		cost.Memory < 8, cost.Memory > maxMemory, cost.Time < 1, cost.Time > maxTime, cost.Threads < 1,
+		format(cost, salt, key) != hash:
+		return Cost{}, nil, nil, errHash
+	}
+	return cost, salt, key, nil
+}

@@ -1,0 +1,159 @@
+package idp
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxReturnAddress is the longest address that a login returns to.
+const maxReturnAddress = 8 << 10
+
+// returnAddress is where a step of the login goes when it is done: an address that was judged, byte for byte as it came.
+type returnAddress struct {
+	address string
+	// origin is the address's, for the policy of pages whose form leads there; empty for a path of the login host.
+	origin string
+	// home says that it is where people go who brought no usable address.
+	home bool
+}
+
+// returns knows the addresses that a login may return to. It never changes once it is made.
+type returns struct {
+	hosts []string // exact, or "*." for one label
+	port  string   // the public one
+	login string   // the login host
+	home  returnAddress
+}
+
+// newReturns checks the patterns and the home.
+func newReturns(hosts []string, home, login string, port int) (*returns, error) {
+	r := &returns{hosts: slices.Clone(hosts), login: login, port: strconv.Itoa(port)}
+	for _, host := range hosts {
+		if !plainHost(strings.TrimPrefix(host, "*.")) {
+			return nil, fmt.Errorf("%q is no host, exact or with \"*.\" before it, to return to", host)
+		}
+	}
+	if home == "" {
+		home = "/account"
+	}
+	r.home = returnAddress{address: home, home: true}
+	if strings.HasPrefix(home, "/") && !strings.HasPrefix(home, "//") && plainRest(home) {
+		return r, nil
+	}
+	authority, ok := splitAddress(home)
+	if !ok {
+		return nil, errors.New("home is a path of the login host, /account, or an https address")
+	}
+	r.home.origin = "https://" + authority
+	return r, nil
+}
+
+// origin is a host of ours as browsers write it.
+func (r *returns) origin(host string) string {
+	if r.port == "443" {
+		return "https://" + host
+	}
+	return "https://" + host + ":" + r.port
+}
+
+// of returns the address that a URL's query asks to return to, or home.
+func (r *returns) of(query string) returnAddress {
+	// What cannot be parsed in the rest of the query is not ours to judge.
+	values, err := url.ParseQuery(query)
+	if wanted := values["redirect_uri"]; err == nil && len(wanted) == 1 {
+		if to, ok := r.judge(wanted[0]); ok {
+			return to
+		}
+	}
+	return r.home
+}
+
+// judge lets an address pass whose every reader finds the same host in it: https, a plain host name, the public port, and
+// then a path, a query or nothing. That host must be one to return to.
+func (r *returns) judge(address string) (returnAddress, bool) {
+	authority, ok := splitAddress(address)
+	if !ok || len(address) > maxReturnAddress {
+		return returnAddress{}, false
+	}
+	host, port, _ := strings.Cut(authority, ":")
+	if port == "" {
+		port = "443"
+	}
+	if port != r.port {
+		return returnAddress{}, false
+	}
+	if host == r.login {
+		// Of our own pages only this is a place to be; a login that returned to a login would go in circles.
+		return returnAddress{address: "/account"}, address == "https://"+authority+"/account"
+	}
+	if !slices.ContainsFunc(r.hosts, func(pattern string) bool { return matchesHost(pattern, host) }) {
+		return returnAddress{}, false
+	}
+	return returnAddress{address: address, origin: "https://" + authority}, true
+}
+
+func matchesHost(pattern, host string) bool {
+	parent, wild := strings.CutPrefix(pattern, "*.")
+	if !wild {
+		return host == pattern
+	}
+	_, above, ok := strings.Cut(host, ".")
+	return ok && above == parent
+}
+
+// splitAddress returns the authority of an https address, host or host:port, when the address is plain from one end to
+// the other.
+func splitAddress(address string) (authority string, ok bool) {
+	rest, ok := strings.CutPrefix(address, "https://")
+	if !ok {
+		return "", false
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	authority, rest = rest[:end], rest[end:]
+	host, port, ported := strings.Cut(authority, ":")
+	if ported {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
+			return "", false
+		}
+	}
+	return authority, plainHost(host) && plainRest(rest)
+}
+
+// plainHost reports whether it is a host name in lower case, and neither an address nor anything to be decoded.
+func plainHost(host string) bool {
+	if len(host) == 0 || len(host) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
+			!consistsOf(label, "abcdefghijklmnopqrstuvwxyz0123456789-") {
+			return false
+		}
+	}
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	return last[0] < '0' || last[0] > '9' // else browsers read an IPv4 address
+}
+
+// plainRest reports whether path, query and fragment hold only what browsers send as it is: no space, no control, no
+// backslash (which browsers read as a slash), nothing beyond ASCII.
+func plainRest(rest string) bool {
+	path, _, _ := strings.Cut(rest, "?")
+	path, _, _ = strings.Cut(path, "#")
+	for i := range len(rest) {
+		switch c := rest[i]; {
+		case c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>':
+			return false
+		case c == '\\' && i < len(path):
+			return false
+		}
+	}
+	return true
+}

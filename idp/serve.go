@@ -1,0 +1,201 @@
+package idp
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/julienschmidt/httprouter"
+
+	"github.com/viloforge/vilogate/idp/pages"
+	"github.com/viloforge/vilogate/idp/password"
+)
+
+// step is one step of the flow. It answers, or returns why it did not.
+type step func(*visit) error
+
+// routes lists the steps. Only the router's Lookup is used, which neither redirects nor rewrites anything.
+func (p *IDP) routes() *httprouter.Router {
+	router := httprouter.New()
+	for _, route := range []struct {
+		method, path string
+		step         step
+	}{
+		{http.MethodGet, "/", (*visit).showLogin},
+		{http.MethodPost, "/", (*visit).login},
+		{http.MethodGet, "/login", (*visit).showLogin},
+		{http.MethodPost, "/login", (*visit).login},
+		{http.MethodGet, "/logout", (*visit).showLogout},
+		{http.MethodPost, "/logout", (*visit).logout},
+		{http.MethodGet, "/account", (*visit).showAccount},
+		{http.MethodPost, "/account", (*visit).changeAccount},
+		{http.MethodGet, "/.well-known/openid-configuration", (*visit).configuration},
+		{http.MethodGet, "/.well-known/jwks.json", (*visit).keys},
+	} {
+		router.Handle(route.method, route.path, func(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
+			p.answer(w, r, route.step)
+		})
+	}
+	return router
+}
+
+// serve finds the step.
+func (p *IDP) serve(w http.ResponseWriter, r *http.Request) {
+	if host, _, _ := strings.Cut(r.Host, ":"); host != p.o.LoginHost {
+		p.answer(w, r, func(*visit) error {
+			return &refusal{
+				status: http.StatusMisdirectedRequest, kind: "misdirected", title: "Misdirected request",
+				detail: "This is not the address of the login pages.",
+			}
+		})
+		return
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if handle, _, _ := p.router.Lookup(method, r.URL.Path); handle != nil {
+		handle(w, r, nil)
+		return
+	}
+	p.answer(w, r, func(*visit) error { return p.refusePath(r.URL.Path) })
+}
+
+func (p *IDP) refusePath(path string) error {
+	var allow []string
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		if handle, _, _ := p.router.Lookup(method, path); handle != nil {
+			allow = append(allow, method)
+		}
+	}
+	if len(allow) == 0 {
+		return &refusal{
+			status: http.StatusNotFound, kind: "not-found", title: "Not found",
+			detail: "There is nothing at this address.",
+		}
+	}
+	if allow[0] == http.MethodGet {
+		allow = append([]string{http.MethodHead}, allow...)
+	}
+	return &refusal{
+		status: http.StatusMethodNotAllowed, kind: "method-not-allowed", title: "Method not allowed",
+		detail: "This address does not take that method.", allow: allow,
+	}
+}
+
+// answer has the step answer, or says why it did not.
+func (p *IDP) answer(w http.ResponseWriter, r *http.Request, step step) {
+	x := p.visit(w, r)
+	h := w.Header()
+	h.Set("X-Request-Id", x.requestID)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("X-Frame-Options", "DENY")
+	if err := step(x); err != nil {
+		x.refuse(err)
+	}
+}
+
+// refusal is an error that the client is to hear of. What the client reads and what the log says are kept apart.
+type refusal struct {
+	status int
+	kind   string // the last part of the problem's type
+	title  string
+	detail string // for a person
+	allow  []string
+	retry  time.Duration
+	login  bool  // somebody who signs in may have more luck
+	cause  error // for the log
+}
+
+func (r *refusal) Error() string {
+	if r.cause != nil {
+		return r.kind + ": " + r.cause.Error()
+	}
+	return r.kind
+}
+
+func (r *refusal) Unwrap() error { return r.cause }
+
+func refuseMalformed(cause error) error {
+	return &refusal{
+		status: http.StatusBadRequest, kind: "malformed", title: "Bad request",
+		detail: "The form cannot be understood in one way only.", cause: cause,
+	}
+}
+
+// errStale means that the revocation list is too old to tell who is signed in.
+var errStale = errors.New("the revocation list is stale")
+
+// refusalOf says what the client is to hear of an error.
+func refusalOf(err error) *refusal {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r
+	}
+	switch {
+	case errors.Is(err, errStale), errors.Is(err, errUnrecorded):
+		return &refusal{
+			status: http.StatusServiceUnavailable, kind: "unavailable", title: "Please try again shortly",
+			detail: "The list of sign-outs cannot be reached at the moment. Nothing was changed.", retry: 5 * time.Second, cause: err,
+		}
+	case errors.Is(err, password.ErrBusy):
+		return &refusal{
+			status: http.StatusTooManyRequests, kind: "busy", title: "Please try again shortly",
+			detail: "Too many people are signing in at this moment.", retry: 2 * time.Second, cause: err,
+		}
+	default:
+		return &refusal{
+			status: http.StatusServiceUnavailable, kind: "unavailable", title: "Please try again shortly",
+			detail: "Something went wrong here, and it was written down.", retry: 5 * time.Second, cause: err,
+		}
+	}
+}
+
+// problem is a problem detail (RFC 9457).
+type problem struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	RequestID string `json:"request_id"`
+	LoginURL  string `json:"login_url,omitempty"`
+}
+
+// refuse says why, as a page to a person and as problem+json to a program.
+func (x *visit) refuse(err error) {
+	r := refusalOf(err)
+	if r.status >= http.StatusInternalServerError {
+		x.log("a request failed", "status", r.status, "error", err)
+	}
+	x.decorate(r)
+	if !wantsDocument(x.r.Header) {
+		p := problem{Type: "https://vilogate.dev/problems/" + r.kind, Title: r.title, Status: r.status, RequestID: x.requestID}
+		if r.login {
+			p.LoginURL = x.loginURL()
+		}
+		x.json(r.status, "application/problem+json", p)
+		return
+	}
+	if r.login && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
+		x.redirect(http.StatusFound, x.loginURL())
+		return
+	}
+	x.page(r.status, pages.Message{Title: r.title, Detail: r.detail, SignIn: r.login, RequestID: x.requestID})
+}
+
+// decorate sets the headers that belong to a refusal, whatever its body.
+func (x *visit) decorate(r *refusal) {
+	h := x.w.Header()
+	if r.retry > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((r.retry+time.Second-1)/time.Second), 10))
+	}
+	if len(r.allow) > 0 {
+		h.Set("Allow", strings.Join(r.allow, ", "))
+	}
+	if r.status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="`+x.idp.o.LoginHost+`"`)
+	}
+}

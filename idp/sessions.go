@@ -1,0 +1,191 @@
+package idp
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/viloforge/vilogate/idp/token"
+)
+
+// ErrUnknownSession means that there is no live session of that id.
+var ErrUnknownSession = errors.New("there is no such session")
+
+// errChanged means that a user was changed while somebody signed in with what was true before.
+var errChanged = errors.New("the user was changed meanwhile")
+
+const (
+	// longestSession is the longest that a session may be configured to last. Revocations that must outlast every token
+	// of a subject are kept as long.
+	longestSession = 90 * 24 * time.Hour
+	// usedEvery is how precisely the last use of a session is remembered.
+	usedEvery = time.Minute
+	// secretBytes is the length of what the session cookie holds.
+	secretBytes = 32
+	// maxUserAgent cuts what a browser says of itself.
+	maxUserAgent = 256
+)
+
+// Session is one login of one browser.
+type Session struct {
+	ID        string    `json:"id"` // the sid of its tokens: no secret
+	User      string    `json:"user"`
+	AMR       []string  `json:"amr"`
+	AuthTime  time.Time `json:"auth_time"`
+	Used      time.Time `json:"used"`
+	Expires   time.Time `json:"expires"` // the absolute end
+	Address   string    `json:"address"`
+	UserAgent string    `json:"user_agent"`
+}
+
+// live is a session that counts, and whose it is.
+type live struct {
+	Session
+	account account
+}
+
+// sessionSecret is what the session cookie holds: whoever has it is signed in. The database knows its hash alone.
+type sessionSecret [secretBytes]byte
+
+func (s sessionSecret) cookie() string { return base64.RawURLEncoding.EncodeToString(s[:]) }
+
+func (s sessionSecret) hash() []byte { h := sha256.Sum256(s[:]); return h[:] }
+
+func parseSessionSecret(cookie string) (s sessionSecret, ok bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(cookie)
+	if err != nil || len(raw) != secretBytes {
+		return s, false
+	}
+	return sessionSecret(raw), true
+}
+
+// beginning is what a new session is made of.
+type beginning struct {
+	account   account // as it was when the password was checked
+	amr       []string
+	address   string
+	userAgent string
+	max       time.Duration
+}
+
+// beginSession makes a session, unless the user was changed or disabled since the password was checked.
+func (d *directory) beginSession(ctx context.Context, b beginning) (sessionSecret, error) {
+	var secret sessionSecret
+	rand.Read(secret[:])
+	now := d.now()
+	agent := strings.ToValidUTF8(b.userAgent, "")
+	if len(agent) > maxUserAgent {
+		agent = strings.ToValidUTF8(agent[:maxUserAgent], "")
+	}
+	result, err := d.db.SQL().ExecContext(ctx, `INSERT INTO sessions (id, secret, user_id, epoch, amr, auth_time, used, expires, address, user_agent)
+		SELECT ?, ?, id, epoch, ?, ?, ?, ?, ?, ? FROM users WHERE id = ? AND epoch = ? AND disabled = 0 AND deleted IS NULL`,
+		strings.ToLower(rand.Text()), secret.hash(), strings.Join(b.amr, ","), now.Unix(), now.Unix(), now.Add(b.max).Unix(),
+		b.address, agent, b.account.ID, b.account.epoch)
+	if err != nil {
+		return secret, fmt.Errorf("beginning a session: %w", err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return secret, errors.Join(errChanged, err)
+	}
+	return secret, nil
+}
+
+const sessionColumns = `s.id, s.amr, s.auth_time, s.used, s.expires, s.address, s.user_agent,
+	u.id, u.name, u.email, u.full_name, u.roles, u.password, u.epoch, u.disabled, u.created, u.changed`
+
+// counting is the condition under which a session counts, but for the revocation list.
+const counting = "s.epoch = u.epoch AND u.disabled = 0 AND u.deleted IS NULL AND s.expires > ? AND s.used > ?"
+
+// columns scans the first columns of a row itself and leaves the others to somebody else.
+type columns struct {
+	row  scanner
+	into []any
+}
+
+func (c columns) Scan(into ...any) error { return c.row.Scan(append(c.into, into...)...) }
+
+func scanSession(row scanner) (l live, err error) {
+	var amr string
+	var authTime, used, expires int64
+	l.account, err = scanAccount(columns{row, []any{&l.ID, &amr, &authTime, &used, &expires, &l.Address, &l.UserAgent}})
+	l.User, l.AMR = l.account.Name, splitList(amr)
+	l.AuthTime, l.Used, l.Expires = time.Unix(authTime, 0), time.Unix(used, 0), time.Unix(expires, 0)
+	return l, err
+}
+
+// findSession returns the session of a cookie's secret: ErrUnknownSession when there is none that counts. One that the
+// revocation list names is over, and removed.
+func (d *directory) findSession(ctx context.Context, secret sessionSecret, idle time.Duration) (live, error) {
+	now := d.now()
+	l, err := scanSession(d.db.SQL().QueryRowContext(ctx, "SELECT "+sessionColumns+
+		" FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.secret = ? AND "+counting,
+		secret.hash(), now.Unix(), now.Add(-idle).Unix()))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return live{}, ErrUnknownSession
+	case err != nil:
+		return live{}, fmt.Errorf("finding a session: %w", err)
+	case d.revocations.SessionRevoked(token.OwnIssuer, l.ID):
+		return live{}, errors.Join(ErrUnknownSession, d.removeSession(ctx, l.ID))
+	default:
+		return l, nil
+	}
+}
+
+// sessions returns the sessions that count, of one user or, with an empty id, of all, the newest first.
+func (d *directory) sessions(ctx context.Context, userID string) (found []Session, err error) {
+	now := d.now()
+	rows, err := d.db.SQL().QueryContext(ctx, "SELECT "+sessionColumns+
+		" FROM sessions s JOIN users u ON u.id = s.user_id WHERE (? = '' OR u.id = ?) AND "+counting+" ORDER BY s.auth_time DESC, s.id",
+		userID, userID, now.Unix(), now.Add(-longestSession).Unix())
+	if err != nil {
+		return nil, fmt.Errorf("listing sessions: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	found = []Session{}
+	for rows.Next() {
+		l, err := scanSession(rows)
+		if err != nil {
+			return nil, fmt.Errorf("listing sessions: %w", err)
+		}
+		if !d.revocations.SessionRevoked(token.OwnIssuer, l.ID) {
+			found = append(found, l.Session)
+		}
+	}
+	return found, rows.Err()
+}
+
+// useSession remembers that the session was used, now and then.
+func (d *directory) useSession(ctx context.Context, l live) error {
+	now := d.now()
+	if now.Sub(l.Used) < usedEvery {
+		return nil
+	}
+	_, err := d.db.SQL().ExecContext(ctx, "UPDATE sessions SET used = ? WHERE id = ? AND used < ?", now.Unix(), l.ID, now.Unix())
+	if err != nil {
+		return fmt.Errorf("using a session: %w", err)
+	}
+	return nil
+}
+
+func (d *directory) removeSession(ctx context.Context, id string) error {
+	if _, err := d.db.SQL().ExecContext(ctx, "DELETE FROM sessions WHERE id = ?", id); err != nil {
+		return fmt.Errorf("removing a session: %w", err)
+	}
+	return nil
+}
+
+// purge removes the sessions that can never count again.
+func (d *directory) purge(ctx context.Context, idle time.Duration) error {
+	now := d.now()
+	if _, err := d.db.SQL().ExecContext(ctx, "DELETE FROM sessions WHERE expires <= ? OR used <= ?", now.Unix(), now.Add(-idle).Unix()); err != nil {
+		return fmt.Errorf("removing old sessions: %w", err)
+	}
+	return nil
+}
