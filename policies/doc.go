@@ -1,2 +1,103 @@
-// Package policies is the language in which ops say who may ask what of which host.
+// Package policies is the language in which ops say who may ask what of which host, and the decision that follows: from
+// the facts of a request and somebody's identity to an outcome with its reason and its place in the file.
+//
+// It stands on floor 0 and is pure: no I/O, no clock, no net/http, nothing global that changes. [Compile] reads all
+// files, runs their tests and answers with a whole [Set] or with everything that is wrong, each error with file, line and
+// column; a Set is never written again. [Set.Lookup] finds the policy of a host, [HostPolicy.Match] the route of a path
+// and a method, [Match.Decide] what is to become of the request. On that way nothing is allocated. The gateway and the
+// tests of a policy file go it alike, so that what a test says is what happens.
+//
+// The package keeps these promises: a file with anything in it that is not understood is refused; what no route lists is
+// denied; the decision about a path can be read off the patterns, whatever their order in the file; and every decision
+// names the rule that made it.
+//
+// # A policy file
+//
+// One host, one file, in YAML:
+//
+//	host: billing-api.viloforge.com
+//	upstream: billing
+//	cors: { origins: ["https://website.viloforge.com"], credentials: true }
+//	routes:
+//	  - { path: /healthz, allow: public }
+//	  - { path: /invoices, methods: [GET], allow: authenticated }
+//	  - path: "/invoices/:id/refund"
+//	    methods: [POST]
+//	    allow: { roles: [billing-admin] }
+//	tests:
+//	  - { get: /invoices, expect: login }
+//	  - { get: /invoices, as: { user: alice }, expect: allow }
+//	  - { post: /invoices/7/refund, as: { user: alice, roles: [member] }, expect: deny }
+//
+// A key that is unknown, given twice, or of a later version of this language is an error; so are a second document, a
+// value of another type, an anchor and a tag.
+//
+//   - host, required: a host name without scheme and port, in lower case; or "*.preview.viloforge.com" for any one label
+//     in place of the star. An exact host wins. It lies under the domain of the configuration, because the sign-in cookie
+//     reaches no other, unless every route does without the cookie: by public, deny or bearer: only. The login host is
+//     built in and has no file.
+//   - upstream, required: the name of an upstream of the configuration.
+//   - cors: which pages of other origins may call this host. origins is a list of https://host or https://host:port
+//     (without a port, the public one is meant); credentials: true lets them call it with the cookie of whoever looks at
+//     the page. Preflights are answered for the methods of a path's routes and the headers Authorization, Content-Type
+//     and X-Request-Id, and are good for ten minutes.
+//   - routes, required: see below.
+//   - tests: see below.
+//
+// # Routes
+//
+//   - path, required: a pattern. It is written decoded, as it is compared: "/café au lait". A segment :name stands for
+//     any one segment that is not empty, and *name, at the end, for all the rest or nothing.
+//   - methods: a list. GET implies HEAD. Left out, every method. Two routes of one pattern with a method in common are an
+//     error; the names of parameters make no difference.
+//   - allow, required: who may. See below.
+//   - bearer: only. A cookie does not count, only a Bearer token. It may stand among the conditions of allow too.
+//   - websocket: true. A WebSocket handshake is forwarded.
+//   - on_stale: allow. The route is served even while revocations cannot be learnt.
+//   - encoded_slash: allow, double_slash: allow, semicolon: allow. The path may hold %2F inside a segment, several
+//     slashes in a row, or parameters behind a semicolon. Servers disagree about what those mean, and without permission
+//     they are 400. Permit only what the application behind is known to need.
+//   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error where routes of the pattern
+//     differ by method.
+//
+// # Matching
+//
+// The path is made canonical by package request, split at its slashes, and each segment decoded once. It is compared
+// with the patterns segment by segment from the left, letter by letter: at each, a pattern that has this very word comes
+// before one with a parameter, and that before one with the rest. A choice once made is never taken back: with /users/me
+// and /users/:id/posts, /users/me/posts is denied, and /*rest does not catch it either. A final slash makes no
+// difference, and /reports/*rest matches /reports too. Then the method chooses among the routes of that one pattern.
+//
+// A path that no route lists is denied: a stranger is asked to sign in, which gives nothing away. A path that is listed
+// by other methods only is 405 where all of those are public or somebody is signed in, and denied otherwise.
+//
+// In matching, several slashes count as one and what follows a semicolon in a segment does not count; whether the path
+// may be spelt so at all is then up to the route that it matched.
+//
+// # Allow
+//
+//   - public: nobody is asked who they are; who is signed in is known to the backend all the same.
+//   - authenticated: anybody who is signed in.
+//   - deny: nobody.
+//   - a map, whose keys must all hold: roles (one of these), users (one of these, as X-User has them: of another issuer
+//     with its name and a colon, "partner:bob"), issuers (the token is of one of these; our own is vilogate), bearer: only.
+//
+// # Tests
+//
+// A test is a request and what is expected of it. They run when the file is loaded, and a file whose tests fail is
+// refused: what goes live is what was meant.
+//
+// The request is a method in lower case with a path: get, head, post, put, patch, delete, options, propfind, query or
+// report. as: says who asks; without it, nobody does. In it, user is as X-User has it, issuer is vilogate unless the user
+// names another, roles, email and name are as the token has them, and auth_age and mfa_age say how long ago somebody
+// signed in and showed a second factor: just now, when they are left out. Whatever kind of credential the route takes is
+// the one that is shown. expect: is one of
+//
+//   - allow: the request is forwarded.
+//   - login: somebody has to sign in.
+//   - deny: anything else that is no, 400 and 405 included. A 405 to a stranger may be called login too.
+//   - step-up: a fresher or stronger login is needed.
+//
+// Conditions on the age and strength of a login, expressions, rates, shadow mode and files of tests are not part of the
+// language yet. Their words are known and refused: a condition that is not enforced is worse than none.
 package policies

@@ -3,7 +3,6 @@ package policies
 import (
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
@@ -97,7 +96,7 @@ func (c *compiler) methods(at strictyaml.Place, list []word) []string {
 		c.errorf(at, "the list of methods is empty; leave it out for every method")
 	}
 	methods := []string{}
-	for _, w := range list {
+	for i, w := range list {
 		near := strictyaml.Nearest(w.text, knownMethods)
 		switch {
 		case w.text == "CONNECT" || w.text == "TRACE" || w.text == "TRACK":
@@ -106,7 +105,7 @@ func (c *compiler) methods(at strictyaml.Place, list []word) []string {
 			c.errorf(w.at, "unknown method %q, did you mean %q?", w.text, near)
 		case !request.IsMethod(w.text) || w.text != strings.ToUpper(w.text):
 			c.errorf(w.at, "a method is one word in capital letters, found %q", w.text)
-		case slices.Contains(methods, w.text) && w.text != "HEAD":
+		case slices.ContainsFunc(list[:i], func(other word) bool { return other.text == w.text }):
 			c.errorf(w.at, "%s stands in the list twice", w.text)
 		}
 		methods = append(methods, w.text)
@@ -132,9 +131,6 @@ func (c *compiler) pattern(w word) (segments []string, ok bool) {
 	}
 	if i := strings.IndexFunc(w.text, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`%?#\;{}`, r) }); i >= 0 {
 		return fail("%q: %s", whyNot(w.text[i]))
-	}
-	if !utf8.ValidString(w.text) {
-		return fail("%q: a pattern is UTF-8")
 	}
 	for _, own := range ownPaths {
 		if w.text == own || strings.HasPrefix(w.text, own+"/") {

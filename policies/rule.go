@@ -36,7 +36,7 @@ func (r *rule) decide(f Facts, id *Identity) (Outcome, string) {
 	case r.kind == rulePublic:
 		return Allow, "public"
 	case r.kind == ruleDeny:
-		return Deny, "allow: deny"
+		return Deny, "the route is open to nobody"
 	case id == nil:
 		return Login, "somebody is needed, and nobody is signed in"
 	case r.bearerOnly && !id.Bearer:
@@ -94,6 +94,9 @@ func (c *compiler) rule(route *routeSyntax) rule {
 			reason: "the token is of none of the issuers " + strings.Join(issuers, ", "),
 			holds:  func(_ Facts, id *Identity) bool { return slices.Contains(issuers, id.Issuer) },
 		})
+	}
+	if len(r.conditions) == 0 && !r.bearerOnly {
+		c.errorf(a.word.at, "a map without a condition; write public, authenticated or deny")
 	}
 	return r
 }

@@ -118,8 +118,6 @@ func (s *identitySyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 // DecodeYAML takes one of three words, or a map of conditions.
 func (a *allowSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	switch {
-	case n.Kind == yaml.MappingNode && len(n.Content) == 0:
-		d.Errorf(n, "an empty map of conditions; write public, authenticated or deny")
 	case n.Kind == yaml.MappingNode:
 		a.word.at = d.Place(n)
 		a.conditionsSyntax.decode(d, n)
@@ -203,7 +201,9 @@ type (
 )
 
 // DecodeYAML takes the word allow.
-func (a *allowed) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) { *a = allowed(isWord(d, n, "allow")) }
+func (a *allowed) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	*a = allowed(isWord(d, n, "allow"))
+}
 
 // DecodeYAML takes the word pass.
 func (p *passed) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) { *p = passed(isWord(d, n, "pass")) }

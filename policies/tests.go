@@ -71,12 +71,15 @@ func (t *testSyntax) failure(d Decision) string {
 	if t.As != nil {
 		who = t.As.String()
 	}
-	decided := fmt.Sprintf("no route; %s", d.Place)
-	if d.Route != nil {
-		decided = fmt.Sprintf("the route %s at %s", d.Route.Pattern, d.Place)
+	decided := "no route"
+	switch {
+	case d.Route != nil:
+		decided = "the route " + d.Route.Pattern
+	case len(d.Allow) > 0:
+		decided = "no route takes it, only " + strings.Join(d.Allow, ", ")
 	}
-	return fmt.Sprintf("the test failed: %s %s as %s: expected %s, got %s: %s (%s)",
-		t.method, t.target.text, who, t.Expect.text, d.Outcome, d.Reason, decided)
+	return fmt.Sprintf("the test failed: %s %s as %s: expected %s, got %s: %s (%s, %s)",
+		t.method, t.target.text, who, t.Expect.text, d.Outcome, d.Reason, decided, d.Place)
 }
 
 // String names somebody as a test does.

@@ -3,7 +3,8 @@
 // to send it?
 //
 // It stands on floor 0 and is pure: no I/O, no clock, no net/http. The live gateway and the policy tools use this very
-// package, so that they cannot differ. It allocates nothing for a request that is canonical already.
+// package, so that they cannot differ. It allocates nothing for a request that is canonical already, unless it holds a
+// segment with escapes that stands for more than 256 bytes.
 //
 // # What was authorised is what is forwarded
 //
