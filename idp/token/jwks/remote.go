@@ -150,7 +150,7 @@ func (r *Remote) Status() Status { return *r.status.Load() }
 // somebody wished for it or a fetch failed, but never twice within MinRefresh
 // once there are keys. It returns ctx's error.
 func (r *Remote) Run(ctx context.Context) error {
-	retry := firstRetry
+	retry := min(firstRetry, r.config.MinRefresh)
 	for {
 		err := r.refresh(ctx)
 		if ctx.Err() != nil {
@@ -158,8 +158,8 @@ func (r *Remote) Run(ctx context.Context) error {
 		}
 		pause := r.config.MinRefresh
 		if !r.Ready() {
-			pause = min(retry, pause)
-			retry *= 2
+			pause = retry
+			retry = min(2*retry, r.config.MinRefresh)
 		}
 		if !sleep(ctx, pause) {
 			return ctx.Err()
