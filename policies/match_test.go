@@ -181,8 +181,12 @@ func thousand(t testing.TB) *HostPolicy {
 func TestDecidingCostsNoAllocation(t *testing.T) {
 	h, id := thousand(t), &Identity{User: "alice", Roles: []string{"member"}}
 	for _, c := range []struct{ method, target string }{
-		{"GET", "/service-500/42/items/a/b/c"}, {"GET", "/service-999/caf%C3%A9/items"}, {"DELETE", "/service-1/1/items"},
-		{"GET", "/nowhere"}, {"GET", "/service-1/" + strings.Repeat("%C3%A9", 128) + "/items"}, {"GET", "/service-1;x//items"},
+		{"GET", "/service-500/42/items/a/b/c"},
+		{"GET", "/service-999/caf%C3%A9/items"},
+		{"DELETE", "/service-1/1/items"},
+		{"GET", "/nowhere"},
+		{"GET", "/service-1/" + strings.Repeat("%C3%A9", 128) + "/items"},
+		{"GET", "/service-1;x//items"},
 	} {
 		for _, who := range []*Identity{id, nil} {
 			if n := testing.AllocsPerRun(100, func() {

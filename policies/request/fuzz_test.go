@@ -1,0 +1,103 @@
+package request
+
+import (
+	"net/url"
+	"path"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzCanonicalise: a path that is taken has one spelling, which every parser downstream reads alike.
+func FuzzCanonicalise(f *testing.F) {
+	for _, target := range []string{
+		"/", "/admin", "/%61dmin", "/public/../admin", "/public/..%2fadmin", "/public/%252e%252e/admin", "//../admin", "/public/..;/admin",
+		`/public/..\admin`, "/public/..%5cadmin", "/x%00", "/%c0%ae%c0%ae/admin", "/%c3%a9", "/\xc3\xa9", "/a b\"<>^`{|}[]", "/%7e%2c%3a",
+		"/100%25", "/%25%32%65", "/%2525252e", "/%25u002e%25u002e/", "/a%2fb", "/a//b", "/a;b=c/d", "/a%3bb", "/x?a=1;b=2", "/x?", "/x#", "/%zz", "*", "http://a/",
+	} {
+		f.Add("GET", "website.viloforge.com:8443", target)
+	}
+	f.Add("get", "WEBSITE.viloforge.com", "/x")
+	f.Add("GET", "[::1]:80", "/x")
+	f.Add("GET", "bob@a.example.", "/x")
+	f.Fuzz(func(t *testing.T, method, authority, raw string) {
+		got, err := Canonicalise(method, authority, raw)
+		if err != nil {
+			if _, ok := err.(*Malformed); !ok || got != (Target{}) {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			return
+		}
+		text := got.Path.String()
+		again, err := ParsePath(text)
+		if err != nil || again != got.Path {
+			t.Fatalf("%q is %q, and that is %q, %v", raw, got.Path, again, err)
+		}
+		if host, err := ParseHost(string(got.Host)); err != nil || host != got.Host {
+			t.Fatalf("%q is %q, and that is %q, %v", authority, got.Host, host, err)
+		}
+		for _, c := range []byte(text) {
+			if c <= ' ' || c >= 0x7f || strings.IndexByte("\\#?\"<>^`{|}[]", c) >= 0 {
+				t.Fatalf("%q is forwarded as %q", raw, text)
+			}
+		}
+		if _, query, found := strings.Cut(raw, "?"); query != got.Query || found != got.HasQuery {
+			t.Fatalf("the query of %q is %q", raw, got.Query)
+		}
+		decoded, err := url.PathUnescape(text)
+		if err != nil || !utf8.ValidString(decoded) {
+			t.Fatalf("%q: %v", text, err)
+		}
+		checkDecoded(t, decoded)
+		if odd := got.Path.Oddities(); odd&^Semicolon == 0 {
+			// With nothing to clean, what Go's mux serves is what was forwarded; a final slash apart.
+			if clean := path.Clean(decoded); clean != strings.TrimSuffix(decoded, "/") && decoded != "/" {
+				t.Errorf("%q: Go cleans %q to %q", raw, decoded, clean)
+			}
+			if strings.Count(decoded, "/") != strings.Count(text, "/") {
+				t.Errorf("%q is odd", text)
+			}
+		}
+		for deeper := decoded; ; {
+			next, err := url.PathUnescape(deeper)
+			if err != nil || next == deeper {
+				break
+			}
+			checkDecoded(t, next)
+			if strings.Count(next, "/") != strings.Count(decoded, "/") {
+				t.Errorf("%q is decoded to %q", raw, next)
+			}
+			deeper = next
+		}
+	})
+}
+
+// checkDecoded checks a path that was decoded once or more often for what no server may ever see.
+func checkDecoded(t *testing.T, decoded string) {
+	t.Helper()
+	if strings.ContainsAny(decoded, "\\\x00") {
+		t.Errorf("a backslash or NUL in %q", decoded)
+	}
+	for segment := range strings.SplitSeq(decoded, "/") {
+		segment, _, _ = strings.Cut(segment, ";")
+		if segment == "." || segment == ".." {
+			t.Errorf("a dot segment in %q", decoded)
+		}
+	}
+}
+
+// FuzzParseOrigin: an origin that is taken is spelt as a browser spells it.
+func FuzzParseOrigin(f *testing.F) {
+	for _, s := range []string{"https://a.example", "HTTPS://A:443", "http://[::1]:80", "null", "https://u@a/", "https://*.a", "https://a:65536"} {
+		f.Add(s, 8443)
+	}
+	f.Fuzz(func(t *testing.T, s string, port int) {
+		origin, err := ParseOrigin(s, port)
+		if err != nil {
+			return
+		}
+		if u, err := url.Parse(string(origin)); err != nil || u.Scheme+"://"+u.Host != string(origin) || strings.ToLower(u.Host) != u.Host {
+			t.Errorf("%q is %q: %v", s, origin, err)
+		}
+	})
+}
