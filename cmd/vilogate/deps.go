@@ -19,9 +19,9 @@ import (
 	_ "go.yaml.in/yaml/v3"
 	_ "golang.org/x/crypto/argon2"
 	_ "golang.org/x/crypto/hkdf"
-	_ "golang.org/x/net/publicsuffix"
 	_ "golang.org/x/net/http2"
 	_ "golang.org/x/net/idna"
+	_ "golang.org/x/net/publicsuffix"
 	_ "golang.org/x/sync/errgroup"
 	_ "golang.org/x/sync/semaphore"
 	_ "golang.org/x/sync/singleflight"
@@ -30,5 +30,3 @@ import (
 	_ "golang.org/x/time/rate"
 	_ "modernc.org/sqlite"
 )
-
-func main() {}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"sync/atomic"
+)
+
+// readiness says whether the process can do its work. Once it was ready it stays so until it drains: trouble that comes
+// later shows in the body and in metrics, and must not take a whole fleet out at once.
+type readiness struct {
+	needs    []need
+	was      atomic.Bool
+	draining atomic.Bool
+}
+
+// need is something that has to be there before the process is ready.
+type need struct {
+	name  string
+	check func() error // nil when it is there
+}
+
+// missing tells what is not there, by name.
+func (r *readiness) missing() map[string]string {
+	missing := map[string]string{}
+	for _, n := range r.needs {
+		if err := n.check(); err != nil {
+			missing[n.name] = err.Error()
+		}
+	}
+	if len(missing) == 0 {
+		r.was.Store(true)
+	}
+	return missing
+}
+
+// readyAnswer is the body of /readyz.
+type readyAnswer struct {
+	Status  string            `json:"status"` // ready, starting or draining
+	Missing map[string]string `json:"missing"`
+}
+
+func (r *readiness) serve(w http.ResponseWriter, _ *http.Request) {
+	answer, status := readyAnswer{"ready", r.missing()}, http.StatusOK
+	switch {
+	case r.draining.Load():
+		answer.Status, status = "draining", http.StatusServiceUnavailable
+	case !r.was.Load():
+		answer.Status, status = "starting", http.StatusServiceUnavailable
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
+		return // whoever asked is gone
+	}
+}
+
+// adminHandler serves what is to be read only. keys is the set that backends verify assertions with.
+func adminHandler(ready *readiness, metrics http.Handler, keys func() []byte) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		if _, err := w.Write([]byte("ok\n")); err != nil {
+			return // whoever asked is gone
+		}
+	})
+	mux.HandleFunc("GET /readyz", ready.serve)
+	mux.Handle("GET /metrics", metrics)
+	if keys != nil {
+		mux.HandleFunc("GET /.well-known/vilogate/jwks.json", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/jwk-set+json")
+			w.Header().Set("Cache-Control", "public, max-age=60")
+			if _, err := w.Write(keys()); err != nil {
+				return // whoever asked is gone
+			}
+		})
+	}
+	return mux
+}

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"github.com/viloforge/vilogate/idp"
+)
+
+type keysCommands struct {
+	List keysListCommand `cmd:"" help:"List the keys that sign logins."`
+}
+
+type keysListCommand struct {
+	target `embed:""`
+	JSON   bool `help:"Print JSON."`
+}
+
+func (c *keysListCommand) Run(w *world) error {
+	keys, err := ask[[]idp.Key](w, c.target, "keys/list", nothing{}, true)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printList(w, keys)
+	}
+	return table(w.stdout, "ID\tALGORITHM\tCREATED", func(row func(...string)) {
+		for _, k := range keys {
+			row(k.ID, k.Algorithm, moment(k.Created))
+		}
+	})
+}

@@ -1,0 +1,111 @@
+// Command vilogate is the gateway, the identity provider, or both in one process, and the commands to run them.
+//
+// It stands on floor 3 and is the only place that joins concrete types: every room below takes what it needs from here.
+// main only calls run, so that a test can start the program as a value. Each command is a file of its own name; beside
+// them, process.go puts the parts of a server together and takes them apart in order, generation.go builds from the
+// configuration what a reload replaces, state.go owns the state folder, admin.go and metrics.go show how it all is.
+//
+// What this package keeps: a bad reload changes nothing (everything is compiled whole, then swapped in a single step); a
+// state folder has one owner; the admin listener changes nothing, and whatever changes something goes through the control
+// socket, which only the owner of the state folder can open.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr); err != nil {
+		complain(os.Stderr, err)
+		os.Exit(exitCode(err))
+	}
+}
+
+// world is what a command may touch of the world outside.
+type world struct {
+	ctx    context.Context
+	getenv func(string) string
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+}
+
+type commands struct {
+	Dev        devCommand        `cmd:"" help:"Run the whole system on this machine, with nothing to configure."`
+	Serve      serveCommand      `cmd:"" help:"Run what the configuration says: the gateway, the identity provider, or both."`
+	Check      checkCommand      `cmd:"" help:"Validate configuration and policies, without side effects."`
+	Reload     reloadCommand     `cmd:"" help:"Have the running process read its configuration and policies again."`
+	User       userCommands      `cmd:"" help:"Administer users."`
+	Session    sessionCommands   `cmd:"" help:"List and end sessions."`
+	Keys       keysCommands      `cmd:"" help:"List the keys that sign logins."`
+	Backend    backendCommand    `cmd:"" help:"Run one of the demo backends."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
+	Completion completionCommand `cmd:"" help:"Print a script that completes commands in your shell."`
+}
+
+// run is the program. It returns when the command is done; canceling ctx asks it to finish early.
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
+	w := &world{ctx, getenv, stdin, stdout, stderr}
+	var all commands
+	helped := false
+	parser, err := kong.New(&all,
+		kong.Name("vilogate"),
+		kong.Description("A gateway that signs people in once, at the edge, and tells backends who is asking."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		return fmt.Errorf("the command line's own description: %w", err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	switch {
+	case helped:
+		return nil
+	case err != nil:
+		return usageError{err}
+	}
+	return command.Run(w, parser.Model)
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// exitCode is 2 for a command line that makes no sense, and 1 for everything else that goes wrong.
+func exitCode(err error) int {
+	if errors.As(err, new(usageError)) {
+		return 2
+	}
+	return 1
+}
+
+// complain tells a person what went wrong. Errors of a file are one a line, as editors take them.
+func complain(to io.Writer, err error) {
+	text := "vilogate: " + err.Error()
+	switch err.(type) {
+	case strictyaml.Errors:
+		text = err.Error()
+	case usageError:
+		text += "; `vilogate --help` lists what there is"
+	}
+	if _, err := fmt.Fprintln(to, text); err != nil {
+		os.Exit(1)
+	}
+}

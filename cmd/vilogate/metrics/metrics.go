@@ -1,0 +1,110 @@
+// Package metrics is what /metrics tells: Prometheus collectors in a registry of their own, so that nothing a library
+// registers by itself shows up. Counters and histograms are fed through methods; what other rooms count themselves is read
+// from them when it is asked for.
+//
+// It belongs to cmd/vilogate. No label holds anything that a stranger chooses: an unknown host is "", a path is its
+// route's pattern.
+package metrics
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/viloforge/vilogate/gateway"
+)
+
+// Metrics are the collectors of one process. Safe for concurrent use.
+type Metrics struct {
+	registry       *prometheus.Registry
+	requests       *prometheus.CounterVec
+	durations      *prometheus.HistogramVec
+	waits          *prometheus.HistogramVec
+	upstreamErrors *prometheus.CounterVec
+	oddHeaders     prometheus.Counter
+	reloads        *prometheus.CounterVec
+	lastReload     prometheus.Gauge
+}
+
+// New makes the collectors.
+func New() *Metrics {
+	buckets := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vilogate_requests_total", Help: "Requests by host, route, decision and class of status.",
+		}, []string{"host", "route", "decision", "status"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "vilogate_request_duration_seconds", Help: "Time from a request's header to the end of its answer.", Buckets: buckets,
+		}, []string{"host"}),
+		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "vilogate_upstream_wait_seconds", Help: "Time until an upstream's header arrived.", Buckets: buckets,
+		}, []string{"upstream"}),
+		upstreamErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vilogate_upstream_errors_total", Help: "Requests that an upstream did not answer.",
+		}, []string{"upstream"}),
+		oddHeaders: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "vilogate_odd_headers_total", Help: "Request headers with odd names.",
+		}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vilogate_reloads_total", Help: "Reloads of configuration and policies, by result.",
+		}, []string{"result"}),
+		lastReload: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "vilogate_last_reload_timestamp_seconds", Help: "When configuration and policies were last loaded.",
+		}),
+	}
+	m.registry.MustRegister(m.requests, m.durations, m.waits, m.upstreamErrors, m.oddHeaders, m.reloads, m.lastReload,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Handler serves the metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+}
+
+// Observe counts a request that has ended.
+func (m *Metrics) Observe(r *gateway.Record) {
+	m.requests.WithLabelValues(r.Host, r.Route, r.Decision, statusClass(r.Status)).Inc()
+	m.durations.WithLabelValues(r.Host).Observe(r.Duration.Seconds())
+	if r.Wait > 0 {
+		m.waits.WithLabelValues(r.Upstream).Observe(r.Wait.Seconds())
+	}
+	if r.UpstreamError {
+		m.upstreamErrors.WithLabelValues(r.Upstream).Inc()
+	}
+	if r.OddHeaders > 0 {
+		m.oddHeaders.Add(float64(r.OddHeaders))
+	}
+}
+
+func statusClass(status int) string {
+	classes := [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+	if class := status / 100; class > 0 && class < len(classes) {
+		return classes[class]
+	}
+	return classes[0]
+}
+
+// Reloaded counts a load of configuration and policies.
+func (m *Metrics) Reloaded(err error, now time.Time) {
+	if err != nil {
+		m.reloads.WithLabelValues("refused").Inc()
+		return
+	}
+	m.reloads.WithLabelValues("ok").Inc()
+	m.lastReload.Set(float64(now.Unix()))
+}
+
+// Gauge adds a value that read tells whenever it is asked for. The name must be new.
+func (m *Metrics) Gauge(name, help string, read func() float64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vilogate_" + name, Help: help}, read))
+}
+
+// Counter adds a count that read tells whenever it is asked for. The name must be new.
+func (m *Metrics) Counter(name, help string, read func() float64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vilogate_" + name, Help: help}, read))
+}

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/cmd/vilogate/control"
+	"github.com/viloforge/vilogate/cmd/vilogate/metrics"
+	"github.com/viloforge/vilogate/gateway"
+	"github.com/viloforge/vilogate/gateway/edge"
+	"github.com/viloforge/vilogate/idp"
+	"github.com/viloforge/vilogate/idp/attempts"
+	"github.com/viloforge/vilogate/idp/token"
+)
+
+// processOptions say which server to run.
+type processOptions struct {
+	load   func() (*config.Config, error) // reads the configuration, now and at every reload
+	state  *state
+	demo   bool // the users are demo users
+	hsts   bool
+	stdout io.Writer
+	log    *slog.Logger
+}
+
+// process is a running server: what `serve` and `dev` have in common. newProcess makes every part, so that whatever is
+// wrong is known before anything is served; run starts them and takes them down in order.
+type process struct {
+	processOptions
+	stores       *stores
+	idp          *idp.IDP         // nil in a gateway alone
+	gateway      *gateway.Gateway // nil in an IdP alone
+	edge         *edge.Server     // likewise
+	source       edge.Source      // likewise
+	certificates *edge.Files      // nil unless the certificate comes from files
+	caPath       string           // of the local CA
+	key          *token.PrivateKey
+	keys         *assertionKeys
+	metrics      *metrics.Metrics
+	ready        readiness
+	listeners    *listeners
+	servers      []plainServer
+	control      *control.Server
+	builder      builder
+	tasks        []func(context.Context) error
+	closers      []func() error // called last to first
+
+	group      *errgroup.Group // the goroutines that run started
+	background context.Context // they end with it
+
+	mu      sync.Mutex  // one reload at a time
+	current *generation // guarded by mu
+}
+
+// also has run start f, and end with it when it fails. f ends with its context.
+func (p *process) also(f func(context.Context) error) { p.tasks = append(p.tasks, f) }
+
+// config is the configuration of the current generation.
+func (p *process) config() *config.Config {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.current.cfg
+}
+
+// close gives up whatever was opened.
+func (p *process) close() error {
+	var err error
+	for _, f := range slices.Backward(p.closers) {
+		err = errors.Join(err, f())
+	}
+	p.closers = nil
+	return err
+}
+
+// newProcess makes every part of the server.
+func newProcess(ctx context.Context, o processOptions) (p *process, err error) {
+	p = &process{processOptions: o, metrics: metrics.New()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	cfg, err := o.load()
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range []func(context.Context, *config.Config) error{
+		p.openListeners, p.openStores, p.openIDP, p.openGateway, p.openControl,
+	} {
+		if err := step(ctx, cfg); err != nil {
+			return nil, err
+		}
+	}
+	p.openServers()
+	p.instrument()
+	path, err := filepath.Abs(cfg.Path)
+	if err != nil {
+		return nil, err
+	}
+	return p, o.state.write(configFile, []byte(path+"\n"))
+}
+
+func (p *process) onClose(f func() error) { p.closers = append(p.closers, f) }
+
+func (p *process) openListeners(ctx context.Context, cfg *config.Config) (err error) {
+	if p.listeners, err = listen(ctx, cfg); err != nil {
+		return err
+	}
+	p.onClose(p.listeners.close)
+	p.builder = builder{publicPort: publicPort(cfg, port(p.listeners.https)), log: p.log}
+	return nil
+}
+
+func (p *process) openStores(ctx context.Context, cfg *config.Config) (err error) {
+	if p.stores, err = openStores(ctx, cfg, p.state, p.demo, p.log); err != nil {
+		return err
+	}
+	p.onClose(p.stores.close)
+	p.also(p.stores.list.Run)
+	return nil
+}
+
+func (p *process) openIDP(ctx context.Context, cfg *config.Config) error {
+	if cfg.IDP == nil {
+		return nil
+	}
+	seal, err := sealKey(cfg, p.state)
+	if err != nil {
+		return err
+	}
+	i := cfg.IDP
+	var proxies []config.Network // in one process the gateway says who asks
+	if !cfg.Gateway() {
+		proxies = cfg.TrustedProxies
+	}
+	p.idp, err = idp.New(ctx, idp.Options{
+		DB: p.stores.db, Revocations: p.stores.list, SealKey: seal,
+		Domain: cfg.Domain, LoginHost: cfg.Login.Host, PublicPort: p.builder.publicPort,
+		CookieName: cfg.Tokens.Cookie, Audience: cfg.Tokens.Audience,
+		AccessTTL: i.AccessTokenTTL.Std(), SessionIdle: i.SessionIdle.Std(), SessionMax: i.SessionMax.Std(),
+		ReturnHosts: i.ReturnHosts, Home: i.Home, TrustedProxies: prefixes(proxies), Now: time.Now, Log: p.log,
+		LoginLimits: idp.LoginLimits{
+			PerAccount: attempts.Rate{Events: i.LoginLimits.PerAccount.Count, Per: i.LoginLimits.PerAccount.Per},
+			PerAddress: attempts.Rate{Events: i.LoginLimits.PerAddress.Count, Per: i.LoginLimits.PerAddress.Per},
+		},
+	})
+	if err != nil {
+		return err
+	}
+	p.also(p.idp.Run)
+	return nil
+}
+
+// openGateway makes the gateway and its first generation; in an IdP alone, only the generation.
+func (p *process) openGateway(_ context.Context, cfg *config.Config) (err error) {
+	p.builder.revoked = p.stores.revoked
+	if p.idp != nil {
+		p.builder.ownKeys, p.builder.loginHandler = p.idp.Keys(), p.idp
+	}
+	if !cfg.Gateway() {
+		p.current = &generation{cfg: cfg}
+		return nil
+	}
+	if p.key, err = assertionKey(p.state); err != nil {
+		return err
+	}
+	p.shareKey()
+	if err := p.openCertificates(cfg); err != nil {
+		return err
+	}
+	p.gateway, err = gateway.New(gateway.Options{
+		AssertionKey: p.key, AssertionKeys: p.keys.bytes, Revocations: p.stores.list, Covers: p.source.SameCertificate,
+		Observe: p.metrics.Observe, Log: p.log,
+	})
+	if err != nil {
+		return err
+	}
+	p.onClose(func() error { p.gateway.Close(); return nil })
+	first, err := p.builder.build(cfg, nil)
+	if err != nil {
+		return err
+	}
+	p.current = first
+	if err := p.returnTo(first); err != nil {
+		return err
+	}
+	p.edge, err = edge.New(edge.Options{
+		Handler: p.gateway, HTTPS: p.listeners.https, HTTP: p.listeners.http, Source: p.source,
+		TrustedProxies: prefixes(cfg.TrustedProxies), PublicPort: p.builder.publicPort, HSTS: p.hsts, Log: p.log,
+		ServedHost: func(host string) bool { return p.generation().Serves(host) },
+		Limits: edge.Limits{
+			HeaderBytes: int(cfg.Limits.HeaderBytes), HeaderTime: cfg.Limits.HeaderTime.Std(), IdleTime: cfg.Limits.IdleTime.Std(),
+			BodyMinRate: int64(cfg.Limits.BodyMinRate), Streams: cfg.Limits.Streams,
+		},
+	})
+	return err
+}
+
+// openCertificates finds the certificate.
+func (p *process) openCertificates(cfg *config.Config) error {
+	if cfg.Certificates.Source == "local" {
+		ca, err := edge.OpenLocalCA(p.state.dir, cfg.Domain, cfg.Certificates.Names, time.Now)
+		if err != nil {
+			return err
+		}
+		p.source, p.caPath = ca, ca.Path()
+		p.also(ca.Run)
+		return nil
+	}
+	pairs := make([]edge.Pair, len(cfg.Certificates.Files))
+	for i, f := range cfg.Certificates.Files {
+		pairs[i] = edge.Pair{Certificate: f.Certificate, Key: f.Key}
+	}
+	files, err := edge.OpenFiles(pairs, p.log)
+	if err != nil {
+		return err
+	}
+	p.source, p.certificates = files, files
+	p.also(files.Run)
+	return nil
+}
+
+// shareKey tells the other gateways of a fleet our key for assertions, and learns theirs.
+func (p *process) shareKey() {
+	p.keys = newAssertionKeys(p.key.Public())
+	if redis := p.stores.redis; redis != nil {
+		p.also(func(ctx context.Context) error { return p.keys.publish(ctx, redis, p.log) })
+		p.also(func(ctx context.Context) error { return p.keys.follow(ctx, redis, p.log) })
+		p.needs("assertion key", p.keys.check)
+	}
+}
+
+// openControl opens the control socket.
+func (p *process) openControl(context.Context, *config.Config) (err error) {
+	var mux control.Mux
+	control.Handle(&mux, "reload", p.reload)
+	var admin *idp.Admin
+	if p.idp != nil {
+		admin = p.idp.Admin()
+	}
+	handleAdministration(&mux, admin)
+	if p.control, err = control.Listen(p.state.dir, &mux, p.log); err != nil {
+		return err
+	}
+	p.onClose(p.control.Close)
+	return nil
+}
+
+// addUsers makes users where there are none at all yet.
+func (p *process) addUsers(ctx context.Context, users []idp.NewUser) error {
+	admin := p.idp.Admin()
+	there, err := admin.Users(ctx)
+	if err != nil || len(there) > 0 {
+		return err
+	}
+	for _, u := range users {
+		if _, err := admin.AddUser(ctx, u); err != nil {
+			return fmt.Errorf("adding the user %s: %w", u.Name, err)
+		}
+	}
+	return nil
+}
+
+// needs adds something without which the process is not ready.
+func (p *process) needs(name string, check func() error) {
+	p.ready.needs = append(p.ready.needs, need{name, check})
+}

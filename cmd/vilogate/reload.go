@@ -1,0 +1,31 @@
+package main
+
+import "fmt"
+
+// reloadCommand has the running server read its files again.
+type reloadCommand struct {
+	target `embed:""`
+}
+
+// reloaded is what a reload changed, a line each.
+type reloaded struct {
+	Changes []string `json:"changes"`
+}
+
+// Run asks the server, and prints what changed or why nothing did.
+func (c *reloadCommand) Run(w *world) error {
+	r, err := ask[reloaded](w, c.target, "reload", nothing{}, false)
+	if err != nil {
+		return fmt.Errorf("not reloaded, nothing has changed: %w", err)
+	}
+	if len(r.Changes) == 0 {
+		_, err := fmt.Fprintln(w.stdout, "reloaded: nothing had changed")
+		return err
+	}
+	for _, change := range r.Changes {
+		if _, err := fmt.Fprintln(w.stdout, change); err != nil {
+			return err
+		}
+	}
+	return nil
+}

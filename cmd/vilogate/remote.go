@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/cmd/vilogate/control"
+)
+
+// target is the server that a command is about, by its configuration or its state folder.
+type target struct {
+	Config string `short:"c" placeholder:"FILE" help:"The server's configuration."`
+	State  string `placeholder:"DIR" help:"The server's state folder; default: ./.vilogate if there is one, else /var/lib/vilogate."`
+}
+
+// dir is the server's state folder.
+func (t target) dir(w *world) (string, error) {
+	switch {
+	case t.Config != "" && t.State != "":
+		return "", usageError{errors.New("either -c or --state")}
+	case t.State != "":
+		return t.State, nil
+	case t.Config != "":
+		// Whoever administers need not have the server's secrets.
+		c, err := config.Load(t.Config, config.Sources{Getenv: w.getenv, ReadFile: os.ReadFile, NoSecrets: true})
+		if err != nil {
+			return "", err
+		}
+		return c.State, nil
+	}
+	if _, err := os.Stat(".vilogate"); err == nil {
+		return ".vilogate", nil
+	}
+	return "/var/lib/vilogate", nil
+}
+
+// patience is how long a command waits for a server that is just starting, or just ending.
+const patience = 10 * time.Second
+
+// ask has the server of the target do what is called name. Where none runs and the action does not need one, this process
+// takes the state folder for as long as it takes, and does it itself: through the same socket, so that there is one way.
+func ask[Out any](w *world, t target, name string, in any, alone bool) (out Out, err error) {
+	dir, err := t.dir(w)
+	if err != nil {
+		return out, err
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
+	defer cancel()
+	deadline := time.Now().Add(patience)
+	for {
+		st, err := openState(dir, alone && t.Config != "")
+		switch {
+		case err == nil && alone:
+			return askAlone[Out](ctx, w, t, st, name, in)
+		case err == nil:
+			return out, errors.Join(fmt.Errorf("no server is running with the state folder %s", dir), st.close())
+		case !errors.Is(err, errInUse):
+			return out, err
+		}
+		out, err := askServer[Out](ctx, dir, name, in)
+		if !errors.Is(err, control.ErrNobody) || time.Now().After(deadline) {
+			return out, err
+		}
+		select {
+		case <-ctx.Done():
+			return out, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func askServer[Out any](ctx context.Context, dir, name string, in any) (out Out, err error) {
+	client, err := control.Dial(dir)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	return out, client.Call(ctx, name, in, &out)
+}
+
+// askAlone does it without a server. It owns the state folder, and gives it up at the end.
+func askAlone[Out any](ctx context.Context, w *world, t target, st *state, name string, in any) (out Out, err error) {
+	defer func() { err = errors.Join(err, st.close()) }()
+	admin, err := openAdministration(ctx, w, t, st)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, admin.close()) }()
+	var mux control.Mux
+	handleAdministration(&mux, admin.admin)
+	server, err := control.Listen(st.dir, &mux, newLog(w.stderr))
+	if err != nil {
+		return out, err
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve() }()
+	defer func() { err = errors.Join(err, server.Close(), <-served) }()
+	return askServer[Out](ctx, st.dir, name, in)
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"github.com/viloforge/vilogate/idp/token"
+)
+
+// instrument says what has to be there before the process is ready, and what /metrics tells besides requests.
+func (p *process) instrument() {
+	list, now := p.stores.list, time.Now
+	p.needs("revocations", func() error {
+		switch {
+		case !list.Ready():
+			return errors.New("the first view of the revocation list is not loaded yet")
+		case list.Stale(now()):
+			return errors.New("the revocation list is older than it may be; requests that need a login are answered 503")
+		}
+		return nil
+	})
+	p.metrics.Gauge("revocations", "Entries of the revocation list.", func() float64 { return float64(list.Stats().Entries) })
+	p.metrics.Gauge("revocation_lag_seconds", "Age of the view of the revocation list.", func() float64 {
+		return list.Stats().Age.Seconds()
+	})
+	p.metrics.Counter("revocations_refused_total", "Entries of the revocation list that were refused as forged.", func() float64 {
+		return float64(list.Stats().Refused)
+	})
+	p.needs("keys", p.ownKeysReady)
+	if p.gateway == nil {
+		return
+	}
+	p.needs("certificate", p.source.Ready)
+	p.metrics.Gauge("certificate_days_left", "Days until the certificate ends.", func() float64 {
+		return p.source.NotAfter().Sub(now()).Hours() / 24
+	})
+	stats := func() token.Stats {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.current.verifier.Stats()
+	}
+	p.metrics.Counter("token_cache_hits_total", "Tokens whose verification was remembered.", func() float64 { return float64(stats().Hits) })
+	p.metrics.Counter("token_cache_misses_total", "Tokens that were verified anew.", func() float64 { return float64(stats().Misses) })
+	p.metrics.Gauge("token_cache_entries", "Verifications that are remembered.", func() float64 { return float64(stats().Entries) })
+}
+
+var errNoKeys = errors.New("the keys of our own identity provider are not loaded yet")
+
+// ownKeysReady says whether our own IdP's keys are here. Other issuers' never count.
+func (p *process) ownKeysReady() error {
+	if p.idp != nil {
+		if !p.idp.KeyReady() {
+			return errNoKeys
+		}
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	cfg := p.current.cfg
+	if !cfg.OwnLogin() || cfg.Login == nil {
+		return nil
+	}
+	remote := p.current.remotes[ownKeysAt(cfg, p.builder.publicPort, p.log).URL]
+	if remote != nil && remote.Ready() {
+		return nil
+	}
+	return errNoKeys
+}
