@@ -20,6 +20,9 @@ func (x *exchange) authorise() error {
 	case policies.Allow:
 		return nil
 	case policies.Login:
+		if route := x.decision.Route; route != nil && route.BearerOnly {
+			return refuseWithoutToken()
+		}
 		return refuseStranger()
 	case policies.StepUp:
 		return refuseStepUp()

@@ -77,6 +77,15 @@ func refuseStranger() error {
 	}
 }
 
+// refuseWithoutToken is for routes that take Bearer tokens only: the login page
+// gives none.
+func refuseWithoutToken() error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: "deny", kind: "unauthenticated", title: "A Bearer token is needed",
+		detail: "This address is for programs, which send a Bearer token.", reason: "the route takes Bearer tokens only, and none was sent",
+	}
+}
+
 func refuseToken(cause error) error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "deny", kind: "invalid-token", title: "Invalid token",

@@ -4,15 +4,21 @@
 // and within bounds.
 //
 //   - listen.go: sockets on both loopbacks, errors that name port and setting.
+//   - conn.go: how many connections, and how long a client may leave what it is
+//     sent lying.
 //   - proxyproto.go: the client's address from load balancers that are trusted.
 //   - server.go: HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3, and the way down:
 //     drain, GOAWAY, end.
-//   - upload.go: the slowest that an upload may be.
+//   - upload.go, download.go: the slowest that a body may come, and that an
+//     HTTP/2 stream may be read; both by stall.go.
 //   - redirect.go: plain HTTP, which redirects and does nothing else.
+//   - quiet.go: what is no news in the log of a server on the Internet.
 //   - source.go: where certificates come from, [Source]. files.go reads them
 //     from files, localca.go makes them for machines that are not public. A
 //     source that asks an ACME directory is to stand beside these two, behind the
 //     same interface; it alone may then import certmagic.
 //
-// Serving never waits for a certificate: a source answers from memory.
+// What it keeps: serving never waits for a certificate, since a source answers
+// from memory; a certificate that cannot be used never replaces one that can;
+// and nobody but a trusted proxy says where a connection comes from.
 package edge

@@ -1,12 +1,14 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,6 +54,10 @@ func (f *Files) Reload() error {
 		}
 		all = append(all, &certificate)
 	}
+	same := func(a, b *tls.Certificate) bool { return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) }
+	if before := f.all(); len(before) > 0 && !slices.EqualFunc(before, all, same) {
+		f.log.Info("new certificates are in force", "names", all[0].Leaf.DNSNames, "not_after", all[0].Leaf.NotAfter)
+	}
 	f.replace(all)
 	return nil
 }
@@ -59,6 +65,9 @@ func (f *Files) Reload() error {
 // settle is how long files must be left alone before they are read: a
 // certificate and its key are seldom written at once.
 const settle = 200 * time.Millisecond
+
+// again is when the files are read even so: a watch does not outlive its folder.
+const again = time.Hour
 
 // Run watches the files' folders until ctx ends, and reloads when something
 // changes there. What does not load is logged, and the old stays in force.
@@ -90,15 +99,16 @@ func (f *Files) Run(ctx context.Context) error {
 				return nil
 			}
 			timer.Reset(settle)
-		case err := <-watcher.Errors:
+		case err, open := <-watcher.Errors:
+			if !open {
+				return nil
+			}
 			f.log.Warn("watching the certificates", "error", err)
 		case <-timer.C:
-			before := f.NotAfter()
 			if err := f.Reload(); err != nil {
 				f.log.Error("the certificates were not reloaded; the old ones stay", "error", err)
-			} else if !f.NotAfter().Equal(before) {
-				f.log.Info("certificates reloaded", "not_after", f.NotAfter())
 			}
+			timer.Reset(again)
 		}
 	}
 }

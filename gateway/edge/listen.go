@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
+	"slices"
 	"strconv"
 	"syscall"
 )
@@ -13,10 +13,10 @@ import (
 // attempts is how often a free port is looked for that both loopbacks have.
 const attempts = 20
 
-// Listen listens on addr, the value of the named setting. A loopback address
-// means 127.0.0.1 and ::1 on the same port, ::1 left out where the machine has
-// none; port 0 picks a free one; "off" is no listener. An error names the
-// address and the setting.
+// Listen listens on addr, the value of the named setting. The loopback address
+// (127.0.0.1, ::1 or localhost) means both on the same port, ::1 left out where
+// the machine has none; port 0 picks a free one; "off" is no listener. An error
+// names the address and the setting.
 func Listen(ctx context.Context, addr, setting string) ([]net.Listener, error) {
 	if addr == "off" {
 		return nil, nil
@@ -25,8 +25,7 @@ func Listen(ctx context.Context, addr, setting string) ([]net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %q is not of the form host:port: %w", setting, addr, err)
 	}
-	ip, err := netip.ParseAddr(host)
-	if host != "localhost" && (err != nil || !ip.IsLoopback()) {
+	if !slices.Contains([]string{"127.0.0.1", "::1", "localhost"}, host) {
 		l, err := listen(ctx, addr, setting)
 		if err != nil {
 			return nil, err

@@ -13,17 +13,19 @@ import (
 	"fmt"
 	"io/fs"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
 // How long what the local CA makes is good for, and when a leaf is renewed.
 const (
 	caLife     = 10 * 365 * 24 * time.Hour
-	leafLife   = 397 * 24 * time.Hour
-	leafRenew  = 30 * 24 * time.Hour // before its end
-	backdate   = time.Hour           // for clocks that are behind
+	leafLife   = 396 * 24 * time.Hour // with the backdate below the 397 days that browsers accept
+	leafRenew  = 30 * 24 * time.Hour  // before its end
+	backdate   = time.Hour            // for clocks that are behind
 	renewCheck = time.Hour
 )
 
@@ -47,6 +49,11 @@ func OpenLocalCA(dir, domain string, names []string, now func() time.Time) (*Loc
 	c := &LocalCA{domain: domain, names: names, path: filepath.Join(dir, "ca.pem"), now: now}
 	if len(names) == 0 {
 		return nil, errors.New("edge: the local CA is asked for no names")
+	}
+	for _, name := range names {
+		if host := strings.TrimPrefix(name, "*."); host != domain && !strings.HasSuffix(host, "."+domain) {
+			return nil, fmt.Errorf("edge: the local CA may not vouch for %q, which is not under %s", name, domain)
+		}
 	}
 	err := c.load(filepath.Join(dir, "ca.key"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -136,6 +143,12 @@ func (c *LocalCA) create(keyPath string) error {
 		MaxPathLenZero:              true,
 		PermittedDNSDomainsCritical: true,
 		PermittedDNSDomains:         []string{c.domain},
+		// A constraint is of one kind of name only: without these, the CA could vouch for any address, and for other uses.
+		ExcludedIPRanges: []*net.IPNet{
+			{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
+			{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)},
+		},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -169,7 +182,7 @@ func (c *LocalCA) renew() error {
 		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: c.names[0]},
 		NotBefore:             c.now().Add(-backdate),
-		NotAfter:              c.now().Add(leafLife - backdate),
+		NotAfter:              c.now().Add(leafLife),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,

@@ -8,25 +8,46 @@ import (
 	proxyproto "github.com/pires/go-proxyproto"
 )
 
-// proxied believes the PROXY protocol, version 1 or 2, of trusted peers; they may
-// do without it. From anybody else its bytes are just a broken TLS hello.
-func (s *Server) proxied(l net.Listener) net.Listener {
-	if len(s.opts.TrustedProxies) == 0 {
+// proxied believes the PROXY protocol, version 1 or 2, of peers in the trusted
+// networks; they may do without it. From anybody else its bytes are just a broken
+// TLS hello.
+func proxied(l net.Listener, trusted []netip.Prefix) net.Listener {
+	if len(trusted) == 0 {
 		return l
 	}
-	return &proxyproto.Listener{
-		Listener:          l,
-		ReadHeaderTimeout: handshakeTime,
-		ConnPolicy: func(o proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
-			peer, err := netip.ParseAddrPort(o.Upstream.String())
-			if err == nil && s.trusted(peer.Addr().Unmap()) {
-				return proxyproto.USE, nil
-			}
-			return proxyproto.SKIP, nil
-		},
-	}
+	return proxyListener{l, trusted}
 }
 
-func (s *Server) trusted(peer netip.Addr) bool {
-	return slices.ContainsFunc(s.opts.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(peer) })
+type proxyListener struct {
+	net.Listener
+	trusted []netip.Prefix
+}
+
+// Accept implements net.Listener. The header is read later, by the goroutine of
+// the connection.
+func (l proxyListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	peer, err := netip.ParseAddrPort(c.RemoteAddr().String())
+	if err != nil || !l.trusts(peer.Addr().Unmap().WithZone("")) {
+		return c, nil
+	}
+	return proxyConn{proxyproto.NewConn(c, proxyproto.WithPolicy(proxyproto.USE), proxyproto.SetReadHeaderTimeout(headerPatience))}, nil
+}
+
+func (l proxyListener) trusts(peer netip.Addr) bool {
+	return slices.ContainsFunc(l.trusted, func(p netip.Prefix) bool { return p.Contains(peer) })
+}
+
+type proxyConn struct{ *proxyproto.Conn }
+
+// RemoteAddr is the client's address, or the proxy's where it names none that
+// is of TCP, as in a check of health.
+func (c proxyConn) RemoteAddr() net.Addr {
+	if client, ok := c.Conn.RemoteAddr().(*net.TCPAddr); ok && client != nil {
+		return client
+	}
+	return c.Raw().RemoteAddr()
 }

@@ -42,16 +42,28 @@ type Options struct {
 // Server serves the handler over TLS, and redirects plain HTTP.
 type Server struct {
 	opts     Options
+	patience patience
 	https    *http.Server
 	http     *http.Server
 	draining atomic.Bool
 }
 
-// handshakeTime bounds a TLS handshake, with the reading of a PROXY header.
-const handshakeTime = 10 * time.Second
+// patience is how long a client may let its own bytes be waited for.
+type patience struct {
+	upload time.Duration // nothing of a body arrives, or less than the minimum rate
+	write  time.Duration // nothing of what it is sent is taken
+}
+
+// headerPatience bounds the reading of a PROXY header. A TLS handshake has the
+// time of a request's header.
+const headerPatience = 5 * time.Second
 
 // New makes a server from listeners that are already open.
 func New(o Options) (*Server, error) {
+	return newServer(o, patience{upload: 15 * time.Second, write: time.Minute})
+}
+
+func newServer(o Options, p patience) (*Server, error) {
 	switch {
 	case o.Handler == nil || o.Source == nil || o.ServedHost == nil || o.Log == nil:
 		return nil, errors.New("edge: a server needs a handler, a source of certificates, the hosts served and a log")
@@ -63,8 +75,9 @@ func New(o Options) (*Server, error) {
 	if o.MinVersion < tls.VersionTLS12 {
 		o.MinVersion = tls.VersionTLS12
 	}
-	s := &Server{opts: o}
-	s.https = s.server(s.secure())
+	s := &Server{opts: o, patience: p}
+	s.https = s.server(s.secure(boundUploads(boundDownloads(o.Handler, p.write), o.Limits.BodyMinRate, p.upload)))
+	s.https.Protocols.SetHTTP2(true)
 	s.https.TLSConfig = &tls.Config{
 		MinVersion:     o.MinVersion,
 		GetCertificate: o.Source.GetCertificate,
@@ -76,52 +89,55 @@ func New(o Options) (*Server, error) {
 
 func (s *Server) server(handler http.Handler) *http.Server {
 	l := s.opts.Limits
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	return &http.Server{
 		Handler:           handler,
+		Protocols:         protocols,
 		ReadHeaderTimeout: l.HeaderTime,
 		IdleTimeout:       l.IdleTime,
-		// net/http reads up to 4 KiB more than it is told.
+		// net/http reads up to 4 KiB more than it is told, of HTTP/1.
 		MaxHeaderBytes: max(l.HeaderBytes-4096, 1),
 		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: l.Streams},
-		ErrorLog:       slog.NewLogLogger(quiet{s.opts.Log.Handler()}, slog.LevelWarn),
+		// `OPTIONS *` is for the handler to refuse, as anything else.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(quiet{s.opts.Log.Handler()}, slog.LevelWarn),
 	}
 }
 
 // secure puts around the handler what every answer over TLS has.
-func (s *Server) secure() http.Handler {
-	handler := minimumRate(s.opts.Handler, s.opts.Limits.BodyMinRate)
+func (s *Server) secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.opts.HSTS {
-			w.Header()["Strict-Transport-Security"] = hsts
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		if s.draining.Load() && r.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close")
 		}
-		handler.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 	})
 }
 
-var hsts = []string{"max-age=31536000"}
-
-// Serve serves until Drain has ended, or a listener fails.
+// Serve serves until Drain stops the accepting, or until a listener fails: then
+// everything is closed.
 func (s *Server) Serve() error {
 	var group errgroup.Group
-	for _, l := range s.opts.HTTPS {
+	run := func(serve func(net.Listener) error, l net.Listener) {
 		group.Go(func() error {
-			return serve(s.https.ServeTLS(s.proxied(l), "", ""), l)
+			err := serve(s.bounded(l))
+			if errors.Is(err, http.ErrServerClosed) {
+				return nil
+			}
+			return errors.Join(fmt.Errorf("edge: serving on %s: %w", l.Addr(), err), s.https.Close(), s.http.Close())
 		})
 	}
+	for _, l := range s.opts.HTTPS {
+		run(func(l net.Listener) error { return s.https.ServeTLS(l, "", "") }, l)
+	}
 	for _, l := range s.opts.HTTP {
-		group.Go(func() error { return serve(s.http.Serve(s.proxied(l)), l) })
+		run(s.http.Serve, l)
 	}
 	return group.Wait()
-}
-
-func serve(err error, l net.Listener) error {
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("edge: serving on %s: %w", l.Addr(), err)
 }
 
 // Drain takes the server down: for delay it goes on accepting, so that load
@@ -144,7 +160,7 @@ func (s *Server) Drain(ctx context.Context, delay, timeout time.Duration) error 
 			if err == nil {
 				return nil
 			}
-			return errors.Join(fmt.Errorf("edge: requests were cut off after %s: %w", timeout, err), server.Close())
+			return errors.Join(fmt.Errorf("edge: requests were cut off: %w", err), server.Close())
 		})
 	}
 	return group.Wait()

@@ -29,7 +29,9 @@ type Source interface {
 var ErrNoCertificate = errors.New("edge: no certificate is loaded")
 
 // certificates is a set of certificates in force, replaced as a whole.
-type certificates struct{ current atomic.Pointer[[]*tls.Certificate] }
+type certificates struct {
+	current atomic.Pointer[[]*tls.Certificate]
+}
 
 func (c *certificates) all() []*tls.Certificate {
 	if p := c.current.Load(); p != nil {

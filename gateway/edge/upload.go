@@ -7,23 +7,32 @@ import (
 	"time"
 )
 
-// grace is how long an upload may take to begin, and how far it may fall behind.
-const grace = 10 * time.Second
-
-// minimumRate cuts uploads of a known length off when they fall behind rate
-// bytes a second. Nothing limits the total time of a body: the deadline moves
-// with what has arrived.
-func minimumRate(next http.Handler, rate int64) http.Handler {
-	if rate <= 0 {
-		return next
-	}
+// boundUploads cuts an upload of a known length off when it falls behind rate
+// bytes a second by more than patience. Nothing limits the total time of a body,
+// nor the pauses of one without a length: it may be half of a conversation.
+func boundUploads(next http.Handler, rate int64, patience time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength <= 0 {
+		if r.ContentLength == 0 {
 			next.ServeHTTP(w, r)
 			return
 		}
-		body := &upload{ReadCloser: r.Body, control: http.NewResponseController(w), rate: rate, began: time.Now()}
+		control := http.NewResponseController(w)
+		body := &upload{
+			ReadCloser: r.Body, control: control, stall: newStall(control.SetReadDeadline),
+			http1: r.ProtoMajor == 1, patience: patience, credit: patience,
+		}
+		if r.ContentLength > 0 {
+			body.rate = rate
+		}
+		if err := body.leave(); err != nil {
+			panic(http.ErrAbortHandler)
+		}
 		r.Body = body
+		defer func() {
+			if err := errors.Join(body.stall.close(), body.leave()); err != nil {
+				panic(http.ErrAbortHandler)
+			}
+		}()
 		next.ServeHTTP(w, r)
 	})
 }
@@ -31,32 +40,51 @@ func minimumRate(next http.Handler, rate int64) http.Handler {
 // upload is a body that must arrive at a minimum rate. One goroutine reads it.
 type upload struct {
 	io.ReadCloser
-	control *http.ResponseController
-	rate    int64
-	began   time.Time
-	waited  time.Duration // by the reader, between two reads: not the client's fault
-	last    time.Time
-	arrived int64
+	control  *http.ResponseController
+	stall    *stall
+	http1    bool
+	begun    bool
+	rate     int64 // bytes a second; 0 for none
+	patience time.Duration
+	credit   time.Duration // how long the next read may take
 }
 
-// Read implements io.Reader. Time in which nobody reads does not count.
+// Read implements io.Reader. An error of a client that is too slow is an
+// os.ErrDeadlineExceeded.
 func (u *upload) Read(p []byte) (int, error) {
-	now := time.Now()
-	if !u.last.IsZero() {
-		u.waited += now.Sub(u.last)
-	}
-	due := u.began.Add(u.waited + grace + time.Duration(u.arrived)*time.Second/time.Duration(u.rate))
-	if err := u.control.SetReadDeadline(due); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return 0, err
-	}
-	n, err := u.ReadCloser.Read(p)
-	u.arrived += int64(n)
-	u.last = time.Now()
-	if err == io.EOF {
-		// The next request on the connection has limits of its own.
-		if reset := u.control.SetReadDeadline(time.Time{}); reset != nil && !errors.Is(reset, http.ErrNotSupported) {
-			return n, reset
+	if !u.begun && u.http1 {
+		if err := u.control.SetReadDeadline(time.Time{}); err != nil {
+			return 0, err
 		}
 	}
+	u.begun = true
+	if u.rate == 0 {
+		return u.ReadCloser.Read(p)
+	}
+	began := time.Now()
+	u.stall.start(u.credit)
+	n, err := u.ReadCloser.Read(p)
+	u.stall.stop()
+	earned := time.Duration(n) * time.Second / time.Duration(u.rate)
+	u.credit = min(u.credit-time.Since(began)+earned, u.patience)
 	return n, err
+}
+
+// Close implements io.Closer. It reads what is left of a small body.
+func (u *upload) Close() error {
+	err := errors.Join(u.leave(), u.ReadCloser.Close())
+	if u.http1 {
+		// From here on net/http only watches for the client to go away, which has no end of time.
+		err = errors.Join(err, u.control.SetReadDeadline(time.Time{}))
+	}
+	return err
+}
+
+// leave bounds the time in which net/http itself reads what the handler leaves
+// of a body of HTTP/1: before an answer, to use the connection again.
+func (u *upload) leave() error {
+	if !u.http1 {
+		return nil
+	}
+	return u.control.SetReadDeadline(time.Now().Add(u.patience))
 }
