@@ -1,27 +1,28 @@
-// Package revocation is the one list of what no longer counts although its
-// signature is good: tokens, sessions, and everything that a subject was issued
-// up to a moment. It stands on floor 1.
+// Package revocation is the list of what was signed out before its time: tokens, sessions, and everything that a subject
+// was issued up to a moment. It stands on floor 1.
 //
-//   - entry.go: an [Entry], and how it is written down and sealed with a MAC.
-//   - list.go: the [List] that every gateway and IdP holds in memory. Reading it
-//     takes no lock and no allocation.
-//   - follow.go: how a list follows its log, and puts back what the log forgot.
-//   - sql.go: the log in the embedded database, for one process.
-//   - redis.go: the log in Redis, for a fleet: a stream that spreads entries in
-//     milliseconds, and an expiring index that says all of them, written in one
-//     step. scripts.go has what Redis executes.
-//   - keys.go: the public keys of a fleet's gateways, which travel the same way.
+// A revocation's way:
 //
-// # What this package keeps
+//   - [List.Publish] hands [Entry] values to the [Log], and returns once the log has acknowledged them; only then does
+//     this list know them too (list.go). Who says "signed out" says it after that.
+//   - The log keeps them: in the embedded database ([SQL], sql.go), fsynced, where one process is alone; in Redis
+//     ([Redis]) for a fleet, in an index that expires and a stream that tells the others, written by one script, all or
+//     nothing (redislog.go, append.lua).
+//   - Every list follows its log ([List.Run]): it loads the index, then reads the stream as it grows (follow.go). What
+//     arrives is put into a table that requests read without a lock (table.go).
 //
-// A revocation is not lost while Redis or any one gateway remembers it. The list
-// only grows, until entries expire; applying one twice, late or in another order
-// changes nothing. Every list puts back what a flushed or failed-over Redis has
-// forgotten.
+// The package keeps these promises:
 //
-// [List.Publish] returns nil only after the log has acknowledged the entries.
+//   - Invariant 3: [List.Revoked] does no I/O, takes no lock and allocates nothing.
+//   - Invariant 4: a list that has not heard from its log for longer than it may says so ([List.Stale]); it recovers by
+//     itself. Writes to a log that is away fail within two seconds; nothing hangs.
+//   - Invariant 5: the list only grows, until entries expire. Adding is idempotent and commutes: an entry is merged with
+//     one of the same name by taking the later of each time. So replaying and reordering change nothing, and every list
+//     can put back what a flushed or failed-over Redis has forgotten: when it notices, and every so often in any case.
+//   - Invariant 9: entries name the issuer and the jti, sid or sub, never a token's text.
 //
-// Whoever can write to Redis but does not know the secret can neither add an
-// entry nor change one: entries carry a MAC, and forged ones are refused and
-// counted.
+// Whoever can write to Redis but does not know the secret can delete entries, which are put back, but neither make nor
+// change any: each is sealed with a MAC (seal.go), and what does not open is refused and counted.
+//
+// The gateways of a fleet tell each other their public keys through the same Redis (gatewaykeys.go), sealed likewise.
 package revocation

@@ -1,162 +1,173 @@
 package revocation
 
 import (
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
-// Kind says what an entry revokes.
+// Kind says what an entry names.
 type Kind uint8
 
+// The kinds of entries.
 const (
-	// Token revokes one token, by its jti.
+	// Token is one token, named by its jti.
 	Token Kind = iota + 1
-	// Session revokes every token of a session, by its sid.
+	// Session is every token of a session, named by their sid.
 	Session
-	// Subject revokes what a subject was issued up to a moment.
+	// Subject is every token that a subject was issued up to a moment.
 	Subject
 )
 
-// Entry revokes something of one issuer.
+// What a field may be at most. Issuers are named in the configuration; an identifier is a claim, before which a subject
+// of another issuer has that issuer's name.
+const (
+	maxIssuer = 64
+	maxID     = 320
+
+	// lastSecond is the end of the year 9999.
+	lastSecond = 253402300799
+)
+
+var (
+	errKind    = errors.New("revocation: an entry is of no kind")
+	errIssuer  = errors.New("revocation: an issuer's name is 1 to 64 visible ASCII characters")
+	errID      = errors.New("revocation: an identifier is 1 to 320 visible ASCII characters")
+	errMoment  = errors.New("revocation: a subject's moment is not a time between 1970 and 9999")
+	errExpires = errors.New("revocation: an entry's end is not a time between 1970 and 9999")
+	errRecord  = errors.New("revocation: not the record of an entry")
+)
+
+// An Entry says that something is revoked.
 type Entry struct {
 	Kind Kind
-	// Issuer is the issuer's configured name.
+	// Issuer is the name of the issuer in the configuration.
 	Issuer string
-	// ID is the jti, the sid or the subject, by Kind.
+	// ID is the jti, the sid or the sub, as the claims of a verified token give it.
 	ID string
-	// Moment goes with Subject: what was issued at or before it is revoked.
-	// Whole seconds.
+	// Moment is for subjects: whatever was issued in this second or earlier is revoked. Fractions do not count.
 	Moment time.Time
-	// Expires is when nothing that the entry revokes can be valid any more.
+	// Expires is when there is nothing left to revoke. It is kept in whole seconds, rounded up.
 	Expires time.Time
 }
 
-// maxField bounds an issuer's name and an id.
-const maxField = 1024
+// fact is an entry that was checked, in the only form that it has here.
+type fact struct {
+	name
+	moment  int64 // seconds since 1970; 0 unless a subject
+	expires int64 // seconds since 1970
+}
 
-// ErrInvalidEntry says that an entry revokes nothing that there could be.
-var ErrInvalidEntry = errors.New("revocation: invalid entry")
+// name is what facts are told apart by.
+type name struct {
+	kind   Kind
+	issuer string
+	id     string
+}
 
-func (e Entry) check() error {
-	switch {
-	case e.Kind < Token || e.Kind > Subject:
-		return fmt.Errorf("%w: kind %d", ErrInvalidEntry, e.Kind)
-	case e.Issuer == "" || len(e.Issuer) > maxField || e.ID == "" || len(e.ID) > maxField:
-		return fmt.Errorf("%w: issuer and id must have 1 to %d bytes", ErrInvalidEntry, maxField)
-	case e.Expires.Unix() <= 0:
-		return fmt.Errorf("%w: it does not say when it expires", ErrInvalidEntry)
-	case (e.Kind == Subject) != (e.Moment.Unix() > 0):
-		return fmt.Errorf("%w: a moment goes with a subject, and only with one", ErrInvalidEntry)
+func (e Entry) fact() (fact, error) {
+	f := fact{name: name{kind: e.Kind, issuer: e.Issuer, id: e.ID}, expires: e.Expires.Unix()}
+	if e.Expires.Nanosecond() > 0 {
+		f.expires++
 	}
-	return nil
-}
-
-// key is what an entry is about. Two entries of one key are joined: the later
-// moment and the later end count.
-type key struct {
-	kind       Kind
-	issuer, id string
-}
-
-// mark is what is known about a key, in seconds since 1970.
-type mark struct{ moment, expires int64 }
-
-func (e Entry) key() key { return key{e.Kind, e.Issuer, e.ID} }
-
-func (e Entry) mark() mark {
-	m := mark{expires: e.Expires.Unix()}
 	if e.Kind == Subject {
-		m.moment = e.Moment.Unix()
+		f.moment = e.Moment.Unix()
 	}
-	return m
+	return f, f.check()
 }
 
-func (k key) entry(m mark) Entry {
-	e := Entry{Kind: k.kind, Issuer: k.issuer, ID: k.id, Expires: time.Unix(m.expires, 0)}
-	if k.kind == Subject {
-		e.Moment = time.Unix(m.moment, 0)
+// facts checks all entries before any is used.
+func facts(entries []Entry) ([]fact, error) {
+	checked := make([]fact, len(entries))
+	for i, e := range entries {
+		f, err := e.fact()
+		if err != nil {
+			return nil, err
+		}
+		checked[i] = f
+	}
+	return checked, nil
+}
+
+func (f fact) entry() Entry {
+	e := Entry{Kind: f.kind, Issuer: f.issuer, ID: f.id, Expires: time.Unix(f.expires, 0)}
+	if f.kind == Subject {
+		e.Moment = time.Unix(f.moment, 0)
 	}
 	return e
 }
 
-// join is the union of two marks of one key.
-func (m mark) join(other mark) mark {
-	return mark{max(m.moment, other.moment), max(m.expires, other.expires)}
+func (f fact) check() error {
+	switch {
+	case f.kind < Token || f.kind > Subject:
+		return errKind
+	case !visible(f.issuer, maxIssuer):
+		return errIssuer
+	case !visible(f.id, maxID):
+		return errID
+	case f.moment < 0 || f.moment > lastSecond || f.kind != Subject && f.moment != 0:
+		return errMoment
+	case f.expires < 0 || f.expires > lastSecond:
+		return errExpires
+	}
+	return nil
 }
 
-// seal writes things down with a MAC, and reads back only what it wrote.
-type seal struct{ key []byte }
-
-// newSeal derives a key of its own for the purpose.
-func newSeal(secret []byte, purpose string) (seal, error) {
-	key, err := hkdf.Key(sha256.New, secret, nil, purpose, sha256.Size)
-	if err != nil {
-		return seal{}, fmt.Errorf("revocation: deriving a key: %w", err)
+// visible reports whether s is 1 to most visible ASCII characters.
+func visible(s string, most int) bool {
+	if s == "" || len(s) > most {
+		return false
 	}
-	return seal{key}, nil
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
-// close seals a text.
-func (s seal) close(text []byte) string {
-	return base64.RawURLEncoding.EncodeToString(s.mac(text)) + "." + string(text)
+// merge takes the later of each time: what both say, and nothing else. The names are the same.
+func (f fact) merge(other fact) fact {
+	f.moment = max(f.moment, other.moment)
+	f.expires = max(f.expires, other.expires)
+	return f
 }
 
-// open gives back the text of what close made, and reports whether it did.
-func (s seal) open(sealed string) ([]byte, bool) {
-	encoded, text, ok := strings.Cut(sealed, ".")
-	if !ok {
-		return nil, false
-	}
-	mac, err := base64.RawURLEncoding.DecodeString(encoded)
-	if err != nil || !hmac.Equal(mac, s.mac([]byte(text))) {
-		return nil, false
-	}
-	return []byte(text), true
+// A record is how a fact is written into Redis: version, kind, moment, expires, the issuer's length, issuer, id. There is
+// one spelling of each fact, so that equal facts are equal records.
+const (
+	recordVersion = 1
+	recordHeader  = 1 + 1 + 8 + 8 + 1
+	maxRecord     = recordHeader + maxIssuer + maxID
+)
+
+func (f fact) record() []byte {
+	b := make([]byte, 0, recordHeader+len(f.issuer)+len(f.id))
+	b = append(b, recordVersion, byte(f.kind))
+	b = binary.BigEndian.AppendUint64(b, uint64(f.moment))
+	b = binary.BigEndian.AppendUint64(b, uint64(f.expires))
+	b = append(b, byte(len(f.issuer)))
+	b = append(b, f.issuer...)
+	return append(b, f.id...)
 }
 
-func (s seal) mac(text []byte) []byte {
-	h := hmac.New(sha256.New, s.key)
-	h.Write(text)
-	return h.Sum(nil)
-}
-
-// written is an entry as it is written down.
-type written struct {
-	Kind    Kind   `json:"k"`
-	Issuer  string `json:"i"`
-	ID      string `json:"d"`
-	Moment  int64  `json:"m,omitempty"`
-	Expires int64  `json:"e"`
-}
-
-func (s seal) closeEntry(e Entry) (string, error) {
-	m := e.mark()
-	text, err := json.Marshal(written{e.Kind, e.Issuer, e.ID, m.moment, m.expires})
-	if err != nil {
-		return "", fmt.Errorf("revocation: writing an entry: %w", err)
+func parseRecord(b []byte) (fact, error) {
+	if len(b) < recordHeader || len(b) > maxRecord {
+		return fact{}, errRecord
 	}
-	return s.close(text), nil
-}
-
-func (s seal) openEntry(sealed string) (Entry, bool) {
-	if len(sealed) > 16*maxField {
-		return Entry{}, false
+	if b[0] != recordVersion {
+		return fact{}, fmt.Errorf("%w: version %d", errRecord, b[0])
 	}
-	text, ok := s.open(sealed)
-	if !ok {
-		return Entry{}, false
+	f := fact{
+		name:    name{kind: Kind(b[1])},
+		moment:  int64(binary.BigEndian.Uint64(b[2:])),
+		expires: int64(binary.BigEndian.Uint64(b[10:])),
 	}
-	var w written
-	if json.Unmarshal(text, &w) != nil {
-		return Entry{}, false
+	issuer, rest := int(b[18]), b[recordHeader:]
+	if issuer > len(rest) {
+		return fact{}, errRecord
 	}
-	e := key{w.Kind, w.Issuer, w.ID}.entry(mark{w.Moment, w.Expires})
-	return e, e.check() == nil
+	f.issuer, f.id = string(rest[:issuer]), string(rest[issuer:])
+	return f, f.check()
 }

@@ -2,61 +2,209 @@ package revocation
 
 import (
 	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
-// How long a list waits before it follows a log again that failed, and how often
-// it drops what has expired.
-const (
-	retryFirst = 50 * time.Millisecond
-	retryMost  = time.Second
-	purgeEvery = time.Minute
+var (
+	//go:embed position.lua
+	positionText string
+
+	positionScript = redis.NewScript(positionText)
 )
 
-// Run follows the log until ctx ends. A log that fails is followed again; the
-// view grows stale meanwhile, and recovers by itself.
-func (l *List) Run(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		l.purgeUntil(ctx)
-	}()
-	defer func() { <-done }()
-	wait := retryFirst
-	failing := false
+// readBlock is how long Redis holds a read of the stream that has nothing new. It bounds how long it takes to notice that
+// the stream was reset, and, with replyTimeout, that Redis does not answer at all.
+const readBlock = 500 * time.Millisecond
+
+// reloadPause is the least time between two loads of the index, whatever the stream looks like.
+const reloadPause = 250 * time.Millisecond
+
+// Reasons to load the index again.
+var (
+	errTrimmed = errors.New("entries are missing from the stream")
+	errReset   = errors.New("the stream is not the one that was read before")
+)
+
+// A position is the id of an entry in the stream: a running number and a microsecond. The zero position is before the
+// first entry of a stream that did not exist.
+type position struct{ number, micros uint64 }
+
+func (p position) String() string { return fmt.Sprintf("%d-%d", p.number, p.micros) }
+
+func parsePosition(id string) (position, error) {
+	number, micros, _ := strings.Cut(id, "-")
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return position{}, fmt.Errorf("the stream has the id %.50q: %w", id, err)
+	}
+	m, err := strconv.ParseUint(micros, 10, 64)
+	if err != nil {
+		return position{}, fmt.Errorf("the stream has the id %.50q: %w", id, err)
+	}
+	return position{n, m}, nil
+}
+
+// Follow loads the index and then reads the stream. It loads the index again, and puts back what it lacks, when the stream
+// was trimmed or reset, and every so often.
+func (r *Redis) Follow(ctx context.Context, to Sink) error {
 	for {
-		before := l.current.Load()
-		err := l.log.Follow(ctx, l)
-		if ctx.Err() != nil {
-			return nil
+		earliest := time.NewTimer(reloadPause)
+		began := to.Now()
+		at, err := r.load(ctx, to)
+		if err != nil {
+			return r.failed("loading the revocations", err)
 		}
-		if l.current.Load() != before {
-			wait, failing = retryFirst, false
+		// Loading takes a hundredth of the time at most, however large the index is.
+		due := time.NewTimer(max(r.reconcileEvery, 100*to.Now().Sub(began)))
+		err = r.read(ctx, to, at, due.C)
+		switch {
+		case errors.Is(err, errTrimmed), errors.Is(err, errReset):
+			r.log.Info("the revocations are loaded again", "reason", err)
+		case err != nil:
+			return r.failed("reading the stream of revocations", err)
 		}
-		if err != nil && !failing {
-			l.opts.Log.Warn("the revocation log cannot be followed; trying again", "error", err)
-			failing = true
-		}
-		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
+			return ctx.Err()
+		case <-earliest.C:
 		}
-		wait = min(2*wait, retryMost)
 	}
 }
 
-func (l *List) purgeUntil(ctx context.Context) {
-	ticker := time.NewTicker(purgeEvery)
-	defer ticker.Stop()
-	for {
+// load tells everything that the index holds, and puts back what it lacks. The stream is to be read on from the position
+// that it returns: one from before the index was read.
+func (r *Redis) load(ctx context.Context, to Sink) (position, error) {
+	asOf := to.Now()
+	at, err := r.end(ctx)
+	if err != nil {
+		return at, err
+	}
+	held, forged, err := r.readIndex(ctx)
+	if forged > 0 {
+		to.Refuse(forged)
+	}
+	if err != nil {
+		return at, err
+	}
+	entries := make([]Entry, len(held))
+	for i, f := range held {
+		entries[i] = f.entry()
+	}
+	added, err := r.putBack(ctx, to.Reconcile(entries, asOf))
+	if added > 0 {
+		r.log.Info("revocations that Redis had lost were put back", "entries", added)
+	}
+	if err != nil {
+		return at, err
+	}
+	return at, r.tidy(ctx, held)
+}
+
+// read tells what is added to the stream, until due.
+func (r *Redis) read(ctx context.Context, to Sink, at position, due <-chan time.Time) error {
+	elsewhere := false // the stream ended at another place than at, and nothing has come from there yet
+	for ctx.Err() == nil {
 		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			l.purge()
+		case <-due:
+			return nil
+		default:
+		}
+		asOf := to.Now()
+		news, err := r.next(ctx, at, !elsewhere)
+		if err != nil {
+			return err
+		}
+		if len(news) > 0 {
+			elsewhere = false
+			if at, err = r.tell(to, at, news, asOf); err != nil {
+				return err
+			}
+			continue
+		}
+		asOf = to.Now()
+		end, err := r.end(ctx)
+		switch {
+		case err != nil:
+			return err
+		case end == at:
+			elsewhere = false
+			to.Apply(nil, asOf)
+		case elsewhere:
+			return errReset
+		default:
+			elsewhere = true
 		}
 	}
+	return ctx.Err()
+}
+
+// next returns what the stream holds behind a position, and may wait for it.
+func (r *Redis) next(ctx context.Context, at position, blocking bool) ([]redis.XMessage, error) {
+	block := time.Duration(-1)
+	if blocking {
+		block = readBlock
+	}
+	ctx, cancel := context.WithTimeout(ctx, readBlock+replyTimeout)
+	defer cancel()
+	streams, err := r.client.XRead(ctx, &redis.XReadArgs{
+		Streams: []string{keyStream, at.String()}, Count: batch, Block: block,
+	}).Result()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return nil, nil
+	case err != nil || len(streams) == 0:
+		return nil, err
+	}
+	return streams[0].Messages, nil
+}
+
+// tell hands on what came from the stream, and returns how far it was read. When entries are missing it hands on nothing:
+// what is known would not be complete.
+func (r *Redis) tell(to Sink, at position, news []redis.XMessage, asOf time.Time) (position, error) {
+	entries := make([]Entry, 0, len(news))
+	forged := 0
+	for _, message := range news {
+		p, err := parsePosition(message.ID)
+		if err != nil {
+			return at, err
+		}
+		sealed, _ := message.Values["e"].(string)
+		f, ok := r.open(sealed)
+		switch {
+		case !ok:
+			forged++ // whoever forges may give it any number
+		case at == position{}: // there was no stream: its numbers start anywhere
+			entries = append(entries, f.entry())
+		case p.number <= at.number:
+			return at, errReset
+		case p.number > at.number+1:
+			return at, errTrimmed
+		default:
+			entries = append(entries, f.entry())
+		}
+		at = p
+	}
+	if forged > 0 {
+		to.Refuse(forged)
+	}
+	to.Apply(entries, asOf)
+	return at, nil
+}
+
+// end is the position of the last entry that the stream ever had.
+func (r *Redis) end(ctx context.Context) (position, error) {
+	ctx, cancel := answerBy(ctx)
+	defer cancel()
+	id, err := positionScript.Run(ctx, r.client, []string{keyStream}).Text()
+	if err != nil {
+		return position{}, err
+	}
+	return parsePosition(id)
 }

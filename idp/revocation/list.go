@@ -2,229 +2,277 @@ package revocation
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Log is where entries are kept. Two stores implement it, [SQL] and [Redis], and
-// one contract suite holds for both.
+// A Log keeps entries for longer than a process lives, and for other processes. It is safe for concurrent use.
 type Log interface {
-	// Append writes the entries, all or none, and returns nil once they are
-	// durable. It ends within a few seconds, whatever the store does.
+	// Append returns nil once the entries are durable, and an error within about two seconds when they may not be. What
+	// the log holds already may be appended again.
 	Append(ctx context.Context, entries []Entry) error
-	// Follow hands every entry of the log to sink, then those that are added,
-	// and puts back what the sink knows and the log lacks. It returns when ctx
-	// ends (nil) or when the store fails; the caller starts it again.
-	Follow(ctx context.Context, sink Sink) error
+	// Follow tells the sink everything that the log holds, and from then on what is added. It returns when ctx ends or
+	// it cannot go on; whoever called it calls it again.
+	Follow(ctx context.Context, to Sink) error
 }
 
-// Sink receives what a log holds.
+// A Sink is where a log tells what it knows. Its methods are called by one goroutine at a time.
 type Sink interface {
-	// Apply adds entries. Again and in any order is the same.
-	Apply(entries []Entry)
-	// Known is every entry that has not expired.
-	Known() []Entry
-	// Current says that nothing older than asOf is missing.
-	Current(asOf time.Time)
-	// Refused counts entries that were forged or broken.
-	Refused(n int)
+	// Now is the clock of everything that the log tells.
+	Now() time.Time
+	// Apply adds entries, after which the sink knows all that the log held at asOf.
+	Apply(entries []Entry, asOf time.Time)
+	// Reconcile is Apply for all that the log holds, and returns what it lacks: what the sink knows besides.
+	Reconcile(held []Entry, asOf time.Time) (lacking []Entry)
+	// Refuse says that n entries were forged, each time they are met.
+	Refuse(n int)
 }
 
-// Options are how a List behaves.
+// always is as of when a view is complete that nobody else can change.
+var always = time.Unix(1<<40, 0)
+
+// How long Run waits before it follows a log again that it could not.
+const (
+	shortestPause = 50 * time.Millisecond
+	longestPause  = time.Second
+)
+
+// purgeEvery is how often what has expired is dropped.
+const purgeEvery = time.Minute
+
+// Options say how a list behaves.
 type Options struct {
-	// MaxStaleness is how old the view may be. Zero: any age, once it is loaded.
+	// Now is the clock. Optional: time.Now.
+	Now func() time.Time
+	// Log is told when the log cannot be followed, and of forged entries. Optional.
+	Log *slog.Logger
+	// MaxStaleness is how old the view may be. Optional: 30 s.
 	MaxStaleness time.Duration
-	Log          *slog.Logger
-	Now          func() time.Time // Optional: time.Now
 }
 
-// List is the revocation list in memory. Its methods are safe for concurrent
-// use; those that only read take no lock.
+// Stats are what there is to say about a list.
+type Stats struct {
+	// Entries is how many entries the list has in memory.
+	Entries int
+	// Contact is as of when the view is complete; zero before the first. A list with an embedded log is always complete
+	// as of now.
+	Contact time.Time
+	// Refused counts the forged entries, each time one was met.
+	Refused uint64
+}
+
+// A List is one process's view of what is revoked. It is safe for concurrent use.
 type List struct {
-	log  Log
-	opts Options
+	log          Log
+	now          func() time.Time
+	logger       *slog.Logger
+	maxStaleness time.Duration
 
-	view atomic.Pointer[view]
-	mu   sync.Mutex // of those who write view
-
-	current atomic.Int64 // unix nanoseconds of the last contact; 0 before the first
+	table   *table
+	contact atomic.Pointer[time.Time]
 	refused atomic.Uint64
+	failing atomic.Bool // the log could not be followed, and was not heard of since
+
+	// refusal is when forged entries were last written to the log. Only Follow's goroutine uses it.
+	refusal time.Time
 }
 
-// view is one immutable state of the list: a large map that is seldom made
-// anew, and what came since.
-type view struct{ base, recent map[key]mark }
-
-// NewList makes a list over a log. It knows nothing before Run.
+// NewList returns a list that is empty and stale until [List.Run] has heard from the log.
 func NewList(log Log, o Options) *List {
-	if o.Now == nil {
-		o.Now = time.Now
+	l := &List{log: log, now: o.Now, logger: o.Log, maxStaleness: o.MaxStaleness, table: newTable()}
+	if l.now == nil {
+		l.now = time.Now
 	}
-	l := &List{log: log, opts: o}
-	l.view.Store(&view{})
+	if l.logger == nil {
+		l.logger = slog.New(slog.DiscardHandler)
+	}
+	if l.maxStaleness == 0 {
+		l.maxStaleness = 30 * time.Second
+	}
 	return l
 }
 
-func (v *view) find(k key) (mark, bool) {
-	m, ok := v.base[k]
-	if len(v.recent) > 0 {
-		if newer, found := v.recent[k]; found {
-			return m.join(newer), true
+// Run keeps the list current until ctx ends, and then returns nil. It is to be called once.
+func (l *List) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var tasks sync.WaitGroup
+	tasks.Go(func() { l.purge(ctx) })
+	defer tasks.Wait()
+	defer stop()
+	pause := shortestPause
+	for {
+		before := l.contact.Load()
+		err := l.log.Follow(ctx, sink{l})
+		if ctx.Err() != nil {
+			return nil
 		}
+		if l.contact.Load() != before {
+			pause = shortestPause
+		}
+		if !l.failing.Swap(true) {
+			l.logger.Warn("the revocation log cannot be followed; it is tried again until it can", "error", err)
+		}
+		if !wait(ctx, pause) {
+			return nil
+		}
+		pause = min(2*pause, longestPause)
 	}
-	return m, ok
 }
 
-// Revoked reports whether a token with these claims is revoked: itself, its
-// session, or its subject up to a moment that is not before iat.
-func (l *List) Revoked(issuer, jti, sid, sub string, iat time.Time) bool {
-	v := l.view.Load()
-	if len(v.base) == 0 && len(v.recent) == 0 {
-		return false
+// purge drops what has expired, until ctx ends.
+func (l *List) purge(ctx context.Context) {
+	for wait(ctx, purgeEvery) {
+		l.table.purge(l.now().Unix())
 	}
-	now := l.opts.Now().Unix()
-	if jti != "" && v.holds(key{Token, issuer, jti}, now) || sid != "" && v.holds(key{Session, issuer, sid}, now) {
-		return true
-	}
-	m, ok := v.find(key{Subject, issuer, sub})
-	return ok && m.expires > now && iat.Unix() <= m.moment
 }
 
-func (v *view) holds(k key, now int64) bool {
-	m, ok := v.find(k)
-	return ok && m.expires > now
-}
-
-// SessionRevoked reports whether the session is revoked.
-func (l *List) SessionRevoked(issuer, sid string) bool {
-	return l.view.Load().holds(key{Session, issuer, sid}, l.opts.Now().Unix())
-}
-
-// SubjectMoment returns the moment up to which everything that the subject was
-// issued is revoked.
-func (l *List) SubjectMoment(issuer, sub string) (time.Time, bool) {
-	m, ok := l.view.Load().find(key{Subject, issuer, sub})
-	if !ok || m.expires <= l.opts.Now().Unix() {
-		return time.Time{}, false
-	}
-	return time.Unix(m.moment, 0), true
-}
-
-// Publish writes the entries to the log and returns nil once they are
-// acknowledged; from then on this list knows them too.
+// Publish revokes what the entries name. It returns nil once the log has acknowledged all of them, and from then on this
+// list knows them too. After an error they may or may not be revoked; publishing them again does no harm.
 func (l *List) Publish(ctx context.Context, entries ...Entry) error {
-	for _, e := range entries {
-		if err := e.check(); err != nil {
-			return err
-		}
-	}
 	if len(entries) == 0 {
-		return nil
+		return errors.New("revocation: nothing to publish")
+	}
+	checked, err := facts(entries)
+	if err != nil {
+		return err
 	}
 	if err := l.log.Append(ctx, entries); err != nil {
-		return fmt.Errorf("revocation: publishing: %w", err)
+		return err
 	}
-	l.Apply(entries)
+	l.table.add(checked...)
 	return nil
 }
 
-// mergeAt is how many recent entries are kept apart at most, when the base is
-// small; a large base is made anew less often.
-const mergeAt = 256
-
-// Apply implements Sink.
-func (l *List) Apply(entries []Entry) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	old, now := l.view.Load(), l.opts.Now().Unix()
-	next := &view{base: old.base, recent: make(map[key]mark, len(old.recent)+len(entries))}
-	for k, m := range old.recent {
-		next.recent[k] = m
-	}
-	for _, e := range entries {
-		m := e.mark()
-		if m.expires <= now {
-			continue
-		}
-		if known, ok := old.find(e.key()); ok {
-			if m = m.join(known); m == known {
-				continue
-			}
-		}
-		next.recent[e.key()] = m.join(next.recent[e.key()])
-	}
-	if len(next.recent) > max(mergeAt, len(next.base)/16) {
-		next = next.merged(now)
-	}
-	l.view.Store(next)
-}
-
-// merged is the view in one map, without what has expired.
-func (v *view) merged(now int64) *view {
-	base := make(map[key]mark, len(v.base)+len(v.recent))
-	for _, part := range []map[key]mark{v.base, v.recent} {
-		for k, m := range part {
-			if m = m.join(base[k]); m.expires > now {
-				base[k] = m
-			}
-		}
-	}
-	return &view{base: base}
-}
-
-// purge drops what has expired.
-func (l *List) purge() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.view.Store(l.view.Load().merged(l.opts.Now().Unix()))
-}
-
-// Known implements Sink.
-func (l *List) Known() []Entry {
-	v := l.view.Load().merged(l.opts.Now().Unix())
-	entries := make([]Entry, 0, len(v.base))
-	for k, m := range v.base {
-		entries = append(entries, k.entry(m))
-	}
-	return entries
-}
-
-// Current implements Sink.
-func (l *List) Current(asOf time.Time) {
-	l.current.Store(asOf.UnixNano())
-}
-
-// Refused implements Sink.
-func (l *List) Refused(n int) { l.refused.Add(uint64(n)) }
-
-// Ready reports whether the list has been loaded once.
-func (l *List) Ready() bool { return l.current.Load() != 0 }
-
-// Stale reports whether the view is older than it may be, or was never loaded.
-func (l *List) Stale(now time.Time) bool {
-	current := l.current.Load()
-	if current == 0 {
+// Revoked reports whether a token is revoked: itself, its session, or everything that its subject was issued when it was.
+// What the token does not carry is empty.
+func (l *List) Revoked(issuer, jti, sid, sub string, iat time.Time) bool {
+	if jti != "" && l.table.find(Token, issuer, jti) != nil {
 		return true
 	}
-	return l.opts.MaxStaleness > 0 && now.Sub(time.Unix(0, current)) > l.opts.MaxStaleness
+	if sid != "" && l.table.find(Session, issuer, sid) != nil {
+		return true
+	}
+	if sub == "" {
+		return false
+	}
+	f := l.table.find(Subject, issuer, sub)
+	return f != nil && iat.Unix() <= f.moment
 }
 
-// Stats are the list's figures.
-type Stats struct {
-	Entries int           // not yet expired, as far as known
-	Age     time.Duration // since the last contact with the log; negative before the first
-	Refused uint64        // forged or broken entries
+// SessionRevoked reports whether a session is revoked.
+func (l *List) SessionRevoked(issuer, sid string) bool {
+	return l.table.find(Session, issuer, sid) != nil
 }
 
-// Stats returns the list's figures.
+// SubjectMoment returns the moment up to which everything is revoked that the subject was issued, in whole seconds. An
+// issuer dates nothing for the subject at or before it.
+func (l *List) SubjectMoment(issuer, sub string) (time.Time, bool) {
+	f := l.table.find(Subject, issuer, sub)
+	if f == nil {
+		return time.Time{}, false
+	}
+	return time.Unix(f.moment, 0), true
+}
+
+// Ready reports whether the list has ever had a complete view.
+func (l *List) Ready() bool { return l.contact.Load() != nil }
+
+// Stale reports whether the view is older than it may be.
+func (l *List) Stale(now time.Time) bool {
+	contact := l.contact.Load()
+	return contact == nil || age(*contact, now) > l.maxStaleness
+}
+
+// age is how long ago something was by the wall clock or the monotonic one, whichever says longer: the one can be set
+// back, the other stands still while the machine sleeps.
+func age(then, now time.Time) time.Duration {
+	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
+}
+
+// Stats returns what there is to say about the list now.
 func (l *List) Stats() Stats {
-	v := l.view.Load()
-	s := Stats{Entries: len(v.base) + len(v.recent), Age: -1, Refused: l.refused.Load()}
-	if current := l.current.Load(); current != 0 {
-		s.Age = max(0, l.opts.Now().Sub(time.Unix(0, current)))
+	s := Stats{Entries: l.table.len(), Refused: l.refused.Load()}
+	if contact := l.contact.Load(); contact != nil {
+		s.Contact = *contact
+		if s.Contact.Equal(always) {
+			s.Contact = l.now()
+		}
 	}
 	return s
+}
+
+// sink is a list as its log sees it.
+type sink struct{ *List }
+
+func (s sink) Now() time.Time { return s.now() }
+
+func (s sink) Apply(entries []Entry, asOf time.Time) {
+	s.learn(entries)
+	s.heard(asOf)
+}
+
+// learn adds the entries that have not expired, and returns them.
+func (s sink) learn(entries []Entry) []fact {
+	now := s.now().Unix()
+	news := make([]fact, 0, len(entries))
+	for _, e := range entries {
+		f, err := e.fact()
+		switch {
+		case err != nil:
+			s.Refuse(1)
+		case f.expires > now:
+			news = append(news, f)
+		}
+	}
+	s.table.add(news...)
+	return news
+}
+
+func (s sink) heard(asOf time.Time) {
+	s.contact.Store(&asOf)
+	if s.failing.Swap(false) {
+		s.logger.Info("the revocation log is followed again")
+	}
+}
+
+func (s sink) Reconcile(held []Entry, asOf time.Time) (lacking []Entry) {
+	news := s.learn(held)
+	s.heard(asOf)
+	known := make(map[fact]struct{}, len(news))
+	for _, f := range news {
+		known[f] = struct{}{}
+	}
+	now := s.now().Unix()
+	s.table.each(func(f fact) {
+		if _, ok := known[f]; !ok && f.expires > now {
+			lacking = append(lacking, f.entry())
+		}
+	})
+	return lacking
+}
+
+// refusalEvery is how often forged entries are worth a line, however many there are.
+const refusalEvery = time.Minute
+
+func (s sink) Refuse(n int) {
+	total := s.refused.Add(uint64(n))
+	if now := s.now(); s.refusal.IsZero() || age(s.refusal, now) >= refusalEvery {
+		s.refusal = now
+		s.logger.Warn("forged revocations were refused: somebody writes to the log who does not know this secret", "total", total)
+	}
+}
+
+// wait waits for a while, and reports whether ctx has not ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }

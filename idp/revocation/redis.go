@@ -5,354 +5,169 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// The keys in Redis. They share a hash tag, so that a cluster keeps them on one
-// node and a script may write them in one step.
+// The keys in Redis. They share one hash tag, so that a script may use several of them in a Cluster too.
 const (
-	streamKey = "{vilogate}:revocations:stream" // what was added, newest last
-	indexKey  = "{vilogate}:revocations:index"  // every entry, by its end
-	epochKey  = "{vilogate}:revocations:epoch"  // a random name of this Redis's memory
-	keysKey   = "{vilogate}:gateway-keys"       // the gateways' public keys, by their end
+	keyStream   = "vilogate:{fleet}:revocation:stream"
+	keyIndex    = "vilogate:{fleet}:revocation:index"
+	keyGateways = "vilogate:{fleet}:gateway:keys"
 )
 
-// How the log in Redis is followed.
+// The purposes for which keys are derived from the secret.
 const (
-	streamLength = 100_000 // entries kept in the stream, about
-	page         = 1000    // entries read at once
-	block        = 500 * time.Millisecond
-	callTimeout  = 2 * time.Second // of one call to Redis
-	reloadEvery  = time.Minute     // to put back what was forgotten unnoticed
+	purposeEntries  = "vilogate revocation v1"
+	purposeGateways = "vilogate gateway keys v1"
 )
 
-// Sentinel names a Redis that Sentinels watch over.
+// How long the server may take. A server that does not answer at all is noticed within these, not by TCP.
+const (
+	dialTimeout  = time.Second
+	replyTimeout = time.Second
+)
+
+// Sentinel names a master, and the Sentinels that know where it is.
 type Sentinel struct {
 	Master    string
-	Addresses []string
+	Addresses []string // host:port
 }
 
-// RedisOptions say which Redis to use: URL, Sentinel or Cluster.
+// RedisOptions say where Redis is, in exactly one of three ways, and how to read what stands in it.
 type RedisOptions struct {
-	URL      string // redis:// or rediss://
+	// URL is one server: redis://, rediss:// or unix://.
+	URL string
+	// Sentinel is the master that Sentinels name.
 	Sentinel Sentinel
-	Cluster  []string
-	// Secret is what the fleet shares: at least 32 bytes.
+	// Cluster are some nodes of a Cluster, as host:port.
+	Cluster []string
+	// Secret is what the fleet shares, at least 32 bytes. Fleets of different secrets need Redis databases of their own.
 	Secret []byte
-	Log    *slog.Logger
-	Now    func() time.Time // Optional: time.Now
+	// Log is told of resets and of what was put back. Optional.
+	Log *slog.Logger
+	// Now is the clock by which gateway keys expire. Optional: time.Now.
+	Now func() time.Time
 }
 
-// Redis is the log of a fleet.
+// Redis is the log of a fleet, and where its gateways publish their keys. It is safe for concurrent use.
 type Redis struct {
-	client  redis.UniversalClient
-	tried   string // for errors: the addresses, without a password
-	entries seal
-	keys    seal
-	now     func() time.Time
-	log     *slog.Logger
+	client   redis.UniversalClient
+	place    string // for errors: where Redis is, without a password
+	entries  seal
+	gateways seal
+	log      *slog.Logger
+	now      func() time.Time
+
+	// streamLength is how many entries the stream keeps: what a reader may be behind without having to load the index.
+	streamLength int
+	// reconcileEvery is how often a reader loads the index though it missed nothing.
+	reconcileEvery time.Duration
 }
 
-// OpenRedis prepares the connections; nothing is sent yet.
+// OpenRedis verifies the options. It connects to nothing yet: a Redis that is away comes later.
 func OpenRedis(o RedisOptions) (*Redis, error) {
-	if len(o.Secret) < 32 {
-		return nil, errors.New("revocation: the secret must have at least 32 bytes")
+	r := &Redis{log: o.Log, now: o.Now, streamLength: 10_000, reconcileEvery: 30 * time.Second}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
 	}
-	r := &Redis{now: o.Now, log: o.Log}
 	if r.now == nil {
 		r.now = time.Now
 	}
 	var err error
-	if r.entries, err = newSeal(o.Secret, "vilogate revocation v1"); err != nil {
-		return nil, err
+	if r.entries, err = newSeal(o.Secret, purposeEntries); err != nil {
+		return nil, fmt.Errorf("redis: %w", err)
 	}
-	if r.keys, err = newSeal(o.Secret, "vilogate gateway keys v1"); err != nil {
-		return nil, err
+	if r.gateways, err = newSeal(o.Secret, purposeGateways); err != nil {
+		return nil, fmt.Errorf("redis: %w", err)
 	}
-	u := &redis.UniversalOptions{
-		DialTimeout: time.Second, ReadTimeout: callTimeout, WriteTimeout: time.Second,
-		ContextTimeoutEnabled: true, MaxRetries: -1,
+	// The library writes to standard error what it also returns.
+	logging.Disable()
+	if r.client, r.place, err = connect(o); err != nil {
+		return nil, fmt.Errorf("redis: %w", err)
 	}
-	switch {
-	case o.Sentinel.Master != "":
-		u.MasterName, u.Addrs = o.Sentinel.Master, o.Sentinel.Addresses
-	case len(o.Cluster) > 0:
-		u.Addrs, u.IsClusterMode = o.Cluster, true
-	default:
-		parsed, err := redis.ParseURL(o.URL)
-		if err != nil {
-			return nil, errors.New("revocation: the address of Redis is not of the form redis://[user:password@]host:port/database")
-		}
-		u.Addrs, u.DB, u.TLSConfig = []string{parsed.Addr}, parsed.DB, parsed.TLSConfig
-		u.Username, u.Password = parsed.Username, parsed.Password
-	}
-	r.tried = strings.Join(u.Addrs, ", ")
-	r.client = redis.NewUniversalClient(u)
 	return r, nil
 }
 
-// Close closes the connections.
+// Close gives up the connections.
 func (r *Redis) Close() error { return r.client.Close() }
 
-// failed says what was tried.
-func (r *Redis) failed(doing string, err error) error {
-	return fmt.Errorf("%s (Redis at %s): %w", doing, r.tried, err)
-}
-
-// call bounds one call.
-func call(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, callTimeout)
-}
-
-// appendScript writes entries to the index and, those that the index did not
-// have, to the stream, in one step; and drops what has expired.
-// KEYS: index, stream. ARGV: now, the stream's length, then end and entry in turn.
-var appendScript = redis.NewScript(`
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1])
-local added = 0
-for i = 3, #ARGV, 2 do
-  if redis.call('ZADD', KEYS[1], ARGV[i], ARGV[i+1]) == 1 then
-    redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'e', ARGV[i+1])
-    added = added + 1
-  end
-end
-return added`)
-
-// Append implements Log.
-func (r *Redis) Append(ctx context.Context, entries []Entry) error {
-	for len(entries) > 0 {
-		n := min(len(entries), page)
-		if err := r.append(ctx, entries[:n]); err != nil {
-			return err
-		}
-		entries = entries[n:]
-	}
-	return nil
-}
-
-func (r *Redis) append(ctx context.Context, entries []Entry) error {
-	ctx, cancel := call(ctx)
-	defer cancel()
-	arguments := []any{r.now().Unix(), streamLength}
-	for _, e := range entries {
-		sealed, err := r.entries.closeEntry(e)
-		if err != nil {
-			return err
-		}
-		arguments = append(arguments, e.Expires.Unix(), sealed)
-	}
-	if err := appendScript.Run(ctx, r.client, []string{indexKey, streamKey}, arguments...).Err(); err != nil {
-		return r.failed("writing revocations", err)
-	}
-	return nil
-}
-
-// follower is one life of Follow.
-type follower struct {
-	*Redis
-	sink   Sink
-	epoch  string
-	last   string // the newest id of the stream that was read
-	loaded time.Time
-}
-
-// Follow implements Log.
-func (r *Redis) Follow(ctx context.Context, sink Sink) error {
-	f := &follower{Redis: r, sink: sink}
-	for ctx.Err() == nil {
-		if f.epoch == "" || r.now().Sub(f.loaded) > reloadEvery {
-			if err := f.load(ctx); err != nil {
-				return err
-			}
-		}
-		if err := f.step(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// load reads the whole index, and puts back what this process knows and Redis
-// does not. The stream's position is taken first: what is added meanwhile is
-// read twice, never missed.
-func (f *follower) load(ctx context.Context) error {
-	began := f.now()
-	if err := f.position(ctx); err != nil {
-		return err
-	}
-	had := map[key]mark{}
-	for offset := int64(0); ; offset += page {
-		sealed, err := f.readIndex(ctx, offset)
-		if err != nil {
-			return err
-		}
-		entries := f.opened(sealed)
-		for _, e := range entries {
-			had[e.key()] = e.mark().join(had[e.key()])
-		}
-		f.sink.Apply(entries)
-		if len(sealed) < page {
-			break
-		}
-	}
-	var forgotten []Entry
-	for _, e := range f.sink.Known() {
-		if known, ok := had[e.key()]; !ok || known.join(e.mark()) != known {
-			forgotten = append(forgotten, e)
-		}
-	}
-	if len(forgotten) > 0 {
-		f.log.Warn("Redis had forgotten revocations; they are put back", "entries", len(forgotten))
-		if err := f.Append(ctx, forgotten); err != nil {
-			return err
-		}
-	}
-	f.loaded = began
-	f.sink.Current(began)
-	return nil
-}
-
-// position finds out which memory this is, and where its stream ends.
-func (f *follower) position(ctx context.Context) error {
-	ctx, cancel := call(ctx)
-	defer cancel()
-	epoch := strconv.FormatInt(f.now().UnixNano(), 36)
-	if err := f.client.SetNX(ctx, epochKey, epoch, 0).Err(); err != nil {
-		return f.failed("reading the revocations", err)
-	}
-	epoch, err := f.client.Get(ctx, epochKey).Result()
-	if err != nil {
-		return f.failed("reading the revocations", err)
-	}
-	newest, err := f.client.XRevRangeN(ctx, streamKey, "+", "-", 1).Result()
-	if err != nil {
-		return f.failed("reading the revocations", err)
-	}
-	f.epoch, f.last = epoch, "0-0"
-	if len(newest) > 0 {
-		f.last = newest[0].ID
-	}
-	return nil
-}
-
-func (f *follower) readIndex(ctx context.Context, offset int64) ([]string, error) {
-	ctx, cancel := call(ctx)
-	defer cancel()
-	sealed, err := f.client.ZRangeByScore(ctx, indexKey, &redis.ZRangeBy{
-		Min: "(" + strconv.FormatInt(f.now().Unix(), 10), Max: "+inf", Offset: offset, Count: page,
-	}).Result()
-	if err != nil {
-		return nil, f.failed("reading the revocations", err)
-	}
-	return sealed, nil
-}
-
-func (f *follower) opened(sealed []string) []Entry {
-	entries := make([]Entry, 0, len(sealed))
-	refused := 0
-	for _, s := range sealed {
-		if e, ok := f.entries.openEntry(s); ok {
-			entries = append(entries, e)
-		} else {
-			refused++
-		}
-	}
-	if refused > 0 {
-		f.sink.Refused(refused)
-	}
-	return entries
-}
-
-// step waits for the next entries, and checks that the memory is still the one
-// that was loaded: a flushed Redis, a failed-over one, and a stream that was
-// trimmed past us are loaded anew.
-func (f *follower) step(ctx context.Context) error {
-	began := f.now()
-	waiting, cancel := context.WithTimeout(ctx, block+callTimeout)
-	defer cancel()
-	streams, err := f.client.XRead(waiting, &redis.XReadArgs{Streams: []string{streamKey, f.last}, Count: page, Block: block}).Result()
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return f.failed("following the revocations", err)
-	}
-	before := f.last
-	for _, stream := range streams {
-		sealed := make([]string, 0, len(stream.Messages))
-		for _, message := range stream.Messages {
-			text, _ := message.Values["e"].(string)
-			sealed = append(sealed, text)
-			f.last = message.ID
-		}
-		f.sink.Apply(f.opened(sealed))
-	}
-	same, err := f.sameMemory(ctx, before)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if !same {
-		f.epoch = ""
-		return nil
-	}
-	f.sink.Current(began)
-	return nil
-}
-
-// sameMemory reports whether nothing can have been missed since position
-// before: the epoch is the same, the stream has not gone back, and its oldest
-// entry is not newer than what was read.
-func (f *follower) sameMemory(ctx context.Context, before string) (bool, error) {
-	ctx, cancel := call(ctx)
-	defer cancel()
-	epoch, err := f.client.Get(ctx, epochKey).Result()
+// connect makes the client, which dials when it is first used, and says where it is for.
+func connect(o RedisOptions) (client redis.UniversalClient, place string, err error) {
+	sentinel, cluster := o.Sentinel, o.Cluster
+	bySentinel := sentinel.Master != "" || len(sentinel.Addresses) > 0
+	u := universal()
 	switch {
-	case errors.Is(err, redis.Nil) || err == nil && epoch != f.epoch:
-		return false, nil
-	case err != nil:
-		return false, f.failed("following the revocations", err)
+	case o.URL != "" && !bySentinel && len(cluster) == 0:
+		if err := parseURL(o.URL, u); err != nil {
+			return nil, "", err
+		}
+		return redis.NewClient(u.Simple()), u.Addrs[0], nil
+	case bySentinel && o.URL == "" && len(cluster) == 0:
+		if sentinel.Master == "" || len(sentinel.Addresses) == 0 {
+			return nil, "", errors.New("sentinel needs the master's name and at least one address")
+		}
+		u.MasterName, u.Addrs = sentinel.Master, sentinel.Addresses
+		place = fmt.Sprintf("master %q of the sentinels %s", sentinel.Master, strings.Join(sentinel.Addresses, ", "))
+		return redis.NewFailoverClient(u.Failover()), place, nil
+	case len(cluster) > 0 && o.URL == "" && !bySentinel:
+		u.Addrs = cluster
+		return redis.NewClusterClient(u.Cluster()), "cluster " + strings.Join(cluster, ", "), nil
+	default:
+		return nil, "", errors.New("it is one of: a URL, sentinel, cluster")
 	}
-	newest, err := f.client.XRevRangeN(ctx, streamKey, "+", "-", 1).Result()
-	if err != nil {
-		return false, f.failed("following the revocations", err)
-	}
-	if len(newest) == 0 {
-		return f.last == "0-0", nil
-	}
-	oldest, err := f.client.XRangeN(ctx, streamKey, "-", "+", 1).Result()
-	if err != nil {
-		return false, f.failed("following the revocations", err)
-	}
-	if olderID(newest[0].ID, f.last) {
-		return false, nil
-	}
-	return before == "0-0" || len(oldest) == 0 || !olderID(before, oldest[0].ID) || before == f.last, nil
 }
 
-// olderID reports whether stream id a comes before b.
-func olderID(a, b string) bool {
-	aTime, aSequence := splitID(a)
-	bTime, bSequence := splitID(b)
-	return aTime < bTime || aTime == bTime && aSequence < bSequence
+// universal is what holds for every connection. A command is tried again once, on another connection, since the first may
+// have ended unnoticed; every try is short, so that the caller's deadline holds.
+func universal() *redis.UniversalOptions {
+	return &redis.UniversalOptions{
+		Dialer:      dialer(nil),
+		DialTimeout: dialTimeout, ReadTimeout: replyTimeout, WriteTimeout: replyTimeout,
+		MaxRetries: 1, DialerRetries: 1,
+		PoolSize: 8, PoolTimeout: replyTimeout,
+		ContextTimeoutEnabled: true, DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
 }
 
-func splitID(id string) (ms, sequence uint64) {
-	left, right, _ := strings.Cut(id, "-")
-	// Redis writes ids as two decimal numbers; anything else sorts first.
-	ms, err := strconv.ParseUint(left, 10, 64)
+// parseURL reads the address of one server into u. Its errors do not quote the URL, which may hold a password.
+func parseURL(raw string, u *redis.UniversalOptions) error {
+	parsed, err := url.Parse(raw)
 	if err != nil {
-		return 0, 0
+		var parse *url.Error
+		if errors.As(err, &parse) {
+			err = parse.Err
+		}
+		return fmt.Errorf("the URL cannot be read: %w", err)
 	}
-	sequence, err = strconv.ParseUint(right, 10, 64)
+	for option := range parsed.Query() {
+		if option != "db" {
+			return fmt.Errorf("the URL has the option %q, which is not supported", option)
+		}
+	}
+	o, err := redis.ParseURL(raw)
 	if err != nil {
-		return ms, 0
+		return fmt.Errorf("the URL cannot be used: %w", err)
 	}
-	return ms, sequence
+	u.Addrs, u.Username, u.Password, u.DB = []string{o.Addr}, o.Username, o.Password, o.DB
+	if o.TLSConfig != nil {
+		u.Dialer = dialer(o.TLSConfig)
+	}
+	return nil
+}
+
+// failed says which Redis a command failed at.
+func (r *Redis) failed(doing string, err error) error {
+	return fmt.Errorf("redis %s: %s: %w", r.place, doing, err)
+}
+
+// answerBy bounds a command that Redis answers at once.
+func answerBy(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, appendTimeout)
 }

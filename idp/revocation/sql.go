@@ -3,17 +3,25 @@ package revocation
 import (
 	"context"
 	"database/sql"
+	_ "embed"
 	"errors"
 	"fmt"
 	"time"
 )
 
-// SQL is the log in the embedded database, for one process: the table
-// revocations, which the database's migrations make. A transaction that was
-// committed is on the disk.
+// Schema makes the table of [SQL]. The migrations of the embedded database hold the same statements.
+//
+//go:embed schema.sql
+var Schema string
+
+// appendTimeout bounds how long a log takes to acknowledge entries, or to say that it does not.
+const appendTimeout = 2 * time.Second
+
+// SQL is a log in the table revocations of an embedded database that no other process writes to. Its view is complete
+// from the first load on, and never stale.
 type SQL struct{ db *sql.DB }
 
-// OpenSQL opens the log in db.
+// OpenSQL returns the log in a database, which is made so that a commit that returned is on the disk.
 func OpenSQL(db *sql.DB) (*SQL, error) {
 	if db == nil {
 		return nil, errors.New("revocation: no database")
@@ -21,77 +29,82 @@ func OpenSQL(db *sql.DB) (*SQL, error) {
 	return &SQL{db}, nil
 }
 
-// Append implements Log.
-func (s *SQL) Append(ctx context.Context, entries []Entry) (err error) {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("beginning to write revocations: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, tx.Rollback())
-		}
-	}()
-	for _, e := range entries {
-		m := e.mark()
-		_, err = tx.ExecContext(ctx, `INSERT INTO revocations (kind, issuer, id, moment, expires) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (kind, issuer, id) DO UPDATE SET moment = max(moment, excluded.moment), expires = max(expires, excluded.expires)`,
-			e.Kind, e.Issuer, e.ID, m.moment, m.expires)
-		if err != nil {
-			return fmt.Errorf("writing a revocation: %w", err)
-		}
-	}
-	if err = tx.Commit(); err != nil {
-		return fmt.Errorf("committing revocations: %w", err)
-	}
-	return nil
-}
+// An entry is merged with the one of its name, as it is in memory. Writing nothing new is not worth a write.
+const insertEntry = `
+	INSERT INTO revocations (kind, issuer, id, moment, expires) VALUES (?, ?, ?, ?, ?)
+	ON CONFLICT (kind, issuer, id) DO UPDATE
+	SET moment = max(moment, excluded.moment), expires = max(expires, excluded.expires)
+	WHERE excluded.moment > moment OR excluded.expires > expires`
 
-// Follow implements Log. One process owns the table, and its list learns of
-// every entry when it is written; so that there is only the beginning to load,
-// and what has expired to remove.
-func (s *SQL) Follow(ctx context.Context, sink Sink) error {
-	if err := s.load(ctx, sink); err != nil {
+// Append returns nil once one transaction with all the entries is on the disk.
+func (s *SQL) Append(ctx context.Context, entries []Entry) (err error) {
+	checked, err := facts(entries)
+	if err != nil {
 		return err
 	}
-	const beat = time.Second
-	ticker := time.NewTicker(beat)
-	defer ticker.Stop()
-	for last := time.Now(); ; {
-		sink.Current(time.Now())
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-ticker.C:
-			if now.Sub(last) < purgeEvery {
-				continue
+	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
+	defer cancel()
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("revocation: beginning to write: %w", err)
+	}
+	for _, f := range checked {
+		if _, err := tx.ExecContext(ctx, insertEntry, f.kind, f.issuer, f.id, f.moment, f.expires); err != nil {
+			if rolled := tx.Rollback(); !errors.Is(rolled, sql.ErrTxDone) {
+				err = errors.Join(err, rolled)
 			}
-			last = now
-			if _, err := s.db.ExecContext(ctx, `DELETE FROM revocations WHERE expires <= ?`, now.Unix()); err != nil {
-				return fmt.Errorf("removing expired revocations: %w", err)
-			}
+			return fmt.Errorf("revocation: writing: %w", err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("revocation: committing: %w", err)
+	}
+	return nil
+}
+
+// Follow loads the table, and drops from it what has expired, until ctx ends. Nobody else adds to it.
+func (s *SQL) Follow(ctx context.Context, to Sink) error {
+	held, err := s.load(ctx)
+	if err != nil {
+		return fmt.Errorf("revocation: reading: %w", err)
+	}
+	if lacking := to.Reconcile(held, always); len(lacking) > 0 {
+		if err := s.Append(ctx, lacking); err != nil {
+			return err
+		}
+	}
+	for {
+		if err := s.purge(ctx, to.Now()); err != nil {
+			return fmt.Errorf("revocation: dropping what has expired: %w", err)
+		}
+		if !wait(ctx, purgeEvery) {
+			return ctx.Err()
 		}
 	}
 }
 
-func (s *SQL) load(ctx context.Context, sink Sink) (err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT kind, issuer, id, moment, expires FROM revocations`)
+func (s *SQL) load(ctx context.Context) (held []Entry, err error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT kind, issuer, id, moment, expires FROM revocations")
 	if err != nil {
-		return fmt.Errorf("reading the revocations: %w", err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	var entries []Entry
 	for rows.Next() {
-		var k key
-		var m mark
-		if err := rows.Scan(&k.kind, &k.issuer, &k.id, &m.moment, &m.expires); err != nil {
-			return fmt.Errorf("reading a revocation: %w", err)
+		var f fact
+		if err := rows.Scan(&f.kind, &f.issuer, &f.id, &f.moment, &f.expires); err != nil {
+			return nil, err
 		}
-		entries = append(entries, k.entry(m))
+		held = append(held, f.entry())
 	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("reading the revocations: %w", err)
+	return held, rows.Err()
+}
+
+func (s *SQL) purge(ctx context.Context, now time.Time) error {
+	var expired bool
+	err := s.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM revocations WHERE expires <= ?)", now.Unix()).Scan(&expired)
+	if err != nil || !expired {
+		return err
 	}
-	sink.Apply(entries)
-	return nil
+	_, err = s.db.ExecContext(ctx, "DELETE FROM revocations WHERE expires <= ?", now.Unix())
+	return err
 }
