@@ -31,7 +31,7 @@ func TestKeySetOfThePythonKit(t *testing.T) {
 
 func TestDjangoBehindTheGateway(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t)
+	g := newSigner(t)
 	s := start(t, g.jwks)
 
 	t.Run("request.user is who the gateway says", func(t *testing.T) {
@@ -102,8 +102,8 @@ func testForms(t *testing.T, s *service, assertion string) {
 }
 
 // testAttacks sends what reaches the service without the gateway, or past it.
-func testAttacks(t *testing.T, s *service, g gateway) {
-	stranger := newGateway(t)
+func testAttacks(t *testing.T, s *service, g signer) {
+	stranger := newSigner(t)
 	admin := func(a *token.Assertion) {
 		a.User, a.Subject, a.Roles = "admin", "id-of-admin", []string{"billing-admin"}
 	}
@@ -164,7 +164,7 @@ func testAttacks(t *testing.T, s *service, g gateway) {
 
 func TestDjangoSays503WhileThereAreNoKeys(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t)
+	g := newSigner(t)
 	path := filepath.Join(t.TempDir(), "jwks.json")
 	s := start(t, path)
 	got := s.get("/whoami", g.assert(nil))

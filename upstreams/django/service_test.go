@@ -151,14 +151,14 @@ func (a answer) want(t *testing.T, status int, contains ...string) {
 	}
 }
 
-// gateway is the key of a gateway, and the address where it publishes it.
-type gateway struct {
+// signer is the key of a gateway, and the address where it publishes it.
+type signer struct {
 	t    *testing.T
 	key  *token.PrivateKey
 	jwks string
 }
 
-func newGateway(t *testing.T) gateway {
+func newSigner(t *testing.T) signer {
 	t.Helper()
 	key, err := token.GenerateKey()
 	if err != nil {
@@ -170,7 +170,7 @@ func newGateway(t *testing.T) gateway {
 		}
 	}))
 	t.Cleanup(server.Close)
-	return gateway{t, key, server.URL}
+	return signer{t, key, server.URL}
 }
 
 // alice is an assertion about alice, good for a minute.
@@ -183,7 +183,7 @@ func alice() token.Assertion {
 }
 
 // assert signs an assertion as the gateway does.
-func (g gateway) assert(change func(*token.Assertion)) string {
+func (g signer) assert(change func(*token.Assertion)) string {
 	g.t.Helper()
 	a := alice()
 	if change != nil {

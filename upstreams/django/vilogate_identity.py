@@ -117,8 +117,8 @@ class IdentityMiddleware:
             raise Refused("no assertion")
         try:
             return verify(raw, self.keys, self.issuer, self.audience)
-        except Exception as error:
-            log.warning("no identity: %s (request %s)", error, request.META.get("HTTP_X_REQUEST_ID", "")[:128])
+        except (Refused, Unavailable) as problem:
+            log.warning("no identity: %s (request %s)", problem, request.META.get("HTTP_X_REQUEST_ID", "")[:128])
             raise
 
     def make_user(self, claims):
@@ -227,18 +227,18 @@ def check_shape(claims):
 
 
 def refusal(request, problem):
-    body = {"type": "https://vilogate.dev/problems/unauthenticated", "title": "A good assertion of the gateway is needed", "status": 401}
-    headers = {"WWW-Authenticate": "X-User-Assertion"}  # of the gateway, not of the person
+    status, kind, title = 401, "unauthenticated", "A good assertion of the gateway is needed"
+    name, value = "WWW-Authenticate", "X-User-Assertion"  # of the gateway, not of the person
     if isinstance(problem, Unavailable):
-        body = {"type": "https://vilogate.dev/problems/unavailable", "title": "The gateway's keys are not known yet", "status": 503}
-        headers = {"Retry-After": "1"}
+        status, kind, title = 503, "unavailable", "The gateway's keys are not known yet"
+        name, value = "Retry-After", "1"
+    body = {"type": "https://vilogate.dev/problems/" + kind, "title": title, "status": status}
     request_id = request.META.get("HTTP_X_REQUEST_ID")
     if request_id:
         body["request_id"] = request_id[:128]
-    response = JsonResponse(body, status=body["status"], content_type="application/problem+json")
+    response = JsonResponse(body, status=status, content_type="application/problem+json")
     response["Cache-Control"] = "no-store"
-    for name, value in headers.items():
-        response[name] = value
+    response[name] = value
     return response
 
 

@@ -41,7 +41,8 @@ def whoami(request):
 def list_invoices(request):
     if not request.user or not request.user.is_authenticated:
         return JsonResponse({"error": "Unauthorized"}, status=401)
-    rows = [{"invoice_id": number, "amount": amount, "user": request.user.username} for number, amount in ((1, 100), (2, 250))]
+    user = request.user.username
+    rows = [{"invoice_id": 1, "amount": 100, "user": user}, {"invoice_id": 2, "amount": 250, "user": user}]
     return JsonResponse(rows, safe=False)
 
 
