@@ -11,6 +11,9 @@ import (
 	"github.com/viloforge/vilogate/idp/password"
 )
 
+// maxTyped is the longest user name that is looked at.
+const maxTyped = 256
+
 // byPassword is how somebody proved who they are, as RFC 8176 calls it.
 const byPassword = "pwd"
 
@@ -89,6 +92,9 @@ func (x *visit) login() error {
 		return err
 	}
 	typed := form.Get("username")
+	if len(typed) > maxTyped {
+		typed = "" // nobody's name, and not to be sent back
+	}
 	if !x.formGood(form, loginForm, "") {
 		return x.refuseLogin(&refusal{status: http.StatusForbidden}, to, "", saysOld)
 	}
@@ -152,7 +158,23 @@ func (x *visit) authenticate(name, typed string) (a account, err error) {
 		return account{}, &refusal{status: http.StatusUnauthorized, detail: saysWrong}
 	}
 	giveBack()
+	x.renew(a, typed)
 	return a, nil
+}
+
+// renew hashes a password that was just proven once more, where its hash is of another cost than today's. It may fail:
+// then the next login tries again.
+func (x *visit) renew(a account, typed string) {
+	if !x.idp.passwords.Outdated(a.password) {
+		return
+	}
+	hash, err := x.idp.passwords.Hash(x.r.Context(), typed)
+	if err == nil {
+		_, err = x.idp.o.DB.SQL().ExecContext(x.r.Context(), "UPDATE users SET password = ? WHERE id = ? AND password = ?", hash, a.ID, a.password)
+	}
+	if err != nil {
+		x.log("a password was not hashed anew", "subject", a.ID, "error", err)
+	}
 }
 
 // attempt takes an attempt of the account and of the address, and returns what gives both back.

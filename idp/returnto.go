@@ -142,18 +142,16 @@ func plainHost(host string) bool {
 	return last[0] < '0' || last[0] > '9' // else browsers read an IPv4 address
 }
 
-// plainRest reports whether path, query and fragment hold only what browsers send as it is: no space, no control, no
-// backslash (which browsers read as a slash), nothing beyond ASCII.
+// plainRest reports whether path, query and fragment hold only what browsers send as it is: no space, no control, nothing
+// beyond ASCII, and in the path no invalid escape and no backslash, which browsers read as a slash.
 func plainRest(rest string) bool {
-	path, _, _ := strings.Cut(rest, "?")
-	path, _, _ = strings.Cut(path, "#")
 	for i := range len(rest) {
-		switch c := rest[i]; {
-		case c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>':
-			return false
-		case c == '\\' && i < len(path):
+		if c := rest[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' {
 			return false
 		}
 	}
-	return true
+	path, _, _ := strings.Cut(rest, "?")
+	path, _, _ = strings.Cut(path, "#")
+	_, err := url.PathUnescape(path)
+	return err == nil && !strings.Contains(path, `\`)
 }

@@ -1,0 +1,124 @@
+package idp
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestAFormCountsOnlyInTheBrowserThatItWasGivenTo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	filled := []string{"username", "alice", "password", secret}
+	for name, forge := range map[string]func(c *client, f form) form{
+		"without its token":        func(_ *client, f form) form { f.fields.Del(formField); return f },
+		"with an empty token":      func(_ *client, f form) form { f.fields.Set(formField, ""); return f },
+		"with a changed token":     func(_ *client, f form) form { f.fields.Set(formField, f.fields.Get(formField)+"A"); return f },
+		"with a made-up token":     func(_ *client, f form) form { f.fields.Set(formField, strings.Repeat("A", 43)); return f },
+		"with the cookie as token": func(c *client, f form) form { f.fields.Set(formField, c.cookie(formCookie)); return f },
+		"of another browser":       func(*client, form) form { return w.client().get("/login").form(t, "username") },
+		"of another step": func(c *client, f form) form {
+			x := &visit{idp: w.idp, r: &http.Request{Header: http.Header{"Cookie": {formCookie + "=" + c.cookie(formCookie)}}}}
+			f.fields.Set(formField, x.formToken(logoutForm, ""))
+			return f
+		},
+		"of another session": func(c *client, f form) form {
+			x := &visit{idp: w.idp, r: &http.Request{Header: http.Header{"Cookie": {formCookie + "=" + c.cookie(formCookie)}}}}
+			f.fields.Set(formField, x.formToken(loginForm, "other"))
+			return f
+		},
+	} {
+		c := w.client()
+		f := forge(c, c.get("/login").form(t, "username"))
+		got := c.submit(f, filled...)
+		if got.status != http.StatusForbidden || c.cookie(ssoCookie) != "" || !strings.Contains(got.body, `role="alert"`) {
+			t.Errorf("a form %s: %d\n%s", name, got.status, got.body)
+		}
+		// And the form that comes back is good.
+		if got := c.submit(got.form(t, "username"), filled...); got.status != http.StatusSeeOther {
+			t.Errorf("a form %s, then the one that came back: %d", name, got.status)
+		}
+	}
+	if strings.Contains(w.log.String(), "a login failed") {
+		t.Error("a forged form cost a hash, or an attempt of the account")
+	}
+}
+
+func TestALoginFormWithoutItsCookieIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	f := w.client().get("/login").form(t, "username")
+	if got := w.client().submit(f, "username", "alice", "password", secret); got.status != http.StatusForbidden {
+		t.Errorf("%d", got.status)
+	}
+	// Two of the cookie that disagree are none.
+	c := w.client()
+	f = c.get("/login").form(t, "username")
+	f.fields.Set("username", "alice")
+	f.fields.Set("password", secret)
+	got := c.do(http.MethodPost, f.at, f.fields.Encode(), "Content-Type: application/x-www-form-urlencoded", "Cookie: "+formCookie+"=x")
+	if got.status != http.StatusForbidden {
+		t.Errorf("two cookies: %d", got.status)
+	}
+}
+
+func TestFormsInSeveralTabsAllCount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.client()
+	first := c.get("/login").form(t, "username")
+	second := c.get("/login?redirect_uri=x").form(t, "username")
+	for _, f := range []form{second, first} {
+		if got := c.submit(f, "username", "alice", "password", secret); got.status != http.StatusSeeOther {
+			t.Errorf("%d", got.status)
+		}
+	}
+}
+
+func TestTheLoginFormPostsToItsOwnAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, path := range []string{"/", "/login", "/?redirect_uri=" + url.QueryEscape("https://website.viloforge.test/")} {
+		c := w.client()
+		page := c.get(path)
+		if f := page.form(t, "username"); f.at != page.at {
+			t.Errorf("%s posts to %s", path, f.at)
+		}
+		if got := c.try(path, "alice", secret); got.status != http.StatusSeeOther {
+			t.Errorf("%s: %d", path, got.status)
+		}
+	}
+}
+
+func TestOnlyAFormIsReadAsAForm(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.client()
+	f := c.get("/login").form(t, "username")
+	f.fields.Set("username", "alice")
+	f.fields.Set("password", secret)
+	good := f.fields.Encode()
+	for name, test := range map[string]struct {
+		body, kind string
+		status     int
+	}{
+		"no type":           {good, "", http.StatusUnsupportedMediaType},
+		"plain text":        {good, "text/plain", http.StatusUnsupportedMediaType},
+		"JSON":              {`{"username":"alice"}`, "application/json", http.StatusUnsupportedMediaType},
+		"multipart":         {good, "multipart/form-data; boundary=x", http.StatusUnsupportedMediaType},
+		"a field twice":     {good + "&username=bob", "application/x-www-form-urlencoded", http.StatusBadRequest},
+		"the token twice":   {good + "&" + formField + "=x", "application/x-www-form-urlencoded", http.StatusBadRequest},
+		"an invalid escape": {good + "&x=%zz", "application/x-www-form-urlencoded", http.StatusBadRequest},
+		"too much":          {good + "&x=" + strings.Repeat("x", maxForm), "application/x-www-form-urlencoded", http.StatusRequestEntityTooLarge},
+		"with a charset":    {good, "application/x-www-form-urlencoded; charset=UTF-8", http.StatusSeeOther},
+	} {
+		header := []string{}
+		if test.kind != "" {
+			header = append(header, "Content-Type: "+test.kind)
+		}
+		if got := c.do(http.MethodPost, "/login", test.body, header...); got.status != test.status {
+			t.Errorf("%s: %d, want %d", name, got.status, test.status)
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package idp
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestSigningOutEndsTheSessionAndSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.client().login("alice")
+	claims, session := w.claims(c.cookie(ssoCookie)), c.cookie(sessionCookie)
+	page := c.get("/logout")
+	if strings.Contains(page.body, "signed out") {
+		t.Errorf("the question says that it was done:\n%s", page.body)
+	}
+	got := c.submit(page.form(t, formField))
+	if got.status != http.StatusSeeOther || got.location() != "/logout?done" || !w.list.revoked(claims) {
+		t.Fatalf("%d to %q, revoked %t", got.status, got.location(), w.list.revoked(claims))
+	}
+	set := got.setCookies(t)
+	for _, name := range []string{sessionCookie, ssoCookie, ssoCookie + "@" + domain} {
+		if set[name] == nil || set[name].MaxAge >= 0 {
+			t.Errorf("%s is not cleared", name)
+		}
+	}
+	if done := c.get(got.location()); done.status != http.StatusOK || !strings.Contains(done.body, "You are signed out") {
+		t.Errorf("%d\n%s", done.status, done.body)
+	}
+	if again := w.client().get("/account", "Cookie: "+sessionCookie+"="+session); again.status == http.StatusOK {
+		t.Error("the session still lives")
+	}
+}
+
+func TestALogoutThatCannotBeRecordedIsNoLogout(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, where := range []struct {
+		page, field string
+	}{{"/logout", formField}, {"/account", "do=everywhere"}} {
+		c := w.client().login("alice")
+		claims := w.claims(c.cookie(ssoCookie))
+		f := c.get(where.page).form(t, where.field)
+		w.list.set(func(l *list) { l.broken = true })
+		got := c.submit(f)
+		w.list.set(func(l *list) { l.broken = false })
+		if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || len(got.header.Values("Set-Cookie")) > 0 {
+			t.Errorf("%s: %d, cookies %q", where.page, got.status, got.header.Values("Set-Cookie"))
+		}
+		if strings.Contains(got.body, "You are signed out") || !strings.Contains(got.body, "still signed in") {
+			t.Errorf("%s:\n%s", where.page, got.body)
+		}
+		if w.list.revoked(claims) || c.get("/account").status != http.StatusOK {
+			t.Errorf("%s: not signed in any more", where.page)
+		}
+		if done := c.get("/logout?done"); strings.Contains(done.body, "You are signed out") {
+			t.Errorf("%s: and then it says:\n%s", where.page, done.body)
+		}
+		if got := c.submit(c.get(where.page).form(t, where.field)); got.status != http.StatusSeeOther || !w.list.revoked(claims) {
+			t.Errorf("%s, when the log is back: %d", where.page, got.status)
+		}
+	}
+}
+
+func TestSignedOutIsNeverSaidToWhoIsSignedIn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.client().login("alice")
+	sso, session := c.cookie(ssoCookie), c.cookie(sessionCookie)
+	var asked sync.WaitGroup
+	for name, cookies := range map[string][]string{
+		"by both cookies":       {"Cookie: " + ssoCookie + "=" + sso + "; " + sessionCookie + "=" + session},
+		"by the session alone":  {"Cookie: " + sessionCookie + "=" + session},
+		"by the SSO alone":      {"Cookie: " + ssoCookie + "=" + sso},
+		"by one of two SSO":     {"Cookie: " + ssoCookie + "=x; " + ssoCookie + "=" + sso},
+		"by the other of two":   {"Cookie: " + ssoCookie + "=" + sso, "Cookie: " + ssoCookie + "=x"},
+		"by the SSO, not by it": {"Cookie: " + ssoCookie + "=" + sso + "; " + sessionCookie + "=x"},
+	} {
+		for _, path := range []string{"/logout?done", "/logout"} {
+			asked.Go(func() {
+				got := w.client().get(path, cookies...)
+				if got.status != http.StatusOK || strings.Contains(got.body, "signed out") || strings.Contains(got.body, "Nobody is signed in") {
+					t.Errorf("%s, %s: %d\n%s", path, name, got.status, got.body)
+				}
+				if !strings.Contains(got.body, "<form") { // to do it
+					t.Errorf("%s, %s: no form\n%s", path, name, got.body)
+				}
+			})
+		}
+	}
+	asked.Wait()
+	// An SSO cookie that has run out still names what to end, but opens nothing.
+	w.clock.advance(20 * time.Minute)
+	if got := w.client().get("/logout?done", "Cookie: "+ssoCookie+"="+sso); !strings.Contains(got.body, "You are signed out") {
+		t.Errorf("by a token that has run out:\n%s", got.body)
+	}
+}
+
+func TestAnSSOCookieNamesItsSessionHoweverOldItIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.client().login("alice")
+	claims, sso := w.claims(c.cookie(ssoCookie)), c.cookie(ssoCookie)
+	w.clock.advance(5 * time.Hour)
+	// The browser has lost the session cookie, and a tosser has added another SSO cookie.
+	other := w.client()
+	for _, value := range []string{sso, "tossed"} {
+		other.jar.SetCookies(&url.URL{Scheme: "https", Host: loginHost, Path: "/" + value[:1]},
+			[]*http.Cookie{{Name: ssoCookie, Value: value, Path: "/", Secure: true, Domain: map[string]string{sso: domain}[value]}})
+	}
+	other.get("/login") // gives the form cookie
+	w.clock.advance(-5 * time.Hour)
+	f := other.get("/logout").form(t, formField)
+	w.clock.advance(5 * time.Hour)
+	if got := other.submit(f); got.status != http.StatusSeeOther || !w.list.revoked(claims) {
+		t.Errorf("%d, revoked %t", got.status, w.list.revoked(claims))
+	}
+	if got := c.get("/account"); got.status != http.StatusFound {
+		t.Errorf("the session still lives: %d", got.status)
+	}
+	for _, e := range w.list.entries {
+		if e.ID == claims.Session() && e.Expires.Before(claims.AuthTime().Add(30*24*time.Hour)) {
+			t.Errorf("its revocation ends before the session: %v", e.Expires)
+		}
+	}
+}
+
+func TestTheSignOutOfAGatewayMayArriveALittleLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.client().login("alice")
+	sid := w.claims(c.cookie(ssoCookie)).Session()
+	timer := time.AfterFunc(100*time.Millisecond, func() { w.list.set(func(l *list) { l.sessions[sid] = true }) })
+	defer timer.Stop()
+	got := c.get("/logout?done")
+	if got.status != http.StatusOK || !strings.Contains(got.body, "You are signed out") || c.cookie(sessionCookie) != "" {
+		t.Errorf("%d\n%s", got.status, got.body)
+	}
+}
+
+func TestALogoutFormIsBoundToItsSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.client().login("alice")
+	f := c.get("/logout").form(t, formField)
+	c.submit(c.get("/logout").form(t, formField))
+	c.login("alice")
+	if got := c.submit(f); got.status != http.StatusForbidden || c.get("/account").status != http.StatusOK {
+		t.Errorf("a form of an earlier session: %d", got.status)
+	}
+	stranger := w.client()
+	if got := stranger.do(http.MethodPost, "/logout", "", "Content-Type: application/x-www-form-urlencoded", "Cookie: "+sessionCookie+"="+c.cookie(sessionCookie)); got.status != http.StatusForbidden {
+		t.Errorf("without a token: %d", got.status)
+	}
+	if c.get("/account").status != http.StatusOK {
+		t.Error("a forged form signed alice out")
+	}
+}
+
+func TestNobodySignsOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.client()
+	if got := c.get("/logout"); got.status != http.StatusOK || !strings.Contains(got.body, "Nobody is signed in") {
+		t.Errorf("%d\n%s", got.status, got.body)
+	}
+	if got := c.get("/logout?done"); got.status != http.StatusOK || !strings.Contains(got.body, "You are signed out") {
+		t.Errorf("%d\n%s", got.status, got.body)
+	}
+}
