@@ -27,7 +27,9 @@ func completions(out *strings.Builder, node *kong.Node, path, format string) {
 		words = append(words, child.Name)
 	}
 	for _, argument := range node.Positional {
-		words = append(words, argument.EnumSlice()...)
+		if argument.Enum != "" {
+			words = append(words, argument.EnumSlice()...)
+		}
 	}
 	for _, flags := range node.AllFlags(true) {
 		for _, flag := range flags {

@@ -99,10 +99,11 @@ func exitCode(err error) int {
 // complain tells a person what went wrong. Errors of a file are one a line, as editors take them.
 func complain(to io.Writer, err error) {
 	text := "vilogate: " + err.Error()
-	switch err.(type) {
-	case strictyaml.Errors:
+	var places strictyaml.Errors
+	switch {
+	case errors.As(err, &places) && places.Error() == err.Error():
 		text = err.Error()
-	case usageError:
+	case errors.As(err, new(usageError)):
 		text += "; `vilogate --help` lists what there is"
 	}
 	if _, err := fmt.Fprintln(to, text); err != nil {

@@ -83,31 +83,33 @@ func (p *process) close() error {
 }
 
 // newProcess makes every part of the server.
-func newProcess(ctx context.Context, o processOptions) (p *process, err error) {
-	p = &process{processOptions: o, metrics: metrics.New()}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, p.close())
-		}
-	}()
-	cfg, err := o.load()
+func newProcess(ctx context.Context, o processOptions) (*process, error) {
+	p := &process{processOptions: o, metrics: metrics.New()}
+	if err := p.open(ctx); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+func (p *process) open(ctx context.Context) error {
+	cfg, err := p.load()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, step := range []func(context.Context, *config.Config) error{
 		p.openListeners, p.openStores, p.openIDP, p.openGateway, p.openControl,
 	} {
 		if err := step(ctx, cfg); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	p.openServers()
 	p.instrument()
 	path, err := filepath.Abs(cfg.Path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return p, o.state.write(configFile, []byte(path+"\n"))
+	return p.state.write(configFile, []byte(path+"\n"))
 }
 
 func (p *process) onClose(f func() error) { p.closers = append(p.closers, f) }

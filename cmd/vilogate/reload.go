@@ -1,6 +1,11 @@
 package main
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
 
 // reloadCommand has the running server read its files again.
 type reloadCommand struct {
@@ -16,7 +21,11 @@ type reloaded struct {
 func (c *reloadCommand) Run(w *world) error {
 	r, err := ask[reloaded](w, c.target, "reload", nothing{}, false)
 	if err != nil {
-		return fmt.Errorf("not reloaded, nothing has changed: %w", err)
+		separator := " "
+		if errors.As(err, new(strictyaml.Errors)) {
+			separator = "\n"
+		}
+		return fmt.Errorf("not reloaded, nothing has changed:%s%w", separator, err)
 	}
 	if len(r.Changes) == 0 {
 		_, err := fmt.Fprintln(w.stdout, "reloaded: nothing had changed")

@@ -21,7 +21,7 @@ func (p *process) instrument() {
 	})
 	p.metrics.Gauge("revocations", "Entries of the revocation list.", func() float64 { return float64(list.Stats().Entries) })
 	p.metrics.Gauge("revocation_lag_seconds", "Age of the view of the revocation list.", func() float64 {
-		return list.Stats().Age.Seconds()
+		return now().Sub(list.Stats().Contact).Seconds()
 	})
 	p.metrics.Counter("revocations_refused_total", "Entries of the revocation list that were refused as forged.", func() float64 {
 		return float64(list.Stats().Refused)
