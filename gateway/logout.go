@@ -69,6 +69,7 @@ func (x *exchange) sessionsToEnd() []revocation.Entry {
 			if err != nil || claims.IssuerName() != x.gen.Cookies[i].Issuer {
 				continue
 			}
+			x.claims = claims // for the record
 			entries = append(entries, endOf(claims, x.start))
 		}
 	}

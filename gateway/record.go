@@ -65,7 +65,7 @@ func (x *exchange) record(aborted bool) {
 		slog.String("method", r.Method), slog.String("host", r.Host), slog.String("path", r.Path),
 		slog.String("route", r.Route), slog.String("decision", r.Decision), slog.String("rule", r.Rule),
 		slog.String("subject", r.Subject), slog.String("upstream", r.Upstream), slog.Int("status", r.Status),
-		slog.Duration("duration", r.Duration), slog.Duration("wait", r.Wait), slog.Int64("bytes", r.Bytes))
+		slog.Float64("duration_ms", milliseconds(r.Duration)), slog.Float64("wait_ms", milliseconds(r.Wait)), slog.Int64("bytes", r.Bytes))
 	if r.Reason != "" {
 		attrs = append(attrs, slog.String("reason", r.Reason))
 	}
@@ -77,6 +77,8 @@ func (x *exchange) record(aborted bool) {
 	}
 	log.LogAttrs(ctx, level, "request", attrs...)
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func (x *exchange) summary(aborted bool) *Record {
 	r := &Record{
@@ -102,7 +104,7 @@ func (x *exchange) summary(aborted bool) *Record {
 			r.Reason = x.decision.Reason
 		}
 	}
-	if x.principal != nil {
+	if x.claims != nil {
 		r.Subject, r.Session = x.claims.Subject(), x.claims.Session()
 	}
 	return r

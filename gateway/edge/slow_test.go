@@ -1,0 +1,322 @@
+package edge
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// short makes slow tests short.
+var short = patience{upload: 300 * time.Millisecond, write: 300 * time.Millisecond}
+
+const post = "POST / HTTP/1.1\r\nHost: www." + domain + "\r\n"
+
+func TestSlowHeader(t *testing.T) {
+	t.Parallel()
+	s := start(t, hello, func(o *Options) { o.Limits.HeaderTime, o.Limits.IdleTime = 300*time.Millisecond, 300*time.Millisecond })
+	for _, text := range []string{"", "GET / HT", "GET / HTTP/1.1\r\nHost: www." + domain + "\r\nX-Half: "} {
+		conn := s.dial("http/1.1")
+		send(t, conn, text)
+		if got := closes(t, conn); strings.Contains(got, "200") {
+			t.Errorf("%q was answered: %s", text, got)
+		}
+	}
+	conn, err := net.Dial("tcp", s.opts.HTTPS[0].Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	closes(t, conn) // no handshake at all
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+	s.frames().rest() // no request at all
+}
+
+// slowly reads the body, and answers 408 like the gateway when it does not come.
+func slowly(w http.ResponseWriter, r *http.Request) {
+	n, err := io.Copy(io.Discard, r.Body)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		w.WriteHeader(http.StatusRequestTimeout)
+		return
+	}
+	fmt.Fprintf(w, "read %d, %v", n, err)
+}
+
+func TestSlowBodyIsCutOff(t *testing.T) {
+	t.Parallel()
+	s := startPatiently(t, slowly, short, nil)
+	conn := s.dial("http/1.1")
+	send(t, conn, post+"Content-Length: 100000\r\n\r\nthe beginning")
+	if got := closes(t, conn); !strings.HasPrefix(got, "HTTP/1.1 408 ") {
+		t.Errorf("HTTP/1.1: %q", got)
+	}
+	f := s.frames()
+	f.request(1, "POST", false, hpack.HeaderField{Name: "content-length", Value: "100000"})
+	if err := f.WriteData(1, false, []byte("the beginning")); err != nil {
+		t.Fatal(err)
+	}
+	if id, code := f.reset(); id != 1 || code != "NO_ERROR" {
+		t.Errorf("HTTP/2: stream %d, %s", id, code)
+	}
+}
+
+// TestTricklingBodyIsCutOff: bytes that come again and again, but too few.
+func TestTricklingBodyIsCutOff(t *testing.T) {
+	t.Parallel()
+	s := startPatiently(t, slowly, short, func(o *Options) { o.Limits.BodyMinRate = 1 << 20 })
+	conn := s.dial("http/1.1")
+	send(t, conn, post+"Content-Length: 100000\r\n\r\n")
+	ended := make(chan string, 1)
+	go func() { ended <- closes(t, conn) }()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for sent := 0; ; sent++ {
+		select {
+		case got := <-ended:
+			if !strings.HasPrefix(got, "HTTP/1.1 408 ") {
+				t.Errorf("after %d bytes: %q", sent, got)
+			}
+			return
+		case <-ticker.C:
+			if _, err := io.WriteString(conn, "x"); err != nil {
+				t.Logf("after %d bytes: %v", sent, err)
+			}
+		}
+	}
+}
+
+// TestAFastBeginningBuysNoPause: what has arrived long ago does not let a client hang on.
+func TestAFastBeginningBuysNoPause(t *testing.T) {
+	t.Parallel()
+	s := startPatiently(t, slowly, short, nil)
+	conn := s.dial("http/1.1")
+	send(t, conn, post+"Content-Length: 1000000\r\n\r\n"+strings.Repeat("x", 500_000))
+	if got := closes(t, conn); !strings.HasPrefix(got, "HTTP/1.1 408 ") {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestSteadyBodyMayTakeItsTime: nothing limits the total time.
+func TestSteadyBodyMayTakeItsTime(t *testing.T) {
+	t.Parallel()
+	s := startPatiently(t, slowly, short, nil)
+	for _, protocol := range protocols {
+		body, in := io.Pipe()
+		go func() {
+			ticker := time.NewTicker(50 * time.Millisecond)
+			defer ticker.Stop()
+			for range 20 { // a second in all, three times the patience
+				<-ticker.C
+				if _, err := io.WriteString(in, strings.Repeat("x", 200)); err != nil {
+					t.Errorf("%s: %v", protocol, err)
+				}
+			}
+			if err := in.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://www."+domain+"/", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.ContentLength = 4000
+		response, err := s.client(protocol).Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(response.Body)
+		if err := closing(response.Body, err); err != nil || string(got) != "read 4000, <nil>" {
+			t.Errorf("%s: %q %v", protocol, got, err)
+		}
+	}
+}
+
+// TestSlowBackendIsNotTheClientsFault: time in which nobody reads does not count,
+// neither before the first read nor between two, nor after the last.
+func TestSlowBackendIsNotTheClientsFault(t *testing.T) {
+	t.Parallel()
+	pause := func() { <-time.After(3 * short.upload) }
+	s := startPatiently(t, func(w http.ResponseWriter, r *http.Request) {
+		pause()
+		half := make([]byte, 1000)
+		n, err := io.ReadFull(r.Body, half)
+		pause()
+		rest, restErr := io.Copy(io.Discard, r.Body)
+		closed := r.Body.Close()
+		pause()
+		fmt.Fprintf(w, "%d %v %d %v %v %v", n, err, rest, restErr, closed, r.Context().Err())
+	}, short, nil)
+	for _, protocol := range protocols {
+		c := s.client(protocol)
+		for range 2 { // the second on the same connection
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://www."+domain+"/", strings.NewReader(strings.Repeat("x", 3000)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := c.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(response.Body)
+			if err := closing(response.Body, err); err != nil || string(got) != "1000 <nil> 2000 <nil> <nil> <nil>" {
+				t.Errorf("%s: %q %v", protocol, got, err)
+			}
+		}
+	}
+}
+
+// TestBodyThatNobodyReads: a refusal does not wait for a body that does not come.
+func TestBodyThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	s := startPatiently(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/closes" {
+			if err := r.Body.Close(); err == nil {
+				t.Error("closing a body that does not come: no error")
+			}
+		}
+		w.WriteHeader(http.StatusForbidden)
+	}, short, nil)
+	for _, path := range []string{"/", "/closes"} {
+		for _, length := range []string{"Content-Length: 1000", "Transfer-Encoding: chunked"} {
+			conn := s.dial("http/1.1")
+			send(t, conn, "POST "+path+" HTTP/1.1\r\nHost: www."+domain+"\r\n"+length+"\r\n\r\n")
+			if got := closes(t, conn); !strings.HasPrefix(got, "HTTP/1.1 403 ") {
+				t.Errorf("%s with %s: %q", path, length, got)
+			}
+		}
+	}
+}
+
+// TestConversationsMayPause: a body without a length may be half of a
+// conversation, with pauses of any length.
+func TestConversationsMayPause(t *testing.T) {
+	t.Parallel()
+	s := startPatiently(t, func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		if r.ProtoMajor == 1 {
+			if err := control.EnableFullDuplex(); err != nil {
+				t.Error(err)
+			}
+		}
+		lines := bufio.NewScanner(r.Body)
+		for lines.Scan() {
+			fmt.Fprintf(w, "%s\n", lines.Text())
+			if err := control.Flush(); err != nil {
+				t.Error(err)
+			}
+		}
+	}, short, nil)
+	for _, protocol := range protocols {
+		body, in := io.Pipe()
+		say := func(line string) {
+			if _, err := io.WriteString(in, line); err != nil {
+				t.Errorf("%s: %v", protocol, err)
+			}
+		}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://www."+domain+"/", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go say("first\n")
+		response, err := s.client(protocol).Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers := bufio.NewScanner(response.Body)
+		for _, want := range []string{"first", "second", "third"} {
+			if !answers.Scan() || answers.Text() != want {
+				t.Fatalf("%s: %q, want %q: %v", protocol, answers.Text(), want, answers.Err())
+			}
+			<-time.After(3 * short.upload)
+			switch want {
+			case "first":
+				say("second\n")
+			case "second":
+				say("third\n")
+			}
+		}
+		if err := errors.Join(in.Close(), response.Body.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestClientThatDoesNotRead: a client that takes nothing of its answer holds
+// neither handler nor connection, whether it is TCP that is full or the window of
+// a stream.
+func TestClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	failed := make(chan error, 4)
+	s := startPatiently(t, func(w http.ResponseWriter, r *http.Request) {
+		piece := make([]byte, 64<<10)
+		for range 1000 {
+			if _, err := w.Write(piece); err != nil {
+				failed <- err
+				return
+			}
+		}
+		failed <- nil
+	}, short, nil)
+	await := func(what string) {
+		t.Helper()
+		select {
+		case err := <-failed:
+			if err == nil {
+				t.Errorf("%s: everything was written", what)
+			}
+		case <-time.After(20 * time.Second):
+			t.Errorf("%s: the handler still writes", what)
+		}
+	}
+	send(t, s.dial("http/1.1"), "GET / HTTP/1.1\r\nHost: www."+domain+"\r\n\r\n")
+	await("HTTP/1.1")
+
+	f := s.frames(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	f.request(1, "GET", true)
+	if id, _ := f.reset(); id != 1 {
+		t.Errorf("stream %d was reset", id)
+	}
+	await("HTTP/2 without a window")
+}
+
+// TestStreamWithoutAWindowIsReset: also when the handler has long returned, and
+// only the server holds what is not taken.
+func TestStreamWithoutAWindowIsReset(t *testing.T) {
+	t.Parallel()
+	s := startPatiently(t, hello, short, nil)
+	f := s.frames(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	f.request(1, "GET", true)
+	if id, _ := f.reset(); id != 1 {
+		t.Errorf("stream %d was reset", id)
+	}
+}
+
+// TestQuietStreamsLive: who has nothing to say need not say it.
+func TestQuietStreamsLive(t *testing.T) {
+	t.Parallel()
+	s := startPatiently(t, func(w http.ResponseWriter, r *http.Request) {
+		for range 3 {
+			fmt.Fprint(w, "event\n")
+			w.(http.Flusher).Flush()
+			<-time.After(2 * short.write)
+		}
+	}, short, nil)
+	for _, protocol := range protocols {
+		if _, got := s.get(s.client(protocol), "https://www."+domain+"/"); got != strings.Repeat("event\n", 3) {
+			t.Errorf("%s: %q", protocol, got)
+		}
+	}
+}
