@@ -73,7 +73,7 @@ func (x *visit) fresh() error {
 // loginPage shows the form, with what was wrong with the last one.
 func (x *visit) loginPage(status int, to returnAddress, user, wrong string) error {
 	x.page(status, pages.Login{
-		Token: x.formToken(loginForm, ""), TokenField: formField, User: user, Error: wrong, To: to.origin,
+		Token: x.formToken(loginForm, ""), TokenField: formField, User: user, Error: wrong, To: to.host(),
 	}, to.origin)
 	return nil
 }

@@ -21,6 +21,12 @@ type returnAddress struct {
 	home bool
 }
 
+// host is what people know the address by.
+func (r returnAddress) host() string {
+	host, _, _ := strings.Cut(strings.TrimPrefix(r.origin, "https://"), ":")
+	return host
+}
+
 // returns knows the addresses that a login may return to. It never changes once it is made.
 type returns struct {
 	hosts []string // exact, or "*." for one label

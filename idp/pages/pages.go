@@ -36,7 +36,7 @@ type Login struct {
 	Token, TokenField string
 	User              string // as it was typed
 	Error             string // what was wrong with the last attempt
-	To                string // the origin that it leads back to
+	To                string // the host that it leads back to
 }
 
 func (Login) name() string { return "login.html" }
