@@ -329,6 +329,7 @@ func TestKeySets(t *testing.T) {
 		"a short coordinate":            {list(good.but("x", b64(make([]byte, 31)))), broken},
 		"no coordinate":                 {list(good.but("y", nil)), broken},
 		"padded":                        {list(good.but("x", good["x"].(string)+"=")), broken},
+		"stray bits":                    {list(good.but("x", good["x"].(string)[:42]+"B")), broken},
 		"a coordinate that is a number": {list(good.but("x", 7)), broken},
 		"Ed25519, short":                {list(jwkJSON{"kty": "OKP", "crv": "Ed25519", "x": "AAAA"}), broken},
 		"no type":                       {list(good.but("kty", nil)), broken},

@@ -201,10 +201,6 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // refresh fetches once. A failure leaves the keys as they are, and is logged
 // when it is a new one.
 func (r *Remote) refresh(ctx context.Context) error {
-	select {
-	case <-r.wanted: // this fetch is what was wished for
-	default:
-	}
 	before := r.Status()
 	set, err := r.fetch(ctx)
 	if err != nil {

@@ -229,6 +229,17 @@ func TestAFallbackServesUntilTheFirstFetch(t *testing.T) {
 	})
 }
 
+func TestAnHTTPSIssuersKeysAreNotFetchedInTheClear(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		remote, from := run(t, func(c *jwks.RemoteConfig) { c.URL, c.DiscoveryIssuer = "", "https://id.example.test" })
+		from.set(http.StatusOK, []byte(`{"issuer":"https://id.example.test","jwks_uri":"http://id.example.test/keys"}`))
+		wait(10 * time.Second)
+		if err := remote.Status().Err; err == nil || !strings.Contains(err.Error(), "is not https") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 func TestPollingKeepsItsInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		remote, from := run(t, func(c *jwks.RemoteConfig) { c.Interval = 10 * time.Minute; c.Fallback = setOf(newKey(t)) })
