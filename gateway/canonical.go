@@ -24,6 +24,7 @@ type exchange struct {
 	client    netip.Addr // who asks, as far as trusted proxies can be believed
 	viaProxy  bool       // the peer is a trusted proxy
 	requestID string
+	hsts      []string // as the edge has set it
 
 	target request.Target
 	host   *policies.HostPolicy // nil on the login host
@@ -52,6 +53,7 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{
 		g: g, gen: g.generation.Load(), r: r, start: g.opts.Now(),
 		w: &responseWriter{ResponseWriter: w}, keepCookie: -1,
+		hsts: w.Header()["Strict-Transport-Security"],
 	}
 	x.client = parseAddr(r.RemoteAddr)
 	if x.gen != nil && len(x.gen.TrustedProxies) > 0 && x.gen.trusted(x.client) {

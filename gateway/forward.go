@@ -99,8 +99,11 @@ func forwarded(client, authority string) string {
 func (x *exchange) cleanResponse(h http.Header) {
 	x.dropCrossOrigin(h)
 	delete(h, "X-Request-Id")
-	if x.w.Header().Get("Strict-Transport-Security") != "" {
-		delete(h, "Strict-Transport-Security")
+	if x.hsts != nil {
+		// Once only, and also after an informational answer, which empties
+		// what was set before.
+		delete(x.w.Header(), "Strict-Transport-Security")
+		h["Strict-Transport-Security"] = x.hsts
 	}
 	if x.host == nil || len(x.gen.Cookies) == 0 || x.gen.Login.Host == "" {
 		return

@@ -505,3 +505,38 @@ func TestUpstreamFailures(t *testing.T) {
 	s.backend.Close()
 	wantStatus(t, s.ask("GET", "/public/x"), 502)
 }
+
+func TestEarlyHintsKeepTheHeadersOfTheAnswer(t *testing.T) {
+	s := newSite(t)
+	s.respond = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Set("Strict-Transport-Security", "max-age=1")
+		w.WriteHeader(http.StatusOK)
+	}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		s.gateway.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	r, err := http.NewRequest("GET", front.URL+"/public/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "app.example.test"
+	resp, err := front.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := resp.Body.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if got := resp.Header["Strict-Transport-Security"]; len(got) != 1 || got[0] != "max-age=31536000" {
+		t.Errorf("Strict-Transport-Security: %q", got)
+	}
+	if len(resp.Header["X-Request-Id"]) != 1 {
+		t.Errorf("X-Request-Id: %q", resp.Header["X-Request-Id"])
+	}
+}

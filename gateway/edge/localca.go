@@ -97,7 +97,7 @@ func (c *LocalCA) renewIfDue() error {
 func (c *LocalCA) load(keyPath string) error {
 	pair, err := tls.LoadX509KeyPair(c.path, keyPath)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s with %s: %w", c.path, keyPath, err)
 	}
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	switch {

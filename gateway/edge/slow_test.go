@@ -200,6 +200,56 @@ func TestBodyThatNobodyReads(t *testing.T) {
 	}
 }
 
+// TestBodyIsNeverTheNextRequest: what is left of a body that a handler has closed
+// is not read as a request.
+func TestBodyIsNeverTheNextRequest(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 10)
+	s := startPatiently(t, func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Path
+		if r.URL.Query().Has("read") {
+			if _, err := io.ReadFull(r.Body, make([]byte, 5)); err != nil {
+				t.Error(err)
+			}
+		}
+		if r.URL.Query().Has("close") {
+			if err := r.Body.Close(); err != nil {
+				t.Logf("close: %v", err)
+			}
+		}
+	}, short, nil)
+	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: www." + domain + "\r\n\r\n"
+	for _, query := range []string{"", "?read", "?close", "?read&close"} {
+		for _, length := range []int{5 + len(smuggled), 1000, 1 << 20} {
+			conn := s.dial("http/1.1")
+			send(t, conn, fmt.Sprintf("POST /%s HTTP/1.1\r\nHost: www.%s\r\nContent-Length: %d\r\n\r\n12345", query, domain, length))
+			if got := <-asked; got != "/" {
+				t.Fatalf("asked for %s", got)
+			}
+			if length > 5+len(smuggled) {
+				eventually(t, "the answer", func() bool { _, err := conn.Read(make([]byte, 1)); return err == nil })
+			}
+			if _, err := io.WriteString(conn, smuggled+"\r\n\r\n"+smuggled); err != nil {
+				t.Logf("%d bytes, %q: %v", length, query, err)
+			}
+			if err := conn.CloseWrite(); err != nil {
+				t.Logf("%d bytes, %q: %v", length, query, err)
+			}
+			closes(t, conn)
+			want := 0
+			if length == 5+len(smuggled) {
+				want = 1 // the second is a request of its own
+			}
+			if got := len(asked); got > want {
+				t.Errorf("%d bytes, %q: %d requests more, want %d", length, query, got, want)
+			}
+			for range len(asked) {
+				<-asked
+			}
+		}
+	}
+}
+
 // TestConversationsMayPause: a body without a length may be half of a
 // conversation, with pauses of any length.
 func TestConversationsMayPause(t *testing.T) {
@@ -317,6 +367,31 @@ func TestQuietStreamsLive(t *testing.T) {
 	for _, protocol := range protocols {
 		if _, got := s.get(s.client(protocol), "https://www."+domain+"/"); got != strings.Repeat("event\n", 3) {
 			t.Errorf("%s: %q", protocol, got)
+		}
+	}
+}
+
+// TestAnnouncedTrailersArrive: the handler's request shares them with the one
+// that net/http keeps.
+func TestAnnouncedTrailersArrive(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(w http.ResponseWriter, r *http.Request) {
+		slowly(w, r)
+		fmt.Fprint(w, ", ", r.Trailer.Get("X-Sum"))
+	}, nil)
+	for _, protocol := range protocols {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://www."+domain+"/", io.NopCloser(strings.NewReader("body")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Trailer = http.Header{"X-Sum": {"7"}}
+		response, err := s.client(protocol).Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(response.Body)
+		if err := closing(response.Body, err); err != nil || string(got) != "read 4, <nil>, 7" {
+			t.Errorf("%s: %q %v", protocol, got, err)
 		}
 	}
 }

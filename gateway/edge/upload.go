@@ -27,6 +27,9 @@ func boundUploads(next http.Handler, rate int64, patience time.Duration) http.Ha
 		if err := body.leave(); err != nil {
 			panic(http.ErrAbortHandler)
 		}
+		// A copy: net/http looks at the body of its own request to see whether the connection can have another, which
+		// would else be read out of what is left of this one.
+		r = r.WithContext(r.Context())
 		r.Body = body
 		defer func() {
 			if err := errors.Join(body.stall.close(), body.leave()); err != nil {
