@@ -120,7 +120,7 @@ func (d *Decoder) parse(data []byte) *yaml.Node {
 	}
 	switch err := reader.Decode(&next); {
 	case err == nil:
-		d.Errorf(next.Content[0], "a second document; only one is allowed in a file")
+		d.Errorf(&next, "a second document; only one is allowed in a file")
 		return nil
 	case !errors.Is(err, io.EOF):
 		d.syntaxError(data, err)

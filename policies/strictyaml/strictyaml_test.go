@@ -99,7 +99,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"# nothing\n":                 `f:1:1: the file is empty`,
 		"---\n":                       `f:1:1: the file is empty`,
 		"- a":                         `f:1:1: expected a mapping, found a list`,
-		"host: a\n---\nhost: b\n":     `f:3:1: a second document; only one is allowed in a file`,
+		"host: a\n---\nhost: b\n":     `f:2:1: a second document; only one is allowed in a file`,
 		"hots: a":                     `f:1:1: unknown "hots", did you mean "host"?`,
 		"part: { nmae: x }":           "f:1:7: \"name\" is missing\nf:1:9: unknown \"nmae\", did you mean \"name\"?",
 		"part: { name: x, x: 1 }":     `f:1:18: unknown "x", expected one of: name, port, roles`,
