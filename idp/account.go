@@ -29,7 +29,7 @@ func (x *visit) signedInHere() (live, error) {
 	if err := x.fresh(); err != nil {
 		return live{}, err
 	}
-	l, err := x.idp.directory.findSession(x.r.Context(), secret, x.idp.o.SessionIdle)
+	l, err := x.idp.directory.findSession(x.r.Context(), secret)
 	if errors.Is(err, ErrUnknownSession) {
 		x.setCookie(sessionCookie, "", -1)
 		return live{}, nobody

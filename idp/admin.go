@@ -40,7 +40,7 @@ func NewAdmin(o AdminOptions) (*Admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("administration: %w", err)
 	}
-	return &Admin{directory: newDirectory(o.DB, o.Revocations, o.Now), passwords: passwords}, nil
+	return &Admin{directory: newDirectory(o.DB, o.Revocations, o.Now, longestSession), passwords: passwords}, nil
 }
 
 // NewUser is a user to be added.
@@ -158,27 +158,29 @@ func (a *Admin) Delete(ctx context.Context, name string) error {
 // Sessions lists the sessions that live, the newest first; of one user where a name is given.
 func (a *Admin) Sessions(ctx context.Context, name string) ([]Session, error) {
 	if name == "" {
-		return a.directory.sessions(ctx, "")
+		return a.directory.sessions(ctx, "", "")
 	}
 	user, err := a.find(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return a.directory.sessions(ctx, user.ID)
+	return a.directory.sessions(ctx, user.ID, "")
 }
 
 // RevokeSession ends a session and its tokens: ErrUnknownSession when none of that id lives.
 func (a *Admin) RevokeSession(ctx context.Context, id string) error {
-	sessions, err := a.directory.sessions(ctx, "")
-	if err != nil {
+	if id == "" {
+		return ErrUnknownSession
+	}
+	found, err := a.directory.sessions(ctx, "", id)
+	switch {
+	case err != nil:
 		return err
+	case len(found) == 0:
+		return fmt.Errorf("%q: %w", id, ErrUnknownSession)
+	default:
+		return a.directory.endSessions(ctx, sessionEntry(found[0].ID, found[0].Expires))
 	}
-	for _, s := range sessions {
-		if s.ID == id {
-			return a.directory.endSessions(ctx, sessionEntry(s.ID, s.Expires))
-		}
-	}
-	return fmt.Errorf("%q: %w", id, ErrUnknownSession)
 }
 
 // RevokeUser ends all sessions and tokens of a user, and returns how many sessions that were.

@@ -38,6 +38,7 @@ type directory struct {
 	db          *database.DB
 	revocations Revocations
 	now         func() time.Time
+	idle        time.Duration // after which a session that is not used is over
 	locks       subjectLocks
 }
 
@@ -48,8 +49,8 @@ type subjectLocks struct {
 	locks [256]sync.RWMutex
 }
 
-func newDirectory(db *database.DB, revocations Revocations, now func() time.Time) *directory {
-	d := &directory{db: db, revocations: revocations, now: now}
+func newDirectory(db *database.DB, revocations Revocations, now func() time.Time, idle time.Duration) *directory {
+	d := &directory{db: db, revocations: revocations, now: now, idle: idle}
 	d.locks.seed = maphash.MakeSeed()
 	return d
 }
@@ -102,7 +103,7 @@ func (d *directory) endSubject(ctx context.Context, subject, keep string, change
 	lock := d.locks.of(subject)
 	lock.Lock()
 	defer lock.Unlock()
-	sessions, err := d.sessions(ctx, subject)
+	sessions, err := d.sessions(ctx, subject, "")
 	if err != nil {
 		return 0, err
 	}

@@ -105,7 +105,7 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 	if o.PasswordCost == (password.Cost{}) {
 		o.PasswordCost = password.DefaultCost()
 	}
-	p := &IDP{o: o, directory: newDirectory(o.DB, o.Revocations, o.Now), loops: newLoops()}
+	p := &IDP{o: o, directory: newDirectory(o.DB, o.Revocations, o.Now, o.SessionIdle), loops: newLoops()}
 	if err := p.SetReturnHosts(o.ReturnHosts); err != nil {
 		return nil, err
 	}
@@ -115,14 +115,15 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 		return nil, err
 	}
 	p.issuer = &issuer{
-		directory: p.directory, keys: keys, iss: p.origin, audience: o.Audience, ttl: o.AccessTTL, idle: o.SessionIdle,
+		directory: p.directory, keys: keys, iss: p.origin, audience: o.Audience, ttl: o.AccessTTL,
 	}
 	var errs [5]error
 	p.verifier, errs[0] = token.NewVerifier(token.VerifierConfig{Issuers: []token.IssuerConfig{{
 		Name: token.OwnIssuer, ISS: p.origin, Audiences: []string{o.Audience}, Keys: keys, Cookie: o.CookieName, Own: true,
 	}}})
 	p.formKey, errs[1] = hkdf.Key(sha256.New, o.SealKey[:], nil, "vilogate forms v1", sha256.Size)
-	workers := max(1, runtime.GOMAXPROCS(0))
+	// Half of the processors: whoever is signed in already does not feel a flood of logins.
+	workers := max(1, runtime.GOMAXPROCS(0)/2)
 	p.passwords, errs[2] = password.NewPool(o.PasswordCost, workers, 8*workers)
 	p.perAccount, errs[3] = attempts.New(o.LoginLimits.PerAccount)
 	p.perAddress, errs[4] = attempts.New(o.LoginLimits.PerAddress)
@@ -176,7 +177,7 @@ func (p *IDP) Run(ctx context.Context) error {
 	ticker := time.NewTicker(purgeEvery)
 	defer ticker.Stop()
 	for {
-		if err := p.directory.purge(ctx, p.o.SessionIdle); err != nil && ctx.Err() == nil {
+		if err := p.directory.purge(ctx); err != nil && ctx.Err() == nil {
 			p.o.Log.ErrorContext(ctx, "sessions that are over were not removed", "error", err)
 		}
 		select {

@@ -17,13 +17,12 @@ type issuer struct {
 	iss       string
 	audience  string
 	ttl       time.Duration
-	idle      time.Duration // of a session
 }
 
 // issue returns a new access token of the session that the secret opens, and that session: ErrUnknownSession when there is
 // none that counts.
 func (i *issuer) issue(ctx context.Context, secret sessionSecret) (raw string, l live, err error) {
-	l, err = i.directory.findSession(ctx, secret, i.idle)
+	l, err = i.directory.findSession(ctx, secret)
 	if err != nil {
 		return "", live{}, err
 	}
@@ -31,7 +30,7 @@ func (i *issuer) issue(ctx context.Context, secret sessionSecret) (raw string, l
 	lock := i.directory.locks.of(l.account.ID)
 	lock.RLock()
 	defer lock.RUnlock()
-	l, err = i.directory.findSession(ctx, secret, i.idle)
+	l, err = i.directory.findSession(ctx, secret)
 	if err != nil {
 		return "", live{}, err
 	}

@@ -113,14 +113,15 @@ func (x *visit) login() error {
 	secret, err := x.idp.directory.beginSession(x.r.Context(), beginning{
 		account: a, amr: []string{byPassword}, address: x.client.String(), userAgent: x.r.UserAgent(), max: x.idp.o.SessionMax,
 	})
-	switch {
-	case errors.Is(err, errChanged):
-		return x.refuseLogin(&refusal{status: http.StatusUnauthorized}, to, typed, saysWrong)
-	case err != nil:
-		return err
+	if err == nil {
+		x.log("signed in", "user", a.Name, "subject", a.ID)
+		err = x.goBack(secret, to)
 	}
-	x.log("signed in", "user", a.Name, "subject", a.ID)
-	return x.goBack(secret, to)
+	// What was right a moment ago is not any more: the password was changed, or the user disabled.
+	if errors.Is(err, errChanged) || errors.Is(err, ErrUnknownSession) {
+		return x.refuseLogin(&refusal{status: http.StatusUnauthorized}, to, typed, saysWrong)
+	}
+	return err
 }
 
 // authenticate checks a password. It costs one hash whoever is named, and takes an attempt of the account and of the
@@ -202,7 +203,7 @@ func (x *visit) endEarlier() error {
 	if !ok {
 		return nil
 	}
-	l, err := x.idp.directory.findSession(x.r.Context(), secret, x.idp.o.SessionIdle)
+	l, err := x.idp.directory.findSession(x.r.Context(), secret)
 	switch {
 	case errors.Is(err, ErrUnknownSession):
 		return nil

@@ -114,7 +114,7 @@ func TestSessionsEnd(t *testing.T) {
 			if got := c.get("/login"); got.status != http.StatusOK {
 				t.Errorf("after its absolute end: %d", got.status)
 			}
-			if err := w.idp.directory.purge(t.Context(), 8*time.Hour); err != nil {
+			if err := w.idp.directory.purge(t.Context()); err != nil {
 				t.Error(err)
 			}
 			var left int

@@ -33,7 +33,7 @@ func (x *visit) whoIsSignedIn() (s signedIn, err error) {
 	}
 	now := x.idp.o.Now()
 	if secret, ok := x.session(); ok {
-		l, err := x.idp.directory.findSession(x.r.Context(), secret, x.idp.o.SessionIdle)
+		l, err := x.idp.directory.findSession(x.r.Context(), secret)
 		if err != nil && !errors.Is(err, ErrUnknownSession) {
 			return signedIn{}, err
 		}

@@ -200,3 +200,19 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestAnIdentityProviderOnItsOwnWritesARecordARequest(t *testing.T) {
+	t.Parallel()
+	alone := newWorld(t, func(o *Options) { o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	inProcess := newWorld(t)
+	for _, w := range []*world{alone, inProcess} {
+		w.client().get("/nothing?token=hunter2", "X-Forwarded-For: 192.0.2.7", "X-Request-Id: abc")
+	}
+	record := `msg=request request_id=abc client=192.0.2.7 method=GET path=/nothing status=404`
+	if log := alone.log.String(); !strings.Contains(log, record) || strings.Contains(log, "hunter2") {
+		t.Errorf("the log is:\n%s", log)
+	}
+	if log := inProcess.log.String(); log != "" {
+		t.Errorf("the gateway writes the record, and this one wrote too:\n%s", log)
+	}
+}

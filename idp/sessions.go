@@ -121,11 +121,11 @@ func scanSession(row scanner) (l live, err error) {
 
 // findSession returns the session of a cookie's secret: ErrUnknownSession when there is none that counts. One that the
 // revocation list names is over, and removed.
-func (d *directory) findSession(ctx context.Context, secret sessionSecret, idle time.Duration) (live, error) {
+func (d *directory) findSession(ctx context.Context, secret sessionSecret) (live, error) {
 	now := d.now()
 	l, err := scanSession(d.db.SQL().QueryRowContext(ctx, "SELECT "+sessionColumns+
 		" FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.secret = ? AND "+counting,
-		secret.hash(), now.Unix(), now.Add(-idle).Unix()))
+		secret.hash(), now.Unix(), now.Add(-d.idle).Unix()))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return live{}, ErrUnknownSession
@@ -138,12 +138,13 @@ func (d *directory) findSession(ctx context.Context, secret sessionSecret, idle 
 	}
 }
 
-// sessions returns the sessions that count, of one user or, with an empty id, of all, the newest first.
-func (d *directory) sessions(ctx context.Context, userID string) (found []Session, err error) {
+// sessions returns the sessions that count, the newest first: those of a user and of an id, each of which may be empty
+// for any.
+func (d *directory) sessions(ctx context.Context, userID, id string) (found []Session, err error) {
 	now := d.now()
-	rows, err := d.db.SQL().QueryContext(ctx, "SELECT "+sessionColumns+
-		" FROM sessions s JOIN users u ON u.id = s.user_id WHERE (? = '' OR u.id = ?) AND "+counting+" ORDER BY s.auth_time DESC, s.id",
-		userID, userID, now.Unix(), now.Add(-longestSession).Unix())
+	rows, err := d.db.SQL().QueryContext(ctx, "SELECT "+sessionColumns+" FROM sessions s JOIN users u ON u.id = s.user_id"+
+		" WHERE (? = '' OR u.id = ?) AND (? = '' OR s.id = ?) AND "+counting+" ORDER BY s.auth_time DESC, s.id",
+		userID, userID, id, id, now.Unix(), now.Add(-d.idle).Unix())
 	if err != nil {
 		return nil, fmt.Errorf("listing sessions: %w", err)
 	}
@@ -182,9 +183,9 @@ func (d *directory) removeSession(ctx context.Context, id string) error {
 }
 
 // purge removes the sessions that can never count again.
-func (d *directory) purge(ctx context.Context, idle time.Duration) error {
+func (d *directory) purge(ctx context.Context) error {
 	now := d.now()
-	if _, err := d.db.SQL().ExecContext(ctx, "DELETE FROM sessions WHERE expires <= ? OR used <= ?", now.Unix(), now.Add(-idle).Unix()); err != nil {
+	if _, err := d.db.SQL().ExecContext(ctx, "DELETE FROM sessions WHERE expires <= ? OR used <= ?", now.Unix(), now.Add(-d.idle).Unix()); err != nil {
 		return fmt.Errorf("removing old sessions: %w", err)
 	}
 	return nil

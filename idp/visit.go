@@ -21,6 +21,7 @@ type visit struct {
 	returns   *returns
 	client    netip.Addr
 	requestID string
+	status    int // of the answer, once it has begun
 }
 
 func (p *IDP) visit(w http.ResponseWriter, r *http.Request) *visit {
@@ -100,11 +101,13 @@ func (x *visit) json(status int, kind string, value any) {
 
 func (x *visit) redirect(status int, address string) {
 	x.w.Header().Set("Location", address)
+	x.status = status
 	x.w.WriteHeader(status)
 }
 
 func (x *visit) send(status int, body []byte) {
 	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	x.status = status
 	x.w.WriteHeader(status)
 	if x.r.Method == http.MethodHead {
 		return

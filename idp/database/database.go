@@ -16,6 +16,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 //go:embed migrations/*.sql
@@ -31,6 +32,8 @@ var (
 	ErrLost = errors.New("acknowledged writes are missing")
 	// ErrDamaged means that SQLite finds the file inconsistent.
 	ErrDamaged = errors.New("the file is damaged")
+	// ErrInUse means that another process has the database open.
+	ErrInUse = errors.New("another process has it open")
 	// ErrNewer means that a later version of vilogate has migrated the database.
 	ErrNewer = errors.New("a newer version of vilogate wrote it")
 
@@ -73,6 +76,9 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	}
 	db, err := open(ctx, path, o)
 	if err != nil {
+		if refused, ok := errors.AsType[*sqlite.Error](err); ok && refused.Code()&0xff == sqlite3.SQLITE_BUSY {
+			err = fmt.Errorf("%w: %w", ErrInUse, err)
+		}
 		return nil, &Error{Path: path, Err: err}
 	}
 	return db, nil

@@ -230,7 +230,7 @@ func TestRefusalsNameThePathAndTheReason(t *testing.T) {
 		{"folder.db", "not a regular file"},
 		{"nowhere/vilogate.db", "no such file"},
 		{"foreign.db", ErrNewer.Error()},
-		{"held.db", "locked"},
+		{"held.db", ErrInUse.Error()},
 	} {
 		path := filepath.Join(folder, test.name)
 		_, err := Open(t.Context(), path, Options{Log: log})
