@@ -5,6 +5,7 @@ package django_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,10 +70,11 @@ func start(t *testing.T, jwks string) *service {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, python, "-m", "gunicorn", "--bind", "fd://3", "--threads", "4", "--log-level", "warning", "demo.wsgi")
+	cmd := exec.CommandContext(ctx, python, "-m", "gunicorn", "--bind", "fd://3", "--graceful-timeout", "1", "--log-level", "warning", "demo.wsgi")
 	cmd.Env = environment("DEMO_SECRET_KEY=of the demo", "DEMO_DATABASE="+filepath.Join(t.TempDir(), "demo.sqlite3"), "DEMO_JWKS="+jwks)
 	cmd.ExtraFiles = []*os.File{inherited}
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its workers are its group
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	var output strings.Builder
 	cmd.Stdout, cmd.Stderr = &output, &output
@@ -86,6 +89,9 @@ func start(t *testing.T, jwks string) *service {
 	t.Cleanup(func() {
 		stop()
 		err := cmd.Wait()
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("ending gunicorn's workers: %v", err)
+		}
 		if t.Failed() {
 			t.Logf("gunicorn ended: %v\n%s", err, output.String())
 		}
