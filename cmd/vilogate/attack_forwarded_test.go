@@ -111,7 +111,7 @@ func TestBrokenCookies(t *testing.T) {
 		"half": name + a.alice[:len(a.alice)/2], "longer": name + a.alice + "x", "cut": name + a.alice[:len(a.alice)-1],
 		"control": name + "broken-cookie\x01", "not-ASCII": name + "broken-cookie\xff\xfe", "percent": name + "%62roken-cookie",
 		"no-value": ssoCookie, "name-in-lower-case": "__secure-sso=" + a.alice, "spaces": name + " broken-cookie ",
-		"padded": name + a.alice + "=", "after-junk": "=;;; ,,, " + name + "broken-cookie;=",
+		"padded": name + a.alice + "=", "after-junk": "=;;; ,,,; " + name + "broken-cookie;=",
 	} {
 		for _, p := range protocols() {
 			t.Run(p.name+"/"+label, func(t *testing.T) {
