@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/maypok86/otter/v2"
-
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
 )
@@ -91,7 +89,7 @@ type Generation struct {
 	Settings
 	portSuffix string               // ":8443", or "" for 443
 	upstreams  map[string]*upstream // by name
-	principals *otter.Cache[*token.Claims, *principal]
+	mark       *generationMark      // of the principals that it made
 	// assertionIssuer is the iss of the assertions: a name, not an address.
 	assertionIssuer string
 }
@@ -105,9 +103,8 @@ type upstream struct {
 	next    atomic.Uint32 // round robin over URLs
 }
 
-// principalsKept bounds how many verified tokens keep their headers ready; one
-// with an assertion for an upstream or two takes about 3 KiB.
-const principalsKept = 1 << 17
+// generationMark tells generations apart without keeping an old one alive.
+type generationMark struct{ _ byte }
 
 // NewGeneration verifies s and compiles it.
 func NewGeneration(s Settings) (*Generation, error) {
@@ -123,7 +120,7 @@ func NewGeneration(s Settings) (*Generation, error) {
 	case s.Login.Host != "" && s.Login.Handler == nil && s.Login.Upstream == nil:
 		return nil, errors.New("gateway: a login host, but nobody who serves it")
 	}
-	gen := &Generation{Settings: s, upstreams: make(map[string]*upstream, len(s.Upstreams))}
+	gen := &Generation{Settings: s, mark: new(generationMark), upstreams: make(map[string]*upstream, len(s.Upstreams))}
 	if s.PublicPort != 443 {
 		gen.portSuffix = ":" + strconv.Itoa(s.PublicPort)
 	}
@@ -147,14 +144,6 @@ func NewGeneration(s Settings) (*Generation, error) {
 			u.Timeout = 60 * time.Second
 		}
 		gen.upstreams[u.Name] = &upstream{Upstream: u, index: i, headers: keys}
-	}
-	var err error
-	gen.principals, err = otter.New(&otter.Options[*token.Claims, *principal]{
-		MaximumSize:      principalsKept,
-		ExpiryCalculator: otter.ExpiryAccessing[*token.Claims, *principal](10 * time.Minute),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("gateway: making the cache of principals: %w", err)
 	}
 	gen.assertionIssuer = "https://" + s.Domain
 	return gen, nil

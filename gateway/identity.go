@@ -31,6 +31,7 @@ var presets = map[string]*identityKeys{
 // concurrent use.
 type principal struct {
 	claims   *token.Claims
+	madeBy   *generationMark
 	byCookie policies.Identity
 	byBearer policies.Identity
 
@@ -47,14 +48,15 @@ type assertion struct {
 	renew time.Time // when half its life has passed
 }
 
-// principalOf returns the principal of verified claims: the same for the same
-// claims, as long as it is remembered.
+// principalOf returns the principal of verified claims. It is kept beside them,
+// so that it is found without another look-up and forgotten with the token.
 func (gen *Generation) principalOf(claims *token.Claims) *principal {
-	if p, ok := gen.principals.GetIfPresent(claims); ok {
+	if p, ok := claims.Beside().(*principal); ok && p.madeBy == gen.mark {
 		return p
 	}
 	p := newPrincipal(claims, len(gen.Settings.Upstreams))
-	gen.principals.Set(claims, p)
+	p.madeBy = gen.mark
+	claims.KeepBeside(p)
 	return p
 }
 

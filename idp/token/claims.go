@@ -3,6 +3,7 @@ package token
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -34,6 +35,21 @@ type Claims struct {
 	issuedAt  time.Time
 	notBefore time.Time
 	expires   time.Time
+
+	beside atomic.Pointer[any]
+}
+
+// KeepBeside keeps v beside the claims for as long as they are remembered, in
+// place of what was kept before: what a caller makes of claims, and would have to
+// look up by them otherwise. v must be safe for concurrent use.
+func (c *Claims) KeepBeside(v any) { c.beside.Store(&v) }
+
+// Beside returns what was last kept beside the claims, or nil.
+func (c *Claims) Beside() any {
+	if v := c.beside.Load(); v != nil {
+		return *v
+	}
+	return nil
 }
 
 // IssuerName is the issuer's name in the configuration; [OwnIssuer] for ours.

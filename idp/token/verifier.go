@@ -45,8 +45,8 @@ var (
 	errRefresh     = fmt.Errorf("%w: a refresh token", ErrInvalid)
 )
 
-// defaultCacheBytes remembers some 50,000 tokens.
-const defaultCacheBytes = 64 << 20
+// defaultCacheBytes remembers some 80,000 tokens. Few of them take little.
+const defaultCacheBytes = 256 << 20
 
 // VerifierConfig says whose tokens count.
 type VerifierConfig struct {
@@ -55,7 +55,7 @@ type VerifierConfig struct {
 	// Refuse lists iss values that are never accepted: the gateway's own.
 	Refuse []string
 
-	// CacheBytes bounds the memory for remembered verifications. Optional: 64 MiB.
+	// CacheBytes bounds the memory for remembered verifications. Optional: 256 MiB.
 	CacheBytes int
 
 	// Revoked is asked about every token that would be good, on every call of
@@ -121,8 +121,9 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 }
 
 // weight is about what a remembered token takes: its text, its claims (which
-// are about three quarters of the text again), and what holds them.
-func weight(raw string, _ *Claims) uint32 { return uint32(2*len(raw) + 512) }
+// are about three quarters of the text again), what a caller keeps beside them
+// (about as much as another text and a signed assertion), and what holds it all.
+func weight(raw string, _ *Claims) uint32 { return uint32(3*len(raw) + 1536) }
 
 // Cookies are the names of the cookies in which tokens come: our own IdP's
 // first, then in the order of the configuration, each once.
