@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -96,11 +97,13 @@ func openAdministration(ctx context.Context, w *world, t target, st *state) (a *
 	if err != nil {
 		return nil, err
 	}
-	log := newLog(w.stderr)
+	failed := make(chan error, 1)
+	o := storeOptions{failed: failed, log: slog.New(slog.DiscardHandler)} // what goes wrong is the command's own answer
 	a = &administration{}
-	a.stores, err = openStores(ctx, cfg, st, false, log)
+	a.stores, err = openStores(ctx, cfg, st, o)
 	if errors.Is(err, database.ErrDemo) {
-		a.stores, err = openStores(ctx, cfg, st, true, log)
+		o.demo = true
+		a.stores, err = openStores(ctx, cfg, st, o)
 	}
 	if err != nil {
 		return nil, err
@@ -110,8 +113,12 @@ func openAdministration(ctx context.Context, w *world, t target, st *state) (a *
 	a.tasks, running = errgroup.WithContext(running)
 	a.tasks.Go(func() error { return unlessDone(running, a.stores.list.Run(running)) })
 	for !a.stores.list.Ready() {
-		if !wait(running, 10*time.Millisecond) {
-			return nil, errors.Join(fmt.Errorf("the revocation list cannot be read, so that nothing could be ended for good: %w", running.Err()), a.close())
+		select {
+		case err := <-failed:
+			return nil, errors.Join(fmt.Errorf("the revocation list cannot be read, so that nothing could be ended for good: %w", err), a.close())
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), a.close())
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	a.admin, err = idp.NewAdmin(idp.AdminOptions{DB: a.stores.db, Revocations: a.stores.list, Now: time.Now})

@@ -124,7 +124,7 @@ func (p *process) openListeners(ctx context.Context, cfg *config.Config) (err er
 }
 
 func (p *process) openStores(ctx context.Context, cfg *config.Config) (err error) {
-	if p.stores, err = openStores(ctx, cfg, p.state, p.demo, p.log); err != nil {
+	if p.stores, err = openStores(ctx, cfg, p.state, storeOptions{demo: p.demo, log: p.log}); err != nil {
 		return err
 	}
 	p.onClose(p.stores.close)

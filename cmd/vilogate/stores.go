@@ -33,8 +33,15 @@ type stores struct {
 	list  *revocation.List
 }
 
-// openStores opens what the configuration asks for. demo says that the users are demo users.
-func openStores(ctx context.Context, c *config.Config, st *state, demo bool, log *slog.Logger) (s *stores, err error) {
+// storeOptions say how stores are opened.
+type storeOptions struct {
+	demo   bool         // the users are demo users
+	failed chan<- error // told of every failure to follow the revocation list, if it can take it; nil for nobody
+	log    *slog.Logger
+}
+
+// openStores opens what the configuration asks for.
+func openStores(ctx context.Context, c *config.Config, st *state, o storeOptions) (s *stores, err error) {
 	s = &stores{}
 	defer func() {
 		if err != nil {
@@ -42,7 +49,7 @@ func openStores(ctx context.Context, c *config.Config, st *state, demo bool, log
 		}
 	}()
 	if c.IDP != nil || c.Redis == nil {
-		if s.db, err = database.Open(ctx, st.path(databaseFile), database.Options{Demo: demo, Log: log}); err != nil {
+		if s.db, err = database.Open(ctx, st.path(databaseFile), database.Options{Demo: o.demo, Log: o.log}); err != nil {
 			return s, err
 		}
 	}
@@ -53,7 +60,7 @@ func openStores(ctx context.Context, c *config.Config, st *state, demo bool, log
 			Sentinel: revocation.Sentinel{Master: c.Redis.Sentinel.Master, Addresses: c.Redis.Sentinel.Addresses},
 			Cluster:  c.Redis.Cluster,
 			Secret:   []byte(c.Secret),
-			Log:      log,
+			Log:      o.log,
 		})
 		kept = s.redis
 	} else {
@@ -62,7 +69,7 @@ func openStores(ctx context.Context, c *config.Config, st *state, demo bool, log
 	if err != nil {
 		return s, err
 	}
-	s.list = revocation.NewList(kept, revocation.Options{MaxStaleness: c.Revocation.MaxStaleness.Std(), Log: log})
+	s.list = revocation.NewList(watchedLog{kept, o.failed}, revocation.Options{MaxStaleness: c.Revocation.MaxStaleness.Std(), Log: o.log})
 	return s, nil
 }
 
@@ -78,6 +85,21 @@ func (s *stores) close() error {
 	}
 	if s.db != nil {
 		err = errors.Join(err, s.db.Close())
+	}
+	return err
+}
+
+// watchedLog is a log of revocations that tells when it could not be followed.
+type watchedLog struct {
+	revocation.Log
+	failed chan<- error
+}
+
+func (w watchedLog) Follow(ctx context.Context, to revocation.Sink) error {
+	err := w.Log.Follow(ctx, to)
+	select {
+	case w.failed <- err:
+	default:
 	}
 	return err
 }
