@@ -2,6 +2,7 @@ package idp
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -14,51 +15,50 @@ import (
 	"github.com/viloforge/vilogate/idp/token"
 )
 
-// TestWhatWasEndedStaysEndedAfterAStart runs on the real list, kept in the identity provider's own database.
+// startReal starts an identity provider on the real list, which is kept in its own database.
+func startReal(t *testing.T, path string) (w *world, list *revocation.List, stop func()) {
+	t.Helper()
+	w = &world{tb: t, clock: &clock{}, log: &lines{}}
+	log := slog.New(slog.DiscardHandler)
+	var err error
+	if w.db, err = database.Open(t.Context(), path, database.Options{Log: log}); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := revocation.OpenSQL(w.db.SQL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list = revocation.NewList(kept, revocation.Options{MaxStaleness: time.Minute, Log: log})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- list.Run(ctx) }()
+	for !list.Ready() {
+		select {
+		case err := <-ended:
+			t.Fatalf("the list ended: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	o := options(w.db, nil, w.clock, w.log)
+	o.Revocations = list
+	if w.idp, err = New(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	w.admin = w.idp.Admin()
+	w.serve()
+	return w, list, func() {
+		w.server.Close()
+		cancel()
+		if err := errors.Join(<-ended, w.db.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestWhatWasEndedStaysEndedAfterAStart(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "vilogate.db")
-	start := func() (w *world, list *revocation.List, stop func()) {
-		w = &world{tb: t, clock: &clock{}, log: &lines{}}
-		log := slog.New(slog.DiscardHandler)
-		var err error
-		if w.db, err = database.Open(t.Context(), path, database.Options{Log: log}); err != nil {
-			t.Fatal(err)
-		}
-		kept, err := revocation.OpenSQL(w.db.SQL())
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = revocation.NewList(kept, revocation.Options{MaxStaleness: time.Minute, Log: log})
-		ctx, cancel := context.WithCancel(context.Background())
-		ended := make(chan error, 1)
-		go func() { ended <- list.Run(ctx) }()
-		for !list.Ready() {
-			select {
-			case err := <-ended:
-				t.Fatalf("the list ended: %v", err)
-			case <-time.After(time.Millisecond):
-			}
-		}
-		o := options(w.db, nil, w.clock, w.log)
-		o.Revocations = list
-		if w.idp, err = New(t.Context(), o); err != nil {
-			t.Fatal(err)
-		}
-		w.admin = w.idp.Admin()
-		return w, list, func() {
-			w.server.Close()
-			cancel()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-			if err := w.db.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-	w, list, stop := start()
-	w.serve()
+	w, list, stop := startReal(t, path)
 	w.add("alice", "member")
 	w.add("bob")
 	c, bob := w.client().login("alice"), w.client().login("bob")
@@ -87,8 +87,7 @@ func TestWhatWasEndedStaysEndedAfterAStart(t *testing.T) {
 			t.Errorf("the session cookie opens the account: %d", got.status)
 		}
 		stop()
-		w, list, stop = start()
-		w.serve()
+		w, list, stop = startReal(t, path)
 	}
 	stop()
 }

@@ -156,3 +156,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkHash(b *testing.B) {
+	p, err := NewPool(DefaultCost(), 1, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := p.Hash(b.Context(), "correct horse"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
