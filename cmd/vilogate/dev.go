@@ -75,7 +75,7 @@ func (c *devCommand) Run(w *world) (err error) {
 		return demo.serve(ctx, p.config().Domain, jwks.Static([]token.PublicKey{p.key.Public()}), log)
 	})
 	p.also(func(ctx context.Context) error {
-		return watch(ctx, st.path("vilogate.yaml"), st.path("policies"), func() { p.reloadAndSay(ctx) })
+		return watch(ctx, st.path("vilogate.yaml"), filepath.Clean(p.config().Policies), func() { p.reloadAndSay(ctx) })
 	})
 	return p.run(w.ctx, func(at addresses) error { return c.announce(w, p.config(), at) })
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -58,19 +59,15 @@ type process struct {
 	group      *errgroup.Group // the goroutines that run started
 	background context.Context // they end with it
 
-	mu      sync.Mutex  // one reload at a time
-	current *generation // guarded by mu
+	current   atomic.Pointer[generation]
+	reloading sync.Mutex // one reload at a time; whoever holds it may replace current
 }
 
 // also has run start f, and end with it when it fails. f ends with its context.
 func (p *process) also(f func(context.Context) error) { p.tasks = append(p.tasks, f) }
 
 // config is the configuration of the current generation.
-func (p *process) config() *config.Config {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.current.cfg
-}
+func (p *process) config() *config.Config { return p.current.Load().cfg }
 
 // close gives up whatever was opened.
 func (p *process) close() error {
@@ -105,6 +102,7 @@ func (p *process) open(ctx context.Context) error {
 	}
 	p.openServers()
 	p.instrument()
+	p.metrics.Loaded(time.Now())
 	path, err := filepath.Abs(cfg.Path)
 	if err != nil {
 		return err
@@ -170,7 +168,7 @@ func (p *process) openGateway(_ context.Context, cfg *config.Config) (err error)
 		p.builder.ownKeys, p.builder.loginHandler = p.idp.Keys(), p.idp
 	}
 	if !cfg.Gateway() {
-		p.current = &generation{cfg: cfg}
+		p.current.Store(&generation{cfg: cfg})
 		return nil
 	}
 	if p.key, err = assertionKey(p.state); err != nil {
@@ -182,7 +180,7 @@ func (p *process) openGateway(_ context.Context, cfg *config.Config) (err error)
 	}
 	p.gateway, err = gateway.New(gateway.Options{
 		AssertionKey: p.key, AssertionKeys: p.keys.bytes, Revocations: p.stores.list, Covers: p.source.SameCertificate,
-		Observe: p.metrics.Observe, Log: p.log,
+		Observe: p.observe, Log: p.log,
 	})
 	if err != nil {
 		return err
@@ -192,14 +190,14 @@ func (p *process) openGateway(_ context.Context, cfg *config.Config) (err error)
 	if err != nil {
 		return err
 	}
-	p.current = first
+	p.current.Store(first)
 	if err := p.returnTo(first); err != nil {
 		return err
 	}
 	p.edge, err = edge.New(edge.Options{
 		Handler: p.gateway, HTTPS: p.listeners.https, HTTP: p.listeners.http, Source: p.source,
 		TrustedProxies: prefixes(cfg.TrustedProxies), PublicPort: p.builder.publicPort, HSTS: p.hsts, Log: p.log,
-		ServedHost: func(host string) bool { return p.generation().Serves(host) },
+		ServedHost: func(host string) bool { return p.current.Load().gateway.Serves(host) },
 		Limits: edge.Limits{
 			HeaderBytes: int(cfg.Limits.HeaderBytes), HeaderTime: cfg.Limits.HeaderTime.Std(), IdleTime: cfg.Limits.IdleTime.Std(),
 			BodyMinRate: int64(cfg.Limits.BodyMinRate), Streams: cfg.Limits.Streams,

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/viloforge/vilogate/gateway"
 )
 
 // readyPatience is how long `ready` waits for what comes from elsewhere: Redis, another process's keys. The process serves
@@ -28,7 +26,7 @@ func (p *process) run(ctx context.Context, announce func(addresses) error) error
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	p.group, p.background = errgroup.WithContext(background)
-	p.commit(p.current, nil)
+	p.commit(p.current.Load(), nil)
 	for _, task := range p.tasks {
 		p.start(task)
 	}
@@ -147,7 +145,7 @@ func (p *process) commit(gen, before *generation) {
 	if p.gateway != nil {
 		p.gateway.Swap(gen.gateway)
 	}
-	p.current = gen
+	p.current.Store(gen)
 	if before == nil {
 		return
 	}
@@ -160,17 +158,18 @@ func (p *process) commit(gen, before *generation) {
 
 // reload reads everything again and replaces the generation, or changes nothing and says why.
 func (p *process) reload(context.Context, nothing) (answer reloaded, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
 	defer func() { p.metrics.Reloaded(err, time.Now()) }()
+	before := p.current.Load()
 	cfg, err := p.load()
 	if err != nil {
 		return answer, err
 	}
-	if err := mayReplace(p.current.cfg, cfg); err != nil {
+	if err := mayReplace(before.cfg, cfg); err != nil {
 		return answer, err
 	}
-	next, err := p.builder.build(cfg, p.current)
+	next, err := p.builder.build(cfg, before)
 	if err != nil {
 		return answer, err
 	}
@@ -182,8 +181,8 @@ func (p *process) reload(context.Context, nothing) (answer reloaded, err error) 
 	if err := p.returnTo(next); err != nil {
 		return answer, err
 	}
-	answer.Changes = next.changes(p.current)
-	p.commit(next, p.current)
+	answer.Changes = next.changes(before)
+	p.commit(next, before)
 	return answer, nil
 }
 
@@ -204,13 +203,6 @@ func (p *process) reloadAndSay(ctx context.Context) {
 	case len(answer.Changes) > 0:
 		p.log.Info("reloaded", "changes", strings.Join(answer.Changes, "; "))
 	}
-}
-
-// generation is what the gateway serves with now.
-func (p *process) generation() *gateway.Generation {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.current.gateway
 }
 
 // openServers makes the admin listener, and in an IdP alone also the one that its gateway asks.

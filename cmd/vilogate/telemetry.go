@@ -4,7 +4,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway"
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // instrument says what has to be there before the process is ready, and what /metrics tells besides requests.
@@ -34,14 +36,19 @@ func (p *process) instrument() {
 	p.metrics.Gauge("certificate_days_left", "Days until the certificate ends.", func() float64 {
 		return p.source.NotAfter().Sub(now()).Hours() / 24
 	})
-	stats := func() token.Stats {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.current.verifier.Stats()
-	}
+	stats := func() token.Stats { return p.current.Load().verifier.Stats() }
 	p.metrics.Counter("token_cache_hits_total", "Tokens whose verification was remembered.", func() float64 { return float64(stats().Hits) })
 	p.metrics.Counter("token_cache_misses_total", "Tokens that were verified anew.", func() float64 { return float64(stats().Misses) })
 	p.metrics.Gauge("token_cache_entries", "Verifications that are remembered.", func() float64 { return float64(stats().Entries) })
+}
+
+// observe counts a request under the host that its policy names: under a wildcard, strangers choose the names.
+func (p *process) observe(r *gateway.Record) {
+	host := r.Host
+	if policy := p.current.Load().gateway.Policies.Lookup(request.Host(host)); policy != nil {
+		host = policy.Host
+	}
+	p.metrics.Observe(r, host)
 }
 
 var errNoKeys = errors.New("the keys of our own identity provider are not loaded yet")
@@ -54,13 +61,11 @@ func (p *process) ownKeysReady() error {
 		}
 		return nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	cfg := p.current.cfg
+	cfg := p.config()
 	if !cfg.OwnLogin() || cfg.Login == nil {
 		return nil
 	}
-	remote := p.current.remotes[ownKeysAt(cfg, p.builder.publicPort, p.log).URL]
+	remote := p.current.Load().remotes[ownKeysAt(cfg, p.builder.publicPort, p.log).URL]
 	if remote != nil && remote.Ready() {
 		return nil
 	}

@@ -66,10 +66,10 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
 }
 
-// Observe counts a request that has ended.
-func (m *Metrics) Observe(r *gateway.Record) {
-	m.requests.WithLabelValues(r.Host, r.Route, r.Decision, statusClass(r.Status)).Inc()
-	m.durations.WithLabelValues(r.Host).Observe(r.Duration.Seconds())
+// Observe counts a request that has ended, under a host that the configuration names.
+func (m *Metrics) Observe(r *gateway.Record, host string) {
+	m.requests.WithLabelValues(host, r.Route, r.Decision, statusClass(r.Status)).Inc()
+	m.durations.WithLabelValues(host).Observe(r.Duration.Seconds())
 	if r.Wait > 0 {
 		m.waits.WithLabelValues(r.Upstream).Observe(r.Wait.Seconds())
 	}
@@ -96,8 +96,11 @@ func (m *Metrics) Reloaded(err error, now time.Time) {
 		return
 	}
 	m.reloads.WithLabelValues("ok").Inc()
-	m.lastReload.Set(float64(now.Unix()))
+	m.Loaded(now)
 }
+
+// Loaded notes when configuration and policies were loaded.
+func (m *Metrics) Loaded(now time.Time) { m.lastReload.Set(float64(now.Unix())) }
 
 // Gauge adds a value that read tells whenever it is asked for. The name must be new.
 func (m *Metrics) Gauge(name, help string, read func() float64) {
