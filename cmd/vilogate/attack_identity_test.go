@@ -46,11 +46,11 @@ login: { host: login.viloforge.test }
 idp: { database: sqlite }
 `
 
-func attack(t *testing.T) attacked {
+func attack(t *testing.T, more ...string) attacked {
 	t.Helper()
 	backend := record(t)
 	s := serve(t, map[string]string{
-		"vilogate.yaml":     serveConfig + ownIdP + fmt.Sprintf("upstreams: { app: { url: %q } }\n", backend.url()),
+		"vilogate.yaml":     serveConfig + ownIdP + strings.Join(more, "\n") + fmt.Sprintf("\nupstreams: { app: { url: %q } }\n", backend.url()),
 		"policies/app.yaml": attackedPolicy,
 	})
 	s.addUser("alice", "member")

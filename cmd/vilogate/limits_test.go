@@ -14,31 +14,25 @@ import (
 	"time"
 )
 
-// TestSlowClients: a header that does not come, and a body that trickles, end; a slow but steady body does not.
+// TestSlowClients: a connection on which no request comes, whole or in part, is closed. (How slow a body may be takes
+// half a minute to find out; gateway/edge tests it with a clock of its own.)
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
-	s := streaming(t, "limits: { header_time: 1s, idle_time: 1s, body_min_rate: 1KiB/s }", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			return
-		}
-		fmt.Fprint(w, "whole")
-	})
+	a := attack(t, "limits: { header_time: 1s, idle_time: 1s }")
 	for name, raw := range map[string]string{
-		"half-a-header": "GET /public/x HTTP/1.1\r\nHost: app.vilo", "nothing": "",
-		"half-a-body": "POST /public/x HTTP/1.1\r\nHost: app.viloforge.test\r\nContent-Length: 100000\r\n\r\nthe beginning",
+		"half-a-header": "GET /public/x HTTP/1.1\r\nHost: app.vilo", "nothing": "", "an-answer-and-nothing": "GET /public/x HTTP/1.1\r\nHost: app.viloforge.test\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn := s.handshake(t, s.tls(appHost, "http/1.1"))
+			conn := a.handshake(t, a.tls(appHost, "http/1.1"))
 			if _, err := io.WriteString(conn, raw); err != nil {
 				t.Fatal(err)
 			}
-			began := time.Now()
-			if err := conn.SetReadDeadline(began.Add(30 * time.Second)); err != nil {
+			if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) > 25*time.Second {
-				t.Errorf("the connection was still open after %v", time.Since(began))
+			if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("the connection is still open after 20 s")
 			}
 		})
 	}

@@ -174,71 +174,97 @@ func TestRevocationsOutliveTheProcess(t *testing.T) {
 	}
 }
 
+// crowd is people who sign in and out at once, and what each of them was told. The first to leave waits for the first to
+// be in, so that whoever kills a server after a few answers cuts off both.
+type crowd struct {
+	t             *testing.T
+	people        sync.WaitGroup
+	acknowledged  chan struct{} // one for each answer
+	entered       chan struct{} // closed when the first is in
+	once          sync.Once
+	mu            sync.Mutex
+	out, sessions []string // guarded by mu: SSO cookies of who left, session cookies of who came
+}
+
+// gather has everybody leave at one site, and as many come at the other, all as alice.
+func gather(t *testing.T, leaveAt, comeAt *site, count int) *crowd {
+	t.Helper()
+	c := &crowd{t: t, acknowledged: make(chan struct{}, 2*count), entered: make(chan struct{})}
+	leaving := make([]*client, count)
+	for i := range leaving {
+		leaving[i] = leaveAt.client().login("alice")
+	}
+	for _, leaver := range leaving {
+		newcomer, at := comeAt.client(), comeAt.url("login", "/login")
+		f := formIn(t, at, newcomer.open(at).body, "password")
+		f.fields.Set("username", "alice")
+		f.fields.Set("password", passwordOf("alice"))
+		c.people.Go(func() {
+			got, err := newcomer.try(http.MethodPost, f.action, f.fields.Encode(), "Content-Type: application/x-www-form-urlencoded", "Origin: https://login.viloforge.test")
+			if err == nil && got.status == http.StatusSeeOther {
+				c.note(&c.sessions, newcomer.cookie("login", sessionCookie))
+				c.once.Do(func() { close(c.entered) })
+			}
+		})
+		c.people.Go(func() {
+			<-c.entered
+			sso := leaver.sso()
+			got, err := leaver.try(http.MethodPost, leaveAt.url("app", "/.vilogate/logout"), "", "Origin: https://app.viloforge.test")
+			if err == nil && got.status == http.StatusNoContent {
+				c.note(&c.out, sso)
+			}
+		})
+	}
+	return c
+}
+
+func (c *crowd) note(list *[]string, value string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*list = append(*list, value)
+	c.acknowledged <- struct{}{}
+}
+
+// killAfter waits for so many answers, ends the servers at once, and waits until nobody is on the way any more.
+func (c *crowd) killAfter(answers int, servers ...*site) {
+	c.t.Helper()
+	for range answers {
+		select {
+		case <-c.acknowledged:
+		case <-time.After(patience):
+			c.t.Fatal("nobody gets in or out")
+		}
+	}
+	for _, s := range servers {
+		s.kill()
+	}
+	c.people.Wait()
+	c.t.Logf("%d signed in and %d signed out before the kill", len(c.sessions), len(c.out))
+}
+
+// holds asserts that everything acknowledged is so at a site.
+func (c *crowd) holds(s *site) {
+	c.t.Helper()
+	for _, sso := range c.out {
+		within(c.t, time.Second, "a sign-out that was acknowledged holds", func() bool { return s.ask(c.t, "app", sso) == http.StatusUnauthorized })
+	}
+	for _, session := range c.sessions {
+		if got := s.client().open(s.url("login", "/account"), "Cookie: "+sessionCookie+"="+session); got.status != http.StatusOK {
+			c.t.Errorf("a login that was acknowledged is lost: %v", got)
+		}
+	}
+}
+
 // TestKilledInTheMiddle: the process is killed while people sign in and out. Whatever was acknowledged to anybody holds
 // afterwards: who was told "signed out" is, and who was signed in still is.
 func TestKilledInTheMiddle(t *testing.T) {
 	t.Parallel()
 	s, _ := signing(t, "login_limits: { per_account: 1000/m, per_address: 1000/m }")
 	for round := range 3 {
-		var mu sync.Mutex
-		var signedOut, signedIn []string
-		var people sync.WaitGroup
-		leaving := make([]*client, 8)
-		for i := range leaving {
-			leaving[i] = s.client().login("alice")
-		}
-		enough := make(chan struct{}, 2*len(leaving))
-		for _, c := range leaving {
-			people.Go(func() {
-				sso := c.sso()
-				got, err := c.try(http.MethodPost, s.url("app", "/.vilogate/logout"), "", "Origin: https://app.viloforge.test")
-				if err == nil && got.status == http.StatusNoContent {
-					mu.Lock()
-					signedOut = append(signedOut, sso)
-					mu.Unlock()
-					enough <- struct{}{}
-				}
-			})
-			people.Go(func() {
-				newcomer := s.client()
-				at := s.url("login", "/login")
-				page, err := newcomer.try(http.MethodGet, at, "", navigation...)
-				if err != nil || page.status != http.StatusOK {
-					return
-				}
-				f := formIn(t, at, page.body, "password")
-				f.fields.Set("username", "alice")
-				f.fields.Set("password", passwordOf("alice"))
-				got, err := newcomer.try(http.MethodPost, f.action, f.fields.Encode(), "Content-Type: application/x-www-form-urlencoded", "Origin: https://login.viloforge.test")
-				if err == nil && got.status == http.StatusSeeOther {
-					mu.Lock()
-					signedIn = append(signedIn, newcomer.cookie("login", sessionCookie))
-					mu.Unlock()
-					enough <- struct{}{}
-				}
-			})
-		}
-		for range 4 + 3*round {
-			select {
-			case <-enough:
-			case <-time.After(patience):
-				t.Fatal("nobody gets in or out")
-			}
-		}
-		s.kill()
-		people.Wait()
+		c := gather(t, s, s, 8)
+		c.killAfter(2+3*round, s)
 		s.start()
-		t.Logf("round %d: %d signed out, %d signed in before the kill", round, len(signedOut), len(signedIn))
-		for _, sso := range signedOut {
-			if got := s.ask(t, "app", sso); got != http.StatusUnauthorized {
-				t.Errorf("round %d: a sign-out that was acknowledged is lost: %d", round, got)
-			}
-		}
-		for _, session := range signedIn {
-			if got := s.client().open(s.url("login", "/account"), "Cookie: "+sessionCookie+"="+session); got.status != http.StatusOK {
-				t.Errorf("round %d: a login that was acknowledged is lost: %v", round, got)
-			}
-		}
+		c.holds(s)
 	}
 }
 
@@ -248,6 +274,7 @@ func TestDatabaseCutShort(t *testing.T) {
 	t.Parallel()
 	s, _ := signing(t, "access_token_ttl: 1h")
 	early := s.client().login("alice")
+	revoked := early.sso()
 	if got := early.logout("app"); got.status != http.StatusNoContent {
 		t.Fatalf("logout: %v", got)
 	}
@@ -281,10 +308,10 @@ func TestDatabaseCutShort(t *testing.T) {
 				select {
 				case <-cut.output.ready:
 					cut.readAddresses()
-					cut.consistent(t, name, keep)
+					cut.consistent(t, name, keep, revoked)
 				case <-cut.ended:
-					if said := cut.output.String(); cut.err == nil || !strings.Contains(said, path) {
-						t.Errorf("refused with %v without naming %s:\n%s", cut.err, path, said)
+					if said := cut.output.String(); cut.err == nil || !strings.Contains(said, filepath.Join(cut.state, "vilogate.db")) {
+						t.Errorf("refused with %v without naming the database:\n%s", cut.err, said)
 					}
 				case <-time.After(patience):
 					t.Error("neither started nor refused")
@@ -294,16 +321,16 @@ func TestDatabaseCutShort(t *testing.T) {
 	}
 }
 
-// consistent holds a server that started on a shortened database to what an earlier state is: its users are there, or
-// the loss was said.
-func (s *site) consistent(t *testing.T, name string, keep float64) {
+// consistent holds a server that started on a shortened database to what an earlier state is: its users are there and
+// what was signed out is, or the loss was said.
+func (s *site) consistent(t *testing.T, name string, keep float64, revoked string) {
 	t.Helper()
 	users := s.must("", "user", "list", "--json", "--state", s.state)
 	said := s.output.String()
 	if !strings.Contains(users, `"alice"`) && !strings.Contains(said, name) {
 		t.Errorf("%s cut to %v: the users are gone, and nothing was said:\n%s\n%s", name, keep, users, said)
 	}
-	if got := s.ask(t, "app", "x"); got != http.StatusUnauthorized {
-		t.Errorf("a stranger: %d", got)
+	if got := s.ask(t, "app", revoked); got != http.StatusUnauthorized {
+		t.Errorf("%s cut to %v: a sign-out that was acknowledged is undone: %d\n%s", name, keep, got, said)
 	}
 }

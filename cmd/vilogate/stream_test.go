@@ -16,12 +16,12 @@ import (
 )
 
 // streaming is a site whose backend is a handler of the test's own.
-func streaming(t *testing.T, more string, handler http.HandlerFunc) *site {
+func streaming(t *testing.T, handler http.HandlerFunc) *site {
 	t.Helper()
 	backend := httptest.NewServer(handler)
 	t.Cleanup(backend.Close)
 	s := serve(t, map[string]string{
-		"vilogate.yaml": serveConfig + ownIdP + more + fmt.Sprintf("\nupstreams: { app: { url: %q } }\n", backend.URL),
+		"vilogate.yaml": serveConfig + ownIdP + fmt.Sprintf("upstreams: { app: { url: %q } }\n", backend.URL),
 		"policies/app.yaml": `
 host: app.viloforge.test
 upstream: app
@@ -38,7 +38,7 @@ routes:
 func TestServerSentEvents(t *testing.T) {
 	t.Parallel()
 	next := make(chan struct{})
-	s := streaming(t, "", func(w http.ResponseWriter, _ *http.Request) {
+	s := streaming(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		for i := range 3 {
 			if _, err := fmt.Fprintf(w, "data: %d\n\n", i); err != nil {
@@ -79,7 +79,7 @@ func TestServerSentEvents(t *testing.T) {
 func TestClientCancellation(t *testing.T) {
 	t.Parallel()
 	arrived, gone := make(chan struct{}, 1), make(chan struct{}, 1)
-	s := streaming(t, "", func(_ http.ResponseWriter, r *http.Request) {
+	s := streaming(t, func(_ http.ResponseWriter, r *http.Request) {
 		arrived <- struct{}{}
 		<-r.Context().Done()
 		gone <- struct{}{}
@@ -117,7 +117,7 @@ func wait(t *testing.T, signal <-chan struct{}, what string) {
 // TestLargeUploads: a body of any length goes through as it comes, and is never held.
 func TestLargeUploads(t *testing.T) {
 	t.Parallel()
-	s := streaming(t, "", func(w http.ResponseWriter, r *http.Request) {
+	s := streaming(t, func(w http.ResponseWriter, r *http.Request) {
 		hash := sha256.New()
 		n, err := io.Copy(hash, r.Body)
 		if err != nil {
@@ -177,7 +177,7 @@ const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Vers
 func TestWebSocket(t *testing.T) {
 	t.Parallel()
 	var upgraded atomic.Int32
-	s := streaming(t, "", func(w http.ResponseWriter, r *http.Request) {
+	s := streaming(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "websocket" {
 			fmt.Fprint(w, "no upgrade asked for")
 			return
