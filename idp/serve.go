@@ -2,6 +2,7 @@ package idp
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -176,7 +177,11 @@ type problem struct {
 func (x *visit) refuse(err error) {
 	r := refusalOf(err)
 	if r.status >= http.StatusInternalServerError {
-		x.log("a request failed", "status", r.status, "error", err)
+		level := slog.LevelError
+		if x.r.Context().Err() != nil {
+			level = slog.LevelInfo // nobody waits for the answer any more
+		}
+		x.logAt(level, "a request failed", "status", r.status, "error", err)
 	}
 	x.decorate(r)
 	if !wantsDocument(x.r.Header) {

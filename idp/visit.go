@@ -3,6 +3,7 @@ package idp
 import (
 	"crypto/rand"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -69,8 +70,10 @@ func validRequestID(id string) bool {
 }
 
 // log writes what happened, with who asked.
-func (x *visit) log(message string, args ...any) {
-	x.idp.o.Log.InfoContext(x.r.Context(), message, append([]any{"request_id", x.requestID, "client", x.client}, args...)...)
+func (x *visit) log(message string, args ...any) { x.logAt(slog.LevelInfo, message, args...) }
+
+func (x *visit) logAt(level slog.Level, message string, args ...any) {
+	x.idp.o.Log.Log(x.r.Context(), level, message, append([]any{"request_id", x.requestID, "client", x.client}, args...)...)
 }
 
 // page answers with a page. Its forms lead to this host and, by redirect, to the origins: browsers apply a form-action to

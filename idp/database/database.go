@@ -67,8 +67,8 @@ type DB struct {
 	demo bool
 }
 
-// Open opens the database at path, makes it when there is none, and brings its tables up to date. What it refuses, it
-// leaves as it is.
+// Open opens the database at path, makes it when there is none, and brings its tables up to date. To what it refuses it
+// adds nothing; SQLite itself may have moved what is readable of the log into the file.
 func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
