@@ -1,0 +1,95 @@
+package revocation
+
+import (
+	"bytes"
+	"testing"
+	"time"
+)
+
+var recordSeeds = []fact{
+	{name{Token, ours, "AcFi0hPzTz2sV7Jx1CkRzw"}, 0, 1_790_000_000},
+	{name{Session, "i", "s"}, 0, 0},
+	{name{Subject, "partner", "partner:sub"}, 1_790_000_000, lastSecond},
+}
+
+// TestTimesCountInWholeSeconds: a moment by the second that it lies in, an end by the next, so that nothing ends too soon.
+func TestTimesCountInWholeSeconds(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(1_790_000_000, 1)
+	f, err := Entry{Kind: Subject, Issuer: ours, ID: "s", Moment: at, Expires: at}.fact()
+	if err != nil || f.moment != 1_790_000_000 || f.expires != 1_790_000_001 {
+		t.Errorf("got %+v, %v", f, err)
+	}
+	f, err = Entry{Kind: Token, Issuer: ours, ID: "s", Moment: at, Expires: at.Truncate(time.Second)}.fact()
+	if err != nil || f.moment != 0 || f.expires != 1_790_000_000 {
+		t.Errorf("got %+v, %v", f, err)
+	}
+}
+
+// FuzzRecord: what can be read is a fact that can be, in its one spelling.
+func FuzzRecord(f *testing.F) {
+	for _, seed := range recordSeeds {
+		f.Add(seed.record())
+	}
+	f.Fuzz(func(t *testing.T, record []byte) {
+		read, err := parseRecord(record)
+		if err != nil {
+			return
+		}
+		if err := read.check(); err != nil {
+			t.Errorf("%q reads as %+v: %v", record, read, err)
+		}
+		if again := read.record(); !bytes.Equal(again, record) {
+			t.Errorf("%q and %q are both %+v", record, again, read)
+		}
+		if back, err := read.entry().fact(); err != nil || back != read {
+			t.Errorf("%+v comes back as %+v, %v", read, back, err)
+		}
+	})
+}
+
+// FuzzSealed: nothing opens but what was sealed with that very key.
+func FuzzSealed(f *testing.F) {
+	mine, err := newSeal([]byte(testSecret), purposeEntries)
+	if err != nil {
+		f.Fatal(err)
+	}
+	other, err := newSeal([]byte(testSecret), purposeGateways)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range recordSeeds {
+		f.Add(mine.put(seed.record()))
+		f.Add(other.put(seed.record()))
+		f.Add(seed.record())
+	}
+	f.Fuzz(func(t *testing.T, sealed []byte) {
+		before := bytes.Clone(sealed)
+		content, ok := mine.open(sealed)
+		if ok && !bytes.Equal(mine.put(bytes.Clone(content)), before) {
+			t.Errorf("%q opened, though it was never sealed", before)
+		}
+		if _, both := other.open(sealed); ok && both {
+			t.Errorf("%q opens for two purposes", before)
+		}
+		if !bytes.Equal(sealed, before) {
+			t.Error("opening changed it")
+		}
+	})
+}
+
+// FuzzPosition: what can be read as a position is written the same way again.
+func FuzzPosition(f *testing.F) {
+	for _, seed := range []string{"0-0", "1790000000000001-1790000000000000", "18446744073709551615-1", "1", "-", "01-1", "1-+1", "9-9-9"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, id string) {
+		p, err := parsePosition(id)
+		if err != nil {
+			return
+		}
+		if again, err := parsePosition(p.String()); err != nil || again != p {
+			t.Errorf("%q is %v, which is %v, %v", id, p, again, err)
+		}
+	})
+}
