@@ -37,6 +37,7 @@ func Inventory(kit *identity.Kit) http.Handler {
 	stock := &inventory{items: []item{{1, "Anvil", 3}, {2, "Hammer", 12}, {3, "Tongs", 7}}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", serveHealth)
+	mux.Handle("GET /favicon.ico", static("icon.svg", iconSVG)) // browsers ask for it unasked
 	mux.Handle("GET /whoami", kit.Require(http.HandlerFunc(serveWhoami)))
 	mux.Handle("GET /items", kit.Require(http.HandlerFunc(stock.list)))
 	mux.Handle("POST /items", kit.Require(http.HandlerFunc(stock.create)))

@@ -10,7 +10,7 @@
 //     gateway forwards.
 //
 // The backends do not decide who may do what: that is the policies' part, and
-// the first three serve nothing but /healthz, /about and the page's own files
+// the first three serve nothing but /healthz, the icon, /about and the page's own files
 // without a verified assertion, so that a mistake there opens nothing.
 //
 // All of it is demonstration. What the backends keep, they keep in memory.

@@ -47,6 +47,7 @@ func Website(kit *identity.Kit, c WebsiteConfig) http.Handler {
 	site := &website{domain: c.Domain, pages: template.Must(template.ParseFS(pageHTML, "page/*.html"))}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", serveHealth)
+	mux.Handle("GET /favicon.ico", static("icon.svg", iconSVG)) // browsers ask for it unasked
 	mux.Handle("GET /whoami", kit.Require(http.HandlerFunc(serveWhoami)))
 	mux.Handle("GET /{$}", kit.Require(site.page("home.html")))
 	mux.Handle("GET /about", kit.Optional(site.page("about.html")))
