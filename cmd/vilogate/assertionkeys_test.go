@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +16,7 @@ import (
 // exchange is a keyExchange that is away for a while.
 type exchange struct {
 	away      int // how many calls still fail
-	published int
+	published atomic.Int32
 	keys      [][]byte
 }
 
@@ -24,7 +25,7 @@ func (e *exchange) PublishKey(context.Context, []byte) error {
 		e.away--
 		return errors.New("away")
 	}
-	e.published++
+	e.published.Add(1)
 	return nil
 }
 
@@ -81,13 +82,13 @@ func TestAKeyIsPublishedAgainAndAgain(t *testing.T) {
 			<-time.After(time.Second)
 		}
 		synctest.Wait()
-		if err := k.check(); err != nil || e.published != 1 {
-			t.Errorf("after the exchange came back: %v, published %d times", err, e.published)
+		if err := k.check(); err != nil || e.published.Load() != 1 {
+			t.Errorf("after the exchange came back: %v, published %d times", err, e.published.Load())
 		}
 		<-time.After(10*publishEvery + time.Second)
 		synctest.Wait()
-		if e.published != 11 {
-			t.Errorf("published %d times", e.published)
+		if e.published.Load() != 11 {
+			t.Errorf("published %d times", e.published.Load())
 		}
 		stop()
 		if err := <-ended; err != nil {

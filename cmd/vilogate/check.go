@@ -3,9 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/gateway/edge"
 	"github.com/viloforge/vilogate/policies"
 )
 
@@ -21,21 +24,49 @@ func (c *checkCommand) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	hosts := 0
+	var hosts []string
 	if cfg.Gateway() {
-		if cfg.Domain == "" || cfg.Policies == "" {
-			return errors.New("`domain` and `policies` come from the environment; without them, nothing of the policies can be checked")
-		}
-		files, err := readPolicies(cfg.Policies)
-		if err != nil {
+		if hosts, err = checkPolicies(cfg); err != nil {
 			return err
 		}
-		set, err := policies.Compile(files, policyOptions(cfg, publicPort(cfg, cfg.Listen.HTTPS.Port())))
-		if err != nil {
-			return err
-		}
-		hosts = len(set.Hosts())
 	}
-	_, err = fmt.Fprintf(w.stdout, "%s: good; policies for %d host(s)\n", c.Config, hosts)
+	if pairs := certificatePairs(cfg); len(pairs) > 0 && !c.NoSecrets {
+		if err := c.checkCertificates(w, pairs, hosts); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintf(w.stdout, "%s: good; policies for %d host(s)\n", c.Config, len(hosts))
 	return err
+}
+
+// checkPolicies compiles the policies, runs their tests, and returns the hosts that they are for.
+func checkPolicies(cfg *config.Config) ([]string, error) {
+	if cfg.Domain == "" || cfg.Policies == "" {
+		return nil, errors.New("`domain` and `policies` come from the environment; without them, nothing of the policies can be checked")
+	}
+	files, err := readPolicies(cfg.Policies)
+	if err != nil {
+		return nil, err
+	}
+	set, err := policies.Compile(files, policyOptions(cfg, publicPort(cfg, cfg.Listen.HTTPS.Port())))
+	if err != nil {
+		return nil, err
+	}
+	return set.Hosts(), nil
+}
+
+// checkCertificates reads the certificates and their keys. A host that none is for is worth a warning: it is answered 421.
+func (c *checkCommand) checkCertificates(w *world, pairs []edge.Pair, hosts []string) error {
+	files, err := edge.OpenFiles(pairs, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	for _, host := range hosts {
+		if !files.Covers(strings.Replace(host, "*", "any", 1)) {
+			if _, err := fmt.Fprintf(w.stderr, "%s: warning: no certificate is for the host %s\n", c.Config, host); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

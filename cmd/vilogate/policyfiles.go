@@ -10,27 +10,38 @@ import (
 	"github.com/viloforge/vilogate/policies"
 )
 
-// readPolicies reads every policy file below dir. Folders and files that begin with a dot are left out: so mounted
-// configuration (..data) and editors' own files do not count.
+// readPolicies reads every policy file below dir. What begins with a dot is left out: mounted configuration (..data) and
+// editors' own files. Anything else that somebody may have meant as a policy, and that would not count, is an error.
 func readPolicies(dir string) ([]policies.File, error) {
 	var files []policies.File
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		name := entry.Name()
+	root := dir + string(filepath.Separator) // also where dir is a link
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case strings.HasPrefix(name, ".") && path != dir && entry.IsDir():
-			return fs.SkipDir
-		case strings.HasPrefix(name, "."), entry.IsDir():
+		case path == root:
 			return nil
-		case strings.HasSuffix(name, ".yml"):
-			return fmt.Errorf("%s would be ignored: policy files are named *.yaml", path)
-		case !strings.HasSuffix(name, ".yaml"):
+		case strings.HasPrefix(entry.Name(), "."):
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
 			return nil
+		case entry.IsDir():
+			return nil
+		case entry.Type()&fs.ModeSymlink != 0:
+			if to, err := os.Stat(path); err != nil || to.IsDir() {
+				return fmt.Errorf("%s would be ignored: it is a link, and not to a file", path)
+			}
 		}
-		data, err := os.ReadFile(path)
-		files = append(files, policies.File{Name: path, Data: data})
-		return err
+		switch filepath.Ext(path) {
+		case ".yml":
+			return fmt.Errorf("%s would be ignored: policy files are named *.yaml", path)
+		case ".yaml":
+			data, err := os.ReadFile(path)
+			files = append(files, policies.File{Name: path, Data: data})
+			return err
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the policies: %w", err)

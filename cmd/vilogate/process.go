@@ -217,17 +217,24 @@ func (p *process) openCertificates(cfg *config.Config) error {
 		p.also(ca.Run)
 		return nil
 	}
-	pairs := make([]edge.Pair, len(cfg.Certificates.Files))
-	for i, f := range cfg.Certificates.Files {
-		pairs[i] = edge.Pair{Certificate: f.Certificate, Key: f.Key}
-	}
-	files, err := edge.OpenFiles(pairs, p.log)
+	files, err := edge.OpenFiles(certificatePairs(cfg), p.log)
 	if err != nil {
 		return err
 	}
 	p.source, p.certificates = files, files
 	p.also(files.Run)
 	return nil
+}
+
+// certificatePairs are the files that the certificates are in, if they are in files.
+func certificatePairs(cfg *config.Config) []edge.Pair {
+	var pairs []edge.Pair
+	if cfg.Certificates != nil {
+		for _, f := range cfg.Certificates.Files {
+			pairs = append(pairs, edge.Pair{Certificate: f.Certificate, Key: f.Key})
+		}
+	}
+	return pairs
 }
 
 // shareKey tells the other gateways of a fleet our key for assertions, and learns theirs.
