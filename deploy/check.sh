@@ -46,6 +46,7 @@ if have buildah; then
     (cd "$mounted" && find . -printf '%M %U:%G %s\t%p\n')
     buildah umount "$container" >/dev/null
     buildah run "$container" -- /vilogate version || fail 'the image does not start'
+    : >"$work/log"
     # As the user of the image, which may write to the state folder alone.
     buildah run "$container" -- /vilogate dev --listen 127.0.0.1:0 --http off --admin off --state /var/lib/vilogate >"$work/log" 2>&1 &
     started=$!

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"testing"
@@ -14,6 +15,7 @@ import (
 type frames struct {
 	*http2.Framer
 	t       testing.TB
+	conn    *tls.Conn
 	streams uint32 // that the server allows
 	encoded bytes.Buffer
 	encoder *hpack.Encoder
@@ -24,7 +26,7 @@ func (s *site) frames(settings ...http2.Setting) *frames {
 	s.t.Helper()
 	conn := s.dial("h2")
 	send(s.t, conn, http2.ClientPreface)
-	f := &frames{Framer: http2.NewFramer(conn, conn), t: s.t}
+	f := &frames{Framer: http2.NewFramer(conn, conn), t: s.t, conn: conn}
 	f.encoder = hpack.NewEncoder(&f.encoded)
 	if err := f.WriteSettings(settings...); err != nil {
 		s.t.Fatal(err)
@@ -52,6 +54,14 @@ func (f *frames) read() http2.Frame {
 // request begins a stream.
 func (f *frames) request(id uint32, method string, end bool, fields ...hpack.HeaderField) {
 	f.t.Helper()
+	err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: f.encode(method, fields...), EndStream: end, EndHeaders: true})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// encode is the header of a request; it is good until the next.
+func (f *frames) encode(method string, fields ...hpack.HeaderField) []byte {
 	f.encoded.Reset()
 	for _, field := range append([]hpack.HeaderField{
 		{Name: ":method", Value: method},
@@ -60,13 +70,10 @@ func (f *frames) request(id uint32, method string, end bool, fields ...hpack.Hea
 		{Name: ":path", Value: "/"},
 	}, fields...) {
 		if err := f.encoder.WriteField(field); err != nil {
-			f.t.Fatal(err)
+			f.t.Errorf("encoding %s: %v", field.Name, err)
 		}
 	}
-	err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: f.encoded.Bytes(), EndStream: end, EndHeaders: true})
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	return f.encoded.Bytes()
 }
 
 // reset reads until the server resets a stream.
