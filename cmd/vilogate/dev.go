@@ -192,6 +192,9 @@ func (c *devCommand) announce(w *world, cfg *config.Config, at addresses) error 
 		row("  users", "alice (member), bob (member, billing-admin); each one's password is the name")
 		row("  CA", at.CA)
 		row("  settings", cfg.Path+", "+cfg.Policies)
+		if at.onlyIPv4 {
+			row("  note", "::1 is left out, because this machine has none")
+		}
 	})
 	if err != nil {
 		return err

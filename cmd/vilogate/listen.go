@@ -63,6 +63,7 @@ type addresses struct {
 	CA    string `json:"ca"` // the path of the local CA
 
 	publicPort int
+	onlyIPv4   bool // one loopback of two: the machine has no ::1
 }
 
 func (l *listeners) addresses() addresses {

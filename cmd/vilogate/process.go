@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -91,6 +93,10 @@ func newProcess(ctx context.Context, o processOptions) (*process, error) {
 func (p *process) open(ctx context.Context) error {
 	cfg, err := p.load()
 	if err != nil {
+		return err
+	}
+	// What an earlier process said of itself holds no longer.
+	if err := os.Remove(p.state.path(addressesFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, step := range []func(context.Context, *config.Config) error{
