@@ -2,12 +2,17 @@ package revocation
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/viloforge/vilogate/idp/database"
 )
 
 // A store is where a log keeps its entries; the contract holds for every store.
@@ -18,30 +23,14 @@ type store struct {
 }
 
 var stores = map[string]func(t *testing.T) store{
-	"embedded": func(t *testing.T) store {
-		db := newDatabase(t)
-		exec := func(query string) {
-			t.Helper()
-			if _, err := db.Exec(query); err != nil {
-				t.Fatal(err)
-			}
+	"a table": func(t *testing.T) store { return embedded(t, newDatabase(t)) },
+	"the embedded database": func(t *testing.T) store {
+		db, err := database.Open(t.Context(), filepath.Join(t.TempDir(), "vilogate.db"), database.Options{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return store{
-			open: func() Log {
-				log, err := OpenSQL(db)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return log
-			},
-			wipe: func() { exec("DELETE FROM revocations") },
-			size: func() (n int) {
-				if err := db.QueryRow("SELECT count(*) FROM revocations").Scan(&n); err != nil {
-					t.Fatal(err)
-				}
-				return n
-			},
-		}
+		t.Cleanup(func() { closing(t, db) })
+		return embedded(t, db.SQL())
 	},
 	"redis": func(t *testing.T) store {
 		s := newServer(t)
@@ -51,6 +40,29 @@ var stores = map[string]func(t *testing.T) store{
 			size: func() int { return int(s.number("ZCARD", keyIndex)) },
 		}
 	},
+}
+
+func embedded(t *testing.T, db *sql.DB) store {
+	return store{
+		open: func() Log {
+			log, err := OpenSQL(db)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return log
+		},
+		wipe: func() {
+			if _, err := db.Exec("DELETE FROM revocations"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		size: func() (n int) {
+			if err := db.QueryRow("SELECT count(*) FROM revocations").Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		},
+	}
 }
 
 // contract runs a test over every store.

@@ -82,6 +82,11 @@ func (r *Redis) Follow(ctx context.Context, to Sink) error {
 // that it returns: one from before the index was read.
 func (r *Redis) load(ctx context.Context, to Sink) (position, error) {
 	asOf := to.Now()
+	// What takes no writes is a replica, or a master that was replaced: what it holds may be old. Only one whose disk is
+	// full is still the one that everybody writes to, when there is anything to write.
+	if _, err := r.writeInTime(ctx, nil); err != nil && !redis.HasErrorPrefix(err, "MISCONF") {
+		return position{}, err
+	}
 	at, err := r.end(ctx)
 	if err != nil {
 		return at, err
@@ -104,7 +109,7 @@ func (r *Redis) load(ctx context.Context, to Sink) (position, error) {
 	if err != nil {
 		return at, err
 	}
-	return at, r.tidy(ctx, held)
+	return at, r.removeSuperseded(ctx, held)
 }
 
 // read tells what is added to the stream, until due.

@@ -133,11 +133,8 @@ func (r *Redis) writeInTime(ctx context.Context, facts []fact) (added int, err e
 	return r.write(ctx, facts)
 }
 
-// tidy drops from the index what has ended, and the records that say less than another one there.
-func (r *Redis) tidy(ctx context.Context, held []fact) error {
-	if _, err := r.writeInTime(ctx, nil); err != nil {
-		return err
-	}
+// removeSuperseded removes from the index the records that say less than another one there.
+func (r *Redis) removeSuperseded(ctx context.Context, held []fact) error {
 	for some := range slices.Chunk(superseded(held), batch) {
 		members := make([]any, len(some))
 		for i, f := range some {

@@ -37,7 +37,7 @@ const insertEntry = `
 	WHERE excluded.moment > moment OR excluded.expires > expires`
 
 // Append returns nil once one transaction with all the entries is on the disk.
-func (s *SQL) Append(ctx context.Context, entries []Entry) (err error) {
+func (s *SQL) Append(ctx context.Context, entries []Entry) error {
 	checked, err := facts(entries)
 	if err != nil {
 		return err
@@ -48,16 +48,28 @@ func (s *SQL) Append(ctx context.Context, entries []Entry) (err error) {
 	if err != nil {
 		return fmt.Errorf("revocation: beginning to write: %w", err)
 	}
-	for _, f := range checked {
-		if _, err := tx.ExecContext(ctx, insertEntry, f.kind, f.issuer, f.id, f.moment, f.expires); err != nil {
-			if rolled := tx.Rollback(); !errors.Is(rolled, sql.ErrTxDone) {
-				err = errors.Join(err, rolled)
-			}
-			return fmt.Errorf("revocation: writing: %w", err)
+	if err := insert(ctx, tx, checked); err != nil {
+		if rolled := tx.Rollback(); !errors.Is(rolled, sql.ErrTxDone) {
+			err = errors.Join(err, rolled)
 		}
+		return fmt.Errorf("revocation: writing: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("revocation: committing: %w", err)
+	}
+	return nil
+}
+
+func insert(ctx context.Context, tx *sql.Tx, facts []fact) (err error) {
+	statement, err := tx.PrepareContext(ctx, insertEntry)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, statement.Close()) }()
+	for _, f := range facts {
+		if _, err := statement.ExecContext(ctx, f.kind, f.issuer, f.id, f.moment, f.expires); err != nil {
+			return err
+		}
 	}
 	return nil
 }
