@@ -9,10 +9,10 @@ COUNT    ?= 5
 TOOL := $(GO) tool -modfile=deploy/tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help dev build test lint bench fuzz up prerequisites
+.PHONY: help dev build test lint bench fuzz up check-deploy prerequisites
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: build ## Build and run the whole system on this machine: gateway, IdP, three backends
 	@exec ./bin/vilogate dev $(ARGS)
@@ -40,8 +40,14 @@ fuzz: ## Fuzz every parser for FUZZTIME each
 	  done; \
 	done
 
-up: build ## Run the containers: gateway, IdP, Redis and three backends
+up: build deploy/.env ## Run the containers: gateway, IdP, Redis and three backends
 	docker compose -f deploy/compose.yaml up --build
+
+deploy/.env: # what gateway and IdP share
+	@umask 077; echo "VILOGATE_SECRET=$$(head -c 36 /dev/urandom | base64)" > $@
+
+check-deploy: build ## Check deploy/: configurations, units, image, as far as the tools are here
+	sh deploy/check.sh
 
 prerequisites:
 	@sh deploy/tools/prerequisites.sh

@@ -40,7 +40,7 @@ fi
 if have buildah; then
     echo '== the image'
     export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
-    buildah bud --quiet --build-context certificates=/etc/ssl/certs -f deploy/Containerfile -t vilogate . >/dev/null || fail 'the image is not built'
+    buildah bud --quiet -f deploy/Containerfile -t vilogate . >/dev/null || fail 'the image is not built'
     container=$(buildah from vilogate)
     mounted=$(buildah mount "$container")
     (cd "$mounted" && find . -printf '%M %U:%G %s\t%p\n')
