@@ -29,7 +29,7 @@ func TestFlushedRedisIsFilledAgain(t *testing.T) {
 		next := fmt.Sprintf("after-%d", round)
 		publish(t, one, session(next))
 		for _, l := range []*List{two, third} {
-			eventually(t, time.Second, "the next revocation arrives", func() bool { return l.SessionRevoked(ours, next) })
+			eventually(t, 5*time.Second, "the next revocation arrives", func() bool { return l.SessionRevoked(ours, next) })
 		}
 		stop()
 	}
@@ -45,7 +45,7 @@ func TestWhatIsPublishedIntoAFlushedRedis(t *testing.T) {
 		publish(t, one, session(before))
 		s.do("FLUSHALL")
 		publish(t, one, session(id))
-		eventually(t, time.Second, "the revocation arrives", func() bool { return two.SessionRevoked(ours, id) })
+		eventually(t, 5*time.Second, "the revocation arrives", func() bool { return two.SessionRevoked(ours, id) })
 	}
 }
 
@@ -80,13 +80,13 @@ func TestLossesAreNoticed(t *testing.T) {
 			for i := range 10 {
 				publish(t, one, session(fmt.Sprint(i)))
 			}
-			eventually(t, time.Second, "both know", func() bool { return two.Stats().Entries == 10 })
+			eventually(t, 5*time.Second, "both know", func() bool { return two.Stats().Entries == 10 })
 			lose(s)
 			publish(t, two, session("next"))
-			eventually(t, time.Second, "the next one arrives", func() bool { return one.SessionRevoked(ours, "next") })
-			eventually(t, 3*time.Second, "the index is whole", func() bool { return s.number("ZCARD", keyIndex) == 11 })
+			eventually(t, 5*time.Second, "the next one arrives", func() bool { return one.SessionRevoked(ours, "next") })
+			eventually(t, 5*time.Second, "the index is whole", func() bool { return s.number("ZCARD", keyIndex) == 11 })
 			publish(t, one, session("last"))
-			eventually(t, time.Second, "the last one arrives", func() bool { return two.SessionRevoked(ours, "last") })
+			eventually(t, 5*time.Second, "the last one arrives", func() bool { return two.SessionRevoked(ours, "last") })
 		})
 	}
 }
@@ -117,7 +117,7 @@ func TestATrimmedStreamIsNoticed(t *testing.T) {
 	if n := s.number("XLEN", keyStream); n != 10 {
 		t.Errorf("the stream has %d entries, want 10", n)
 	}
-	eventually(t, 2*time.Second, "the other list knows all", func() bool { return two.Stats().Entries == 1600 })
+	eventually(t, 5*time.Second, "the other list knows all", func() bool { return two.Stats().Entries == 1600 })
 }
 
 // TestRemovedEntriesAreReconciled: what disappears from the index alone is noticed by the periodic reconciliation.
@@ -143,7 +143,7 @@ func TestAnOlderSnapshotIsNoticed(t *testing.T) {
 	for i := range 20 {
 		publish(t, one, session(fmt.Sprintf("lost-%d", i)))
 	}
-	eventually(t, time.Second, "both know", func() bool { return two.Stats().Entries == 21 })
+	eventually(t, 5*time.Second, "both know", func() bool { return two.Stats().Entries == 21 })
 	s.kill()
 	s.start()
 	if n := s.number("ZCARD", keyIndex); n < 1 {
@@ -157,6 +157,6 @@ func TestAnOlderSnapshotIsNoticed(t *testing.T) {
 	for i := range 20 {
 		id := fmt.Sprintf("new-%d", i)
 		publish(t, one, session(id))
-		eventually(t, time.Second, "a new one arrives", func() bool { return two.SessionRevoked(ours, id) })
+		eventually(t, 5*time.Second, "a new one arrives", func() bool { return two.SessionRevoked(ours, id) })
 	}
 }

@@ -120,7 +120,7 @@ func TestOutage(t *testing.T) {
 			const most = 2 * time.Second
 			one, two := pair(t, s, Options{MaxStaleness: most})
 			publish(t, one, session("before"))
-			eventually(t, time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, "before") })
+			eventually(t, 5*time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, "before") })
 			if one.Stale(time.Now()) {
 				t.Error("stale while all is well")
 			}
@@ -148,9 +148,9 @@ func TestOutage(t *testing.T) {
 			eventually(t, 5*time.Second, "publishing works again", func() bool {
 				return one.Publish(context.Background(), session("after")) == nil
 			})
-			eventually(t, time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, "after") })
+			eventually(t, 5*time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, "after") })
 			third, _ := running(t, s.open(), Options{})
-			eventually(t, time.Second, "what was put back arrives", func() bool { return third.SessionRevoked(ours, "before") })
+			eventually(t, 5*time.Second, "what was put back arrives", func() bool { return third.SessionRevoked(ours, "before") })
 		})
 	}
 }
@@ -201,7 +201,7 @@ func TestALimitedUserIsEnough(t *testing.T) {
 	one, _ := running(t, open(), Options{})
 	two, _ := running(t, open(), Options{})
 	publish(t, one, session("s"))
-	eventually(t, time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, "s") })
+	eventually(t, 5*time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, "s") })
 	s.do("DEL", keyStream, keyIndex)
 	eventually(t, 5*time.Second, "it is put back", func() bool { return s.number("ZCARD", keyIndex) == 1 })
 	publishKey(t, open(), `{"kid":"a"}`)

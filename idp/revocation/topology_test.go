@@ -49,7 +49,7 @@ func TestSentinelFailover(t *testing.T) {
 		return one.Publish(context.Background(), session("after")) == nil
 	})
 	for _, l := range []*List{two, third} {
-		eventually(t, time.Second, "it arrives", func() bool { return l.SessionRevoked(ours, "after") && !l.Stale(time.Now()) })
+		eventually(t, 5*time.Second, "it arrives", func() bool { return l.SessionRevoked(ours, "after") && !l.Stale(time.Now()) })
 	}
 }
 
@@ -112,7 +112,7 @@ func TestCluster(t *testing.T) {
 	for i := range 100 {
 		id := fmt.Sprint(i)
 		publish(t, one, session(id))
-		eventually(t, time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, id) })
+		eventually(t, 5*time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, id) })
 	}
 	for _, n := range nodes {
 		n.do("FLUSHALL")
