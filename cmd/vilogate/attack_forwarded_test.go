@@ -8,11 +8,9 @@ import (
 	"testing"
 )
 
-// TestForwardedHeadersFromAStranger: headers that tell some gateway which request was meant change no decision, and
+// forwardedHeadersFromAStranger: headers that tell some gateway which request was meant change no decision, and
 // none of them reaches the backend as it came.
-func TestForwardedHeadersFromAStranger(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+func forwardedHeadersFromAStranger(t *testing.T, a attacked) {
 	for _, p := range protocols() {
 		for number, line := range []string{
 			"X-Forwarded-Uri: /public/forged", "X-Forwarded-Path: /public/forged", "X-Forwarded-Prefix: /forged", "X-Forwarded-Method: FORGED",
@@ -56,10 +54,8 @@ func TestForwardedHeadersFromAStranger(t *testing.T) {
 	}
 }
 
-// TestWhatABackendIsTold: the headers about the request itself are the gateway's, and true.
-func TestWhatABackendIsTold(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// whatABackendIsTold: the headers about the request itself are the gateway's, and true.
+func whatABackendIsTold(t *testing.T, a attacked) {
 	for _, p := range protocols() {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
@@ -84,10 +80,8 @@ func TestWhatABackendIsTold(t *testing.T) {
 	}
 }
 
-// TestProbesAreNobodySpecial: some gateways let health probes in by their User-Agent.
-func TestProbesAreNobodySpecial(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// probesAreNobodySpecial: some gateways let health probes in by their User-Agent.
+func probesAreNobodySpecial(t *testing.T, a attacked) {
 	for _, agent := range []string{"kube-probe/1.30", "GoogleHC/1.0", "ELB-HealthChecker/2.0", "Prometheus/2.0", ""} {
 		t.Run(agent, func(t *testing.T) {
 			t.Parallel()
@@ -100,10 +94,8 @@ func TestProbesAreNobodySpecial(t *testing.T) {
 	}
 }
 
-// TestBrokenCookies: an SSO cookie that is no token is nobody's, on every route, and never passed on.
-func TestBrokenCookies(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// brokenCookies: an SSO cookie that is no token is nobody's, on every route, and never passed on.
+func brokenCookies(t *testing.T, a attacked) {
 	name := ssoCookie + "="
 	for label, cookie := range map[string]string{
 		"empty": name, "quoted-empty": name + `""`, "word": name + "broken-cookie", "quoted": name + `"broken-cookie"`,
@@ -136,10 +128,8 @@ func TestBrokenCookies(t *testing.T) {
 	}
 }
 
-// TestCredentialsStayAtTheEdge: whatever the gateway has verified is not shown to backends; the rest is, untouched.
-func TestCredentialsStayAtTheEdge(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// credentialsStayAtTheEdge: whatever the gateway has verified is not shown to backends; the rest is, untouched.
+func credentialsStayAtTheEdge(t *testing.T, a attacked) {
 	sso := ssoCookie + "=" + a.alice
 	for name, c := range map[string]struct {
 		target, authorization, cookie string

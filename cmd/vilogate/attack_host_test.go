@@ -100,10 +100,8 @@ func (s *site) on(tb testing.TB, serverName string, r request) answer {
 	return readAnswer(tb, bufio.NewReader(conn), r.filled().method)
 }
 
-// TestOwnPathsNeverReachABackend: /.vilogate/ and the gateway's keys are answered at the edge, in every spelling.
-func TestOwnPathsNeverReachABackend(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// ownPathsNeverReachABackend: /.vilogate/ and the gateway's keys are answered at the edge, in every spelling.
+func ownPathsNeverReachABackend(t *testing.T, a attacked) {
 	for _, p := range protocols() {
 		for _, target := range []string{
 			"/.vilogate/me", "/.vilogate", "/.vilogate/", "/.vilogate/unknown", "/%2evilogate/me", "/.%76ilogate/x", "/.vilogate/logout",

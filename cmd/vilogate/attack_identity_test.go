@@ -7,65 +7,6 @@ import (
 	"testing"
 )
 
-// attacked is the site that the attacks run against: /public/* public, /admin for the role admin, the rest for anybody
-// signed in. alice is a member, carol an admin, nora has no role at all.
-type attacked struct {
-	*site
-	backend            *recorder
-	alice, carol, nora string // SSO cookies
-}
-
-const attackedPolicy = `
-host: app.viloforge.test
-upstream: app
-routes:
-  - { path: "/public/*rest", allow: public }
-  - { path: /admin, allow: { roles: [admin] } }
-  - { path: "/*rest", allow: authenticated }
-tests:
-  - { get: /public/x, expect: allow }
-  - { get: /admin, as: { user: alice, roles: [member] }, expect: deny }
-  - { get: /admin, as: { user: carol, roles: [admin] }, expect: allow }
-  - { get: /x, expect: login }
-`
-
-// serveConfig is what every configuration of these tests begins with: people see port 443, whatever is listened on.
-const serveConfig = `
-domain: viloforge.test
-listen: { https: "127.0.0.1:0", http: "127.0.0.1:0", admin: "127.0.0.1:0" }
-public_port: 443
-state: state
-drain: { delay: 0s, timeout: 20s }
-certificates: { source: local, names: ["viloforge.test", "*.viloforge.test"] }
-policies: policies/
-`
-
-// ownIdP adds our own IdP to the same process.
-const ownIdP = `
-login: { host: login.viloforge.test }
-idp: { database: sqlite }
-`
-
-func attack(t *testing.T, more ...string) attacked {
-	t.Helper()
-	backend := record(t)
-	s := serve(t, map[string]string{
-		"vilogate.yaml":     serveConfig + ownIdP + strings.Join(more, "\n") + fmt.Sprintf("\nupstreams: { app: { url: %q } }\n", backend.url()),
-		"policies/app.yaml": attackedPolicy,
-	})
-	s.addUser("alice", "member")
-	s.addUser("carol", "admin", "member")
-	s.addUser("nora")
-	return attacked{
-		site: s, backend: backend,
-		alice: s.client().login("alice").sso(), carol: s.client().login("carol").sso(), nora: s.client().login("nora").sso(),
-	}
-}
-
-const appHost = "app.viloforge.test"
-
-func cookieLine(sso string) string { return "Cookie: " + ssoCookie + "=" + sso }
-
 // reserved are all the names that say who somebody is, in every preset.
 var reserved = []string{
 	"X-User", "X-User-Id", "X-User-Email", "X-User-Name", "X-User-Roles", "X-User-Assertion",
@@ -73,11 +14,9 @@ var reserved = []string{
 	"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Preferred-Username", "X-Forwarded-Groups",
 }
 
-// TestForgedIdentityHeaders: a stranger and a plain user send every identity header in every spelling that some server
+// forgedIdentityHeaders: a stranger and a plain user send every identity header in every spelling that some server
 // folds into it, hop-by-hop or not, and in trailers. The value must be nowhere in what the backend receives.
-func TestForgedIdentityHeaders(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+func forgedIdentityHeaders(t *testing.T, a attacked) {
 	spellings := func(name string) []string {
 		return []string{
 			name, strings.ToLower(name), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", "."),
@@ -154,10 +93,8 @@ func somebody(t *testing.T, seen recorded, user, roles string) {
 	}
 }
 
-// TestIdentityThatIsPartlyAbsent: where the gateway itself sets nothing, a stranger's header must not fill the gap.
-func TestIdentityThatIsPartlyAbsent(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// identityThatIsPartlyAbsent: where the gateway itself sets nothing, a stranger's header must not fill the gap.
+func identityThatIsPartlyAbsent(t *testing.T, a attacked) {
 	forged := []string{"X-User-Roles: admin", "X-User: admin", "X-User-Email: admin@viloforge.test"}
 	for _, p := range protocols() {
 		t.Run(p.name+"/no-roles", func(t *testing.T) {
@@ -181,10 +118,8 @@ func TestIdentityThatIsPartlyAbsent(t *testing.T) {
 	}
 }
 
-// TestConnectionHeaderStripsIdentity: hop-by-hop names must not remove what the gateway itself sets.
-func TestConnectionHeaderStripsIdentity(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// connectionHeaderStripsIdentity: hop-by-hop names must not remove what the gateway itself sets.
+func connectionHeaderStripsIdentity(t *testing.T, a attacked) {
 	for number, header := range [][]string{
 		{"Connection: close, X-User, X-User-Roles, X-User-Assertion, X-User-Id, X-User-Email, X-User-Name"},
 		{"Connection: close, x-user, x-user-roles"},
@@ -213,10 +148,8 @@ func TestConnectionHeaderStripsIdentity(t *testing.T) {
 	}
 }
 
-// TestIdentityInTrailers: what may not stand in a header may not come behind the body either.
-func TestIdentityInTrailers(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// identityInTrailers: what may not stand in a header may not come behind the body either.
+func identityInTrailers(t *testing.T, a attacked) {
 	for number, name := range []string{"X-User", "x_user", "X-User-Roles", "Remote-User", "X-User-Assertion", "X.User"} {
 		origin := "Origin: https://" + appHost
 		t.Run(fmt.Sprintf("HTTP1.1/%d", number), func(t *testing.T) {
@@ -257,10 +190,8 @@ func (a attacked) noTrace(t *testing.T, p probe, got answer) {
 	}
 }
 
-// TestRepeatedLines: two lines of one name, good and bad in both orders, mean one and the same on every protocol.
-func TestRepeatedLines(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// repeatedLines: two lines of one name, good and bad in both orders, mean one and the same on every protocol.
+func repeatedLines(t *testing.T, a attacked) {
 	bearer := "Authorization: Bearer " + a.alice
 	for _, p := range protocols() {
 		for name, header := range map[string][]string{
@@ -309,10 +240,8 @@ func TestRepeatedLines(t *testing.T) {
 	}
 }
 
-// TestTheGatewaysOwnAssertionIsNoCredential: the key that signs identity headers signs no logins (invariant 7).
-func TestTheGatewaysOwnAssertionIsNoCredential(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// theGatewaysOwnAssertionIsNoCredential: the key that signs identity headers signs no logins (invariant 7).
+func theGatewaysOwnAssertionIsNoCredential(t *testing.T, a attacked) {
 	first := a.backend.probe(t)
 	if got := a.http1(t, request{host: appHost, target: "/x", header: []string{first.header(), cookieLine(a.alice)}}); got.status != http.StatusOK {
 		t.Fatalf("got %v", got)
@@ -330,10 +259,8 @@ func TestTheGatewaysOwnAssertionIsNoCredential(t *testing.T) {
 	}
 }
 
-// TestAssertion: the signed form of the identity says what the plain headers say, verifiable with the published keys.
-func TestAssertion(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// signedAssertion: the signed form of the identity says what the plain headers say, verifiable with the published keys.
+func signedAssertion(t *testing.T, a attacked) {
 	probe := a.backend.probe(t)
 	a.http1(t, request{host: appHost, target: "/x", header: []string{probe.header(), cookieLine(a.carol)}})
 	seen := probe.one()

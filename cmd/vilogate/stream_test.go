@@ -93,7 +93,11 @@ func TestClientCancellation(t *testing.T) {
 		}
 		failed := make(chan error, 1)
 		go func() {
-			_, err := c.http.Do(request)
+			response, err := c.http.Do(request)
+			if err == nil {
+				err = fmt.Errorf("answered %s", response.Status)
+				closeQuietly(t, response.Body)
+			}
 			failed <- err
 		}()
 		wait(t, arrived, protocol+": the request arrives")
@@ -102,6 +106,28 @@ func TestClientCancellation(t *testing.T) {
 			t.Errorf("%s: %v", protocol, err)
 		}
 		wait(t, gone, protocol+": the backend hears that the client is gone")
+	}
+}
+
+// TestHalfClosedClient: a client that has ended its side may still be reading. It may be told nothing, but no success
+// that there was not.
+func TestHalfClosedClient(t *testing.T) {
+	t.Parallel()
+	s := streaming(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return
+		}
+		<-r.Context().Done() // as the gateway takes it: nobody is there any more
+	})
+	conn := s.handshake(t, s.tls(appHost, "http/1.1"))
+	if _, err := io.WriteString(conn, request{host: appHost, target: "/public/x"}.text()); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got := readAnswer(t, bufio.NewReader(conn), http.MethodGet); got.status != 0 && got.status < 400 {
+		t.Errorf("got %v, although the backend has answered nothing", got)
 	}
 }
 

@@ -100,10 +100,8 @@ func TestCertificateFilesAreReloaded(t *testing.T) {
 	eventually(t, "the next good certificate is served", func() bool { return serial() == 4 })
 }
 
-// TestTLSVersionsAndProtocols: TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2; nothing older.
-func TestTLSVersionsAndProtocols(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// tlsVersionsAndProtocols: TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2; nothing older.
+func tlsVersionsAndProtocols(t *testing.T, a attacked) {
 	for version, ok := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
 		config := a.tls(appHost, "h2", "http/1.1")
 		config.MinVersion, config.MaxVersion = version, version
@@ -128,10 +126,8 @@ func TestTLSVersionsAndProtocols(t *testing.T) {
 	}
 }
 
-// TestLocalCA: its root can vouch for nothing but the domain, its keys are nobody else's to read, its leaf is short-lived.
-func TestLocalCA(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// localCA: its root can vouch for nothing but the domain, its keys are nobody else's to read, its leaf is short-lived.
+func localCA(t *testing.T, a attacked) {
 	data, err := os.ReadFile(a.at.CA)
 	if err != nil {
 		t.Fatal(err)
@@ -169,11 +165,9 @@ func TestLocalCA(t *testing.T) {
 	}
 }
 
-// TestPlainHTTP: it redirects what is served, and does nothing else.
-func TestPlainHTTP(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
-	c := a.client()
+// plainHTTP: it redirects what is served, and does nothing else.
+func plainHTTP(t *testing.T, a attacked) {
+	c, probe := a.client(), a.backend.probe(t)
 	for _, row := range []struct {
 		method, host, target, location string
 		status                         int
@@ -187,7 +181,7 @@ func TestPlainHTTP(t *testing.T) {
 		{"GET", appHost, "//evil.example/", "", http.StatusBadRequest},
 		{"GET", appHost, "/..%2fx", "", http.StatusBadRequest},
 	} {
-		got := c.do(row.method, "http://"+row.host+row.target, "", cookieLine(a.alice))
+		got := c.do(row.method, "http://"+row.host+row.target, "", cookieLine(a.alice), probe.header())
 		odd := row.status == http.StatusBadRequest
 		if odd && got.status == http.StatusPermanentRedirect {
 			if to := got.header.Get("Location"); !strings.HasPrefix(to, "https://app.viloforge.test/") {
@@ -199,15 +193,11 @@ func TestPlainHTTP(t *testing.T) {
 			t.Errorf("%s %s%s: got %v, want %d to %q", row.method, row.host, row.target, got, row.status, row.location)
 		}
 	}
-	if seen := a.backend.with("GET /x"); len(seen) != 0 {
-		t.Errorf("plain HTTP reached the backend: %q", seen)
-	}
+	probe.none()
 }
 
-// TestHSTS: on in production, without a claim on names that are not ours to claim; off in dev.
-func TestHSTS(t *testing.T) {
-	t.Parallel()
-	a := attack(t)
+// strictTransport: on in production, without a claim on names that are not ours to claim; off in dev.
+func strictTransport(t *testing.T, a attacked) {
 	for _, address := range []string{a.url("app", "/public/x"), a.url("app", "/x"), a.url("login", "/login"), a.url("nowhere", "/")} {
 		got := a.client().get(address).header.Values("Strict-Transport-Security")
 		if len(got) != 1 || !strings.HasPrefix(got[0], "max-age=") || strings.Contains(strings.ToLower(got[0]), "includesubdomains") || strings.Contains(got[0], "preload") {
