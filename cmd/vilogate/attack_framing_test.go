@@ -166,8 +166,12 @@ func harmless(name string, seen []recorded) bool {
 func noH2CUpgrade(t *testing.T, a attacked) {
 	for number, header := range [][]string{
 		{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"},
-		{"Connection: Upgrade", "Upgrade: h2c"}, {"Connection: upgrade", "Upgrade: H2C, websocket"}, {"Connection: Upgrade", "Upgrade: TLS/1.3"},
-		{"Connection: Upgrade", "Upgrade: websocket"}, {"Upgrade: h2c"}, {"Connection: Upgrade", "Upgrade: x", "Upgrade: h2c"},
+		{"Connection: Upgrade", "Upgrade: h2c"},
+		{"Connection: upgrade", "Upgrade: H2C, websocket"},
+		{"Connection: Upgrade", "Upgrade: TLS/1.3"},
+		{"Connection: Upgrade", "Upgrade: websocket"},
+		{"Upgrade: h2c"},
+		{"Connection: Upgrade", "Upgrade: x", "Upgrade: h2c"},
 	} {
 		t.Run(fmt.Sprint(number), func(t *testing.T) {
 			t.Parallel()

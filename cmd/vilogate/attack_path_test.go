@@ -160,7 +160,9 @@ func absoluteForm(t *testing.T, a attacked) {
 func methodsThatAreNoRequests(t *testing.T, a attacked) {
 	for _, p := range protocols() {
 		for _, r := range []request{
-			{method: "CONNECT", target: appHost + ":443"}, {method: "CONNECT", target: "127.0.0.1:22"}, {method: "CONNECT", target: "/public/x"},
+			{method: "CONNECT", target: appHost + ":443"},
+			{method: "CONNECT", target: "127.0.0.1:22"},
+			{method: "CONNECT", target: "/public/x"},
 			{method: "TRACE", target: "/public/x"},
 		} {
 			t.Run(p.name+"/"+r.method+"/"+folded(r.target), func(t *testing.T) {
@@ -177,8 +179,14 @@ func methodsThatAreNoRequests(t *testing.T, a attacked) {
 		probe := a.backend.probe(t)
 		c := a.h2(t, appHost)
 		got := c.exchange([]field{
-			{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "https"}, {":path", "/public/x"}, {":authority", appHost},
-			{"x-probe", probe.mark + "."}, {"origin", "https://" + appHost}, {"sec-websocket-version", "13"},
+			{":method", "CONNECT"},
+			{":protocol", "websocket"},
+			{":scheme", "https"},
+			{":path", "/public/x"},
+			{":authority", appHost},
+			{"x-probe", probe.mark + "."},
+			{"origin", "https://" + appHost},
+			{"sec-websocket-version", "13"},
 		}, "")
 		refusal(t, protocols()[1], got, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusBadRequest)
 		probe.none()

@@ -3,7 +3,10 @@ package main_test
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -52,7 +55,12 @@ revocation: { max_staleness: 2s }
 // gateway starts one more gateway of the fleet.
 func (f *fleet) gateway() *site {
 	f.t.Helper()
-	return serve(f.t, map[string]string{
+	return serve(f.t, f.files())
+}
+
+// files are the configuration and the policies of each gateway.
+func (f *fleet) files() map[string]string {
+	return map[string]string{
 		"vilogate.yaml": serveConfig + fleetSecret + fmt.Sprintf(`
 redis: "redis://%s/0"
 login: { host: login.viloforge.test, upstream: %q }
@@ -61,7 +69,7 @@ revocation: { max_staleness: 2s }
 %s`, f.address, f.login, f.backend.url(), f.more),
 		"policies/app.yaml":   attackedPolicy,
 		"policies/other.yaml": "host: other.viloforge.test\nupstream: app\nroutes: [ { path: \"/*rest\", allow: authenticated } ]\n",
-	})
+	}
 }
 
 // TestFleetSignsInAndOut: one login, any gateway; one logout, every gateway and the IdP.
@@ -203,6 +211,39 @@ func TestRedisAway(t *testing.T) {
 func (s *site) admin(tb testing.TB, path string) answer {
 	tb.Helper()
 	return s.client().get("http://" + s.at.Admin + path)
+}
+
+// TestNotReadyWithoutTheList: a gateway that starts while Redis is away is not ready and says why, lets nobody in on a
+// guess, and becomes ready by itself.
+func TestNotReadyWithoutTheList(t *testing.T) {
+	t.Parallel()
+	own := newSigner(t)
+	f := newFleet(t, publishKeys(t, own).URL, "")
+	f.redis.kill()
+	s := prepare(t, f.files())
+	s.spawn()
+	written := filepath.Join(s.state, "addresses.json")
+	eventually(t, "the addresses are written", func() bool {
+		_, err := os.Stat(written)
+		return err == nil || !s.running()
+	})
+	s.readAddresses()
+	var got answer
+	eventually(t, "readyz answers", func() bool {
+		var err error
+		got, err = s.client().try(http.MethodGet, "http://"+s.at.Admin+"/readyz", "")
+		return err == nil
+	})
+	if got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "revocation") {
+		t.Errorf("readyz: %v, want 503 that names the revocations", got)
+	}
+	raw := own.sign(own.header(nil), good("alice", nil).json())
+	if got, err := s.client().try(http.MethodGet, s.url("app", "/x"), "", cookieLine(raw)); err == nil && got.status != http.StatusServiceUnavailable {
+		t.Errorf("somebody signed in: %v, want 503", got)
+	}
+	redisServer(t, f.address)
+	eventually(t, "the gateway becomes ready", func() bool { return s.admin(t, "/readyz").status == http.StatusOK })
+	eventually(t, "somebody signed in is served", func() bool { return s.ask(t, "app", raw) == http.StatusOK })
 }
 
 // TestFlushedRedis: everything that Redis forgets, the running gateways put back; one that starts afterwards knows it.

@@ -152,10 +152,12 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// kill ends the process as a power failure would: nothing of it runs any more.
+// kill ends the process as a power failure would: nothing of it runs any more, nor of what it started.
 func (p *process) kill() {
 	p.tb.Helper()
-	p.signal(syscall.SIGKILL)
+	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		p.tb.Errorf("killing %s: %v", p.name, err)
+	}
 	<-p.ended
 }
 
