@@ -7,6 +7,9 @@
 //   - conn.go: how many connections, and how long a client may leave what it is
 //     sent lying.
 //   - proxyproto.go: the client's address from load balancers that are trusted.
+//   - handshake.go: TLS handshakes, each in a time of its own.
+//   - framing.go, strict.go: a message of HTTP/1 that could be taken apart in two
+//     ways is refused before net/http sees it.
 //   - server.go: HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3, and the way down:
 //     drain, GOAWAY, end.
 //   - upload.go, download.go: the slowest that a body may come, and that an

@@ -78,12 +78,15 @@ func newServer(o Options, p patience) (*Server, error) {
 	s := &Server{opts: o, patience: p}
 	s.https = s.server(s.secure(boundUploads(boundDownloads(o.Handler, p.write), o.Limits.BodyMinRate, p.upload)))
 	s.https.Protocols.SetHTTP2(true)
+	s.https.ConnContext = withTLSState
 	s.https.TLSConfig = &tls.Config{
 		MinVersion:     o.MinVersion,
 		GetCertificate: o.Source.GetCertificate,
 		NextProtos:     []string{"h2", "http/1.1"},
 	}
 	s.http = s.server(redirect(o.ServedHost, o.PublicPort))
+	// It answers at once and reads no body, and so waits for nobody.
+	s.http.ReadTimeout, s.http.WriteTimeout = o.Limits.HeaderTime, o.Limits.HeaderTime
 	return s, nil
 }
 
@@ -107,7 +110,7 @@ func (s *Server) server(handler http.Handler) *http.Server {
 
 // secure puts around the handler what every answer over TLS has.
 func (s *Server) secure(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return seeTLSState(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.opts.HSTS {
 			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
 		}
@@ -115,7 +118,7 @@ func (s *Server) secure(next http.Handler) http.Handler {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
-	})
+	}))
 }
 
 // Serve serves until Drain stops the accepting, or until a listener fails: then
@@ -132,7 +135,9 @@ func (s *Server) Serve() error {
 		})
 	}
 	for _, l := range s.opts.HTTPS {
-		run(func(l net.Listener) error { return s.https.ServeTLS(l, "", "") }, l)
+		run(func(l net.Listener) error {
+			return s.https.Serve(shakeHands(l, s.https.TLSConfig, s.opts.Limits.HeaderTime, s.opts.Log))
+		}, l)
 	}
 	for _, l := range s.opts.HTTP {
 		run(s.http.Serve, l)
