@@ -59,6 +59,11 @@ func TestHostDecides(t *testing.T) {
 			})
 		}
 	}
+	t.Run("two-opinions", func(t *testing.T) { twoHosts(t, s, open, strict) })
+}
+
+// twoHosts: a request that names two hosts is refused, or is one host's alone.
+func twoHosts(t *testing.T, s *site, open, strict *recorder) {
 	t.Run("HTTP2/authority-and-host-disagree", func(t *testing.T) {
 		t.Parallel()
 		strictly := strict.probe(t)

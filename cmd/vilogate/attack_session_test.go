@@ -231,19 +231,25 @@ func TestCrossSiteRequests(t *testing.T) {
 	})
 	t.Run("logout", func(t *testing.T) {
 		t.Parallel()
-		for _, header := range []string{"Origin: https://evil.example", "Origin: https://other.viloforge.test", "Sec-Fetch-Site: cross-site", "Accept: text/html"} {
-			got := s.http1(t, request{method: http.MethodPost, host: appHost, target: "/.vilogate/logout", header: []string{cookieLine(alice), header}})
-			if got.status != http.StatusForbidden {
-				t.Errorf("%s: got %v, want 403", header, got)
-			}
-		}
-		if got := s.http1(t, request{host: appHost, target: "/.vilogate/logout", header: []string{cookieLine(alice)}}); got.status != http.StatusMethodNotAllowed {
-			t.Errorf("GET: got %v, want 405", got)
-		}
-		if got := s.http1(t, request{host: appHost, target: "/x", header: []string{cookieLine(alice)}}); got.status != http.StatusOK {
-			t.Errorf("alice afterwards: %v", got)
-		}
+		logoutFromElsewhere(t, s, alice)
 	})
+}
+
+// logoutFromElsewhere: nobody is signed out by a page of somebody else's.
+func logoutFromElsewhere(t *testing.T, s *site, alice string) {
+	t.Helper()
+	for _, header := range []string{"Origin: https://evil.example", "Origin: https://other.viloforge.test", "Sec-Fetch-Site: cross-site", "Accept: text/html"} {
+		got := s.http1(t, request{method: http.MethodPost, host: appHost, target: "/.vilogate/logout", header: []string{cookieLine(alice), header}})
+		if got.status != http.StatusForbidden {
+			t.Errorf("%s: got %v, want 403", header, got)
+		}
+	}
+	if got := s.http1(t, request{host: appHost, target: "/.vilogate/logout", header: []string{cookieLine(alice)}}); got.status != http.StatusMethodNotAllowed {
+		t.Errorf("GET: got %v, want 405", got)
+	}
+	if got := s.http1(t, request{host: appHost, target: "/x", header: []string{cookieLine(alice)}}); got.status != http.StatusOK {
+		t.Errorf("alice afterwards: %v", got)
+	}
 }
 
 // TestInjectionIntoPages: nothing that a stranger writes into a request stands in our pages or redirects as markup or

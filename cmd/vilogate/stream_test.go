@@ -199,11 +199,9 @@ func sessionOf(t *testing.T, s *site) string {
 
 const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
-// TestWebSocket: only where the route says so, only for somebody, only from the site's own pages.
-func TestWebSocket(t *testing.T) {
-	t.Parallel()
-	var upgraded atomic.Int32
-	s := streaming(t, func(w http.ResponseWriter, r *http.Request) {
+// echoFrames is a backend that accepts every upgrade, counts it, and sends back what it gets.
+func echoFrames(t *testing.T, upgraded *atomic.Int32) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "websocket" {
 			fmt.Fprint(w, "no upgrade asked for")
 			return
@@ -224,7 +222,14 @@ func TestWebSocket(t *testing.T) {
 		if _, err := io.Copy(conn, buffered); err != nil {
 			t.Logf("echo: %v", err)
 		}
-	})
+	}
+}
+
+// TestWebSocket: only where the route says so, only for somebody, only from the site's own pages.
+func TestWebSocket(t *testing.T) {
+	t.Parallel()
+	var upgraded atomic.Int32
+	s := streaming(t, echoFrames(t, &upgraded))
 	cookie := cookieLine(sessionOf(t, s)) + "\r\n"
 	ask := func(t *testing.T, target, header string) (*http.Response, net.Conn, *bufio.Reader) {
 		t.Helper()
