@@ -24,9 +24,18 @@ func (x *exchange) authenticate() error {
 	}
 	err := x.verifyCredentials(open)
 	if stale && open {
-		x.principal, x.claims, x.byCookie, x.keepCookie = nil, nil, false, -1
+		x.becomeNobody()
 	}
 	return err
+}
+
+// becomeNobody lets the request go on as anonymous. A credential that proved
+// somebody goes no further.
+func (x *exchange) becomeNobody() {
+	if x.principal != nil {
+		x.keepBearer = false
+	}
+	x.principal, x.claims, x.byCookie, x.keepCookie = nil, nil, false, -1
 }
 
 func (x *exchange) verifyCredentials(open bool) error {

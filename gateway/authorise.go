@@ -43,7 +43,7 @@ func (x *exchange) guardAgainstForgery() error {
 		return nil
 	}
 	if x.decision.Route.Public() {
-		x.principal, x.claims, x.byCookie, x.keepCookie = nil, nil, false, -1
+		x.becomeNobody()
 		return nil
 	}
 	return refuseForgery()

@@ -116,6 +116,12 @@ func (x *exchange) canonicalise() error {
 		return refuseMalformed(err.Error())
 	}
 	x.target = target
+	for _, host := range x.r.Header["Host"] { // HTTP/2 may carry it beside :authority
+		if host != x.r.Host {
+			return refuseMalformed("two hosts")
+		}
+	}
+	delete(x.r.Header, "Host")
 	if len(x.r.Header["Authorization"]) > 1 {
 		return refuseMalformed("more than one Authorization line")
 	}

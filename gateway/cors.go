@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -23,16 +24,22 @@ func (x *exchange) answerPreflight() (answered bool, err error) {
 	if cors == nil {
 		return false, nil
 	}
-	x.cross.varies = true
 	origins := x.r.Header["Origin"]
 	asked := x.r.Header["Access-Control-Request-Method"]
 	if request.IsPreflight(x.target.Method, origins, asked) {
+		x.cross.varies = true
 		return true, x.preflight(origins[0], asked[0])
 	}
-	if len(origins) == 1 && cors.Origin(origins[0]) {
+	x.noteOrigin(cors)
+	return false, nil
+}
+
+// noteOrigin notes the CORS headers that an answer to this origin carries.
+func (x *exchange) noteOrigin(cors *policies.CORS) {
+	x.cross.varies = true
+	if origins := x.r.Header["Origin"]; len(origins) == 1 && cors.Origin(origins[0]) {
 		x.cross.origin, x.cross.credentials = origins[0], cors.Credentials
 	}
-	return false, nil
 }
 
 func (x *exchange) preflight(origin, method string) error {

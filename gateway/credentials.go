@@ -55,13 +55,15 @@ func bearerToken(authorization string) (raw string, ok bool) {
 		return "", false
 	}
 	rest := authorization[len(scheme):]
-	if rest == "" {
-		return "", true
-	}
-	if rest[0] != ' ' && rest[0] != '\t' {
-		return "", false
+	if rest != "" && isTokenByte(rest[0]) {
+		return "", false // the name of another scheme
 	}
 	return strings.Trim(rest, " \t"), true
+}
+
+// isTokenByte reports whether c may stand in a token (RFC 9110, section 5.6.2).
+func isTokenByte(c byte) bool {
+	return isAlphanumeric(c) || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
 // cookiePairs yields the name and value of each pair of a Cookie line, with the
@@ -91,7 +93,9 @@ func cookieIndex(known []Cookie, name string) int {
 
 // stripCookies removes the SSO cookies from h, but for the one at index keep,
 // and leaves every other byte of what was sent in its place and order. Several
-// lines become one.
+// lines become one. What a parser behind the gateway could read as an SSO cookie
+// goes too, though the gateway did not: some trim more than spaces and tabs, and
+// some separate cookies by commas or white space.
 func stripCookies(h http.Header, known []Cookie, keep int) {
 	lines := h["Cookie"]
 	if len(lines) == 0 {
@@ -103,12 +107,8 @@ func stripCookies(h http.Header, known []Cookie, keep int) {
 		for line != "" {
 			piece, rest, _ := strings.Cut(line, ";")
 			line = rest
-			name, _, named := strings.Cut(piece, "=")
-			if i := cookieIndex(known, strings.Trim(name, " \t")); named && i >= 0 && i != keep {
-				continue
-			}
 			piece = strings.TrimLeft(piece, " \t")
-			if piece == "" {
+			if piece == "" || holdsCookie(piece, known) && !isCookie(piece, known, keep) {
 				continue
 			}
 			if kept.Len() > 0 {
@@ -123,6 +123,44 @@ func stripCookies(h http.Header, known []Cookie, keep int) {
 	}
 	h["Cookie"] = []string{kept.String()}
 }
+
+// isCookie reports whether a piece is the one known cookie at index i, and
+// nothing else beside it.
+func isCookie(piece string, known []Cookie, i int) bool {
+	if i < 0 {
+		return false
+	}
+	name, value, ok := strings.Cut(piece, "=")
+	return ok && strings.TrimRight(name, " \t") == known[i].Name && !holdsCookie(value, known)
+}
+
+// holdsCookie reports whether some parser could find a known cookie in a piece:
+// its name at the beginning or after what separates cookies, before "=" or the
+// end.
+func holdsCookie(piece string, known []Cookie) bool {
+	for _, cookie := range known {
+		for from := 0; ; {
+			i := strings.Index(piece[from:], cookie.Name)
+			if i < 0 {
+				break
+			}
+			begin := from + i
+			end := begin + len(cookie.Name)
+			for end < len(piece) && separatesCookies(piece[end]) {
+				end++
+			}
+			if (begin == 0 || separatesCookies(piece[begin-1])) && (end == len(piece) || piece[end] == '=') {
+				return true
+			}
+			from = begin + 1
+		}
+	}
+	return false
+}
+
+// separatesCookies reports whether some parser takes the byte for the end of a
+// cookie, or for white space around one.
+func separatesCookies(c byte) bool { return c <= ' ' || c == ',' || c >= 0x7f }
 
 func totalLength(lines []string) int {
 	n := 0

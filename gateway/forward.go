@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/viloforge/vilogate/idp/token"
 )
 
 // forward is the one narrow seam to the backends: everything before it has
@@ -46,7 +48,7 @@ func (x *exchange) proxy(target *url.URL, transport http.RoundTripper, identify 
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			x.outcome.upstreamTime = x.g.opts.Now().Sub(x.start)
-			x.cleanResponse(resp.Header)
+			x.cleanResponse(resp)
 			x.decorate(resp.Header)
 			return nil
 		},
@@ -96,7 +98,9 @@ func forwarded(client, authority string) string {
 }
 
 // cleanResponse removes from an answer what only the gateway may say.
-func (x *exchange) cleanResponse(h http.Header) {
+func (x *exchange) cleanResponse(resp *http.Response) {
+	h := resp.Header
+	cleanTrailers(resp)
 	x.dropCrossOrigin(h)
 	delete(h, "X-Request-Id")
 	if x.hsts != nil {
@@ -105,15 +109,15 @@ func (x *exchange) cleanResponse(h http.Header) {
 		delete(x.w.Header(), "Strict-Transport-Security")
 		h["Strict-Transport-Security"] = x.hsts
 	}
-	if x.host == nil || len(x.gen.Cookies) == 0 || x.gen.Login.Host == "" {
+	if x.host == nil || len(x.gen.Cookies) == 0 || x.gen.Cookies[0].Issuer != token.OwnIssuer {
 		return
 	}
 	// A backend does not sign people in: our own SSO cookie is the IdP's.
 	own := x.gen.Cookies[0].Name
 	kept := h["Set-Cookie"][:0]
 	for _, line := range h["Set-Cookie"] {
-		name, _, _ := strings.Cut(line, "=")
-		if strings.TrimSpace(name) != own {
+		// A cookie without a name comes back as its value alone.
+		if name, _, _ := strings.Cut(strings.TrimLeft(line, " \t="), "="); strings.TrimSpace(name) != own {
 			kept = append(kept, line)
 		}
 	}
@@ -127,8 +131,9 @@ func (x *exchange) cleanResponse(h http.Header) {
 // upstreamFailure says whose fault it was that no answer came.
 func (x *exchange) upstreamFailure(err error, body *requestBody) error {
 	if x.r.Context().Err() != nil || errors.Is(err, context.Canceled) {
-		x.outcome = outcome{decision: "allow", upstream: x.outcome.upstream, status: statusClientGone, reason: "the client went away"}
-		return nil
+		x.outcome.status, x.outcome.reason = statusClientGone, "the client went away"
+		// Returning would have net/http say 200 to whoever still listens.
+		panic(http.ErrAbortHandler)
 	}
 	if cause := body.failure(); cause != nil {
 		return refuseBody(cause)

@@ -46,10 +46,11 @@ type Cookie struct{ Name, Issuer string }
 // this process (Handler) or in another (Upstream), or at somebody else's page
 // (URL).
 type Login struct {
-	Host     string
-	Handler  http.Handler
-	Upstream *url.URL
-	URL      string
+	Host      string
+	Handler   http.Handler
+	Upstream  *url.URL
+	URL       string
+	LogoutURL string // goes with URL, where our own IdP is reached without this gateway. Optional.
 }
 
 // OddHeaders says what becomes of a header whose name holds a character other
@@ -183,6 +184,14 @@ func (gen *Generation) loginURL(returnTo string) string {
 		separator = "&"
 	}
 	return base + separator + "redirect_uri=" + url.QueryEscape(returnTo)
+}
+
+// logoutURL is where our own IdP signs people out; "" when there is none.
+func (gen *Generation) logoutURL() string {
+	if gen.Login.Host != "" {
+		return gen.origin(gen.Login.Host) + "/logout"
+	}
+	return gen.Login.LogoutURL
 }
 
 // trusted reports whether addr may say on whose behalf it asks.

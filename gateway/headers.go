@@ -202,13 +202,47 @@ func (x *exchange) carryTrailers(in, out *http.Request) *requestBody {
 	return body
 }
 
+// cleanTrailers keeps the backend from saying in a trailer what it may not say
+// in the header.
+func cleanTrailers(resp *http.Response) {
+	if resp.ContentLength >= 0 || resp.StatusCode == http.StatusSwitchingProtocols {
+		return // without trailers
+	}
+	drop := func() {
+		for name := range resp.Trailer {
+			if forbiddenTrailer(name) {
+				delete(resp.Trailer, name)
+			}
+		}
+	}
+	drop() // those that are announced
+	resp.Body = &endOfBody{resp.Body, drop}
+}
+
+// endOfBody calls ended when the body has been read.
+type endOfBody struct {
+	io.ReadCloser
+	ended func()
+}
+
+func (b *endOfBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.ended()
+	}
+	return n, err
+}
+
 // forbiddenTrailer reports whether a field may never stand in a trailer,
-// because it frames, routes or authenticates (RFC 9110, section 6.5.1).
+// because it frames, routes or authenticates (RFC 9110, section 6.5.1), or is
+// the gateway's to say.
 func forbiddenTrailer(name string) bool {
 	switch name {
+	case "Set-Cookie", "X-Request-Id", "Strict-Transport-Security", "Location", "Www-Authenticate", "Content-Security-Policy":
+		return true
 	case "Authorization", "Cookie", "Host", "Content-Length", "Transfer-Encoding", "Trailer", "Te",
 		"Content-Encoding", "Content-Type", "Content-Range", "Connection", "Upgrade", "Expect":
 		return true
 	}
-	return false
+	return strings.HasPrefix(name, "Access-Control-")
 }

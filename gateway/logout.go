@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/viloforge/vilogate/idp/revocation"
@@ -13,6 +14,10 @@ import (
 // no more. A revocation of a session is kept as long, counted from its login,
 // because a gateway does not know the session itself.
 const sessionMax = 90 * 24 * time.Hour
+
+// judgedAtLogout is how many values of one cookie are looked at: a signature is
+// dear, and repeating a cookie costs a sender nothing.
+const judgedAtLogout = 4
 
 // publishTimeout bounds how long somebody waits to be signed out.
 const publishTimeout = 3 * time.Second
@@ -57,14 +62,15 @@ func (x *exchange) serveLogout() error {
 // SSO cookies prove: each value with a good signature counts, also of two that
 // contradict each other.
 func (x *exchange) sessionsToEnd() []revocation.Entry {
-	const most = 2 * maxCookies
 	var entries []revocation.Entry
+	var judged [maxCookies][]string
 	for _, line := range x.r.Header["Cookie"] {
 		for name, value := range cookiePairs(line) {
 			i := cookieIndex(x.gen.Cookies, name)
-			if i < 0 || len(entries) == most {
+			if i < 0 || len(judged[i]) == judgedAtLogout || slices.Contains(judged[i], value) {
 				continue
 			}
+			judged[i] = append(judged[i], value)
 			claims, err := x.gen.Verifier.VerifySignature(value)
 			if err != nil || claims.IssuerName() != x.gen.Cookies[i].Issuer {
 				continue
@@ -108,10 +114,7 @@ func latest(a, b time.Time) time.Time {
 // nothingToLogOut sends a person to the login host, whose own session may still
 // live, and tells a program where that is. Nobody is told "signed out".
 func (x *exchange) nothingToLogOut(byForm bool) error {
-	logoutURL := ""
-	if x.gen.Login.Host != "" {
-		logoutURL = x.gen.origin(x.gen.Login.Host) + "/logout"
-	}
+	logoutURL := x.gen.logoutURL()
 	x.outcome.decision = "login"
 	x.outcome.reason = "no cookie that names a session"
 	h := x.w.Header()
@@ -133,8 +136,8 @@ func (x *exchange) nothingToLogOut(byForm bool) error {
 
 // afterLogout is where a form's sender lands.
 func (x *exchange) afterLogout() string {
-	if x.gen.Login.Host != "" {
-		return x.gen.origin(x.gen.Login.Host) + "/logout?done"
+	if logoutURL := x.gen.logoutURL(); logoutURL != "" {
+		return logoutURL + "?done"
 	}
 	return x.gen.origin(string(x.target.Host)) + "/"
 }

@@ -40,8 +40,11 @@ func (x *exchange) ownPath() (answered bool, err error) {
 		}
 		return false, nil
 	}
-	x.outcome.route = path
+	x.outcome.route = ownPrefix + "/*"
 	x.outcome.decision = "own"
+	if x.host != nil && x.host.CORS != nil {
+		x.noteOrigin(x.host.CORS)
+	}
 	if x.target.Path.Oddities() != 0 {
 		return false, refuseMalformed("an odd spelling of one of the gateway's own paths")
 	}
@@ -49,11 +52,7 @@ func (x *exchange) ownPath() (answered bool, err error) {
 	if serve == nil {
 		return false, refuseNoEndpoint()
 	}
-	if x.host != nil && x.host.CORS != nil {
-		if answered, err := x.answerPreflight(); answered || err != nil {
-			return answered, err
-		}
-	}
+	x.outcome.route = path
 	if !slices.Contains(methods, x.target.Method) {
 		return false, refuseMethod("an own path that takes other methods", methods)
 	}

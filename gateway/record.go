@@ -122,9 +122,21 @@ type responseWriter struct {
 func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // WriteHeader implements http.ResponseWriter. Informational answers are not
-// the answer, but for the switch of protocols, after which there is none.
+// the answer, but for the switch of protocols, after which there is none. Of them
+// early hints alone go on, and of those the links alone: nothing has cleaned the
+// rest.
 func (w *responseWriter) WriteHeader(status int) {
-	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		h := w.Header()
+		links := h["Link"]
+		clear(h)
+		if status == http.StatusEarlyHints && len(links) > 0 {
+			h["Link"] = links
+			w.ResponseWriter.WriteHeader(status)
+		}
+		return
+	}
+	if w.status == 0 {
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)

@@ -208,10 +208,14 @@ func (x *exchange) returnAddress() string {
 	if x.isNavigation() {
 		return x.url()
 	}
-	if referer := x.r.Header["Referer"]; len(referer) == 1 && strings.HasPrefix(referer[0], x.gen.origin(string(x.target.Host))+"/") {
+	home := x.gen.origin(string(x.target.Host)) + "/"
+	if x.cross.origin != "" {
+		home = x.cross.origin + "/" // the page that asks
+	}
+	if referer := x.r.Header["Referer"]; len(referer) == 1 && strings.HasPrefix(referer[0], home) {
 		return referer[0]
 	}
-	return x.gen.origin(string(x.target.Host)) + "/"
+	return home
 }
 
 // challenge is the WWW-Authenticate value (RFC 6750, section 3).

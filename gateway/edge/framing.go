@@ -192,10 +192,13 @@ func number(digits []byte, base int64) (int64, bool) {
 	return n, len(digits) > 0
 }
 
-// poison is what net/http refuses wherever the messages broke off: a size of a
-// chunk that is no number, or a field without a name.
+// poison is what net/http refuses wherever the messages broke off: a line
+// without end where it expects the size of a chunk, else a field without a name.
 func (f *framing) poison() []byte {
-	if f.state != inChunkSize && f.state != afterChunk && f.length > 0 {
+	switch {
+	case f.state == inChunkSize:
+		return bytes.Repeat([]byte("x"), 8<<10)
+	case f.state != afterChunk && f.length > 0:
 		return []byte("\r\n\x00\r\n\r\n")
 	}
 	return []byte("\x00\r\n\r\n")
