@@ -17,7 +17,7 @@ const conflictCookie = "__Host-vilogate-conflict"
 // cookie is nobody, and trouble of our own makes everybody anonymous.
 func (x *exchange) authenticate() error {
 	x.credentials = readCredentials(x.r.Header, x.gen.Cookies)
-	open := x.match.Route != nil && x.match.Route.Public()
+	open := x.match.Route != nil && x.match.Route.Public() || x.match.Route == nil && x.match.AllPublic
 	stale := x.g.opts.Revocations.Stale(x.start)
 	if stale && !open && (x.match.Route == nil || !x.match.Route.OnStaleAllow) {
 		return refuseUnavailable("the view of the revocations is older than it may be")

@@ -31,6 +31,9 @@ func (x *exchange) authorise() error {
 	case policies.BadRequest:
 		return refuseMalformed(x.decision.Reason)
 	default:
+		if x.principal == nil {
+			return refuseEverybody(x.decision.Reason)
+		}
 		return refuseForbidden(x.decision.Reason)
 	}
 }

@@ -109,10 +109,12 @@ func isAlphanumeric(c byte) bool {
 func (x *exchange) canonicalise() error {
 	switch x.r.Method {
 	case http.MethodConnect, http.MethodTrace, "TRACK":
+		x.noteOriginOfHost()
 		return refuseMethod("the method "+x.r.Method+" is never forwarded", nil)
 	}
 	target, err := request.Canonicalise(x.r.Method, x.r.Host, x.r.RequestURI)
 	if err != nil {
+		x.noteOriginOfHost()
 		return refuseMalformed(err.Error())
 	}
 	x.target = target
@@ -123,6 +125,7 @@ func (x *exchange) canonicalise() error {
 	}
 	delete(x.r.Header, "Host")
 	if len(x.r.Header["Authorization"]) > 1 {
+		x.noteOriginOfHost()
 		return refuseMalformed("more than one Authorization line")
 	}
 	return nil

@@ -34,6 +34,19 @@ func (x *exchange) answerPreflight() (answered bool, err error) {
 	return false, nil
 }
 
+// noteOriginOfHost does so for a request that is refused before its host is
+// found, as far as it has one.
+func (x *exchange) noteOriginOfHost() {
+	name, _, _ := strings.Cut(x.r.Host, ":")
+	host, err := request.ParseHost(name)
+	if err != nil {
+		return
+	}
+	if policy := x.gen.Policies.Lookup(host); policy != nil && policy.CORS != nil {
+		x.noteOrigin(policy.CORS)
+	}
+}
+
 // noteOrigin notes the CORS headers that an answer to this origin carries.
 func (x *exchange) noteOrigin(cors *policies.CORS) {
 	x.cross.varies = true
@@ -53,7 +66,7 @@ func (x *exchange) preflight(origin, method string) error {
 	}
 	answer, ok := x.host.Preflight(x.target.Path, origin, method, wanted)
 	if !ok {
-		return refuseForbidden("no route of this path answers a preflight for this origin, method and headers")
+		return refuseEverybody("no route of this path answers a preflight for this origin, method and headers")
 	}
 	h := x.w.Header()
 	x.cross.origin, x.cross.credentials = origin, answer.Credentials

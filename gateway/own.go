@@ -119,7 +119,7 @@ func (x *exchange) serveMe() error {
 		return err
 	}
 	if x.principal == nil {
-		return refuseStranger()
+		return refuseAnonymous()
 	}
 	c := x.claims
 	answer := me{

@@ -26,6 +26,7 @@ type refusal struct {
 	challenge string // the WWW-Authenticate parameters after the realm
 	allow     []string
 	login     bool  // somebody who signs in may have more luck
+	stay      bool  // but is not sent there: the address is for programs
 	retry     int   // seconds; Retry-After
 	cause     error // for the log
 }
@@ -83,6 +84,7 @@ func refuseWithoutToken() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "deny", kind: "unauthenticated", title: "A Bearer token is needed",
 		detail: "This address is for programs, which send a Bearer token.", reason: "the route takes Bearer tokens only, and none was sent",
+		login: true, stay: true,
 	}
 }
 
@@ -91,6 +93,14 @@ func refuseToken(cause error) error {
 		status: http.StatusUnauthorized, decision: "deny", kind: "invalid-token", title: "Invalid token",
 		detail: "The Bearer token is not valid here.", reason: "the Bearer token does not verify", cause: cause,
 		challenge: `error="invalid_token", error_description="the token is expired, revoked, malformed or not for this site"`, login: true,
+	}
+}
+
+// refuseAnonymous answers who asks who they are, and is nobody.
+func refuseAnonymous() error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: "own", kind: "unauthenticated", title: "Nobody is signed in",
+		detail: "Nobody is signed in here.", reason: "nobody is signed in", login: true, stay: true,
 	}
 }
 
@@ -106,6 +116,15 @@ func refuseForbidden(reason string) error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: "forbidden", title: "Not allowed",
 		detail: "You are signed in, but this is not open to you.", reason: reason,
+	}
+}
+
+// refuseEverybody is for what is open to nobody, or not to a stranger who could
+// sign in as long as they like.
+func refuseEverybody(reason string) error {
+	return &refusal{
+		status: http.StatusForbidden, decision: "deny", kind: "forbidden", title: "Not allowed",
+		detail: "This address is not open to you.", reason: reason,
 	}
 }
 
@@ -187,7 +206,7 @@ func (x *exchange) refuse(err error) {
 	if r.login && x.gen != nil {
 		loginURL = x.gen.loginURL(x.returnAddress())
 	}
-	if r.login && r.challenge == "" && loginURL != "" && x.isNavigation() {
+	if r.login && !r.stay && r.challenge == "" && loginURL != "" && x.isNavigation() {
 		h.Set("Location", loginURL)
 		x.w.WriteHeader(http.StatusFound)
 		return

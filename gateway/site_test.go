@@ -116,19 +116,12 @@ func newSite(t *testing.T, edit ...func(*Settings)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := policies.Compile([]policies.File{{Name: "app.yaml", Data: []byte(sitePolicy)}}, policies.Options{
-		Domain: "example.test", LoginHost: "login.example.test", PublicPort: 443,
-		Upstreams: []string{"app"}, Issuers: []string{token.OwnIssuer, "legacy"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	address, err := url.Parse(s.backend.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	settings := Settings{
-		Domain: "example.test", PublicPort: 443, Policies: set, Verifier: verifier,
+		Domain: "example.test", PublicPort: 443, Policies: compile(t, sitePolicy), Verifier: verifier,
 		Upstreams: []Upstream{{Name: "app", URLs: []*url.URL{address}}},
 		Cookies:   []Cookie{{"__Secure-sso", token.OwnIssuer}, {"jwt", "legacy"}},
 		Login: Login{Host: "login.example.test", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -152,6 +145,18 @@ func newSite(t *testing.T, edit ...func(*Settings)) *site {
 	s.gateway.Swap(generation)
 	t.Cleanup(s.gateway.Close)
 	return s
+}
+
+func compile(t testing.TB, policy string) *policies.Set {
+	t.Helper()
+	set, err := policies.Compile([]policies.File{{Name: "app.yaml", Data: []byte(policy)}}, policies.Options{
+		Domain: "example.test", LoginHost: "login.example.test", PublicPort: 443,
+		Upstreams: []string{"app"}, Issuers: []string{token.OwnIssuer, "legacy"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
 }
 
 func newKey(t testing.TB) *token.PrivateKey {
