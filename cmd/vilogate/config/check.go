@@ -122,7 +122,7 @@ func (c *checker) checkLogin() {
 		c.errorf(l.Places.Of("url"), "login.url is somebody else's login page, and `idp:` runs our own; keep one of the two")
 	case l.given("url") && (l.given("host") || l.given("upstream")):
 		c.errorf(l.Places.Of("url"), "login.url is somebody else's login page; login.host and login.upstream are our own identity provider's; keep one")
-	case !l.given("url") && !l.given("host"):
+	case !l.given("url") && !l.given("host") && (c.IDP == nil || !c.Gateway()):
 		c.errorf(l.Places.Of(""), "login needs `host`, or `url` where the login page is somebody else's")
 	}
 	if l.Host != "" && !c.isBelowDomain(l.Host) {

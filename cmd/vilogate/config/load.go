@@ -64,13 +64,23 @@ func (c *Config) complete(dir string) {
 			c.Certificates.Names = []string{c.Domain, "*." + c.Domain}
 		}
 	}
-	if c.IDP != nil && c.Gateway() && c.Login == nil {
-		c.Login = &Login{Host: "login." + c.Domain}
+	if c.IDP != nil && c.Gateway() {
+		c.completeLogin()
 	}
 	for i := range c.Tokens.Issuers {
 		if issuer := &c.Tokens.Issuers[i]; issuer.given("secret") && issuer.Algorithm == "" {
 			issuer.Algorithm = "HS256"
 		}
+	}
+}
+
+// completeLogin puts in the login host of the identity provider in this process.
+func (c *Config) completeLogin() {
+	if c.Login == nil {
+		c.Login = &Login{Places: strictyaml.Places{"": c.Places.Of("idp")}}
+	}
+	if l := c.Login; !l.given("host") && !l.given("url") && c.Domain != "" {
+		l.Host = "login." + c.Domain
 	}
 }
 
@@ -81,8 +91,14 @@ type interpolation struct {
 	values map[string]string // by what stands for them
 }
 
-// in puts values into s. Its errors name the variable or the file, never a value.
+var errEmpty = errors.New("must not be empty; leave the key out where there is nothing to say")
+
+// in is what s stands for, which is never nothing: an empty text in the configuration is a mistake, and an empty one in
+// Config means that nothing was given, or nothing could be known. Its errors name the variable or the file, never a value.
 func (p interpolation) in(s string, _ strictyaml.Place) (string, error) {
+	if s == "" {
+		return "", errEmpty
+	}
 	var out strings.Builder
 	for {
 		before, after, found := strings.Cut(s, "${")
