@@ -2,6 +2,7 @@ package idp
 
 import (
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -10,6 +11,10 @@ const (
 	sessionCookie = "__Host-session"
 	formCookie    = "__Host-form"
 )
+
+// maxSSOCookies is how many different SSO cookies of one request are judged: each costs the verification of a signature. A
+// browser with one of our own, one of the domain and one of the domain above has three.
+const maxSSOCookies = 4
 
 // cookie returns the value of a cookie. Two of one name that disagree are none.
 func (x *visit) cookie(name string) (value string, ok bool) {
@@ -20,6 +25,20 @@ func (x *visit) cookie(name string) (value string, ok bool) {
 		value, ok = c.Value, true
 	}
 	return value, ok
+}
+
+// ssoCookies returns the different values of the SSO cookie; not ok, and none, where they are too many to judge.
+func (x *visit) ssoCookies() (values []string, ok bool) {
+	for _, c := range x.r.CookiesNamed(x.idp.o.CookieName) {
+		if slices.Contains(values, c.Value) {
+			continue
+		}
+		if len(values) == maxSSOCookies {
+			return nil, false
+		}
+		values = append(values, c.Value)
+	}
+	return values, true
 }
 
 // setCookie sets a cookie of the login host; without a life it ends with the browser.

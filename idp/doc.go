@@ -21,6 +21,8 @@
 //   - A login makes a new session, and ends the one whose cookie was there before.
 //   - Whether a user exists shows neither in words nor in work: every login costs one hash (login.go). Failures are
 //     counted by account, however its name is spelt, and by address.
+//   - A request costs a few signatures at most, however often it repeats its cookies (cookies.go), and a form that does not
+//     arrive holds nothing for long (forms.go). A user has so many sessions and no more (sessions.go).
 //   - "Signed out" is said after an acknowledged write, and where no session lives. When the revocation list cannot be
 //     read or written, the answer is 503 and the cookies stay.
 //   - Nothing is issued to a subject with an iat at or before the moment up to which everything was revoked, and no token

@@ -10,6 +10,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
+	"time"
 )
 
 // Forms are bound to the browser that they were given to. A cookie holds a random value, which __Host- keeps sibling hosts
@@ -20,6 +22,8 @@ import (
 const (
 	// maxForm bounds a form's bytes.
 	maxForm = 64 << 10
+	// formPatience bounds how long all of them may take.
+	formPatience = 30 * time.Second
 	// formField is the hidden field of every form.
 	formField = "form_token"
 )
@@ -68,15 +72,9 @@ func (x *visit) readForm() (url.Values, error) {
 			detail: "This address takes a form, as its own page sends it.",
 		}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxForm))
+	body, err := x.readBody()
 	if err != nil {
-		if _, over := errors.AsType[*http.MaxBytesError](err); over {
-			return nil, &refusal{
-				status: http.StatusRequestEntityTooLarge, kind: "too-large", title: "Too large",
-				detail: "The form is larger than any form of ours.",
-			}
-		}
-		return nil, refuseMalformed(err)
+		return nil, err
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
@@ -88,4 +86,40 @@ func (x *visit) readForm() (url.Values, error) {
 		}
 	}
 	return form, nil
+}
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
+// readBody reads the bytes of a form, unless they are too many or take too long.
+func (x *visit) readBody() ([]byte, error) {
+	// The deadline is set when it has passed, not before: a gateway in this process takes deadlines back at the first read.
+	control, given := http.NewResponseController(x.w), make(chan error, 1)
+	timer := time.AfterFunc(formPatience, func() { given <- control.SetReadDeadline(longAgo) })
+	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxForm))
+	if !timer.Stop() {
+		// Also when the last byte came at that moment, or when deadlines are not supported. The timer's goroutine has ended
+		// before the handler does: nothing is set on a connection that is another request's.
+		err = errors.Join(os.ErrDeadlineExceeded, <-given)
+	}
+	if err == nil {
+		return body, nil
+	}
+	if x.r.ProtoMajor == 1 {
+		x.w.Header().Set("Connection", "close") // else net/http waits for the rest of the body before it answers
+	}
+	switch _, over := errors.AsType[*http.MaxBytesError](err); {
+	case over:
+		return nil, &refusal{
+			status: http.StatusRequestEntityTooLarge, kind: "too-large", title: "Too large",
+			detail: "The form is larger than any form of ours.", cause: err,
+		}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &refusal{
+			status: http.StatusRequestTimeout, kind: "timeout", title: "Too slow",
+			detail: "The form took too long to arrive. Please try again.", cause: err,
+		}
+	default:
+		return nil, refuseMalformed(err)
+	}
 }

@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -363,4 +364,60 @@ func TestAPasswordHashedAtAnotherCostIsHashedAnew(t *testing.T) {
 		t.Errorf("the hash was %s and is %s (%v)", before.password, after.password, err)
 	}
 	w.client().login("alice")
+}
+
+func TestAUserCannotPileUpSessions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.add("bob")
+	used, unused, bob := w.client().login("alice"), w.client().login("alice"), w.client().login("bob")
+	claims := w.claims(unused.cookie(ssoCookie))
+	a, err := w.idp.directory.findAccount(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := func() error {
+		_, err := w.idp.directory.beginSession(t.Context(), beginning{account: a, max: 30 * 24 * time.Hour})
+		return err
+	}
+	w.clock.advance(time.Hour)
+	used.get("/account")
+	for range maxSessions - 2 {
+		if err := begin(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.list.revoked(claims) {
+		t.Fatal("a session was ended while there was room")
+	}
+	// Without an acknowledged revocation there is no room, and no session is forgotten whose tokens still open doors.
+	w.list.set(func(l *list) { l.broken = true })
+	if err := begin(); !errors.Is(err, errUnrecorded) {
+		t.Errorf("one too many while the log is away: %v", err)
+	}
+	w.list.set(func(l *list) { l.broken = false })
+	if err := begin(); err != nil {
+		t.Fatal(err)
+	}
+	if !w.list.revoked(claims) || unused.get("/account").status == http.StatusOK {
+		t.Error("the session that was not used for the longest lives")
+	}
+	if used.get("/account").status != http.StatusOK {
+		t.Error("another session than the one that was not used for the longest was ended")
+	}
+	var logins sync.WaitGroup
+	for range 20 {
+		logins.Go(func() {
+			if err := begin(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	logins.Wait()
+	if sessions, err := w.admin.Sessions(t.Context(), "alice"); err != nil || len(sessions) != maxSessions {
+		t.Errorf("%d sessions, %v", len(sessions), err)
+	}
+	if bob.get("/account").status != http.StatusOK {
+		t.Error("another user's session was ended")
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/viloforge/vilogate/idp/pages"
@@ -17,13 +18,28 @@ const (
 	settleEvery  = 10 * time.Millisecond
 )
 
+// saysTooManyCookies is said to who brings more SSO cookies than are judged.
+const saysTooManyCookies = "Your browser sends too many sign-in cookies to tell whether one of them still works. " +
+	"Please delete the cookies of this site and of its sister sites, then sign out again."
+
 // signedIn is what a browser's cookies prove: the session of the login host, and those that its SSO cookies name.
 type signedIn struct {
-	// lives says that something of it still opens doors.
-	lives bool
 	// session is the id of the login host's session, where it lives.
 	session string
+	// entries end everything that was named.
 	entries []revocation.Entry
+	// open are the ids of those that still open doors.
+	open []string
+	// unclear says that there were more SSO cookies than are judged, so that none was.
+	unclear bool
+}
+
+// forget drops what the revocation list has named meanwhile. It asks nobody but the list, and so costs next to nothing.
+func (s *signedIn) forget(list Revocations) {
+	s.open = slices.DeleteFunc(s.open, func(id string) bool { return list.SessionRevoked(token.OwnIssuer, id) })
+	if !slices.Contains(s.open, s.session) {
+		s.session = ""
+	}
 }
 
 // whoIsSignedIn looks at the cookies. An SSO cookie with a good signature names its session, however old it is.
@@ -31,24 +47,28 @@ func (x *visit) whoIsSignedIn() (s signedIn, err error) {
 	if err := x.fresh(); err != nil {
 		return signedIn{}, err
 	}
-	now := x.idp.o.Now()
 	if secret, ok := x.session(); ok {
 		l, err := x.idp.directory.findSession(x.r.Context(), secret)
 		if err != nil && !errors.Is(err, ErrUnknownSession) {
 			return signedIn{}, err
 		}
 		if err == nil {
-			s = signedIn{lives: true, session: l.ID, entries: []revocation.Entry{sessionEntry(l.ID, l.Expires)}}
+			s = signedIn{session: l.ID, open: []string{l.ID}, entries: []revocation.Entry{sessionEntry(l.ID, l.Expires)}}
 		}
 	}
-	for _, cookie := range x.r.CookiesNamed(x.idp.o.CookieName) {
-		claims, err := x.idp.verifier.VerifySignature(cookie.Value)
+	values, ok := x.ssoCookies()
+	s.unclear = !ok
+	for _, value := range values {
+		claims, err := x.idp.verifier.VerifySignature(value)
 		if err != nil || claims.Session() == s.session {
 			continue
 		}
 		s.entries = append(s.entries, sessionEntry(claims.Session(), claims.AuthTime().Add(longestSession)))
-		s.lives = s.lives || claims.Expires().After(now) && !x.idp.o.Revocations.SessionRevoked(token.OwnIssuer, claims.Session())
+		if claims.Expires().After(x.idp.o.Now()) {
+			s.open = append(s.open, claims.Session())
+		}
 	}
+	s.forget(x.idp.o.Revocations)
 	return s, nil
 }
 
@@ -56,13 +76,16 @@ func (x *visit) whoIsSignedIn() (s signedIn, err error) {
 func (x *visit) showLogout() error {
 	done := x.r.URL.Query().Has("done")
 	s, err := x.whoIsSignedIn()
-	if err == nil && done && s.lives {
-		s, err = x.settled()
-	}
 	if err != nil {
 		return err
 	}
-	if s.lives {
+	if done {
+		x.settle(&s)
+	}
+	switch {
+	case s.unclear:
+		return x.logoutPage(http.StatusOK, s, saysTooManyCookies)
+	case len(s.open) > 0:
 		return x.logoutPage(http.StatusOK, s, "")
 	}
 	x.clearCookies()
@@ -70,20 +93,18 @@ func (x *visit) showLogout() error {
 	return nil
 }
 
-// settled waits a moment for a sign-out that is on its way.
-func (x *visit) settled() (s signedIn, err error) {
+// settle waits a moment for a sign-out that is on its way.
+func (x *visit) settle(s *signedIn) {
 	ctx, cancel := context.WithTimeout(x.r.Context(), settleWithin)
 	defer cancel()
 	ticker := time.NewTicker(settleEvery)
 	defer ticker.Stop()
-	for {
-		if s, err = x.whoIsSignedIn(); err != nil || !s.lives {
-			return s, err
-		}
+	for len(s.open) > 0 {
 		select {
 		case <-ticker.C:
+			s.forget(x.idp.o.Revocations)
 		case <-ctx.Done():
-			return s, nil
+			return
 		}
 	}
 }

@@ -1,12 +1,16 @@
 package idp
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/viloforge/vilogate/idp/token"
 )
 
 func TestSigningOutEndsTheSessionAndSaysSo(t *testing.T) {
@@ -170,5 +174,75 @@ func TestNobodySignsOut(t *testing.T) {
 	}
 	if got := c.get("/logout?done"); got.status != http.StatusOK || !strings.Contains(got.body, "You are signed out") {
 		t.Errorf("%d\n%s", got.status, got.body)
+	}
+}
+
+// countVerifications has the identity provider count the signatures that it verifies: each asks for the key once.
+func (w *world) countVerifications() *atomic.Int64 {
+	w.tb.Helper()
+	var n atomic.Int64
+	verifier, err := token.NewVerifier(token.VerifierConfig{Issuers: []token.IssuerConfig{{
+		Name: token.OwnIssuer, ISS: w.idp.Issuer(), Audiences: []string{"viloforge"}, Cookie: ssoCookie, Own: true,
+		Keys: token.KeySourceFunc(func(kid string, now time.Time) (token.PublicKey, error) {
+			n.Add(1)
+			return w.idp.Keys().Key(kid, now)
+		}),
+	}}})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	w.idp.verifier = verifier
+	return &n
+}
+
+func TestCopiesOfACookieCostOneSignature(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	verified := w.countVerifications()
+	sso := w.client().login("alice").cookie(ssoCookie)
+	var copies []string
+	for range 80 {
+		copies = append(copies, "Cookie: "+ssoCookie+"="+sso)
+	}
+	for _, path := range []string{"/logout", "/logout?done"} { // the second asks for as long as it waits
+		verified.Store(0)
+		got := w.client().get(path, copies...)
+		if n := verified.Load(); n != 1 || got.status != http.StatusOK || !strings.Contains(got.body, "<form") {
+			t.Errorf("%s: %d signatures were verified, status %d\n%s", path, n, got.status, got.body)
+		}
+	}
+}
+
+func TestManyForgedSSOCookiesAreNeitherVerifiedNorCalledSignedOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.client().login("alice")
+	claims, sso := w.claims(c.cookie(ssoCookie)), c.cookie(ssoCookie)
+	forged := func(n int) string { // tokens of ours but for a few letters of their signatures
+		var cookies []string
+		for i := range n {
+			cookies = append(cookies, fmt.Sprintf("%s=%s%04d%s", ssoCookie, sso[:len(sso)-8], i, sso[len(sso)-4:]))
+		}
+		return "Cookie: " + strings.Join(cookies, "; ")
+	}
+	verified := w.countVerifications()
+	if c.get("/logout", forged(maxSSOCookies-1)); verified.Load() != maxSSOCookies {
+		t.Errorf("%d signatures were verified, want %d", verified.Load(), maxSSOCookies)
+	}
+	f := c.get("/logout").form(t, formField)
+	verified.Store(0)
+	// Whoever tosses cookies keeps nobody's own session from being ended, but what the SSO cookies name is not known.
+	got := c.do(http.MethodPost, f.at, f.fields.Encode(), forged(maxSSOCookies), "Content-Type: application/x-www-form-urlencoded")
+	if got.status != http.StatusSeeOther || !w.list.revoked(claims) {
+		t.Errorf("%d, revoked %t", got.status, w.list.revoked(claims))
+	}
+	for _, path := range []string{"/logout", "/logout?done"} {
+		got := w.client().get(path, forged(maxSSOCookies), "Cookie: "+ssoCookie+"="+sso)
+		if !strings.Contains(got.body, "too many sign-in cookies") || strings.Contains(got.body, "You are signed out") || strings.Contains(got.body, "Nobody is signed in") {
+			t.Errorf("%s: %d\n%s", path, got.status, got.body)
+		}
+	}
+	if n := verified.Load(); n != 0 {
+		t.Errorf("%d signatures were verified of too many", n)
 	}
 }

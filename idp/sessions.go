@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -24,6 +25,8 @@ const (
 	// longestSession is the longest that a session may be configured to last. Revocations that must outlast every token
 	// of a subject are kept as long.
 	longestSession = 90 * 24 * time.Hour
+	// maxSessions is how many sessions a user may have at a time.
+	maxSessions = 100
 	// usedEvery is how precisely the last use of a session is remembered.
 	usedEvery = time.Minute
 	// secretBytes is the length of what the session cookie holds.
@@ -74,7 +77,8 @@ type beginning struct {
 	max       time.Duration
 }
 
-// beginSession makes a session, unless the user was changed or disabled since the password was checked.
+// beginSession makes a session, unless the user was changed or disabled since the password was checked. Of a user who has
+// as many as there may be, it ends the one that was not used for the longest.
 func (d *directory) beginSession(ctx context.Context, b beginning) (sessionSecret, error) {
 	var secret sessionSecret
 	rand.Read(secret[:])
@@ -82,6 +86,16 @@ func (d *directory) beginSession(ctx context.Context, b beginning) (sessionSecre
 	agent := strings.ToValidUTF8(b.userAgent, "")
 	if len(agent) > maxUserAgent {
 		agent = strings.ToValidUTF8(agent[:maxUserAgent], "")
+	}
+	lock := d.locks.of(b.account.ID) // so that two logins at a time count each other
+	lock.Lock()
+	defer lock.Unlock()
+	surplus, err := d.surplus(ctx, b.account.ID)
+	if err != nil {
+		return secret, err
+	}
+	if err := d.endSessions(ctx, surplus...); err != nil {
+		return secret, err
 	}
 	result, err := d.db.SQL().ExecContext(ctx, `INSERT INTO sessions (id, secret, user_id, epoch, amr, auth_time, used, expires, address, user_agent)
 		SELECT ?, ?, id, epoch, ?, ?, ?, ?, ?, ? FROM users WHERE id = ? AND epoch = ? AND disabled = 0 AND deleted IS NULL`,
@@ -94,6 +108,25 @@ func (d *directory) beginSession(ctx context.Context, b beginning) (sessionSecre
 		return secret, errors.Join(errChanged, err)
 	}
 	return secret, nil
+}
+
+// surplus returns what ends the sessions of a user that leave no room for another: those used the longest ago.
+func (d *directory) surplus(ctx context.Context, userID string) (entries []revocation.Entry, err error) {
+	rows, err := d.db.SQL().QueryContext(ctx, `SELECT id, expires FROM sessions WHERE user_id = ?
+		ORDER BY used DESC, auth_time DESC, rowid DESC LIMIT -1 OFFSET ?`, userID, maxSessions-1)
+	if err != nil {
+		return nil, fmt.Errorf("counting sessions: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id string
+		var expires int64
+		if err := rows.Scan(&id, &expires); err != nil {
+			return nil, fmt.Errorf("counting sessions: %w", err)
+		}
+		entries = append(entries, sessionEntry(id, time.Unix(expires, 0)))
+	}
+	return entries, rows.Err()
 }
 
 const sessionColumns = `s.id, s.amr, s.auth_time, s.used, s.expires, s.address, s.user_agent,
