@@ -69,7 +69,10 @@ func fixed(c *config.Config) map[string]any {
 	}
 	if t := c.Certificates; t != nil {
 		copied := *t
-		copied.Places = nil
+		copied.Places, copied.Files = nil, slices.Clone(t.Files)
+		for i := range copied.Files {
+			copied.Files[i].Places = nil
+		}
 		all["certificates"] = copied
 	}
 	return all

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/gateway/edge"
-	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/idp/token/jwks"
 )
 
 // checkCommand reads everything that a server would read, and starts nothing.
@@ -24,45 +27,73 @@ func (c *checkCommand) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	var hosts []string
-	if cfg.Gateway() {
-		if hosts, err = checkPolicies(cfg); err != nil {
-			return err
-		}
+	gen, wrong := checkGeneration(cfg)
+	covers, wrongFiles := c.checkCertificates(cfg)
+	if err := together(wrong, checkRedis(cfg), wrongFiles); err != nil {
+		return err
 	}
-	if pairs := certificatePairs(cfg); len(pairs) > 0 && !c.NoSecrets {
-		if err := c.checkCertificates(w, pairs, hosts); err != nil {
-			return err
-		}
+	if err := c.warn(w, cfg, gen.hosts, covers); err != nil {
+		return err
 	}
-	_, err = fmt.Fprintf(w.stdout, "%s: good; policies for %d host(s)\n", c.Config, len(hosts))
+	_, err = fmt.Fprintf(w.stdout, "%s: good; policies for %d host(s)\n", c.Config, len(gen.hosts))
 	return err
 }
 
-// checkPolicies compiles the policies, runs their tests, and returns the hosts that they are for.
-func checkPolicies(cfg *config.Config) ([]string, error) {
-	if cfg.Domain == "" || cfg.Policies == "" {
-		return nil, errors.New("`domain` and `policies` come from the environment; without them, nothing of the policies can be checked")
+// checkGeneration builds what a gateway would serve; of a configuration that is not known completely, the policies only.
+func checkGeneration(cfg *config.Config) (*generation, error) {
+	gen := &generation{}
+	if cfg.Gateway() && (cfg.Domain == "" || cfg.Policies == "") {
+		return gen, errors.New("`domain` and `policies` come from the environment; without them, nothing of the policies can be checked")
 	}
-	files, err := readPolicies(cfg.Policies)
-	if err != nil {
-		return nil, err
+	b := builder{
+		publicPort: publicPort(cfg, cfg.Listen.HTTPS.Port()), log: slog.New(slog.DiscardHandler),
+		revoked: func(*token.Claims) bool { return false },
 	}
-	set, err := policies.Compile(files, policyOptions(cfg, publicPort(cfg, cfg.Listen.HTTPS.Port())))
-	if err != nil {
-		return nil, err
+	if cfg.IDP != nil {
+		b.ownKeys, b.loginHandler = jwks.Static(nil), http.NotFoundHandler()
 	}
-	return set.Hosts(), nil
+	if cfg.Gateway() && cfg.Incomplete {
+		_, err := b.policies(cfg, gen)
+		return gen, err
+	}
+	return b.build(cfg, nil)
 }
 
-// checkCertificates reads the certificates and their keys. A host that none is for is worth a warning: it is answered 421.
-func (c *checkCommand) checkCertificates(w *world, pairs []edge.Pair, hosts []string) error {
-	files, err := edge.OpenFiles(pairs, slog.New(slog.DiscardHandler))
+// checkRedis makes what would speak to Redis, and connects to nothing.
+func checkRedis(cfg *config.Config) error {
+	if cfg.Redis == nil || cfg.Incomplete {
+		return nil
+	}
+	redis, err := openRedis(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
+	return redis.Close()
+}
+
+// checkCertificates reads the certificates and their keys, and returns what tells whether one is for a host.
+func (c *checkCommand) checkCertificates(cfg *config.Config) (covers func(host string) bool, err error) {
+	pairs := certificatePairs(cfg)
+	switch {
+	case cfg.Certificates == nil || c.NoSecrets && len(pairs) > 0 || cfg.Incomplete:
+		return func(string) bool { return true }, nil // not known
+	case len(pairs) == 0:
+		return func(host string) bool { return covered(cfg.Certificates.Names, host) }, nil
+	}
+	files, err := edge.OpenFiles(pairs, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, placedCertificates(cfg, err)
+	}
+	return func(host string) bool { return files.Covers(strings.Replace(host, "*", "any", 1)) }, nil
+}
+
+// warn says which hosts no certificate is for: they would be answered 421.
+func (c *checkCommand) warn(w *world, cfg *config.Config, hosts []string, covers func(host string) bool) error {
+	if login := cfg.Login; cfg.Gateway() && login != nil && login.Host != "" && (cfg.IDP != nil || login.Upstream != "") {
+		hosts = append(slices.Clone(hosts), login.Host)
+	}
 	for _, host := range hosts {
-		if !files.Covers(strings.Replace(host, "*", "any", 1)) {
+		if !covers(host) {
 			if _, err := fmt.Fprintf(w.stderr, "%s: warning: no certificate is for the host %s\n", c.Config, host); err != nil {
 				return err
 			}

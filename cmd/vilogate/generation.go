@@ -49,15 +49,10 @@ func (b *builder) build(cfg *config.Config, before *generation) (*generation, er
 	if !cfg.Gateway() {
 		return gen, nil
 	}
-	var err error
-	if gen.files, err = readPolicies(cfg.Policies); err != nil {
-		return nil, err
-	}
-	set, err := policies.Compile(gen.files, policyOptions(cfg, b.publicPort))
+	set, err := b.policies(cfg, gen)
 	if err != nil {
 		return nil, err
 	}
-	gen.hosts = set.Hosts()
 	if gen.verifier, err = b.verifier(cfg, gen, before); err != nil {
 		return nil, err
 	}
@@ -66,17 +61,29 @@ func (b *builder) build(cfg *config.Config, before *generation) (*generation, er
 		TrustedProxies: prefixes(cfg.TrustedProxies),
 	}
 	if settings.Login, err = b.login(cfg); err != nil {
-		return nil, err
+		return nil, placed(cfg.Places.Of("login"), err)
 	}
 	for _, name := range cfg.UpstreamNames() {
 		u, err := upstream(name, cfg.Upstreams[name])
 		if err != nil {
-			return nil, err
+			return nil, placed(cfg.Upstreams[name].Places.Of(""), err)
 		}
 		settings.Upstreams = append(settings.Upstreams, u)
 	}
 	gen.gateway, err = gateway.NewGeneration(settings)
-	return gen, err
+	return gen, placed(cfg.Places.Of(""), err)
+}
+
+// policies reads and compiles the policies of a configuration for gen.
+func (b *builder) policies(cfg *config.Config, gen *generation) (set *policies.Set, err error) {
+	if gen.files, err = readPolicies(cfg.Policies); err != nil {
+		return nil, placed(cfg.Places.Of("policies"), err)
+	}
+	if set, err = policies.Compile(gen.files, policyOptions(cfg, b.publicPort)); err != nil {
+		return nil, err
+	}
+	gen.hosts = set.Hosts()
+	return set, nil
 }
 
 // policyOptions is what policies may name.
@@ -133,7 +140,8 @@ func (b *builder) login(cfg *config.Config) (gateway.Login, error) {
 		u, err := url.Parse(l.Upstream)
 		return gateway.Login{Host: l.Host, Upstream: u}, err
 	default:
-		return gateway.Login{URL: ownIssuerURL(cfg, b.publicPort) + "/login"}, nil // reached without this gateway
+		own := ownIssuerURL(cfg, b.publicPort) // reached without this gateway
+		return gateway.Login{URL: own + "/login", LogoutURL: own + "/logout"}, nil
 	}
 }
 

@@ -36,7 +36,7 @@ func (b *builder) verifier(cfg *config.Config, gen, before *generation) (*token.
 		if own.Keys == nil {
 			keys, err := b.remote(gen, before, ownKeysAt(cfg, b.publicPort, b.log))
 			if err != nil {
-				return nil, err
+				return nil, placed(cfg.Places.Of("login"), err)
 			}
 			own.Keys = keys
 		}
@@ -56,13 +56,14 @@ func (b *builder) verifier(cfg *config.Config, gen, before *generation) (*token.
 			}
 			keys, err := b.remote(gen, before, remote)
 			if err != nil {
-				return nil, fmt.Errorf("issuer %s: %w", i.Name, err)
+				return nil, placed(i.Places.Of(""), fmt.Errorf("issuer %s: %w", i.Name, err))
 			}
 			issuer.Keys = keys
 		}
 		c.Issuers = append(c.Issuers, issuer)
 	}
-	return token.NewVerifier(c)
+	verifier, err := token.NewVerifier(c)
+	return verifier, placed(cfg.Tokens.Places.Of("issuers"), err)
 }
 
 // remote takes over keys that are fetched already, or makes a source that will be started when gen is committed.
@@ -114,7 +115,7 @@ func backChannel() *http.Client {
 func issuersOf(cfg *config.Config) []config.Issuer {
 	all := slices.Clone(cfg.Tokens.Issuers)
 	for i := range all {
-		all[i].Places = nil
+		all[i].Places, all[i].Claims.Places = nil, nil
 	}
 	return all
 }

@@ -225,22 +225,11 @@ func (p *process) openCertificates(cfg *config.Config) error {
 	}
 	files, err := edge.OpenFiles(certificatePairs(cfg), p.log)
 	if err != nil {
-		return err
+		return placedCertificates(cfg, err)
 	}
 	p.source, p.certificates = files, files
 	p.also(files.Run)
 	return nil
-}
-
-// certificatePairs are the files that the certificates are in, if they are in files.
-func certificatePairs(cfg *config.Config) []edge.Pair {
-	var pairs []edge.Pair
-	if cfg.Certificates != nil {
-		for _, f := range cfg.Certificates.Files {
-			pairs = append(pairs, edge.Pair{Certificate: f.Certificate, Key: f.Key})
-		}
-	}
-	return pairs
 }
 
 // shareKey tells the other gateways of a fleet our key for assertions, and learns theirs.

@@ -175,7 +175,7 @@ func (p *process) reload(context.Context, nothing) (answer reloaded, err error) 
 	}
 	if p.certificates != nil {
 		if err := p.certificates.Reload(); err != nil {
-			return answer, err
+			return answer, placedCertificates(cfg, err)
 		}
 	}
 	if err := p.returnTo(next); err != nil {

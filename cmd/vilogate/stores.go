@@ -55,13 +55,7 @@ func openStores(ctx context.Context, c *config.Config, st *state, o storeOptions
 	}
 	var kept revocation.Log
 	if c.Redis != nil {
-		s.redis, err = revocation.OpenRedis(revocation.RedisOptions{
-			URL:      c.Redis.URL,
-			Sentinel: revocation.Sentinel{Master: c.Redis.Sentinel.Master, Addresses: c.Redis.Sentinel.Addresses},
-			Cluster:  c.Redis.Cluster,
-			Secret:   []byte(c.Secret),
-			Log:      o.log,
-		})
+		s.redis, err = openRedis(c, o.log)
 		kept = s.redis
 	} else {
 		kept, err = revocation.OpenSQL(s.db.SQL())
@@ -71,6 +65,18 @@ func openStores(ctx context.Context, c *config.Config, st *state, o storeOptions
 	}
 	s.list = revocation.NewList(watchedLog{kept, o.failed}, revocation.Options{MaxStaleness: c.Revocation.MaxStaleness.Std(), Log: o.log})
 	return s, nil
+}
+
+// openRedis connects to nothing yet.
+func openRedis(c *config.Config, log *slog.Logger) (*revocation.Redis, error) {
+	redis, err := revocation.OpenRedis(revocation.RedisOptions{
+		URL:      c.Redis.URL,
+		Sentinel: revocation.Sentinel{Master: c.Redis.Sentinel.Master, Addresses: c.Redis.Sentinel.Addresses},
+		Cluster:  c.Redis.Cluster,
+		Secret:   []byte(c.Secret),
+		Log:      log,
+	})
+	return redis, placed(c.Places.Of("redis"), err)
 }
 
 // revoked asks the list about a token that was verified.

@@ -161,12 +161,16 @@ func (c *checker) checkIDP() {
 		c.errorf(i.Places.Of("return_hosts"), "idp.return_hosts is empty")
 	}
 	for _, h := range i.ReturnHosts {
-		host, port, hasPort := strings.Cut(strings.TrimPrefix(h, "*."), ":")
-		if !isHost(host) || hasPort && !isAddress(":"+port) {
-			c.errorf(i.Places.Of("return_hosts"), "%q is no host; one is written \"*.viloforge.com\" or website.viloforge.com, with :port where it is not the public one", h)
+		host, port, _ := strings.Cut(strings.TrimPrefix(h, "*."), ":")
+		switch at := i.Places.Of("return_hosts"); {
+		case h == "": // not known
+		case isHost(host) && isAddress(":"+port):
+			c.errorf(at, "%q has a port, and logins return to the public one only; leave it out", h)
+		case !isHost(strings.TrimPrefix(h, "*.")):
+			c.errorf(at, "%q is no host; one is written \"*.viloforge.com\" or website.viloforge.com", h)
 		}
 	}
-	if u, err := url.Parse(i.Home); err != nil || i.Home != "" && !isPath(i.Home) && (u.Scheme != "https" || !isHost(u.Hostname()) || u.User != nil) {
+	if i.Home != "" && !isHome(i.Home) {
 		c.errorf(i.Places.Of("home"), "idp.home is a path of the login host (/account) or an https address")
 	}
 }

@@ -39,8 +39,11 @@ func (c *checker) checkCertificates() {
 		if t.given("files") {
 			c.errorf(t.Places.Of("files"), "certificates.files goes with source: files")
 		}
+		if len(t.Names) == 0 {
+			c.errorf(t.Places.Of("names"), "certificates.names is empty; leave it out for the domain and the wildcard below it")
+		}
 		for _, name := range t.Names {
-			if c.Domain != "" && name != c.Domain && !c.isBelowDomain(strings.TrimPrefix(name, "*.")) && name != "*."+c.Domain {
+			if name != "" && c.Domain != "" && name != c.Domain && !c.isBelowDomain(strings.TrimPrefix(name, "*.")) && name != "*."+c.Domain {
 				c.errorf(t.Places.Of("names"), "%q is not below the domain %s, and the local CA may not sign for it", name, c.Domain)
 			}
 		}
@@ -100,8 +103,10 @@ func (c *checker) checkIssuer(i *Issuer) {
 		c.errorf(i.Places.Of("secret"), "the secret has %d bytes, it needs at least 32: whoever guesses it is everybody", len(i.Secret))
 	case secret && !slices.Contains([]string{"HS256", "HS384", "HS512"}, i.Algorithm) && i.Algorithm != "":
 		c.oneOf(i.Places.Of("algorithm"), "algorithm", i.Algorithm, "HS256", "HS384", "HS512")
-	case secret && !i.given("issuer") && i.Claims.User == "" && !given(i.Places, "claims"):
+	case secret && !i.given("issuer") && !given(i.Claims.Places, "user"):
 		c.errorf(i.Places.Of(""), "tokens without `iss` have no subject either; name the claim that says who: claims: { user: username }")
+	case secret && i.given("issuer") && len(i.Audience) == 0:
+		c.errorf(i.Places.Of("audience"), "with `issuer`, an issuer needs `audience`: else its tokens for anybody would be believed here")
 	case !secret && i.given("algorithm"):
 		c.errorf(i.Places.Of("algorithm"), "`algorithm` goes with `secret`; a published key says its own")
 	case !secret && !i.given("issuer"):
@@ -114,6 +119,9 @@ func (c *checker) checkIssuer(i *Issuer) {
 	}
 	if own := "https://" + c.Domain; i.Issuer == own || i.Issuer == own+"/" {
 		c.errorf(i.Places.Of("issuer"), "%s is the gateway itself, whose assertions are for backends and no logins", own)
+	}
+	if u, err := url.Parse(i.Issuer); err == nil && c.OwnLogin() && c.Login != nil && c.Login.Host != "" && u.Hostname() == c.Login.Host {
+		c.errorf(i.Places.Of("issuer"), "%s is our own identity provider's host, which is believed without being named here", c.Login.Host)
 	}
 	if i.JWKS != "" && !isSecureURL(i.JWKS) {
 		c.errorf(i.Places.Of("jwks"), "jwks is written https://host/path (http:// only for a loopback address)")
@@ -207,8 +215,12 @@ func (c *checker) isBelowDomain(host string) bool {
 	return isHost(host) && (c.Domain == "" || strings.HasSuffix(host, "."+c.Domain))
 }
 
-// isHost reports whether s is a host name in the form in which it is compared: lower case, no port, no final dot.
+// isHost reports whether s is a host name in the form in which it is compared: lower case, no port, no final dot, and
+// nothing that a browser reads as an IPv4 address.
 func isHost(s string) bool {
+	if last := s[strings.LastIndexByte(s, '.')+1:]; last != "" && last[0] >= '0' && last[0] <= '9' {
+		return false
+	}
 	for label := range strings.SplitSeq(s, ".") {
 		if !isLabel(label) {
 			return false
@@ -226,14 +238,22 @@ func isLabel(s string) bool {
 	return s != "" && len(s) <= 63
 }
 
-func isPath(s string) bool {
-	return strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") && !strings.Contains(s, `\`)
+// isHome reports whether s is a path, or an https address, which every browser reads in the same way.
+func isHome(s string) bool {
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"<>\`, r) }) {
+		return false
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.User != nil || strings.HasPrefix(s, "//") {
+		return false
+	}
+	return strings.HasPrefix(s, "/") || strings.HasPrefix(s, "https://") && isHost(u.Hostname()) && (u.Host == u.Hostname() || u.Port() != "0" && isAddress(":"+u.Port()))
 }
 
 // isUpstreamURL reports whether s is http://host or http://host:port.
 func isUpstreamURL(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && u.Scheme == "http" && u.Hostname() != "" && u.User == nil && strings.Trim(u.Path, "/") == "" && u.RawQuery == "" && u.Fragment == ""
+	return err == nil && u.Scheme == "http" && u.Hostname() != "" && (u.Port() == "" || isAddress(":"+u.Port())) && u.User == nil && strings.Trim(u.Path, "/") == "" && u.RawQuery == "" && u.Fragment == ""
 }
 
 // isSecureURL reports whether s is an https address, or an http one of this machine.

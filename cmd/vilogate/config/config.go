@@ -58,7 +58,10 @@ type Config struct {
 	Policies string `yaml:"policies"`
 
 	// Path is the file that this was loaded from.
-	Path   string `yaml:"-"`
+	Path string `yaml:"-"`
+	// Incomplete says that values are missing which could not be known (Sources.NoSecrets).
+	Incomplete bool `yaml:"-"`
+
 	Places strictyaml.Places
 }
 
@@ -151,6 +154,8 @@ type Certificates struct {
 type CertificateFiles struct {
 	Certificate string `yaml:"certificate,required"`
 	Key         string `yaml:"key,required"`
+
+	Places strictyaml.Places
 }
 
 // Tokens says which logins are believed.
@@ -173,11 +178,11 @@ type Issuer struct {
 	// Name is how policies and headers call it: it prefixes the subjects. "vilogate" is our own IdP.
 	Name string `yaml:"name,required"`
 	// Issuer is the `iss` of its tokens; its keys are found by discovery unless JWKS says where. Optional with Secret: then
-	// its tokens have no `iss`, and only one such issuer is possible.
+	// its tokens have no `iss` and no subject, Claims says who they are for, and only one such issuer is possible.
 	Issuer string `yaml:"issuer"`
 	// JWKS is the address of its keys. Optional.
 	JWKS string `yaml:"jwks"`
-	// Audience are the audiences of which a token must have one. Required, except with Secret.
+	// Audience are the audiences of which a token must have one. Required where Issuer stands.
 	Audience []string `yaml:"audience"`
 	// Secret is the shared secret of its tokens, at least 32 bytes.
 	Secret string `yaml:"secret"`
@@ -198,6 +203,8 @@ type Claims struct {
 	Email string `yaml:"email"`
 	Name  string `yaml:"name"`
 	Roles string `yaml:"roles"`
+
+	Places strictyaml.Places
 }
 
 // Login says where people are sent to sign in: to our own IdP on Host, or to somebody else's page.

@@ -30,10 +30,11 @@ func Load(path string, from Sources) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
-	c, put := &Config{Path: path}, interpolation{Sources: from, dir: filepath.Dir(path), values: map[string]string{}}
+	c, put := &Config{Path: path}, &interpolation{Sources: from, dir: filepath.Dir(path), values: map[string]string{}}
 	if err := strictyaml.Decode(path, data, c, strictyaml.WithStrings(put.in)); err != nil {
 		return nil, err
 	}
+	c.Incomplete = put.skipped
 	c.complete(put.dir)
 	check := checker{Config: c}
 	check.all()
@@ -87,15 +88,16 @@ func (c *Config) completeLogin() {
 // interpolation puts in what ${…} stands for, and takes it out of errors again.
 type interpolation struct {
 	Sources
-	dir    string            // of relative paths
-	values map[string]string // by what stands for them
+	dir     string            // of relative paths
+	values  map[string]string // by what stands for them
+	skipped bool              // a value was left out
 }
 
 var errEmpty = errors.New("must not be empty; leave the key out where there is nothing to say")
 
 // in is what s stands for, which is never nothing: an empty text in the configuration is a mistake, and an empty one in
 // Config means that nothing was given, or nothing could be known. Its errors name the variable or the file, never a value.
-func (p interpolation) in(s string, _ strictyaml.Place) (string, error) {
+func (p *interpolation) in(s string, _ strictyaml.Place) (string, error) {
 	if s == "" {
 		return "", errEmpty
 	}
@@ -125,7 +127,7 @@ func (p interpolation) in(s string, _ strictyaml.Place) (string, error) {
 	}
 }
 
-func (p interpolation) lookUp(reference string) (string, error) {
+func (p *interpolation) lookUp(reference string) (string, error) {
 	var value string
 	path, isFile := strings.CutPrefix(reference, "file:")
 	switch {
@@ -151,6 +153,7 @@ func (p interpolation) lookUp(reference string) (string, error) {
 	case value != "":
 		return value, nil
 	case p.NoSecrets:
+		p.skipped = true
 		return "", strictyaml.ErrSkip
 	case isFile:
 		return "", fmt.Errorf("${%s}: the file is empty", reference)
@@ -159,7 +162,7 @@ func (p interpolation) lookUp(reference string) (string, error) {
 }
 
 // hide puts what stands for a value in the place of the value.
-func (p interpolation) hide(msg string) string {
+func (p *interpolation) hide(msg string) string {
 	for _, reference := range slices.Sorted(maps.Keys(p.values)) {
 		quoted := strconv.Quote(p.values[reference])
 		msg = strings.ReplaceAll(msg, quoted[1:len(quoted)-1], reference)

@@ -105,8 +105,11 @@ func (r *Rate) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	count, unit, _ := strings.Cut(s, "/")
 	number, err := strconv.ParseUint(count, 10, 31)
 	r.Count, r.Per = int(number), rateUnits[unit]
-	if err != nil || number == 0 || r.Per == 0 {
+	switch {
+	case err != nil || number == 0 || r.Per == 0:
 		d.Errorf(n, "a rate is written 10/m, in s, m, h or d, found %q", d.Written(n))
+	case r.Per < time.Duration(number):
+		d.Errorf(n, "%q is more than one in a nanosecond", d.Written(n))
 	}
 }
 
@@ -166,9 +169,19 @@ func (r *Redis) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 		return
 	}
 	u, err := url.Parse(r.URL)
-	if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Host == "" {
+	switch {
+	case err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Hostname() == "" || u.Fragment != "":
 		d.Errorf(n, "a Redis address is written redis://host:6379/0, or rediss:// for TLS")
+	case u.RawQuery != "" || u.ForceQuery:
+		d.Errorf(n, "a Redis address takes no options (?…); it is written redis://host:6379/0")
+	case !isDatabase(strings.TrimPrefix(u.Path, "/")):
+		d.Errorf(n, "the path of a Redis address is the number of a database: redis://host:6379/0")
 	}
+}
+
+func isDatabase(s string) bool {
+	number, err := strconv.ParseUint(s, 10, 16)
+	return s == "" || err == nil && strconv.FormatUint(number, 10) == s
 }
 
 func (r *Redis) checkAddresses(d *strictyaml.Decoder, n *yaml.Node, addresses []string) {
