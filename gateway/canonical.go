@@ -16,8 +16,8 @@ import (
 // the request, and every step adds what it found out.
 type exchange struct {
 	g     *Gateway
-	gen   *Generation // nil before the first one
-	w     *responseWriter
+	gen   *Generation     // nil before the first one
+	w     *responseWriter // &written
 	r     *http.Request
 	start time.Time
 
@@ -43,6 +43,7 @@ type exchange struct {
 	decision policies.Decision
 	upstream *upstream
 	outcome  outcome
+	written  responseWriter
 }
 
 // parseHost is request.ParseHost for a Host header's value without its port.
@@ -52,9 +53,11 @@ func parseHost(s string) (request.Host, error) { return request.ParseHost(s) }
 func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{
 		g: g, gen: g.generation.Load(), r: r, start: g.opts.Now(),
-		w: &responseWriter{ResponseWriter: w}, keepCookie: -1,
-		hsts: w.Header()["Strict-Transport-Security"],
+		keepCookie: -1,
+		hsts:       w.Header()["Strict-Transport-Security"],
 	}
+	x.written.ResponseWriter = w
+	x.w = &x.written
 	x.client = parseAddr(r.RemoteAddr)
 	if x.gen != nil && len(x.gen.TrustedProxies) > 0 && x.gen.trusted(x.client) {
 		x.viaProxy = true

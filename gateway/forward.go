@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -22,29 +21,26 @@ import (
 func (x *exchange) forward() error {
 	x.outcome.decision = "allow"
 	x.outcome.upstream = x.upstream.Name
-	target := x.upstream.nextURL()
-	timeout := x.upstream.Timeout
+	transport := x.upstream.transport
 	if x.mayUpgrade() || isGRPC(x.r.Header) {
-		timeout = 0 // such answers begin when they like
+		transport = x.upstream.patient // such answers begin when they like
 	}
-	return x.proxy(target, &failover{base: x.g.transports.of(timeout), upstream: x.upstream}, func(out *http.Request) {
-		x.setIdentity(out.Header)
-	})
+	return x.proxy(x.upstream.nextURL(), transport)
 }
 
 // proxy sends the request to target and streams the answer back. Refusals of
 // the backend's making come back as errors only while nothing is written.
-func (x *exchange) proxy(target *url.URL, transport http.RoundTripper, identify func(out *http.Request)) error {
+func (x *exchange) proxy(target *url.URL, transport http.RoundTripper) error {
 	var failed error
 	var body *requestBody
 	p := &httputil.ReverseProxy{
 		Transport:  transport,
 		BufferPool: buffers{},
-		ErrorLog:   slog.NewLogLogger(x.g.opts.Log.Handler(), slog.LevelDebug),
+		ErrorLog:   x.g.proxyLog,
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			x.rewrite(pr.Out, target)
 			body = x.carryTrailers(pr.In, pr.Out)
-			identify(pr.Out)
+			x.setIdentity(pr.Out.Header)
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			x.outcome.upstreamTime = x.g.opts.Now().Sub(x.start)
@@ -74,16 +70,16 @@ func (x *exchange) rewrite(out *http.Request, target *url.URL) {
 		Scheme: target.Scheme, Host: target.Host, Path: decoded, RawPath: path,
 		RawQuery: x.target.Query, ForceQuery: x.target.HasQuery && x.target.Query == "",
 	}
-	authority := x.authority()
-	out.Host = authority
+	out.Host = x.authority()
 	client := x.client.String()
+	values := [...]string{x.requestID, client, out.Host, "https", forwarded(client, out.Host)}
 	h := out.Header
-	h["X-Request-Id"] = []string{x.requestID}
-	h["X-Real-Ip"] = []string{client}
-	h["X-Forwarded-For"] = []string{client}
-	h["X-Forwarded-Host"] = []string{authority}
-	h["X-Forwarded-Proto"] = []string{"https"}
-	h["Forwarded"] = []string{forwarded(client, authority)}
+	h["X-Request-Id"] = values[0:1:1]
+	h["X-Real-Ip"] = values[1:2:2]
+	h["X-Forwarded-For"] = values[1:2:2]
+	h["X-Forwarded-Host"] = values[2:3:3]
+	h["X-Forwarded-Proto"] = values[3:4:4]
+	h["Forwarded"] = values[4:5:5]
 }
 
 // forwarded is the Forwarded header's value (RFC 7239, section 4).
@@ -197,12 +193,13 @@ func (t *transports) of(timeout time.Duration) http.RoundTripper {
 	return pool.(*http.Transport)
 }
 
-// prepare makes the pools that gen needs.
+// prepare makes the pools that gen needs, and gives them to its upstreams.
 func (t *transports) prepare(gen *Generation) {
-	t.of(0)
-	t.of(loginTimeout)
 	for _, u := range gen.upstreams {
-		t.of(u.Timeout)
+		u.transport, u.patient = &failover{t.of(u.Timeout), u}, &failover{t.of(0), u}
+	}
+	if u := gen.login; u != nil {
+		u.transport = &failover{t.of(loginTimeout), u}
 	}
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"log"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -50,6 +51,7 @@ type Gateway struct {
 	opts       Options
 	generation atomic.Pointer[Generation]
 	transports transports
+	proxyLog   *log.Logger // what net/http has to say of proxying
 }
 
 // New verifies the options and returns a gateway that answers 503 until the
@@ -68,7 +70,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Gateway{opts: o}, nil
+	return &Gateway{opts: o, proxyLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}, nil
 }
 
 // Swap makes next the generation of every request that begins from now on.

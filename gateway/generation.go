@@ -90,6 +90,7 @@ type Generation struct {
 	Settings
 	portSuffix string               // ":8443", or "" for 443
 	upstreams  map[string]*upstream // by name
+	login      *upstream            // the identity provider in another process, or nil
 	mark       *generationMark      // of the principals that it made
 	// assertionIssuer is the iss of the assertions: a name, not an address.
 	assertionIssuer string
@@ -102,6 +103,9 @@ type upstream struct {
 	index   int           // of this upstream's assertions in a principal
 	headers *identityKeys // the names of its plain headers
 	next    atomic.Uint32 // round robin over URLs
+
+	transport http.RoundTripper // set before the generation is in force
+	patient   http.RoundTripper // the same, for answers that begin when they like
 }
 
 // generationMark tells generations apart without keeping an old one alive.
@@ -145,6 +149,9 @@ func NewGeneration(s Settings) (*Generation, error) {
 			u.Timeout = 60 * time.Second
 		}
 		gen.upstreams[u.Name] = &upstream{Upstream: u, index: i, headers: keys}
+	}
+	if s.Login.Upstream != nil {
+		gen.login = &upstream{Upstream: Upstream{Name: "login", URLs: []*url.URL{s.Login.Upstream}}}
 	}
 	gen.assertionIssuer = "https://" + s.Domain
 	return gen, nil

@@ -21,8 +21,7 @@ func (x *exchange) forwardToLogin() error {
 	}
 	if x.gen.Login.Handler == nil {
 		x.outcome.upstream = "login"
-		only := &upstream{Upstream: Upstream{Name: "login", URLs: []*url.URL{x.gen.Login.Upstream}}}
-		return x.proxy(x.gen.Login.Upstream, &failover{base: x.g.transports.of(loginTimeout), upstream: only}, func(*http.Request) {})
+		return x.proxy(x.gen.Login.Upstream, x.gen.login.transport)
 	}
 	x.gen.Login.Handler.ServeHTTP(x.w, x.requestForLogin())
 	return nil

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
 // Record is what is known of a request when it has ended. It never holds a
@@ -18,7 +20,7 @@ type Record struct {
 	Route     string // the route's pattern
 	Decision  string // allow, deny, login, …
 	Reason    string
-	Rule      string // file:line:column of the rule that decided
+	Rule      strictyaml.Place // of the rule that decided; zero when there was none
 	Subject   string
 	Session   string
 	Upstream  string
@@ -63,7 +65,7 @@ func (x *exchange) record(aborted bool) {
 	attrs = append(attrs,
 		slog.String("request_id", r.RequestID), slog.String("client", r.Client.String()),
 		slog.String("method", r.Method), slog.String("host", r.Host), slog.String("path", r.Path),
-		slog.String("route", r.Route), slog.String("decision", r.Decision), slog.String("rule", r.Rule),
+		slog.String("route", r.Route), slog.String("decision", r.Decision), slog.String("rule", place(r.Rule)),
 		slog.String("subject", r.Subject), slog.String("upstream", r.Upstream), slog.Int("status", r.Status),
 		slog.Float64("duration_ms", milliseconds(r.Duration)), slog.Float64("wait_ms", milliseconds(r.Wait)), slog.Int64("bytes", r.Bytes))
 	if r.Reason != "" {
@@ -76,6 +78,14 @@ func (x *exchange) record(aborted bool) {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}
 	log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// place is where a rule stands, or "".
+func place(p strictyaml.Place) string {
+	if p == (strictyaml.Place{}) {
+		return ""
+	}
+	return p.String()
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -99,7 +109,7 @@ func (x *exchange) summary(aborted bool) *Record {
 		r.Route = route.Pattern
 	}
 	if x.decision.Outcome != 0 {
-		r.Rule = x.decision.Place.String()
+		r.Rule = x.decision.Place
 		if r.Reason == "" {
 			r.Reason = x.decision.Reason
 		}
