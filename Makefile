@@ -9,13 +9,16 @@ COUNT    ?= 5
 TOOL := $(GO) tool -modfile=deploy/tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help dev build test lint bench fuzz up check-deploy prerequisites
+.PHONY: help dev dev-cert build test lint bench fuzz up check-deploy prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: build ## Build and run the whole system on this machine: gateway, IdP, three backends
 	@exec ./bin/vilogate dev $(ARGS)
+
+dev-cert: ## A publicly trusted certificate for a developer's machine (not supported yet)
+	@echo "make dev-cert is not supported yet; make dev makes a local CA, .vilogate/ca.pem" >&2; exit 1
 
 build: ## Build the one static binary, bin/vilogate
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/vilogate ./cmd/vilogate

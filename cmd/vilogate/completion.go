@@ -24,6 +24,9 @@ func (c *completionCommand) Run(w *world, model *kong.Application) error {
 func completions(out *strings.Builder, node *kong.Node, path, format string) {
 	var words []string
 	for _, child := range node.Children {
+		if child.Passthrough {
+			continue // not supported yet
+		}
 		words = append(words, child.Name)
 	}
 	for _, argument := range node.Positional {

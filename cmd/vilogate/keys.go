@@ -5,7 +5,8 @@ import (
 )
 
 type keysCommands struct {
-	List keysListCommand `cmd:"" help:"List the keys that sign logins."`
+	List   keysListCommand `cmd:"" help:"List the keys that sign logins."`
+	Rotate laterCommand    `cmd:"" passthrough:"" help:"Replace the key that signs logins (not supported yet)."`
 }
 
 type keysListCommand struct {

@@ -50,6 +50,10 @@ type commands struct {
 	User       userCommands      `cmd:"" help:"Administer users."`
 	Session    sessionCommands   `cmd:"" help:"List and end sessions."`
 	Keys       keysCommands      `cmd:"" help:"List the keys that sign logins."`
+	Policy     laterCommand      `cmd:"" passthrough:"" help:"Check, test, explain and compare policies (not supported yet; check runs their tests)."`
+	Cert       laterCommand      `cmd:"" passthrough:"" help:"Administer certificates (not supported yet)."`
+	Client     laterCommand      `cmd:"" passthrough:"" help:"Administer OAuth clients (not supported yet)."`
+	Token      laterCommand      `cmd:"" passthrough:"" help:"Create tokens (not supported yet)."`
 	Backend    backendCommand    `cmd:"" help:"Run one of the demo backends."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 	Completion completionCommand `cmd:"" help:"Print a script that completes commands in your shell."`
