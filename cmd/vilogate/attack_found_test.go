@@ -1,0 +1,214 @@
+package main_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// raw is a backend that answers every request with the same bytes.
+func rawBackend(t *testing.T, answer string) string {
+	t.Helper()
+	listener := listenLoopback(t)
+	t.Cleanup(func() { closeQuietly(t, listener) })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer closeQuietly(t, conn)
+				if _, err := readRecorded(bufio.NewReader(conn)); err != nil {
+					return
+				}
+				if _, err := io.WriteString(conn, answer); err != nil {
+					return // the gateway has heard enough
+				}
+			}()
+		}
+	}()
+	return "http://" + listener.Addr().String()
+}
+
+// TestInformationalAnswers: what a backend may not say in its answer it may not say before it either, and saying
+// something before it takes nothing from what every answer has.
+func TestInformationalAnswers(t *testing.T) {
+	t.Parallel()
+	s := serve(t, map[string]string{
+		"vilogate.yaml": serveConfig + ownIdP + fmt.Sprintf("upstreams: { app: { url: %q } }\n", rawBackend(t,
+			"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nSet-Cookie: __Secure-sso=planted; Domain=viloforge.test; Path=/; Secure\r\n"+
+				"Access-Control-Allow-Origin: *\r\nX-Request-Id: forged\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")),
+		"policies/app.yaml": attackedPolicy + "cors: { origins: [\"https://friend.viloforge.test\"] }\n",
+	})
+	conn := s.handshake(t, s.tls(appHost, "http/1.1"))
+	if _, err := io.WriteString(conn, request{host: appHost, target: "/public/x", header: []string{"Connection: close"}}.text()); err != nil {
+		t.Fatal(err)
+	}
+	everything, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hints, final, found := strings.Cut(string(everything), "HTTP/1.1 200 OK")
+	if !found {
+		t.Fatalf("got %q", everything)
+	}
+	for _, bad := range []string{"planted", "Access-Control-", "forged"} {
+		if strings.Contains(hints, bad) {
+			t.Errorf("the informational answer holds %s:\n%s", bad, hints)
+		}
+	}
+	if !strings.Contains(final, "Strict-Transport-Security:") {
+		t.Errorf("the answer behind an informational one has lost its HSTS:\n%s", final)
+	}
+}
+
+// TestAnswerTrailers: nor in a trailer.
+func TestAnswerTrailers(t *testing.T) {
+	t.Parallel()
+	s := serve(t, map[string]string{
+		"vilogate.yaml": serveConfig + ownIdP + fmt.Sprintf("upstreams: { app: { url: %q } }\n", rawBackend(t,
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Set-Cookie\r\nConnection: close\r\n\r\n2\r\nok\r\n0\r\n"+
+				"Set-Cookie: __Secure-sso=planted\r\nAccess-Control-Allow-Origin: *\r\nX-Request-Id: forged\r\nX-Sum: good\r\n\r\n")),
+		"policies/app.yaml": attackedPolicy,
+	})
+	for _, p := range protocols() {
+		got := p.send(s, t, request{host: appHost, target: "/public/x"})
+		for _, name := range []string{"Set-Cookie", "X-Request-Id"} {
+			if values := got.trailer.Values(name); len(values) > 0 {
+				t.Errorf("%s: trailer %s: %q", p.name, name, values)
+			}
+		}
+	}
+}
+
+// TestSSOCookieBehindOddSpace: Django, Starlette and Node take every white space of Unicode off a cookie's name; a
+// credential that we would have judged, or refused as revoked, gets past us to them in that disguise.
+func TestSSOCookieBehindOddSpace(t *testing.T) {
+	t.Parallel()
+	g := guide(t)
+	raw, other := g.token(nil), g.token(claims{"username": "mallory"})
+	for name, space := range map[string]string{
+		"U+00A0": "\u00a0", "U+0085": "\u0085", "U+2003": "\u2003", "U+3000": "\u3000", "U+FEFF": "\ufeff", "latin1-A0": "\xa0", "latin1-85": "\x85",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for host, target := range map[string]string{appHost: "/public/x", "django.viloforge.test": "/x"} {
+				probe := g.backend.probe(t)
+				probe.mark += "-" + host[:3]
+				got := g.http1(t, request{host: host, target: target, header: []string{probe.header(), "Cookie: jwt=" + raw + "; " + space + "jwt" + space + "=" + other}})
+				if got.status == http.StatusBadRequest {
+					continue
+				}
+				if seen := probe.one(); strings.Contains(seen.head, other) {
+					t.Errorf("%s received a token that nobody judged, as %q; X-User %q", host, space+"jwt", seen.value("X-User"))
+				}
+			}
+		})
+	}
+}
+
+// TestOwnPathsAreNoLabels: whatever stands below /.vilogate/, the metrics stay as they are.
+func TestOwnPathsAreNoLabels(t *testing.T) {
+	t.Parallel()
+	a := attack(t)
+	c := a.client()
+	for i := range 20 {
+		c.get(a.url("app", fmt.Sprintf("/.vilogate/made-up-%d", i)))
+	}
+	if n := strings.Count(a.admin(t, "/metrics").body, "made-up-"); n > 0 {
+		t.Errorf("%d series of metrics are named by a stranger", n)
+	}
+}
+
+// TestSlowBodyOfPlainHTTP: a body that is announced to the redirecting listener and never comes holds nothing for ever.
+// The same for a form without a length at the login host.
+func TestSlowBodyWithoutHaste(t *testing.T) {
+	t.Parallel()
+	a := attack(t)
+	for name, dial := range map[string]func() (net.Conn, string){
+		"plain": func() (net.Conn, string) {
+			conn, err := net.Dial("tcp", a.at.HTTP)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return conn, "POST /x HTTP/1.1\r\nHost: app.viloforge.test\r\nContent-Length: 1000\r\n\r\n"
+		},
+		"login": func() (net.Conn, string) {
+			return a.handshake(t, a.tls("login.viloforge.test", "http/1.1")), "POST /login HTTP/1.1\r\nHost: login.viloforge.test\r\n" +
+				"Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, text := dial()
+			if _, err := io.WriteString(conn, text); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.SetReadDeadline(time.Now().Add(40 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("the connection was still open after 40s")
+			}
+		})
+	}
+}
+
+// TestManySSOCookiesAtLogout: one small request cannot buy a second of a processor. HPACK makes eighty copies of one
+// cookie eighty bytes, and each copy's signature is verified, again and again while /logout?done waits.
+func TestManySSOCookiesAtLogout(t *testing.T) {
+	t.Parallel()
+	a := attack(t)
+	fields := request{host: "login.viloforge.test", target: "/logout?done"}.fields()
+	for range 80 {
+		fields = append(fields, field{"cookie", ssoCookie + "=" + a.alice})
+	}
+	var stop atomic.Bool
+	ended := make(chan struct{})
+	var streams []uint32
+	c := a.h2(t, "login.viloforge.test")
+	for range 40 {
+		streams = append(streams, c.headers(fields, true))
+	}
+	go func() { defer close(ended); c.read(streams[len(streams)-1]); stop.Store(true) }()
+	var slowest time.Duration
+	bystander := a.client()
+	for !stop.Load() {
+		began := time.Now()
+		bystander.get(a.url("app", "/public/x"))
+		slowest = max(slowest, time.Since(began))
+	}
+	<-ended
+	if slowest > 500*time.Millisecond {
+		t.Errorf("another client waited %v while one connection asked for /logout?done", slowest)
+	}
+}
+
+// TestTwoHostsInHTTP2: two authorities are ambiguous in HTTP/2 as they are in HTTP/1.1 (RFC 9113, section 8.3.1).
+func TestTwoHostsInHTTP2(t *testing.T) {
+	t.Parallel()
+	a := attack(t)
+	for name, r := range map[string]request{
+		"beside-authority": {host: appHost, target: "/public/x", header: []string{"Host: login.viloforge.test"}},
+		"two-hosts":        {host: "-", target: "/public/x", header: []string{"Host: " + appHost, "Host: login.viloforge.test"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			probe := a.backend.probe(t)
+			r.header = append(r.header, probe.header())
+			if got := a.h2(t, appHost).exchange(r.fields(), ""); got.status != http.StatusBadRequest && got.status != 0 {
+				t.Errorf("got %v, want 400", got)
+			}
+			probe.none()
+		})
+	}
+}
