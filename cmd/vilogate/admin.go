@@ -40,14 +40,26 @@ type readyAnswer struct {
 	Missing map[string]string `json:"missing"`
 }
 
-func (r *readiness) serve(w http.ResponseWriter, _ *http.Request) {
-	answer, status := readyAnswer{"ready", r.missing()}, http.StatusOK
+func (r *readiness) answer() readyAnswer {
+	answer := readyAnswer{"ready", r.missing()}
 	switch {
 	case r.draining.Load():
-		answer.Status, status = "draining", http.StatusServiceUnavailable
+		answer.Status = "draining"
 	case !r.was.Load():
-		answer.Status, status = "starting", http.StatusServiceUnavailable
+		answer.Status = "starting"
 	}
+	return answer
+}
+
+func (r *readiness) serve(w http.ResponseWriter, _ *http.Request) {
+	answer, status := r.answer(), http.StatusOK
+	if answer.Status != "ready" {
+		status = http.StatusServiceUnavailable
+	}
+	answerJSON(w, status, answer)
+}
+
+func answerJSON(w http.ResponseWriter, status int, answer any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
@@ -56,8 +68,8 @@ func (r *readiness) serve(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// adminHandler serves what is to be read only. keys is the set that backends verify assertions with.
-func adminHandler(ready *readiness, metrics http.Handler, keys func() []byte) http.Handler {
+// adminHandler serves what is to be read only. keys is the set that backends verify assertions with; nil in an IdP alone.
+func adminHandler(ready *readiness, metrics http.Handler, keys func() []byte, status func() statusAnswer) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -67,6 +79,7 @@ func adminHandler(ready *readiness, metrics http.Handler, keys func() []byte) ht
 	})
 	mux.HandleFunc("GET /readyz", ready.serve)
 	mux.Handle("GET /metrics", metrics)
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, http.StatusOK, status()) })
 	if keys != nil {
 		mux.HandleFunc("GET /.well-known/vilogate/jwks.json", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/jwk-set+json")

@@ -12,7 +12,7 @@ func TestReadyStaysReadyUntilItDrains(t *testing.T) {
 	t.Parallel()
 	var wrong error = errors.New("not there yet")
 	r := &readiness{needs: []need{{"keys", func() error { return wrong }}, {"certificate", func() error { return nil }}}}
-	admin := adminHandler(r, http.NotFoundHandler(), func() []byte { return []byte(`{"keys":[]}`) })
+	admin := adminHandler(r, http.NotFoundHandler(), func() []byte { return []byte(`{"keys":[]}`) }, nil)
 	ask := func() (int, readyAnswer) {
 		t.Helper()
 		recorder := httptest.NewRecorder()
@@ -42,9 +42,9 @@ func TestReadyStaysReadyUntilItDrains(t *testing.T) {
 
 func TestTheAdminListenerIsReadOnly(t *testing.T) {
 	t.Parallel()
-	admin := adminHandler(&readiness{}, http.NotFoundHandler(), nil)
+	admin := adminHandler(&readiness{}, http.NotFoundHandler(), nil, func() statusAnswer { return statusAnswer{} })
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH"} {
-		for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		for _, path := range []string{"/healthz", "/readyz", "/metrics", "/status"} {
 			recorder := httptest.NewRecorder()
 			admin.ServeHTTP(recorder, httptest.NewRequest(method, path, nil))
 			if recorder.Code != http.StatusMethodNotAllowed {

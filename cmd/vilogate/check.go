@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
@@ -32,7 +31,7 @@ func (c *checkCommand) Run(w *world) error {
 	if err := together(wrong, checkRedis(cfg), wrongFiles); err != nil {
 		return err
 	}
-	if err := c.warn(w, cfg, gen.hosts, covers); err != nil {
+	if err := c.warn(w, gen, covers); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(w.stdout, "%s: good; policies for %d host(s)\n", c.Config, len(gen.hosts))
@@ -41,7 +40,7 @@ func (c *checkCommand) Run(w *world) error {
 
 // checkGeneration builds what a gateway would serve; of a configuration that is not known completely, the policies only.
 func checkGeneration(cfg *config.Config) (*generation, error) {
-	gen := &generation{}
+	gen := &generation{cfg: cfg}
 	if cfg.Gateway() && (cfg.Domain == "" || cfg.Policies == "") {
 		return gen, errors.New("`domain` and `policies` come from the environment; without them, nothing of the policies can be checked")
 	}
@@ -88,11 +87,8 @@ func (c *checkCommand) checkCertificates(cfg *config.Config) (covers func(host s
 }
 
 // warn says which hosts no certificate is for: they would be answered 421.
-func (c *checkCommand) warn(w *world, cfg *config.Config, hosts []string, covers func(host string) bool) error {
-	if login := cfg.Login; cfg.Gateway() && login != nil && login.Host != "" && (cfg.IDP != nil || login.Upstream != "") {
-		hosts = append(slices.Clone(hosts), login.Host)
-	}
-	for _, host := range hosts {
+func (c *checkCommand) warn(w *world, gen *generation, covers func(host string) bool) error {
+	for _, host := range gen.servedHosts() {
 		if !covers(host) {
 			if _, err := fmt.Fprintf(w.stderr, "%s: warning: no certificate is for the host %s\n", c.Config, host); err != nil {
 				return err

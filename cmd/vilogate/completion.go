@@ -22,10 +22,13 @@ func (c *completionCommand) Run(w *world, model *kong.Application) error {
 
 // completions writes, for each command, the words that may follow it.
 func completions(out *strings.Builder, node *kong.Node, path, format string) {
+	if node.Passthrough {
+		return // not supported yet
+	}
 	var words []string
 	for _, child := range node.Children {
 		if child.Passthrough {
-			continue // not supported yet
+			continue
 		}
 		words = append(words, child.Name)
 	}

@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/gateway"
@@ -23,6 +25,7 @@ type generation struct {
 	files    []policies.File
 	gateway  *gateway.Generation // nil in an IdP alone
 	hosts    []string            // of the policies
+	loaded   time.Time
 	verifier *token.Verifier
 	remotes  map[string]*remoteKeys // other issuers' keys by address, also those taken over from the generation before
 }
@@ -45,7 +48,7 @@ type builder struct {
 // build makes the generation of a configuration. before, which may be nil, gives keys that were fetched already, and is
 // not changed.
 func (b *builder) build(cfg *config.Config, before *generation) (*generation, error) {
-	gen := &generation{cfg: cfg, remotes: map[string]*remoteKeys{}}
+	gen := &generation{cfg: cfg, loaded: time.Now(), remotes: map[string]*remoteKeys{}}
 	if !cfg.Gateway() {
 		return gen, nil
 	}
@@ -93,6 +96,15 @@ func policyOptions(cfg *config.Config, publicPort int) policies.Options {
 		o.LoginHost = cfg.Login.Host
 	}
 	return o
+}
+
+// servedHosts are the hosts that the process serves: those of the policies, and the login host.
+func (gen *generation) servedHosts() []string {
+	login := gen.cfg.Login
+	if !gen.cfg.OwnLogin() || login == nil || login.Host == "" || gen.cfg.IDP == nil && login.Upstream == "" {
+		return gen.hosts
+	}
+	return append(slices.Clone(gen.hosts), login.Host)
 }
 
 // publicPort is the port that people see; listened is the one listened on.

@@ -50,6 +50,7 @@ type process struct {
 	key          *token.PrivateKey
 	keys         *assertionKeys
 	metrics      *metrics.Metrics
+	started      time.Time
 	ready        readiness
 	listeners    *listeners
 	servers      []plainServer
@@ -83,7 +84,7 @@ func (p *process) close() error {
 
 // newProcess makes every part of the server.
 func newProcess(ctx context.Context, o processOptions) (*process, error) {
-	p := &process{processOptions: o, metrics: metrics.New()}
+	p := &process{processOptions: o, metrics: metrics.New(), started: time.Now()}
 	if err := p.open(ctx); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
@@ -174,7 +175,7 @@ func (p *process) openGateway(_ context.Context, cfg *config.Config) (err error)
 		p.builder.ownKeys, p.builder.loginHandler = p.idp.Keys(), p.idp
 	}
 	if !cfg.Gateway() {
-		p.current.Store(&generation{cfg: cfg})
+		p.current.Store(&generation{cfg: cfg, loaded: time.Now()})
 		return nil
 	}
 	if p.key, err = assertionKey(p.state); err != nil {
@@ -238,7 +239,7 @@ func (p *process) shareKey() {
 	if redis := p.stores.redis; redis != nil {
 		p.also(func(ctx context.Context) error { return p.keys.publish(ctx, redis, p.log) })
 		p.also(func(ctx context.Context) error { return p.keys.follow(ctx, redis, p.log) })
-		p.needs("assertion key", p.keys.check)
+		p.needs("assertion_key", p.keys.check)
 	}
 }
 
@@ -276,4 +277,5 @@ func (p *process) addUsers(ctx context.Context, users []idp.NewUser) error {
 // needs adds something without which the process is not ready.
 func (p *process) needs(name string, check func() error) {
 	p.ready.needs = append(p.ready.needs, need{name, check})
+	p.metrics.Ready(name, check)
 }

@@ -211,7 +211,7 @@ func (p *process) openServers() {
 	if p.keys != nil {
 		keys = p.keys.bytes
 	}
-	p.servers = append(p.servers, newPlainServer(adminHandler(&p.ready, p.metrics.Handler(), keys), p.listeners.admin, p.log))
+	p.servers = append(p.servers, newPlainServer(adminHandler(&p.ready, p.metrics.Handler(), keys, p.status), p.listeners.admin, p.log))
 	if p.idp != nil && p.gateway == nil {
 		p.servers = append(p.servers, newPlainServer(p.idp, p.listeners.idp, p.log))
 	}

@@ -32,6 +32,12 @@ func (p *process) instrument() {
 	if p.gateway == nil {
 		return
 	}
+	p.needs("policies", func() error {
+		if p.current.Load().gateway == nil {
+			return errors.New("no policies are loaded yet")
+		}
+		return nil
+	})
 	p.needs("certificate", p.source.Ready)
 	p.metrics.Gauge("certificate_days_left", "Days until the certificate ends.", func() float64 {
 		return p.source.NotAfter().Sub(now()).Hours() / 24

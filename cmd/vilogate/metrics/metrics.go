@@ -107,6 +107,18 @@ func (m *Metrics) Gauge(name, help string, read func() float64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vilogate_" + name, Help: help}, read))
 }
 
+// Ready adds a part of the process that is to be there: 1 where check returns nil. The part must be new.
+func (m *Metrics) Ready(part string, check func() error) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "vilogate_ready", Help: "Whether a part that requests need is as it should be.", ConstLabels: prometheus.Labels{"part": part},
+	}, func() float64 {
+		if check() != nil {
+			return 0
+		}
+		return 1
+	}))
+}
+
 // Counter adds a count that read tells whenever it is asked for. The name must be new.
 func (m *Metrics) Counter(name, help string, read func() float64) {
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vilogate_" + name, Help: help}, read))

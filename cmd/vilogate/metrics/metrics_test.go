@@ -16,6 +16,8 @@ func TestWhatIsTold(t *testing.T) {
 	m := metrics.New()
 	m.Gauge("answer", "The answer.", func() float64 { return 42 })
 	m.Counter("questions_total", "Questions.", func() float64 { return 7 })
+	m.Ready("keys", func() error { return nil })
+	m.Ready("revocations", func() error { return errors.New("stale") })
 	m.Loaded(time.Unix(1000, 0))
 	m.Reloaded(nil, time.Unix(2000, 0))
 	m.Reloaded(errors.New("no"), time.Unix(3000, 0))
@@ -37,6 +39,8 @@ func TestWhatIsTold(t *testing.T) {
 		`vilogate_reloads_total{result="ok"} 1`,
 		`vilogate_reloads_total{result="refused"} 1`,
 		`vilogate_last_reload_timestamp_seconds 2000`,
+		`vilogate_ready{part="keys"} 1`,
+		`vilogate_ready{part="revocations"} 0`,
 		`go_goroutines `,
 	} {
 		if !strings.Contains(body, line) {
