@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,7 +46,10 @@ func (c *backendCommand) Run(w *world) error {
 		b.kit = kit
 	}
 	var err error
-	if b.listener, err = net.Listen("tcp", c.Listen); err != nil {
+	switch b.listener, err = net.Listen("tcp", c.Listen); {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("--listen %s: the port is in use by another process; stop it, or choose another port: %w", c.Listen, err)
+	case err != nil:
 		return fmt.Errorf("--listen %s: %w", c.Listen, err)
 	}
 	if _, err := fmt.Fprintf(w.stdout, "%s listens on http://%s\nready\n", c.Kind, b.listener.Addr()); err != nil {

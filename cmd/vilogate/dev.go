@@ -37,9 +37,11 @@ const devDomain = "viloforge.localhost"
 var devConfig string
 
 // demoUsers have their names as passwords.
-var demoUsers = []idp.NewUser{
-	{Name: "alice", Email: "alice@" + devDomain, FullName: "Alice", Roles: []string{"member"}, Password: "alice"},
-	{Name: "bob", Email: "bob@" + devDomain, FullName: "Bob", Roles: []string{"billing-admin", "member"}, Password: "bob"},
+func demoUsers(domain string) []idp.NewUser {
+	return []idp.NewUser{
+		{Name: "alice", Email: "alice@" + domain, FullName: "Alice", Roles: []string{"member"}, Password: "alice"},
+		{Name: "bob", Email: "bob@" + domain, FullName: "Bob", Roles: []string{"billing-admin", "member"}, Password: "bob"},
+	}
 }
 
 // Run runs until the context ends.
@@ -68,7 +70,7 @@ func (c *devCommand) Run(w *world) (err error) {
 		return errors.Join(err, demo.close())
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	if err := p.addUsers(w.ctx, demoUsers); err != nil {
+	if err := p.addUsers(w.ctx, demoUsers(p.config().Domain)); err != nil {
 		return errors.Join(err, demo.close())
 	}
 	p.also(func(ctx context.Context) error {

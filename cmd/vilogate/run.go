@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/viloforge/vilogate/cmd/vilogate/config"
 )
 
 // readyPatience is how long `ready` waits for what comes from elsewhere: Redis, another process's keys. The process serves
@@ -72,10 +74,11 @@ type plainServer struct {
 	listeners []net.Listener
 }
 
-func newPlainServer(handler http.Handler, listeners []net.Listener, log *slog.Logger) plainServer {
+func newPlainServer(handler http.Handler, listeners []net.Listener, limits config.Limits, log *slog.Logger) plainServer {
 	return plainServer{&http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		Handler: handler, ReadHeaderTimeout: limits.HeaderTime.Std(), IdleTimeout: limits.IdleTime.Std(),
+		ReadTimeout:    max(time.Minute, limits.HeaderTime.Std()), // of a whole request; what is sent here is a form at most
+		MaxHeaderBytes: int(limits.HeaderBytes), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}, listeners}
 }
 
@@ -211,8 +214,10 @@ func (p *process) openServers() {
 	if p.keys != nil {
 		keys = p.keys.bytes
 	}
-	p.servers = append(p.servers, newPlainServer(adminHandler(&p.ready, p.metrics.Handler(), keys, p.status), p.listeners.admin, p.log))
+	limits := p.config().Limits
+	admin := adminHandler(&p.ready, p.metrics.Handler(), keys, p.status)
+	p.servers = append(p.servers, newPlainServer(admin, p.listeners.admin, limits, p.log))
 	if p.idp != nil && p.gateway == nil {
-		p.servers = append(p.servers, newPlainServer(p.idp, p.listeners.idp, p.log))
+		p.servers = append(p.servers, newPlainServer(p.idp, p.listeners.idp, limits, p.log))
 	}
 }

@@ -106,6 +106,8 @@ func (c *checker) checkIDPAlone() {
 	ignored(c.Listen.given("https") && c.Listen.HTTPS != Off, c.Listen.Places.Of("https"), "listen.https")
 	ignored(c.Listen.given("http") && c.Listen.HTTP != Off, c.Listen.Places.Of("http"), "listen.http")
 	ignored(c.Certificates != nil, c.Places.Of("certificates"), "certificates")
+	ignored(given(c.Limits.Places, "body_min_rate"), c.Limits.Places.Of("body_min_rate"), "limits.body_min_rate")
+	ignored(given(c.Limits.Places, "streams"), c.Limits.Places.Of("streams"), "limits.streams")
 	ignored(len(c.Upstreams) > 0, c.Places.Of("upstreams"), "upstreams")
 	ignored(len(c.Tokens.Issuers) > 0, c.Tokens.Places.Of("issuers"), "tokens.issuers")
 }

@@ -115,9 +115,9 @@ type Limits struct {
 	// IdleTime is how long a connection may stay without a request. Optional: 2m.
 	IdleTime strictyaml.Duration `yaml:"idle_time"`
 	// BodyMinRate is the slowest that an upload with a Content-Length may be; nothing limits its total time.
-	// Optional: 1KiB/s.
+	// Optional: 1KiB/s; not of an IdP alone.
 	BodyMinRate ByteRate `yaml:"body_min_rate"`
-	// Streams is how many requests one HTTP/2 connection may have under way. Optional: 250.
+	// Streams is how many requests one HTTP/2 connection may have under way. Optional: 250; not of an IdP alone.
 	Streams int `yaml:"streams"`
 
 	Places strictyaml.Places
