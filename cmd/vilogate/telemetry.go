@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway"
@@ -22,8 +23,12 @@ func (p *process) instrument() {
 		return nil
 	})
 	p.metrics.Gauge("revocations", "Entries of the revocation list.", func() float64 { return float64(list.Stats().Entries) })
-	p.metrics.Gauge("revocation_lag_seconds", "Age of the view of the revocation list.", func() float64 {
-		return now().Sub(list.Stats().Contact).Seconds()
+	p.metrics.Gauge("revocation_lag_seconds", "Age of the view of the revocation list; +Inf before the first.", func() float64 {
+		contact := list.Stats().Contact
+		if contact.IsZero() {
+			return math.Inf(1)
+		}
+		return max(0, now().Sub(contact).Seconds())
 	})
 	p.metrics.Counter("revocations_refused_total", "Entries of the revocation list that were refused as forged.", func() float64 {
 		return float64(list.Stats().Refused)
