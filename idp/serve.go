@@ -105,7 +105,8 @@ func (p *IDP) answer(w http.ResponseWriter, r *http.Request, step step) {
 // record writes one line a request where no gateway in this process does.
 func (x *visit) record(began time.Time) {
 	if len(x.idp.o.TrustedProxies) > 0 {
-		x.log("request", "method", x.r.Method, "path", x.r.URL.Path, "status", x.status, "duration", x.idp.o.Now().Sub(began))
+		ms := float64(x.idp.o.Now().Sub(began).Microseconds()) / 1000
+		x.log("request", "method", x.r.Method, "host", x.r.Host, "path", x.r.URL.Path, "status", x.status, "duration_ms", ms)
 	}
 }
 
