@@ -208,7 +208,7 @@ func TestAnIdentityProviderOnItsOwnWritesARecordARequest(t *testing.T) {
 	for _, w := range []*world{alone, inProcess} {
 		w.client().get("/nothing?token=hunter2", "X-Forwarded-For: 192.0.2.7", "X-Request-Id: abc")
 	}
-	record := `msg=request request_id=abc client=192.0.2.7 method=GET path=/nothing status=404`
+	record := `msg=request request_id=abc client=192.0.2.7 method=GET host=login.viloforge.test path=/nothing status=404 duration_ms=`
 	if log := alone.log.String(); !strings.Contains(log, record) || strings.Contains(log, "hunter2") {
 		t.Errorf("the log is:\n%s", log)
 	}
