@@ -58,7 +58,7 @@ func bearerToken(authorization string) (raw string, ok bool) {
 	if rest != "" && isTokenByte(rest[0]) {
 		return "", false // the name of another scheme
 	}
-	return strings.Trim(rest, " \t"), true
+	return trim(rest), true
 }
 
 // isTokenByte reports whether c may stand in a token (RFC 9110, section 5.6.2).
@@ -75,7 +75,7 @@ func cookiePairs(line string) func(yield func(name, value string) bool) {
 			piece, rest, _ := strings.Cut(line, ";")
 			line = rest
 			name, value, ok := strings.Cut(piece, "=")
-			if ok && !yield(strings.Trim(name, " \t"), strings.Trim(value, " \t")) {
+			if ok && !yield(trim(name), trim(value)) {
 				return
 			}
 		}
@@ -101,27 +101,33 @@ func stripCookies(h http.Header, known []Cookie, keep int) {
 	if len(lines) == 0 {
 		return
 	}
-	var kept strings.Builder
-	kept.Grow(totalLength(lines))
+	var room [32]string
+	kept, length := room[:0], 0
 	for _, line := range lines {
 		for line != "" {
 			piece, rest, _ := strings.Cut(line, ";")
 			line = rest
-			piece = strings.TrimLeft(piece, " \t")
+			piece = trimLeft(piece)
 			if piece == "" || holdsCookie(piece, known) && !isCookie(piece, known, keep) {
 				continue
 			}
-			if kept.Len() > 0 {
-				kept.WriteString("; ")
-			}
-			kept.WriteString(piece)
+			kept = append(kept, piece)
+			length += len(piece) + len("; ")
 		}
 	}
-	if kept.Len() == 0 {
+	if len(kept) == 0 {
 		delete(h, "Cookie")
 		return
 	}
-	h["Cookie"] = []string{kept.String()}
+	var joined strings.Builder
+	joined.Grow(length)
+	for i, piece := range kept {
+		if i > 0 {
+			joined.WriteString("; ")
+		}
+		joined.WriteString(piece)
+	}
+	h["Cookie"] = []string{joined.String()}
 }
 
 // isCookie reports whether a piece is the one known cookie at index i, and
@@ -131,7 +137,7 @@ func isCookie(piece string, known []Cookie, i int) bool {
 		return false
 	}
 	name, value, ok := strings.Cut(piece, "=")
-	return ok && strings.TrimRight(name, " \t") == known[i].Name && !holdsCookie(value, known)
+	return ok && trim(name) == known[i].Name && !holdsCookie(value, known)
 }
 
 // holdsCookie reports whether some parser could find a known cookie in a piece:
@@ -162,12 +168,21 @@ func holdsCookie(piece string, known []Cookie) bool {
 // cookie, or for white space around one.
 func separatesCookies(c byte) bool { return c <= ' ' || c == ',' || c >= 0x7f }
 
-func totalLength(lines []string) int {
-	n := 0
-	for _, line := range lines {
-		n += len(line) + 2
+// trimLeft removes spaces and tabs from the front.
+func trimLeft(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
 	}
-	return n
+	return s
+}
+
+// trim removes spaces and tabs from both ends.
+func trim(s string) string {
+	s = trimLeft(s)
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
 }
 
 // clearCookie is the Set-Cookie line that removes the cookie of that name from
