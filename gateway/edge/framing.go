@@ -104,9 +104,10 @@ func (f *framing) endOfLine() bool {
 	f.carriage, f.length = false, 0
 	switch f.state {
 	case inRequestLine:
-		f.old = f.version == http10
-		f.state, f.lengths, f.chunked, f.trailing, f.left = inFields, 0, false, false, 0
-		return f.old || f.version == http11
+		version := f.version
+		f.old = version == http10
+		f.state, f.version, f.lengths, f.chunked, f.trailing, f.left = inFields, 0, 0, false, false, 0
+		return version == http10 || version == http11
 	case inFields:
 		switch {
 		case !empty:

@@ -40,6 +40,7 @@ func TestFramingThatCanBeReadInTwoWaysIsRefused(t *testing.T) {
 		"behind a good one":       start + "Content-Length: 1\r\n\r\nxGET / HTTP/1.1\nHost: a\r\n\r\n",
 		"behind a good chunk":     start + "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\nGET / HTTP/1.1\nHost: a\r\n\r\n",
 		"behind a good trailer":   start + "Transfer-Encoding: chunked\r\n\r\n0\r\nX-A: b\r\n\r\nGET / HTTP/1.1\nHost: a\r\n\r\n",
+		"an empty line first":     start + "Content-Length: 0\r\n\r\n\r\nGET / HTTP/1.2\r\nHost: a\r\n\r\n",
 		"length, a tab before it": start + "Content-Length:\t1\r\nContent-Length: 1\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,6 +81,7 @@ func FuzzFraming(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n"))
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nHost: a\r\n\r\n"))
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-A: b\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n"))
+	f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n\r\nGET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"))
 	f.Add([]byte("POST / HTTP/1.0\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var mine framing
