@@ -241,7 +241,7 @@ func TestALostLogIsFilledAgain(t *testing.T) {
 		defer cancel()
 		ended := make(chan error, 1)
 		go func() { ended <- l.Run(ctx) }()
-		eventually(t, 5*time.Second, "the entry is put back", func() bool { return s.size() == 1 })
+		eventually(t, 30*time.Second, "the entry is put back", func() bool { return s.size() == 1 })
 		third, _ := running(t, s.open(), Options{})
 		if !third.SessionRevoked(ours, "long") || third.SessionRevoked(ours, "short") {
 			t.Error("put back is not what had not expired")

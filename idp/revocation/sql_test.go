@@ -44,7 +44,7 @@ func TestTheTableIsPurged(t *testing.T) {
 	short.Expires = time.Now().Add(time.Minute)
 	appendTo(t, log, short, session("long"))
 	running(t, log, Options{Now: func() time.Time { return time.Now().Add(10 * time.Minute) }})
-	eventually(t, 5*time.Second, "the table is purged", func() bool {
+	eventually(t, 30*time.Second, "the table is purged", func() bool {
 		var n int
 		if err := db.QueryRow("SELECT count(*) FROM revocations").Scan(&n); err != nil {
 			t.Fatal(err)

@@ -32,12 +32,12 @@ func TestSentinelFailover(t *testing.T) {
 	one, _ := running(t, open(), Options{MaxStaleness: 30 * time.Second})
 	two, _ := running(t, open(), Options{MaxStaleness: 30 * time.Second})
 	publish(t, one, session("replicated"))
-	eventually(t, 5*time.Second, "it is replicated", func() bool { return replica.number("ZCARD", keyIndex) == 1 })
+	eventually(t, 30*time.Second, "it is replicated", func() bool { return replica.number("ZCARD", keyIndex) == 1 })
 	// From here on the replica hears nothing, as if it lagged behind. (The Sentinels would mend that, but not so soon.)
 	replica.do("REPLICAOF", host, "1")
 	publish(t, one, session("unreplicated"))
 	for _, l := range []*List{one, two} {
-		eventually(t, 5*time.Second, "both know", func() bool { return l.SessionRevoked(ours, "unreplicated") })
+		eventually(t, 30*time.Second, "both know", func() bool { return l.SessionRevoked(ours, "unreplicated") })
 	}
 	master.kill()
 	eventually(t, 30*time.Second, "the replica is master and has everything", func() bool { return replica.number("ZCARD", keyIndex) == 2 })
@@ -45,11 +45,11 @@ func TestSentinelFailover(t *testing.T) {
 	if !third.SessionRevoked(ours, "replicated") || !third.SessionRevoked(ours, "unreplicated") {
 		t.Error("a list started afterwards does not refuse")
 	}
-	eventually(t, 5*time.Second, "publishing works again", func() bool {
+	eventually(t, 30*time.Second, "publishing works again", func() bool {
 		return one.Publish(context.Background(), session("after")) == nil
 	})
 	for _, l := range []*List{two, third} {
-		eventually(t, 5*time.Second, "it arrives", func() bool { return l.SessionRevoked(ours, "after") && !l.Stale(time.Now()) })
+		eventually(t, 30*time.Second, "it arrives", func() bool { return l.SessionRevoked(ours, "after") && !l.Stale(time.Now()) })
 	}
 }
 
@@ -112,12 +112,12 @@ func TestCluster(t *testing.T) {
 	for i := range 100 {
 		id := fmt.Sprint(i)
 		publish(t, one, session(id))
-		eventually(t, 5*time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, id) })
+		eventually(t, 30*time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, id) })
 	}
 	for _, n := range nodes {
 		n.do("FLUSHALL")
 	}
-	eventually(t, 5*time.Second, "the index is filled again", func() bool {
+	eventually(t, 30*time.Second, "the index is filled again", func() bool {
 		var held int64
 		for _, n := range nodes {
 			held += n.number("DBSIZE")

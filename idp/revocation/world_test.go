@@ -69,7 +69,7 @@ func running(t testing.TB, log Log, o Options) (l *List, stop func()) {
 		}
 	}
 	t.Cleanup(stop)
-	eventually(t, 5*time.Second, "the list is ready", l.Ready)
+	eventually(t, 30*time.Second, "the list is ready", l.Ready)
 	return l, stop
 }
 
