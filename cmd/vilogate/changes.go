@@ -67,6 +67,11 @@ func fixed(c *config.Config) map[string]any {
 		copied.Places = nil
 		all["idp"] = copied
 	}
+	if a := c.Audit; a != nil {
+		copied := *a
+		copied.Places = nil
+		all["audit"] = copied
+	}
 	if t := c.Certificates; t != nil {
 		copied := *t
 		copied.Places, copied.Files = nil, slices.Clone(t.Files)
