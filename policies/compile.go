@@ -38,8 +38,13 @@ type HostPolicy struct {
 	Upstream string
 	Place    strictyaml.Place
 	CORS     *CORS // nil where the file has none
+	TLS      *TLS  // nil where the file asks for nothing
 
-	root node
+	// Shadow is the policy of this host as it would be were its routes with mode: shadow live: nil where there are none.
+	Shadow *HostPolicy
+
+	root   node
+	routes []*Route // in the order of the file, those of the shadow too
 }
 
 // Compile compiles the files as one, and runs their tests. It is all or nothing: the error is a strictyaml.Errors with
@@ -49,7 +54,7 @@ func Compile(files []File, o Options) (*Set, error) {
 	s := &Set{exact: map[string]*HostPolicy{}, wildcard: map[string]*HostPolicy{}}
 	for _, f := range files {
 		if h := c.file(f); h != nil {
-			c.add(s, h)
+			c.addHost(s, h)
 		}
 	}
 	if err := c.errs.Sorted(); err != nil {
@@ -133,18 +138,21 @@ func (c *compiler) host(f *fileSyntax) *HostPolicy {
 	if f.CORS != nil {
 		h.CORS = c.cors(f.CORS)
 	}
+	if f.TLS != nil {
+		h.TLS = c.tls(f.TLS)
+	}
 	if len(f.Routes) == 0 {
 		c.errorf(f.Place, "there is no route: every path would be refused")
 	}
 	var cookie *Route // one of the routes that cannot do without
 	for i := range f.Routes {
-		r := c.route(&h.root, &f.Routes[i])
+		r := c.route(h, &f.Routes[i], f.Defaults)
 		if cookie == nil && r.needsCookie() {
 			cookie = r
 		}
 	}
-	c.checkOverrides(&h.root)
 	h.Host = c.hostName(f.Host, cookie)
+	c.plant(h)
 	return h
 }
 
@@ -172,8 +180,8 @@ func (c *compiler) hostName(w word, cookie *Route) string {
 	return name
 }
 
-// add puts a host into the set, once.
-func (c *compiler) add(s *Set, h *HostPolicy) {
+// addHost puts a host into the set, once.
+func (c *compiler) addHost(s *Set, h *HostPolicy) {
 	hosts, name := s.exact, h.Host
 	if parent, ok := strings.CutPrefix(h.Host, "*."); ok {
 		hosts, name = s.wildcard, parent
@@ -185,9 +193,35 @@ func (c *compiler) add(s *Set, h *HostPolicy) {
 	hosts[name] = h
 }
 
+// plant puts the routes into the trees: the live one, and where a route is in the shadow, the one as it would be.
+func (c *compiler) plant(h *HostPolicy) {
+	shadow := *h
+	for _, r := range h.routes {
+		if r.Shadow {
+			c.add(&shadow.root, r)
+			h.Shadow = &shadow
+		} else {
+			c.add(&h.root, r)
+		}
+	}
+	h.root.checkOverrides(c)
+	if h.Shadow == nil {
+		return
+	}
+	for _, r := range h.routes { // behind those of the shadow, whose methods they lose
+		if r.Shadow || r.segments == nil {
+			continue
+		}
+		if l := shadow.root.leaf(r.segments); !l.takesAllOf(r) {
+			l.add(r)
+		}
+	}
+	shadow.root.checkOverrides(c)
+}
+
 // checkOverrides refuses method_override: pass where routes of a pattern differ by method: a header would choose among
 // them behind the gateway.
-func (c *compiler) checkOverrides(n *node) {
+func (n *node) checkOverrides(c *compiler) {
 	for _, l := range []*leaf{n.here, n.rest} {
 		if l == nil || len(l.routes) < 2 {
 			continue
@@ -199,9 +233,9 @@ func (c *compiler) checkOverrides(n *node) {
 		}
 	}
 	for _, next := range n.words {
-		c.checkOverrides(next)
+		next.checkOverrides(c)
 	}
 	if n.param != nil {
-		c.checkOverrides(n.param)
+		n.param.checkOverrides(c)
 	}
 }

@@ -9,10 +9,11 @@
 //
 // # What is filled
 //
-// Structs (keys by the tag `yaml:"name"`; `yaml:"name,required"` must be given), pointers, slices, maps with string keys,
-// strings, booleans, integers and floats, types of these, and every type that implements NodeDecoder. A mapping that is
-// left empty (`idp:`) is a mapping of defaults. Two kinds of field without a key are filled for the caller's own errors:
-// a field of type Place gets the place of the mapping, and one of type Places that of every value in it.
+// Structs (keys by the tag `yaml:"name"`; `yaml:"name,required"` must be given; those of an embedded struct count as its
+// own), pointers, slices, maps with string keys, strings, booleans, integers and floats, types of these, and every type
+// that implements NodeDecoder. A mapping that is left empty (`idp:`) is a mapping of defaults. Two kinds of field without
+// a key are filled for the caller's own errors: a field of type Place gets the place of the mapping, and one of type
+// Places that of every value in it.
 package strictyaml
 
 import (

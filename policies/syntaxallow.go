@@ -1,0 +1,131 @@
+package policies
+
+import (
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// The shapes of allow: as it is written.
+type (
+	// allowSyntax is a word or a map.
+	allowSyntax struct {
+		word       word
+		conditions conditionsSyntax
+		Optional   bool `yaml:"optional"`
+	}
+
+	conditionsSyntax struct {
+		Place        strictyaml.Place
+		Roles        *[]word              `yaml:"roles"`
+		Users        *[]word              `yaml:"users"`
+		EmailDomains *[]word              `yaml:"email_domains"`
+		Claims       *claimsSyntax        `yaml:"claims"`
+		Issuers      *[]word              `yaml:"issuers"`
+		Networks     *[]word              `yaml:"networks"`
+		AMR          *[]word              `yaml:"amr"`
+		MFA          *ageSyntax           `yaml:"mfa"`
+		MaxAge       *ageSyntax           `yaml:"max_age"`
+		Bearer       only                 `yaml:"bearer"`
+		All          *[]*conditionsSyntax `yaml:"all"`
+		Any          *[]*conditionsSyntax `yaml:"any"`
+		Not          *conditionsSyntax    `yaml:"not"`
+	}
+
+	// claimsSyntax are claims in the order of the file, with the values that any one of may stand there.
+	claimsSyntax struct {
+		Place  strictyaml.Place
+		claims []claimSyntax
+	}
+
+	claimSyntax struct {
+		name   word
+		values []any // string, bool or float64
+	}
+
+	ageSyntax struct {
+		at  strictyaml.Place
+		age strictyaml.Duration
+	}
+)
+
+var allowWords = []string{"public", "authenticated", "optional", "deny"}
+
+// laterInAllow are conditions that are to come.
+var laterInAllow = []string{"rule", "when"}
+
+// DecodeYAML takes one of the words, or a map of conditions.
+func (a *allowSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	type plain struct { // the conditions, and what stands beside them at the top only
+		conditionsSyntax
+		Optional bool `yaml:"optional"`
+	}
+	switch {
+	case n.Kind == yaml.MappingNode:
+		a.word.at = d.Place(n)
+		var p plain
+		d.Decode(withoutLater(d, n, laterInAllow), &p)
+		a.conditions, a.Optional = p.conditionsSyntax, p.Optional
+	case n.Kind != yaml.ScalarNode:
+		d.Errorf(n, "expected public, authenticated, optional, deny or a map of conditions")
+	case d.Decode(n, &a.word):
+		if !slices.Contains(allowWords, a.word.text) {
+			d.Unknown(n, append(slices.Clone(allowWords), "{ roles: […] }", "{ users: […] }", "{ issuers: […] }"))
+		}
+	}
+}
+
+// DecodeYAML takes a map of names to texts, numbers, booleans or lists of them.
+func (c *claimsSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	var claims map[string]claimValues
+	c.Place = d.Place(n)
+	if !d.Decode(n, &claims) {
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		c.claims = append(c.claims, claimSyntax{word{key.Value, d.Place(key)}, claims[key.Value]})
+	}
+}
+
+type claimValues []any
+
+// DecodeYAML takes a value, or a list of them.
+func (v *claimValues) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	if n.Kind != yaml.SequenceNode {
+		*v = claimValues{claimValue(d, n)}
+		return
+	}
+	if len(n.Content) == 0 {
+		d.Errorf(n, "the list of values is empty, so that nobody would be allowed")
+	}
+	for _, element := range n.Content {
+		*v = append(*v, claimValue(d, element))
+	}
+}
+
+func claimValue(d *strictyaml.Decoder, n *yaml.Node) any {
+	switch {
+	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!bool":
+		var b bool
+		d.Decode(n, &b)
+		return b
+	case n.Kind == yaml.ScalarNode && (n.ShortTag() == "!!int" || n.ShortTag() == "!!float"):
+		var f float64
+		d.Decode(n, &f)
+		return f
+	}
+	var s string
+	d.Decode(n, &s)
+	return s
+}
+
+// DecodeYAML takes a duration.
+func (a *ageSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	a.at = d.Place(n)
+	if d.Decode(n, &a.age) && a.age == 0 {
+		d.Errorf(n, "nothing is ever 0s old; write how old it may be at most, such as 15m")
+	}
+}
