@@ -17,21 +17,21 @@ import (
 )
 
 func full() *Record {
-	signedIn, verified := time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC), true
+	signedIn := time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
 	return &Record{
 		Version: Version, Time: time.Date(2026, 11, 26, 9, 0, 0, 123456000, time.UTC), RequestID: "r-1", Generation: "ab12",
 		Client: netip.MustParseAddr("192.0.2.7"), Host: "billing-api.example.test", Method: "POST", Path: "/invoices/7/refund",
 		Route: "/invoices/:id/refund",
 		Who: &Who{
-			Subject: "u-1", Issuer: "vilogate", User: "alice", Session: "s-1", Roles: []string{"member"}, AMR: []string{"pwd"},
+			Subject: "u-1", Issuer: "vilogate", User: "alice", Email: "alice@example.test", EmailVerified: true, Session: "s-1", Roles: []string{"member"}, AMR: []string{"pwd"},
 			AuthTime: &signedIn, Credential: ByCookie,
 		},
 		Facts: &Facts{
-			Headers: map[string][]string{"user-agent": {"curl/8"}}, Withheld: []string{"query.page"}, Email: "alice@example.test",
-			EmailVerified: &verified, Claims: map[string]json.RawMessage{"org": json.RawMessage(`"acme"`)},
+			Headers: map[string][]string{"user-agent": {"curl/8"}}, Claims: map[string]json.RawMessage{"org": json.RawMessage(`"acme"`)},
+			Withheld: []string{"query.page"},
 		},
 		Decision: "deny", Reason: "none of the roles billing-admin", Rule: "policies/billing.yaml:7:5",
-		Shadow:  &Shadow{Decision: "allow", Reason: "authenticated", Rule: "next/billing.yaml:7:5", Generation: "cd34"},
+		Shadow:  []Shadow{{Decision: "allow", Reason: "authenticated", Rule: "next/billing.yaml:7:5", Generation: "cd34"}},
 		Latency: 12,
 	}
 }

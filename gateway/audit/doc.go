@@ -34,18 +34,18 @@
 //   - host, method, path: canonical, as they were decided on. The path has no query. Optional where the request could not
 //     be understood.
 //   - route: the pattern that the path matched. Optional.
-//   - who: who asked; left out for nobody. subject, issuer and user as the backend would have been told; session, roles
-//     and amr, each optional; auth_time, when they signed in, optional; credential, "cookie" or "bearer".
-//   - facts: what else the policy read to decide; left out where that is nothing. headers, by lower-case name, their
-//     values; a value that may be a secret is left out and its name stands in withheld, as query.NAME for every query
-//     parameter that was read: values of queries are never recorded. email, email_verified and claims of the token.
+//   - who: who asked; left out for nobody. subject, issuer and user as the backend would be told; email and
+//     email_verified, session, roles and amr, each optional; auth_time, when they signed in, optional; credential, "cookie"
+//     or "bearer".
+//   - facts: what else the rule reads to decide; left out where that is nothing. headers and claims, by name, with their
+//     values (of a header, every line), left out where the request or the token has none. withheld names what was read and
+//     is not recorded, "headers.NAME" and "query.NAME": the values of queries, and of headers that carry secrets.
 //   - decision: allow, login, deny, step-up, limit or bad-request, as tests: of a policy name them; or what was decided
-//     before a policy was asked: preflight, csrf, own (one of the gateway's own paths), logout, misdirected, unavailable,
-//     malformed, error.
+//     before a policy was asked: preflight, own (one of the gateway's own paths), logout, misdirected, unavailable, error.
 //   - reason: for people.
 //   - rule: the place of the rule that decided, file:line:column. Optional.
-//   - shadow: what another policy would have decided, where that differs: decision, reason, rule, and generation where a
-//     whole folder of policies was evaluated beside the live one.
+//   - shadow: what other policies would have decided, where that differs, a list: decision, reason, rule, and generation
+//     where a whole folder of policies was evaluated beside the live one, else it is routes with mode: shadow.
 //   - latency_us: microseconds from the request's header to the decision.
 //
 // A record never holds a token, a cookie, a password or the value of a query.

@@ -25,20 +25,22 @@ type Record struct {
 	Decision   string     `json:"decision"`
 	Reason     string     `json:"reason,omitempty"`
 	Rule       string     `json:"rule,omitempty"`
-	Shadow     *Shadow    `json:"shadow,omitempty"`
+	Shadow     []Shadow   `json:"shadow,omitempty"`
 	Latency    int64      `json:"latency_us"`
 }
 
 // Who is who asked.
 type Who struct {
-	Subject    string     `json:"subject"`
-	Issuer     string     `json:"issuer"`
-	User       string     `json:"user"`
-	Session    string     `json:"session,omitempty"`
-	Roles      []string   `json:"roles,omitempty"`
-	AMR        []string   `json:"amr,omitempty"`
-	AuthTime   *time.Time `json:"auth_time,omitempty"`
-	Credential string     `json:"credential"` // "cookie" or "bearer"
+	Subject       string     `json:"subject"`
+	Issuer        string     `json:"issuer"`
+	User          string     `json:"user"`
+	Email         string     `json:"email,omitempty"`
+	EmailVerified bool       `json:"email_verified,omitempty"`
+	Session       string     `json:"session,omitempty"`
+	Roles         []string   `json:"roles,omitempty"`
+	AMR           []string   `json:"amr,omitempty"`
+	AuthTime      *time.Time `json:"auth_time,omitempty"`
+	Credential    string     `json:"credential"` // "cookie" or "bearer"
 }
 
 // The credentials of a Who.
@@ -49,11 +51,9 @@ const (
 
 // Facts are what a policy read besides the members of Record and Who.
 type Facts struct {
-	Headers       map[string][]string        `json:"headers,omitempty"`
-	Withheld      []string                   `json:"withheld,omitempty"`
-	Email         string                     `json:"email,omitempty"`
-	EmailVerified *bool                      `json:"email_verified,omitempty"`
-	Claims        map[string]json.RawMessage `json:"claims,omitempty"`
+	Headers  map[string][]string        `json:"headers,omitempty"`
+	Claims   map[string]json.RawMessage `json:"claims,omitempty"`
+	Withheld []string                   `json:"withheld,omitempty"`
 }
 
 // Shadow is what another policy would have decided.
