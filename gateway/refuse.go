@@ -43,9 +43,11 @@ func (r *refusal) Unwrap() error { return r.cause }
 // statusClientGone is recorded, never sent: the client closed the request.
 const statusClientGone = 499
 
+const decisionMalformed = "malformed"
+
 func refuseMalformed(reason string) error {
 	return &refusal{
-		status: http.StatusBadRequest, decision: "malformed", kind: "malformed", title: "Bad request",
+		status: http.StatusBadRequest, decision: decisionMalformed, kind: "malformed", title: "Bad request",
 		detail: "The address or the request cannot be understood in one way only.", reason: reason,
 	}
 }
@@ -59,7 +61,7 @@ func refuseMisdirected(reason string) error {
 
 func refuseUnknownHost() error {
 	return &refusal{
-		status: http.StatusNotFound, decision: "unknown-host", kind: "unknown-host", title: "Not found",
+		status: http.StatusNotFound, decision: decisionUnknownHost, kind: "unknown-host", title: "Not found",
 		detail: "No such site is served here.", reason: "no policy names the host",
 	}
 }
@@ -75,6 +77,15 @@ func refuseStranger() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",
 		detail: "You need to sign in to see this page.", reason: "somebody is needed, and nobody is signed in", login: true,
+	}
+}
+
+// refuseBadCookie is for routes where nobody need be anybody, but whoever says
+// who they are has to be.
+func refuseBadCookie() error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",
+		detail: "Your sign-in is no longer valid.", reason: "the sign-in cookie does not verify, and the route is optional", login: true,
 	}
 }
 
@@ -145,10 +156,29 @@ func refuseConflict(cookie string) error {
 	}
 }
 
+// refuseTooLarge is for a body that says itself that it is too long.
+func refuseTooLarge(most int64) error {
+	return &refusal{
+		status: http.StatusRequestEntityTooLarge, decision: "deny", kind: "too-large", title: "Content too large",
+		detail: "What was sent is larger than this address takes.",
+		reason: "the body is longer than max_body, " + strconv.FormatInt(most, 10) + " bytes",
+	}
+}
+
 func refuseUnavailable(reason string) error {
 	return &refusal{
 		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
 		detail: "Your sign-in cannot be checked at the moment. You are still signed in; try again shortly.", reason: reason, retry: 5,
+	}
+}
+
+// refuseUnrecorded is for a request that would be forwarded, if only its record
+// could be written.
+func refuseUnrecorded(cause error) error {
+	return &refusal{
+		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
+		detail: "Your request cannot be taken at the moment. You are still signed in; try again shortly.",
+		reason: "the decision cannot be recorded", cause: cause, retry: 5,
 	}
 }
 
@@ -173,6 +203,7 @@ func refuseBody(cause error) error {
 	switch {
 	case errors.As(cause, &tooLarge):
 		r.status, r.kind, r.title = http.StatusRequestEntityTooLarge, "too-large", "Content too large"
+		r.detail = "What was sent is larger than this address takes."
 	case errors.Is(cause, os.ErrDeadlineExceeded):
 		r.status, r.kind, r.title = http.StatusRequestTimeout, "timeout", "Request timeout"
 	}
