@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"cel.dev/cel-go/cel"
+
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
@@ -86,6 +88,9 @@ func (s *Set) Hosts() []string {
 type compiler struct {
 	o    Options
 	errs strictyaml.Errors
+
+	env   *cel.Env              // made for the first expression
+	rules map[string]*namedRule // of the file
 }
 
 func (c *compiler) errorf(at strictyaml.Place, format string, a ...any) {
@@ -144,6 +149,7 @@ func (c *compiler) host(f *fileSyntax) *HostPolicy {
 	if len(f.Routes) == 0 {
 		c.errorf(f.Place, "there is no route: every path would be refused")
 	}
+	c.nameRules(f.Rules)
 	var cookie *Route // one of the routes that cannot do without
 	for i := range f.Routes {
 		r := c.route(h, &f.Routes[i], f.Defaults)
@@ -154,6 +160,20 @@ func (c *compiler) host(f *fileSyntax) *HostPolicy {
 	h.Host = c.hostName(f.Host, cookie)
 	c.plant(h)
 	return h
+}
+
+// nameRules makes the rules of a file ready to be used, and compiles them all: one that nobody uses is to be right too.
+func (c *compiler) nameRules(rules map[string]*conditionsSyntax) {
+	c.rules = make(map[string]*namedRule, len(rules))
+	for name, syntax := range rules {
+		c.rules[name] = &namedRule{syntax: syntax}
+	}
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
+		if !isName(strings.ReplaceAll(name, "-", "_")) {
+			c.errorf(rules[name].Place, "the name of a rule is of letters, digits, - and _, found %q", name)
+		}
+		c.namedRule(word{name, rules[name].Place})
+	}
 }
 
 // hostName checks the name of the host. One outside the domain never gets the SSO cookie.

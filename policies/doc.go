@@ -41,6 +41,7 @@
 //     which clients have to be certified, its name relative to the folder of the policy file.
 //   - cors: which pages of other origins may call this host. See below.
 //   - defaults: options for every route that does not have its own: all those below from csrf on.
+//   - rules: conditions under a name, for the routes and rules of this file: { office: { networks: [10.0.0.0/8] } }.
 //   - routes, required: see below.
 //   - tests: see below.
 //
@@ -132,11 +133,33 @@
 //   - mfa: 15m. They showed a second factor at most so long ago. The issuer says when; where it does not, a token whose amr
 //     has mfa says that it was at the login.
 //   - bearer: only. The credential is a Bearer token.
+//   - rule: office. All conditions of this rule of the file hold.
+//   - when: 'user.username == request.params.name'. The expression is true. See below.
 //   - any: [{ … }, { … }], all: [{ … }, { … }], not: { … }. Of maps of conditions at least one, every one, or the one not.
 //
 // Step-up is what becomes of a request that would be allowed if the same person had signed in this moment, with a second
 // factor, and is not allowed now: max_age, mfa and amr: [mfa] would hold, however any, all and not compose them. Where
 // something else would still be missing, it is denied.
+//
+// # Expressions
+//
+// The language of when is CEL (https://cel.dev), with what it has as a standard. An expression is compiled and checked when
+// the file is loaded, it has no loops but over lists, and both its size and its cost are limited. It can ask for:
+//
+//   - user.username, as X-User has it; user.id, user.email ("" unless it is verified), user.roles, user.issuer, user.amr,
+//     user.auth_time, user.mfa_time. The name for people is not among them: they may choose it themselves.
+//   - request.host, request.path (canonical, as it is forwarded), request.method, request.ip, request.time.
+//   - request.params["id"], of the pattern, decoded; of *rest all segments, joined by slashes.
+//   - request.query["page"], decoded. A route whose policy reads a parameter refuses (400) queries in which servers could
+//     read it in different ways: given twice or in another spelling (ID, id[]), with a semicolon, with an escape that is none.
+//   - request.headers["x-tenant"], whatever its case, several lines joined by ", ". Authorization, Cookie and the headers
+//     that the gateway writes are not among them. A header is what the client says, and no more.
+//   - token.issuer, token.bearer (a Bearer token, not a cookie), token.issued_at, token.expires, token.claims["department"].
+//
+// Names of params, query, headers and claims are written out, and so are regular expressions and time zones, which are
+// offsets ("+01:00"). To ask for a name that is not there has no answer; "page" in request.query tells whether it is.
+// What has no answer opens no door: neither by itself nor behind a not, in CEL or outside; any of other alternatives may.
+// An expression never leads to a step-up: for fresh logins there are mfa and max_age.
 //
 // # Tests
 //
@@ -154,6 +177,5 @@
 //   - deny: anything else that is no, 400 and 405 included. A 405 to a stranger may be called login too.
 //   - step-up: a fresher or stronger login is needed.
 //
-// Expressions (when), named rules, files of tests, and tests that name a time, an address or headers are not part of the
-// language yet. Their words are known and refused: a condition that is not enforced is worse than none.
+// Files of tests, and tests that name a time, an address or headers are not part of the language yet. Their words are known and refused: a condition that is not enforced is worse than none.
 package policies

@@ -13,13 +13,14 @@ import (
 type (
 	fileSyntax struct {
 		Place    strictyaml.Place
-		Host     word           `yaml:"host,required"`
-		Upstream word           `yaml:"upstream,required"`
-		TLS      *tlsSyntax     `yaml:"tls"`
-		CORS     *corsSyntax    `yaml:"cors"`
-		Defaults *optionsSyntax `yaml:"defaults"`
-		Routes   []routeSyntax  `yaml:"routes,required"`
-		Tests    []testSyntax   `yaml:"tests"`
+		Host     word                         `yaml:"host,required"`
+		Upstream word                         `yaml:"upstream,required"`
+		TLS      *tlsSyntax                   `yaml:"tls"`
+		CORS     *corsSyntax                  `yaml:"cors"`
+		Defaults *optionsSyntax               `yaml:"defaults"`
+		Rules    map[string]*conditionsSyntax `yaml:"rules"`
+		Routes   []routeSyntax                `yaml:"routes,required"`
+		Tests    []testSyntax                 `yaml:"tests"`
 	}
 
 	tlsSyntax struct {
@@ -71,7 +72,7 @@ type (
 
 // Words of the language that are to come. To accept one and ignore it would leave a door open that somebody closed.
 var (
-	laterInFile  = []string{"rules", "signature"}
+	laterInFile  = []string{"signature"}
 	laterInRoute = []string{"signature"}
 	laterInTest  = []string{"at", "headers", "ip", "rule"}
 	laterInAs    = []string{"amr", "claims"}
