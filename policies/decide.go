@@ -77,7 +77,7 @@ const (
 	BadRequest               // 400: a spelling that the route does not permit, or a query that it cannot read
 )
 
-// String is the outcome as tests: name it, where they do.
+// String is the outcome as tests name it, with the status where they have one word for several.
 func (o Outcome) String() string {
 	switch o {
 	case Allow:
@@ -91,7 +91,7 @@ func (o Outcome) String() string {
 	case MethodNotAllowed:
 		return "deny (405 method not allowed)"
 	case BadRequest:
-		return "deny (400 bad request)"
+		return "bad-request"
 	}
 	return "none"
 }

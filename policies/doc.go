@@ -163,19 +163,37 @@
 //
 // # Tests
 //
-// A test is a request and what is expected of it. They run when the file is loaded, and a file whose tests fail is
-// refused: what goes live is what was meant.
+// A test is a request and what is expected of it. Those under tests: run when the file is loaded, and a file whose tests
+// fail is refused: what goes live is what was meant. Those in a file of their own, billing_test.yaml beside billing.yaml
+// with nothing but tests: in it, run when `vilogate policy test` is asked for.
 //
 // The request is a method in lower case with a path: get, head, post, put, patch, delete, options, propfind, query or
-// report. as: says who asks; without it, nobody does. In it, user is as X-User has it, issuer is vilogate unless the user
-// names another, roles, email and name are as the token has them, and auth_age and mfa_age say how long ago somebody
-// signed in and showed a second factor: just now, when they are left out. Whatever kind of credential the route takes is
-// the one that is shown. expect: is one of
+// report. It goes the whole way through the policies, from the canonical form of its path to CSRF protection. More can be
+// said of it:
 //
-//   - allow: the request is forwarded.
+//   - as: who asks; without it, nobody does. In it, user is as X-User has it, issuer is vilogate unless the user names
+//     another, roles, email and name are as the token has them, email_verified is true when left out, claims are those of
+//     the token for conditions that ask for claims, amr is how they signed in, with two factors when left out, and auth_age
+//     and mfa_age say how long ago they signed in and showed a second factor: just now, when they are left out. An amr
+//     without mfa, and no mfa_age beside it, is no second factor. by: cookie or bearer is how they come: with a cookie where
+//     the headers are those of browsers (Origin, Sec-Fetch-Site), with a Bearer token otherwise.
+//   - at: the time, 2030-01-02T15:04:05Z. A test of a route that asks for request.time names it.
+//   - ip: the address of the client; without it, it is in no network.
+//   - headers: a map of names to values, or to lists for several lines.
+//   - times: 11. The request is made so often in the same moment, and the last one counts.
+//
+// expect: is one of
+//
+//   - allow: the request is forwarded, or, where it is a preflight, answered.
 //   - login: somebody has to sign in.
-//   - deny: anything else that is no, 400 and 405 included. A 405 to a stranger may be called login too.
+//   - deny: anything else that is no, 400, 404 and 405 included. A 405 to a stranger may be called login too.
+//   - bad-request: 400 alone.
 //   - step-up: a fresher or stronger login is needed.
+//   - limit: it would be allowed, had it not been made more often than rate permits: so many times, or, without times, as
+//     often as it takes.
 //
-// Files of tests, and tests that name a time, an address or headers are not part of the language yet. Their words are known and refused: a condition that is not enforced is worse than none.
+// rule: is the pattern of the route that has to be the one that decides, or none.
+//
+// HTTP message signatures (signature) are not part of the language yet. The word is known and refused: a promise that is
+// not kept is worse than none.
 package policies
