@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"cel.dev/cel-go/cel"
+
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
@@ -43,18 +45,30 @@ type HostPolicy struct {
 	// Shadow is the policy of this host as it would be were its routes with mode: shadow live: nil where there are none.
 	Shadow *HostPolicy
 
-	root   node
-	routes []*Route // in the order of the file, those of the shadow too
+	publicPort int
+	root       node
+	routes     []*Route // in the order of the file, those of the shadow too
 }
 
-// Compile compiles the files as one, and runs their tests. It is all or nothing: the error is a strictyaml.Errors with
+// Compile compiles the files as one, and runs the tests in them; files of tests alone (*_test.yaml) are left out. It is all
+// or nothing: the error is a strictyaml.Errors with
 // everything that is wrong in any of them.
 func Compile(files []File, o Options) (*Set, error) {
 	c := &compiler{o: o}
 	s := &Set{exact: map[string]*HostPolicy{}, wildcard: map[string]*HostPolicy{}}
 	for _, f := range files {
-		if h := c.file(f); h != nil {
-			c.addHost(s, h)
+		if IsTestFile(f.Name) {
+			continue
+		}
+		h, tests := c.file(f)
+		if h == nil {
+			continue
+		}
+		c.addHost(s, h)
+		for i := range tests {
+			if r := tests[i].run(h); r.Failure != "" {
+				c.errorf(r.Place, "the test failed: %s: %s", r.Name, r.Failure)
+			}
 		}
 	}
 	if err := c.errs.Sorted(); err != nil {
@@ -86,6 +100,9 @@ func (s *Set) Hosts() []string {
 type compiler struct {
 	o    Options
 	errs strictyaml.Errors
+
+	env   *cel.Env              // made for the first expression
+	rules map[string]*namedRule // of the file
 }
 
 func (c *compiler) errorf(at strictyaml.Place, format string, a ...any) {
@@ -106,34 +123,40 @@ func (c *compiler) known(w word, kind string, names []string) {
 	}
 }
 
-// file compiles one file and runs its tests; nil where something is wrong with it.
-func (c *compiler) file(f File) *HostPolicy {
-	if strings.HasSuffix(f.Name, "_test.yaml") {
-		c.errorf(strictyaml.Place{File: f.Name, Line: 1, Column: 1}, "files of tests (*_test.yaml) are not supported yet; write tests: in the policy file")
-		return nil
-	}
+// file compiles one file and its tests; nil where something is wrong with it.
+func (c *compiler) file(f File) (*HostPolicy, []test) {
 	var syntax fileSyntax
-	if err := strictyaml.Decode(f.Name, f.Data, &syntax); err != nil {
-		var errs strictyaml.Errors
-		if !errors.As(err, &errs) {
-			errs = strictyaml.Errors{{Place: strictyaml.Place{File: f.Name, Line: 1, Column: 1}, Msg: err.Error()}}
-		}
-		c.errs = append(c.errs, errs...)
-		return nil
+	if !c.decode(f, &syntax) {
+		return nil, nil
 	}
 	before := len(c.errs)
 	h := c.host(&syntax)
+	var tests []test
 	if len(c.errs) == before {
-		c.runTests(h, syntax.Tests)
+		tests = c.tests(h, syntax.Tests)
 	}
 	if len(c.errs) > before {
-		return nil
+		return nil, nil
 	}
-	return h
+	return h, tests
+}
+
+// decode reads the syntax of a file, and reports whether nothing is wrong with that.
+func (c *compiler) decode(f File, into any) bool {
+	err := strictyaml.Decode(f.Name, f.Data, into)
+	if err == nil {
+		return true
+	}
+	var errs strictyaml.Errors
+	if !errors.As(err, &errs) {
+		errs = strictyaml.Errors{{Place: strictyaml.Place{File: f.Name, Line: 1, Column: 1}, Msg: err.Error()}}
+	}
+	c.errs = append(c.errs, errs...)
+	return false
 }
 
 func (c *compiler) host(f *fileSyntax) *HostPolicy {
-	h := &HostPolicy{Upstream: f.Upstream.text, Place: f.Host.at}
+	h := &HostPolicy{Upstream: f.Upstream.text, Place: f.Host.at, publicPort: c.o.PublicPort}
 	c.known(f.Upstream, "upstream", c.o.Upstreams)
 	if f.CORS != nil {
 		h.CORS = c.cors(f.CORS)
@@ -144,6 +167,7 @@ func (c *compiler) host(f *fileSyntax) *HostPolicy {
 	if len(f.Routes) == 0 {
 		c.errorf(f.Place, "there is no route: every path would be refused")
 	}
+	c.nameRules(f.Rules)
 	var cookie *Route // one of the routes that cannot do without
 	for i := range f.Routes {
 		r := c.route(h, &f.Routes[i], f.Defaults)
@@ -154,6 +178,20 @@ func (c *compiler) host(f *fileSyntax) *HostPolicy {
 	h.Host = c.hostName(f.Host, cookie)
 	c.plant(h)
 	return h
+}
+
+// nameRules makes the rules of a file ready to be used, and compiles them all: one that nobody uses is to be right too.
+func (c *compiler) nameRules(rules map[string]*conditionsSyntax) {
+	c.rules = make(map[string]*namedRule, len(rules))
+	for name, syntax := range rules {
+		c.rules[name] = &namedRule{syntax: syntax}
+	}
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
+		if !isName(strings.ReplaceAll(name, "-", "_")) {
+			c.errorf(rules[name].Place, "the name of a rule is of letters, digits, - and _, found %q", name)
+		}
+		c.namedRule(word{name, rules[name].Place})
+	}
 }
 
 // hostName checks the name of the host. One outside the domain never gets the SSO cookie.

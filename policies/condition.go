@@ -22,6 +22,9 @@ type Condition struct {
 	Networks []netip.Prefix // of Networks, any one of them
 	Age      time.Duration  // of MFA and MaxAge, at most
 	Of       []*Condition   // of All, Any and Not
+	Rule     string         // the name of the rule that an All is; "" for none
+
+	expression *expression // of When
 
 	denial string // why the answer is no, made at load so that saying it costs nothing
 }
@@ -44,6 +47,7 @@ const (
 	MFA                                   // showed a second factor at most so long ago
 	MaxAge                                // signed in at most so long ago
 	Bearer                                // came with a Bearer token, not with a cookie
+	When                                  // the expression is true
 )
 
 // A Truth is what a condition comes to. Errors are no answer, neither yes nor no: what is not known opens no door, behind
@@ -59,13 +63,14 @@ const (
 
 // An evaluation is what conditions are asked about.
 type evaluation struct {
-	facts *Facts
+	facts Facts
 	id    *Identity // nil for nobody
+	route *Route
 	// fresh is the question whether it would hold if this person had just signed in again, with a second factor.
 	fresh bool
 }
 
-// truth evaluates a condition. It allocates nothing.
+// truth evaluates a condition. It allocates nothing, but for expressions.
 func (c *Condition) truth(e *evaluation) Truth {
 	switch c.Kind {
 	case All:
@@ -88,6 +93,9 @@ func (c *Condition) truth(e *evaluation) Truth {
 		return True + False - c.Of[0].truth(e)
 	case Networks:
 		return truthOf(c.contains(e.facts.Client))
+	case When:
+		truth, _ := c.expression.evaluate(e)
+		return truth
 	}
 	if e.id == nil {
 		return False
@@ -282,9 +290,27 @@ func (c *Condition) reads(r *Reads) {
 		r.Client = true
 	case HasClaim:
 		r.Claims = sortedWith(r.Claims, c.Claim)
+	case When:
+		if c.expression != nil { // nil after an error
+			r.add(&c.expression.reads)
+		}
 	}
 	for _, of := range c.Of {
 		of.reads(r)
+	}
+}
+
+// add adds the facts that an expression reads.
+func (r *Reads) add(more *Reads) {
+	r.Client, r.Now = r.Client || more.Client, r.Now || more.Now
+	for _, name := range more.Query {
+		r.Query = sortedWith(r.Query, name)
+	}
+	for _, name := range more.Headers {
+		r.Headers = sortedWith(r.Headers, name)
+	}
+	for _, name := range more.Claims {
+		r.Claims = sortedWith(r.Claims, name)
 	}
 }
 

@@ -74,10 +74,10 @@ const (
 	Login                    // somebody is needed and nobody is there: 302 or 401
 	StepUp                   // a fresher or stronger login is needed
 	MethodNotAllowed         // 405, with Decision.Allow
-	BadRequest               // 400: a spelling that the route does not permit
+	BadRequest               // 400: a spelling that the route does not permit, or a query that it cannot read
 )
 
-// String is the outcome as tests: name it, where they do.
+// String is the outcome as tests name it, with the status where they have one word for several.
 func (o Outcome) String() string {
 	switch o {
 	case Allow:
@@ -91,7 +91,7 @@ func (o Outcome) String() string {
 	case MethodNotAllowed:
 		return "deny (405 method not allowed)"
 	case BadRequest:
-		return "deny (400 bad request)"
+		return "bad-request"
 	}
 	return "none"
 }
@@ -114,8 +114,10 @@ func (m Match) Decide(f Facts, id *Identity) Decision {
 	switch {
 	case m.Odd != 0:
 		d.Outcome, d.Reason = BadRequest, "the route does not permit this spelling of the path (encoded_slash, double_slash, semicolon)"
+	case m.Route != nil && len(m.Route.Reads.Query) > 0 && request.CheckQuery(f.Query, m.Route.Reads.Query) != nil:
+		d.Outcome, d.Reason = BadRequest, "the policy reads the query, and servers could read it in another way"
 	case m.Route != nil:
-		d.Outcome, d.Reason, d.Condition = m.Route.rule.decide(&evaluation{facts: &f, id: id})
+		d.Outcome, d.Reason, d.Condition = m.Route.rule.decide(&evaluation{facts: f, id: id, route: m.Route})
 	case len(m.Allow) > 0 && (m.AllPublic || id != nil):
 		d.Outcome, d.Reason, d.Allow = MethodNotAllowed, "the routes of this pattern take other methods", m.Allow
 	case id == nil:

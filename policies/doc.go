@@ -41,6 +41,7 @@
 //     which clients have to be certified, its name relative to the folder of the policy file.
 //   - cors: which pages of other origins may call this host. See below.
 //   - defaults: options for every route that does not have its own: all those below from csrf on.
+//   - rules: conditions under a name, for the routes and rules of this file: { office: { networks: [10.0.0.0/8] } }.
 //   - routes, required: see below.
 //   - tests: see below.
 //
@@ -132,28 +133,67 @@
 //   - mfa: 15m. They showed a second factor at most so long ago. The issuer says when; where it does not, a token whose amr
 //     has mfa says that it was at the login.
 //   - bearer: only. The credential is a Bearer token.
+//   - rule: office. All conditions of this rule of the file hold.
+//   - when: 'user.username == request.params.name'. The expression is true. See below.
 //   - any: [{ … }, { … }], all: [{ … }, { … }], not: { … }. Of maps of conditions at least one, every one, or the one not.
 //
 // Step-up is what becomes of a request that would be allowed if the same person had signed in this moment, with a second
 // factor, and is not allowed now: max_age, mfa and amr: [mfa] would hold, however any, all and not compose them. Where
 // something else would still be missing, it is denied.
 //
+// # Expressions
+//
+// The language of when is CEL (https://cel.dev), with what it has as a standard. An expression is compiled and checked when
+// the file is loaded, it has no loops but over lists, and both its size and its cost are limited. It can ask for:
+//
+//   - user.username, as X-User has it; user.id, user.email ("" unless it is verified), user.roles, user.issuer, user.amr,
+//     user.auth_time, user.mfa_time. The name for people is not among them: they may choose it themselves.
+//   - request.host, request.path (canonical, as it is forwarded), request.method, request.ip, request.time.
+//   - request.params["id"], of the pattern, decoded; of *rest all segments, joined by slashes.
+//   - request.query["page"], decoded. A route whose policy reads a parameter refuses (400) queries in which servers could
+//     read it in different ways: given twice or in another spelling (ID, id[]), with a semicolon, with an escape that is none.
+//   - request.headers["x-tenant"], whatever its case, several lines joined by ", ". Authorization, Cookie and the headers
+//     that the gateway writes are not among them. A header is what the client says, and no more.
+//   - token.issuer, token.bearer (a Bearer token, not a cookie), token.issued_at, token.expires, token.claims["department"].
+//
+// Names of params, query, headers and claims are written out, and so are regular expressions and time zones, which are
+// offsets ("+01:00"). To ask for a name that is not there has no answer; "page" in request.query tells whether it is.
+// What has no answer opens no door: neither by itself nor behind a not, in CEL or outside; any of other alternatives may.
+// An expression never leads to a step-up: for fresh logins there are mfa and max_age.
+//
 // # Tests
 //
-// A test is a request and what is expected of it. They run when the file is loaded, and a file whose tests fail is
-// refused: what goes live is what was meant.
+// A test is a request and what is expected of it. Those under tests: run when the file is loaded, and a file whose tests
+// fail is refused: what goes live is what was meant. Those in a file of their own, billing_test.yaml beside billing.yaml
+// with nothing but tests: in it, run when `vilogate policy test` is asked for.
 //
 // The request is a method in lower case with a path: get, head, post, put, patch, delete, options, propfind, query or
-// report. as: says who asks; without it, nobody does. In it, user is as X-User has it, issuer is vilogate unless the user
-// names another, roles, email and name are as the token has them, and auth_age and mfa_age say how long ago somebody
-// signed in and showed a second factor: just now, when they are left out. Whatever kind of credential the route takes is
-// the one that is shown. expect: is one of
+// report. It goes the whole way through the policies, from the canonical form of its path to CSRF protection. More can be
+// said of it:
 //
-//   - allow: the request is forwarded.
+//   - as: who asks; without it, nobody does. In it, user is as X-User has it, issuer is vilogate unless the user names
+//     another, roles, email and name are as the token has them, email_verified is true when left out, claims are those of
+//     the token for conditions that ask for claims, amr is how they signed in, with two factors when left out, and auth_age
+//     and mfa_age say how long ago they signed in and showed a second factor: just now, when they are left out. An amr
+//     without mfa, and no mfa_age beside it, is no second factor. by: cookie or bearer is how they come: with a cookie where
+//     the headers are those of browsers (Origin, Sec-Fetch-Site), with a Bearer token otherwise.
+//   - at: the time, 2030-01-02T15:04:05Z. A test of a route that asks for request.time names it.
+//   - ip: the address of the client; without it, it is in no network.
+//   - headers: a map of names to values, or to lists for several lines.
+//   - times: 11. The request is made so often in the same moment, and the last one counts.
+//
+// expect: is one of
+//
+//   - allow: the request is forwarded, or, where it is a preflight, answered.
 //   - login: somebody has to sign in.
-//   - deny: anything else that is no, 400 and 405 included. A 405 to a stranger may be called login too.
+//   - deny: anything else that is no, 400, 404 and 405 included. A 405 to a stranger may be called login too.
+//   - bad-request: 400 alone.
 //   - step-up: a fresher or stronger login is needed.
+//   - limit: it would be allowed, had it not been made more often than rate permits: so many times, or, without times, as
+//     often as it takes.
 //
-// Expressions (when), named rules, files of tests, and tests that name a time, an address or headers are not part of the
-// language yet. Their words are known and refused: a condition that is not enforced is worse than none.
+// rule: is the pattern of the route that has to be the one that decides, or none.
+//
+// HTTP message signatures (signature) are not part of the language yet. The word is known and refused: a promise that is
+// not kept is worse than none.
 package policies

@@ -74,9 +74,6 @@ func commonMethods(a, b *Route) (methods []string, every bool) {
 func (c *compiler) route(h *HostPolicy, s *routeSyntax, defaults *optionsSyntax) *Route {
 	r := &Route{Pattern: s.Path.text, at: s.Path.at, Place: s.Place, CORS: h.CORS, rule: c.rule(s)}
 	r.BearerOnly, r.Optional = r.rule.bearerOnly(), r.rule.optional
-	if r.rule.condition != nil {
-		r.rule.condition.reads(&r.Reads)
-	}
 	if s.Methods != nil {
 		r.methods = c.methods(s.Path.at, *s.Methods)
 	}
@@ -86,6 +83,10 @@ func (c *compiler) route(h *HostPolicy, s *routeSyntax, defaults *optionsSyntax)
 		}
 	}
 	r.segments = c.pattern(s.Path)
+	if r.rule.condition != nil {
+		r.rule.condition.reads(&r.Reads)
+		c.checkParams(r, r.rule.condition)
+	}
 	c.options(r, s.over(defaults))
 	h.routes = append(h.routes, r)
 	return r

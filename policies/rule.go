@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -75,7 +76,7 @@ func (r *rule) admission(id *Identity) string {
 // rule compiles the allow of a route.
 func (c *compiler) rule(route *routeSyntax) rule {
 	a := &route.Allow
-	r := rule{optional: a.Optional}
+	r := rule{optional: a.optional}
 	var bearer *Condition
 	if route.Bearer {
 		bearer = bearerCondition(route.Place)
@@ -158,16 +159,55 @@ func (c *compiler) conditions(s *conditionsSyntax) *Condition {
 	return c.compositions(all, s)
 }
 
+// namedRule is a rule of the file's rules:, compiled when it is first used; an empty one after an error.
+func (c *compiler) namedRule(w word) *Condition {
+	s, ok := c.rules[w.text]
+	switch {
+	case !ok:
+		c.known(w, "rule", slices.Sorted(maps.Keys(c.rules)))
+		return &Condition{Kind: All}
+	case s.compiled != nil:
+		return s.compiled
+	case s.compiling:
+		c.errorf(w.at, "the rule %s is made of itself", w.text)
+		return &Condition{Kind: All}
+	}
+	s.compiling = true
+	rule := c.conditions(s.syntax)
+	if len(rule.Of) == 0 {
+		c.errorf(s.syntax.Place, "a map without a condition")
+	}
+	rule.Rule, rule.Text = w.text, "rule: "+w.text
+	s.compiling, s.compiled = false, rule
+	return rule
+}
+
+// A namedRule is a rule of rules: on its way.
+type namedRule struct {
+	syntax    *conditionsSyntax
+	compiled  *Condition
+	compiling bool
+}
+
 // compositions adds what composes other conditions.
 func (c *compiler) compositions(all *Condition, s *conditionsSyntax) *Condition {
 	if s.All != nil {
 		all.Of = append(all.Of, c.composition(All, "all", s.Place, *s.All, "").Of...)
+	}
+	if s.Rule != nil {
+		all.Of = append(all.Of, c.namedRule(*s.Rule))
 	}
 	if s.Any != nil {
 		all.Of = append(all.Of, c.composition(Any, "any", s.Place, *s.Any, "none of the alternatives of any holds: "))
 	}
 	if s.Not != nil {
 		all.Of = append(all.Of, c.composition(Not, "not", s.Place, []*conditionsSyntax{s.Not}, ""))
+	}
+	if s.When != nil {
+		all.Of = append(all.Of, &Condition{
+			Kind: When, Place: s.When.at, Text: "when: " + oneLine(s.When.text), expression: c.expression(s.When),
+			denial: "the expression of when is not true",
+		})
 	}
 	all.Text = joined(all.Of, ", ")
 	return all
@@ -202,7 +242,7 @@ func (c *compiler) composition(kind ConditionKind, key string, at strictyaml.Pla
 
 // simple is the only condition of a map that has no other, else the map.
 func (c *Condition) simple() *Condition {
-	if c.Kind == All && len(c.Of) == 1 {
+	if c.Kind == All && len(c.Of) == 1 && c.Rule == "" {
 		return c.Of[0]
 	}
 	return c

@@ -2,7 +2,6 @@ package policies
 
 import (
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -13,13 +12,14 @@ import (
 type (
 	fileSyntax struct {
 		Place    strictyaml.Place
-		Host     word           `yaml:"host,required"`
-		Upstream word           `yaml:"upstream,required"`
-		TLS      *tlsSyntax     `yaml:"tls"`
-		CORS     *corsSyntax    `yaml:"cors"`
-		Defaults *optionsSyntax `yaml:"defaults"`
-		Routes   []routeSyntax  `yaml:"routes,required"`
-		Tests    []testSyntax   `yaml:"tests"`
+		Host     word                         `yaml:"host,required"`
+		Upstream word                         `yaml:"upstream,required"`
+		TLS      *tlsSyntax                   `yaml:"tls"`
+		CORS     *corsSyntax                  `yaml:"cors"`
+		Defaults *optionsSyntax               `yaml:"defaults"`
+		Rules    map[string]*conditionsSyntax `yaml:"rules"`
+		Routes   []routeSyntax                `yaml:"routes,required"`
+		Tests    []testSyntax                 `yaml:"tests"`
 	}
 
 	tlsSyntax struct {
@@ -49,36 +49,13 @@ type (
 		CORS    *corsSyntax `yaml:"cors"`
 		optionsSyntax
 	}
-
-	testSyntax struct {
-		Place  strictyaml.Place
-		method string
-		target word
-		As     *identitySyntax `yaml:"as"`
-		Expect word            `yaml:"expect,required"`
-	}
-
-	identitySyntax struct {
-		User    word                `yaml:"user"`
-		Issuer  word                `yaml:"issuer"`
-		Email   string              `yaml:"email"`
-		Name    string              `yaml:"name"`
-		Roles   []word              `yaml:"roles"`
-		AuthAge strictyaml.Duration `yaml:"auth_age"`
-		MFAAge  strictyaml.Duration `yaml:"mfa_age"`
-	}
 )
 
 // Words of the language that are to come. To accept one and ignore it would leave a door open that somebody closed.
 var (
-	laterInFile  = []string{"rules", "signature"}
+	laterInFile  = []string{"signature"}
 	laterInRoute = []string{"signature"}
-	laterInTest  = []string{"at", "headers", "ip", "rule"}
-	laterInAs    = []string{"amr", "claims"}
 )
-
-// testMethods are the methods that a test names in lower case. CONNECT and TRACE never reach a policy.
-var testMethods = []string{"delete", "get", "head", "options", "patch", "post", "put", "query", "propfind", "report"}
 
 func (f *fileSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	type plain fileSyntax
@@ -101,44 +78,6 @@ func (c *corsSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 func (r *routeSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	type plain routeSyntax
 	d.Decode(withoutLater(d, n, laterInRoute), (*plain)(r))
-}
-
-func (s *identitySyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
-	type plain identitySyntax
-	d.Decode(withoutLater(d, n, laterInAs), (*plain)(s))
-}
-
-// DecodeYAML takes the one key that is a method, and leaves the others to the struct.
-func (t *testSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
-	type plain testSyntax
-	n = withoutLater(d, n, laterInTest)
-	if n.Kind != yaml.MappingNode {
-		d.Decode(n, (*plain)(t))
-		return
-	}
-	rest := *n
-	rest.Content = nil
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		switch {
-		case key.Kind != yaml.ScalarNode || !slices.Contains(testMethods, key.Value):
-			if strictyaml.Nearest(key.Value, []string{"as", "expect"}) == "" && strictyaml.Nearest(key.Value, testMethods) != "" {
-				d.Unknown(key, testMethods)
-				t.method = "?" // it was meant to be there
-				continue
-			}
-			rest.Content = append(rest.Content, key, value)
-		case t.method != "":
-			d.Errorf(key, "a test has one request, and this is a second one")
-		default:
-			t.method = strings.ToUpper(key.Value)
-			d.Decode(value, &t.target)
-		}
-	}
-	if t.method == "" {
-		d.Errorf(n, "a test needs a request, such as get: /path")
-	}
-	d.Decode(&rest, (*plain)(t))
 }
 
 // withoutLater reports the keys of a mapping that are not supported yet, and returns the mapping without them.

@@ -14,7 +14,7 @@ type (
 	allowSyntax struct {
 		word       word
 		conditions conditionsSyntax
-		Optional   bool `yaml:"optional"`
+		optional   bool
 	}
 
 	conditionsSyntax struct {
@@ -29,6 +29,8 @@ type (
 		MFA          *ageSyntax           `yaml:"mfa"`
 		MaxAge       *ageSyntax           `yaml:"max_age"`
 		Bearer       only                 `yaml:"bearer"`
+		When         *expressionSyntax    `yaml:"when"`
+		Rule         *word                `yaml:"rule"`
 		All          *[]*conditionsSyntax `yaml:"all"`
 		Any          *[]*conditionsSyntax `yaml:"any"`
 		Not          *conditionsSyntax    `yaml:"not"`
@@ -45,6 +47,12 @@ type (
 		values []any // string, bool or float64
 	}
 
+	// expressionSyntax is a text that knows where each of its characters stands.
+	expressionSyntax struct {
+		word
+		inside func(characters int) strictyaml.Place
+	}
+
 	ageSyntax struct {
 		at  strictyaml.Place
 		age strictyaml.Duration
@@ -52,9 +60,6 @@ type (
 )
 
 var allowWords = []string{"public", "authenticated", "optional", "deny"}
-
-// laterInAllow are conditions that are to come.
-var laterInAllow = []string{"rule", "when"}
 
 // DecodeYAML takes one of the words, or a map of conditions.
 func (a *allowSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
@@ -66,8 +71,8 @@ func (a *allowSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	case n.Kind == yaml.MappingNode:
 		a.word.at = d.Place(n)
 		var p plain
-		d.Decode(withoutLater(d, n, laterInAllow), &p)
-		a.conditions, a.Optional = p.conditionsSyntax, p.Optional
+		d.Decode(n, &p)
+		a.conditions, a.optional = p.conditionsSyntax, p.Optional
 	case n.Kind != yaml.ScalarNode:
 		d.Errorf(n, "expected public, authenticated, optional, deny or a map of conditions")
 	case d.Decode(n, &a.word):
@@ -128,4 +133,10 @@ func (a *ageSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	if d.Decode(n, &a.age) && a.age == 0 {
 		d.Errorf(n, "nothing is ever 0s old; write how old it may be at most, such as 15m")
 	}
+}
+
+// DecodeYAML takes a text.
+func (s *expressionSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	s.inside = d.Inside(n)
+	d.Decode(n, &s.word)
 }

@@ -59,6 +59,7 @@ func Decode(file string, data []byte, into any, opts ...Option) error {
 // A Decoder decodes the nodes of one document and collects what is wrong with them. It serves one goroutine.
 type Decoder struct {
 	file    string
+	lines   []string // of the file
 	strings func(string, Place) (string, error)
 	errs    Errors
 	written map[*yaml.Node]string // values that strings replaced, as they stand in the file
@@ -109,6 +110,7 @@ func (d *Decoder) parse(data []byte) *yaml.Node {
 		d.Errorf(top, "the file is larger than %d KiB", maxBytes>>10)
 		return nil
 	}
+	d.lines = strings.Split(string(data), "\n")
 	reader := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, next yaml.Node
 	switch err := reader.Decode(&doc); {
