@@ -48,11 +48,8 @@ func (x *exchange) authorise() error {
 // about must come from this origin, from one that the CORS rules list, or from one
 // that the route exempts. On a public route such a request goes on as anonymous.
 func (x *exchange) guardAgainstForgery() error {
-	if !x.byCookie || x.safeFromForgery(x.allowedOrigins()) {
-		return nil
-	}
 	route := x.decision.Route
-	if len(route.CSRFExempt) > 0 && x.safeFromForgery(route.CSRFExempt) {
+	if !x.byCookie || x.safeFromForgery(x.allowedOrigins(), route.CSRFExempt) {
 		return nil
 	}
 	if route.Public() {
@@ -70,7 +67,7 @@ func (x *exchange) allowedOrigins() []request.Origin {
 }
 
 // safeFromForgery applies request.CSRFSafe to this request.
-func (x *exchange) safeFromForgery(allowed []request.Origin) bool {
+func (x *exchange) safeFromForgery(allowed, exempt []request.Origin) bool {
 	h := x.r.Header
 	webSocket := isWebSocket(x.r)
 	if !webSocket && isSafe(x.target.Method) {
@@ -79,7 +76,7 @@ func (x *exchange) safeFromForgery(allowed []request.Origin) bool {
 	return request.CSRFSafe(request.CSRFFacts{
 		Method: x.target.Method, WebSocket: webSocket,
 		SecFetchSite: strings.Join(h["Sec-Fetch-Site"], ","), SecFetchMode: strings.Join(h["Sec-Fetch-Mode"], ","),
-		Origin: h["Origin"], Own: request.Origin(x.gen.origin(string(x.target.Host))), Allowed: allowed,
+		Origin: h["Origin"], Own: request.Origin(x.gen.origin(string(x.target.Host))), Allowed: allowed, Exempt: exempt,
 	})
 }
 

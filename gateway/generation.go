@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -33,6 +34,9 @@ type Settings struct {
 	Shadow *policies.Set
 	// ShadowID names Shadow in records.
 	ShadowID string
+	// Admits reports whether a request for host may come over a connection of these
+	// properties: hosts may ask more of a connection than a certificate. Optional.
+	Admits func(connection *tls.ConnectionState, host string) bool
 	// Upstreams are the backends that the policies name.
 	Upstreams []Upstream
 	// Verifier verifies tokens of every configured issuer.

@@ -13,6 +13,9 @@ func (x *exchange) findHost() error {
 	if x.g.opts.Covers != nil && x.r.TLS != nil && !x.g.opts.Covers(x.r.TLS.ServerName, string(host)) {
 		return refuseMisdirected("the certificate of this connection does not cover the host")
 	}
+	if x.gen.Admits != nil && !x.gen.Admits(x.r.TLS, string(host)) {
+		return refuseMisdirected("the host asks for other TLS settings than this connection has")
+	}
 	if x.gen.Login.Host != "" && string(host) == x.gen.Login.Host {
 		return nil
 	}

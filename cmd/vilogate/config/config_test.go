@@ -118,7 +118,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		"upstreams": len(c.Upstreams["billing"].Addresses()) == 2 && c.Upstreams["inventory"].ForwardToken == "legacy-django",
 		"audit": c.Audit.File == "testdata/good/audit.log" && c.Audit.MaxSize == 10<<20 && c.Audit.Keep == 3 &&
 			c.Audit.Fsync == "off" && c.Audit.OnFailure == "drop",
-		"names":     strings.Join(c.IssuerNames(), " ") == "vilogate partner legacy-django",
+		"names": strings.Join(c.IssuerNames(), " ") == "vilogate partner legacy-django",
 	} {
 		if !ok {
 			t.Errorf("%s: %+v", what, c)
