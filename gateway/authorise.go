@@ -31,7 +31,7 @@ func (x *exchange) authorise() error {
 		}
 		return refuseStranger()
 	case policies.StepUp:
-		return refuseStepUp()
+		return x.stepUp()
 	case policies.MethodNotAllowed:
 		return refuseMethod(x.decision.Reason, x.decision.Allow)
 	case policies.BadRequest:

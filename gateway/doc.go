@@ -18,6 +18,7 @@
 //   - credentials.go, authenticate.go: the Bearer token, or the SSO cookies, to a
 //     principal. Everything needed is in memory.
 //   - authorise.go: the route's decision, and the CSRF rule for cookies.
+//   - stepup.go: who has to sign in again, and how that cannot become a loop.
 //   - shadow.go: what policies in the shadow would have decided. It changes nothing.
 //   - options.go, rate.go: how large the body may be, and how often may be asked.
 //   - headers.go, identity.go: what a stranger could have forged is removed;

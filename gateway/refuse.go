@@ -25,10 +25,11 @@ type refusal struct {
 	reason    string // for the log
 	challenge string // the WWW-Authenticate parameters after the realm
 	allow     []string
-	login     bool  // somebody who signs in may have more luck
-	stay      bool  // but is not sent there: the address is for programs
-	retry     int   // seconds; Retry-After
-	cause     error // for the log
+	login     bool   // somebody who signs in may have more luck
+	redirect  bool   // and a person is sent there
+	demand    string // what the login has to ask for, as the end of a query
+	retry     int    // seconds; Retry-After
+	cause     error  // for the log
 }
 
 func (r *refusal) Error() string {
@@ -76,7 +77,7 @@ func refuseMethod(reason string, allow []string) error {
 func refuseStranger() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",
-		detail: "You need to sign in to see this page.", reason: "somebody is needed, and nobody is signed in", login: true,
+		detail: "You need to sign in to see this page.", reason: "somebody is needed, and nobody is signed in", login: true, redirect: true,
 	}
 }
 
@@ -86,6 +87,7 @@ func refuseBadCookie() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",
 		detail: "Your sign-in is no longer valid.", reason: "the sign-in cookie does not verify, and the route is optional", login: true,
+		redirect: true,
 	}
 }
 
@@ -95,7 +97,7 @@ func refuseWithoutToken() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "deny", kind: "unauthenticated", title: "A Bearer token is needed",
 		detail: "This address is for programs, which send a Bearer token.", reason: "the route takes Bearer tokens only, and none was sent",
-		login: true, stay: true,
+		login: true,
 	}
 }
 
@@ -111,15 +113,7 @@ func refuseToken(cause error) error {
 func refuseAnonymous() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "own", kind: "unauthenticated", title: "Nobody is signed in",
-		detail: "Nobody is signed in here.", reason: "nobody is signed in", login: true, stay: true,
-	}
-}
-
-func refuseStepUp() error {
-	return &refusal{
-		status: http.StatusUnauthorized, decision: "step-up", kind: "step-up", title: "Sign in again",
-		detail: "This page needs a more recent or a stronger sign-in.", reason: "a fresher or stronger login is needed",
-		challenge: `error="insufficient_user_authentication"`, login: true,
+		detail: "Nobody is signed in here.", reason: "nobody is signed in", login: true,
 	}
 }
 
@@ -237,7 +231,10 @@ func (x *exchange) refuse(err error) {
 	if r.login && x.gen != nil {
 		loginURL = x.gen.loginURL(x.returnAddress())
 	}
-	if r.login && !r.stay && r.challenge == "" && loginURL != "" && x.isNavigation() {
+	if loginURL != "" {
+		loginURL += r.demand
+	}
+	if r.redirect && loginURL != "" && x.isNavigation() {
 		h.Set("Location", loginURL)
 		x.w.WriteHeader(http.StatusFound)
 		return

@@ -41,7 +41,7 @@ type Claims struct {
 
 	payload string // all claims, as the token has them; the other texts are pieces of it
 	all     atomic.Pointer[map[string]any]
-	beside atomic.Pointer[any]
+	beside  atomic.Pointer[any]
 }
 
 // KeepBeside keeps v beside the claims for as long as they are remembered, in
