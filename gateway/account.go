@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ func (x *exchange) account() error {
 // accountAside puts into the audit log what was decided otherwise, about hosts
 // that policies name. Refusing needs no record to be safe.
 func (x *exchange) accountAside() {
-	if x.g.opts.Audit == nil || x.recorded || x.host == nil {
+	if x.g.opts.Audit == nil || x.recorded || x.host == nil && x.meant == "" {
 		return
 	}
 	x.g.opts.Audit.PutAside(x.auditRecord())
@@ -35,7 +36,7 @@ func (x *exchange) accountAside() {
 func (x *exchange) auditRecord() *audit.Record {
 	r := &audit.Record{
 		Version: audit.Version, Time: x.start.UTC(), RequestID: x.requestID, Generation: x.gen.PoliciesID, Client: x.client,
-		Host: string(x.target.Host), Method: x.r.Method, Path: x.target.Path.String(), Route: x.outcome.route,
+		Host: string(cmp.Or(x.target.Host, x.meant)), Method: x.r.Method, Path: x.target.Path.String(), Route: x.outcome.route,
 		Who: x.who(), Facts: x.facts, Decision: auditDecision(x.outcome.decision), Reason: x.outcome.reason,
 		Latency: x.g.opts.Now().Sub(x.start).Microseconds(),
 	}

@@ -30,6 +30,7 @@ type exchange struct {
 
 	target request.Target
 	host   *policies.HostPolicy // nil on the login host
+	meant  request.Host         // that has a policy, where the request was refused before host was found
 	match  policies.Match
 	cross  crossOrigin
 

@@ -44,6 +44,7 @@ func (x *exchange) noteOriginOfHost() {
 		return
 	}
 	if policy := x.gen.Policies.Lookup(host); policy != nil {
+		x.meant = host
 		x.noteOrigin(policy.CORS)
 	}
 }

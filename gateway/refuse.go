@@ -95,7 +95,7 @@ func refuseBadCookie() error {
 // gives none.
 func refuseWithoutToken() error {
 	return &refusal{
-		status: http.StatusUnauthorized, decision: "deny", kind: "unauthenticated", title: "A Bearer token is needed",
+		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "A Bearer token is needed",
 		detail: "This address is for programs, which send a Bearer token.", reason: "the route takes Bearer tokens only, and none was sent",
 		login: true,
 	}
