@@ -62,6 +62,23 @@ func (p Position) End() []*Route {
 	return l.routes
 }
 
+// Rest are the routes of the pattern that takes the rest of the path from here; nil for none.
+func (p Position) Rest() []*Route {
+	if p.n == nil || p.n.rest == nil {
+		return nil
+	}
+	return p.n.rest.routes
+}
+
+// Param is the parameter, as the first pattern that has one names it, that takes a segment which is none of Words; "" for
+// none.
+func (p Position) Param() string {
+	if p.n == nil || p.n.param == nil {
+		return ""
+	}
+	return ":" + p.n.param.name
+}
+
 // Routes are all routes of the host in the order of the file, those in the shadow too.
 func (h *HostPolicy) Routes() []*Route { return h.routes }
 

@@ -98,12 +98,16 @@ func (s *space) truths(c *policies.Condition, a assignment, fresh bool) mask {
 // A side is what decides about a class of requests: a route, or that there is none.
 type side struct {
 	route     *policies.Route
-	allPublic bool // where route is nil: the path is listed by other methods, all of them public
-	noHost    bool // no policy is for the host
+	allPublic bool                // where route is nil: the path is listed by other methods, all of them public
+	noHost    bool                // no policy is for the host
+	instead   *policies.Condition // of the route's own; or of nothing else than itself, where there is no route
 }
 
 func (d side) condition() *policies.Condition {
-	if d.route == nil {
+	switch {
+	case d.instead != nil:
+		return d.instead
+	case d.route == nil:
 		return nil
 	}
 	return d.route.Condition()
@@ -120,16 +124,17 @@ func (s *space) outcomes(d side, a assignment) mask {
 		}
 		return both
 	}
-	r := d.route
+	r, condition := d.route, d.condition()
+	none := r == nil && condition == nil
 	switch {
-	case d.noHost, r == nil && (d.allPublic || a[0] == somebody), r != nil && r.Closed():
+	case d.noHost, none && (d.allPublic || a[0] == somebody), r != nil && r.Closed():
 		return maskOf(policies.Deny)
-	case r == nil, !r.Public() && !r.Optional && a[0] == nobody:
+	case none, a[0] == nobody && (r == nil || !r.Public() && !r.Optional):
 		return maskOf(policies.Login)
-	case r.Public() || r.Condition() == nil:
+	case condition == nil: // public, authenticated, optional
 		return maskOf(policies.Allow)
 	}
-	now := s.truths(r.Condition(), a, false)
+	now := s.truths(condition, a, false)
 	var m mask
 	if now&maskOf(policies.True) != 0 {
 		m = maskOf(policies.Allow)
@@ -140,8 +145,8 @@ func (s *space) outcomes(d side, a assignment) mask {
 	if a[0] == nobody {
 		return m | maskOf(policies.Login)
 	}
-	later := s.truths(r.Condition(), a, true)
-	if later&maskOf(policies.True) != 0 && r.Condition().Freshens() {
+	later := s.truths(condition, a, true)
+	if later&maskOf(policies.True) != 0 && condition.Freshens() {
 		m |= maskOf(policies.StepUp)
 	}
 	if later&^maskOf(policies.True) != 0 {
