@@ -128,7 +128,7 @@ func (c *Condition) identity(e *evaluation) bool {
 	case AMR:
 		return anyOf(id.AMR, c.Words) || e.fresh && slices.Contains(c.Words, amrMFA)
 	case MFA:
-		return e.fresh || within(c.Age, e.facts.Now, id.secondFactor())
+		return e.fresh || within(c.Age, e.facts.Now, id.SecondFactor())
 	case MaxAge:
 		return e.fresh || within(c.Age, e.facts.Now, id.AuthTime)
 	case Bearer:
@@ -140,9 +140,9 @@ func (c *Condition) identity(e *evaluation) bool {
 // amrMFA says that somebody showed more than one factor (RFC 8176).
 const amrMFA = "mfa"
 
-// secondFactor is when somebody last showed a second factor; zero for never. An issuer that names no time of its own
+// SecondFactor is when somebody last showed a second factor; zero for never. An issuer that names no time of its own
 // showed by amr that it was asked for at the login.
-func (id *Identity) secondFactor() time.Time {
+func (id *Identity) SecondFactor() time.Time {
 	if id.MFATime.IsZero() && slices.Contains(id.AMR, amrMFA) {
 		return id.AuthTime
 	}
