@@ -41,6 +41,9 @@ type Route struct {
 // Public reports whether nobody is asked who they are.
 func (r *Route) Public() bool { return r.rule.kind == rulePublic }
 
+// Methods are the methods that the route takes, sorted; nil for every one. Read them only.
+func (r *Route) Methods() []string { return r.methods }
+
 // takes reports whether the route is for the method. GET implies HEAD. Methods are case-sensitive.
 func (r *Route) takes(method string) bool {
 	return r.methods == nil || slices.Contains(r.methods, method)

@@ -36,7 +36,10 @@ type Options struct {
 	PublicPort     int                    // to redirect to
 	HSTS           bool
 	MinVersion     uint16 // Optional: TLS 1.2
-	Log            *slog.Logger
+	// HostTLS is what a host asks of connections, by the name that a handshake is
+	// for; nil for nothing. Optional.
+	HostTLS func(serverName string) *HostTLS
+	Log     *slog.Logger
 }
 
 // Server serves the handler over TLS, and redirects plain HTTP.
@@ -83,6 +86,9 @@ func newServer(o Options, p patience) (*Server, error) {
 		MinVersion:     o.MinVersion,
 		GetCertificate: o.Source.GetCertificate,
 		NextProtos:     []string{"h2", "http/1.1"},
+	}
+	if o.HostTLS != nil {
+		s.https.TLSConfig = withHosts(s.https.TLSConfig, o.HostTLS)
 	}
 	s.http = s.server(redirect(o.ServedHost, o.PublicPort))
 	// It answers at once and reads no body, and so waits for nobody.

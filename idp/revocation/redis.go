@@ -94,6 +94,9 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 	return r, nil
 }
 
+// Client is the connection, for the rooms that share it. It is closed with the log.
+func (r *Redis) Client() redis.UniversalClient { return r.client }
+
 // Close gives up the connections.
 func (r *Redis) Close() error { return r.client.Close() }
 

@@ -56,6 +56,9 @@ func (c *Config) complete(dir string) {
 	}
 	under(&c.State)
 	under(&c.Policies)
+	if c.Audit != nil {
+		under(&c.Audit.File)
+	}
 	if c.Certificates != nil {
 		for i := range c.Certificates.Files {
 			under(&c.Certificates.Files[i].Certificate)
