@@ -85,9 +85,6 @@ func (h *HostPolicy) Routes() []*Route { return h.routes }
 // Rules are the named rules of the file by name.
 func (h *HostPolicy) Rules() map[string]*Condition { return h.rules }
 
-// Methods are those that the route takes, sorted; nil for every one.
-func (r *Route) Methods() []string { return r.methods }
-
 // Takes reports whether the route is for the method.
 func (r *Route) Takes(method string) bool { return r.takes(method) }
 
