@@ -48,6 +48,7 @@ type HostPolicy struct {
 	publicPort int
 	root       node
 	routes     []*Route // in the order of the file, those of the shadow too
+	rules      map[string]*Condition
 }
 
 // Compile compiles the files as one, and runs the tests in them; files of tests alone (*_test.yaml) are left out. It is all
@@ -167,7 +168,7 @@ func (c *compiler) host(f *fileSyntax) *HostPolicy {
 	if len(f.Routes) == 0 {
 		c.errorf(f.Place, "there is no route: every path would be refused")
 	}
-	c.nameRules(f.Rules)
+	h.rules = c.nameRules(f.Rules)
 	var cookie *Route // one of the routes that cannot do without
 	for i := range f.Routes {
 		r := c.route(h, &f.Routes[i], f.Defaults)
@@ -181,7 +182,8 @@ func (c *compiler) host(f *fileSyntax) *HostPolicy {
 }
 
 // nameRules makes the rules of a file ready to be used, and compiles them all: one that nobody uses is to be right too.
-func (c *compiler) nameRules(rules map[string]*conditionsSyntax) {
+func (c *compiler) nameRules(rules map[string]*conditionsSyntax) map[string]*Condition {
+	compiled := map[string]*Condition{}
 	c.rules = make(map[string]*namedRule, len(rules))
 	for name, syntax := range rules {
 		c.rules[name] = &namedRule{syntax: syntax}
@@ -190,8 +192,9 @@ func (c *compiler) nameRules(rules map[string]*conditionsSyntax) {
 		if !isName(strings.ReplaceAll(name, "-", "_")) {
 			c.errorf(rules[name].Place, "the name of a rule is of letters, digits, - and _, found %q", name)
 		}
-		c.namedRule(word{name, rules[name].Place})
+		compiled[name] = c.namedRule(word{name, rules[name].Place})
 	}
+	return compiled
 }
 
 // hostName checks the name of the host. One outside the domain never gets the SSO cookie.

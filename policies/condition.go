@@ -23,8 +23,9 @@ type Condition struct {
 	Age      time.Duration  // of MFA and MaxAge, at most
 	Of       []*Condition   // of All, Any and Not
 	Rule     string         // the name of the rule that an All is; "" for none
+	When     string         // of Expression, as it is written
 
-	expression *expression // of When
+	expression *expression // of Expression; nil after an error
 
 	denial string // why the answer is no, made at load so that saying it costs nothing
 }
@@ -47,7 +48,7 @@ const (
 	MFA                                   // showed a second factor at most so long ago
 	MaxAge                                // signed in at most so long ago
 	Bearer                                // came with a Bearer token, not with a cookie
-	When                                  // the expression is true
+	Expression                            // when: is true
 )
 
 // A Truth is what a condition comes to. Errors are no answer, neither yes nor no: what is not known opens no door, behind
@@ -93,7 +94,7 @@ func (c *Condition) truth(e *evaluation) Truth {
 		return True + False - c.Of[0].truth(e)
 	case Networks:
 		return truthOf(c.contains(e.facts.Client))
-	case When:
+	case Expression:
 		truth, _ := c.expression.evaluate(e)
 		return truth
 	}
@@ -127,7 +128,7 @@ func (c *Condition) identity(e *evaluation) bool {
 	case AMR:
 		return anyOf(id.AMR, c.Words) || e.fresh && slices.Contains(c.Words, amrMFA)
 	case MFA:
-		return e.fresh || within(c.Age, e.facts.Now, id.secondFactor())
+		return e.fresh || within(c.Age, e.facts.Now, id.SecondFactor())
 	case MaxAge:
 		return e.fresh || within(c.Age, e.facts.Now, id.AuthTime)
 	case Bearer:
@@ -139,9 +140,9 @@ func (c *Condition) identity(e *evaluation) bool {
 // amrMFA says that somebody showed more than one factor (RFC 8176).
 const amrMFA = "mfa"
 
-// secondFactor is when somebody last showed a second factor; zero for never. An issuer that names no time of its own
+// SecondFactor is when somebody last showed a second factor; zero for never. An issuer that names no time of its own
 // showed by amr that it was asked for at the login.
-func (id *Identity) secondFactor() time.Time {
+func (id *Identity) SecondFactor() time.Time {
 	if id.MFATime.IsZero() && slices.Contains(id.AMR, amrMFA) {
 		return id.AuthTime
 	}
@@ -272,15 +273,15 @@ func (c *Condition) bearerOnly() bool {
 	return false
 }
 
-// freshens reports whether a login just now, with a second factor, could make a difference.
-func (c *Condition) freshens() bool {
+// Freshens reports whether a login just now, with a second factor, could make a difference.
+func (c *Condition) Freshens() bool {
 	switch c.Kind {
 	case MFA, MaxAge:
 		return true
 	case AMR:
 		return slices.Contains(c.Words, amrMFA)
 	}
-	return slices.ContainsFunc(c.Of, (*Condition).freshens)
+	return slices.ContainsFunc(c.Of, (*Condition).Freshens)
 }
 
 // reads adds the facts that a condition depends on.
@@ -290,8 +291,8 @@ func (c *Condition) reads(r *Reads) {
 		r.Client = true
 	case HasClaim:
 		r.Claims = sortedWith(r.Claims, c.Claim)
-	case When:
-		if c.expression != nil { // nil after an error
+	case Expression:
+		if c.expression != nil {
 			r.add(&c.expression.reads)
 		}
 	}

@@ -168,3 +168,18 @@ func (c *compiler) headerNames(list []word) []string {
 	}
 	return names
 }
+
+// AllOrigins are the origins and what stands for others, as texts.
+func (c *CORS) AllOrigins() []string {
+	var all []string
+	for _, o := range c.Origins {
+		all = append(all, string(o))
+	}
+	for _, p := range c.patterns {
+		all = append(all, p.String())
+	}
+	if c.every {
+		all = append(all, "*")
+	}
+	return all
+}

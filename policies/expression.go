@@ -231,7 +231,7 @@ func (a *activation) ResolveName(name string) (any, bool) {
 	case "user.auth_time":
 		return id.AuthTime, true
 	case "user.mfa_time":
-		return id.secondFactor(), true
+		return id.SecondFactor(), true
 	case "token.bearer":
 		return id.Bearer, true
 	case "token.issued_at":

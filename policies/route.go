@@ -243,7 +243,7 @@ func (n *node) leaf(segments []string) *leaf {
 		switch segment[0] {
 		case ':':
 			if n.param == nil {
-				n.param = &node{}
+				n.param = &node{name: segment[1:]}
 			}
 			n = n.param
 			slot = &n.here

@@ -101,7 +101,7 @@ func (c *compiler) rule(route *routeSyntax) rule {
 		if bearer != nil {
 			r.condition.Of = append([]*Condition{bearer}, r.condition.Of...)
 		}
-		r.freshens = r.condition.freshens()
+		r.freshens = r.condition.Freshens()
 	}
 	if r.optional && r.bearerOnly() {
 		c.errorf(a.word.at, "with optional nobody need be anybody, and with bearer: only a cookie is refused: "+
@@ -205,7 +205,7 @@ func (c *compiler) compositions(all *Condition, s *conditionsSyntax) *Condition 
 	}
 	if s.When != nil {
 		all.Of = append(all.Of, &Condition{
-			Kind: When, Place: s.When.at, Text: "when: " + oneLine(s.When.text), expression: c.expression(s.When),
+			Kind: Expression, Place: s.When.at, When: s.When.text, Text: "when: " + oneLine(s.When.text), expression: c.expression(s.When),
 			denial: "the expression of when is not true",
 		})
 	}
