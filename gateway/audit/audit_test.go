@@ -256,7 +256,7 @@ func TestWhatWaitsIsWrittenAtTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 3000 {
-		l.PutAside(named(fmt.Sprint("r-", i)))
+		l.PutAside(named(fmt.Sprint("r-", i))) // fewer than half the queue
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	stop()
@@ -329,5 +329,28 @@ func BenchmarkPut(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestRefusalsLeaveRoomForWhatPasses: a flood of them is counted, and the next request that may pass is recorded.
+func TestRefusalsLeaveRoomForWhatPasses(t *testing.T) {
+	t.Parallel()
+	l, err := Open(Options{File: filepath.Join(t.TempDir(), "audit.log"), MaxSize: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for range 2 * queueLength { // and nobody writes
+		l.PutAside(full())
+	}
+	if err := l.Put(named("passes")); err != nil {
+		t.Error(err)
+	}
+	if s := l.Stats(); s.Dropped != 3*queueLength/2 || s.Waiting != queueLength/2+1 {
+		t.Errorf("%+v", s)
 	}
 }

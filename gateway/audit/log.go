@@ -127,8 +127,13 @@ func (l *Log) mayTry() bool {
 	return now-last >= int64(tick) && l.tried.CompareAndSwap(last, now)
 }
 
-// PutAside records a decision of which nothing depends on the record: it never waits.
+// PutAside records a decision of which nothing depends on the record: it never waits. Half of the queue is not for these,
+// so that whoever is refused again and again does not keep others from being recorded.
 func (l *Log) PutAside(r *Record) {
+	if len(l.queue) >= queueLength/2 {
+		l.dropped.Add(1)
+		return
+	}
 	select {
 	case l.queue <- item{record: r}:
 	default:
