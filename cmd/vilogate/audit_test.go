@@ -263,3 +263,61 @@ routes:
 		t.Errorf("after a reload: %v %+v", got, r)
 	}
 }
+
+// TestFactsThatTheRuleReads are in the record, so that the decision can be made again; secrets and values of the query are
+// named and left out.
+func TestFactsThatTheRuleReads(t *testing.T) {
+	t.Parallel()
+	partner, backend := newSigner(t), record(t)
+	keys := publishKeys(t, partner)
+	s := serve(t, map[string]string{
+		"vilogate.yaml": serveConfig + fmt.Sprintf(`
+tokens: { issuers: [ { name: partner, issuer: "https://id.partner.test", audience: [for-us], jwks: "%s/.well-known/jwks.json" } ] }
+upstreams: { app: { url: %q } }
+audit: { file: audit.log, fsync: always }
+`, keys.URL, backend.url()),
+		"policies/app.yaml": `
+host: app.viloforge.test
+upstream: app
+routes:
+  - path: "/*rest"
+    bearer: only
+    allow:
+      when: >-
+        token.claims["department"] == "finance" && user.email.endsWith("@partner.test") && request.headers["x-tenant"] == "acme"
+        && "x-api-key" in request.headers && request.query["page"] == "secret-in-query"
+`,
+	})
+	a := attacked{site: s, backend: backend}
+	raw := partner.sign(partner.header(nil), good("pat", claims{
+		"iss": "https://id.partner.test", "aud": "for-us", "department": "finance", "salary": 7, "email": "pat@partner.test", "email_verified": true,
+	}).json())
+	eventually(t, "the partner's keys", func() bool {
+		return s.http1(t, request{host: appHost, target: "/", header: []string{bearer(raw)}}).status != http.StatusServiceUnavailable
+	})
+	for _, p := range protocols() {
+		got := p.send(s, t, request{host: appHost, target: "/a/b?page=secret-in-query&x=secret-in-query", header: []string{
+			bearer(raw), "X-Tenant: acme", "X-Api-Key: hunter2-hunter2", "X-Other: other-header",
+		}})
+		if got.status != http.StatusOK {
+			t.Errorf("%s: %v", p.name, got)
+		}
+		r := a.audit(t, got)
+		if r.Facts == nil || fmt.Sprint(r.Facts.Headers) != "map[x-tenant:[acme]]" || fmt.Sprint(r.Facts.Withheld) != "[headers.x-api-key query.page]" ||
+			len(r.Facts.Claims) != 1 || string(r.Facts.Claims["department"]) != `"finance"` {
+			t.Errorf("%s: %+v", p.name, r.Facts)
+		}
+		if r.Who == nil || r.Who.Subject != "partner:id-of-pat" || r.Who.Email != "pat@partner.test" || !r.Who.EmailVerified || r.Who.Credential != audit.ByBearer {
+			t.Errorf("%s: %+v", p.name, r.Who)
+		}
+	}
+	data, err := os.ReadFile(a.auditLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"hunter2", "secret-in-query", "other-header", "salary"} {
+		if strings.Contains(string(data), secret) {
+			t.Errorf("the log tells %s", secret)
+		}
+	}
+}

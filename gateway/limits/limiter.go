@@ -13,7 +13,7 @@ import (
 
 // Options are what a Limiter is made of.
 type Options struct {
-	// Keys is how many keys are remembered at a time. Optional: DefaultKeys, for which a full table takes 28 MiB.
+	// Keys is how many keys are remembered at a time. Optional: DefaultKeys, for which a full table takes 25 MiB.
 	Keys int
 	// Shared tells the other gateways of a fleet. Optional: this one limits alone.
 	Shared Shared
