@@ -15,6 +15,7 @@ type policyCommands struct {
 	Test    policyTestCommand    `cmd:"" help:"Run the tests of the policies, those in *_test.yaml too."`
 	Explain policyExplainCommand `cmd:"" help:"Say how a request is decided, why, and what it would take to be admitted."`
 	Diff    policyDiffCommand    `cmd:"" help:"Say which requests two folders of policies decide differently."`
+	Schema  policySchemaCommand  `cmd:"" help:"Print the JSON Schema of policies, tests or the configuration, for editors."`
 }
 
 // policySource is where policies are, and what they may name. Secrets are not needed for it.
