@@ -26,6 +26,10 @@ type Options struct {
 	PublicPort int      // of origins that name none
 	Upstreams  []string // names
 	Issuers    []string // names; our own is "vilogate"
+
+	// Alone means that the configuration is not known: any name of an upstream or issuer will do, and any host. It is for
+	// tools that look at a folder of policies by itself.
+	Alone bool
 }
 
 // A Set is all policies, compiled and tested. It is never written again, and safe for concurrent use.
@@ -87,6 +91,14 @@ func (s *Set) Lookup(h request.Host) *HostPolicy {
 	return s.wildcard[parent]
 }
 
+// Policy is the policy that stands under a name of Hosts; nil where there is none.
+func (s *Set) Policy(name string) *HostPolicy {
+	if parent, ok := strings.CutPrefix(name, "*."); ok {
+		return s.wildcard[parent]
+	}
+	return s.exact[name]
+}
+
 // Hosts are the hosts that have a policy, as the files name them, sorted.
 func (s *Set) Hosts() []string {
 	hosts := slices.Collect(maps.Keys(s.exact))
@@ -114,7 +126,7 @@ func (c *compiler) errorf(at strictyaml.Place, format string, a ...any) {
 func (c *compiler) known(w word, kind string, names []string) {
 	near := strictyaml.Nearest(w.text, names)
 	switch {
-	case slices.Contains(names, w.text):
+	case slices.Contains(names, w.text), c.o.Alone && (kind == "upstream" || kind == "issuer"):
 	case near != "":
 		c.errorf(w.at, "unknown %s %q, did you mean %q?", kind, w.text, near)
 	case len(names) == 0:
@@ -211,7 +223,7 @@ func (c *compiler) hostName(w word, cookie *Route) string {
 		c.errorf(w.at, "%q: %v", w.text, err)
 	case name == c.o.LoginHost && name != "" && !wildcard:
 		c.errorf(w.at, "%s is the login host: it is built in, always public, and has no policy", name)
-	case cookie != nil && name != c.o.Domain && !strings.HasSuffix(name, "."+c.o.Domain):
+	case cookie != nil && !c.o.Alone && name != c.o.Domain && !strings.HasSuffix(name, "."+c.o.Domain):
 		c.errorf(w.at, "%s does not lie under %s, so that the sign-in cookie never arrives; the route at %s needs it: "+
 			"make every route public, or write bearer: only", w.text, c.o.Domain, cookie.Place)
 	}

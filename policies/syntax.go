@@ -12,41 +12,41 @@ import (
 type (
 	fileSyntax struct {
 		Place    strictyaml.Place
-		Host     word                         `yaml:"host,required"`
-		Upstream word                         `yaml:"upstream,required"`
-		TLS      *tlsSyntax                   `yaml:"tls"`
-		CORS     *corsSyntax                  `yaml:"cors"`
-		Defaults *optionsSyntax               `yaml:"defaults"`
-		Rules    map[string]*conditionsSyntax `yaml:"rules"`
-		Routes   []routeSyntax                `yaml:"routes,required"`
-		Tests    []testSyntax                 `yaml:"tests"`
+		Host     word                         `yaml:"host,required"`     // the host in lower case, or "*.preview.example.com" for any one label
+		Upstream word                         `yaml:"upstream,required"` // where its requests go: a name under upstreams: of the configuration
+		TLS      *tlsSyntax                   `yaml:"tls"`               // what connections must be like
+		CORS     *corsSyntax                  `yaml:"cors"`              // which pages of other origins may call this host
+		Defaults *optionsSyntax               `yaml:"defaults"`          // options for every route that does not have its own
+		Rules    map[string]*conditionsSyntax `yaml:"rules"`             // conditions under a name, for routes and rules of this file
+		Routes   []routeSyntax                `yaml:"routes,required"`   // who may ask for what; what no route lists is refused
+		Tests    []testSyntax                 `yaml:"tests"`             // requests and what is expected of them; a file whose tests fail is refused
 	}
 
 	tlsSyntax struct {
 		Place      strictyaml.Place
-		MinVersion word `yaml:"min_version"`
-		ClientCA   word `yaml:"client_ca"`
+		MinVersion word `yaml:"min_version"` // the lowest version of TLS
+		ClientCA   word `yaml:"client_ca"`   // a file of CA certificates (PEM) by which clients have to be certified, relative to the folder of the policy
 	}
 
 	// corsSyntax is a map, or the word none on a route.
 	corsSyntax struct {
 		Place       strictyaml.Place
 		none        bool
-		Origins     []word               `yaml:"origins,required"`
-		Credentials bool                 `yaml:"credentials"`
-		Methods     *[]word              `yaml:"methods"`
-		Headers     *[]word              `yaml:"headers"`
-		Exposed     []word               `yaml:"exposed_headers"`
-		MaxAge      *strictyaml.Duration `yaml:"max_age"`
+		Origins     []word               `yaml:"origins,required"` // https://host[:port], "https://*.example.com", or "*" for all
+		Credentials bool                 `yaml:"credentials"`      // with the cookie of whoever looks at the page; never beside a star
+		Methods     *[]word              `yaml:"methods"`          // what a preflight may ask for; default: the methods of the path's routes
+		Headers     *[]word              `yaml:"headers"`          // what requests may carry; default: Authorization, Content-Type, X-Request-Id
+		Exposed     []word               `yaml:"exposed_headers"`  // of answers, what scripts may read besides
+		MaxAge      *strictyaml.Duration `yaml:"max_age"`          // how long browsers keep the answer to a preflight; default: 10m
 	}
 
 	routeSyntax struct {
 		Place   strictyaml.Place
-		Path    word        `yaml:"path,required"`
-		Methods *[]word     `yaml:"methods"`
-		Allow   allowSyntax `yaml:"allow,required"`
-		Bearer  only        `yaml:"bearer"`
-		CORS    *corsSyntax `yaml:"cors"`
+		Path    word        `yaml:"path,required"`  // the pattern, decoded: /users/:id for any one segment, /files/*rest for all below
+		Methods *[]word     `yaml:"methods"`        // which methods; GET implies HEAD; default: every one
+		Allow   allowSyntax `yaml:"allow,required"` // who may
+		Bearer  only        `yaml:"bearer"`         // only: a cookie does not count, only a Bearer token
+		CORS    *corsSyntax `yaml:"cors"`           // in place of the host's; none for none
 		optionsSyntax
 	}
 )

@@ -19,21 +19,21 @@ type (
 
 	conditionsSyntax struct {
 		Place        strictyaml.Place
-		Roles        *[]word              `yaml:"roles"`
-		Users        *[]word              `yaml:"users"`
-		EmailDomains *[]word              `yaml:"email_domains"`
-		Claims       *claimsSyntax        `yaml:"claims"`
-		Issuers      *[]word              `yaml:"issuers"`
-		Networks     *[]word              `yaml:"networks"`
-		AMR          *[]word              `yaml:"amr"`
-		MFA          *ageSyntax           `yaml:"mfa"`
-		MaxAge       *ageSyntax           `yaml:"max_age"`
-		Bearer       only                 `yaml:"bearer"`
-		When         *expressionSyntax    `yaml:"when"`
-		Rule         *word                `yaml:"rule"`
-		All          *[]*conditionsSyntax `yaml:"all"`
-		Any          *[]*conditionsSyntax `yaml:"any"`
-		Not          *conditionsSyntax    `yaml:"not"`
+		Roles        *[]word              `yaml:"roles"`         // has one of these roles
+		Users        *[]word              `yaml:"users"`         // is one of these, as X-User has them
+		EmailDomains *[]word              `yaml:"email_domains"` // the verified e-mail address is of one of these domains
+		Claims       *claimsSyntax        `yaml:"claims"`        // claims of the token with their values; a list for any one of them
+		Issuers      *[]word              `yaml:"issuers"`       // the token is of one of these; our own is vilogate
+		Networks     *[]word              `yaml:"networks"`      // the address of the client is in one of these
+		AMR          *[]word              `yaml:"amr"`           // signed in with one of these methods (RFC 8176)
+		MFA          *ageSyntax           `yaml:"mfa"`           // showed a second factor at most so long ago; else step-up
+		MaxAge       *ageSyntax           `yaml:"max_age"`       // signed in at most so long ago; else step-up
+		Bearer       only                 `yaml:"bearer"`        // only: the credential is a Bearer token
+		When         *expressionSyntax    `yaml:"when"`          // an expression in CEL over user, request and token is true
+		Rule         *word                `yaml:"rule"`          // all conditions of this rule of the file hold
+		All          *[]*conditionsSyntax `yaml:"all"`           // every one of these maps holds
+		Any          *[]*conditionsSyntax `yaml:"any"`           // at least one of these maps holds
+		Not          *conditionsSyntax    `yaml:"not"`           // this map does not hold
 	}
 
 	// claimsSyntax are claims in the order of the file, with the values that any one of may stand there.

@@ -13,20 +13,20 @@ import (
 
 // optionsSyntax is what stands on a route, or under defaults: for every route that does not say otherwise.
 type optionsSyntax struct {
-	CSRF           *csrfSyntax    `yaml:"csrf"`
-	Rate           *rateSyntax    `yaml:"rate"`
-	MaxBody        *sizeSyntax    `yaml:"max_body"`
-	Timeout        *timeoutSyntax `yaml:"timeout"`
-	StripPrefix    *word          `yaml:"strip_prefix"`
-	RewriteHost    *word          `yaml:"rewrite_host"`
-	Headers        *headersSyntax `yaml:"headers"`
-	WebSocket      *bool          `yaml:"websocket"`
-	Mode           *word          `yaml:"mode"`
-	OnStale        *allowed       `yaml:"on_stale"`
-	MethodOverride *passed        `yaml:"method_override"`
-	EncodedSlash   *allowed       `yaml:"encoded_slash"`
-	DoubleSlash    *allowed       `yaml:"double_slash"`
-	Semicolon      *allowed       `yaml:"semicolon"`
+	CSRF           *csrfSyntax    `yaml:"csrf"`            // origins whose forms may be posted with a cookie
+	Rate           *rateSyntax    `yaml:"rate"`            // how often: 10/m per user, per ip or per route; none for no limit
+	MaxBody        *sizeSyntax    `yaml:"max_body"`        // the longest body, 1MiB; none for no limit of the route's own
+	Timeout        *timeoutSyntax `yaml:"timeout"`         // how long the answer's header may take, 10s; none for the upstream's own
+	StripPrefix    *word          `yaml:"strip_prefix"`    // the first segments of the pattern, which the backend does not see
+	RewriteHost    *word          `yaml:"rewrite_host"`    // the host that the backend is asked for; none for the public one
+	Headers        *headersSyntax `yaml:"headers"`         // headers to set or remove, on the way in and out
+	WebSocket      *bool          `yaml:"websocket"`       // a WebSocket handshake is forwarded
+	Mode           *word          `yaml:"mode"`            // shadow: the route decides nothing, and what it would decide is recorded
+	OnStale        *allowed       `yaml:"on_stale"`        // allow: served even while revocations cannot be learnt
+	MethodOverride *passed        `yaml:"method_override"` // pass: X-HTTP-Method-Override and its like reach the backend
+	EncodedSlash   *allowed       `yaml:"encoded_slash"`   // allow: the path may hold %2F inside a segment
+	DoubleSlash    *allowed       `yaml:"double_slash"`    // allow: the path may hold several slashes in a row
+	Semicolon      *allowed       `yaml:"semicolon"`       // allow: the path may hold parameters behind a semicolon
 }
 
 var optionKeys = []string{
@@ -37,7 +37,7 @@ var optionKeys = []string{
 type (
 	csrfSyntax struct {
 		Place  strictyaml.Place
-		Exempt []word `yaml:"exempt,required"`
+		Exempt []word `yaml:"exempt,required"` // origins, listed one by one
 	}
 
 	rateSyntax struct {
@@ -60,14 +60,14 @@ type (
 
 	headersSyntax struct {
 		Place    strictyaml.Place
-		Request  *editsSyntax `yaml:"request"`
-		Response *editsSyntax `yaml:"response"`
+		Request  *editsSyntax `yaml:"request"`  // of the request to the backend
+		Response *editsSyntax `yaml:"response"` // of the answer to the client
 	}
 
 	editsSyntax struct {
 		Place  strictyaml.Place
-		Set    *settingsSyntax `yaml:"set"`
-		Remove []word          `yaml:"remove"`
+		Set    *settingsSyntax `yaml:"set"`    // names and values, in place of what was there
+		Remove []word          `yaml:"remove"` // names; removed first
 	}
 
 	// settingsSyntax are header fields in the order of the file.

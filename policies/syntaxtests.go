@@ -16,34 +16,34 @@ type (
 	// testFileSyntax is a *_test.yaml, which stands beside the policy file of the same name.
 	testFileSyntax struct {
 		Place strictyaml.Place
-		Tests []testSyntax `yaml:"tests,required"`
+		Tests []testSyntax `yaml:"tests,required"` // tests of the policy file beside this one
 	}
 
 	testSyntax struct {
 		Place   strictyaml.Place
 		method  string
 		target  word
-		As      *identitySyntax         `yaml:"as"`
-		At      momentSyntax            `yaml:"at"`
-		IP      addressSyntax           `yaml:"ip"`
-		Headers map[string]valuesSyntax `yaml:"headers"`
-		Times   *int                    `yaml:"times"`
-		Expect  word                    `yaml:"expect,required"`
-		Rule    word                    `yaml:"rule"`
+		As      *identitySyntax         `yaml:"as"`              // who asks; left out for nobody
+		At      momentSyntax            `yaml:"at"`              // when
+		IP      addressSyntax           `yaml:"ip"`              // the address of the client
+		Headers map[string]valuesSyntax `yaml:"headers"`         // of the request; a list for several lines
+		Times   *int                    `yaml:"times"`           // made so often in the same moment; the last one counts
+		Expect  word                    `yaml:"expect,required"` // what becomes of the request
+		Rule    word                    `yaml:"rule"`            // the pattern of the route that has to decide, or none
 	}
 
 	identitySyntax struct {
-		User          word                 `yaml:"user"`
-		Issuer        word                 `yaml:"issuer"`
+		User          word                 `yaml:"user"`   // the name, as X-User has it
+		Issuer        word                 `yaml:"issuer"` // default: vilogate, or what the user begins with
 		Email         string               `yaml:"email"`
-		EmailVerified *bool                `yaml:"email_verified"`
+		EmailVerified *bool                `yaml:"email_verified"` // default: true
 		Name          string               `yaml:"name"`
 		Roles         []word               `yaml:"roles"`
-		AMR           *[]word              `yaml:"amr"`
-		Claims        map[string]anySyntax `yaml:"claims"`
-		AuthAge       strictyaml.Duration  `yaml:"auth_age"`
-		MFAAge        *strictyaml.Duration `yaml:"mfa_age"`
-		By            word                 `yaml:"by"`
+		AMR           *[]word              `yaml:"amr"`      // how they signed in; default: with two factors
+		Claims        map[string]anySyntax `yaml:"claims"`   // of the token
+		AuthAge       strictyaml.Duration  `yaml:"auth_age"` // how long ago they signed in; default: just now
+		MFAAge        *strictyaml.Duration `yaml:"mfa_age"`  // how long ago they showed a second factor; default: just now
+		By            word                 `yaml:"by"`       // cookie or bearer; default: cookie where the headers are a browser's
 	}
 
 	momentSyntax  struct{ time.Time }

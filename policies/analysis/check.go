@@ -39,7 +39,7 @@ const (
 func Check(set *policies.Set) []Finding {
 	var c checker
 	for _, name := range set.Hosts() {
-		h := set.Lookup(exampleHost(name, set.Hosts()))
+		h := set.Policy(name)
 		c.host(h)
 	}
 	slices.SortStableFunc(c.findings, func(a, b Finding) int {

@@ -156,7 +156,7 @@ func TestIdleMakesNoDifference(t *testing.T) {
 				continue
 			}
 			for _, name := range set.Hosts() {
-				for _, route := range set.Lookup(exampleHost(name, set.Hosts())).Routes() {
+				for _, route := range set.Policy(name).Routes() {
 					checkedConditions += idleIn(t, r, route, f.condition)
 				}
 			}

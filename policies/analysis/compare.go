@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/viloforge/vilogate/policies"
@@ -209,7 +210,43 @@ func (s *space) compare(before, after side) (differences []difference, complete 
 		a[v] = -1
 	}
 	split()
-	return differences, budget >= 0
+	return s.merged(differences), budget >= 0
+}
+
+// merged leaves open a variable of which every value leads to the same, for as long as there is one.
+func (s *space) merged(differences []difference) []difference {
+	for v := 1; v < len(s.vars); v++ {
+		type key struct {
+			rest     string
+			from, to policies.Outcome
+		}
+		like := map[key][]int{} // indices
+		for i, d := range differences {
+			if d.who[v] >= 0 {
+				rest := slices.Clone(d.who)
+				rest[v] = -1
+				k := key{fmt.Sprint(rest), d.from, d.to}
+				like[k] = append(like[k], i)
+			}
+		}
+		drop := make([]bool, len(differences))
+		for _, same := range like {
+			if len(same) == len(s.vars[v].values) {
+				differences[same[0]].who[v] = -1
+				for _, i := range same[1:] {
+					drop[i] = true
+				}
+			}
+		}
+		kept := differences[:0]
+		for i, d := range differences {
+			if !drop[i] {
+				kept = append(kept, d)
+			}
+		}
+		differences = kept
+	}
+	return differences
 }
 
 // undecided is an open variable that a side depends on; -1 where it is decided.

@@ -33,7 +33,7 @@ func Coverage(set *policies.Set, results []policies.TestResult) (untouched []Unt
 		visit(r, r.Condition(), a, asked[r])
 	}
 	for _, name := range set.Hosts() {
-		for _, r := range set.Lookup(exampleHost(name, set.Hosts())).Routes() {
+		for _, r := range set.Policy(name).Routes() {
 			if r.Shadow {
 				continue
 			}

@@ -14,7 +14,7 @@ type Change struct {
 	Host    string   `json:"host"`
 	Paths   []string `json:"paths"`             // shapes of paths: words, :any for any other segment, * for whatever follows
 	More    int      `json:"more_paths"`        // how many more shapes there are
-	Methods []string `json:"methods,omitempty"` // nil for those that no route names
+	Methods []string `json:"methods,omitempty"` // "*" for every one, nil for those that no route names
 	Who     string   `json:"who"`
 	From    string   `json:"from"`
 	To      string   `json:"to"`
@@ -144,6 +144,9 @@ func (d *differ) side(h *policies.HostPolicy, routes []*policies.Route, method s
 	return s
 }
 
+// everyMethod stands in a list of methods where no route of a pattern names any.
+const everyMethod = "*"
+
 // A methodGroup is methods that the same routes take on both sides.
 type methodGroup struct {
 	methods []string // nil for those that no route names
@@ -170,6 +173,9 @@ func methodGroups(class *pathClass) (groups []methodGroup) {
 		groups = append(groups, methodGroup{[]string{method}, method})
 	}
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "PURGE"} {
+		if len(named) == 0 {
+			return []methodGroup{{[]string{everyMethod}, method}}
+		}
 		if !slices.Contains(named, method) {
 			return append(groups, methodGroup{nil, method})
 		}
@@ -226,7 +232,7 @@ func (d *differ) finish(c *Change, path, method string, p *person) {
 	}
 	for _, text := range sortedKeys(p.expressions) {
 		c.Example.Given = append(c.Example.Given, text+map[policies.Truth]string{
-			policies.True: ": true", policies.False: ": false", policies.Failed: ": no answer",
+			policies.True: " is true", policies.False: " is not true", policies.Failed: " has no answer",
 		}[p.expressions[text]])
 	}
 	c.Example.As = describeIdentity(p)

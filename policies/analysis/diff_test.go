@@ -33,6 +33,9 @@ func (c *Change) covers(q policies.Request, before, after policies.Answer) bool 
 					return // the side that refuses the path's spelling, whoever asks
 				}
 				truth, _ := r.Truth(leaf, a.Facts, q.Identity)
+				if part := c.space.atoms[leaf][0]; truth == policies.Failed && len(part.truth) == 2 {
+					truth = policies.False // where no not could tell them apart
+				}
 				if who[0] < 0 && leaf.Kind != policies.Networks && leaf.Kind != policies.Expression {
 					return // the difference does not depend on who it is
 				}

@@ -70,7 +70,7 @@ func newSpace(roots ...*policies.Condition) *space {
 	s.ages(leaves[policies.MaxAge], "a login", func(p *person, age time.Duration) { p.id.AuthTime = p.now.Add(-age) })
 	s.ages(leaves[policies.MFA], "a second factor", func(p *person, age time.Duration) { p.id.MFATime = p.now.Add(-age) })
 	s.bearer(leaves[policies.Bearer])
-	s.expressions(leaves[policies.Expression])
+	s.expressions(leaves[policies.Expression], roots)
 	return s
 }
 
@@ -325,22 +325,47 @@ func (s *space) bearer(conditions []*policies.Condition) {
 	}
 }
 
-// expressions are the same where their texts are.
-func (s *space) expressions(conditions []*policies.Condition) {
+// expressions are the same where their texts are. That one has no answer is a case of its own only where a not could make a
+// difference between that and false.
+func (s *space) expressions(conditions []*policies.Condition, roots []*policies.Condition) {
 	known := map[string]int{}
 	for _, c := range conditions {
 		v, ok := known[c.When]
 		if !ok {
-			truths := map[policies.Truth]string{policies.True: " is true", policies.False: " is false", policies.Failed: " has no answer"}
+			cases := []struct {
+				truth policies.Truth
+				text  string
+			}{{policies.False, " is not true"}, {policies.True, " is true"}}
+			if slices.ContainsFunc(roots, func(root *policies.Condition) bool { return negated(root, c.When, false) }) {
+				cases[0].text = " is false"
+				cases = append(cases, struct {
+					truth policies.Truth
+					text  string
+				}{policies.Failed, " has no answer"})
+			}
 			var values []value
-			for _, truth := range []policies.Truth{policies.False, policies.True, policies.Failed} {
-				values = append(values, value{text: "where " + c.Text + truths[truth], apply: func(p *person) { p.expressions[c.Text] = truth }})
+			for _, x := range cases {
+				values = append(values, value{text: "where " + c.Text + x.text, apply: func(p *person) { p.expressions[c.Text] = x.truth }})
 			}
 			v = s.add(values...)
 			known[c.When] = v
 		}
-		s.atoms[c] = append(s.atoms[c], atom{v, []policies.Truth{policies.False, policies.True, policies.Failed}})
+		truth := []policies.Truth{policies.False, policies.True, policies.Failed}
+		s.atoms[c] = append(s.atoms[c], atom{v, truth[:len(s.vars[v].values)]})
 	}
+}
+
+// negated reports whether an expression stands behind a not.
+func negated(c *policies.Condition, expression string, behind bool) bool {
+	if c == nil {
+		return false
+	}
+	if c.Kind == policies.Expression {
+		return behind && c.When == expression
+	}
+	return slices.ContainsFunc(c.Of, func(of *policies.Condition) bool {
+		return negated(of, expression, behind || c.Kind == policies.Not)
+	})
 }
 
 // networks are conditions on the address: the networks cut the addresses into regions.
