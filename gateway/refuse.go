@@ -133,11 +133,15 @@ func refuseEverybody(reason string) error {
 	}
 }
 
+// ReasonForged is the reason in the records of requests that a cookie alone could have brought about: their rule had
+// allowed them.
+const ReasonForged = "an unsafe request with a cookie names no allowed origin (Sec-Fetch-Site, Origin)"
+
 func refuseForgery() error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: "csrf", title: "Not allowed",
 		detail: "The request did not come from a page of this site.",
-		reason: "an unsafe request with a cookie names no allowed origin (Sec-Fetch-Site, Origin)",
+		reason: ReasonForged,
 	}
 }
 

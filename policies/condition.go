@@ -301,9 +301,15 @@ func (c *Condition) reads(r *Reads) {
 	}
 }
 
+// Reads are the facts that a condition depends on besides who asks.
+func (c *Condition) Reads() (r Reads) {
+	c.reads(&r)
+	return r
+}
+
 // add adds the facts that an expression reads.
 func (r *Reads) add(more *Reads) {
-	r.Client, r.Now = r.Client || more.Client, r.Now || more.Now
+	r.Client, r.Now, r.Life = r.Client || more.Client, r.Now || more.Now, r.Life || more.Life
 	for _, name := range more.Query {
 		r.Query = sortedWith(r.Query, name)
 	}

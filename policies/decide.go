@@ -59,6 +59,7 @@ type Header interface {
 type Reads struct {
 	Client  bool // the client's address
 	Now     bool // the time of day; not the age of a login, which is who asks
+	Life    bool // when the token was issued, and until when it is good
 	Query   []string
 	Headers []string
 	Claims  []string

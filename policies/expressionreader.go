@@ -125,6 +125,8 @@ func (r *expressionReader) selection(e ast.Expr) {
 		r.into.reads.Client = true
 	case name == "request.time":
 		r.into.reads.Now = true
+	case name == "token.issued_at" || name == "token.expires":
+		r.into.reads.Life = true
 	}
 }
 

@@ -15,6 +15,7 @@ type policyCommands struct {
 	Test    policyTestCommand    `cmd:"" help:"Run the tests of the policies, those in *_test.yaml too."`
 	Explain policyExplainCommand `cmd:"" help:"Say how a request is decided, why, and what it would take to be admitted."`
 	Diff    policyDiffCommand    `cmd:"" help:"Say which requests two folders of policies decide differently."`
+	Replay  policyReplayCommand  `cmd:"" help:"Say which requests of an audit log other policies would have decided differently."`
 	Schema  policySchemaCommand  `cmd:"" help:"Print the JSON Schema of policies, tests or the configuration, for editors."`
 }
 
@@ -35,9 +36,10 @@ type policySet struct {
 // read reads the policies.
 func (s policySource) read(w *world) (p policySet, err error) {
 	file := s.Config
-	if file == "" && s.Policies == "" {
-		file = "vilogate.yaml"
-		if _, err := os.Stat(file); err != nil {
+	if file == "" {
+		if _, err := os.Stat("vilogate.yaml"); err == nil {
+			file = "vilogate.yaml"
+		} else if s.Policies == "" {
 			return p, usageError{errors.New("there is no vilogate.yaml here; name the configuration with -c, or a folder of policies with --policies")}
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
@@ -20,7 +22,9 @@ import (
 
 type policyExplainCommand struct {
 	policySource `embed:""`
-	URL          string   `arg:"" help:"What is asked for: https://host/path?query."`
+	URL          string   `arg:"" optional:"" help:"What is asked for: https://host/path?query."`
+	RequestID    string   `name:"request-id" placeholder:"ID" help:"Explain a request of the past instead, from the audit log."`
+	Log          string   `placeholder:"FILE" help:"The audit log; default: the configuration's."`
 	Method       string   `short:"X" default:"GET" help:"The method."`
 	As           string   `placeholder:"WHO" help:"Who asks: a user's name, or a JSON file with the claims of a token; left out for nobody."`
 	Roles        []string `help:"The roles of --as, comma-separated, in place of those that the identity provider knows."`
@@ -45,11 +49,51 @@ func (c *policyExplainCommand) Run(w *world) error {
 	if err != nil {
 		return err
 	}
+	switch {
+	case (c.URL == "") == (c.RequestID == ""):
+		return usageError{errors.New("either a URL or --request-id")}
+	case c.RequestID != "":
+		return c.past(w, p, set)
+	}
 	q, err := c.request(w, p)
 	if err != nil {
 		return err
 	}
 	return explain(w, set, q, c.JSON)
+}
+
+// past explains a request of the audit log, by the policies of today.
+func (c *policyExplainCommand) past(w *world, p policySet, set *policies.Set) error {
+	log, err := p.auditLog(c.Log)
+	if err != nil {
+		return err
+	}
+	record, err := audit.Find(log, c.RequestID)
+	if err != nil {
+		return err
+	}
+	old := knownPolicies{policiesID(p.dir, p.files): set}
+	r, ok := old.recorded(record)
+	if !ok {
+		return fmt.Errorf("the request was decided before a policy was asked: %s: %s", record.Decision, record.Reason)
+	}
+	if !c.JSON {
+		if _, err := fmt.Fprintf(w.stdout, "%s: it was %s: %s\n", record.Time.Format(time.RFC3339), record.Decision, record.Reason); err != nil {
+			return err
+		}
+	}
+	if _, same := old[record.Generation]; !same {
+		if _, err := fmt.Fprintln(w.stderr, "note: other policies were in force then; this is what these say of it"); err != nil {
+			return err
+		}
+	}
+	missing := analysis.Missing(set, r)
+	if len(missing) > 0 {
+		if _, err := fmt.Fprintf(w.stderr, "note: the record does not hold %s; what depends on it may have been otherwise\n", strings.Join(missing, ", ")); err != nil {
+			return err
+		}
+	}
+	return explain(w, set, r.Request(), c.JSON)
 }
 
 // explain prints the explanation of a request.

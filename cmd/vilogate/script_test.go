@@ -22,7 +22,7 @@ import (
 //
 //	start STATE ARGUMENT...   starts `vilogate ARGUMENT...`, waits for ready, and reads STATE/addresses.json: $HTTPS,
 //	                          $HTTP, $ADMIN, $CA, and $PORT as it stands in public addresses (":8443")
-//	stop [SIGNAL]             ends it (SIGINT, else TERM or HUP-like names), wants exit status 0, prints what it said
+//	end [SIGNAL]              ends it (SIGINT, else TERM or HUP-like names), wants exit status 0, prints what it said
 //	kill9                     ends it as a power failure would
 //	http [-nav] [-jar NAME] [-data TEXT] METHOD URL [HEADER...]
 //	                          sends one request, follows nothing, and prints status, headers and body
@@ -51,7 +51,7 @@ func TestScript(t *testing.T) {
 			return os.Chmod(env.WorkDir, 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": start, "stop": stop, "kill9": kill9, "http": httpCommand, "login": loginCommand, "until": until, "redis": redisCommand, "occupy": occupy,
+			"start": start, "end": end, "kill9": kill9, "http": httpCommand, "login": loginCommand, "until": until, "redis": redisCommand, "occupy": occupy,
 		},
 	})
 }
@@ -110,7 +110,7 @@ func environ(ts *testscript.TestScript) []string {
 	return list
 }
 
-func stop(ts *testscript.TestScript, _ bool, args []string) {
+func end(ts *testscript.TestScript, _ bool, args []string) {
 	signal := syscall.SIGINT
 	if len(args) > 0 && args[0] == "TERM" {
 		signal = syscall.SIGTERM

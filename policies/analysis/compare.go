@@ -53,47 +53,54 @@ func combine(a, b mask, f func(x, y policies.Truth) policies.Truth) (m mask) {
 func least(x, y policies.Truth) policies.Truth { return min(x, y) }
 func most(x, y policies.Truth) policies.Truth  { return max(x, y) }
 
-// truths is what a condition may come to, as far as the assignment tells: never too little, and exact where it is whole.
-func (s *space) truths(c *policies.Condition, a assignment, fresh bool) mask {
+// truthsOf is what a condition may come to, given what those may that are made of no others: never too little, and exact
+// where they are single.
+func truthsOf(c *policies.Condition, leaf func(*policies.Condition) mask) mask {
 	switch c.Kind {
 	case policies.All:
 		m := maskOf(policies.True)
 		for _, of := range c.Of {
-			m = combine(m, s.truths(of, a, fresh), least)
+			m = combine(m, truthsOf(of, leaf), least)
 		}
 		return m
 	case policies.Any:
 		m := maskOf(policies.False)
 		for _, of := range c.Of {
-			m = combine(m, s.truths(of, a, fresh), most)
+			m = combine(m, truthsOf(of, leaf), most)
 		}
 		return m
 	case policies.Not:
 		var m mask
+		of := truthsOf(c.Of[0], leaf)
 		for x := policies.False; x <= policies.True; x++ {
-			if s.truths(c.Of[0], a, fresh)&maskOf(x) != 0 {
+			if of&maskOf(x) != 0 {
 				m |= maskOf(policies.True + policies.False - x)
 			}
 		}
 		return m
 	}
-	if a[0] == nobody && c.Kind != policies.Networks && c.Kind != policies.Expression {
-		return maskOf(policies.False)
-	}
-	if fresh && c.Freshens() {
-		return maskOf(policies.True)
-	}
-	m := maskOf(policies.False)
-	for _, part := range s.atoms[c] {
-		var possible mask
-		if x := a[part.variable]; x >= 0 {
-			possible = maskOf(part.truth[x])
-		} else {
-			possible = maskOf(part.truth...)
+	return leaf(c)
+}
+
+// truths is what a condition may come to, as far as the assignment tells.
+func (s *space) truths(c *policies.Condition, a assignment, fresh bool) mask {
+	return truthsOf(c, func(c *policies.Condition) mask {
+		switch {
+		case a[0] == nobody && c.Kind != policies.Networks && c.Kind != policies.Expression:
+			return maskOf(policies.False)
+		case fresh && c.Freshens():
+			return maskOf(policies.True)
 		}
-		m = combine(m, possible, most)
-	}
-	return m
+		m := maskOf(policies.False)
+		for _, part := range s.atoms[c] {
+			possible := maskOf(part.truth...)
+			if x := a[part.variable]; x >= 0 {
+				possible = maskOf(part.truth[x])
+			}
+			m = combine(m, possible, most)
+		}
+		return m
+	})
 }
 
 // A side is what decides about a class of requests: a route, or that there is none.

@@ -1,0 +1,233 @@
+package analysis
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
+)
+
+// Recorded is a request of the past, as far as somebody wrote it down, with what became of it.
+type Recorded struct {
+	ID       string
+	Decision string // as tests name it; "limit" is an allow that came too often
+	Rule     string // the place of the rule that decided; "" for none
+	Method   string
+	Host     string
+	Path     string // canonical
+	Facts    policies.Facts
+	Identity *policies.Identity
+	// Knows reports whether the record holds a fact, "headers.x", "claims.y" or "query.z", or that there was none.
+	Knows func(fact string) bool
+	// Forged says that it was refused as a forged request, before which the rule had allowed it.
+	Forged bool
+}
+
+// Request is the request as Explain takes it. Whether it was forged is not asked again.
+func (q Recorded) Request() policies.Request {
+	r := policies.Request{
+		Method: q.Method, Host: q.Host, Target: q.Path, Client: q.Facts.Client, Now: q.Facts.Now, Identity: q.Identity,
+		Header: policies.Fields{"Sec-Fetch-Site": {"same-origin"}},
+	}
+	if q.Forged {
+		r.Header = policies.Fields{"Sec-Fetch-Site": {"cross-site"}}
+	}
+	if fields, ok := q.Facts.Header.(policies.Fields); ok {
+		for name, values := range fields {
+			r.Header[name] = values
+		}
+	}
+	return r
+}
+
+// Missing are the facts that the policies read about a recorded request and the record does not hold.
+func Missing(set *policies.Set, q Recorded) []string {
+	path, err := request.ParsePath(q.Path)
+	h := set.Lookup(request.Host(q.Host))
+	if err != nil || h == nil {
+		return nil
+	}
+	if m := h.Match(path, q.Method); m.Route != nil {
+		return lacking(q, m.Route.Reads)
+	}
+	return nil
+}
+
+// A Replay is what other policies would have made of requests of the past.
+type Replay struct {
+	Requests    int           `json:"requests"`
+	Same        int           `json:"same"`
+	Different   int           `json:"different"`
+	Undecidable int           `json:"undecidable"`
+	Groups      []ReplayGroup `json:"groups"` // of those that are different or undecidable, the largest first
+}
+
+// A ReplayGroup is requests of one route and method of which the same would have become.
+type ReplayGroup struct {
+	Host     string    `json:"host"`
+	Route    string    `json:"route"` // the pattern that the path matches now; "" for none
+	Method   string    `json:"method"`
+	From     string    `json:"from"`
+	To       string    `json:"to"`                // "undecidable" where the record lacks facts
+	Missing  []string  `json:"missing,omitempty"` // those facts
+	Before   string    `json:"before,omitempty"`  // the places of the rules
+	After    string    `json:"after,omitempty"`
+	Count    int       `json:"count"`
+	Examples []string  `json:"examples"` // ids of the newest of them
+	Last     time.Time `json:"last"`
+}
+
+const (
+	undecidable = "undecidable"
+	maxExamples = 3
+)
+
+// A Replayer collects what policies would have made of requests.
+type Replayer struct {
+	set    *policies.Set
+	replay Replay
+	groups map[string]*ReplayGroup
+}
+
+// NewReplayer replays requests against policies.
+func NewReplayer(set *policies.Set) *Replayer {
+	return &Replayer{set: set, groups: map[string]*ReplayGroup{}}
+}
+
+// Add replays one request. Requests are given in the order of time.
+func (r *Replayer) Add(q Recorded) {
+	r.replay.Requests++
+	d, pattern, missing := r.decide(q)
+	from, to := q.Decision, d.Outcome.String()
+	switch d.Outcome {
+	case policies.MethodNotAllowed:
+		to = policies.Deny.String()
+	case policies.Allow:
+		if from == "limit" {
+			from = to
+		}
+		if q.Forged {
+			missing = append(missing, "where the request came from")
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		to = undecidable
+		r.replay.Undecidable++
+	case from == to:
+		r.replay.Same++
+		return
+	default:
+		r.replay.Different++
+	}
+	g := ReplayGroup{Host: q.Host, Route: pattern, Method: q.Method, From: q.Decision, To: to, Missing: missing, Before: q.Rule}
+	if d.Route != nil {
+		g.After = d.Route.Place.String()
+	}
+	key := strings.Join(append([]string{g.Host, g.Route, g.Method, g.From, g.To, g.Before, g.After}, missing...), "\x00")
+	if r.groups[key] == nil {
+		r.groups[key] = &g
+	}
+	known := r.groups[key]
+	known.Count++
+	known.Last = q.Facts.Now
+	known.Examples = append(known.Examples, q.ID)
+	if len(known.Examples) > maxExamples {
+		known.Examples = known.Examples[1:]
+	}
+}
+
+// decide is the decision about a recorded request, the pattern of its path, and the facts that it depends on and the record
+// does not hold.
+func (r *Replayer) decide(q Recorded) (d policies.Decision, pattern string, missing []string) {
+	path, err := request.ParsePath(q.Path)
+	if err != nil {
+		return policies.Decision{Outcome: policies.BadRequest}, "", nil
+	}
+	h := r.set.Lookup(request.Host(q.Host))
+	if h == nil {
+		return policies.Decision{Outcome: policies.Deny}, "", nil
+	}
+	f := q.Facts
+	f.Path, f.Method, f.Host = path, q.Method, request.Host(q.Host)
+	m := h.Match(path, q.Method)
+	d = m.Decide(f, q.Identity)
+	if m.Route == nil || m.Odd != 0 || m.Route.Condition() == nil {
+		return d, m.Pattern, nil
+	}
+	missing = lacking(q, m.Route.Reads)
+	if len(missing) == 0 || !slices.ContainsFunc(missing, isQuery) && !depends(m.Route, f, q) {
+		return d, m.Pattern, nil
+	}
+	return d, m.Pattern, missing
+}
+
+func isQuery(fact string) bool { return strings.HasPrefix(fact, "query.") }
+
+// lacking are the facts among those that are read which a record does not hold.
+func lacking(q Recorded, reads policies.Reads) (missing []string) {
+	lacks := func(kind string, names []string) {
+		for _, name := range names {
+			if fact := kind + "." + name; !q.Knows(fact) {
+				missing = append(missing, fact)
+			}
+		}
+	}
+	lacks("query", reads.Query)
+	lacks("headers", reads.Headers)
+	if q.Identity != nil {
+		lacks("claims", reads.Claims)
+		if reads.Life {
+			missing = append(missing, "token.issued_at, token.expires")
+		}
+	}
+	return missing
+}
+
+// depends reports whether the decision could be another, were the facts that the record lacks others.
+func depends(r *policies.Route, f policies.Facts, q Recorded) bool {
+	if q.Identity == nil && !r.Optional {
+		return false // login
+	}
+	truth := func(fresh bool) mask {
+		return truthsOf(r.Condition(), func(c *policies.Condition) mask {
+			switch {
+			case fresh && c.Freshens() && q.Identity != nil:
+				return maskOf(policies.True)
+			case len(lacking(q, c.Reads())) > 0:
+				return maskOf(policies.False, policies.Failed, policies.True)
+			}
+			known, _ := r.Truth(c, f, q.Identity)
+			return maskOf(known)
+		})
+	}
+	holds := func(m mask) bool { return m == maskOf(policies.True) }
+	never := func(m mask) bool { return m&maskOf(policies.True) == 0 }
+	now := truth(false)
+	switch {
+	case holds(now):
+		return false
+	case !never(now):
+		return true
+	case q.Identity == nil || !r.Condition().Freshens():
+		return false
+	}
+	later := truth(true)
+	return !holds(later) && !never(later)
+}
+
+// Result is what came of all requests.
+func (r *Replayer) Result() Replay {
+	result := r.replay
+	result.Groups = []ReplayGroup{}
+	for _, g := range r.groups {
+		result.Groups = append(result.Groups, *g)
+	}
+	slices.SortFunc(result.Groups, func(a, b ReplayGroup) int {
+		return cmp.Or(b.Count-a.Count, strings.Compare(a.Host+a.Route+a.Method+a.To, b.Host+b.Route+b.Method+b.To), strings.Compare(a.Before, b.Before))
+	})
+	return result
+}
