@@ -317,6 +317,9 @@ func TestWhatWaitsIsWrittenAtTheEnd(t *testing.T) {
 	if err := l.Put(named("late")); !errors.Is(err, ErrUnrecorded) {
 		t.Errorf("a closed log takes a record: %v", err)
 	}
+	if l.PutAside(named("late")); l.Stats().Dropped != 2 {
+		t.Errorf("what a closed log does not take is not counted: %+v", l.Stats())
+	}
 }
 
 func TestOpeningReportsWhatWouldKeepItFromBeingWritten(t *testing.T) {

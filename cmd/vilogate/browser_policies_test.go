@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -56,6 +57,28 @@ func (a *application) posted() []string {
 	return posts
 }
 
+// site is a site in front of the application, at an address that browsers find, with alice as its user.
+func (a *application) site(t *testing.T, policies map[string]string) *site {
+	t.Helper()
+	listen := freeAddress(t)
+	files := map[string]string{"vilogate.yaml": fmt.Sprintf(`
+domain: viloforge.localhost
+listen: { https: %q, http: "off", admin: "off" }
+state: state
+certificates: { source: local }
+policies: policies/
+login: { host: login.viloforge.localhost }
+idp: {}
+upstreams: { app: { url: %q } }
+`, listen, a.URL)}
+	maps.Copy(files, policies)
+	s := prepare(t, files)
+	s.domain, s.port = "viloforge.localhost", listen[strings.LastIndex(listen, ":"):]
+	s.start()
+	s.addUser("alice", "member")
+	return s
+}
+
 // fetch has the page send a request, and returns what its script gets to see: status, user and headers, or why it sees
 // nothing.
 func (b *tab) fetch(address, options string) string {
@@ -78,17 +101,7 @@ func TestBrowserAcrossOrigins(t *testing.T) {
 	t.Parallel()
 	app := newApplication(t)
 	foreign := newApplication(t) // another site, which is its own server
-	listen := freeAddress(t)
-	files := map[string]string{"vilogate.yaml": fmt.Sprintf(`
-domain: viloforge.localhost
-listen: { https: %q, http: "off", admin: "off" }
-state: state
-certificates: { source: local }
-policies: policies/
-login: { host: login.viloforge.localhost }
-idp: {}
-upstreams: { app: { url: %q } }
-`, listen, app.URL)}
+	files := map[string]string{}
 	for _, api := range []string{"billing-api", "inventory-api"} {
 		files["policies/"+api+".yaml"] = "host: " + api + `.viloforge.localhost
 upstream: app
@@ -100,10 +113,7 @@ routes:
 	}
 	files["policies/website.yaml"] = "host: website.viloforge.localhost\nupstream: app\nroutes: [ { path: \"/*rest\", allow: authenticated } ]\n"
 	files["policies/sibling.yaml"] = "host: sibling.viloforge.localhost\nupstream: app\nroutes: [ { path: \"/*rest\", allow: public } ]\n"
-	s := prepare(t, files)
-	s.domain, s.port = "viloforge.localhost", listen[strings.LastIndex(listen, ":"):]
-	s.start()
-	s.addUser("alice", "member")
+	s := app.site(t, files)
 	bearer := s.client().login("alice").cookie("website", ssoCookie)
 
 	b := browse(t, s).tab()
@@ -174,5 +184,48 @@ routes:
 	var me struct{ User string }
 	if err := json.Unmarshal([]byte(b.evaluate(`JSON.stringify({user: document.querySelector("#user").textContent})`)), &me); err != nil || me.User != "alice" {
 		t.Errorf("alice is signed in no more: %q %v", me.User, err)
+	}
+}
+
+// TestBrowserStepUp: a page that asks for a recent login has the person type the password once more, and nothing else; one
+// that asks for what cannot be had explains it. Nobody is sent in circles.
+func TestBrowserStepUp(t *testing.T) {
+	t.Parallel()
+	app := newApplication(t)
+	s := app.site(t, map[string]string{"policies/website.yaml": `
+host: website.viloforge.localhost
+upstream: app
+routes:
+  - { path: /recent, allow: { max_age: 3s } }
+  - { path: /factor, allow: { mfa: 15m } }
+  - { path: "/*rest", allow: authenticated }
+`})
+	b := browse(t, s).tab()
+	b.open(s.url("website", "/"))
+	b.signIn("alice", passwordOf("alice"))
+	b.at(s.url("website", "/"))
+	eventually(t, "the login is not recent any more", func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, patience)
+		defer cancel()
+		status, err := chromedp.Run(ctx, chromedp.Evaluate[int](`fetch("/recent").then(r => r.status)`, chromedp.EvalAwaitPromise))
+		return err == nil && status == http.StatusUnauthorized
+	})
+	b.open(s.url("website", "/recent"))
+	b.run("the form", chromedp.WaitVisible(chromedp.CSS(`input[name="password"]`)))
+	if heading, user := b.evaluate(`document.querySelector("h1").textContent`), b.evaluate(`document.querySelector('input[name="username"]').value`); heading != "Sign in again" || user != "alice" {
+		t.Errorf("the person sees %q, for %q", heading, user)
+	}
+	b.run("the password", chromedp.SendKeys(chromedp.CSS(`input[name="password"]`), passwordOf("alice")+"\r"))
+	b.at(s.url("website", "/recent"))
+	if user := b.evaluate(`document.querySelector("#user").textContent`); user != "alice" {
+		t.Errorf("after it, the page shows %q", user)
+	}
+	b.open(s.url("website", "/factor"))
+	if at, text := b.location(), b.evaluate("document.body.innerText"); !strings.HasPrefix(at, s.url("login", "/login")) || !strings.Contains(text, "second factor") {
+		t.Errorf("a second factor: %s\n%s", at, text)
+	}
+	b.open(s.url("website", "/"))
+	if user := b.evaluate(`document.querySelector("#user").textContent`); user != "alice" {
+		t.Errorf("alice is signed in no more: %q", user)
 	}
 }
