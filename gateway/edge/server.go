@@ -35,7 +35,8 @@ type Options struct {
 	ServedHost     func(host string) bool // whom plain HTTP redirects for
 	PublicPort     int                    // to redirect to
 	HSTS           bool
-	MinVersion     uint16 // Optional: TLS 1.2
+	MinVersion     uint16      // Optional: TLS 1.2
+	Tickets        TicketStore // shares the keys of session tickets. Optional: nobody does.
 	Log            *slog.Logger
 }
 
@@ -45,6 +46,7 @@ type Server struct {
 	patience patience
 	https    *http.Server
 	http     *http.Server
+	tickets  *tickets
 	draining atomic.Bool
 }
 
@@ -83,6 +85,13 @@ func newServer(o Options, p patience) (*Server, error) {
 		MinVersion:     o.MinVersion,
 		GetCertificate: o.Source.GetCertificate,
 		NextProtos:     []string{"h2", "http/1.1"},
+	}
+	var err error
+	if s.tickets, err = newTickets(o.Tickets, time.Now, o.Log); err != nil {
+		return nil, fmt.Errorf("edge: the first key of session tickets: %w", err)
+	}
+	if err := s.tickets.add(s.https.TLSConfig, ""); err != nil {
+		return nil, fmt.Errorf("edge: the first key of session tickets: %w", err)
 	}
 	s.http = s.server(redirect(o.ServedHost, o.PublicPort))
 	// It answers at once and reads no body, and so waits for nobody.
@@ -144,6 +153,9 @@ func (s *Server) Serve() error {
 	}
 	return group.Wait()
 }
+
+// RotateTickets changes the keys of session tickets in time, until ctx ends.
+func (s *Server) RotateTickets(ctx context.Context) error { return s.tickets.run(ctx) }
 
 // Drain takes the server down: for delay it goes on accepting, so that load
 // balancers notice; then it says GOAWAY, and what is in flight has timeout to
