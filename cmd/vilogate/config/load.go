@@ -57,6 +57,10 @@ func (c *Config) complete(dir string) {
 	under(&c.State)
 	under(&c.Policies)
 	if c.Certificates != nil {
+		under(&c.Certificates.CARoots)
+		if c.Certificates.CA == "staging" {
+			c.Certificates.CA = letsEncryptStaging
+		}
 		for i := range c.Certificates.Files {
 			under(&c.Certificates.Files[i].Certificate)
 			under(&c.Certificates.Files[i].Key)
