@@ -43,10 +43,7 @@ func (p *process) instrument() {
 		}
 		return nil
 	})
-	p.needs("certificate", p.source.Ready)
-	p.metrics.Gauge("certificate_days_left", "Days until the certificate ends.", func() float64 {
-		return p.source.NotAfter().Sub(now()).Hours() / 24
-	})
+	p.instrumentCertificates()
 	stats := func() token.Stats { return p.current.Load().verifier.Stats() }
 	p.metrics.Counter("token_cache_hits_total", "Tokens whose verification was remembered.", func() float64 { return float64(stats().Hits) })
 	p.metrics.Counter("token_cache_misses_total", "Tokens that were verified anew.", func() float64 { return float64(stats().Misses) })
