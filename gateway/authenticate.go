@@ -17,14 +17,23 @@ const conflictCookie = "__Host-vilogate-conflict"
 // cookie is nobody, and trouble of our own makes everybody anonymous.
 func (x *exchange) authenticate() error {
 	x.credentials = readCredentials(x.r.Header, x.gen.Cookies)
-	open := x.match.Route != nil && x.match.Route.Public() || x.match.Route == nil && x.match.AllPublic
+	route := x.match.Route
+	open := route != nil && route.Public() || route == nil && x.match.AllPublic
+	optional := route != nil && route.Optional
+	if optional && !x.credentials.hasBearer && !x.credentials.hasCookie {
+		x.keepBearer = true // another scheme, or none
+		return nil
+	}
 	stale := x.g.opts.Revocations.Stale(x.start)
-	if stale && !open && (x.match.Route == nil || !x.match.Route.OnStaleAllow) {
+	if stale && !open && (route == nil || !route.OnStaleAllow) {
 		return refuseUnavailable("the view of the revocations is older than it may be")
 	}
 	err := x.verifyCredentials(open)
 	if stale && open {
 		x.becomeNobody()
+	}
+	if err == nil && optional && x.principal == nil {
+		return refuseBadCookie() // who shows a credential means it
 	}
 	return err
 }

@@ -13,9 +13,15 @@ func (x *exchange) authorise() error {
 	if x.principal != nil {
 		identity = x.principal.as(x.byCookie)
 	}
-	x.decision = x.match.Decide(policies.Facts{
+	facts := policies.Facts{
 		Now: x.start, Method: x.target.Method, Host: x.target.Host, Path: x.target.Path,
-	}, identity)
+		Client: x.client, Query: x.target.Query, Header: x.r.Header,
+	}
+	x.decision = x.match.Decide(facts, identity)
+	x.noteFacts()
+	if x.host.Shadow != nil || x.gen.Shadow != nil {
+		x.askShadows(facts, identity)
+	}
 	switch x.decision.Outcome {
 	case policies.Allow:
 		return nil
@@ -25,7 +31,7 @@ func (x *exchange) authorise() error {
 		}
 		return refuseStranger()
 	case policies.StepUp:
-		return refuseStepUp()
+		return x.stepUp()
 	case policies.MethodNotAllowed:
 		return refuseMethod(x.decision.Reason, x.decision.Allow)
 	case policies.BadRequest:
@@ -39,13 +45,14 @@ func (x *exchange) authorise() error {
 }
 
 // guardAgainstForgery is the CSRF rule: what a cookie alone could have brought
-// about must come from this origin, or from one that the host's CORS rules
-// allow. On a public route such a request goes on as anonymous.
+// about must come from this origin, from one that the CORS rules list, or from one
+// that the route exempts. On a public route such a request goes on as anonymous.
 func (x *exchange) guardAgainstForgery() error {
-	if !x.byCookie || x.safeFromForgery(x.allowedOrigins()) {
+	route := x.decision.Route
+	if !x.byCookie || x.safeFromForgery(x.allowedOrigins(), route.CSRFExempt) {
 		return nil
 	}
-	if x.decision.Route.Public() {
+	if route.Public() {
 		x.becomeNobody()
 		return nil
 	}
@@ -53,14 +60,14 @@ func (x *exchange) guardAgainstForgery() error {
 }
 
 func (x *exchange) allowedOrigins() []request.Origin {
-	if x.host == nil || x.host.CORS == nil {
-		return nil
+	if cors := x.host.CORSOf(x.match); cors != nil {
+		return cors.Origins
 	}
-	return x.host.CORS.Origins
+	return nil
 }
 
 // safeFromForgery applies request.CSRFSafe to this request.
-func (x *exchange) safeFromForgery(allowed []request.Origin) bool {
+func (x *exchange) safeFromForgery(allowed, exempt []request.Origin) bool {
 	h := x.r.Header
 	webSocket := isWebSocket(x.r)
 	if !webSocket && isSafe(x.target.Method) {
@@ -69,7 +76,7 @@ func (x *exchange) safeFromForgery(allowed []request.Origin) bool {
 	return request.CSRFSafe(request.CSRFFacts{
 		Method: x.target.Method, WebSocket: webSocket,
 		SecFetchSite: strings.Join(h["Sec-Fetch-Site"], ","), SecFetchMode: strings.Join(h["Sec-Fetch-Mode"], ","),
-		Origin: h["Origin"], Own: request.Origin(x.gen.origin(string(x.target.Host))), Allowed: allowed,
+		Origin: h["Origin"], Own: request.Origin(x.gen.origin(string(x.target.Host))), Allowed: allowed, Exempt: exempt,
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/audit"
+	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
@@ -28,6 +30,7 @@ type exchange struct {
 
 	target request.Target
 	host   *policies.HostPolicy // nil on the login host
+	meant  request.Host         // that has a policy, where the request was refused before host was found
 	match  policies.Match
 	cross  crossOrigin
 
@@ -41,6 +44,11 @@ type exchange struct {
 	assertion   []string      // the signed assertion, where there is a principal
 
 	decision policies.Decision
+	facts    *audit.Facts  // that the rule read, for the audit log
+	seconds  []Second      // that other policies would have decided, where it differs
+	recorded bool          // in the audit log
+	rate     *rate         // that the request was counted for, or nil
+	limited  limits.Result // of it
 	upstream *upstream
 	outcome  outcome
 	written  responseWriter

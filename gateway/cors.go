@@ -9,29 +9,30 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// crossOrigin is what the host's CORS rules say about this request.
+// crossOrigin is what the CORS rules of the route, or else of the host, say about
+// this request.
 type crossOrigin struct {
-	varies      bool   // the host has CORS rules: every answer varies by Origin
+	varies      bool   // there are CORS rules: every answer varies by Origin
 	origin      string // the allowed origin to name, or ""
 	credentials bool
+	exposed     []string // besides those that the gateway shows always
 }
 
-// answerPreflight answers a preflight, and otherwise notes the CORS headers that
-// every answer carries, refusals included. A preflight is matched by its path
-// and the method asked for, without credentials.
+// answerPreflight answers a preflight where there are CORS rules for it. It is
+// matched by its path and the method asked for, without credentials.
 func (x *exchange) answerPreflight() (answered bool, err error) {
-	cors := x.host.CORS
-	if cors == nil {
-		return false, nil
-	}
 	origins := x.r.Header["Origin"]
 	asked := x.r.Header["Access-Control-Request-Method"]
-	if request.IsPreflight(x.target.Method, origins, asked) {
-		x.cross.varies = true
-		return true, x.preflight(origins[0], asked[0])
+	if !request.IsPreflight(x.target.Method, origins, asked) {
+		return false, nil
 	}
-	x.noteOrigin(cors)
-	return false, nil
+	match := x.host.Match(x.target.Path, asked[0])
+	if x.host.CORSOf(match) == nil {
+		return false, nil // an ordinary request
+	}
+	x.match = match
+	x.cross.varies = true
+	return true, x.preflight(origins[0], asked[0])
 }
 
 // noteOriginOfHost does so for a request that is refused before its host is
@@ -42,16 +43,22 @@ func (x *exchange) noteOriginOfHost() {
 	if err != nil {
 		return
 	}
-	if policy := x.gen.Policies.Lookup(host); policy != nil && policy.CORS != nil {
+	if policy := x.gen.Policies.Lookup(host); policy != nil {
+		x.meant = host
 		x.noteOrigin(policy.CORS)
 	}
 }
 
-// noteOrigin notes the CORS headers that an answer to this origin carries.
+// noteOrigin notes the CORS headers that every answer carries, refusals included;
+// without rules there are none.
 func (x *exchange) noteOrigin(cors *policies.CORS) {
+	x.cross = crossOrigin{}
+	if cors == nil {
+		return
+	}
 	x.cross.varies = true
 	if origins := x.r.Header["Origin"]; len(origins) == 1 && cors.Origin(origins[0]) {
-		x.cross.origin, x.cross.credentials = origins[0], cors.Credentials
+		x.cross.origin, x.cross.credentials, x.cross.exposed = origins[0], cors.Credentials, cors.Exposed
 	}
 }
 
@@ -82,10 +89,11 @@ func (x *exchange) preflight(origin, method string) error {
 	return nil
 }
 
-// decorate sets what every answer carries: the request id, the CORS headers of
-// the host's rules in place of the backend's own, and the cookies to clear.
+// decorate sets what every answer carries: the request id, the RateLimit fields,
+// the CORS headers in place of the backend's own, and the cookies to clear.
 func (x *exchange) decorate(h http.Header) {
 	h["X-Request-Id"] = []string{x.requestID}
+	x.noteRate(h)
 	for _, line := range x.clear {
 		h.Add("Set-Cookie", line)
 	}
@@ -100,8 +108,16 @@ func (x *exchange) decorate(h http.Header) {
 	if x.cross.credentials {
 		h["Access-Control-Allow-Credentials"] = []string{"true"}
 	}
-	h["Access-Control-Expose-Headers"] = []string{"X-Request-Id, WWW-Authenticate, Retry-After"}
+	exposed := alwaysExposed
+	if len(x.cross.exposed) > 0 {
+		exposed += ", " + strings.Join(x.cross.exposed, ", ")
+	}
+	h["Access-Control-Expose-Headers"] = []string{exposed}
 }
+
+// alwaysExposed are the headers of answers that pages of allowed origins may
+// read: what the gateway itself has to say.
+const alwaysExposed = "X-Request-Id, WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy"
 
 // dropCrossOrigin removes the backend's own CORS headers where the host's
 // rules stand in for them.

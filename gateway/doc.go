@@ -18,9 +18,14 @@
 //   - credentials.go, authenticate.go: the Bearer token, or the SSO cookies, to a
 //     principal. Everything needed is in memory.
 //   - authorise.go: the route's decision, and the CSRF rule for cookies.
+//   - stepup.go: who has to sign in again, and how that cannot become a loop.
+//   - shadow.go: what policies in the shadow would have decided. It changes nothing.
+//   - options.go, rate.go: how large the body may be, and how often may be asked.
 //   - headers.go, identity.go: what a stranger could have forged is removed;
 //     the principal's headers and the signed assertion are added.
-//   - forward.go: the one narrow seam to the backend.
+//   - account.go: the decision is put into the audit log, before it takes effect.
+//   - forward.go, options.go: the one narrow seam to the backend, and what a route
+//     changes of request and answer.
 //   - refuse.go: every refusal, as a page for people and as problem+json for
 //     programs.
 //   - record.go: one access record a request, also after a panic.
@@ -28,13 +33,14 @@
 // # What this package keeps
 //
 // What was authorised is what is forwarded: the outgoing request line is
-// written from the canonical target, never from what net/http parsed.
+// written from the canonical target, never from what net/http parsed. A route that
+// strips a prefix takes whole segments from its front; nothing is read anew.
 //
 // Identity headers come from the gateway alone: every name that folds into a
 // reserved one is removed, whether it comes in the header, is named in
 // Connection, or arrives as a trailer.
 //
-// No network on the hot path: keys, revocations and policies are read from
+// No network on the hot path: keys, revocations, limits and policies are read from
 // memory. A request that passes costs no round trip but its upstream's.
 //
 // It fails closed and keeps serving the rest: a stale revocation view or

@@ -22,8 +22,11 @@ func (x *exchange) forward() error {
 	x.outcome.decision = "allow"
 	x.outcome.upstream = x.upstream.Name
 	transport := x.upstream.transport
-	if x.mayUpgrade() || isGRPC(x.r.Header) {
+	switch timeout := x.decision.Route.Timeout; {
+	case x.mayUpgrade() || isGRPC(x.r.Header):
 		transport = x.upstream.patient // such answers begin when they like
+	case timeout > 0:
+		transport = &failover{x.g.transports.of(timeout), x.upstream}
 	}
 	return x.proxy(x.upstream.nextURL(), transport)
 }
@@ -41,10 +44,12 @@ func (x *exchange) proxy(target *url.URL, transport http.RoundTripper) error {
 			x.rewrite(pr.Out, target)
 			body = x.carryTrailers(pr.In, pr.Out)
 			x.setIdentity(pr.Out.Header)
+			x.optRequest(pr.Out)
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			x.outcome.upstreamTime = x.g.opts.Now().Sub(x.start)
 			x.cleanResponse(resp)
+			x.optResponse(resp.Header)
 			x.decorate(resp.Header)
 			return nil
 		},
@@ -60,7 +65,7 @@ func (x *exchange) proxy(target *url.URL, transport http.RoundTripper) error {
 // rewrite writes the outgoing request line from the canonical target, and the
 // headers that say on whose behalf the gateway asks.
 func (x *exchange) rewrite(out *http.Request, target *url.URL) {
-	path := x.target.Path.String()
+	path := x.forwardPath()
 	decoded := path
 	if strings.IndexByte(path, '%') >= 0 {
 		// The canonical path holds no invalid escape.

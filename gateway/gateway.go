@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/audit"
+	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 )
@@ -24,6 +27,15 @@ type Revocations interface {
 	Publish(ctx context.Context, entries ...revocation.Entry) error
 }
 
+// Audit is what the gateway needs of the audit log. Safe for concurrent use.
+type Audit interface {
+	// Put records the decision to forward a request, which goes on only when
+	// there is no error.
+	Put(*audit.Record) error
+	// PutAside records a decision on which nothing waits. It does not block.
+	PutAside(*audit.Record)
+}
+
 // Options are what a Gateway is made of for the whole life of its process.
 // Whatever a reload can change is in a [Generation].
 type Options struct {
@@ -34,6 +46,11 @@ type Options struct {
 	AssertionKeys func() []byte
 	// Revocations is the process's revocation list.
 	Revocations Revocations
+	// Limits counts requests where routes have a rate. Optional: one that limits
+	// alone.
+	Limits *limits.Limiter
+	// Audit keeps a record of every decision. Optional.
+	Audit Audit
 	// Covers reports whether the certificate that a connection for serverName
 	// was given covers host too. Optional: nil means that it always does.
 	Covers func(serverName, host string) bool
@@ -69,6 +86,12 @@ func New(o Options) (*Gateway, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Limits == nil {
+		var err error
+		if o.Limits, err = limits.New(limits.Options{Now: o.Now}); err != nil {
+			return nil, fmt.Errorf("gateway: %w", err)
+		}
 	}
 	return &Gateway{opts: o, proxyLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}, nil
 }
@@ -135,10 +158,19 @@ func (x *exchange) serve() error {
 	if err := x.guardAgainstForgery(); err != nil {
 		return err
 	}
+	if err := x.limitBody(); err != nil {
+		return err
+	}
+	if err := x.limit(); err != nil {
+		return err
+	}
 	if err := x.cleanHeaders(); err != nil {
 		return err
 	}
 	if err := x.identify(); err != nil {
+		return err
+	}
+	if err := x.account(); err != nil {
 		return err
 	}
 	return x.forward()

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +27,16 @@ type Settings struct {
 	PublicPort int
 	// Policies are the compiled route policies.
 	Policies *policies.Set
+	// PoliciesID names Policies in records: their hash.
+	PoliciesID string
+	// Shadow are policies that are evaluated beside them and enforce nothing.
+	// Optional.
+	Shadow *policies.Set
+	// ShadowID names Shadow in records.
+	ShadowID string
+	// Admits reports whether a request for host may come over a connection of these
+	// properties: hosts may ask more of a connection than a certificate. Optional.
+	Admits func(connection *tls.ConnectionState, host string) bool
 	// Upstreams are the backends that the policies name.
 	Upstreams []Upstream
 	// Verifier verifies tokens of every configured issuer.
@@ -92,6 +104,7 @@ type Generation struct {
 	upstreams  map[string]*upstream // by name
 	login      *upstream            // the identity provider in another process, or nil
 	mark       *generationMark      // of the principals that it made
+	rates      sync.Map             // *policies.Route → *rate, of the routes that were asked for
 	// assertionIssuer is the iss of the assertions: a name, not an address.
 	assertionIssuer string
 }

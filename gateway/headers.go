@@ -141,6 +141,8 @@ func isWebSocket(r *http.Request) bool {
 type requestBody struct {
 	io.ReadCloser
 	finish func()
+	most   int64 // bytes that the route takes; 0 for no limit
+	read   int64 // owned by whoever reads
 
 	mu   sync.Mutex // ReverseProxy and the transport may look at err at once
 	err  error
@@ -149,6 +151,11 @@ type requestBody struct {
 
 func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	if b.read += int64(n); b.most > 0 && b.read > b.most {
+		// The backend sees the body end within it, and no more than it takes.
+		n, err = n-int(b.read-b.most), &http.MaxBytesError{Limit: b.most}
+		b.read = b.most
+	}
 	if err != nil {
 		b.mu.Lock()
 		if err != io.EOF {
@@ -193,7 +200,7 @@ func (x *exchange) carryTrailers(in, out *http.Request) *requestBody {
 		}
 	}
 	out.Trailer = announced
-	body := &requestBody{ReadCloser: out.Body, finish: func() {
+	body := &requestBody{ReadCloser: out.Body, most: x.mostBody(), finish: func() {
 		for name := range announced {
 			announced[name] = in.Trailer[name]
 		}

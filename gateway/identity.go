@@ -64,6 +64,7 @@ func newPrincipal(c *token.Claims, upstreams int) *principal {
 	identity := policies.Identity{
 		Issuer: c.IssuerName(), User: c.User(), Subject: c.Subject(), Email: c.Email(), Name: c.Name(),
 		Session: c.Session(), Roles: c.Roles(), AMR: c.AMR(), AuthTime: c.AuthTime(),
+		EmailVerified: c.EmailVerified(), IssuedAt: c.IssuedAt(), Expires: c.Expires(), Claims: c,
 	}
 	p := &principal{
 		claims: c, byCookie: identity, byBearer: identity,

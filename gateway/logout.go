@@ -25,7 +25,7 @@ const publishTimeout = 3 * time.Second
 // serveLogout ends the sessions that the SSO cookies name, however old they
 // are, and says so only after the write was acknowledged.
 func (x *exchange) serveLogout() error {
-	if !x.safeFromForgery(nil) {
+	if !x.safeFromForgery(nil, nil) {
 		return refuseForgery()
 	}
 	entries := x.sessionsToEnd()

@@ -42,7 +42,7 @@ func (x *exchange) ownPath() (answered bool, err error) {
 	}
 	x.outcome.route = ownPrefix + "/*"
 	x.outcome.decision = "own"
-	if x.host != nil && x.host.CORS != nil {
+	if x.host != nil {
 		x.noteOrigin(x.host.CORS)
 	}
 	if x.target.Path.Oddities() != 0 {

@@ -31,6 +31,7 @@ type Record struct {
 
 	UpstreamError bool // the upstream could not be asked, or did not answer
 	OddHeaders    int  // headers with odd names
+	Shadow        []Second
 	Aborted       bool // the answer was cut off
 }
 
@@ -48,6 +49,7 @@ type outcome struct {
 
 // record writes the one access record of the request.
 func (x *exchange) record(aborted bool) {
+	x.accountAside()
 	r := x.summary(aborted)
 	if x.g.opts.Observe != nil {
 		x.g.opts.Observe(r)
@@ -70,6 +72,9 @@ func (x *exchange) record(aborted bool) {
 		slog.Float64("duration_ms", milliseconds(r.Duration)), slog.Float64("wait_ms", milliseconds(r.Wait)), slog.Int64("bytes", r.Bytes))
 	if r.Reason != "" {
 		attrs = append(attrs, slog.String("reason", r.Reason))
+	}
+	for _, s := range r.Shadow {
+		attrs = append(attrs, slog.Group("shadow", slog.Bool("folder", s.Folder), slog.String("decision", s.Decision), slog.String("rule", place(s.Rule))))
 	}
 	if r.OddHeaders > 0 {
 		attrs = append(attrs, slog.Int("odd_headers", r.OddHeaders))
@@ -97,7 +102,7 @@ func (x *exchange) summary(aborted bool) *Record {
 		Decision: x.outcome.decision, Reason: x.outcome.reason, Upstream: x.outcome.upstream,
 		Status: x.w.status, Bytes: x.w.bytes,
 		Duration: x.g.opts.Now().Sub(x.start), Wait: x.outcome.upstreamTime,
-		UpstreamError: x.outcome.upstreamError, OddHeaders: x.outcome.oddHeaders, Aborted: aborted,
+		UpstreamError: x.outcome.upstreamError, OddHeaders: x.outcome.oddHeaders, Shadow: x.seconds, Aborted: aborted,
 	}
 	if r.Status == 0 {
 		r.Status = x.outcome.status

@@ -25,10 +25,11 @@ type refusal struct {
 	reason    string // for the log
 	challenge string // the WWW-Authenticate parameters after the realm
 	allow     []string
-	login     bool  // somebody who signs in may have more luck
-	stay      bool  // but is not sent there: the address is for programs
-	retry     int   // seconds; Retry-After
-	cause     error // for the log
+	login     bool   // somebody who signs in may have more luck
+	redirect  bool   // and a person is sent there
+	demand    string // what the login has to ask for, as the end of a query
+	retry     int    // seconds; Retry-After
+	cause     error  // for the log
 }
 
 func (r *refusal) Error() string {
@@ -43,9 +44,11 @@ func (r *refusal) Unwrap() error { return r.cause }
 // statusClientGone is recorded, never sent: the client closed the request.
 const statusClientGone = 499
 
+const decisionMalformed = "malformed"
+
 func refuseMalformed(reason string) error {
 	return &refusal{
-		status: http.StatusBadRequest, decision: "malformed", kind: "malformed", title: "Bad request",
+		status: http.StatusBadRequest, decision: decisionMalformed, kind: "malformed", title: "Bad request",
 		detail: "The address or the request cannot be understood in one way only.", reason: reason,
 	}
 }
@@ -59,7 +62,7 @@ func refuseMisdirected(reason string) error {
 
 func refuseUnknownHost() error {
 	return &refusal{
-		status: http.StatusNotFound, decision: "unknown-host", kind: "unknown-host", title: "Not found",
+		status: http.StatusNotFound, decision: decisionUnknownHost, kind: "unknown-host", title: "Not found",
 		detail: "No such site is served here.", reason: "no policy names the host",
 	}
 }
@@ -74,7 +77,17 @@ func refuseMethod(reason string, allow []string) error {
 func refuseStranger() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",
-		detail: "You need to sign in to see this page.", reason: "somebody is needed, and nobody is signed in", login: true,
+		detail: "You need to sign in to see this page.", reason: "somebody is needed, and nobody is signed in", login: true, redirect: true,
+	}
+}
+
+// refuseBadCookie is for routes where nobody need be anybody, but whoever says
+// who they are has to be.
+func refuseBadCookie() error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",
+		detail: "Your sign-in is no longer valid.", reason: "the sign-in cookie does not verify, and the route is optional", login: true,
+		redirect: true,
 	}
 }
 
@@ -82,9 +95,9 @@ func refuseStranger() error {
 // gives none.
 func refuseWithoutToken() error {
 	return &refusal{
-		status: http.StatusUnauthorized, decision: "deny", kind: "unauthenticated", title: "A Bearer token is needed",
+		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "A Bearer token is needed",
 		detail: "This address is for programs, which send a Bearer token.", reason: "the route takes Bearer tokens only, and none was sent",
-		login: true, stay: true,
+		login: true,
 	}
 }
 
@@ -100,15 +113,7 @@ func refuseToken(cause error) error {
 func refuseAnonymous() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "own", kind: "unauthenticated", title: "Nobody is signed in",
-		detail: "Nobody is signed in here.", reason: "nobody is signed in", login: true, stay: true,
-	}
-}
-
-func refuseStepUp() error {
-	return &refusal{
-		status: http.StatusUnauthorized, decision: "step-up", kind: "step-up", title: "Sign in again",
-		detail: "This page needs a more recent or a stronger sign-in.", reason: "a fresher or stronger login is needed",
-		challenge: `error="insufficient_user_authentication"`, login: true,
+		detail: "Nobody is signed in here.", reason: "nobody is signed in", login: true,
 	}
 }
 
@@ -145,10 +150,29 @@ func refuseConflict(cookie string) error {
 	}
 }
 
+// refuseTooLarge is for a body that says itself that it is too long.
+func refuseTooLarge(most int64) error {
+	return &refusal{
+		status: http.StatusRequestEntityTooLarge, decision: "deny", kind: "too-large", title: "Content too large",
+		detail: "What was sent is larger than this address takes.",
+		reason: "the body is longer than max_body, " + strconv.FormatInt(most, 10) + " bytes",
+	}
+}
+
 func refuseUnavailable(reason string) error {
 	return &refusal{
 		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
 		detail: "Your sign-in cannot be checked at the moment. You are still signed in; try again shortly.", reason: reason, retry: 5,
+	}
+}
+
+// refuseUnrecorded is for a request that would be forwarded, if only its record
+// could be written.
+func refuseUnrecorded(cause error) error {
+	return &refusal{
+		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
+		detail: "Your request cannot be taken at the moment. You are still signed in; try again shortly.",
+		reason: "the decision cannot be recorded", cause: cause, retry: 5,
 	}
 }
 
@@ -173,6 +197,7 @@ func refuseBody(cause error) error {
 	switch {
 	case errors.As(cause, &tooLarge):
 		r.status, r.kind, r.title = http.StatusRequestEntityTooLarge, "too-large", "Content too large"
+		r.detail = "What was sent is larger than this address takes."
 	case errors.Is(cause, os.ErrDeadlineExceeded):
 		r.status, r.kind, r.title = http.StatusRequestTimeout, "timeout", "Request timeout"
 	}
@@ -206,7 +231,10 @@ func (x *exchange) refuse(err error) {
 	if r.login && x.gen != nil {
 		loginURL = x.gen.loginURL(x.returnAddress())
 	}
-	if r.login && !r.stay && r.challenge == "" && loginURL != "" && x.isNavigation() {
+	if loginURL != "" {
+		loginURL += r.demand
+	}
+	if r.redirect && loginURL != "" && x.isNavigation() {
 		h.Set("Location", loginURL)
 		x.w.WriteHeader(http.StatusFound)
 		return

@@ -3,7 +3,8 @@
 //
 // What a person sees is a small state machine, one file a step, and every step keeps the return address in its URL:
 //
-//	/login    login.go    who has a session goes straight back with a new access token; everybody else gets the form
+//	/login    login.go    who has a session goes straight back with a new access token; everybody else gets the form, and
+//	          stepup.go   so does who has to show once more who they are: max_age, prompt=login
 //	/logout   logout.go   asks, ends the session, and says so only when that is true
 //	/account  account.go  who you are; a new password; an end to all your sessions
 //

@@ -25,14 +25,24 @@ const (
 	saysOld     = "The form was from another browser, or your browser does not keep cookies. Please try again."
 )
 
-// showLogin sends whoever has a session back with a new access token, and shows everybody else the form.
+// showLogin sends whoever has a session back with a new access token, and shows everybody else the form; also who has to
+// show once more who they are.
 func (x *visit) showLogin() error {
-	to := x.returns.of(x.r.URL.RawQuery)
+	to, asked := x.returns.of(x.r.URL.RawQuery), demandOf(x.r.URL.RawQuery)
+	if asked.secondFactor {
+		return errNoSecondFactor
+	}
 	secret, ok := x.session()
 	if !ok {
 		return x.loginPage(http.StatusOK, to, "", "")
 	}
-	err := x.goBack(secret, to)
+	user, again, err := x.again(secret, asked)
+	if again {
+		return x.showForm(http.StatusOK, to, pages.Login{User: user, Again: true})
+	}
+	if err == nil {
+		err = x.goBack(secret, to)
+	}
 	if errors.Is(err, ErrUnknownSession) {
 		x.setCookie(sessionCookie, "", -1)
 		return x.loginPage(http.StatusOK, to, "", "")
@@ -72,9 +82,13 @@ func (x *visit) fresh() error {
 
 // loginPage shows the form, with what was wrong with the last one.
 func (x *visit) loginPage(status int, to returnAddress, user, wrong string) error {
-	x.page(status, pages.Login{
-		Token: x.formToken(loginForm, ""), TokenField: formField, User: user, Error: wrong, To: to.host(),
-	}, to.origin)
+	return x.showForm(status, to, pages.Login{User: user, Error: wrong})
+}
+
+// showForm shows the form with a token of its own.
+func (x *visit) showForm(status int, to returnAddress, form pages.Login) error {
+	form.Token, form.TokenField, form.To = x.formToken(loginForm, ""), formField, to.host()
+	x.page(status, form, to.origin)
 	return nil
 }
 

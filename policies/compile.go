@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"cel.dev/cel-go/cel"
+
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
@@ -24,6 +26,10 @@ type Options struct {
 	PublicPort int      // of origins that name none
 	Upstreams  []string // names
 	Issuers    []string // names; our own is "vilogate"
+
+	// Alone means that the configuration is not known: any name of an upstream or issuer will do, and any host. It is for
+	// tools that look at a folder of policies by itself.
+	Alone bool
 }
 
 // A Set is all policies, compiled and tested. It is never written again, and safe for concurrent use.
@@ -38,18 +44,36 @@ type HostPolicy struct {
 	Upstream string
 	Place    strictyaml.Place
 	CORS     *CORS // nil where the file has none
+	TLS      *TLS  // nil where the file asks for nothing
 
-	root node
+	// Shadow is the policy of this host as it would be were its routes with mode: shadow live: nil where there are none.
+	Shadow *HostPolicy
+
+	publicPort int
+	root       node
+	routes     []*Route // in the order of the file, those of the shadow too
+	rules      map[string]*Condition
 }
 
-// Compile compiles the files as one, and runs their tests. It is all or nothing: the error is a strictyaml.Errors with
+// Compile compiles the files as one, and runs the tests in them; files of tests alone (*_test.yaml) are left out. It is all
+// or nothing: the error is a strictyaml.Errors with
 // everything that is wrong in any of them.
 func Compile(files []File, o Options) (*Set, error) {
 	c := &compiler{o: o}
 	s := &Set{exact: map[string]*HostPolicy{}, wildcard: map[string]*HostPolicy{}}
 	for _, f := range files {
-		if h := c.file(f); h != nil {
-			c.add(s, h)
+		if IsTestFile(f.Name) {
+			continue
+		}
+		h, tests := c.file(f)
+		if h == nil {
+			continue
+		}
+		c.addHost(s, h)
+		for i := range tests {
+			if r := tests[i].run(h); r.Failure != "" {
+				c.errorf(r.Place, "the test failed: %s: %s", r.Name, r.Failure)
+			}
 		}
 	}
 	if err := c.errs.Sorted(); err != nil {
@@ -67,6 +91,14 @@ func (s *Set) Lookup(h request.Host) *HostPolicy {
 	return s.wildcard[parent]
 }
 
+// Policy is the policy that stands under a name of Hosts; nil where there is none.
+func (s *Set) Policy(name string) *HostPolicy {
+	if parent, ok := strings.CutPrefix(name, "*."); ok {
+		return s.wildcard[parent]
+	}
+	return s.exact[name]
+}
+
 // Hosts are the hosts that have a policy, as the files name them, sorted.
 func (s *Set) Hosts() []string {
 	hosts := slices.Collect(maps.Keys(s.exact))
@@ -81,6 +113,9 @@ func (s *Set) Hosts() []string {
 type compiler struct {
 	o    Options
 	errs strictyaml.Errors
+
+	env   *cel.Env              // made for the first expression
+	rules map[string]*namedRule // of the file
 }
 
 func (c *compiler) errorf(at strictyaml.Place, format string, a ...any) {
@@ -91,7 +126,7 @@ func (c *compiler) errorf(at strictyaml.Place, format string, a ...any) {
 func (c *compiler) known(w word, kind string, names []string) {
 	near := strictyaml.Nearest(w.text, names)
 	switch {
-	case slices.Contains(names, w.text):
+	case slices.Contains(names, w.text), c.o.Alone && (kind == "upstream" || kind == "issuer"):
 	case near != "":
 		c.errorf(w.at, "unknown %s %q, did you mean %q?", kind, w.text, near)
 	case len(names) == 0:
@@ -101,51 +136,77 @@ func (c *compiler) known(w word, kind string, names []string) {
 	}
 }
 
-// file compiles one file and runs its tests; nil where something is wrong with it.
-func (c *compiler) file(f File) *HostPolicy {
-	if strings.HasSuffix(f.Name, "_test.yaml") {
-		c.errorf(strictyaml.Place{File: f.Name, Line: 1, Column: 1}, "files of tests (*_test.yaml) are not supported yet; write tests: in the policy file")
-		return nil
-	}
+// file compiles one file and its tests; nil where something is wrong with it.
+func (c *compiler) file(f File) (*HostPolicy, []test) {
 	var syntax fileSyntax
-	if err := strictyaml.Decode(f.Name, f.Data, &syntax); err != nil {
-		var errs strictyaml.Errors
-		if !errors.As(err, &errs) {
-			errs = strictyaml.Errors{{Place: strictyaml.Place{File: f.Name, Line: 1, Column: 1}, Msg: err.Error()}}
-		}
-		c.errs = append(c.errs, errs...)
-		return nil
+	if !c.decode(f, &syntax) {
+		return nil, nil
 	}
 	before := len(c.errs)
 	h := c.host(&syntax)
+	var tests []test
 	if len(c.errs) == before {
-		c.runTests(h, syntax.Tests)
+		tests = c.tests(h, syntax.Tests)
 	}
 	if len(c.errs) > before {
-		return nil
+		return nil, nil
 	}
-	return h
+	return h, tests
+}
+
+// decode reads the syntax of a file, and reports whether nothing is wrong with that.
+func (c *compiler) decode(f File, into any) bool {
+	err := strictyaml.Decode(f.Name, f.Data, into)
+	if err == nil {
+		return true
+	}
+	var errs strictyaml.Errors
+	if !errors.As(err, &errs) {
+		errs = strictyaml.Errors{{Place: strictyaml.Place{File: f.Name, Line: 1, Column: 1}, Msg: err.Error()}}
+	}
+	c.errs = append(c.errs, errs...)
+	return false
 }
 
 func (c *compiler) host(f *fileSyntax) *HostPolicy {
-	h := &HostPolicy{Upstream: f.Upstream.text, Place: f.Host.at}
+	h := &HostPolicy{Upstream: f.Upstream.text, Place: f.Host.at, publicPort: c.o.PublicPort}
 	c.known(f.Upstream, "upstream", c.o.Upstreams)
 	if f.CORS != nil {
 		h.CORS = c.cors(f.CORS)
 	}
+	if f.TLS != nil {
+		h.TLS = c.tls(f.TLS)
+	}
 	if len(f.Routes) == 0 {
 		c.errorf(f.Place, "there is no route: every path would be refused")
 	}
+	h.rules = c.nameRules(f.Rules)
 	var cookie *Route // one of the routes that cannot do without
 	for i := range f.Routes {
-		r := c.route(&h.root, &f.Routes[i])
+		r := c.route(h, &f.Routes[i], f.Defaults)
 		if cookie == nil && r.needsCookie() {
 			cookie = r
 		}
 	}
-	c.checkOverrides(&h.root)
 	h.Host = c.hostName(f.Host, cookie)
+	c.plant(h)
 	return h
+}
+
+// nameRules makes the rules of a file ready to be used, and compiles them all: one that nobody uses is to be right too.
+func (c *compiler) nameRules(rules map[string]*conditionsSyntax) map[string]*Condition {
+	compiled := map[string]*Condition{}
+	c.rules = make(map[string]*namedRule, len(rules))
+	for name, syntax := range rules {
+		c.rules[name] = &namedRule{syntax: syntax}
+	}
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
+		if !isName(strings.ReplaceAll(name, "-", "_")) {
+			c.errorf(rules[name].Place, "the name of a rule is of letters, digits, - and _, found %q", name)
+		}
+		compiled[name] = c.namedRule(word{name, rules[name].Place})
+	}
+	return compiled
 }
 
 // hostName checks the name of the host. One outside the domain never gets the SSO cookie.
@@ -162,7 +223,7 @@ func (c *compiler) hostName(w word, cookie *Route) string {
 		c.errorf(w.at, "%q: %v", w.text, err)
 	case name == c.o.LoginHost && name != "" && !wildcard:
 		c.errorf(w.at, "%s is the login host: it is built in, always public, and has no policy", name)
-	case cookie != nil && name != c.o.Domain && !strings.HasSuffix(name, "."+c.o.Domain):
+	case cookie != nil && !c.o.Alone && name != c.o.Domain && !strings.HasSuffix(name, "."+c.o.Domain):
 		c.errorf(w.at, "%s does not lie under %s, so that the sign-in cookie never arrives; the route at %s needs it: "+
 			"make every route public, or write bearer: only", w.text, c.o.Domain, cookie.Place)
 	}
@@ -172,8 +233,8 @@ func (c *compiler) hostName(w word, cookie *Route) string {
 	return name
 }
 
-// add puts a host into the set, once.
-func (c *compiler) add(s *Set, h *HostPolicy) {
+// addHost puts a host into the set, once.
+func (c *compiler) addHost(s *Set, h *HostPolicy) {
 	hosts, name := s.exact, h.Host
 	if parent, ok := strings.CutPrefix(h.Host, "*."); ok {
 		hosts, name = s.wildcard, parent
@@ -185,9 +246,35 @@ func (c *compiler) add(s *Set, h *HostPolicy) {
 	hosts[name] = h
 }
 
+// plant puts the routes into the trees: the live one, and where a route is in the shadow, the one as it would be.
+func (c *compiler) plant(h *HostPolicy) {
+	shadow := *h
+	for _, r := range h.routes {
+		if r.Shadow {
+			c.add(&shadow.root, r)
+			h.Shadow = &shadow
+		} else {
+			c.add(&h.root, r)
+		}
+	}
+	h.root.checkOverrides(c)
+	if h.Shadow == nil {
+		return
+	}
+	for _, r := range h.routes { // behind those of the shadow, whose methods they lose
+		if r.Shadow || r.segments == nil {
+			continue
+		}
+		if l := shadow.root.leaf(r.segments); !l.takesAllOf(r) {
+			l.add(r)
+		}
+	}
+	shadow.root.checkOverrides(c)
+}
+
 // checkOverrides refuses method_override: pass where routes of a pattern differ by method: a header would choose among
 // them behind the gateway.
-func (c *compiler) checkOverrides(n *node) {
+func (n *node) checkOverrides(c *compiler) {
 	for _, l := range []*leaf{n.here, n.rest} {
 		if l == nil || len(l.routes) < 2 {
 			continue
@@ -199,9 +286,9 @@ func (c *compiler) checkOverrides(n *node) {
 		}
 	}
 	for _, next := range n.words {
-		c.checkOverrides(next)
+		next.checkOverrides(c)
 	}
 	if n.param != nil {
-		c.checkOverrides(n.param)
+		n.param.checkOverrides(c)
 	}
 }

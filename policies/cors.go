@@ -8,15 +8,26 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// CORS is what pages of other origins may do with a host.
+// CORS is what pages of other origins may do with a host, or with a route.
 type CORS struct {
-	Origins     []request.Origin
-	Credentials bool // with the cookie of whoever looks at the page
+	Origins     []request.Origin // those listed one by one, the only ones that CSRF protection takes as our own
+	Credentials bool             // with the cookie of whoever looks at the page; never beside a wildcard
+	Methods     []string         // nil: those of the path's routes
+	Headers     []string         // that requests may carry
+	Exposed     []string         // of answers, besides those that the gateway shows always
+	MaxAge      time.Duration    // of the answer to a preflight
+
+	every    bool // "*"
+	patterns []request.OriginPattern
 }
 
-// Origin reports whether the host may be called from an origin, given as the browser wrote it.
+// Origin reports whether an origin, given as the browser wrote it, may call.
 func (c *CORS) Origin(origin string) bool {
-	return c != nil && slices.Contains(c.Origins, request.Origin(origin))
+	if c == nil || origin == "" {
+		return false
+	}
+	return c.every || slices.Contains(c.Origins, request.Origin(origin)) ||
+		slices.ContainsFunc(c.patterns, func(p request.OriginPattern) bool { return p.Match(origin) })
 }
 
 // A Preflight is the answer to one.
@@ -36,23 +47,37 @@ var (
 	usualMethods = []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}
 )
 
+// CORSOf are the CORS rules of a match: its route's, or its host's where there is none; nil where there are no rules.
+func (h *HostPolicy) CORSOf(m Match) *CORS {
+	if m.Route != nil {
+		return m.Route.CORS
+	}
+	return h.CORS
+}
+
 // Preflight answers the question whether a page of an origin may send a request with this path, method and headers.
 // Nobody is asked who they are: browsers send no credentials with it. The answer no is false.
 func (h *HostPolicy) Preflight(p request.Path, origin, method string, headers []string) (Preflight, bool) {
-	if !h.CORS.Origin(origin) {
+	m := h.Match(p, method)
+	cors := h.CORSOf(m)
+	if m.Route == nil || m.Odd != 0 || !cors.Origin(origin) {
 		return Preflight{}, false
 	}
-	if m := h.Match(p, method); m.Route == nil || m.Odd != 0 {
-		return Preflight{}, false
+	methods := h.methodsOf(p, method)
+	if cors.Methods != nil {
+		if !slices.Contains(cors.Methods, method) {
+			return Preflight{}, false
+		}
+		methods = cors.Methods
 	}
 	for _, name := range headers {
 		sameName := func(known string) bool { return strings.EqualFold(known, name) }
-		if !slices.ContainsFunc(preflightHeaders, sameName) && !slices.ContainsFunc(unaskedHeaders, sameName) {
+		if !slices.ContainsFunc(cors.Headers, sameName) && !slices.ContainsFunc(unaskedHeaders, sameName) {
 			return Preflight{}, false
 		}
 	}
 	return Preflight{
-		Methods: h.methodsOf(p, method), Headers: preflightHeaders, MaxAge: preflightMaxAge, Credentials: h.CORS.Credentials,
+		Methods: methods, Headers: cors.Headers, MaxAge: cors.MaxAge, Credentials: cors.Credentials,
 	}, true
 }
 
@@ -71,19 +96,90 @@ func (h *HostPolicy) methodsOf(p request.Path, asked string) []string {
 }
 
 func (c *compiler) cors(s *corsSyntax) *CORS {
-	cors := &CORS{Credentials: s.Credentials}
+	cors := &CORS{Credentials: s.Credentials, Headers: preflightHeaders, MaxAge: preflightMaxAge}
 	if len(s.Origins) == 0 {
 		c.errorf(s.Place, "the list of origins is empty; leave cors out if no page of another origin calls this host")
 	}
 	for _, w := range s.Origins {
-		origin, err := request.ParseOrigin(w.text, c.o.PublicPort)
+		c.origin(cors, w)
+	}
+	if s.Methods != nil {
+		cors.Methods = c.methods(placeOf(s.Place, *s.Methods), *s.Methods)
+	}
+	if s.Headers != nil {
+		cors.Headers = c.headerNames(*s.Headers)
+	}
+	cors.Exposed = c.headerNames(s.Exposed)
+	if s.MaxAge != nil {
+		if cors.MaxAge = s.MaxAge.Std(); cors.MaxAge > maxPreflightAge {
+			c.errorf(s.Place, "max_age is at most 1d: browsers keep the answer to a preflight no longer")
+		}
+	}
+	return cors
+}
+
+// maxPreflightAge is what the most patient browser takes.
+const maxPreflightAge = 24 * time.Hour
+
+// origin adds an origin, a pattern of them, or all there are.
+func (c *compiler) origin(cors *CORS, w word) {
+	if strings.Contains(w.text, "*") {
+		if cors.Credentials {
+			c.errorf(w.at, "%q with credentials: true would let pages that nobody thought of act with somebody's cookie; list the origins", w.text)
+		}
+		if w.text == "*" {
+			cors.every = true
+			return
+		}
+		pattern, err := request.ParseOriginPattern(w.text, c.o.PublicPort)
 		switch {
 		case err != nil:
 			c.errorf(w.at, "%v", err)
-		case slices.Contains(cors.Origins, origin):
-			c.errorf(w.at, "the origin %s stands in the list twice", origin)
+		case slices.Contains(cors.patterns, pattern):
+			c.errorf(w.at, "the origins %s stand in the list twice", pattern)
 		}
-		cors.Origins = append(cors.Origins, origin)
+		cors.patterns = append(cors.patterns, pattern)
+		return
 	}
-	return cors
+	origin, err := request.ParseOrigin(w.text, c.o.PublicPort)
+	switch {
+	case err != nil:
+		c.errorf(w.at, "%v", err)
+	case slices.Contains(cors.Origins, origin):
+		c.errorf(w.at, "the origin %s stands in the list twice", origin)
+	}
+	cors.Origins = append(cors.Origins, origin)
+}
+
+// headerNames are names of header fields, as package net/http writes them.
+func (c *compiler) headerNames(list []word) []string {
+	var names []string
+	for _, w := range list {
+		name, ok := request.CanonicalHeader(w.text)
+		switch {
+		case w.text == "*":
+			c.errorf(w.at, "headers are listed by name: a * does not stand for Authorization in browsers, and nothing at all with credentials")
+		case !ok:
+			c.errorf(w.at, "a header's name is of letters, digits and hyphens, found %q", w.text)
+		case slices.Contains(names, name):
+			c.errorf(w.at, "%s stands in the list twice", name)
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// AllOrigins are the origins and what stands for others, as texts.
+func (c *CORS) AllOrigins() []string {
+	var all []string
+	for _, o := range c.Origins {
+		all = append(all, string(o))
+	}
+	for _, p := range c.patterns {
+		all = append(all, p.String())
+	}
+	if c.every {
+		all = append(all, "*")
+	}
+	return all
 }

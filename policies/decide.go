@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -18,7 +19,23 @@ type Identity struct {
 	Roles    []string // sorted
 	AMR      []string // how they signed in (RFC 8176)
 	AuthTime time.Time
-	Bearer   bool // by a Bearer token, not by a cookie
+
+	// EmailVerified says that the issuer has made sure that Email is theirs: our own always, another by email_verified.
+	// What is not verified counts as no address in any condition.
+	EmailVerified bool
+	// MFATime is when they last showed a second factor, where the issuer names it. Where it is zero and AMR holds "mfa",
+	// they did so at AuthTime.
+	MFATime  time.Time
+	IssuedAt time.Time // of the token
+	Expires  time.Time // of the token
+	Claims   Claims    // of the token; nil for none
+	Bearer   bool      // by a Bearer token, not by a cookie
+}
+
+// Claims are the claims of a token. A value is what encoding/json makes of one: string, bool, float64, nil, []any or
+// map[string]any. It is safe for concurrent use.
+type Claims interface {
+	Claim(name string) (value any, ok bool)
 }
 
 // Facts are what a decision may depend on besides the identity. There is nothing else: no clock, no network.
@@ -27,6 +44,24 @@ type Facts struct {
 	Method string
 	Host   request.Host
 	Path   request.Path
+	Client netip.Addr // who asks, behind trusted proxies; the zero Addr is in no network
+	Query  string     // byte for byte, without the "?"; only Route.Reads.Query needs it
+	Header Header     // only Route.Reads.Headers needs it; nil for none
+}
+
+// Header gives the values of a request's header fields by name; http.Header is one.
+type Header interface {
+	Values(name string) []string
+}
+
+// Reads are the facts that a decision of a route depends on, besides who asks: what an audit record has to hold so that
+// the decision can be made again.
+type Reads struct {
+	Client  bool // the client's address
+	Now     bool // the time of day; not the age of a login, which is who asks
+	Query   []string
+	Headers []string
+	Claims  []string
 }
 
 // An Outcome is what is to become of a request.
@@ -39,10 +74,10 @@ const (
 	Login                    // somebody is needed and nobody is there: 302 or 401
 	StepUp                   // a fresher or stronger login is needed
 	MethodNotAllowed         // 405, with Decision.Allow
-	BadRequest               // 400: a spelling that the route does not permit
+	BadRequest               // 400: a spelling that the route does not permit, or a query that it cannot read
 )
 
-// String is the outcome as tests: name it, where they do.
+// String is the outcome as tests name it, with the status where they have one word for several.
 func (o Outcome) String() string {
 	switch o {
 	case Allow:
@@ -56,7 +91,7 @@ func (o Outcome) String() string {
 	case MethodNotAllowed:
 		return "deny (405 method not allowed)"
 	case BadRequest:
-		return "deny (400 bad request)"
+		return "bad-request"
 	}
 	return "none"
 }
@@ -68,6 +103,9 @@ type Decision struct {
 	Place   strictyaml.Place // of the route that decided, or of the file where none did
 	Route   *Route           // nil where none decided
 	Allow   []string         // with MethodNotAllowed: the methods that there are
+
+	// Condition is the one that did not hold, where one is to blame; nil otherwise.
+	Condition *Condition
 }
 
 // Decide decides about a request that matched as m says; id is nil for nobody. The gateway and `tests:` share it.
@@ -76,8 +114,10 @@ func (m Match) Decide(f Facts, id *Identity) Decision {
 	switch {
 	case m.Odd != 0:
 		d.Outcome, d.Reason = BadRequest, "the route does not permit this spelling of the path (encoded_slash, double_slash, semicolon)"
+	case m.Route != nil && len(m.Route.Reads.Query) > 0 && request.CheckQuery(f.Query, m.Route.Reads.Query) != nil:
+		d.Outcome, d.Reason = BadRequest, "the policy reads the query, and servers could read it in another way"
 	case m.Route != nil:
-		d.Outcome, d.Reason = m.Route.rule.decide(f, id)
+		d.Outcome, d.Reason, d.Condition = m.Route.rule.decide(&evaluation{facts: f, id: id, route: m.Route})
 	case len(m.Allow) > 0 && (m.AllPublic || id != nil):
 		d.Outcome, d.Reason, d.Allow = MethodNotAllowed, "the routes of this pattern take other methods", m.Allow
 	case id == nil:

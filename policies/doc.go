@@ -37,10 +37,11 @@
 //     reaches no other, unless every route does without the cookie: by public, deny or bearer: only. The login host is
 //     built in and has no file.
 //   - upstream, required: the name of an upstream of the configuration.
-//   - cors: which pages of other origins may call this host. origins is a list of https://host or https://host:port
-//     (without a port, the public one is meant); credentials: true lets them call it with the cookie of whoever looks at
-//     the page. Preflights are answered for the methods of a path's routes and the headers Authorization, Content-Type
-//     and X-Request-Id, and are good for ten minutes.
+//   - tls: what a connection must be like. min_version is "1.2" or "1.3"; client_ca is a file of CA certificates in PEM, by
+//     which clients have to be certified, its name relative to the folder of the policy file.
+//   - cors: which pages of other origins may call this host. See below.
+//   - defaults: options for every route that does not have its own: all those below from csrf on.
+//   - rules: conditions under a name, for the routes and rules of this file: { office: { networks: [10.0.0.0/8] } }.
 //   - routes, required: see below.
 //   - tests: see below.
 //
@@ -52,13 +53,47 @@
 //     error; the names of parameters make no difference.
 //   - allow, required: who may. See below.
 //   - bearer: only. A cookie does not count, only a Bearer token. It may stand among the conditions of allow too.
+//   - cors: as for the host, in its place; none for none.
+//
+// And options, which may stand under defaults: too:
+//
+//   - csrf: { exempt: ["https://forms.example"] }. Forms of these origins may be posted with somebody's cookie. Origins
+//     that cors lists need not be exempted.
+//   - rate: 10/m per user. So many requests in s, m, h or d, for each user, each ip, or for the route as a whole. They may
+//     come all at once, and then as fast as the rate says. On an optional route nobody counts by address. none for none.
+//   - max_body: 1MiB. A longer body is 413. none for none.
+//   - timeout: 10s. How long the backend may take for the header of its answer. none for the upstream's own.
+//   - strip_prefix: /app. The backend is asked for the path without the first segments, which the pattern begins with.
+//   - rewrite_host: app.internal. The backend is asked for this host, which may have a port. none for the public one.
+//   - headers: { request: { set: { X-Tenant: a }, remove: [User-Agent] }, response: { … } }. What is removed goes first.
+//     Names that the gateway writes itself, those of the connection, cookies and Access-Control-* cannot stand there. {}
+//     for nothing.
 //   - websocket: true. A WebSocket handshake is forwarded.
-//   - on_stale: allow. The route is served even while revocations cannot be learnt.
+//   - mode: shadow. The route decides nothing. See below. enforce for the ordinary.
+//   - on_stale: allow. The route is served even while revocations cannot be learnt. refuse for the ordinary.
 //   - encoded_slash: allow, double_slash: allow, semicolon: allow. The path may hold %2F inside a segment, several
 //     slashes in a row, or parameters behind a semicolon. Servers disagree about what those mean, and without permission
-//     they are 400. Permit only what the application behind is known to need.
+//     they are 400. Permit only what the application behind is known to need. refuse for the ordinary.
 //   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error where routes of the pattern
-//     differ by method.
+//     differ by method. drop for the ordinary.
+//
+// # CORS
+//
+// origins is a list of https://host or https://host:port (without a port, the public one is meant), of
+// "https://*.example.com" for the hosts one label below a domain, or of "*" for all. credentials: true lets them call with
+// the cookie of whoever looks at the page; beside it a star is an error. methods are those that a preflight may ask for
+// among the methods of a path's routes, all of them when left out. headers are those that requests may carry:
+// Authorization, Content-Type and X-Request-Id, when left out. exposed_headers of answers are shown to scripts. max_age is
+// how long browsers keep the answer to a preflight, ten minutes when left out.
+//
+// CSRF protection trusts origins that are listed one by one, never those that a star stands for.
+//
+// # Shadow mode
+//
+// A route with mode: shadow is as if it were not there: each request is decided by the other routes, which match as they
+// would without it. It enforces nothing and opens nothing. Beside that decision, a second one is made by the policy as it
+// would be were the route live ([HostPolicy.Shadow]), where it takes the place of a live route of its pattern for the
+// methods that both take; what differs is recorded. Tests are of the live policy.
 //
 // # Matching
 //
@@ -78,26 +113,87 @@
 //
 //   - public: nobody is asked who they are; who is signed in is known to the backend all the same.
 //   - authenticated: anybody who is signed in.
+//   - optional: whoever is signed in, and nobody too. Unlike with public, somebody who shows a credential means it: a bad
+//     one is refused, and so is one whose revocation cannot be learnt.
 //   - deny: nobody.
-//   - a map, whose keys must all hold: roles (one of these), users (one of these, as X-User has them: of another issuer
-//     with its name and a colon, "partner:bob"), issuers (the token is of one of these; our own is vilogate), bearer: only.
+//   - a map of conditions, which must all hold for somebody who is signed in. With optional: true beside them they may
+//     hold for nobody too, whom conditions about a person never hold for.
+//
+// The conditions, where in a list any one is enough:
+//
+//   - roles: [a, b]. Has one of these roles.
+//   - users: [alice]. Is one of these, as X-User has them: of another issuer with its name and a colon, "partner:bob".
+//   - issuers: [partner]. The token is of one of these; our own is vilogate.
+//   - email_domains: [example.com]. The e-mail address is verified and of one of these domains, and not of one below.
+//   - claims: { department: finance, level: [3, 4] }. Each of these claims of the token has the value, or one of the
+//     values; where it is a list itself, one of its elements has. Texts, numbers and booleans are different things.
+//   - networks: [10.0.0.0/8, 192.0.2.7]. The address of the client is in one of these.
+//   - amr: [hwk]. They signed in with one of these methods (RFC 8176).
+//   - max_age: 1h. They signed in at most so long ago.
+//   - mfa: 15m. They showed a second factor at most so long ago. The issuer says when; where it does not, a token whose amr
+//     has mfa says that it was at the login.
+//   - bearer: only. The credential is a Bearer token.
+//   - rule: office. All conditions of this rule of the file hold.
+//   - when: 'user.username == request.params.name'. The expression is true. See below.
+//   - any: [{ … }, { … }], all: [{ … }, { … }], not: { … }. Of maps of conditions at least one, every one, or the one not.
+//
+// Step-up is what becomes of a request that would be allowed if the same person had signed in this moment, with a second
+// factor, and is not allowed now: max_age, mfa and amr: [mfa] would hold, however any, all and not compose them. Where
+// something else would still be missing, it is denied.
+//
+// # Expressions
+//
+// The language of when is CEL (https://cel.dev), with what it has as a standard. An expression is compiled and checked when
+// the file is loaded, it has no loops but over lists, and both its size and its cost are limited. It can ask for:
+//
+//   - user.username, as X-User has it; user.id, user.email ("" unless it is verified), user.roles, user.issuer, user.amr,
+//     user.auth_time, user.mfa_time. The name for people is not among them: they may choose it themselves.
+//   - request.host, request.path (canonical, as it is forwarded), request.method, request.ip, request.time.
+//   - request.params["id"], of the pattern, decoded; of *rest all segments, joined by slashes.
+//   - request.query["page"], decoded. A route whose policy reads a parameter refuses (400) queries in which servers could
+//     read it in different ways: given twice or in another spelling (ID, id[]), with a semicolon, with an escape that is none.
+//   - request.headers["x-tenant"], whatever its case, several lines joined by ", ". Authorization, Cookie and the headers
+//     that the gateway writes are not among them. A header is what the client says, and no more.
+//   - token.issuer, token.bearer (a Bearer token, not a cookie), token.issued_at, token.expires, token.claims["department"].
+//
+// Names of params, query, headers and claims are written out, and so are regular expressions and time zones, which are
+// offsets ("+01:00"). To ask for a name that is not there has no answer; "page" in request.query tells whether it is.
+// What has no answer opens no door: neither by itself nor behind a not, in CEL or outside; any of other alternatives may.
+// An expression never leads to a step-up: for fresh logins there are mfa and max_age.
 //
 // # Tests
 //
-// A test is a request and what is expected of it. They run when the file is loaded, and a file whose tests fail is
-// refused: what goes live is what was meant.
+// A test is a request and what is expected of it. Those under tests: run when the file is loaded, and a file whose tests
+// fail is refused: what goes live is what was meant. Those in a file of their own, billing_test.yaml beside billing.yaml
+// with nothing but tests: in it, run when `vilogate policy test` is asked for.
 //
 // The request is a method in lower case with a path: get, head, post, put, patch, delete, options, propfind, query or
-// report. as: says who asks; without it, nobody does. In it, user is as X-User has it, issuer is vilogate unless the user
-// names another, roles, email and name are as the token has them, and auth_age and mfa_age say how long ago somebody
-// signed in and showed a second factor: just now, when they are left out. Whatever kind of credential the route takes is
-// the one that is shown. expect: is one of
+// report. It goes the whole way through the policies, from the canonical form of its path to CSRF protection. More can be
+// said of it:
 //
-//   - allow: the request is forwarded.
+//   - as: who asks; without it, nobody does. In it, user is as X-User has it, issuer is vilogate unless the user names
+//     another, roles, email and name are as the token has them, email_verified is true when left out, claims are those of
+//     the token for conditions that ask for claims, amr is how they signed in, with two factors when left out, and auth_age
+//     and mfa_age say how long ago they signed in and showed a second factor: just now, when they are left out. An amr
+//     without mfa, and no mfa_age beside it, is no second factor. by: cookie or bearer is how they come: with a cookie where
+//     the headers are those of browsers (Origin, Sec-Fetch-Site), with a Bearer token otherwise.
+//   - at: the time, 2030-01-02T15:04:05Z. A test of a route that asks for request.time names it.
+//   - ip: the address of the client; without it, it is in no network.
+//   - headers: a map of names to values, or to lists for several lines.
+//   - times: 11. The request is made so often in the same moment, and the last one counts.
+//
+// expect: is one of
+//
+//   - allow: the request is forwarded, or, where it is a preflight, answered.
 //   - login: somebody has to sign in.
-//   - deny: anything else that is no, 400 and 405 included. A 405 to a stranger may be called login too.
+//   - deny: anything else that is no, 400, 404 and 405 included. A 405 to a stranger may be called login too.
+//   - bad-request: 400 alone.
 //   - step-up: a fresher or stronger login is needed.
+//   - limit: it would be allowed, had it not been made more often than rate permits: so many times, or, without times, as
+//     often as it takes.
 //
-// Conditions on the age and strength of a login, expressions, rates, shadow mode and files of tests are not part of the
-// language yet. Their words are known and refused: a condition that is not enforced is worse than none.
+// rule: is the pattern of the route that has to be the one that decides, or none.
+//
+// HTTP message signatures (signature) are not part of the language yet. The word is known and refused: a promise that is
+// not kept is worse than none.
 package policies

@@ -38,3 +38,13 @@ func ShippedFor(domain string) ([]File, error) {
 	}
 	return files, nil
 }
+
+//go:embed schema/policy.json
+var policySchema []byte
+
+//go:embed schema/tests.json
+var testsSchema []byte
+
+// Schemas are the JSON Schemas of a policy file ("policy") and of a file of tests ("tests"), for editors. They are made of
+// the types by a test.
+var Schemas = map[string][]byte{"policy": policySchema, "tests": testsSchema}

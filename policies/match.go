@@ -28,6 +28,7 @@ type node struct {
 	words map[string]*node // by the decoded segment
 	param *node
 	rest  *leaf
+	name  string // of the parameter that leads here, as the first pattern has it; for people
 }
 
 // A leaf is one pattern: its routes differ by their methods.

@@ -3,6 +3,7 @@ package policies
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
@@ -16,21 +17,39 @@ type Route struct {
 	OnStaleAllow       bool // it is served while the view of revocations is stale
 	BearerOnly         bool // a cookie does not count
 	MethodOverridePass bool // X-HTTP-Method-Override and its like may pass
+	Optional           bool // nobody need be anybody, but whoever says who they are has to be
+	Shadow             bool // in the shadow only: no request is decided by it
 
-	methods []string // nil: every one
-	permits request.Oddity
-	rule    rule
+	CORS        *CORS            // the route's own, else its host's; nil for none
+	CSRFExempt  []request.Origin // whose forms may be posted with a cookie, besides those of CORS.Origins
+	Rate        *Rate            // nil for none
+	MaxBody     int64            // in bytes; 0 for no limit of the route's own
+	Timeout     time.Duration    // until the answer's header; 0 for none of the route's own
+	StripPrefix string           // "" for none; ForwardPath applies it
+	RewriteHost string           // a host for the backend, with or without a port; "" for the public one
+	Headers     Headers
+	Reads       Reads
+
+	at       strictyaml.Place // of the pattern
+	segments []string         // of the pattern; nil where it is none
+	methods  []string         // nil: every one
+	permits  request.Oddity
+	strip    int // segments
+	rule     rule
 }
 
 // Public reports whether nobody is asked who they are.
 func (r *Route) Public() bool { return r.rule.kind == rulePublic }
+
+// Methods are the methods that the route takes, sorted; nil for every one. Read them only.
+func (r *Route) Methods() []string { return r.methods }
 
 // takes reports whether the route is for the method. GET implies HEAD. Methods are case-sensitive.
 func (r *Route) takes(method string) bool {
 	return r.methods == nil || slices.Contains(r.methods, method)
 }
 
-// needsCookie reports whether the route can be of use to somebody whose browser has to send the SSO cookie.
+// needsCookie reports whether the route is of use only to somebody whose browser sends the SSO cookie.
 func (r *Route) needsCookie() bool {
 	return (r.rule.kind == ruleAuthenticated || r.rule.kind == ruleConditions) && !r.BearerOnly
 }
@@ -51,32 +70,44 @@ func commonMethods(a, b *Route) (methods []string, every bool) {
 	return methods, false
 }
 
-// route compiles an entry of routes: and puts it into the tree.
-func (c *compiler) route(root *node, s *routeSyntax) *Route {
-	r := &Route{
-		Pattern: s.Path.text, Place: s.Place, WebSocket: s.WebSocket, OnStaleAllow: bool(s.OnStale),
-		MethodOverridePass: bool(s.MethodOverride), permits: s.oddities(), rule: c.rule(s),
-	}
-	r.BearerOnly = r.rule.bearerOnly
+// route compiles an entry of routes:.
+func (c *compiler) route(h *HostPolicy, s *routeSyntax, defaults *optionsSyntax) *Route {
+	r := &Route{Pattern: s.Path.text, at: s.Path.at, Place: s.Place, CORS: h.CORS, rule: c.rule(s)}
+	r.BearerOnly, r.Optional = r.rule.bearerOnly(), r.rule.optional
 	if s.Methods != nil {
 		r.methods = c.methods(s.Path.at, *s.Methods)
 	}
-	segments, ok := c.pattern(s.Path)
-	if !ok {
-		return r
+	if s.CORS != nil {
+		if r.CORS = nil; !s.CORS.none {
+			r.CORS = c.cors(s.CORS)
+		}
 	}
-	l := root.leaf(segments)
+	r.segments = c.pattern(s.Path)
+	if r.rule.condition != nil {
+		r.rule.condition.reads(&r.Reads)
+		c.checkParams(r, r.rule.condition)
+	}
+	c.options(r, s.over(defaults))
+	h.routes = append(h.routes, r)
+	return r
+}
+
+// add puts a route into a tree, beside those of its pattern that take other methods.
+func (c *compiler) add(root *node, r *Route) {
+	if r.segments == nil {
+		return
+	}
+	l := root.leaf(r.segments)
 	for _, other := range l.routes {
 		methods, every := commonMethods(other, r)
 		switch {
 		case every:
-			c.errorf(s.Path.at, "%q takes the same methods as the route at %s, which has the same pattern", s.Path.text, other.Place)
+			c.errorf(r.at, "%q takes the same methods as the route at %s, which has the same pattern", r.Pattern, other.Place)
 		case len(methods) > 0:
-			c.errorf(s.Path.at, "%q takes %s, and so does the route at %s, which has the same pattern", s.Path.text, strings.Join(methods, ", "), other.Place)
+			c.errorf(r.at, "%q takes %s, and so does the route at %s, which has the same pattern", r.Pattern, strings.Join(methods, ", "), other.Place)
 		}
 	}
 	l.add(r)
-	return r
 }
 
 // add puts a route into its leaf.
@@ -86,6 +117,17 @@ func (l *leaf) add(r *Route) {
 	l.allow = append(l.allow, r.methods...)
 	slices.Sort(l.allow)
 	l.allow = slices.Compact(l.allow)
+}
+
+// takesAllOf reports whether other routes of the pattern take every method of r.
+func (l *leaf) takesAllOf(r *Route) bool {
+	taken := func(method string) bool {
+		return slices.ContainsFunc(l.routes, func(other *Route) bool { return other.takes(method) })
+	}
+	if r.methods == nil {
+		return slices.ContainsFunc(l.routes, func(other *Route) bool { return other.methods == nil })
+	}
+	return !slices.ContainsFunc(r.methods, func(method string) bool { return !taken(method) })
 }
 
 // knownMethods are what a method that is spelt wrongly was probably meant to be.
@@ -120,11 +162,11 @@ func (c *compiler) methods(at strictyaml.Place, list []word) []string {
 // ownPaths are answered by the gateway itself; no backend sees them.
 var ownPaths = []string{"/.vilogate", "/.well-known/vilogate"}
 
-// pattern splits a pattern into its segments and checks each.
-func (c *compiler) pattern(w word) (segments []string, ok bool) {
-	fail := func(format string, a ...any) ([]string, bool) {
+// pattern splits a pattern into its segments and checks each; nil where it is none.
+func (c *compiler) pattern(w word) (segments []string) {
+	fail := func(format string, a ...any) []string {
 		c.errorf(w.at, format, append([]any{w.text}, a...)...)
-		return nil, false
+		return nil
 	}
 	if !strings.HasPrefix(w.text, "/") {
 		return fail("%q: a pattern begins with /")
@@ -139,7 +181,7 @@ func (c *compiler) pattern(w word) (segments []string, ok bool) {
 	}
 	text := strings.TrimSuffix(w.text[1:], "/")
 	if text == "" {
-		return nil, true
+		return []string{}
 	}
 	segments = strings.Split(text, "/")
 	var names []string
@@ -166,7 +208,7 @@ func (c *compiler) pattern(w word) (segments []string, ok bool) {
 		}
 		names = append(names, name)
 	}
-	return segments, true
+	return segments
 }
 
 // whyNot says why a byte cannot stand in a pattern.
@@ -201,7 +243,7 @@ func (n *node) leaf(segments []string) *leaf {
 		switch segment[0] {
 		case ':':
 			if n.param == nil {
-				n.param = &node{}
+				n.param = &node{name: segment[1:]}
 			}
 			n = n.param
 			slot = &n.here

@@ -13,21 +13,7 @@ import (
 
 // changes tells what is different in gen, a line each.
 func (gen *generation) changes(before *generation) []string {
-	var lines []string
-	for _, f := range gen.files {
-		i := slices.IndexFunc(before.files, func(old policies.File) bool { return old.Name == f.Name })
-		switch {
-		case i < 0:
-			lines = append(lines, f.Name+": added")
-		case !bytes.Equal(before.files[i].Data, f.Data):
-			lines = append(lines, f.Name+": changed")
-		}
-	}
-	for _, old := range before.files {
-		if !slices.ContainsFunc(gen.files, func(f policies.File) bool { return old.Name == f.Name }) {
-			lines = append(lines, old.Name+": removed")
-		}
-	}
+	lines := append(fileChanges(before.files, gen.files), fileChanges(before.shadowFiles, gen.shadowFiles)...)
 	if !reflect.DeepEqual(withoutPlaces(before.cfg.Upstreams), withoutPlaces(gen.cfg.Upstreams)) {
 		lines = append(lines, gen.cfg.Path+": upstreams changed")
 	}
@@ -36,6 +22,24 @@ func (gen *generation) changes(before *generation) []string {
 	}
 	if before.cfg.Drain != gen.cfg.Drain {
 		lines = append(lines, gen.cfg.Path+": drain changed")
+	}
+	return lines
+}
+
+func fileChanges(before, after []policies.File) (lines []string) {
+	for _, f := range after {
+		i := slices.IndexFunc(before, func(old policies.File) bool { return old.Name == f.Name })
+		switch {
+		case i < 0:
+			lines = append(lines, f.Name+": added")
+		case !bytes.Equal(before[i].Data, f.Data):
+			lines = append(lines, f.Name+": changed")
+		}
+	}
+	for _, old := range before {
+		if !slices.ContainsFunc(after, func(f policies.File) bool { return old.Name == f.Name }) {
+			lines = append(lines, old.Name+": removed")
+		}
 	}
 	return lines
 }
@@ -66,6 +70,11 @@ func fixed(c *config.Config) map[string]any {
 		copied := *i
 		copied.Places = nil
 		all["idp"] = copied
+	}
+	if a := c.Audit; a != nil {
+		copied := *a
+		copied.Places = nil
+		all["audit"] = copied
 	}
 	if t := c.Certificates; t != nil {
 		copied := *t

@@ -23,8 +23,13 @@ import (
 type generation struct {
 	cfg      *config.Config
 	files    []policies.File
+	policies string // names them: their hash
+
+	shadowFiles []policies.File // those that enforce nothing
+
 	gateway  *gateway.Generation // nil in an IdP alone
 	hosts    []string            // of the policies
+	tls      *hostTLS            // what they ask of connections; nil in an IdP alone
 	loaded   time.Time
 	verifier *token.Verifier
 	remotes  map[string]*remoteKeys // other issuers' keys by address, also those taken over from the generation before
@@ -39,6 +44,7 @@ type remoteKeys struct {
 // builder builds generations. What it holds is the same for all of them.
 type builder struct {
 	publicPort   int
+	shadow       string          // the folder of policies that enforce nothing; "" for none
 	ownKeys      token.KeySource // of the IdP in this process; nil when it is elsewhere
 	loginHandler http.Handler    // likewise
 	revoked      func(*token.Claims) bool
@@ -56,13 +62,24 @@ func (b *builder) build(cfg *config.Config, before *generation) (*generation, er
 	if err != nil {
 		return nil, err
 	}
+	shadow, err := b.openShadow(cfg, gen)
+	if err != nil {
+		return nil, err
+	}
 	if gen.verifier, err = b.verifier(cfg, gen, before); err != nil {
 		return nil, err
 	}
 	settings := gateway.Settings{
-		Domain: cfg.Domain, PublicPort: b.publicPort, Policies: set, Verifier: gen.verifier, Cookies: cookies(cfg),
-		TrustedProxies: prefixes(cfg.TrustedProxies),
+		Domain: cfg.Domain, PublicPort: b.publicPort, Policies: set, PoliciesID: gen.policies, Verifier: gen.verifier,
+		Cookies: cookies(cfg), TrustedProxies: prefixes(cfg.TrustedProxies),
 	}
+	if shadow != nil {
+		settings.Shadow, settings.ShadowID = shadow, policiesID(b.shadow, gen.shadowFiles)
+	}
+	if gen.tls, err = readHostTLS(set); err != nil {
+		return nil, err
+	}
+	settings.Admits = gen.tls.admits
 	if settings.Login, err = b.login(cfg); err != nil {
 		return nil, placed(cfg.Places.Of("login"), err)
 	}
@@ -85,7 +102,7 @@ func (b *builder) policies(cfg *config.Config, gen *generation) (set *policies.S
 	if set, err = policies.Compile(gen.files, policyOptions(cfg, b.publicPort)); err != nil {
 		return nil, err
 	}
-	gen.hosts = set.Hosts()
+	gen.hosts, gen.policies = set.Hosts(), policiesID(cfg.Policies, gen.files)
 	return set, nil
 }
 

@@ -50,7 +50,7 @@ type commands struct {
 	User       userCommands      `cmd:"" help:"Administer users."`
 	Session    sessionCommands   `cmd:"" help:"List and end sessions."`
 	Keys       keysCommands      `cmd:"" help:"List the keys that sign logins."`
-	Policy     laterCommand      `cmd:"" passthrough:"" help:"Check, test, explain and compare policies (not supported yet; check runs their tests)."`
+	Policy     policyCommands    `cmd:"" help:"Check, test, explain and compare policies."`
 	Cert       certCommands      `cmd:"" help:"Administer certificates."`
 	Client     laterCommand      `cmd:"" passthrough:"" help:"Administer OAuth clients (not supported yet)."`
 	Token      laterCommand      `cmd:"" passthrough:"" help:"Create tokens (not supported yet)."`

@@ -20,8 +20,10 @@ import (
 	"github.com/viloforge/vilogate/cmd/vilogate/control"
 	"github.com/viloforge/vilogate/cmd/vilogate/metrics"
 	"github.com/viloforge/vilogate/gateway"
+	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/gateway/edge"
 	"github.com/viloforge/vilogate/gateway/edge/acme"
+	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/idp"
 	"github.com/viloforge/vilogate/idp/attempts"
 	"github.com/viloforge/vilogate/idp/token"
@@ -31,7 +33,8 @@ import (
 type processOptions struct {
 	load   func() (*config.Config, error) // reads the configuration, now and at every reload
 	state  *state
-	demo   bool // the users are demo users
+	shadow string // the folder of policies that are evaluated beside the live ones; "" for none
+	demo   bool   // the users are demo users
 	hsts   bool
 	stdout io.Writer
 	log    *slog.Logger
@@ -51,6 +54,8 @@ type process struct {
 	caPath       string           // of the local CA
 	key          *token.PrivateKey
 	keys         *assertionKeys
+	audit        *audit.Log // nil without one
+	limits       *limits.Limiter
 	metrics      *metrics.Metrics
 	started      time.Time
 	ready        readiness
@@ -126,7 +131,7 @@ func (p *process) openListeners(ctx context.Context, cfg *config.Config) (err er
 		return err
 	}
 	p.onClose(p.listeners.close)
-	p.builder = builder{publicPort: publicPort(cfg, port(p.listeners.https)), log: p.log}
+	p.builder = builder{publicPort: publicPort(cfg, port(p.listeners.https)), shadow: p.shadow, log: p.log}
 	return nil
 }
 
@@ -187,11 +192,20 @@ func (p *process) openGateway(ctx context.Context, cfg *config.Config) (err erro
 	if err := p.openCertificates(ctx, cfg); err != nil {
 		return err
 	}
-	p.gateway, err = gateway.New(gateway.Options{
+	if err := p.openLimits(cfg); err != nil {
+		return err
+	}
+	if err := p.openAudit(cfg); err != nil {
+		return err
+	}
+	o := gateway.Options{
 		AssertionKey: p.key, AssertionKeys: p.keys.bytes, Revocations: p.stores.list, Covers: p.source.SameCertificate,
-		Observe: p.observe, Log: p.log,
-	})
-	if err != nil {
+		Limits: p.limits, Observe: p.observe, Log: p.log,
+	}
+	if p.audit != nil {
+		o.Audit = p.audit
+	}
+	if p.gateway, err = gateway.New(o); err != nil {
 		return err
 	}
 	p.onClose(func() error { p.gateway.Close(); return nil })
@@ -210,6 +224,7 @@ func (p *process) openGateway(ctx context.Context, cfg *config.Config) (err erro
 	p.edge, err = edge.New(edge.Options{
 		Handler: p.gateway, HTTPS: p.listeners.https, HTTP: p.listeners.http, Source: p.source,
 		TrustedProxies: prefixes(cfg.TrustedProxies), PublicPort: p.builder.publicPort, HSTS: p.hsts, Tickets: tickets, Log: p.log,
+		HostTLS:    func(serverName string) *edge.HostTLS { return p.current.Load().tls.of(serverName) },
 		ServedHost: func(host string) bool { return p.current.Load().gateway.Serves(host) },
 		Limits: edge.Limits{
 			HeaderBytes: int(cfg.Limits.HeaderBytes), HeaderTime: cfg.Limits.HeaderTime.Std(), IdleTime: cfg.Limits.IdleTime.Std(),
@@ -220,6 +235,19 @@ func (p *process) openGateway(ctx context.Context, cfg *config.Config) (err erro
 		p.also(p.edge.RotateTickets)
 	}
 	return err
+}
+
+// openLimits makes what counts requests; in a fleet it tells the other gateways.
+func (p *process) openLimits(cfg *config.Config) (err error) {
+	o := limits.Options{Secret: []byte(cfg.Secret), Log: p.log}
+	if redis := p.stores.redis; redis != nil {
+		o.Shared = limits.NewRedis(redis.Client())
+	}
+	if p.limits, err = limits.New(o); err != nil {
+		return err
+	}
+	p.also(p.limits.Run)
+	return nil
 }
 
 // shareKey tells the other gateways of a fleet our key for assertions, and learns theirs.

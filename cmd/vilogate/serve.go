@@ -12,7 +12,8 @@ import (
 
 // serveCommand runs what the configuration says, until it is asked to end.
 type serveCommand struct {
-	Config string `short:"c" default:"vilogate.yaml" placeholder:"FILE" help:"The configuration."`
+	Config         string `short:"c" default:"vilogate.yaml" placeholder:"FILE" help:"The configuration."`
+	ShadowPolicies string `placeholder:"DIR" help:"Evaluate the policies of this folder beside the live ones, and record where they differ. They enforce nothing."`
 }
 
 // Run runs until the context ends. SIGHUP makes it read its files again.
@@ -30,7 +31,7 @@ func (c *serveCommand) Run(w *world) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	p, err := newProcess(w.ctx, processOptions{load: load, state: st, hsts: true, stdout: w.stdout, log: log})
+	p, err := newProcess(w.ctx, processOptions{load: load, state: st, shadow: c.ShadowPolicies, hsts: true, stdout: w.stdout, log: log})
 	if err != nil {
 		return err
 	}

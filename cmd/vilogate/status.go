@@ -17,6 +17,7 @@ type statusAnswer struct {
 	Trouble       map[string]string  `json:"trouble"`
 	LoadedAt      time.Time          `json:"loaded_at"` // configuration and policies
 	Hosts         []string           `json:"hosts"`
+	Policies      string             `json:"policies,omitempty"`     // their hash, as audit records name them
 	Certificate   *certificateStatus `json:"certificate,omitempty"`  // the first to end; not of an IdP alone
 	Certificates  []acme.Status      `json:"certificates,omitempty"` // likewise
 	Revocations   revocationsStatus  `json:"revocations"`
@@ -36,7 +37,7 @@ func (p *process) status() statusAnswer {
 	answer := statusAnswer{
 		versionAnswer: version(), Started: p.started.UTC(), UptimeSeconds: now.Sub(p.started).Seconds(),
 		Status: ready.Status, Missing: ready.Missing, Trouble: ready.Trouble, Ready: map[string]bool{}, LoadedAt: gen.loaded.UTC(),
-		Hosts: append([]string{}, gen.servedHosts()...), Revocations: revocationsStatus{Entries: list.Entries},
+		Hosts: append([]string{}, gen.servedHosts()...), Policies: gen.policies, Revocations: revocationsStatus{Entries: list.Entries},
 	}
 	for _, need := range p.ready.needs {
 		_, missing := ready.Missing[need.name]

@@ -44,6 +44,10 @@ func (p *process) instrument() {
 		return nil
 	})
 	p.instrumentCertificates()
+	counted := p.limits.Stats
+	p.metrics.Counter("limit_evictions_total", "Counts of rates that were forgotten to make room for others.", func() float64 { return float64(counted().Evicted) })
+	p.metrics.Counter("limit_untold_total", "Counts of rates of which the fleet could not be told at once.", func() float64 { return float64(counted().Untold) })
+	p.metrics.Counter("limit_failures_total", "Exchanges of rates with the fleet that failed.", func() float64 { return float64(counted().Failures) })
 	stats := func() token.Stats { return p.current.Load().verifier.Stats() }
 	p.metrics.Counter("token_cache_hits_total", "Tokens whose verification was remembered.", func() float64 { return float64(stats().Hits) })
 	p.metrics.Counter("token_cache_misses_total", "Tokens that were verified anew.", func() float64 { return float64(stats().Misses) })

@@ -35,9 +35,13 @@ type Options struct {
 	ServedHost     func(host string) bool // whom plain HTTP redirects for
 	PublicPort     int                    // to redirect to
 	HSTS           bool
-	MinVersion     uint16      // Optional: TLS 1.2
-	Tickets        TicketStore // shares the keys of session tickets. Optional: nobody does.
-	Log            *slog.Logger
+	MinVersion     uint16 // Optional: TLS 1.2
+	// HostTLS is what a host asks of connections, by the name that a handshake is
+	// for; nil for nothing. Optional.
+	HostTLS func(serverName string) *HostTLS
+	// Tickets shares the keys of session tickets. Optional: nobody does.
+	Tickets TicketStore
+	Log     *slog.Logger
 }
 
 // Server serves the handler over TLS, and redirects plain HTTP.
@@ -86,11 +90,11 @@ func newServer(o Options, p patience) (*Server, error) {
 		GetCertificate: o.Source.GetCertificate,
 		NextProtos:     []string{"h2", "http/1.1"},
 	}
-	var err error
-	if s.tickets, err = newTickets(o.Tickets, time.Now, o.Log); err != nil {
-		return nil, fmt.Errorf("edge: the first key of session tickets: %w", err)
+	if o.HostTLS != nil {
+		s.https.TLSConfig = withHosts(s.https.TLSConfig, o.HostTLS)
 	}
-	if err := s.tickets.add(s.https.TLSConfig, ""); err != nil {
+	var err error
+	if s.tickets, err = newTickets(s.https.TLSConfig, o.Tickets, time.Now, o.Log); err != nil {
 		return nil, fmt.Errorf("edge: the first key of session tickets: %w", err)
 	}
 	s.http = s.server(redirect(o.ServedHost, o.PublicPort))

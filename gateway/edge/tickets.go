@@ -2,9 +2,7 @@ package edge
 
 import (
 	"context"
-	"crypto/hkdf"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -29,52 +27,37 @@ const ticketPeriod = 12 * time.Hour
 // ticketCheck is how often the keys are looked at.
 const ticketCheck = time.Minute
 
-// tickets gives the keys to every configuration of TLS in use. Configurations of
-// different settings have different keys, so that what was agreed under one is
-// never resumed under another.
+// tickets keeps the keys of a configuration of TLS. Hosts whose settings differ
+// have no tickets at all (hosttls.go).
 type tickets struct {
-	store TicketStore
-	now   func() time.Time
-	log   *slog.Logger
+	config *tls.Config
+	store  TicketStore
+	now    func() time.Time
+	log    *slog.Logger
 
-	mu       sync.Mutex
-	keys     [][32]byte               // the first seals, all open; guarded by mu
-	configs  map[*tls.Config]settings // guarded by mu
-	troubled bool                     // the last look at the store failed; guarded by mu
+	// What only run writes.
+	keys     [][32]byte // the first seals, all open
+	troubled bool       // the last look at the store failed
 }
 
-// settings names what is particular to a configuration of TLS; "" for the usual.
-type settings string
-
-func newTickets(store TicketStore, now func() time.Time, log *slog.Logger) (*tickets, error) {
-	t := &tickets{store: store, now: now, log: log, configs: map[*tls.Config]settings{}}
+// newTickets gives the configuration a key that nobody else has, until the store
+// has answered.
+func newTickets(config *tls.Config, store TicketStore, now func() time.Time, log *slog.Logger) (*tickets, error) {
+	t := &tickets{config: config, store: store, now: now, log: log}
 	if t.store == nil {
 		t.store = &ownTickets{}
 	}
-	// Until the store has answered, nobody else opens what we seal.
 	first, err := new(ownTickets).TicketKey(context.Background(), 0)
-	t.keys = [][32]byte{first}
-	return t, err
-}
-
-// add gives a configuration its keys, now and whenever they change, until drop.
-func (t *tickets) add(config *tls.Config, s settings) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	keys, err := derive(t.keys, s)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	config.SetSessionTicketKeys(keys)
-	t.configs[config] = s
-	return nil
+	t.use([][32]byte{first})
+	return t, nil
 }
 
-// drop forgets a configuration that is not used for new connections any more.
-func (t *tickets) drop(config *tls.Config) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.configs, config)
+func (t *tickets) use(keys [][32]byte) {
+	t.keys = keys
+	t.config.SetSessionTicketKeys(keys)
 }
 
 // run keeps the keys current until ctx ends. A store that is away changes
@@ -95,13 +78,10 @@ func (t *tickets) run(ctx context.Context) error {
 }
 
 func (t *tickets) complain(err error) {
-	t.mu.Lock()
-	told := t.troubled
-	t.troubled = true
-	t.mu.Unlock()
-	if !told {
+	if !t.troubled {
 		t.log.Warn("the keys of session tickets are not shared for now; clients that change the gateway shake hands in full", "error", err)
 	}
+	t.troubled = true
 }
 
 // refresh takes over the keys of the periods around now.
@@ -115,34 +95,11 @@ func (t *tickets) refresh(ctx context.Context) error {
 		}
 		keys = append(keys, key)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.troubled = false
-	if slices.Equal(keys, t.keys) {
-		return nil
-	}
-	t.keys = keys
-	for config, s := range t.configs {
-		derived, err := derive(keys, s)
-		if err != nil {
-			return err
-		}
-		config.SetSessionTicketKeys(derived)
+	if !slices.Equal(keys, t.keys) {
+		t.use(keys)
 	}
 	return nil
-}
-
-// derive makes the keys for some settings.
-func derive(keys [][32]byte, s settings) ([][32]byte, error) {
-	derived := make([][32]byte, len(keys))
-	for i, key := range keys {
-		k, err := hkdf.Key(sha256.New, key[:], nil, "vilogate session tickets v1 "+string(s), len(key))
-		if err != nil {
-			return nil, err
-		}
-		copy(derived[i][:], k)
-	}
-	return derived, nil
 }
 
 // ownTickets are the keys of a process that shares them with nobody.

@@ -96,27 +96,6 @@ func TestAClientResumesAtAnyGateway(t *testing.T) {
 	}
 }
 
-// What was agreed under some settings is never resumed under others.
-func TestNoResumptionAcrossSettings(t *testing.T) {
-	t.Parallel()
-	one, two := twins(t, &ownTickets{})
-	refresh(t, one, two)
-	two.tickets.drop(two.https.TLSConfig)
-	if err := two.tickets.add(two.https.TLSConfig, "client certificates of another CA"); err != nil {
-		t.Fatal(err)
-	}
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		sessions := tls.NewLRUClientSessionCache(1)
-		one.resumed(t, sessions, version)
-		if two.resumed(t, sessions, version) {
-			t.Errorf("%s: a session of other settings is resumed", tls.VersionName(version))
-		}
-		if !two.resumed(t, sessions, version) {
-			t.Errorf("%s: a session of the same settings is not resumed", tls.VersionName(version))
-		}
-	}
-}
-
 // awayTickets is a store that is away.
 type awayTickets struct{}
 
@@ -127,8 +106,7 @@ func (awayTickets) TicketKey(context.Context, int64) ([32]byte, error) {
 // A store that is away leaves the keys as they are, and no key is all zeros.
 func TestTicketKeysWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
-	store := &ownTickets{}
-	keys, err := newTickets(store, time.Now, slog.New(slog.DiscardHandler))
+	keys, err := newTickets(&tls.Config{}, nil, time.Now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,13 +36,19 @@ type Login struct {
 	Token, TokenField string
 	User              string // as it was typed
 	Error             string // what was wrong with the last attempt
+	Again             bool   // somebody is signed in, and has to show once more who they are
 	To                string // the host that it leads back to
 }
 
 func (Login) name() string { return "login.html" }
 
 // Heading is the page's title.
-func (Login) Heading() string { return "Sign in" }
+func (p Login) Heading() string {
+	if p.Again {
+		return "Sign in again"
+	}
+	return "Sign in"
+}
 
 // Failed reports whether an attempt failed.
 func (p Login) Failed() bool { return p.Error != "" }

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -31,12 +32,16 @@ type Claims struct {
 	session  string
 	id       string
 
+	emailVerified bool
+
 	authTime  time.Time
 	issuedAt  time.Time
 	notBefore time.Time
 	expires   time.Time
 
-	beside atomic.Pointer[any]
+	payload string // all claims, as the token has them; the other texts are pieces of it
+	all     atomic.Pointer[map[string]any]
+	beside  atomic.Pointer[any]
 }
 
 // KeepBeside keeps v beside the claims for as long as they are remembered, in
@@ -67,6 +72,34 @@ func (c *Claims) User() string { return c.user }
 
 // Email may be empty.
 func (c *Claims) Email() string { return c.email }
+
+// EmailVerified reports whether the issuer says that Email is theirs: our own
+// always does, another by the claim email_verified, which speaks of the claim
+// email and no other.
+func (c *Claims) EmailVerified() bool { return c.emailVerified }
+
+// Claim is any claim of the token, by its name there: a string, bool, float64,
+// nil, []any or map[string]any, which is shared: read it only. The first call for
+// a token reads them all; later ones allocate nothing.
+func (c *Claims) Claim(name string) (value any, ok bool) {
+	all := c.all.Load()
+	if all == nil {
+		all = c.readAll()
+	}
+	value, ok = (*all)[name]
+	return value, ok
+}
+
+// readAll reads what was read before, more strictly, and so has no duplicates.
+// Two requests may do so at once; either's is good.
+func (c *Claims) readAll() *map[string]any {
+	all := map[string]any{}
+	if json.Unmarshal([]byte(c.payload), &all) != nil {
+		all = map[string]any{}
+	}
+	c.all.Store(&all)
+	return &all
+}
 
 // Name is the name to show; it may be empty.
 func (c *Claims) Name() string { return c.name }
@@ -223,6 +256,8 @@ func (i *issuer) read(payload object) (*Claims, error) {
 	if c.authTime.After(c.issuedAt.Add(leeway)) {
 		r.fail("auth_time", errFuture)
 	}
+	verified, _ := payload.get("email_verified")
+	c.emailVerified = i.Own || i.claimEmail == "email" && verified.kind == kindBool && verified.text == "true"
 	i.readUser(r, c)
 	i.readRoles(r, c)
 	if r.err != nil {

@@ -20,6 +20,7 @@ var (
 type compact struct {
 	header  object
 	payload object
+	text    string // of the payload
 }
 
 // split reads a token in JWS compact serialisation (RFC 7515). Base64url is
@@ -33,10 +34,10 @@ func split(raw string) (compact, error) {
 	payload, signature, _ := strings.Cut(rest, ".")
 	var c compact
 	var err error
-	if c.header, err = decodeObject(header); err != nil {
+	if c.header, _, err = decodeObject(header); err != nil {
 		return compact{}, err
 	}
-	if c.payload, err = decodeObject(payload); err != nil {
+	if c.payload, c.text, err = decodeObject(payload); err != nil {
 		return compact{}, err
 	}
 	if _, err := decodeSegment(signature); err != nil {
@@ -45,12 +46,14 @@ func split(raw string) (compact, error) {
 	return c, nil
 }
 
-func decodeObject(segment string) (object, error) {
-	text, err := decodeSegment(segment)
+func decodeObject(segment string) (o object, text string, err error) {
+	decoded, err := decodeSegment(segment)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return readObject(string(text))
+	text = string(decoded)
+	o, err = readObject(text)
+	return o, text, err
 }
 
 func decodeSegment(segment string) ([]byte, error) {

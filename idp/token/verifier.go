@@ -45,7 +45,7 @@ var (
 	errRefresh     = fmt.Errorf("%w: a refresh token", ErrInvalid)
 )
 
-// defaultCacheBytes remembers some 80,000 tokens. Few of them take little.
+// defaultCacheBytes remembers some 60,000 tokens. Few of them take little.
 const defaultCacheBytes = 256 << 20
 
 // VerifierConfig says whose tokens count.
@@ -121,9 +121,10 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 }
 
 // weight is about what a remembered token takes: its text, its claims (which
-// are about three quarters of the text again), what a caller keeps beside them
-// (about as much as another text and a signed assertion), and what holds it all.
-func weight(raw string, _ *Claims) uint32 { return uint32(3*len(raw) + 1536) }
+// are about three quarters of the text again, and as much once more where
+// policies ask for them by name), what a caller keeps beside them (about as much as
+// another text and a signed assertion), and what holds it all.
+func weight(raw string, _ *Claims) uint32 { return uint32(4*len(raw) + 1536) }
 
 // Cookies are the names of the cookies in which tokens come: our own IdP's
 // first, then in the order of the configuration, each once.
@@ -228,6 +229,7 @@ func (i *issuer) check(parts compact, raw string, now time.Time) (*Claims, error
 	if err != nil {
 		return nil, err
 	}
+	c.payload = parts.text
 	if err := c.signedBy(raw, h, now); err != nil {
 		return nil, err
 	}

@@ -10,7 +10,8 @@ type CSRFFacts struct {
 	SecFetchMode string
 	Origin       []string // every Origin line
 	Own          Origin   // of the host that was asked
-	Allowed      []Origin // of the host's CORS rules
+	Allowed      []Origin // of the CORS rules, those listed one by one
+	Exempt       []Origin // of the route's csrf: exempt
 }
 
 // CSRFSafe reports whether a request with a cookie credential was meant by the person whose cookie it is. Safe methods
@@ -38,7 +39,7 @@ func CSRFSafe(f CSRFFacts) bool {
 
 // isOwnOrAllowed compares an Origin as it was received: browsers have one spelling for it. "null" is nobody's.
 func (f *CSRFFacts) isOwnOrAllowed(o Origin) bool {
-	return o != "" && o != "null" && (o == f.Own || slices.Contains(f.Allowed, o))
+	return o != "" && o != "null" && (o == f.Own || slices.Contains(f.Allowed, o) || slices.Contains(f.Exempt, o))
 }
 
 // isSafe reports whether a method is safe (RFC 9110, section 9.2.1).

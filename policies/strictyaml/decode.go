@@ -83,17 +83,7 @@ func (d *Decoder) structure(n *yaml.Node, v reflect.Value) {
 	}
 	places := Places{"": d.Place(n)}
 	fields, required := map[string]reflect.Value{}, map[string]bool{}
-	for i := range v.NumField() {
-		name, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
-		switch field := v.Field(i); {
-		case field.Type() == placeType && field.CanSet():
-			field.Set(reflect.ValueOf(d.Place(n)))
-		case field.Type() == placesType && field.CanSet():
-			field.Set(reflect.ValueOf(places))
-		case name != "" && name != "-":
-			fields[name], required[name] = field, option == "required"
-		}
-	}
+	d.fields(n, v, places, fields, required)
 	known := slices.Sorted(maps.Keys(fields))
 	d.pairs(n, func(key, value *yaml.Node) {
 		field, ok := fields[key.Value]
@@ -107,6 +97,24 @@ func (d *Decoder) structure(n *yaml.Node, v reflect.Value) {
 	for _, name := range known {
 		if _, given := places[name]; required[name] && !given {
 			d.Errorf(n, "%q is missing", name)
+		}
+	}
+}
+
+// fields collects the fields of a struct by their keys, those of embedded structs with them, and fills those for places.
+func (d *Decoder) fields(n *yaml.Node, v reflect.Value, places Places, fields map[string]reflect.Value, required map[string]bool) {
+	for i := range v.NumField() {
+		f, field := v.Type().Field(i), v.Field(i)
+		name, option, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case field.Type() == placeType && field.CanSet():
+			field.Set(reflect.ValueOf(d.Place(n)))
+		case field.Type() == placesType && field.CanSet():
+			field.Set(reflect.ValueOf(places))
+		case f.Anonymous && name == "" && field.Kind() == reflect.Struct:
+			d.fields(n, field, places, fields, required)
+		case name != "" && name != "-":
+			fields[name], required[name] = field, option == "required"
 		}
 	}
 }

@@ -9,10 +9,11 @@
 //
 // # What is filled
 //
-// Structs (keys by the tag `yaml:"name"`; `yaml:"name,required"` must be given), pointers, slices, maps with string keys,
-// strings, booleans, integers and floats, types of these, and every type that implements NodeDecoder. A mapping that is
-// left empty (`idp:`) is a mapping of defaults. Two kinds of field without a key are filled for the caller's own errors:
-// a field of type Place gets the place of the mapping, and one of type Places that of every value in it.
+// Structs (keys by the tag `yaml:"name"`; `yaml:"name,required"` must be given; those of an embedded struct count as its
+// own), pointers, slices, maps with string keys, strings, booleans, integers and floats, types of these, and every type
+// that implements NodeDecoder. A mapping that is left empty (`idp:`) is a mapping of defaults. Two kinds of field without
+// a key are filled for the caller's own errors: a field of type Place gets the place of the mapping, and one of type
+// Places that of every value in it.
 package strictyaml
 
 import (
@@ -58,6 +59,7 @@ func Decode(file string, data []byte, into any, opts ...Option) error {
 // A Decoder decodes the nodes of one document and collects what is wrong with them. It serves one goroutine.
 type Decoder struct {
 	file    string
+	lines   []string // of the file
 	strings func(string, Place) (string, error)
 	errs    Errors
 	written map[*yaml.Node]string // values that strings replaced, as they stand in the file
@@ -108,6 +110,7 @@ func (d *Decoder) parse(data []byte) *yaml.Node {
 		d.Errorf(top, "the file is larger than %d KiB", maxBytes>>10)
 		return nil
 	}
+	d.lines = strings.Split(string(data), "\n")
 	reader := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, next yaml.Node
 	switch err := reader.Decode(&doc); {

@@ -230,3 +230,50 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// inside is a text with the place of each of its characters.
+type inside struct {
+	Text strictyaml.Place
+	at   func(int) strictyaml.Place
+	text string
+}
+
+func (i *inside) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	i.at = d.Inside(n)
+	d.Decode(n, &i.text)
+}
+
+// TestPlacesInsideTexts: the ! of each text is found in the file, however the text is written.
+func TestPlacesInsideTexts(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		`a: x == y! z`,
+		`a: 'it''s é "here"! now'`,
+		`a: "tab\t é \u00e9 \x41 \"q\" !"`,
+		"a: |\n  first é\n    second !\n",
+		"a: |-\n\n      first\n      ! second",
+		"a: >\n  first\n  second !\n",
+		"a: 'first\n  second\n  third !'",
+		"a: first\n  ! second",
+		"{ b: 1, a: 'é!' }",
+	} {
+		var doc struct {
+			A inside `yaml:"a"`
+			B int    `yaml:"b"`
+		}
+		if err := strictyaml.Decode("f", []byte(text), &doc); err != nil {
+			t.Fatal(err)
+		}
+		before, _, _ := strings.Cut(doc.A.text, "!")
+		got := doc.A.at(len([]rune(before)))
+		lines := strings.Split(text, "\n")
+		if got.Line > len(lines) || got.Column > len(lines[got.Line-1]) || lines[got.Line-1][got.Column-1] != '!' {
+			t.Errorf("%q: the ! is not at %v", text, got)
+		}
+		for i := range 200 {
+			if at := doc.A.at(i); at.Line < 1 || at.Line > len(lines) || at.Column < 1 {
+				t.Errorf("%q: character %d at %v", text, i, at)
+			}
+		}
+	}
+}

@@ -54,6 +54,9 @@ func (c *checker) all() {
 		c.checkUpstream(name, c.Upstreams[name])
 	}
 	c.checkNumbers()
+	if c.Audit != nil {
+		c.checkAudit()
+	}
 }
 
 func (c *checker) checkDomain() {

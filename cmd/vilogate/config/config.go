@@ -51,6 +51,8 @@ type Config struct {
 	IDP *IDP `yaml:"idp"`
 	// Revocation says how old the knowledge of revocations may be.
 	Revocation Revocation `yaml:"revocation"`
+	// Audit is the log of decisions. Optional: there is none.
+	Audit *Audit `yaml:"audit"`
 	// Upstreams are the backends, by the names that policies call them.
 	Upstreams map[string]Upstream `yaml:"upstreams"`
 	// Policies is the folder of the policy files: every *.yaml below it, *_test.yaml apart. Optional: this process is an

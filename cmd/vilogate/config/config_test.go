@@ -131,7 +131,9 @@ func TestEveryKeyArrives(t *testing.T) {
 		"issuers":   c.Tokens.Issuers[0].Claims.Roles == "groups" && c.Tokens.Issuers[1].Algorithm == "HS256" && c.Tokens.Issuers[1].Cookie == "jwt",
 		"login":     c.Login.Upstream == "http://10.0.0.9:9000" && c.OwnLogin(),
 		"upstreams": len(c.Upstreams["billing"].Addresses()) == 2 && c.Upstreams["inventory"].ForwardToken == "legacy-django",
-		"names":     strings.Join(c.IssuerNames(), " ") == "vilogate partner legacy-django",
+		"audit": c.Audit.File == "testdata/good/audit.log" && c.Audit.MaxSize == 10<<20 && c.Audit.Keep == 3 &&
+			c.Audit.Fsync == "off" && c.Audit.OnFailure == "drop",
+		"names": strings.Join(c.IssuerNames(), " ") == "vilogate partner legacy-django",
 	} {
 		if !ok {
 			t.Errorf("%s: %+v", what, c)

@@ -56,6 +56,9 @@ func (c *Config) complete(dir string) {
 	}
 	under(&c.State)
 	under(&c.Policies)
+	if c.Audit != nil {
+		under(&c.Audit.File)
+	}
 	if c.Certificates != nil {
 		under(&c.Certificates.CARoots)
 		if c.Certificates.CA == "staging" {

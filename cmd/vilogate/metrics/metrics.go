@@ -25,6 +25,7 @@ type Metrics struct {
 	waits          *prometheus.HistogramVec
 	upstreamErrors *prometheus.CounterVec
 	oddHeaders     prometheus.Counter
+	shadows        *prometheus.CounterVec
 	reloads        *prometheus.CounterVec
 	lastReload     prometheus.Gauge
 }
@@ -49,6 +50,10 @@ func New() *Metrics {
 		oddHeaders: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "vilogate_odd_headers_total", Help: "Request headers with odd names.",
 		}),
+		shadows: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vilogate_shadow_differences_total",
+			Help: "Requests that policies in the shadow (routes, or a whole folder) would have decided otherwise.",
+		}, []string{"host", "route", "shadow", "decision", "shadow_decision"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_reloads_total", Help: "Reloads of configuration and policies, by result.",
 		}, []string{"result"}),
@@ -56,7 +61,7 @@ func New() *Metrics {
 			Name: "vilogate_last_reload_timestamp_seconds", Help: "When configuration and policies were last loaded.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.waits, m.upstreamErrors, m.oddHeaders, m.reloads, m.lastReload,
+	m.registry.MustRegister(m.requests, m.durations, m.waits, m.upstreamErrors, m.oddHeaders, m.shadows, m.reloads, m.lastReload,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -75,6 +80,13 @@ func (m *Metrics) Observe(r *gateway.Record, host string) {
 	}
 	if r.UpstreamError {
 		m.upstreamErrors.WithLabelValues(r.Upstream).Inc()
+	}
+	for _, s := range r.Shadow {
+		shadow := "routes"
+		if s.Folder {
+			shadow = "folder"
+		}
+		m.shadows.WithLabelValues(host, r.Route, shadow, r.Decision, s.Decision).Inc()
 	}
 	if r.OddHeaders > 0 {
 		m.oddHeaders.Add(float64(r.OddHeaders))

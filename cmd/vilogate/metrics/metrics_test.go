@@ -24,6 +24,7 @@ func TestWhatIsTold(t *testing.T) {
 	m.Observe(&gateway.Record{
 		Host: "x1.preview.example", Route: "/a/:b", Decision: "allow", Status: 502, Upstream: "app",
 		Duration: 30 * time.Millisecond, Wait: 20 * time.Millisecond, UpstreamError: true, OddHeaders: 2,
+		Shadow: []gateway.Second{{Decision: "deny"}, {Folder: true, Decision: "login"}},
 	}, "*.preview.example")
 	recorder := httptest.NewRecorder()
 	m.Handler().ServeHTTP(recorder, httptest.NewRequest("GET", "/metrics", nil))
@@ -36,6 +37,8 @@ func TestWhatIsTold(t *testing.T) {
 		`vilogate_upstream_wait_seconds_count{upstream="app"} 1`,
 		`vilogate_upstream_errors_total{upstream="app"} 1`,
 		`vilogate_odd_headers_total 2`,
+		`vilogate_shadow_differences_total{decision="allow",host="*.preview.example",route="/a/:b",shadow="routes",shadow_decision="deny"} 1`,
+		`vilogate_shadow_differences_total{decision="allow",host="*.preview.example",route="/a/:b",shadow="folder",shadow_decision="login"} 1`,
 		`vilogate_reloads_total{result="ok"} 1`,
 		`vilogate_reloads_total{result="refused"} 1`,
 		`vilogate_last_reload_timestamp_seconds 2000`,

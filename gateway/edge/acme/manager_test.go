@@ -184,7 +184,6 @@ func TestRenewalFollowsTheAuthority(t *testing.T) {
 	m, stop := manage(t, o)
 	eventually(t, "a certificate", func() bool { return m.Ready() == nil })
 	first := s.certificates()[0].Leaf
-	first = s.certificates()[0].Leaf
 	w.SuggestRenewal(first, time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour))
 	forgetSuggestion(t, dir)
 	eventually(t, "it is renewed", func() bool { return s.certificates()[0].Leaf.SerialNumber.Cmp(first.SerialNumber) != 0 })

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+type policyCommands struct {
+	Check   policyCheckCommand   `cmd:"" help:"Look for everything that is wrong or doubtful about the policies."`
+	Test    policyTestCommand    `cmd:"" help:"Run the tests of the policies, those in *_test.yaml too."`
+	Explain policyExplainCommand `cmd:"" help:"Say how a request is decided, why, and what it would take to be admitted."`
+	Diff    policyDiffCommand    `cmd:"" help:"Say which requests two folders of policies decide differently."`
+	Schema  policySchemaCommand  `cmd:"" help:"Print the JSON Schema of policies, tests or the configuration, for editors."`
+}
+
+// policySource is where policies are, and what they may name. Secrets are not needed for it.
+type policySource struct {
+	Config   string `short:"c" placeholder:"FILE" help:"The configuration, which has the names that policies use. Default: vilogate.yaml, where there is one."`
+	Policies string `placeholder:"DIR" help:"A folder of policies in place of the configuration's; without a configuration, any names will do."`
+}
+
+// policySet is policies as they were read.
+type policySet struct {
+	dir     string
+	files   []policies.File
+	options policies.Options
+	cfg     *config.Config // nil where there is none
+}
+
+// read reads the policies.
+func (s policySource) read(w *world) (p policySet, err error) {
+	file := s.Config
+	if file == "" && s.Policies == "" {
+		file = "vilogate.yaml"
+		if _, err := os.Stat(file); err != nil {
+			return p, usageError{errors.New("there is no vilogate.yaml here; name the configuration with -c, or a folder of policies with --policies")}
+		}
+	}
+	p.options.Alone = file == ""
+	if file != "" {
+		p.cfg, err = config.Load(file, config.Sources{Getenv: w.getenv, ReadFile: os.ReadFile, NoSecrets: true})
+		if err != nil {
+			return p, err
+		}
+		if p.dir = p.cfg.Policies; p.dir == "" && s.Policies == "" {
+			return p, fmt.Errorf("%s names no policies", file)
+		}
+		p.options = policyOptions(p.cfg, publicPort(p.cfg, p.cfg.Listen.HTTPS.Port()))
+	}
+	if s.Policies != "" {
+		p.dir = s.Policies
+	}
+	p.files, err = readPolicies(p.dir)
+	return p, err
+}
+
+// compiled are the policies, ready to be asked. Tests that fail do not matter here.
+func (p policySet) compiled() (*policies.Set, error) {
+	set, _, err := policies.Test(p.files, p.options)
+	return set, err
+}
+
+// jsonProblem is an error or a warning for programs.
+type jsonProblem struct {
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+}
+
+func problemAt(at strictyaml.Place, kind, message string) jsonProblem {
+	return jsonProblem{at.File, at.Line, at.Column, kind, message}
+}
+
+// String is the problem in one line, as editors take it.
+func (p jsonProblem) String() string {
+	at := strictyaml.Place{File: p.File, Line: p.Line, Column: p.Column}
+	if p.File == "" {
+		return p.Message
+	}
+	return at.String() + ": " + p.Message
+}

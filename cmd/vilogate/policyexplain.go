@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/viloforge/vilogate/idp"
+	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/analysis"
+	"github.com/viloforge/vilogate/policies/request"
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+type policyExplainCommand struct {
+	policySource `embed:""`
+	URL          string   `arg:"" help:"What is asked for: https://host/path?query."`
+	Method       string   `short:"X" default:"GET" help:"The method."`
+	As           string   `placeholder:"WHO" help:"Who asks: a user's name, or a JSON file with the claims of a token; left out for nobody."`
+	Roles        []string `help:"The roles of --as, comma-separated, in place of those that the identity provider knows."`
+	Email        string   `help:"The verified e-mail address of --as."`
+	AMR          []string `name:"amr" help:"How --as signed in, comma-separated; default: with two factors."`
+	AuthAge      string   `default:"0s" help:"How long ago --as signed in."`
+	MFAAge       string   `name:"mfa-age" placeholder:"AGE" help:"How long ago --as showed a second factor; default: at the login, where --amr has mfa."`
+	By           string   `enum:"cookie,bearer" default:"cookie" help:"With which credential: cookie or bearer."`
+	IP           string   `placeholder:"ADDRESS" help:"The address of the client."`
+	Header       []string `short:"H" sep:"none" placeholder:"NAME:VALUE" help:"A header of the request; may be given several times."`
+	At           string   `placeholder:"TIME" help:"When, 2030-01-02T15:04:05Z; default: now."`
+	JSON         bool     `help:"Print JSON."`
+}
+
+// Run explains one request.
+func (c *policyExplainCommand) Run(w *world) error {
+	p, err := c.read(w)
+	if err != nil {
+		return err
+	}
+	set, err := p.compiled()
+	if err != nil {
+		return err
+	}
+	q, err := c.request(w, p)
+	if err != nil {
+		return err
+	}
+	return explain(w, set, q, c.JSON)
+}
+
+// explain prints the explanation of a request.
+func explain(w *world, set *policies.Set, q policies.Request, asJSON bool) error {
+	e := analysis.Explain(set, q)
+	if asJSON {
+		return printJSON(w.stdout, e)
+	}
+	_, err := fmt.Fprint(w.stdout, e.Text())
+	return err
+}
+
+// request is the request that the flags describe.
+func (c *policyExplainCommand) request(w *world, p policySet) (q policies.Request, err error) {
+	q = policies.Request{Method: c.Method, Now: time.Now(), Header: policies.Fields{}}
+	rest, ok := strings.CutPrefix(c.URL, "https://")
+	if !ok {
+		return q, usageError{fmt.Errorf("the URL begins with https://, found %q", c.URL)}
+	}
+	q.Host, q.Target, _ = strings.Cut(rest, "/") // as it is: what a URL parser makes of it is not what a client sends
+	q.Target = "/" + q.Target
+	if c.At != "" {
+		if q.Now, err = time.Parse(time.RFC3339, c.At); err != nil {
+			return q, usageError{fmt.Errorf("--at is a moment like 2030-01-02T15:04:05Z, found %q", c.At)}
+		}
+	}
+	if c.IP != "" {
+		if q.Client, err = netip.ParseAddr(c.IP); err != nil {
+			return q, usageError{fmt.Errorf("--ip is an address, found %q", c.IP)}
+		}
+	}
+	for _, line := range c.Header {
+		name, value, ok := strings.Cut(line, ":")
+		canonical, good := request.CanonicalHeader(strings.TrimSpace(name))
+		if !ok || !good {
+			return q, usageError{fmt.Errorf("-H is NAME:VALUE, found %q", line)}
+		}
+		q.Header[canonical] = append(q.Header[canonical], strings.TrimSpace(value))
+	}
+	if q.Identity, err = c.identity(w, p, q.Now); err != nil {
+		return q, err
+	}
+	if q.Identity != nil && !q.Identity.Bearer && q.Header["Origin"] == nil && q.Header["Sec-Fetch-Site"] == nil {
+		q.Header["Sec-Fetch-Site"] = []string{"same-origin"} // what the site's own pages send
+	}
+	return q, nil
+}
+
+// identity is who asks; nil for nobody.
+func (c *policyExplainCommand) identity(w *world, p policySet, now time.Time) (*policies.Identity, error) {
+	if c.As == "" {
+		return nil, nil
+	}
+	authAge, err := strictyaml.ParseDuration(c.AuthAge)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--auth-age: %w, found %q", err, c.AuthAge)}
+	}
+	id := &policies.Identity{
+		Issuer: token.OwnIssuer, AMR: []string{"mfa", "pwd"}, AuthTime: now.Add(-authAge.Std()), Bearer: c.By == "bearer",
+		IssuedAt: now, Expires: now.Add(15 * time.Minute), Claims: jsonClaims{},
+	}
+	if strings.HasSuffix(c.As, ".json") {
+		err = claimsFile(id, c.As)
+	} else {
+		c.named(w, p, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.Roles != nil {
+		id.Roles = c.Roles
+	}
+	if c.Email != "" {
+		id.Email, id.EmailVerified = c.Email, true
+	}
+	if c.AMR != nil {
+		id.AMR = c.AMR
+	}
+	if c.MFAAge != "" {
+		age, err := strictyaml.ParseDuration(c.MFAAge)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--mfa-age: %w, found %q", err, c.MFAAge)}
+		}
+		id.MFATime = now.Add(-age.Std())
+	}
+	slices.Sort(id.Roles)
+	return id, nil
+}
+
+// named fills in what is known of a user: from the identity provider, where one runs here.
+func (c *policyExplainCommand) named(w *world, p policySet, id *policies.Identity) {
+	id.User, id.Subject = c.As, c.As
+	if issuer, _, foreign := strings.Cut(c.As, ":"); foreign {
+		id.Issuer = issuer
+		return
+	}
+	if c.Roles != nil || p.cfg == nil || p.cfg.IDP == nil || p.cfg.State == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	defer cancel()
+	u, err := askServer[idp.User](ctx, p.cfg.State, "user/show", userName{c.As})
+	if err != nil {
+		_, _ = fmt.Fprintf(w.stderr, "note: what the identity provider knows of %s cannot be asked for (%v); give --roles and --email\n", c.As, err)
+		return
+	}
+	id.Subject, id.Email, id.EmailVerified, id.Name, id.Roles = u.ID, u.Email, true, u.FullName, u.Roles
+}
+
+// jsonClaims are the claims of a file.
+type jsonClaims map[string]any
+
+// Claim implements policies.Claims.
+func (c jsonClaims) Claim(name string) (any, bool) {
+	v, ok := c[name]
+	return v, ok
+}
+
+// claimsFile takes over the claims of our own identity provider's tokens, under the names that those have, and issuer: the
+// issuer's name in the configuration.
+func claimsFile(id *policies.Identity, name string) error {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("reading the claims: %w", err)
+	}
+	claims := jsonClaims{}
+	if err := json.Unmarshal(data, &claims); err != nil {
+		return fmt.Errorf("%s: not an object of claims: %w", name, err)
+	}
+	var known struct {
+		Subject       string   `json:"sub"`
+		User          string   `json:"preferred_username"`
+		Issuer        string   `json:"issuer"`
+		Email         string   `json:"email"`
+		EmailVerified *bool    `json:"email_verified"`
+		Roles         []string `json:"roles"`
+		AMR           []string `json:"amr"`
+		Session       string   `json:"sid"`
+		AuthTime      *float64 `json:"auth_time"`
+		IssuedAt      *float64 `json:"iat"`
+		Expires       *float64 `json:"exp"`
+	}
+	if err := json.Unmarshal(data, &known); err != nil {
+		return fmt.Errorf("%s: a claim is of another type than in a token: %w", name, err)
+	}
+	if known.User == "" {
+		return fmt.Errorf("%s: preferred_username is missing", name)
+	}
+	id.User, id.Subject, id.Email, id.Session, id.Roles, id.Claims = known.User, known.Subject, known.Email, known.Session, known.Roles, claims
+	id.EmailVerified = known.Email != "" && (known.EmailVerified == nil || *known.EmailVerified)
+	if known.Issuer != "" {
+		id.Issuer = known.Issuer
+	}
+	if known.AMR != nil {
+		id.AMR = known.AMR
+	}
+	for from, to := range map[*float64]*time.Time{known.AuthTime: &id.AuthTime, known.IssuedAt: &id.IssuedAt, known.Expires: &id.Expires} {
+		if from != nil {
+			*to = time.Unix(int64(*from), 0)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package gateway
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/viloforge/vilogate/gateway/audit"
+	"github.com/viloforge/vilogate/policies"
+)
+
+// account puts the decision to forward the request into the audit log, before it
+// is forwarded.
+func (x *exchange) account() error {
+	if x.g.opts.Audit == nil {
+		return nil
+	}
+	x.outcome.decision = "allow"
+	x.recorded = true
+	if err := x.g.opts.Audit.Put(x.auditRecord()); err != nil {
+		return refuseUnrecorded(err)
+	}
+	return nil
+}
+
+// accountAside puts into the audit log what was decided otherwise, about hosts
+// that policies name. Refusing needs no record to be safe.
+func (x *exchange) accountAside() {
+	if x.g.opts.Audit == nil || x.recorded || x.host == nil && x.meant == "" {
+		return
+	}
+	x.g.opts.Audit.PutAside(x.auditRecord())
+}
+
+func (x *exchange) auditRecord() *audit.Record {
+	r := &audit.Record{
+		Version: audit.Version, Time: x.start.UTC(), RequestID: x.requestID, Generation: x.gen.PoliciesID, Client: x.client,
+		Host: string(cmp.Or(x.target.Host, x.meant)), Method: x.r.Method, Path: x.target.Path.String(), Route: x.outcome.route,
+		Who: x.who(), Facts: x.facts, Decision: auditDecision(x.outcome.decision), Reason: x.outcome.reason,
+		Latency: x.g.opts.Now().Sub(x.start).Microseconds(),
+	}
+	if x.match.Pattern != "" {
+		r.Route = x.match.Pattern
+	}
+	if x.decision.Outcome != 0 {
+		r.Rule = place(x.decision.Place)
+		if r.Reason == "" {
+			r.Reason = x.decision.Reason
+		}
+	}
+	for _, s := range x.seconds {
+		shadow := audit.Shadow{Decision: s.Decision, Reason: s.Reason, Rule: place(s.Rule)}
+		if s.Folder {
+			shadow.Generation = x.gen.ShadowID
+		}
+		r.Shadow = append(r.Shadow, shadow)
+	}
+	return r
+}
+
+// auditDecision is a decision in the words of the audit log, which are those of
+// tests: of a policy.
+func auditDecision(decision string) string {
+	if decision == decisionMalformed {
+		return decisionOf(policies.BadRequest)
+	}
+	return decision
+}
+
+// who is who asked, whatever became of it; nil for nobody.
+func (x *exchange) who() *audit.Who {
+	c := x.claims
+	if c == nil {
+		return nil
+	}
+	w := &audit.Who{
+		Subject: c.Subject(), Issuer: c.IssuerName(), User: c.User(), Email: c.Email(), EmailVerified: c.EmailVerified(),
+		Session: c.Session(), Roles: c.Roles(), AMR: c.AMR(), Credential: audit.ByBearer,
+	}
+	if t := c.AuthTime(); !t.IsZero() {
+		t = t.UTC()
+		w.AuthTime = &t
+	}
+	if !x.credentials.hasBearer {
+		w.Credential = audit.ByCookie
+	}
+	return w
+}
+
+// noteFacts notes for the audit log the facts that the rule reads, while the
+// request is as it was sent. Values of the query are never recorded, nor are those
+// of headers that carry secrets.
+func (x *exchange) noteFacts() {
+	if x.g.opts.Audit == nil || x.match.Route == nil {
+		return
+	}
+	reads := &x.match.Route.Reads
+	if len(reads.Headers)+len(reads.Query)+len(reads.Claims) == 0 {
+		return
+	}
+	f := &audit.Facts{}
+	x.facts = f
+	for _, name := range reads.Headers {
+		switch values := x.r.Header.Values(name); {
+		case isSecret(name):
+			f.Withheld = append(f.Withheld, "headers."+strings.ToLower(name))
+		case len(values) > 0:
+			if f.Headers == nil {
+				f.Headers = map[string][]string{}
+			}
+			f.Headers[strings.ToLower(name)] = slices.Clone(values)
+		}
+	}
+	for _, name := range reads.Query {
+		f.Withheld = append(f.Withheld, "query."+name)
+	}
+	if x.claims == nil {
+		return
+	}
+	for _, name := range reads.Claims {
+		value, ok := x.claims.Claim(name)
+		if !ok {
+			continue
+		}
+		encoded, err := json.Marshal(value)
+		if err != nil {
+			continue // a claim came from JSON
+		}
+		if f.Claims == nil {
+			f.Claims = map[string]json.RawMessage{}
+		}
+		f.Claims[name] = encoded
+	}
+}
+
+// secretWords mark names of headers whose values are not to be written down.
+var secretWords = []string{"auth", "cookie", "token", "secret", "key", "password", "passwd", "session", "signature", "assertion", "credential"}
+
+// isSecret reports whether the value of a header of that name may be a secret.
+func isSecret(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) })
+}

@@ -1,0 +1,229 @@
+package gateway
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/analysis"
+)
+
+// TestTheLiveGatewayDecidesAsThePoliciesSay: for random policies and random requests, what the gateway does is what
+// policies.Set.Ask says, which the tests in policy files go by, and what Explain tells people.
+func TestTheLiveGatewayDecidesAsThePoliciesSay(t *testing.T) {
+	seen := map[string]int{}
+	seed := rand.Uint64()
+	r := &dice{rand.New(rand.NewPCG(seed, 1))}
+	log := &memoryLog{}
+	s := newSite(t)
+	s.gateway.opts.Audit = log
+	s.respond = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
+	people := newPeople(s)
+	for range 300 {
+		text := r.policy()
+		set := compile(t, text)
+		settings := s.gateway.generation.Load().Settings
+		settings.Policies = set
+		generation, err := NewGeneration(settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.gateway.Swap(generation)
+		for range 60 {
+			asked := r.request(s.now)
+			who := r.one(len(people))
+			byCookie := r.flip()
+			live, reached := s.live(log, asked, people[who], byCookie)
+			asked.Identity = people[who].identity(byCookie)
+			want := set.Ask(asked)
+			expected := decisionOf(want.Outcome)
+			explained, _, _ := strings.Cut(analysis.Explain(set, asked).Outcome, " ") // deny (405 …)
+			if explained != expected {
+				t.Fatalf("seed %d: %+v is explained as %s, and the policies say %s\n%s", seed, asked, explained, expected, text)
+			}
+			if want.Preflight && want.Outcome == policies.Allow {
+				expected = "preflight"
+			}
+			seen[expected]++
+			if live != expected || reached != (expected == "allow") {
+				t.Fatalf("seed %d: %s %s %v as %d, by cookie %v: the gateway decided %s (reached: %v), the policies say %s: %s\n%s",
+					seed, asked.Method, asked.Target, asked.Header, who, byCookie, live, reached, expected, want.Reason, text)
+			}
+		}
+	}
+	for _, outcome := range []string{"allow", "deny", "login", "step-up", "bad-request", "preflight"} {
+		if seen[outcome] < 20 {
+			t.Errorf("only %d times %s: these policies show little", seen[outcome], outcome)
+		}
+	}
+}
+
+// person is somebody, or nobody, with a token.
+type person struct {
+	raw       string
+	principal *principal
+}
+
+func (p person) identity(byCookie bool) *policies.Identity {
+	if p.principal == nil {
+		return nil
+	}
+	return p.principal.as(byCookie)
+}
+
+func newPeople(s *site) []person {
+	people := []person{{}}
+	for i, edit := range []func(*token.Grant){
+		func(*token.Grant) {},
+		func(g *token.Grant) { g.Roles = []string{"admin", "member"} },
+		func(g *token.Grant) { g.Roles, g.User = nil, "bob" },
+		func(g *token.Grant) { g.AuthTime = s.now.Add(-2 * time.Hour) },
+		func(g *token.Grant) { g.AMR, g.Email = []string{"mfa", "otp", "pwd"}, "carol@partner.test" },
+		func(g *token.Grant) { g.AMR, g.AuthTime = []string{"mfa"}, s.now.Add(-20*time.Minute) },
+	} {
+		g := s.grant()
+		g.Subject, g.ID, g.Session = fmt.Sprint("u-", i), fmt.Sprint("t-", i), fmt.Sprint("s-", i)
+		edit(&g)
+		raw := s.sign(g)
+		claims, err := s.gateway.generation.Load().Verifier.Verify(raw, s.now)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		people = append(people, person{raw, newPrincipal(claims, 1)})
+	}
+	return people
+}
+
+// live sends the request through the gateway, and returns what it recorded.
+func (s *site) live(log *memoryLog, asked policies.Request, who person, byCookie bool) (decision string, reached bool) {
+	s.t.Helper()
+	r := httptest.NewRequest(asked.Method, "/", nil)
+	r.RequestURI, r.Host, r.RemoteAddr = asked.Target, asked.Host, netip.AddrPortFrom(asked.Client, 1234).String()
+	r.Header = http.Header{}
+	for name, values := range asked.Header {
+		r.Header[name] = values
+	}
+	switch {
+	case who.principal == nil:
+	case byCookie:
+		r.Header.Set("Cookie", "__Secure-sso="+who.raw)
+	default:
+		r.Header.Set("Authorization", "Bearer "+who.raw)
+	}
+	w := httptest.NewRecorder()
+	s.gateway.ServeHTTP(w, r)
+	if w.Code >= 500 {
+		body, _ := io.ReadAll(w.Result().Body)
+		s.t.Fatalf("%s %s: %d %s", asked.Method, asked.Target, w.Code, body)
+	}
+	return log.last(s.t).Decision, s.reached() != nil
+}
+
+// dice throws policies and requests.
+type dice struct{ *rand.Rand }
+
+func (d *dice) one(n int) int            { return d.IntN(n) }
+func (d *dice) flip() bool               { return d.IntN(2) == 0 }
+func (d *dice) rarely() bool             { return d.IntN(5) == 0 }
+func (d *dice) of(list ...string) string { return list[d.IntN(len(list))] }
+
+// condition is a map of conditions, or what composes them.
+func (d *dice) condition(depth int) string {
+	if depth > 0 && d.rarely() {
+		switch d.one(3) {
+		case 0:
+			return "{ any: [" + d.condition(depth-1) + ", " + d.condition(depth-1) + "] }"
+		case 1:
+			return "{ not: " + d.condition(depth-1) + " }"
+		default:
+			return "{ all: [" + d.condition(depth-1) + ", " + d.condition(depth-1) + "] }"
+		}
+	}
+	return d.of(
+		"{ roles: [admin] }", "{ roles: [member, root] }", "{ users: [alice] }", "{ email_domains: [example.test] }",
+		"{ claims: { preferred_username: bob } }", "{ issuers: [vilogate] }", "{ networks: [192.0.2.0/24] }", "{ amr: [mfa] }",
+		"{ amr: [pwd] }", "{ mfa: 15m }", "{ max_age: 1h }", "{ max_age: 3h, roles: [admin] }", "{ bearer: only }",
+		`{ when: '"x" in request.query && request.query["x"] == "1"' }`, `{ when: 'user.username.startsWith("a")' }`,
+		`{ when: 'request.headers["x-tenant"] == "acme"' }`, `{ when: 'request.method == "GET" && !token.bearer' }`,
+		`{ when: '"admin" in user.roles', max_age: 1h }`,
+	)
+}
+
+func (d *dice) policy() string {
+	var b strings.Builder
+	b.WriteString("host: app.example.test\nupstream: app\n")
+	if d.flip() {
+		b.WriteString(d.of(`cors: { origins: ["https://website.example.test"], credentials: true }`, `cors: { origins: ["https://*.example.test"] }`, `cors: { origins: ["*"], methods: [GET] }`) + "\n")
+	}
+	b.WriteString("routes:\n")
+	patterns := []string{"/", "/a", "/a/b", "/a/:id", "/a/*rest", "/:x", "/:x/b", "/*rest", "/a/b/c"}
+	d.Shuffle(len(patterns), func(i, j int) { patterns[i], patterns[j] = patterns[j], patterns[i] })
+	for _, pattern := range patterns[:1+d.one(len(patterns)-1)] {
+		methods := d.of("", "GET", "GET, POST", "POST", "DELETE, OPTIONS")
+		d.route(&b, pattern, methods)
+		if methods == "GET" && d.flip() {
+			d.route(&b, pattern, "POST, PUT")
+		}
+	}
+	return b.String()
+}
+
+func (d *dice) route(b *strings.Builder, pattern, methods string) {
+	fmt.Fprintf(b, "  - path: %q\n", pattern)
+	if methods != "" {
+		fmt.Fprintf(b, "    methods: [%s]\n", methods)
+	}
+	allow := d.of("public", "authenticated", "optional", "deny", "")
+	if allow == "" || d.flip() {
+		allow = d.condition(2)
+	}
+	fmt.Fprintf(b, "    allow: %s\n", allow)
+	for _, option := range []string{
+		"cors: none", `cors: { origins: ["https://other.example"], headers: [X-Custom] }`, `csrf: { exempt: ["https://pay.example"] }`,
+		"semicolon: allow", "double_slash: allow", "encoded_slash: allow", "websocket: true", "mode: shadow",
+	} {
+		if d.rarely() && !(strings.HasPrefix(option, "cors") && strings.Contains(b.String()[strings.LastIndex(b.String(), "  - path"):], "cors:")) {
+			fmt.Fprintf(b, "    %s\n", option)
+		}
+	}
+}
+
+func (d *dice) request(now time.Time) policies.Request {
+	r := policies.Request{
+		Method: d.of("GET", "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"), Host: "app.example.test", Now: now, Header: policies.Fields{},
+		Target: d.of("/", "/a", "/a/b", "/a/c", "/a/b/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/a/x%2Fb", "/A", "/a/../b", "/none/at/all"),
+		Client: netip.MustParseAddr(d.of("192.0.2.7", "198.51.100.1", "2001:db8::1")),
+	}
+	if d.rarely() {
+		r.Target += "?" + d.of("x=1", "x=2", "x=1&x=2", "X=1", "x=%zz", "y=1;x=1", "")
+	}
+	origins := []string{"https://app.example.test", "https://website.example.test", "https://sub.example.test", "https://other.example", "https://pay.example", "https://evil.test", "null"}
+	if d.flip() {
+		r.Header["Origin"] = []string{d.of(origins...)}
+	}
+	if d.flip() {
+		r.Header["Sec-Fetch-Site"] = []string{d.of("same-origin", "same-site", "cross-site", "none")}
+	}
+	if r.Method == "OPTIONS" && d.flip() {
+		r.Header["Origin"] = []string{d.of(origins[1:4]...)}
+		r.Header["Access-Control-Request-Method"] = []string{d.of("GET", "POST", "PUT")}
+		if d.rarely() {
+			r.Header["Access-Control-Request-Headers"] = []string{d.of("authorization", "x-custom", "content-type")}
+		}
+	}
+	if d.rarely() {
+		r.Header["X-Tenant"] = []string{d.of("acme", "other")}
+	}
+	if d.rarely() && r.Method == "GET" {
+		r.Header["Upgrade"] = []string{"websocket"}
+	}
+	return r
+}

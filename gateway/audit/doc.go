@@ -1,0 +1,52 @@
+// Package audit keeps a record of every decision: who asked for what, what became of it, and which rule of which policies
+// said so. `vilogate policy explain --request-id` and `vilogate policy replay` read it.
+//
+// It stands on floor 1 and knows neither HTTP nor policies. The gateway makes a [Record] and gives it to [Log.Put]; one
+// goroutine, [Log.Run], writes what waits in a bounded queue, a batch at a time, and flushes it when the process drains.
+// [Read], [Files] and [Find] read records back, strictly.
+//
+// # The file
+//
+// JSON, one record a line, mode 0600, appended to. When a file has reached its size it is renamed to FILE.1, what was
+// FILE.1 to FILE.2, and so on; of those, as many are kept as the configuration says. A path that is no regular file, such
+// as /dev/stdout, is written to and never rotated.
+//
+// # What is promised
+//
+// With fsync "always", a request goes to its backend only when its record is on the disk; requests that come at the same
+// time share one fsync. With "interval", a crash of the machine loses a second at most, with "off" what the operating
+// system has not written yet. A crash of the process alone loses what waits in the queue.
+//
+// When a record cannot be written (a full disk, a queue that is full because the disk is slow), on_failure says what
+// becomes of requests: "refuse" has them answered 503 before they reach a backend, until a write succeeds again; "drop"
+// lets them pass and counts what is missing. Refusals of the gateway's own are answered as ever, and counted when they
+// cannot be recorded. What was written stands in whole lines: the rest of a line that did not fit is taken back.
+//
+// # The schema, version 1
+//
+// A record is an object with these members; what is optional is left out where there is nothing to say.
+//
+//   - v: 1. A reader refuses versions that it does not know.
+//   - time: when the request came, RFC 3339 in UTC.
+//   - request_id: as the client and the backend were told.
+//   - generation: the policies in force, as the hex SHA-256 that /status names too.
+//   - client: the client's address, as far as trusted proxies can be believed.
+//   - host, method, path: canonical, as they were decided on. The path has no query. Optional where the request could not
+//     be understood.
+//   - route: the pattern that the path matched. Optional.
+//   - who: who asked; left out for nobody. subject, issuer and user as the backend would be told; email and
+//     email_verified, session, roles and amr, each optional; auth_time, when they signed in, optional; credential, "cookie"
+//     or "bearer".
+//   - facts: what else the rule reads to decide; left out where that is nothing. headers and claims, by name, with their
+//     values (of a header, every line), left out where the request or the token has none. withheld names what was read and
+//     is not recorded, "headers.NAME" and "query.NAME": the values of queries, and of headers that carry secrets.
+//   - decision: allow, login, deny, step-up, limit or bad-request, as tests: of a policy name them; or what was decided
+//     before a policy was asked: preflight, own (one of the gateway's own paths), logout, misdirected, unavailable, error.
+//   - reason: for people.
+//   - rule: the place of the rule that decided, file:line:column. Optional.
+//   - shadow: what other policies would have decided, where that differs, a list: decision, reason, rule, and generation
+//     where a whole folder of policies was evaluated beside the live one, else it is routes with mode: shadow.
+//   - latency_us: microseconds from the request's header to the decision.
+//
+// A record never holds a token, a cookie, a password or the value of a query.
+package audit

@@ -1,0 +1,196 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// longestRecord bounds a line that is read.
+const longestRecord = 1 << 20
+
+// ErrNotFound means that no record has the request's id.
+var ErrNotFound = errors.New("audit: no record has this request id")
+
+// A LineError is a line that is no record: cut off by a crash, written by hand, or of a version that is not known.
+type LineError struct {
+	File string
+	Line int
+	Err  error
+}
+
+func (e *LineError) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err) }
+
+// Unwrap is the cause.
+func (e *LineError) Unwrap() error { return e.Err }
+
+// Read yields the records of a file in their order. A line that is no record is yielded as a *LineError, and reading goes
+// on behind it; any other error is the last.
+func Read(r io.Reader, name string) iter.Seq2[*Record, error] {
+	return func(yield func(*Record, error) bool) {
+		lines := bufio.NewReaderSize(r, 64<<10)
+		for number := 1; ; number++ {
+			line, err := readLine(lines)
+			if len(line) > 0 {
+				record, wrong := parse(line)
+				if wrong == nil && err != nil {
+					record, wrong = nil, errors.New("the line does not end")
+				}
+				if wrong != nil {
+					wrong = &LineError{name, number, wrong}
+				}
+				if !yield(record, wrong) {
+					return
+				}
+			}
+			switch {
+			case err == io.EOF:
+				return
+			case err != nil:
+				yield(nil, fmt.Errorf("audit: reading %s: %w", name, err))
+				return
+			}
+		}
+	}
+}
+
+// readLine returns a line without its end; of one that is too long, enough to be refused for it.
+func readLine(r *bufio.Reader) (line []byte, err error) {
+	for {
+		piece, err := r.ReadSlice('\n')
+		if room := longestRecord + 1 - len(line); room > 0 {
+			line = append(line, piece[:min(len(piece), room)]...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return bytes.TrimSuffix(line, []byte("\n")), err
+		}
+	}
+}
+
+func parse(line []byte) (*Record, error) {
+	if len(line) > longestRecord {
+		return nil, fmt.Errorf("a line of more than %d bytes is no record", longestRecord)
+	}
+	var version struct {
+		V *int `json:"v"`
+	}
+	if err := json.Unmarshal(line, &version); err != nil {
+		return nil, fmt.Errorf("this is no record: %w", err)
+	}
+	switch {
+	case version.V == nil:
+		return nil, errors.New("this is no record: it names no version (v)")
+	case *version.V != Version:
+		return nil, fmt.Errorf("a record of version %d; this program knows version %d", *version.V, Version)
+	}
+	record := new(Record)
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	if err := d.Decode(record); err != nil {
+		return nil, fmt.Errorf("this is no record: %w", err)
+	}
+	switch {
+	case record.Time.IsZero() || record.RequestID == "" || record.Decision == "" || record.Method == "":
+		return nil, errors.New("this is no record: time, request_id, method and decision are never left out")
+	case record.Who != nil && record.Who.Credential != ByCookie && record.Who.Credential != ByBearer:
+		return nil, errors.New("this is no record: a credential is cookie or bearer")
+	}
+	return record, nil
+}
+
+// Files are the files of a log, the oldest first.
+func Files(path string) ([]string, error) {
+	names, err := filepath.Glob(escapeGlob(path) + ".*")
+	if err != nil {
+		return nil, fmt.Errorf("audit: looking for the files of %s: %w", path, err)
+	}
+	type rotated struct {
+		name   string
+		number int
+	}
+	var old []rotated
+	for _, name := range names {
+		number, err := strconv.Atoi(strings.TrimPrefix(name, path+"."))
+		if err == nil && number > 0 {
+			old = append(old, rotated{name, number})
+		}
+	}
+	slices.SortFunc(old, func(a, b rotated) int { return b.number - a.number })
+	var files []string
+	for _, r := range old {
+		files = append(files, r.name)
+	}
+	if _, err := os.Stat(path); err == nil {
+		files = append(files, path)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("audit: there is no log at %s", path)
+	}
+	return files, nil
+}
+
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// ReadAll yields the records of all files of a log, the oldest first, as Read does.
+func ReadAll(path string) iter.Seq2[*Record, error] {
+	return func(yield func(*Record, error) bool) {
+		files, err := Files(path)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, name := range files {
+			if !readFile(name, yield) {
+				return
+			}
+		}
+	}
+}
+
+// readFile yields the records of one file, and reports whether more are wanted.
+func readFile(name string, yield func(*Record, error) bool) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return yield(nil, fmt.Errorf("audit: %w", err))
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	for record, err := range Read(f, name) {
+		if !yield(record, err) {
+			return false
+		}
+	}
+	return true
+}
+
+// Find returns the record of a request, the newest where there are several: ErrNotFound where there is none. Lines that
+// are no records are passed over.
+func Find(path, requestID string) (*Record, error) {
+	var found *Record
+	for record, err := range ReadAll(path) {
+		switch {
+		case errors.As(err, new(*LineError)):
+		case err != nil:
+			return nil, err
+		case record.RequestID == requestID:
+			found = record
+		}
+	}
+	if found == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, requestID)
+	}
+	return found, nil
+}

@@ -1,0 +1,170 @@
+package limits
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// nowhere is a store that is away.
+type nowhere struct{}
+
+func (nowhere) Add(context.Context, []Debt) error { return errors.New("away") }
+
+// running is a gateway of a fleet whose Run has an end.
+func running(t *testing.T, s *server) *Limiter {
+	t.Helper()
+	l := newLimiter(t, Options{Shared: NewRedis(s.client), Secret: secret})
+	ctx, stop := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() {
+		if err := l.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { stop(); run.Wait() })
+	return l
+}
+
+// TestAFleetLearnsFromBehind: what one gateway let through, another knows after its first own event, by itself.
+func TestAFleetLearnsFromBehind(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	one, two := running(t, s), running(t, s)
+	k, r := one.Key(route, "vilogate", "u-1"), Rate{10, time.Hour}
+	if k != two.Key(route, "vilogate", "u-1") {
+		t.Fatal("two gateways have two keys for one user")
+	}
+	for range 10 {
+		one.Take(k, r)
+	}
+	eventually(t, "the fleet is told", func() bool { return !one.Stats().Contact.IsZero() })
+	if got := two.Take(k, r); !got.OK {
+		t.Fatalf("the first decision waits for somebody: %+v", got)
+	}
+	eventually(t, "the other gateway knows", func() bool { return owes(two, k) > 65*time.Minute })
+	if got := two.Take(k, r); got.OK || got.Retry < 11*time.Minute {
+		t.Errorf("the event that was too much is not owed: %+v", got)
+	}
+}
+
+// owes is what a gateway knows that a key owes.
+func owes(l *Limiter, k Key) time.Duration {
+	s, _ := l.table.of(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := l.moment()
+	for i := range s.places {
+		if s.places[i].key == k {
+			return s.places[i].owed(now)
+		}
+	}
+	return 0
+}
+
+// TestOutage: while Redis is dead, or takes connections and says nothing, each gateway limits what it sees; nobody waits;
+// when Redis is back, what is still owed is told.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	for name, outage := range map[string]struct{ begin, end func(s *server) }{
+		"killed":     {func(s *server) { s.signal(syscall.SIGKILL) }, (*server).start},
+		"blackholed": {func(s *server) { s.signal(syscall.SIGSTOP) }, func(s *server) { s.signal(syscall.SIGCONT) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			one, two := running(t, s), running(t, s)
+			r := Rate{5, time.Hour}
+			before := one.Key(route, "vilogate", "before")
+			one.Take(before, r)
+			eventually(t, "the fleet is told", func() bool { return !one.Stats().Contact.IsZero() })
+			outage.begin(s)
+			during := one.Key(route, "vilogate", "during")
+			began := time.Now()
+			for i := range 6 {
+				if got := one.Take(during, r); got.OK != (i < 5) {
+					t.Errorf("request %d: %+v", i, got)
+				}
+			}
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("requests waited for Redis: %v", took)
+			}
+			eventually(t, "the outage is noticed", func() bool { return one.Stats().Failures > 0 })
+			outage.end(s)
+			eventually(t, "the other gateway learns of it", func() bool {
+				two.Take(during, Rate{1000, 1000 * time.Second})
+				return owes(two, during) > 50*time.Minute
+			})
+			if got := one.Take(before, r); !got.OK || got.Remaining != 3 {
+				t.Errorf("what was known is not what is known: %+v", got)
+			}
+		})
+	}
+}
+
+// TestWhatStandsInRedisTellsNoNamesAndExpires.
+func TestWhatStandsInRedisTellsNoNamesAndExpires(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	l := newLimiter(t, Options{Shared: NewRedis(s.client), Secret: secret})
+	l.Take(l.Key(route, "vilogate", "alice-the-subject"), Rate{10, time.Minute})
+	if err := l.exchange(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := s.client.Keys(t.Context(), "*").Result()
+	if err != nil || len(keys) != 1 || !strings.HasPrefix(keys[0], keyPrefix) || strings.Contains(keys[0], "alice") {
+		t.Fatalf("%q, %v", keys, err)
+	}
+	if left := s.client.PTTL(t.Context(), keys[0]).Val(); left <= 0 || left > 6*time.Second {
+		t.Errorf("it expires in %v", left)
+	}
+}
+
+// TestWhateverElseStandsInRedisCountsForNothing: nobody is refused for ever, and the exchange goes on.
+func TestWhateverElseStandsInRedisCountsForNothing(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for i, planted := range []string{"nan", "inf", "1e300", "-5", "", "x"} {
+		l := newLimiter(t, Options{Shared: NewRedis(s.client), Secret: secret})
+		k, r := l.Key(route, "vilogate", fmt.Sprint(i)), Rate{10, time.Minute}
+		if err := s.client.Set(t.Context(), fmt.Sprintf("%s%x", keyPrefix, k[:]), planted, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		l.Take(k, r)
+		if err := l.exchange(t.Context()); err != nil {
+			t.Errorf("%q: %v", planted, err)
+		}
+		if got := l.Take(k, r); got.Retry > quotasOwed*time.Minute {
+			t.Errorf("%q: %+v", planted, got)
+		}
+	}
+	l := newLimiter(t, Options{Shared: NewRedis(s.client), Secret: secret})
+	k := l.Key(route, "vilogate", "list")
+	if err := s.client.RPush(t.Context(), fmt.Sprintf("%s%x", keyPrefix, k[:]), "x").Err(); err != nil {
+		t.Fatal(err)
+	}
+	l.Take(k, Rate{10, time.Minute})
+	if err := l.exchange(t.Context()); err != nil {
+		t.Errorf("a list: %v", err)
+	}
+}
+
+// TestMoreThanCanBeToldIsCounted: a store that is away for long costs no memory.
+func TestMoreThanCanBeToldIsCounted(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t, Options{Shared: nowhere{}, Secret: secret})
+	for i := range queueLength + 5000 {
+		l.Take(l.Key(route, "", fmt.Sprint(i)), Rate{10, time.Hour})
+	}
+	if err := l.exchange(t.Context()); err == nil {
+		t.Error("a store that is away takes what it is told")
+	}
+	if l.Stats().Untold < 4000 || l.Stats().Failures != 1 {
+		t.Errorf("%+v", l.Stats())
+	}
+}

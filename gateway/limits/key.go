@@ -1,0 +1,50 @@
+package limits
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
+
+// A Key is whom a rate is counted for, as a hash that only those can make who know the limiter's secret.
+type Key [16]byte
+
+// number picks the set of a key.
+func (k Key) number() uint32 { return binary.LittleEndian.Uint32(k[:4]) }
+
+// keyPart bounds a part of a key that stands in it as it is; a longer one stands as its hash.
+const keyPart = 128
+
+// Key is the key of a scope, which is the route and what it counts, and of somebody in it: an issuer and a subject, an
+// address, or nobody in particular. It allocates nothing.
+func (l *Limiter) Key(scope Scope, issuer, subject string) Key {
+	var buffer [len(l.secret) + len(scope) + 2*(keyPart+1)]byte
+	b := append(buffer[:0], l.secret[:]...)
+	b = append(b, scope[:]...)
+	b = appendPart(b, issuer)
+	b = appendPart(b, subject)
+	sum := sha256.Sum256(b)
+	return Key(sum[:len(Key{})])
+}
+
+// appendPart appends a part so that no two parts can be taken for others: its length stands before it.
+func appendPart(b []byte, part string) []byte {
+	if len(part) > keyPart {
+		sum := sha256.Sum256([]byte(part))
+		return append(append(b, keyPart+1), sum[:]...)
+	}
+	return append(append(b, byte(len(part))), part...)
+}
+
+// A Scope is what is counted apart: a route, and what its rate is for. It is the same at every gateway of a fleet.
+type Scope [16]byte
+
+// NewScope is the scope of these names in this order.
+func NewScope(names ...string) Scope {
+	var b []byte
+	for _, name := range names {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(name)))
+		b = append(b, name...)
+	}
+	sum := sha256.Sum256(b)
+	return Scope(sum[:len(Scope{})])
+}

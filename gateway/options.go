@@ -1,0 +1,68 @@
+package gateway
+
+import (
+	"net/http"
+
+	"github.com/viloforge/vilogate/policies"
+)
+
+// limitBody refuses a body that says itself that it is longer than the route
+// takes. One that does not say is cut off where it is (requestBody).
+func (x *exchange) limitBody() error {
+	if most := x.mostBody(); most > 0 && x.r.ContentLength > most {
+		return refuseTooLarge(most)
+	}
+	return nil
+}
+
+// mostBody is how many bytes of a body the route takes; 0 for any number.
+func (x *exchange) mostBody() int64 {
+	if x.decision.Route == nil {
+		return 0 // the login host
+	}
+	return x.decision.Route.MaxBody
+}
+
+// forwardPath is the path that the backend is asked for: the canonical one, less
+// the segments that the route strips.
+func (x *exchange) forwardPath() string {
+	if x.decision.Route == nil {
+		return x.target.Path.String()
+	}
+	return x.decision.Route.ForwardPath(x.target.Path)
+}
+
+// optRequest changes the outgoing request as the route says. What identifies
+// somebody is not a route's to change; no policy with such a name compiles.
+func (x *exchange) optRequest(out *http.Request) {
+	route := x.decision.Route
+	if route == nil {
+		return
+	}
+	if route.RewriteHost != "" {
+		out.Host = route.RewriteHost
+	}
+	if route.StripPrefix != "" {
+		out.Header["X-Forwarded-Prefix"] = []string{route.StripPrefix}
+	}
+	editHeader(out.Header, &route.Headers.Request)
+}
+
+// optResponse changes a backend's answer as the route says.
+func (x *exchange) optResponse(h http.Header) {
+	if route := x.decision.Route; route != nil {
+		editHeader(h, &route.Headers.Response)
+	}
+	if _, said := h["Content-Type"]; !said {
+		x.w.Header()["Content-Type"] = nil // else net/http guesses one
+	}
+}
+
+func editHeader(h http.Header, edits *policies.HeaderEdits) {
+	for _, name := range edits.Remove {
+		delete(h, name)
+	}
+	for _, field := range edits.Set {
+		h[field.Name] = []string{field.Value}
+	}
+}

@@ -1,0 +1,96 @@
+package gateway
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/viloforge/vilogate/gateway/limits"
+	"github.com/viloforge/vilogate/policies"
+)
+
+// rate is what a route's rate is at run time. It belongs to a generation; what is
+// counted belongs to the gateway, and outlives reloads.
+type rate struct {
+	scope  limits.Scope
+	rate   limits.Rate
+	by     policies.RateBy
+	name   string   // as the fields call it, quoted
+	policy []string // the RateLimit-Policy field
+}
+
+// rateOf is the rate of a route, made when it is first asked for.
+func (gen *Generation) rateOf(host *policies.HostPolicy, route *policies.Route) *rate {
+	if known, ok := gen.rates.Load(route); ok {
+		return known.(*rate)
+	}
+	r := &rate{
+		// Not its place in the file, which a new line above it would change.
+		scope: limits.NewScope("route", host.Host, route.Pattern, strings.Join(route.Methods(), ","), string(route.Rate.By)),
+		rate:  limits.Rate{Events: route.Rate.Events, Per: route.Rate.Per},
+		by:    route.Rate.By,
+		name:  `"per-` + string(route.Rate.By) + `"`,
+	}
+	r.policy = []string{r.name + ";q=" + strconv.Itoa(route.Rate.Events) + ";w=" + strconv.FormatInt(seconds(route.Rate.Per), 10)}
+	known, _ := gen.rates.LoadOrStore(route, r)
+	return known.(*rate)
+}
+
+// limit counts the request, which would otherwise be forwarded, where its route
+// has a rate. It is counted by who asks, never by the text of a token.
+func (x *exchange) limit() error {
+	route := x.decision.Route
+	if route.Rate == nil {
+		return nil
+	}
+	x.rate = x.gen.rateOf(x.host, route)
+	var key limits.Key
+	switch {
+	case x.rate.by == policies.PerRoute:
+		key = x.g.opts.Limits.Key(x.rate.scope, "", "")
+	case x.rate.by == policies.PerUser && x.principal != nil:
+		key = x.g.opts.Limits.Key(x.rate.scope, x.claims.IssuerName(), x.claims.Subject())
+	default: // by address; also who is nobody, where nobody need be anybody
+		key = x.addressKey()
+	}
+	x.limited = x.g.opts.Limits.Take(key, x.rate.rate)
+	if x.limited.OK {
+		return nil
+	}
+	return &refusal{
+		status: http.StatusTooManyRequests, decision: "limit", kind: "rate-limited", title: "Too many requests",
+		detail: "This address was asked too often. Wait a little, then try again.",
+		reason: "the rate of the route is used up: " + route.Rate.String(), retry: int(seconds(x.limited.Retry)),
+	}
+}
+
+// addressKey is the key of the client's address; of IPv6, of the network that
+// one household or machine has to itself.
+func (x *exchange) addressKey() limits.Key {
+	address := x.client.As16()
+	if x.client.Is4() || !x.client.IsValid() {
+		return x.g.opts.Limits.Key(x.rate.scope, "", string(address[:]))
+	}
+	return x.g.opts.Limits.Key(x.rate.scope, "", string(address[:householdBits/8]))
+}
+
+// householdBits is how much of an IPv6 address is not its owner's to choose.
+const householdBits = 64
+
+// noteRate sets the RateLimit fields (draft-ietf-httpapi-ratelimit-headers) of a
+// request that was counted, in place of the backend's own.
+func (x *exchange) noteRate(h http.Header) {
+	if x.rate == nil {
+		return
+	}
+	var buffer [64]byte
+	b := append(buffer[:0], x.rate.name...)
+	b = strconv.AppendInt(append(b, ";r="...), int64(x.limited.Remaining), 10)
+	b = strconv.AppendInt(append(b, ";t="...), seconds(x.limited.Reset), 10)
+	h["Ratelimit"] = []string{string(b)}
+	h["Ratelimit-Policy"] = x.rate.policy
+}
+
+// seconds rounds up.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }

@@ -1,0 +1,125 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/viloforge/vilogate/policies"
+)
+
+// demand is what somebody who is signed in has to show anew, in the words of
+// OpenID Connect and RFC 9470.
+type demand struct {
+	maxAge time.Duration // of the login, or of the second factor
+	mfa    bool          // a second factor
+}
+
+// acrMFA asks for a second factor among acr_values.
+const acrMFA = "mfa"
+
+// demandOf is what the condition asks that did not hold. Where one of several
+// alternatives would do, it is a fresh login rather than a second factor.
+func demandOf(c *policies.Condition) demand {
+	d, ok := findDemand(c)
+	if !ok {
+		return demand{mfa: true}
+	}
+	return d
+}
+
+func findDemand(c *policies.Condition) (found demand, ok bool) {
+	if c == nil {
+		return demand{}, false
+	}
+	switch c.Kind {
+	case policies.MaxAge:
+		return demand{maxAge: c.Age}, true
+	case policies.MFA:
+		return demand{maxAge: c.Age, mfa: true}, true
+	case policies.AMR:
+		return demand{mfa: true}, slices.Contains(c.Words, "mfa")
+	}
+	for _, of := range c.Of {
+		d, has := findDemand(of)
+		if has && (!ok || found.mfa && !d.mfa) {
+			found, ok = d, true
+		}
+	}
+	return found, ok
+}
+
+// query is the demand as it stands behind the return address in a login URL.
+func (d demand) query() string {
+	q := ""
+	if d.maxAge > 0 {
+		q += "&max_age=" + strconv.FormatInt(int64(d.maxAge/time.Second), 10)
+	}
+	if d.mfa {
+		q += "&acr_values=" + acrMFA
+	}
+	return q
+}
+
+// challenge is the demand as WWW-Authenticate has it (RFC 9470, section 3).
+func (d demand) challenge() string {
+	c := `error="insufficient_user_authentication", error_description="a more recent login is needed"`
+	if d.mfa {
+		c = `error="insufficient_user_authentication", error_description="a second factor is needed", acr_values="` + acrMFA + `"`
+	}
+	if d.maxAge > 0 {
+		c += `, max_age="` + strconv.FormatInt(int64(d.maxAge/time.Second), 10) + `"`
+	}
+	return c
+}
+
+// stepUpCookie remembers for a while when a browser was sent to sign in again. If
+// it comes back with a login that is older still, another redirect would be a
+// loop: a page says so instead.
+const (
+	stepUpCookie = "__Host-vilogate-step-up"
+	stepUpWindow = 5 * time.Minute
+)
+
+// stepUp refuses somebody who has to show more than they did.
+func (x *exchange) stepUp() error {
+	d := demandOf(x.decision.Condition)
+	r := &refusal{
+		status: http.StatusUnauthorized, decision: "step-up", kind: "step-up", title: "Sign in again",
+		detail: "This page needs a more recent sign-in.", reason: x.decision.Reason, challenge: d.challenge(),
+		login: true, demand: d.query(), redirect: x.byCookie,
+	}
+	if d.mfa {
+		r.detail = "This page needs a second factor, such as a security key or a code."
+	}
+	if !x.byCookie || !x.isNavigation() {
+		return r
+	}
+	if sent, ok := x.sentToStepUp(); ok && x.claims.AuthTime().Before(sent) {
+		x.clear = append(x.clear, clearHostCookie(stepUpCookie))
+		r.redirect, r.demand = false, r.demand+"&prompt=login"
+		r.detail = "This page needs a more recent or a stronger sign-in than the one that you came back with."
+		return r
+	}
+	x.clear = append(x.clear, stepUpCookie+"="+strconv.FormatInt(x.start.Unix(), 10)+
+		"; Path=/; Max-Age="+strconv.Itoa(int(stepUpWindow/time.Second))+"; Secure; HttpOnly; SameSite=Lax")
+	return r
+}
+
+// sentToStepUp is when the browser was last sent to sign in again, if that was of
+// late.
+func (x *exchange) sentToStepUp() (sent time.Time, ok bool) {
+	for _, line := range x.r.Header["Cookie"] {
+		for name, value := range cookiePairs(line) {
+			if name != stepUpCookie {
+				continue
+			}
+			seconds, err := strconv.ParseInt(value, 10, 64)
+			if moment := time.Unix(seconds, 0); err == nil && x.start.Sub(moment) < stepUpWindow && moment.After(sent) {
+				sent, ok = moment, true
+			}
+		}
+	}
+	return sent, ok
+}

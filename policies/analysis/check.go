@@ -1,0 +1,234 @@
+package analysis
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// A Finding is something about a policy that is no error, and is hardly what was meant.
+type Finding struct {
+	Place strictyaml.Place
+	Kind  Kind
+	Msg   string
+
+	route     *policies.Route     // that is unreachable
+	condition *policies.Condition // that can never be true, or makes no difference
+}
+
+// A Kind is what a finding is about.
+type Kind string
+
+// The kinds of findings.
+const (
+	UnreachableRoute     Kind = "unreachable-route"     // no request is decided by it
+	NarrowedRoute        Kind = "narrowed-route"        // it matches less than its pattern says
+	UnreachableCondition Kind = "unreachable-condition" // it can never be true
+	IdleCondition        Kind = "idle-condition"        // nothing would be decided differently without it
+	UnsafePublic         Kind = "unsafe-public"         // anybody may change something
+	UnusedRule           Kind = "unused-rule"
+	ShadowOnly           Kind = "shadow-only" // every route of the host is in the shadow
+)
+
+// Check looks for what can never happen, and for what is dangerous, in policies that compile. The findings are in the order
+// of their places.
+func Check(set *policies.Set) []Finding {
+	var c checker
+	for _, name := range set.Hosts() {
+		h := set.Policy(name)
+		c.host(h)
+	}
+	slices.SortStableFunc(c.findings, func(a, b Finding) int {
+		return cmp.Or(strings.Compare(a.Place.File, b.Place.File), a.Place.Line-b.Place.Line, a.Place.Column-b.Place.Column)
+	})
+	return c.findings
+}
+
+type checker struct{ findings []Finding }
+
+func (c *checker) add(at strictyaml.Place, kind Kind, format string, a ...any) *Finding {
+	c.findings = append(c.findings, Finding{Place: at, Kind: kind, Msg: fmt.Sprintf(format, a...)})
+	return &c.findings[len(c.findings)-1]
+}
+
+func (c *checker) host(h *policies.HostPolicy) {
+	used := map[string]bool{}
+	live := false
+	for _, r := range h.Routes() {
+		live = live || !r.Shadow
+		c.unsafe(r)
+		uses(r.Condition(), used)
+		if condition := r.Condition(); condition != nil {
+			c.conditions(side{route: r}, r.Place, condition)
+		}
+	}
+	if !live {
+		c.add(h.Place, ShadowOnly, "every route is in the shadow: all requests of %s are refused", h.Host)
+	}
+	table := h
+	if h.Shadow != nil { // where the routes in the shadow are reached too
+		table = h.Shadow
+	}
+	c.patterns(table.Start(), table)
+	for _, name := range sortedKeys(h.Rules()) {
+		rule := h.Rules()[name]
+		if !used[name] {
+			c.add(rule.Place, UnusedRule, "no route uses the rule %s", name)
+		}
+		c.conditions(side{instead: rule}, rule.Place, rule)
+	}
+}
+
+// uses notes the rules that a condition is made of.
+func uses(condition *policies.Condition, used map[string]bool) {
+	if condition == nil {
+		return
+	}
+	if condition.Rule != "" {
+		used[condition.Rule] = true
+	}
+	for _, of := range condition.Of {
+		uses(of, used)
+	}
+}
+
+// safeMethods change nothing (RFC 9110, section 9.2.1).
+var safeMethods = []string{"GET", "HEAD", "OPTIONS"}
+
+func (c *checker) unsafe(r *policies.Route) {
+	if !r.Public() {
+		return
+	}
+	var unsafe []string
+	for _, method := range r.Methods() {
+		if !slices.Contains(safeMethods, method) {
+			unsafe = append(unsafe, method)
+		}
+	}
+	switch {
+	case r.Methods() == nil:
+		c.add(r.Place, UnsafePublic, "%s is public for every method, those that change something too; list the methods", r.Pattern)
+	case len(unsafe) > 0:
+		c.add(r.Place, UnsafePublic, "%s is public for %s, with which anybody may change something", r.Pattern, strings.Join(unsafe, ", "))
+	}
+}
+
+// patterns looks for routes behind a *rest that a parameter beside it takes everything from: no choice is taken back.
+func (c *checker) patterns(at policies.Position, h *policies.HostPolicy) {
+	if at.Over() {
+		return
+	}
+	if rest, param := at.Rest(), at.Param(); len(rest) > 0 && param != "" {
+		for _, r := range rest {
+			prefix := strings.TrimSuffix(r.Pattern[:strings.LastIndexByte(r.Pattern, '*')], "/")
+			if len(at.End()) > 0 && at.End()[0] != rest[0] {
+				c.add(r.Place, UnreachableRoute, "no request reaches %s: %s is a route of its own, and what lies below it is taken by the parameter %s of other patterns",
+					r.Pattern, cmp.Or(prefix, "/"), param).route = r
+				continue
+			}
+			c.add(r.Place, NarrowedRoute, "%s matches %s alone: what lies below it is taken by the parameter %s of other patterns",
+				r.Pattern, cmp.Or(prefix, "/"), param)
+		}
+	}
+	words := at.Words()
+	for _, word := range words {
+		c.patterns(at.Next(word), h)
+	}
+	if at.Param() != "" {
+		c.patterns(at.Next(anyWord(words)), h)
+	}
+}
+
+// always and never stand in for a condition that is left out, among all and among any.
+var (
+	always = &policies.Condition{Kind: policies.All}
+	never  = &policies.Condition{Kind: policies.Any}
+)
+
+// conditions looks for parts of a condition that could as well not be there.
+func (c *checker) conditions(whole side, place strictyaml.Place, root *policies.Condition) {
+	s := newSpace(root)
+	if !s.admits(whole) {
+		c.add(place, UnreachableCondition, "nobody can ever be admitted: %s", root.Text).condition = root
+		return
+	}
+	c.parts(s, whole, place, root)
+}
+
+// parts looks at the parts of a condition, the last first: of two that say the same, the first one stays. What is found to
+// be idle is left out from then on.
+func (c *checker) parts(s *space, whole side, place strictyaml.Place, parent *policies.Condition) side {
+	for i := len(parent.Of) - 1; i >= 0; i-- {
+		part := parent.Of[i]
+		at := part.Place
+		if part.Rule != "" {
+			at = place // the rule may well make a difference elsewhere
+		}
+		if parent.Kind == policies.Not {
+			if part.Rule == "" {
+				whole = c.parts(s, whole, place, part)
+			}
+			continue
+		}
+		stand := always
+		if parent.Kind == policies.Any {
+			stand = never
+		}
+		without := whole
+		without.instead = replace(whole.condition(), part, stand)
+		if len(parent.Of) > 1 && s.same(whole, without) {
+			c.idle(s, parent, part, at)
+			whole = without
+			continue
+		}
+		if part.Rule == "" {
+			whole = c.parts(s, whole, place, part)
+		}
+	}
+	return whole
+}
+
+func (c *checker) idle(s *space, parent, part *policies.Condition, at strictyaml.Place) {
+	switch {
+	case !s.admits(side{instead: part}):
+		c.add(at, UnreachableCondition, "this can never be true: %s", part.Text).condition = part
+	case parent.Kind == policies.Any:
+		c.add(at, IdleCondition, "nothing would be decided differently without this alternative, whose work others do: %s", part.Text).condition = part
+	default:
+		c.add(at, IdleCondition, "nothing would be decided differently without this, which holds wherever the rest does: %s", part.Text).condition = part
+	}
+}
+
+// admits reports whether there could be a request that a side allows, now or after a step-up.
+func (s *space) admits(d side) bool {
+	differences, complete := s.compare(d, side{noHost: true})
+	return !complete || slices.ContainsFunc(differences, func(d difference) bool {
+		return d.from == policies.Allow || d.from == policies.StepUp
+	})
+}
+
+// same reports whether two sides decide everything alike.
+func (s *space) same(a, b side) bool {
+	differences, complete := s.compare(a, b)
+	return complete && len(differences) == 0
+}
+
+// replace is a condition with one part of it replaced. What does not hold the part stays the very same.
+func replace(c, part, by *policies.Condition) *policies.Condition {
+	if c == part {
+		return by
+	}
+	for i, of := range c.Of {
+		if changed := replace(of, part, by); changed != of {
+			copied := *c
+			copied.Of = slices.Clone(c.Of)
+			copied.Of[i] = changed
+			return replace(&copied, part, by) // it may stand there twice, as a rule does
+		}
+	}
+	return c
+}

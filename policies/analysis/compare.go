@@ -1,0 +1,285 @@
+package analysis
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/viloforge/vilogate/policies"
+)
+
+// An assignment gives variables of a space their values: -1 where it is open.
+type assignment []int
+
+// possible reports whether a variable may have a value, given the others.
+func (s *space) possible(a assignment, variable, value int) bool {
+	if r := s.vars[variable].values[value].requires; r.variable >= 0 && a[r.variable] >= 0 && a[r.variable] != r.value {
+		return false
+	}
+	for other, x := range a {
+		if x < 0 || other == variable {
+			continue
+		}
+		if r := s.vars[other].values[x].requires; r.variable == variable && r.value != value {
+			return false
+		}
+	}
+	return true
+}
+
+// A mask is a set of truths, or of outcomes, by their numbers.
+type mask uint8
+
+func maskOf[T ~uint8](values ...T) (m mask) {
+	for _, v := range values {
+		m |= 1 << v
+	}
+	return m
+}
+
+func (m mask) single() bool { return m != 0 && m&(m-1) == 0 }
+
+// combine is the set of what two sets of truths make of each other.
+func combine(a, b mask, f func(x, y policies.Truth) policies.Truth) (m mask) {
+	for x := policies.False; x <= policies.True; x++ {
+		for y := policies.False; y <= policies.True; y++ {
+			if a&maskOf(x) != 0 && b&maskOf(y) != 0 {
+				m |= maskOf(f(x, y))
+			}
+		}
+	}
+	return m
+}
+
+func least(x, y policies.Truth) policies.Truth { return min(x, y) }
+func most(x, y policies.Truth) policies.Truth  { return max(x, y) }
+
+// truths is what a condition may come to, as far as the assignment tells: never too little, and exact where it is whole.
+func (s *space) truths(c *policies.Condition, a assignment, fresh bool) mask {
+	switch c.Kind {
+	case policies.All:
+		m := maskOf(policies.True)
+		for _, of := range c.Of {
+			m = combine(m, s.truths(of, a, fresh), least)
+		}
+		return m
+	case policies.Any:
+		m := maskOf(policies.False)
+		for _, of := range c.Of {
+			m = combine(m, s.truths(of, a, fresh), most)
+		}
+		return m
+	case policies.Not:
+		var m mask
+		for x := policies.False; x <= policies.True; x++ {
+			if s.truths(c.Of[0], a, fresh)&maskOf(x) != 0 {
+				m |= maskOf(policies.True + policies.False - x)
+			}
+		}
+		return m
+	}
+	if a[0] == nobody && c.Kind != policies.Networks && c.Kind != policies.Expression {
+		return maskOf(policies.False)
+	}
+	if fresh && c.Freshens() {
+		return maskOf(policies.True)
+	}
+	m := maskOf(policies.False)
+	for _, part := range s.atoms[c] {
+		var possible mask
+		if x := a[part.variable]; x >= 0 {
+			possible = maskOf(part.truth[x])
+		} else {
+			possible = maskOf(part.truth...)
+		}
+		m = combine(m, possible, most)
+	}
+	return m
+}
+
+// A side is what decides about a class of requests: a route, or that there is none.
+type side struct {
+	route     *policies.Route
+	allPublic bool                // where route is nil: the path is listed by other methods, all of them public
+	noHost    bool                // no policy is for the host
+	instead   *policies.Condition // of the route's own; or of nothing else than itself, where there is no route
+}
+
+func (d side) condition() *policies.Condition {
+	switch {
+	case d.instead != nil:
+		return d.instead
+	case d.route == nil:
+		return nil
+	}
+	return d.route.Condition()
+}
+
+// outcomes is what a side may decide, as far as the assignment tells. 405 is deny, as in tests.
+func (s *space) outcomes(d side, a assignment) mask {
+	if a[0] < 0 {
+		var both mask
+		for _, who := range []int{nobody, somebody} {
+			with := slices.Clone(a)
+			with[0] = who
+			both |= s.outcomes(d, with)
+		}
+		return both
+	}
+	r, condition := d.route, d.condition()
+	none := r == nil && condition == nil
+	switch {
+	case d.noHost, none && (d.allPublic || a[0] == somebody), r != nil && r.Closed():
+		return maskOf(policies.Deny)
+	case none, a[0] == nobody && (r == nil || !r.Public() && !r.Optional):
+		return maskOf(policies.Login)
+	case condition == nil: // public, authenticated, optional
+		return maskOf(policies.Allow)
+	}
+	now := s.truths(condition, a, false)
+	var m mask
+	if now&maskOf(policies.True) != 0 {
+		m = maskOf(policies.Allow)
+	}
+	if now&^maskOf(policies.True) == 0 {
+		return m
+	}
+	if a[0] == nobody {
+		return m | maskOf(policies.Login)
+	}
+	later := s.truths(condition, a, true)
+	if later&maskOf(policies.True) != 0 && condition.Freshens() {
+		m |= maskOf(policies.StepUp)
+	}
+	if later&^maskOf(policies.True) != 0 {
+		m |= maskOf(policies.Deny)
+	}
+	return m
+}
+
+// outcome is the one that a mask stands for.
+func (m mask) outcome() policies.Outcome {
+	for o := policies.Allow; o <= policies.BadRequest; o++ {
+		if m == maskOf(o) {
+			return o
+		}
+	}
+	return 0
+}
+
+// A difference is a kind of people about whom two sides decide differently.
+type difference struct {
+	who      assignment
+	from, to policies.Outcome
+}
+
+// maxCases bounds the work on one pair of sides. Policies that people can read stay far below.
+const maxCases = 200_000
+
+// compare splits the cases until both sides are decided. It is false where there were too many.
+func (s *space) compare(before, after side) (differences []difference, complete bool) {
+	budget := maxCases
+	a := make(assignment, len(s.vars))
+	for i := range a {
+		a[i] = -1
+	}
+	var split func()
+	split = func() {
+		if budget--; budget < 0 {
+			return
+		}
+		from, to := s.outcomes(before, a), s.outcomes(after, a)
+		if from.single() && to.single() {
+			if from != to {
+				differences = append(differences, difference{slices.Clone(a), from.outcome(), to.outcome()})
+			}
+			return
+		}
+		v := s.undecided(before, a, from)
+		if v < 0 {
+			v = s.undecided(after, a, to)
+		}
+		if v < 0 { // what one condition rules out, the other asks for: any variable will do
+			v = slices.Index(a, -1)
+		}
+		for x := range s.vars[v].values {
+			if s.possible(a, v, x) {
+				a[v] = x
+				split()
+			}
+		}
+		a[v] = -1
+	}
+	split()
+	return s.merged(differences), budget >= 0
+}
+
+// merged leaves open a variable of which every value leads to the same, for as long as there is one.
+func (s *space) merged(differences []difference) []difference {
+	for v := 1; v < len(s.vars); v++ {
+		type key struct {
+			rest     string
+			from, to policies.Outcome
+		}
+		like := map[key][]int{} // indices
+		for i, d := range differences {
+			if d.who[v] >= 0 {
+				rest := slices.Clone(d.who)
+				rest[v] = -1
+				k := key{fmt.Sprint(rest), d.from, d.to}
+				like[k] = append(like[k], i)
+			}
+		}
+		drop := make([]bool, len(differences))
+		for _, same := range like {
+			if len(same) == len(s.vars[v].values) {
+				differences[same[0]].who[v] = -1
+				for _, i := range same[1:] {
+					drop[i] = true
+				}
+			}
+		}
+		kept := differences[:0]
+		for i, d := range differences {
+			if !drop[i] {
+				kept = append(kept, d)
+			}
+		}
+		differences = kept
+	}
+	return differences
+}
+
+// undecided is an open variable that a side depends on; -1 where it is decided.
+func (s *space) undecided(d side, a assignment, outcomes mask) int {
+	switch c := d.condition(); {
+	case outcomes.single():
+		return -1
+	case a[0] < 0:
+		return 0
+	case c == nil:
+		return -1
+	default:
+		if v := s.open(c, a, false); v >= 0 {
+			return v
+		}
+		return s.open(c, a, true)
+	}
+}
+
+// open is an open variable of a condition that is not decided; -1 where there is none.
+func (s *space) open(c *policies.Condition, a assignment, fresh bool) int {
+	if s.truths(c, a, fresh).single() {
+		return -1
+	}
+	for _, of := range c.Of {
+		if v := s.open(of, a, fresh); v >= 0 {
+			return v
+		}
+	}
+	for _, part := range s.atoms[c] {
+		if a[part.variable] < 0 {
+			return part.variable
+		}
+	}
+	return -1
+}

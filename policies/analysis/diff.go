@@ -1,0 +1,311 @@
+package analysis
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
+)
+
+// A Change is a class of requests about which two policies decide differently.
+type Change struct {
+	Host    string   `json:"host"`
+	Paths   []string `json:"paths"`             // shapes of paths: words, :any for any other segment, * for whatever follows
+	More    int      `json:"more_paths"`        // how many more shapes there are
+	Methods []string `json:"methods,omitempty"` // "*" for every one, nil for those that no route names
+	Who     string   `json:"who"`
+	From    string   `json:"from"`
+	To      string   `json:"to"`
+	Before  string   `json:"before,omitempty"` // the place of the rule; "" for none
+	After   string   `json:"after,omitempty"`
+	Example Example  `json:"example"`
+
+	before, after *policies.HostPolicy
+	space         *space
+	difference    difference
+	sides         [2]side
+	odd           request.Oddity
+}
+
+// An Example is one request of a class.
+type Example struct {
+	Method  string           `json:"method"`
+	URL     string           `json:"url"`
+	As      *ExampleIdentity `json:"as,omitempty"` // nil for nobody
+	IP      string           `json:"ip,omitempty"`
+	Given   []string         `json:"given,omitempty"` // what expressions have to come to, which no example can be made for
+	Request policies.Request `json:"-"`
+}
+
+// An ExampleIdentity is somebody as tests write them.
+type ExampleIdentity struct {
+	User    string         `json:"user"`
+	Issuer  string         `json:"issuer"`
+	Roles   []string       `json:"roles,omitempty"`
+	Email   string         `json:"email,omitempty"`
+	AMR     []string       `json:"amr,omitempty"`
+	Claims  map[string]any `json:"claims,omitempty"`
+	AuthAge string         `json:"auth_age,omitempty"`
+	MFAAge  string         `json:"mfa_age,omitempty"`
+	By      string         `json:"by"`
+}
+
+// A Rewording is a route whose expressions are others than before: what they come to is not known before a request comes.
+type Rewording struct {
+	Host    string   `json:"host"`
+	Pattern string   `json:"pattern"`
+	Methods []string `json:"methods,omitempty"`
+	Removed []string `json:"removed,omitempty"`
+	Added   []string `json:"added,omitempty"`
+	Place   string   `json:"place"`
+}
+
+// An OptionChange is something that a route says beside who may.
+type OptionChange struct {
+	Host    string   `json:"host"`
+	Pattern string   `json:"pattern"`
+	Methods []string `json:"methods,omitempty"`
+	Option  string   `json:"option"`
+	From    string   `json:"from"`
+	To      string   `json:"to"`
+	Place   string   `json:"place"`
+}
+
+// A Report is how two sets of policies differ.
+type Report struct {
+	Changes    []Change       `json:"changes"`
+	Rewordings []Rewording    `json:"expressions"`
+	Options    []OptionChange `json:"options"`
+	Incomplete []string       `json:"incomplete"` // routes with too many cases to look at all of them
+}
+
+// Diff compares two sets of policies. Changes are all there are, for everything that is not an expression; an expression
+// with the same text is taken to come to the same. What is refused either way, by 403, 404, 405 or 400, is no change.
+func Diff(before, after *policies.Set) Report {
+	r := Report{Changes: []Change{}, Rewordings: []Rewording{}, Options: []OptionChange{}, Incomplete: []string{}}
+	names := append(before.Hosts(), after.Hosts()...)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	for _, name := range names {
+		example := exampleHost(name, names)
+		d := &differ{report: &r, name: name, host: example, before: before.Lookup(example), after: after.Lookup(example), sides: map[[2]side][]*Change{}}
+		d.run()
+	}
+	return r
+}
+
+// exampleHost is a host that a name of a policy stands for, and no other name does better.
+func exampleHost(name string, names []string) request.Host {
+	parent, wildcard := strings.CutPrefix(name, "*.")
+	if !wildcard {
+		return request.Host(name)
+	}
+	for i := 0; ; i++ {
+		if host := fmt.Sprintf("any%d.%s", i, parent); !slices.Contains(names, host) {
+			return request.Host(host)
+		}
+	}
+}
+
+// A differ compares two policies of a host.
+type differ struct {
+	report        *Report
+	name          string
+	host          request.Host
+	before, after *policies.HostPolicy
+	sides         map[[2]side][]*Change
+}
+
+func (d *differ) run() {
+	for _, class := range pathClasses(d.before, d.after) {
+		for _, group := range methodGroups(class) {
+			b, a := d.side(d.before, class.before, group.example), d.side(d.after, class.after, group.example)
+			d.compare(class, group, b, a)
+			d.permissions(class, group, b, a)
+			d.options(group, b.route, a.route)
+		}
+	}
+}
+
+// side is what decides about a method of a pattern.
+func (d *differ) side(h *policies.HostPolicy, routes []*policies.Route, method string) side {
+	if h == nil {
+		return side{noHost: true}
+	}
+	s := side{allPublic: len(routes) > 0}
+	for _, r := range routes {
+		if r.Takes(method) {
+			return side{route: r}
+		}
+		s.allPublic = s.allPublic && r.Public()
+	}
+	return s
+}
+
+// everyMethod stands in a list of methods where no route of a pattern names any.
+const everyMethod = "*"
+
+// A methodGroup is methods that the same routes take on both sides.
+type methodGroup struct {
+	methods []string // nil for those that no route names
+	example string
+}
+
+// methodGroups sorts the methods that some route of a class names, and one for all others.
+func methodGroups(class *pathClass) (groups []methodGroup) {
+	routes := append(slices.Clone(class.before), class.after...)
+	var named []string
+	for _, r := range routes {
+		named = append(named, r.Methods()...)
+	}
+	slices.Sort(named)
+	named = slices.Compact(named)
+	index := map[string]int{}
+	for _, method := range named {
+		key := takers(class.before, method) + "|" + takers(class.after, method)
+		if at, known := index[key]; known {
+			groups[at].methods = append(groups[at].methods, method)
+			continue
+		}
+		index[key] = len(groups)
+		groups = append(groups, methodGroup{[]string{method}, method})
+	}
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "PURGE"} {
+		if len(named) == 0 {
+			return []methodGroup{{[]string{everyMethod}, method}}
+		}
+		if !slices.Contains(named, method) {
+			return append(groups, methodGroup{nil, method})
+		}
+	}
+	return append(groups, methodGroup{nil, otherThan(named, "OTHER", "OTHER")})
+}
+
+// takers tells which of the routes takes a method.
+func takers(routes []*policies.Route, method string) string {
+	return fmt.Sprint(slices.IndexFunc(routes, func(r *policies.Route) bool { return r.Takes(method) }))
+}
+
+// compare reports about whom two sides differ. What two routes differ about is the same wherever they meet.
+func (d *differ) compare(class *pathClass, group methodGroup, b, a side) {
+	key := [2]side{b, a}
+	if b == a {
+		return
+	}
+	s := newSpace(b.condition(), a.condition())
+	differences, complete := s.compare(b, a)
+	if !complete {
+		d.report.Incomplete = append(d.report.Incomplete, d.name+" "+class.shapes[0].String())
+	}
+	for _, difference := range differences {
+		c := d.change(class, group, key)
+		c.Who, c.From, c.To = s.describe(difference.who), difference.from.String(), difference.to.String()
+		c.space, c.difference = s, difference
+		d.finish(c, class.shapes[0].example(d.before, d.after), group.example, s.example(difference.who))
+	}
+	d.rewording(group, b.route, a.route)
+}
+
+func (d *differ) change(class *pathClass, group methodGroup, sides [2]side) *Change {
+	c := &Change{Host: d.name, More: class.more, Methods: group.methods, before: d.before, after: d.after, sides: sides}
+	for _, s := range class.shapes {
+		c.Paths = append(c.Paths, s.String())
+	}
+	if sides[0].route != nil {
+		c.Before = sides[0].route.Place.String()
+	}
+	if sides[1].route != nil {
+		c.After = sides[1].route.Place.String()
+	}
+	return c
+}
+
+func (d *differ) finish(c *Change, path, method string, p *person) {
+	c.Example = Example{Method: method, URL: "https://" + string(d.host) + path, Request: policies.Request{
+		Method: method, Host: string(d.host), Target: path, Client: p.client, Now: p.now, Identity: p.identity(),
+		Header: policies.Fields{"Sec-Fetch-Site": {"same-origin"}},
+	}}
+	if p.client.IsValid() {
+		c.Example.IP = p.client.String()
+	}
+	for _, text := range sortedKeys(p.expressions) {
+		c.Example.Given = append(c.Example.Given, text+map[policies.Truth]string{
+			policies.True: " is true", policies.False: " is not true", policies.Failed: " has no answer",
+		}[p.expressions[text]])
+	}
+	c.Example.As = describeIdentity(p)
+	d.report.Changes = append(d.report.Changes, *c)
+}
+
+// permissions reports odd spellings of the path that one side permits and the other refuses.
+func (d *differ) permissions(class *pathClass, group methodGroup, b, a side) {
+	if d.before == nil || d.after == nil {
+		return
+	}
+	permits := func(s side) request.Oddity {
+		if s.route == nil {
+			return 0
+		}
+		return s.route.Permits()
+	}
+	refused := side{noHost: true}
+	for _, oddity := range []request.Oddity{request.EncodedSlash, request.DoubleSlash, request.Semicolon} {
+		was, is := permits(b)&oddity != 0, permits(a)&oddity != 0
+		path := class.odd(d.before, d.after, oddity)
+		if was == is || path == "" {
+			continue
+		}
+		from, to := b, refused
+		if is {
+			from, to = refused, a
+		}
+		s := newSpace(from.condition(), to.condition())
+		differences, _ := s.compare(from, to)
+		for _, difference := range differences {
+			c := d.change(class, group, [2]side{b, a})
+			c.space, c.difference, c.odd = s, difference, oddity
+			c.Who = s.describe(difference.who) + ", where the path has " + oddityNames[oddity]
+			if c.From, c.To = policies.BadRequest.String(), difference.to.String(); was {
+				c.From, c.To = difference.from.String(), policies.BadRequest.String()
+			}
+			d.finish(c, path, group.example, s.example(difference.who))
+		}
+	}
+}
+
+var oddityNames = map[request.Oddity]string{
+	request.EncodedSlash: "an encoded slash", request.DoubleSlash: "a double slash", request.Semicolon: "a semicolon",
+}
+
+// rewording reports expressions that are on one side only.
+func (d *differ) rewording(group methodGroup, b, a *policies.Route) {
+	if b == nil || a == nil {
+		return
+	}
+	was, is := expressionsOf(b), expressionsOf(a)
+	w := Rewording{Host: d.name, Pattern: a.Pattern, Methods: group.methods, Place: a.Place.String()}
+	for _, text := range was {
+		if !slices.Contains(is, text) {
+			w.Removed = append(w.Removed, text)
+		}
+	}
+	for _, text := range is {
+		if !slices.Contains(was, text) {
+			w.Added = append(w.Added, text)
+		}
+	}
+	if len(w.Removed)+len(w.Added) > 0 {
+		d.report.Rewordings = append(d.report.Rewordings, w)
+	}
+}
+
+func expressionsOf(r *policies.Route) (texts []string) {
+	eachLeaf(r.Condition(), func(c *policies.Condition) {
+		if c.Kind == policies.Expression && !slices.Contains(texts, c.When) {
+			texts = append(texts, c.When)
+		}
+	})
+	return texts
+}

@@ -1,0 +1,138 @@
+package analysis
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/viloforge/vilogate/policies"
+)
+
+// covers reports whether a change is about a request, given what became of it before and after.
+func (c *Change) covers(q policies.Request, before, after policies.Answer) bool {
+	routeOf := func(a policies.Answer) *policies.Route { return a.Match.Route }
+	if before.Host != c.before || after.Host != c.after || routeOf(before) != c.sides[0].route || routeOf(after) != c.sides[1].route {
+		return false
+	}
+	if odd := before.Match.Odd | after.Match.Odd; (odd != 0 || c.odd != 0) && odd&c.odd == 0 {
+		return false
+	}
+	for i, a := range []policies.Answer{before, after} {
+		if c.sides[i].route == nil && c.sides[i].allPublic != a.Match.AllPublic {
+			return false
+		}
+	}
+	who := c.difference.who
+	if who[0] >= 0 && (who[0] == nobody) != (q.Identity == nil) {
+		return false
+	}
+	for i, a := range []policies.Answer{before, after} {
+		consistent := true
+		if r := c.sides[i].route; r != nil {
+			eachLeaf(r.Condition(), func(leaf *policies.Condition) {
+				if c.space.atoms[leaf] == nil {
+					return // the side that refuses the path's spelling, whoever asks
+				}
+				truth, _ := r.Truth(leaf, a.Facts, q.Identity)
+				if part := c.space.atoms[leaf][0]; truth == policies.Failed && len(part.truth) == 2 {
+					truth = policies.False // where no not could tell them apart
+				}
+				if who[0] < 0 && leaf.Kind != policies.Networks && leaf.Kind != policies.Expression {
+					return // the difference does not depend on who it is
+				}
+				consistent = consistent && c.space.truths(leaf, who, false)&maskOf(truth) != 0
+			})
+		}
+		if !consistent {
+			return false
+		}
+	}
+	return true
+}
+
+// TestDiffIsWhatBruteForceFinds: for random pairs of policies, each request of a small world that is decided differently is
+// in a class that Diff reports, with that very difference, and each that is in a reported class is decided so.
+func TestDiffIsWhatBruteForceFinds(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 4))
+	found, pairs := 0, 60
+	if testing.Short() {
+		pairs = 10
+	}
+	for range pairs {
+		oldTexts, newTexts := randomPolicies(r, true), randomPolicies(r, true)
+		for i := range newTexts { // most of them alike, so that small differences are found too
+			if i < len(oldTexts) && r.IntN(2) == 0 {
+				newTexts[i] = oldTexts[i]
+			}
+		}
+		newTexts = uniqueHosts(newTexts)
+		before, after := compile(t, oldTexts...), compile(t, newTexts...)
+		report := Diff(before, after)
+		if len(report.Incomplete) > 0 {
+			t.Fatalf("too many cases: %v", report.Incomplete)
+		}
+		for range 3000 {
+			q := randomRequest(r)
+			b, a := before.Ask(q), after.Ask(q)
+			if b.Host == nil && a.Host == nil {
+				continue
+			}
+			differs := word(b.Outcome) != word(a.Outcome)
+			covered := false
+			for i := range report.Changes {
+				c := &report.Changes[i]
+				if !c.covers(q, b, a) {
+					continue
+				}
+				covered = true
+				if c.odd == 0 && (c.From != word(b.Outcome).String() || c.To != word(a.Outcome).String()) {
+					t.Fatalf("%s %s%s from %v as %+v: %v before, %v after, in the class %+v\n%s\n%s", q.Method, q.Host, q.Target, q.Client, q.Identity, b.Outcome, a.Outcome, *c, oldTexts, newTexts)
+				}
+			}
+			if differs && !covered {
+				t.Fatalf("%s %s%s from %v as %+v: %v before (%s), %v after (%s), and no class has it\n%s\n%s",
+					q.Method, q.Host, q.Target, q.Client, q.Identity, b.Outcome, b.Reason, a.Outcome, a.Reason, oldTexts, newTexts)
+			}
+			if differs {
+				found++
+			}
+		}
+		for _, c := range report.Changes {
+			if len(c.Example.Given) > 0 {
+				continue
+			}
+			b, a := before.Ask(c.Example.Request), after.Ask(c.Example.Request)
+			if word(b.Outcome).String() != c.From && b.Outcome.String() != c.From || word(a.Outcome).String() != c.To && a.Outcome.String() != c.To || word(a.Outcome) == word(b.Outcome) {
+				t.Fatalf("the example of %+v: %v before, %v after (%+v)\n%s\n%s", c, b.Outcome, a.Outcome, c.Example.Request.Identity, oldTexts, newTexts)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no two policies differed about anything")
+	}
+}
+
+// uniqueHosts leaves out policies of a host that has one already.
+func uniqueHosts(texts []string) (kept []string) {
+	seen := map[string]bool{}
+	for _, text := range texts {
+		host := text[:len("host: ")+10]
+		if !seen[host] {
+			kept = append(kept, text)
+		}
+		seen[host] = true
+	}
+	return kept
+}
+
+// TestDiffOfTheSame is nothing.
+func TestDiffOfTheSame(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 50 {
+		texts := randomPolicies(r, true)
+		if d := Diff(compile(t, texts...), compile(t, texts...)); len(d.Changes)+len(d.Rewordings)+len(d.Options)+len(d.Incomplete) > 0 {
+			t.Fatalf("%+v\n%s", d, texts)
+		}
+	}
+}

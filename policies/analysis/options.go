@@ -1,0 +1,147 @@
+package analysis
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// options reports what two routes say differently beside who may.
+func (d *differ) options(group methodGroup, b, a *policies.Route) {
+	if b == nil || a == nil {
+		return
+	}
+	was, is := optionsOf(d.before, b), optionsOf(d.after, a)
+	for i, option := range was {
+		if option.value == is[i].value {
+			continue
+		}
+		change := OptionChange{
+			Host: d.name, Pattern: a.Pattern, Methods: group.methods, Option: option.name,
+			From: option.value, To: is[i].value, Place: a.Place.String(),
+		}
+		if !slices.ContainsFunc(d.report.Options, func(o OptionChange) bool {
+			return o.Place == change.Place && o.Option == change.Option && o.From == change.From && slices.Equal(o.Methods, change.Methods)
+		}) {
+			d.report.Options = append(d.report.Options, change)
+		}
+	}
+}
+
+type option struct{ name, value string }
+
+// optionsOf are the options of a route as texts.
+func optionsOf(h *policies.HostPolicy, r *policies.Route) []option {
+	rate, cors := "none", "none"
+	if r.Rate != nil {
+		rate = r.Rate.String()
+	}
+	if c := r.CORS; c != nil {
+		cors = fmt.Sprintf("origins %v, credentials %t, methods %v, headers %v, exposed %v, max age %s",
+			c.AllOrigins(), c.Credentials, c.Methods, c.Headers, c.Exposed, strictyaml.Duration(c.MaxAge))
+	}
+	tls := "none"
+	if h.TLS != nil {
+		tls = fmt.Sprintf("at least %#04x, client_ca %q", h.TLS.MinVersion, h.TLS.ClientCA)
+	}
+	return []option{
+		{"upstream", h.Upstream},
+		{"tls", tls},
+		{"rate", rate},
+		{"max_body", orNone(r.MaxBody, strictyaml.Size(r.MaxBody).String())},
+		{"timeout", orNone(int64(r.Timeout/time.Nanosecond), strictyaml.Duration(r.Timeout).String())},
+		{"cors", cors},
+		{"csrf", fmt.Sprintf("exempt %v", r.CSRFExempt)},
+		{"strip_prefix", text(r.StripPrefix)},
+		{"rewrite_host", text(r.RewriteHost)},
+		{"headers", fmt.Sprintf("%v", r.Headers)},
+		{"websocket", fmt.Sprint(r.WebSocket)},
+		{"on_stale", fmt.Sprint(r.OnStaleAllow)},
+		{"method_override", fmt.Sprint(r.MethodOverridePass)},
+	}
+}
+
+func orNone(n int64, written string) string {
+	if n == 0 {
+		return "none"
+	}
+	return written
+}
+
+func text(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// describeIdentity is a person as tests write them; nil for nobody.
+func describeIdentity(p *person) *ExampleIdentity {
+	if p.nobody {
+		return nil
+	}
+	id := &p.id
+	e := &ExampleIdentity{User: id.User, Issuer: id.Issuer, Roles: id.Roles, Email: id.Email, AMR: id.AMR, By: "cookie"}
+	if id.Bearer {
+		e.By = "bearer"
+	}
+	if !id.AuthTime.IsZero() {
+		e.AuthAge = strictyaml.Duration(p.now.Sub(id.AuthTime)).String()
+	}
+	if !id.MFATime.IsZero() {
+		e.MFAAge = strictyaml.Duration(p.now.Sub(id.MFATime)).String()
+	}
+	for name, value := range id.Claims.(fixedClaims) {
+		if e.Claims == nil {
+			e.Claims = map[string]any{}
+		}
+		e.Claims[name] = value
+	}
+	return e
+}
+
+// String is somebody as tests write them, { user: alice, roles: [a] }.
+func (e *ExampleIdentity) String() string {
+	if e == nil {
+		return "nobody"
+	}
+	parts := []string{"user: " + quoted(e.User)}
+	add := func(key, value string) {
+		if value != "" {
+			parts = append(parts, key+": "+quoted(value))
+		}
+	}
+	if !strings.HasPrefix(e.User, e.Issuer+":") && e.Issuer != "vilogate" {
+		add("issuer", e.Issuer)
+	}
+	if len(e.Roles) > 0 {
+		parts = append(parts, "roles: ["+strings.Join(e.Roles, ", ")+"]")
+	}
+	add("email", e.Email)
+	if len(e.AMR) > 0 {
+		parts = append(parts, "amr: ["+strings.Join(e.AMR, ", ")+"]")
+	}
+	for _, name := range sortedKeys(e.Claims) {
+		parts = append(parts, fmt.Sprintf("claims: { %s: %v }", name, e.Claims[name]))
+	}
+	add("auth_age", e.AuthAge)
+	add("mfa_age", e.MFAAge)
+	if e.By == "bearer" {
+		add("by", e.By)
+	}
+	return "{ " + strings.Join(parts, ", ") + " }"
+}
+
+func quoted(s string) string {
+	if strings.ContainsAny(s, ":#") {
+		return fmt.Sprintf("%q", s)
+	}
+	return s
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,139 @@
+package analysis
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
+)
+
+// A pathClass is all paths that lead two hosts to the same pair of patterns.
+type pathClass struct {
+	before, after []*policies.Route // of the patterns; nil for none
+	shapes        []shape           // ways there, not all where there are many
+	more          int               // how many were left out
+	open          shape             // the first way with a segment that is no word; nil for none
+}
+
+// A shape is a way along the patterns: words, ":any" for a segment that no pattern has by name, and at the end perhaps "*"
+// for whatever follows.
+type shape []string
+
+const maxShapes = 4
+
+// pathClasses are the classes of paths of two hosts, either of which may be nil.
+func pathClasses(before, after *policies.HostPolicy) []*pathClass {
+	var classes []*pathClass
+	type pair struct{ before, after *policies.Route }
+	known := map[pair]*pathClass{}
+	note := func(b, a policies.Position, way shape) {
+		before, after := b.End(), a.End()
+		key := pair{first(before), first(after)}
+		class := known[key]
+		if class == nil {
+			class = &pathClass{before: before, after: after}
+			known[key] = class
+			classes = append(classes, class)
+		}
+		if class.open == nil && slices.ContainsFunc(way, func(segment string) bool { return segment == ":any" || segment == "*" }) {
+			class.open = slices.Clone(way)
+		}
+		if len(class.shapes) < maxShapes {
+			class.shapes = append(class.shapes, slices.Clone(way))
+		} else {
+			class.more++
+		}
+	}
+	var walk func(b, a policies.Position, way shape)
+	walk = func(b, a policies.Position, way shape) {
+		note(b, a, way)
+		words := append(b.Words(), a.Words()...)
+		slices.Sort(words)
+		for _, word := range slices.Compact(words) {
+			if nextB, nextA := b.Next(word), a.Next(word); nextB.Over() && nextA.Over() {
+				note(nextB, nextA, append(way, word))
+			} else {
+				walk(nextB, nextA, append(way, word))
+			}
+		}
+		other := anyWord(words)
+		if nextB, nextA := b.Next(other), a.Next(other); nextB.Over() && nextA.Over() {
+			note(nextB, nextA, append(way, "*"))
+		} else {
+			walk(nextB, nextA, append(way, ":any"))
+		}
+	}
+	walk(before.Start(), after.Start(), nil)
+	return classes
+}
+
+func first(routes []*policies.Route) *policies.Route {
+	if len(routes) == 0 {
+		return nil
+	}
+	return routes[0]
+}
+
+// anyWord is a segment that is none of the words.
+func anyWord(words []string) string { return otherThan(words, "x", "x") }
+
+// String is the shape as a pattern.
+func (s shape) String() string { return "/" + strings.Join(s, "/") }
+
+// example is a path of this shape. Both hosts are asked for the words that must not stand where any other may.
+func (s shape) example(before, after *policies.HostPolicy) string {
+	b, a := before.Start(), after.Start()
+	var path strings.Builder
+	for _, segment := range s {
+		if segment == ":any" || segment == "*" {
+			segment = anyWord(append(b.Words(), a.Words()...))
+		}
+		b, a = b.Next(segment), a.Next(segment)
+		path.WriteString("/" + escapeSegment(segment))
+	}
+	if path.Len() == 0 {
+		return "/"
+	}
+	return path.String()
+}
+
+// odd is an example with an odd spelling that changes nothing about its pattern; "" where it can have none.
+func (c *pathClass) odd(before, after *policies.HostPolicy, oddity request.Oddity) string {
+	s := c.shapes[0]
+	if oddity == request.EncodedSlash {
+		s = c.open
+	}
+	path := s.example(before, after)
+	switch oddity {
+	case request.DoubleSlash:
+		return "/" + path
+	case request.Semicolon:
+		return path + ";x"
+	}
+	if at := slices.Index(s, ":any"); at >= 0 {
+		segments := strings.Split(path, "/")
+		segments[at+1] += "%2Fx"
+		return strings.Join(segments, "/")
+	}
+	if len(s) > 0 && s[len(s)-1] == "*" {
+		return path + "%2Fx"
+	}
+	return ""
+}
+
+// escapeSegment escapes a decoded segment as a path has it.
+func escapeSegment(s string) string {
+	const upperHex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~:@!$&'()*+,=", c) >= 0:
+			b.WriteByte(c)
+		default:
+			b.Write([]byte{'%', upperHex[c>>4], upperHex[c&15]})
+		}
+	}
+	return b.String()
+}

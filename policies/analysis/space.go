@@ -1,0 +1,441 @@
+package analysis
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// A space is what some conditions can tell apart about who asks.
+type space struct {
+	vars  []*variable
+	atoms map[*policies.Condition][]atom // of the conditions that are made of no others
+}
+
+// A variable is one thing about who asks, with the values that matter. The first variable of a space is whether anybody
+// is signed in.
+type variable struct {
+	values []value
+}
+
+// A value is one that a variable may have.
+type value struct {
+	text  string        // "with the role admin"; "" for what goes without saying
+	apply func(*person) // makes somebody like that
+	// requires is another variable's value without which this one does not come about: its index is -1 where there is none.
+	requires struct{ variable, value int }
+}
+
+// An atom is the part of a condition that one variable decides: its truth for each of the values. A condition holds where
+// one of its atoms does.
+type atom struct {
+	variable int
+	truth    []policies.Truth
+}
+
+const (
+	nobody   = 0 // values of the first variable
+	somebody = 1
+)
+
+// newSpace is the space of some conditions.
+func newSpace(roots ...*policies.Condition) *space {
+	s := &space{atoms: map[*policies.Condition][]atom{}}
+	s.add(
+		value{text: "nobody", apply: func(p *person) { p.nobody = true }},
+		value{text: "signed in", apply: func(*person) {}},
+	)
+	leaves := map[policies.ConditionKind][]*policies.Condition{}
+	for _, root := range roots {
+		eachLeaf(root, func(c *policies.Condition) {
+			if !slices.Contains(leaves[c.Kind], c) {
+				leaves[c.Kind] = append(leaves[c.Kind], c)
+			}
+		})
+	}
+	s.people(leaves[policies.Users], leaves[policies.Issuers])
+	s.domains(leaves[policies.EmailDomains])
+	s.lists(leaves[policies.Roles], "with the role", "with none of the roles", func(p *person, role string) { p.id.Roles = append(p.id.Roles, role) })
+	s.claims(leaves[policies.HasClaim])
+	s.lists(leaves[policies.AMR], "signed in by", "not signed in by any of", func(p *person, method string) { p.id.AMR = append(p.id.AMR, method) })
+	s.networks(leaves[policies.Networks])
+	s.ages(leaves[policies.MaxAge], "a login", func(p *person, age time.Duration) { p.id.AuthTime = p.now.Add(-age) })
+	s.ages(leaves[policies.MFA], "a second factor", func(p *person, age time.Duration) { p.id.MFATime = p.now.Add(-age) })
+	s.bearer(leaves[policies.Bearer])
+	s.expressions(leaves[policies.Expression], roots)
+	return s
+}
+
+// eachLeaf calls f for the conditions that are made of no others.
+func eachLeaf(c *policies.Condition, f func(*policies.Condition)) {
+	switch {
+	case c == nil:
+	case c.Kind == policies.All || c.Kind == policies.Any || c.Kind == policies.Not:
+		for _, of := range c.Of {
+			eachLeaf(of, f)
+		}
+	default:
+		f(c)
+	}
+}
+
+func (s *space) add(values ...value) int {
+	for i := range values {
+		if values[i].requires == (struct{ variable, value int }{}) {
+			values[i].requires.variable = -1
+		}
+	}
+	s.vars = append(s.vars, &variable{values})
+	return len(s.vars) - 1
+}
+
+// decides notes that a condition holds for those values of a variable for which is says so.
+func (s *space) decides(c *policies.Condition, variable int, is func(value int) bool) {
+	a := atom{variable: variable, truth: make([]policies.Truth, len(s.vars[variable].values))}
+	for i := range a.truth {
+		if a.truth[i] = policies.False; is(i) {
+			a.truth[i] = policies.True
+		}
+	}
+	s.atoms[c] = append(s.atoms[c], a)
+}
+
+// A class is words that the conditions at hand do not tell apart: they stand in the same of them.
+type class struct {
+	words []string
+	in    []bool // by condition
+}
+
+// classes sorts the words of conditions. What only returns true for belongs into a class of its own.
+func classes(conditions []*policies.Condition, wordsOf func(*policies.Condition) []string, apart func(word string) string) (all []class) {
+	var words []string
+	for _, c := range conditions {
+		words = append(words, wordsOf(c)...)
+	}
+	slices.Sort(words)
+	index := map[string]int{}
+	for _, word := range slices.Compact(words) {
+		in, key := make([]bool, len(conditions)), apart(word)+"\x00"
+		for i, c := range conditions {
+			in[i] = slices.Contains(wordsOf(c), word)
+			key += strconv.FormatBool(in[i])
+		}
+		if at, known := index[key]; known {
+			all[at].words = append(all[at].words, word)
+			continue
+		}
+		index[key] = len(all)
+		all = append(all, class{[]string{word}, in})
+	}
+	return all
+}
+
+func together(string) string { return "" }
+
+func wordsOf(c *policies.Condition) []string { return c.Words }
+
+// lists are conditions on words of which somebody may have several: a variable a class.
+func (s *space) lists(conditions []*policies.Condition, with, without string, give func(*person, string)) {
+	for _, class := range classes(conditions, wordsOf, together) {
+		plural := ""
+		if len(class.words) > 1 {
+			plural = "one of "
+		}
+		v := s.add(
+			value{text: without + " " + strings.Join(class.words, ", "), apply: func(*person) {}},
+			value{text: with + " " + plural + strings.Join(class.words, ", "), apply: func(p *person) { give(p, class.words[0]) }},
+		)
+		for i, c := range conditions {
+			if class.in[i] {
+				s.decides(c, v, func(value int) bool { return value == 1 })
+			}
+		}
+	}
+}
+
+// people are conditions on who somebody is and by whose word: of each there is one. A user whose name begins with an
+// issuer's is of that issuer.
+func (s *space) people(users, issuers []*policies.Condition) {
+	named := classes(users, wordsOf, issuerOf)
+	var words []string
+	for _, c := range issuers {
+		words = append(words, c.Words...)
+	}
+	for _, class := range named {
+		if issuer := issuerOf(class.words[0]); issuer != "" {
+			words = append(words, issuer)
+		}
+	}
+	slices.Sort(words)
+	words = slices.Compact(words)
+	issuer := -1
+	if len(words) > 0 {
+		values := []value{{text: "of another issuer", apply: func(p *person) { p.id.Issuer = otherThan(words, "vilogate", "elsewhere") }}}
+		for _, word := range words {
+			values = append(values, value{text: "of the issuer " + word, apply: func(p *person) { p.id.Issuer = word }})
+		}
+		issuer = s.add(values...)
+		for _, c := range issuers {
+			s.decides(c, issuer, func(value int) bool { return value > 0 && slices.Contains(c.Words, words[value-1]) })
+		}
+	}
+	if len(named) == 0 {
+		return
+	}
+	var all []string
+	for _, class := range named {
+		all = append(all, class.words...)
+	}
+	values := []value{{text: "another user than " + strings.Join(all, ", "), apply: func(p *person) { p.id.User = otherThan(all, "someone", "x") }}}
+	for _, class := range named {
+		v := value{text: "the user " + strings.Join(class.words, " or "), apply: func(p *person) { p.id.User = class.words[0] }}
+		if of := issuerOf(class.words[0]); of != "" {
+			v.requires.variable, v.requires.value = issuer, 1+slices.Index(words, of)
+		}
+		values = append(values, v)
+	}
+	v := s.add(values...)
+	for i, c := range users {
+		s.decides(c, v, func(value int) bool { return value > 0 && named[value-1].in[i] })
+	}
+}
+
+// issuerOf is the issuer that a user's name tells; "" for none.
+func issuerOf(user string) string {
+	issuer, _, foreign := strings.Cut(user, ":")
+	if !foreign {
+		return ""
+	}
+	return issuer
+}
+
+// otherThan is a word that is none of the given: the first choice, or one made of the second.
+func otherThan(words []string, first, made string) string {
+	if !slices.Contains(words, first) {
+		return first
+	}
+	for i := 0; ; i++ {
+		if word := made + strconv.Itoa(i); !slices.Contains(words, word) {
+			return word
+		}
+	}
+}
+
+// domains are conditions on the domain of the verified e-mail address, of which there is one or none.
+func (s *space) domains(conditions []*policies.Condition) {
+	all := classes(conditions, wordsOf, together)
+	if len(all) == 0 {
+		return
+	}
+	values := []value{{text: "without a verified e-mail address of these domains", apply: func(*person) {}}}
+	for _, class := range all {
+		values = append(values, value{text: "with an e-mail address of " + strings.Join(class.words, " or "), apply: func(p *person) {
+			p.id.Email, p.id.EmailVerified = "someone@"+class.words[0], true
+		}})
+	}
+	v := s.add(values...)
+	for i, c := range conditions {
+		s.decides(c, v, func(value int) bool { return value > 0 && all[value-1].in[i] })
+	}
+}
+
+// claims are conditions on claims: a variable a claim and class of values, for a claim may be a list.
+func (s *space) claims(conditions []*policies.Condition) {
+	names := map[string][]*policies.Condition{}
+	for _, c := range conditions {
+		names[c.Claim] = append(names[c.Claim], c)
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		known := map[string]any{}
+		wordsOf := func(c *policies.Condition) (words []string) {
+			for _, v := range c.Values {
+				word := fmt.Sprintf("%#v", v)
+				known[word] = v
+				words = append(words, word)
+			}
+			return words
+		}
+		for _, class := range classes(names[name], wordsOf, together) {
+			texts := make([]string, len(class.words))
+			for i, word := range class.words {
+				texts[i] = fmt.Sprint(known[word])
+			}
+			text := "the claim " + name + " " + strings.Join(texts, " or ")
+			v := s.add(
+				value{text: "without " + text, apply: func(*person) {}},
+				value{text: "with " + text, apply: func(p *person) { p.claims[name] = append(p.claims[name], known[class.words[0]]) }},
+			)
+			for i, c := range names[name] {
+				if class.in[i] {
+					s.decides(c, v, func(value int) bool { return value == 1 })
+				}
+			}
+		}
+	}
+}
+
+// ages are conditions on how long ago something was: the thresholds cut time into pieces.
+func (s *space) ages(conditions []*policies.Condition, what string, set func(*person, time.Duration)) {
+	var ages []time.Duration
+	for _, c := range conditions {
+		ages = append(ages, c.Age)
+	}
+	if len(ages) == 0 {
+		return
+	}
+	slices.Sort(ages)
+	ages = slices.Compact(ages)
+	values := make([]value, 0, len(ages)+1)
+	for i, age := range ages {
+		text := what + " within " + strictyaml.Duration(age).String()
+		if i > 0 {
+			text += " and not within " + strictyaml.Duration(ages[i-1]).String()
+		}
+		values = append(values, value{text: "with " + text, apply: func(p *person) { set(p, age) }})
+	}
+	oldest := ages[len(ages)-1]
+	values = append(values, value{
+		text:  "without " + what + " within " + strictyaml.Duration(oldest).String(),
+		apply: func(p *person) { set(p, oldest+time.Second) },
+	})
+	v := s.add(values...)
+	for _, c := range conditions {
+		s.decides(c, v, func(value int) bool { return value < len(ages) && ages[value] <= c.Age })
+	}
+}
+
+func (s *space) bearer(conditions []*policies.Condition) {
+	if len(conditions) == 0 {
+		return
+	}
+	v := s.add(
+		value{text: "with a cookie", apply: func(*person) {}},
+		value{text: "with a Bearer token", apply: func(p *person) { p.id.Bearer = true }},
+	)
+	for _, c := range conditions {
+		s.decides(c, v, func(value int) bool { return value == 1 })
+	}
+}
+
+// expressions are the same where their texts are. That one has no answer is a case of its own only where a not could make a
+// difference between that and false.
+func (s *space) expressions(conditions []*policies.Condition, roots []*policies.Condition) {
+	known := map[string]int{}
+	for _, c := range conditions {
+		v, ok := known[c.When]
+		if !ok {
+			cases := []struct {
+				truth policies.Truth
+				text  string
+			}{{policies.False, " is not true"}, {policies.True, " is true"}}
+			if slices.ContainsFunc(roots, func(root *policies.Condition) bool { return negated(root, c.When, false) }) {
+				cases[0].text = " is false"
+				cases = append(cases, struct {
+					truth policies.Truth
+					text  string
+				}{policies.Failed, " has no answer"})
+			}
+			var values []value
+			for _, x := range cases {
+				values = append(values, value{text: "where " + c.Text + x.text, apply: func(p *person) { p.expressions[c.Text] = x.truth }})
+			}
+			v = s.add(values...)
+			known[c.When] = v
+		}
+		truth := []policies.Truth{policies.False, policies.True, policies.Failed}
+		s.atoms[c] = append(s.atoms[c], atom{v, truth[:len(s.vars[v].values)]})
+	}
+}
+
+// negated reports whether an expression stands behind a not.
+func negated(c *policies.Condition, expression string, behind bool) bool {
+	if c == nil {
+		return false
+	}
+	if c.Kind == policies.Expression {
+		return behind && c.When == expression
+	}
+	return slices.ContainsFunc(c.Of, func(of *policies.Condition) bool {
+		return negated(of, expression, behind || c.Kind == policies.Not)
+	})
+}
+
+// networks are conditions on the address: the networks cut the addresses into regions.
+func (s *space) networks(conditions []*policies.Condition) {
+	var all []netip.Prefix
+	for _, c := range conditions {
+		all = append(all, c.Networks...)
+	}
+	if len(all) == 0 {
+		return
+	}
+	slices.SortFunc(all, func(a, b netip.Prefix) int { return cmp.Or(a.Addr().Compare(b.Addr()), a.Bits()-b.Bits()) })
+	all = slices.Compact(all)
+	var values []value
+	var regions [][]bool
+	region := func(text string, address netip.Addr) {
+		in := make([]bool, len(conditions))
+		for i, c := range conditions {
+			in[i] = slices.ContainsFunc(c.Networks, func(n netip.Prefix) bool { return n.Contains(address) })
+		}
+		if slices.ContainsFunc(regions, func(other []bool) bool { return slices.Equal(other, in) }) {
+			return
+		}
+		regions = append(regions, in)
+		values = append(values, value{text: text, apply: func(p *person) { p.client = address }})
+	}
+	outside := []netip.Prefix{
+		netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32"),
+		netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"),
+	}
+	for _, n := range outside {
+		if address, ok := free(n, all); ok {
+			region("from an address outside of these networks", address)
+			break
+		}
+	}
+	for _, n := range all {
+		if address, ok := free(n, slices.DeleteFunc(slices.Clone(all), func(o netip.Prefix) bool { return o.Bits() <= n.Bits() })); ok {
+			region("from "+n.String(), address)
+		}
+	}
+	v := s.add(values...)
+	for i, c := range conditions {
+		s.decides(c, v, func(value int) bool { return regions[value][i] })
+	}
+}
+
+// free is an address of a network that is in none of the others.
+func free(n netip.Prefix, others []netip.Prefix) (netip.Addr, bool) {
+	touched := false
+	for _, o := range others {
+		if o.Bits() <= n.Bits() && o.Contains(n.Addr()) {
+			return netip.Addr{}, false
+		}
+		touched = touched || n.Overlaps(o)
+	}
+	if !touched {
+		return n.Addr(), true
+	}
+	lower, upper := halves(n)
+	if address, ok := free(lower, others); ok {
+		return address, true
+	}
+	return free(upper, others)
+}
+
+// halves are the two halves of a network.
+func halves(n netip.Prefix) (lower, upper netip.Prefix) {
+	bytes := n.Addr().AsSlice()
+	bytes[n.Bits()/8] |= 0x80 >> (n.Bits() % 8)
+	address, _ := netip.AddrFromSlice(bytes)
+	return netip.PrefixFrom(n.Addr(), n.Bits()+1), netip.PrefixFrom(address, n.Bits()+1)
+}

@@ -1,0 +1,329 @@
+package policies
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/cost"
+	"cel.dev/cel-go/common/types"
+
+	"github.com/viloforge/vilogate/policies/request"
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// An expression is a compiled when:, in CEL. It is safe for concurrent use.
+type expression struct {
+	text    string
+	program cel.Program
+	reads   Reads
+	params  []param
+}
+
+// A param is a parameter of the pattern that an expression reads.
+type param struct {
+	name string
+	at   strictyaml.Place
+}
+
+// What an expression may be and may cost. The cost is counted in CEL's own units, of which a comparison is one and the
+// reading of ten characters another; it is estimated when the expression is compiled, for values as long as maxValue, and
+// counted while it is evaluated.
+const (
+	maxExpression = 4096 // characters
+	maxNodes      = 2000
+	maxNesting    = 50
+	maxRegex      = 1000 // instructions of the compiled one
+	maxCost       = 100_000
+	maxValue      = 8192 // bytes of a text
+	maxElements   = 1024 // of a list or map
+)
+
+// variables are what an expression can ask for. They are resolved one by one, when they are asked for.
+var variables = map[string]*cel.Type{
+	"user.username":  cel.StringType, // as X-User has it
+	"user.id":        cel.StringType,
+	"user.email":     cel.StringType, // "" unless it is verified
+	"user.roles":     cel.ListType(cel.StringType),
+	"user.issuer":    cel.StringType,
+	"user.amr":       cel.ListType(cel.StringType),
+	"user.auth_time": cel.TimestampType,
+	"user.mfa_time":  cel.TimestampType,
+
+	"request.host":    cel.StringType,
+	"request.path":    cel.StringType, // canonical, as it is forwarded
+	"request.method":  cel.StringType,
+	"request.ip":      cel.StringType,
+	"request.time":    cel.TimestampType,
+	"request.params":  cel.MapType(cel.StringType, cel.StringType),
+	"request.query":   cel.MapType(cel.StringType, cel.StringType),
+	"request.headers": cel.MapType(cel.StringType, cel.StringType),
+
+	"token.issuer":    cel.StringType,
+	"token.bearer":    cel.BoolType,
+	"token.issued_at": cel.TimestampType,
+	"token.expires":   cel.TimestampType,
+	"token.claims":    cel.MapType(cel.StringType, cel.DynType),
+}
+
+// newEnvironment is what expressions are checked against.
+func newEnvironment() (*cel.Env, error) {
+	options := []cel.EnvOption{
+		cel.DefaultUTCTimeZone(true),
+		cel.CrossTypeNumericComparisons(true),
+		cel.ParserExpressionSizeLimit(maxExpression),
+		cel.ParserRecursionLimit(maxNesting),
+		cel.ExpressionNodeLimit(maxNodes),
+		cel.RegexProgramSizeLimit(maxRegex),
+		cel.ASTValidators(
+			cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals(),
+			cel.ValidateComprehensionNestingLimit(2),
+		),
+	}
+	for name, kind := range variables {
+		options = append(options, cel.Variable(name, kind))
+	}
+	env, err := cel.NewEnv(options...)
+	if err != nil {
+		return nil, fmt.Errorf("the environment of expressions: %w", err)
+	}
+	return env, nil
+}
+
+// expression compiles an expression; nil where something is wrong with it.
+func (c *compiler) expression(s *expressionSyntax) *expression {
+	if c.env == nil {
+		env, err := newEnvironment()
+		if err != nil {
+			c.errorf(s.at, "%v", err)
+			return nil
+		}
+		c.env = env
+	}
+	e := &expression{text: s.text}
+	before := len(c.errs)
+	if strings.TrimSpace(s.text) == "" {
+		c.errorf(s.at, "the expression is empty")
+		return nil
+	}
+	parsed, issues := c.env.Parse(s.text)
+	if issues.Err() != nil {
+		c.issues(s, issues)
+		return nil
+	}
+	reader := &expressionReader{c: c, syntax: s, ast: parsed.NativeRep(), into: e}
+	reader.read(parsed.NativeRep().Expr())
+	if len(c.errs) > before {
+		return nil
+	}
+	checked, issues := c.env.Check(parsed)
+	if issues.Err() != nil {
+		c.issues(s, issues)
+		return nil
+	}
+	if checked.OutputType() != types.BoolType {
+		c.errorf(s.at, "an expression is true or false, and this one is of type %s; compare it with something", checked.OutputType())
+		return nil
+	}
+	estimate, err := c.env.EstimateCost(checked, sizes{})
+	switch {
+	case err != nil:
+		c.errorf(s.at, "estimating the cost: %v", err)
+	case estimate.Max > maxCost:
+		c.errorf(s.at, "the expression may cost more than it may: %s of %d", costText(estimate.Max), maxCost)
+	}
+	e.program, err = c.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	if err != nil {
+		c.errorf(s.at, "%s", oneLine(err.Error()))
+	}
+	if len(c.errs) > before {
+		return nil
+	}
+	return e
+}
+
+func costText(units uint64) string {
+	if units == math.MaxUint64 {
+		return "without a bound"
+	}
+	return fmt.Sprintf("%d", units)
+}
+
+// issues reports what the parser or the type checker found, at its place in the file.
+func (c *compiler) issues(s *expressionSyntax, issues *cel.Issues) {
+	for _, issue := range issues.Errors() {
+		at := s.at
+		if issue.Location.Line() > 0 {
+			at = s.place(issue.Location.Line(), issue.Location.Column())
+		}
+		c.errorf(at, "%s", oneLine(strings.TrimSuffix(issue.Message, " (in container '')")))
+	}
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// sizes bounds what is not known before a request comes.
+type sizes struct{}
+
+// EstimateSize implements cost.Estimator.
+func (sizes) EstimateSize(element cost.AstNode) *cost.SizeEstimate {
+	if element.ComputedSize() != nil {
+		return nil
+	}
+	switch kind := element.Type().Kind(); {
+	case kind == types.ListKind || kind == types.MapKind:
+		return &cost.SizeEstimate{Max: maxElements}
+	case slices.Contains(element.Path(), "@items"): // many long ones do not fit into a token
+		return &cost.SizeEstimate{Max: maxRole}
+	}
+	return &cost.SizeEstimate{Max: maxValue}
+}
+
+// EstimateCallCost implements cost.Estimator: CEL's own functions cost what CEL says.
+func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
+	return nil
+}
+
+// evaluate is what an expression comes to. An error, such as a key that is not there, is no answer.
+func (x *expression) evaluate(e *evaluation) (Truth, error) {
+	value, _, err := x.program.Eval(&activation{expression: x, facts: e.facts, id: e.id, route: e.route})
+	if err != nil {
+		return Failed, fmt.Errorf("evaluating %q: %w", x.text, err)
+	}
+	return truthOf(value == types.True), nil
+}
+
+// An activation gives an expression what it asks for, and makes nothing that it does not.
+type activation struct {
+	expression *expression
+	facts      Facts
+	id         *Identity
+	route      *Route
+}
+
+// Parent implements cel.Activation.
+func (a *activation) Parent() cel.Activation { return nil }
+
+// ResolveName implements cel.Activation.
+func (a *activation) ResolveName(name string) (any, bool) {
+	id := a.id
+	if id == nil {
+		id = &Identity{}
+	}
+	switch name {
+	case "user.username":
+		return id.User, true
+	case "user.id":
+		return id.Subject, true
+	case "user.email":
+		if !id.EmailVerified {
+			return "", true
+		}
+		return id.Email, true
+	case "user.roles":
+		return id.Roles, true
+	case "user.issuer", "token.issuer":
+		return id.Issuer, true
+	case "user.amr":
+		return id.AMR, true
+	case "user.auth_time":
+		return id.AuthTime, true
+	case "user.mfa_time":
+		return id.SecondFactor(), true
+	case "token.bearer":
+		return id.Bearer, true
+	case "token.issued_at":
+		return id.IssuedAt, true
+	case "token.expires":
+		return id.Expires, true
+	case "token.claims":
+		return a.claims(id), true
+	}
+	return a.request(name)
+}
+
+func (a *activation) request(name string) (any, bool) {
+	f := &a.facts
+	switch name {
+	case "request.host":
+		return string(f.Host), true
+	case "request.path":
+		return f.Path.String(), true
+	case "request.method":
+		return f.Method, true
+	case "request.ip":
+		if !f.Client.IsValid() {
+			return "", true
+		}
+		return f.Client.Unmap().WithZone("").String(), true
+	case "request.time":
+		return f.Now, true
+	case "request.params":
+		return a.route.params(f.Path), true
+	case "request.query":
+		values, err := request.ReadQuery(f.Query, a.expression.reads.Query)
+		if err != nil { // Decide has refused it before
+			return types.WrapErr(err), true
+		}
+		return values, true
+	case "request.headers":
+		return a.headers(), true
+	}
+	return nil, false
+}
+
+// headers are those that the expression reads, under the names that it uses. Several lines of one are joined.
+func (a *activation) headers() map[string]string {
+	values := map[string]string{}
+	if a.facts.Header == nil {
+		return values
+	}
+	for _, name := range a.expression.reads.Headers {
+		if lines := a.facts.Header.Values(name); len(lines) > 0 {
+			values[name] = strings.Join(lines, ", ")
+		}
+	}
+	return values
+}
+
+func (a *activation) claims(id *Identity) map[string]any {
+	values := map[string]any{}
+	if id.Claims == nil {
+		return values
+	}
+	for _, name := range a.expression.reads.Claims {
+		if value, ok := id.Claims.Claim(name); ok {
+			values[name] = value
+		}
+	}
+	return values
+}
+
+// params are the parameters of the pattern as the path has them, decoded.
+func (r *Route) params(p request.Path) map[string]string {
+	values := map[string]string{}
+	at := 0
+	for segment := range strings.SplitSeq(p.String(), "/") {
+		if segment = withoutParameters(segment); segment == "" || at >= len(r.segments) {
+			continue
+		}
+		decoded := string(request.DecodeSegment(nil, segment))
+		switch name := r.segments[at]; name[0] {
+		case ':':
+			values[name[1:]] = decoded
+		case '*':
+			if rest, more := values[name[1:]]; more {
+				decoded = rest + "/" + decoded
+			}
+			values[name[1:]] = decoded
+			continue // all of it
+		}
+		at++
+	}
+	if last := len(r.segments) - 1; last >= 0 && r.segments[last][0] == '*' && values[r.segments[last][1:]] == "" {
+		values[r.segments[last][1:]] = ""
+	}
+	return values
+}

@@ -1,0 +1,172 @@
+package policies
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/viloforge/vilogate/policies/request"
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// A Rate is how often a route may be asked: so many in a time, for each user, address or for everybody together.
+type Rate struct {
+	Events int
+	Per    time.Duration
+	By     RateBy
+}
+
+// RateBy is what a rate counts by.
+type RateBy string
+
+// What there is to count by. Who is nobody, where nobody need be anybody, counts by address under PerUser.
+const (
+	PerUser  RateBy = "user"
+	PerIP    RateBy = "ip"
+	PerRoute RateBy = "route"
+)
+
+// String is the rate as a file writes it.
+func (r Rate) String() string {
+	for unit, per := range rateUnits {
+		if per == r.Per {
+			return strconv.Itoa(r.Events) + "/" + unit + " per " + string(r.By)
+		}
+	}
+	return strconv.Itoa(r.Events) + " in " + r.Per.String() + " per " + string(r.By)
+}
+
+// TLS is what a host asks of connections.
+type TLS struct {
+	MinVersion uint16           // as on the wire, 0x0303 for 1.2; 0 where the file says nothing
+	ClientCA   string           // a file of CA certificates in PEM, as the policy names it; "" for none
+	Place      strictyaml.Place // of ClientCA, else of the map
+}
+
+var tlsVersions = map[string]uint16{"1.2": 0x0303, "1.3": 0x0304}
+
+func (c *compiler) tls(s *tlsSyntax) *TLS {
+	t := &TLS{MinVersion: tlsVersions[s.MinVersion.text], ClientCA: s.ClientCA.text, Place: s.Place}
+	if s.MinVersion.text != "" && t.MinVersion == 0 {
+		c.errorf(s.MinVersion.at, `min_version is "1.2" or "1.3", found %q`, s.MinVersion.text)
+	}
+	if s.ClientCA.at.Line > 0 {
+		t.Place = s.ClientCA.at
+	}
+	if t.ClientCA == "" && s.ClientCA.at.Line > 0 {
+		c.errorf(s.ClientCA.at, "client_ca is the name of a file, and this is empty")
+	}
+	return t
+}
+
+// options compiles what a route says beside who may, with the defaults of its file.
+func (c *compiler) options(r *Route, o optionsSyntax) {
+	r.WebSocket, r.OnStaleAllow, r.MethodOverridePass = is(o.WebSocket), is(o.OnStale), is(o.MethodOverride)
+	r.permits = o.oddities()
+	if o.Rate != nil && !o.Rate.none {
+		r.Rate = &o.Rate.rate
+		if r.Rate.By == PerUser && r.Public() {
+			c.errorf(o.Rate.at, "on a public route nobody is asked who they are; write per ip or per route")
+		}
+	}
+	if o.MaxBody != nil {
+		r.MaxBody = int64(o.MaxBody.size)
+	}
+	if o.Timeout != nil {
+		r.Timeout = o.Timeout.timeout.Std()
+	}
+	if o.StripPrefix != nil && o.StripPrefix.text != "none" {
+		r.StripPrefix, r.strip = c.stripPrefix(r, *o.StripPrefix)
+	}
+	if o.RewriteHost != nil && o.RewriteHost.text != "none" {
+		r.RewriteHost = c.rewriteHost(*o.RewriteHost)
+	}
+	if o.Headers != nil {
+		r.Headers = c.headers(o.Headers)
+	}
+	if o.CSRF != nil {
+		r.CSRFExempt = c.exempt(o.CSRF)
+	}
+	if o.Mode != nil {
+		if r.Shadow = o.Mode.text == "shadow"; !r.Shadow && o.Mode.text != "enforce" {
+			c.known(*o.Mode, "mode", []string{"shadow", "enforce"})
+		}
+	}
+}
+
+// stripPrefix checks that the pattern begins with the prefix, word by word, and counts its segments: the path may spell
+// them in more than one way.
+func (c *compiler) stripPrefix(r *Route, w word) (prefix string, segments int) {
+	fail := func(format string, a ...any) (string, int) {
+		c.errorf(w.at, format, a...)
+		return "", 0
+	}
+	prefix = strings.TrimSuffix(w.text, "/")
+	switch rest, ok := strings.CutPrefix(r.Pattern, prefix); {
+	case !strings.HasPrefix(w.text, "/"):
+		return fail("strip_prefix begins with /, found %q", w.text)
+	case strings.Contains(prefix, "/:") || strings.Contains(prefix, "/*"):
+		return fail("%q: a prefix that is stripped is of words alone, without parameters", w.text)
+	case !ok || rest != "" && rest[0] != '/':
+		return fail("the pattern %q does not begin with the prefix %q that is to be stripped", r.Pattern, w.text)
+	}
+	return prefix, strings.Count(prefix, "/")
+}
+
+// ForwardPath is the path that the backend is asked for: the canonical one, without the prefix that the route strips. It
+// allocates nothing.
+func (r *Route) ForwardPath(p request.Path) string {
+	rest := p.String()
+	if r.strip == 0 {
+		return rest
+	}
+	for range r.strip {
+		rest = strings.TrimLeft(rest, "/")
+		i := strings.IndexByte(rest, '/')
+		if i < 0 {
+			return "/"
+		}
+		rest = rest[i:]
+	}
+	for strings.HasPrefix(rest, "//") { // it would name another host to whoever reads it as a reference
+		rest = rest[1:]
+	}
+	return rest
+}
+
+// rewriteHost checks a host that may have a port.
+func (c *compiler) rewriteHost(w word) string {
+	name, port, ported := strings.Cut(w.text, ":")
+	host, err := request.ParseHost(name)
+	number, notNumber := strconv.ParseUint(port, 10, 16)
+	switch {
+	case strings.Contains(w.text, "/"):
+		c.errorf(w.at, "rewrite_host stands without scheme and path, found %q", w.text)
+	case err != nil:
+		c.errorf(w.at, "rewrite_host is a host, with a port or without one: %v, found %q", err, w.text)
+	case ported && (notNumber != nil || number == 0 || strconv.FormatUint(number, 10) != port):
+		c.errorf(w.at, "rewrite_host: the port is not a number from 1 to 65535, found %q", w.text)
+	case ported:
+		return string(host) + ":" + port
+	}
+	return string(host)
+}
+
+// exempt are the origins whose forms may be posted with a cookie.
+func (c *compiler) exempt(s *csrfSyntax) []request.Origin {
+	var origins []request.Origin
+	for _, w := range s.Exempt {
+		origin, err := request.ParseOrigin(w.text, c.o.PublicPort)
+		switch {
+		case strings.Contains(w.text, "*"):
+			c.errorf(w.at, "%q: origins that may post with somebody's cookie are listed one by one, without *", w.text)
+		case err != nil:
+			c.errorf(w.at, "%v", err)
+		case slices.Contains(origins, origin):
+			c.errorf(w.at, "the origin %s stands in the list twice", origin)
+		}
+		origins = append(origins, origin)
+	}
+	return origins
+}

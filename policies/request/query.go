@@ -1,0 +1,128 @@
+package request
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxParameters is what the strictest of usual servers read; what comes behind is dropped by some of them in silence.
+const maxParameters = 1000
+
+// CheckQuery refuses a query of which servers could read one of the named parameters differently than ReadQuery does: an
+// invalid escape, a semicolon (which separates, to some), more parameters than some read, a named parameter that is there
+// twice, and one in another spelling that some take for it (ID, id[], id.0). The error is a *Malformed. It allocates
+// nothing where no name is escaped.
+func CheckQuery(query string, names []string) error {
+	return eachParameter(query, names, nil)
+}
+
+// ReadQuery is the values of the named parameters that are there. The error is that of CheckQuery.
+func ReadQuery(query string, names []string) (map[string]string, error) {
+	values := make(map[string]string, len(names))
+	err := eachParameter(query, names, values)
+	return values, err
+}
+
+func eachParameter(query string, names []string, into map[string]string) error {
+	if strings.IndexByte(query, ';') >= 0 {
+		return malformed("a semicolon in the query, which some servers take for &")
+	}
+	var seen uint64 // by index of names
+	for count := 0; query != ""; count++ {
+		var parameter string
+		parameter, query, _ = strings.Cut(query, "&")
+		if count == maxParameters {
+			return malformed("more parameters in the query than all servers read")
+		}
+		rawName, rawValue, _ := strings.Cut(parameter, "=")
+		name, ok := unescapeQuery(rawName)
+		value, okValue := rawValue, true
+		if strings.IndexByte(rawValue, '%') >= 0 {
+			value, okValue = unescapeQuery(rawValue)
+		}
+		if !ok || !okValue {
+			return malformed("an escape in the query is not % and two hexadecimal digits")
+		}
+		i := slices.Index(names, name)
+		if i < 0 {
+			if slices.ContainsFunc(names, func(read string) bool { return sameParameter(read, name) }) {
+				return malformed("a parameter that the policy reads is in the query in another spelling")
+			}
+			continue
+		}
+		if seen&(1<<(i&63)) != 0 {
+			return malformed("a parameter that the policy reads is in the query twice")
+		}
+		seen |= 1 << (i & 63)
+		if !utf8.ValidString(value) || strings.IndexFunc(value, isControl) >= 0 {
+			return malformed("a parameter that the policy reads holds a control character, or bytes that are no UTF-8")
+		}
+		if into != nil {
+			value, _ = unescapeQuery(rawValue)
+			into[name] = value
+		}
+	}
+	return nil
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// unescapeQuery decodes a name or a value of a query; false where an escape is none.
+func unescapeQuery(s string) (string, bool) {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
+		return s, true
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; c {
+		case '+':
+			b = append(b, ' ')
+		case '%':
+			v := unhex(s[i:])
+			if v < 0 {
+				return "", false
+			}
+			b = append(b, byte(v))
+			i += 2
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(b), true
+}
+
+// sameParameter reports whether some server takes a name, decoded once, for the one that a policy reads: without regard to
+// case, with what is no letter or digit as an underscore, up to a bracket, behind spaces, or decoded further.
+func sameParameter(read, name string) bool {
+	if strings.IndexByte(name, '%') >= 0 {
+		name = string(decodeAll(nil, []byte(name)))
+	}
+	name = strings.TrimLeft(name, " ")
+	if i := strings.IndexAny(name, "[\x00"); i > 0 && equalParameters(read, name[:i]) {
+		return true
+	}
+	return equalParameters(read, name)
+}
+
+func equalParameters(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := 0; i < len(a); i++ {
+		if foldParameter(a[i]) != foldParameter(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func foldParameter(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c + 'a' - 'A'
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c >= utf8.RuneSelf:
+		return c
+	}
+	return '_'
+}

@@ -1,0 +1,102 @@
+package strictyaml
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Inside tells where in the file the parts of a text stand: it returns a function from a count of characters of the
+// scalar n to their place, for the errors of whoever gives the text a meaning. Where escapes or folded lines make that
+// unclear, it is the place of n.
+func (d *Decoder) Inside(n *yaml.Node) func(characters int) Place {
+	at := d.Place(n)
+	var raw []string
+	if n.Line > 0 && n.Line <= len(d.lines) {
+		raw = d.lines[n.Line-1:]
+	}
+	style := n.Style
+	return func(characters int) Place {
+		line, column := -1, 0
+		switch {
+		case len(raw) == 0:
+		case style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+			line, column = insideBlock(raw, characters)
+		default:
+			line, column = insideFlow(raw, at.Column-1, style, characters)
+		}
+		if line < 0 {
+			return at
+		}
+		return Place{at.File, at.Line + line, column + 1}
+	}
+}
+
+// insideBlock counts in the lines of a block scalar, which begin below its header, each with the indent of the first.
+func insideBlock(raw []string, characters int) (line, column int) {
+	indent := -1
+	for i, text := range raw[1:] {
+		if indent < 0 && strings.TrimSpace(text) != "" {
+			indent = len(text) - len(strings.TrimLeft(text, " "))
+		}
+		content := ""
+		if len(text) > indent && indent >= 0 {
+			content = text[indent:]
+		}
+		if n := len([]rune(content)); characters <= n {
+			return i + 1, max(indent, 0) + len(string([]rune(content)[:characters]))
+		} else {
+			characters -= n + 1 // the line break
+		}
+	}
+	return -1, 0
+}
+
+// insideFlow counts in a plain or quoted scalar that begins at a byte of the first line.
+func insideFlow(raw []string, start int, style yaml.Style, characters int) (line, column int) {
+	text := []byte(raw[0])
+	if start > len(text) {
+		return -1, 0
+	}
+	at := start
+	if style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
+		at++
+	}
+	for ; characters > 0; characters-- {
+		width := 1
+		switch {
+		case at >= len(text): // goes on in the next line, which a space stands for
+			if line++; line >= len(raw) {
+				return -1, 0
+			}
+			text = []byte(raw[line])
+			at = len(text) - len(strings.TrimLeft(raw[line], " \t"))
+			continue
+		case style&yaml.SingleQuotedStyle != 0 && text[at] == '\'':
+			width = 2
+		case style&yaml.DoubleQuotedStyle != 0 && text[at] == '\\':
+			width = escapeWidth(text[at:])
+		case text[at] >= 0x80:
+			for width = 1; at+width < len(text) && text[at+width]&0xc0 == 0x80; width++ {
+			}
+		}
+		at += width
+	}
+	return line, min(at, len(text))
+}
+
+// escapeWidth is how many bytes an escape of a double-quoted scalar has.
+func escapeWidth(escape []byte) int {
+	if len(escape) < 2 {
+		return 1
+	}
+	switch escape[1] {
+	case 'x':
+		return 4
+	case 'u':
+		return 6
+	case 'U':
+		return 10
+	}
+	return 2
+}

@@ -1,0 +1,215 @@
+package policies
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/viloforge/vilogate/policies/request"
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// optionsSyntax is what stands on a route, or under defaults: for every route that does not say otherwise.
+type optionsSyntax struct {
+	CSRF           *csrfSyntax    `yaml:"csrf"`            // origins whose forms may be posted with a cookie
+	Rate           *rateSyntax    `yaml:"rate"`            // how often: 10/m per user, per ip or per route; none for no limit
+	MaxBody        *sizeSyntax    `yaml:"max_body"`        // the longest body, 1MiB; none for no limit of the route's own
+	Timeout        *timeoutSyntax `yaml:"timeout"`         // how long the answer's header may take, 10s; none for the upstream's own
+	StripPrefix    *word          `yaml:"strip_prefix"`    // the first segments of the pattern, which the backend does not see
+	RewriteHost    *word          `yaml:"rewrite_host"`    // the host that the backend is asked for; none for the public one
+	Headers        *headersSyntax `yaml:"headers"`         // headers to set or remove, on the way in and out
+	WebSocket      *bool          `yaml:"websocket"`       // a WebSocket handshake is forwarded
+	Mode           *word          `yaml:"mode"`            // shadow: the route decides nothing, and what it would decide is recorded
+	OnStale        *allowed       `yaml:"on_stale"`        // allow: served even while revocations cannot be learnt
+	MethodOverride *passed        `yaml:"method_override"` // pass: X-HTTP-Method-Override and its like reach the backend
+	EncodedSlash   *allowed       `yaml:"encoded_slash"`   // allow: the path may hold %2F inside a segment
+	DoubleSlash    *allowed       `yaml:"double_slash"`    // allow: the path may hold several slashes in a row
+	Semicolon      *allowed       `yaml:"semicolon"`       // allow: the path may hold parameters behind a semicolon
+}
+
+var optionKeys = []string{
+	"csrf", "rate", "max_body", "timeout", "strip_prefix", "rewrite_host", "headers", "websocket", "mode", "on_stale",
+	"method_override", "encoded_slash", "double_slash", "semicolon",
+}
+
+type (
+	csrfSyntax struct {
+		Place  strictyaml.Place
+		Exempt []word `yaml:"exempt,required"` // origins, listed one by one
+	}
+
+	rateSyntax struct {
+		at   strictyaml.Place
+		none bool
+		rate Rate
+	}
+
+	sizeSyntax struct {
+		at   strictyaml.Place
+		none bool
+		size strictyaml.Size
+	}
+
+	timeoutSyntax struct {
+		at      strictyaml.Place
+		none    bool
+		timeout strictyaml.Duration
+	}
+
+	headersSyntax struct {
+		Place    strictyaml.Place
+		Request  *editsSyntax `yaml:"request"`  // of the request to the backend
+		Response *editsSyntax `yaml:"response"` // of the answer to the client
+	}
+
+	editsSyntax struct {
+		Place  strictyaml.Place
+		Set    *settingsSyntax `yaml:"set"`    // names and values, in place of what was there
+		Remove []word          `yaml:"remove"` // names; removed first
+	}
+
+	// settingsSyntax are header fields in the order of the file.
+	settingsSyntax []settingSyntax
+
+	settingSyntax struct{ name, value word }
+)
+
+// over puts the options of a route over those of its file.
+func (o optionsSyntax) over(defaults *optionsSyntax) optionsSyntax {
+	if defaults == nil {
+		return o
+	}
+	return optionsSyntax{
+		CSRF: orDefault(o.CSRF, defaults.CSRF), Rate: orDefault(o.Rate, defaults.Rate),
+		MaxBody: orDefault(o.MaxBody, defaults.MaxBody), Timeout: orDefault(o.Timeout, defaults.Timeout),
+		StripPrefix: orDefault(o.StripPrefix, defaults.StripPrefix), RewriteHost: orDefault(o.RewriteHost, defaults.RewriteHost),
+		Headers: orDefault(o.Headers, defaults.Headers), WebSocket: orDefault(o.WebSocket, defaults.WebSocket),
+		Mode: orDefault(o.Mode, defaults.Mode), OnStale: orDefault(o.OnStale, defaults.OnStale),
+		MethodOverride: orDefault(o.MethodOverride, defaults.MethodOverride),
+		EncodedSlash:   orDefault(o.EncodedSlash, defaults.EncodedSlash),
+		DoubleSlash:    orDefault(o.DoubleSlash, defaults.DoubleSlash), Semicolon: orDefault(o.Semicolon, defaults.Semicolon),
+	}
+}
+
+func orDefault[T any](own, otherwise *T) *T {
+	if own != nil {
+		return own
+	}
+	return otherwise
+}
+
+// oddities are the odd spellings that a route permits.
+func (o *optionsSyntax) oddities() (permitted request.Oddity) {
+	if is(o.EncodedSlash) {
+		permitted |= request.EncodedSlash
+	}
+	if is(o.DoubleSlash) {
+		permitted |= request.DoubleSlash
+	}
+	if is(o.Semicolon) {
+		permitted |= request.Semicolon
+	}
+	return permitted
+}
+
+// is reports whether a switch is given and on.
+func is[T ~bool](b *T) bool { return b != nil && bool(*b) }
+
+// isNone reports whether the word none stands there, with which a route takes back a default.
+func isNone(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Value == "none" }
+
+var rateUnits = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
+
+const maxEvents = 1_000_000
+
+// DecodeYAML takes the text of a rate, "10/m per user".
+func (r *rateSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	r.at = d.Place(n)
+	if r.none = isNone(n); r.none {
+		return
+	}
+	var text string
+	if !d.Decode(n, &text) {
+		return
+	}
+	amount, by, _ := strings.Cut(text, " per ")
+	count, unit, _ := strings.Cut(amount, "/")
+	events, err := strconv.Atoi(count)
+	r.rate = Rate{Events: events, Per: rateUnits[unit], By: RateBy(by)}
+	switch {
+	case err != nil || events <= 0 || strconv.Itoa(events) != count || r.rate.Per == 0,
+		by != string(PerUser) && by != string(PerIP) && by != string(PerRoute):
+		d.Errorf(n, "a rate is written 10/m per user: a number, s, m, h or d, and per user, ip or route; found %q", d.Written(n))
+	case events > maxEvents:
+		d.Errorf(n, "a rate counts at most %d, found %q", maxEvents, d.Written(n))
+	}
+}
+
+// DecodeYAML takes a size that is not nothing.
+func (s *sizeSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	s.at = d.Place(n)
+	if s.none = isNone(n); s.none {
+		return
+	}
+	if d.Decode(n, &s.size) && s.size == 0 {
+		d.Errorf(n, "no body at all would pass; choose methods that have none, or write none for no limit")
+	}
+}
+
+// DecodeYAML takes a duration that is not nothing.
+func (t *timeoutSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	t.at = d.Place(n)
+	if t.none = isNone(n); t.none {
+		return
+	}
+	if d.Decode(n, &t.timeout) && t.timeout == 0 {
+		d.Errorf(n, "no backend answers in 0s; write none for no limit of the route's own")
+	}
+}
+
+// DecodeYAML takes a map of names to values.
+func (s *settingsSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	var values map[string]word
+	if !d.Decode(n, &values) {
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		*s = append(*s, settingSyntax{word{key.Value, d.Place(key)}, values[key.Value]})
+	}
+}
+
+// Settings that are off unless one word stands there; a second word takes back a default.
+type (
+	allowed bool
+	passed  bool
+	only    bool
+)
+
+// DecodeYAML takes the words allow and refuse.
+func (a *allowed) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	*a = allowed(isWord(d, n, "allow", "refuse"))
+}
+
+// DecodeYAML takes the words pass and drop.
+func (p *passed) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	*p = passed(isWord(d, n, "pass", "drop"))
+}
+
+// DecodeYAML takes the word only.
+func (o *only) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) { *o = only(isWord(d, n, "only", "")) }
+
+func isWord(d *strictyaml.Decoder, n *yaml.Node, on, off string) bool {
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Value == on:
+		return true
+	case n.Kind == yaml.ScalarNode && n.Value == off && off != "":
+	case off == "":
+		d.Errorf(n, "the only value that can stand here is %s; leave the key out for the default", on)
+	default:
+		d.Errorf(n, "the values that can stand here are %s, and %s, which is the default", on, off)
+	}
+	return false
+}
