@@ -5,6 +5,7 @@
 //
 //   - manager.go: a [Manager] has one certificate for each name, and looks after
 //     them in one goroutine; status.go tells how they are.
+//   - look.go: from the storage, and from the copy, to what is served, and back.
 //   - schedule.go: when a certificate is due, and when a failure is tried again.
 //     Pure.
 //   - resource.go: a certificate with its key as it is stored, and the copy of

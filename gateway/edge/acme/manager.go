@@ -1,17 +1,13 @@
 package acme
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -80,8 +76,8 @@ type Manager struct {
 // managed is a name and its certificate.
 type managed struct {
 	name     string
-	resource *resource        // nil as long as there is none
-	pair     *tls.Certificate // of resource
+	resource *resource        // of this authority; nil as long as there is none
+	pair     *tls.Certificate // what is served: of resource, or of an authority before this one; nil for nothing
 	info     acmez.RenewalInfo
 	askedAt  time.Time // for the renewal information, last
 	failed   *failure  // the last attempt, where it failed
@@ -146,20 +142,6 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	return m, nil
 }
 
-// serveCopies serves what was served before.
-func (m *Manager) serveCopies(ctx context.Context) {
-	for _, n := range m.names {
-		r, err := loadCopy(ctx, m.o.Copy, m.issuer, n.name)
-		if err == nil && r != nil {
-			err = m.take(n, r)
-		}
-		if err != nil {
-			m.o.Log.Warn("the copy of a certificate cannot be used", "name", n.name, "error", err)
-		}
-	}
-	m.publish()
-}
-
 // Run looks after the certificates until ctx ends.
 func (m *Manager) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
@@ -184,123 +166,12 @@ func (m *Manager) Run(ctx context.Context) error {
 	return nil
 }
 
-// take makes a resource the one of a name. It reports what is wrong with it.
-func (m *Manager) take(n *managed, r *resource) error {
-	pair, err := r.pair()
-	if err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if n.pair != nil && bytes.Equal(n.pair.Certificate[0], pair.Certificate[0]) {
-		pair.OCSPStaple = n.pair.OCSPStaple
-	} else {
-		n.broken, n.stapleAt = false, time.Time{}
-	}
-	n.resource, n.pair, n.info = r, pair, r.renewalInfo()
-	return nil
-}
-
-// publish hands over all that there is.
-func (m *Manager) publish() {
-	m.mu.Lock()
-	var all []*tls.Certificate
-	for _, n := range m.names {
-		if n.pair != nil {
-			all = append(all, n.pair)
-		}
-	}
-	m.mu.Unlock()
-	m.o.Serve(all)
-}
-
-// look takes over what stands in the storage: another gateway's work, or our own
-// of before. It may take as long as the storage does, and nobody waits for it.
-func (m *Manager) look(ctx context.Context, n *managed) {
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
-	defer cancel()
-	err := m.lookInto(ctx, n)
-	trouble := ""
-	if err != nil && ctx.Err() == nil {
-		trouble = err.Error()
-	}
-	m.mu.Lock()
-	was := n.trouble
-	n.trouble = trouble
-	m.mu.Unlock()
-	if trouble != "" && trouble != was {
-		m.o.Log.Warn("the storage of certificates is in trouble; what is served stays", "name", n.name, "error", trouble)
-	}
-}
-
-func (m *Manager) lookInto(ctx context.Context, n *managed) error {
-	var failed failure
-	found, err := read(ctx, m.o.Storage, failureKey(m.issuer, n.name), &failed)
-	if err != nil {
-		return err
-	}
-	m.mu.Lock()
-	if n.failed = nil; found {
-		n.failed = &failed
-	}
-	m.mu.Unlock()
-	r, err := load(ctx, m.o.Storage, m.issuer, n.name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return m.putBack(ctx, n)
-	case err != nil:
-		return err
-	case n.resource != nil && n.resource.equal(r):
-		return nil
-	}
-	before := n.pair
-	if err := m.take(n, r); err != nil {
-		return m.repair(ctx, n, fmt.Errorf("the stored certificate for %s: %w", n.name, err))
-	}
-	m.publish()
-	if before == nil || !slices.Equal(before.Certificate[0], n.pair.Certificate[0]) {
-		m.o.Log.Info("a certificate is in force", "name", n.name, "not_after", n.pair.Leaf.NotAfter, "issuer", n.pair.Leaf.Issuer.CommonName)
-	}
-	return r.saveCopy(ctx, m.o.Copy, m.issuer, n.name)
-}
-
-// putBack gives a storage that has lost a certificate the one that is served, so
-// that it is not ordered again.
-func (m *Manager) putBack(ctx context.Context, n *managed) error {
-	if n.pair == nil || !m.o.Now().Before(renewAt(n.pair.Leaf, n.info)) {
-		return nil
-	}
-	if err := n.resource.save(ctx, m.o.Storage, m.issuer, n.name); err != nil {
-		return fmt.Errorf("putting the certificate for %s back: %w", n.name, err)
-	}
-	m.o.Log.Info("the storage had lost a certificate, and was given what is served", "name", n.name)
-	return nil
-}
-
-// repair has a stored certificate replaced that cannot be used, as when a process
-// ended between the writing of the key and of the certificate: by what the order
-// under way led to, else by what is served.
-func (m *Manager) repair(ctx context.Context, n *managed, cause error) error {
-	var order pending
-	found, err := read(ctx, m.o.Storage, pendingKey(m.issuer, n.name), &order)
-	if err != nil {
-		return errors.Join(cause, err)
-	}
-	if !found && n.pair != nil && m.o.Now().Before(renewAt(n.pair.Leaf, n.info)) {
-		return m.putBack(ctx, n)
-	}
-	m.mu.Lock()
-	n.broken = true
-	m.mu.Unlock()
-	return cause
-}
-
 // refreshInfo asks the authority when the certificate should be renewed, as
 // often as the authority wants to be asked. An authority that says nothing
 // changes nothing.
 func (m *Manager) refreshInfo(ctx context.Context, n *managed) {
 	now := m.o.Now()
-	if n.pair == nil || !now.Before(n.pair.Leaf.NotAfter) || now.Before(n.nextInfo()) {
+	if n.resource == nil || !now.Before(n.pair.Leaf.NotAfter) || now.Before(n.nextInfo()) {
 		return
 	}
 	n.askedAt = now
@@ -351,7 +222,7 @@ func (n *managed) nextInfo() time.Time {
 // dueAt is when the next attempt is made.
 func (n *managed) dueAt() time.Time {
 	var at time.Time
-	if n.pair != nil && !n.broken {
+	if n.resource != nil && !n.broken {
 		at = renewAt(n.pair.Leaf, n.info)
 	}
 	if n.failed != nil && n.failed.NotBefore.After(at) {
@@ -367,7 +238,7 @@ func (m *Manager) pause() time.Duration {
 	pause, now := m.o.Look, m.o.Now()
 	for _, n := range m.names {
 		pause = min(pause, n.dueAt().Sub(now))
-		if n.pair != nil && now.Before(n.pair.Leaf.NotAfter) {
+		if n.resource != nil && now.Before(n.pair.Leaf.NotAfter) {
 			pause = min(pause, n.nextInfo().Sub(now))
 		}
 	}

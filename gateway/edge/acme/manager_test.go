@@ -355,3 +355,75 @@ func TestTheAuthorityIsAway(t *testing.T) {
 		stop()
 	}
 }
+
+// Another authority in the configuration interrupts nothing: what was served goes
+// on being served until the new one has signed.
+func TestAnotherAuthorityInterruptsNothing(t *testing.T) {
+	t.Parallel()
+	first := acmetest.New(t, acmetest.PebbleOptions{}, "viloforge.test")
+	second := &acmetest.World{Pebble: acmetest.PreparePebble(t, first.Zones.Address, acmetest.PebbleOptions{}), Zones: first.Zones, Cloudflare: first.Cloudflare}
+	s, dir := &served{}, filepath.Join(t.TempDir(), "certificates")
+	o := options(t, first, dir, s)
+	o.Names = o.Names[:1]
+	m, stop := manage(t, o)
+	eventually(t, "the certificate", func() bool { return m.Ready() == nil })
+	stop()
+	old := s.certificates()[0].Leaf
+	s = &served{}
+	o = options(t, second, dir, s)
+	o.Names = o.Names[:1]
+	m, stop = manage(t, o)
+	if all := s.certificates(); len(all) != 1 || !all[0].Leaf.Equal(old) {
+		t.Fatalf("the old certificate is not served: %v", all)
+	}
+	eventually(t, "the new authority is asked in vain", func() bool { return m.Status()[0].Failures > 0 })
+	if all := s.certificates(); len(all) != 1 || !all[0].Leaf.Equal(old) {
+		t.Errorf("the old certificate is served no more: %v", all)
+	}
+	second.Start()
+	eventually(t, "the new authority's certificate", func() bool { return !s.certificates()[0].Leaf.Equal(old) })
+	stop()
+	if first.Orders() != 1 || second.Orders() != 1 {
+		t.Errorf("%d and %d orders, want 1 and 1", first.Orders(), second.Orders())
+	}
+}
+
+// A storage that has gone back to a certificate of before is given the one that
+// is served.
+func TestAStorageThatWentBackInTime(t *testing.T) {
+	t.Parallel()
+	w := acmetest.New(t, acmetest.PebbleOptions{}, "viloforge.test")
+	s, dir := &served{}, filepath.Join(t.TempDir(), "certificates")
+	o := options(t, w, dir, s)
+	o.Names = o.Names[:1]
+	m, stop := manage(t, o)
+	eventually(t, "the certificate", func() bool { return m.Ready() == nil })
+	folder := glob(t, filepath.Join(dir, "certificates", "*", "viloforge.test"))
+	before := t.TempDir()
+	if err := os.CopyFS(before, os.DirFS(folder)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Renew(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	renewed := s.certificates()[0].Leaf
+	stop()
+	remove(t, folder)
+	if err := os.CopyFS(folder, os.DirFS(before)); err != nil {
+		t.Fatal(err)
+	}
+	_, stop = manage(t, o)
+	crt := filepath.Join(folder, "viloforge.test.crt")
+	old, err := os.ReadFile(crt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the storage has the newer one again", func() bool {
+		now, err := os.ReadFile(crt)
+		return err == nil && !bytes.Equal(now, old)
+	})
+	stop()
+	if got := s.certificates()[0].Leaf; !got.Equal(renewed) || w.Orders() != 2 {
+		t.Errorf("served is another one; %d orders", w.Orders())
+	}
+}

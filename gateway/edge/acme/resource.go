@@ -98,10 +98,13 @@ func (r *resource) save(ctx context.Context, to certmagic.Storage, issuer, name 
 	)
 }
 
+// servedFolder is where the copies of what is served stand.
+const servedFolder = "served"
+
 // copyKey is where the copy of what is served for a name stands. It names the
 // issuer, so that another authority in the configuration starts afresh.
 func copyKey(issuer, name string) string {
-	return "served/" + keys.Safe(issuer) + "/" + keys.Safe(name) + ".json"
+	return servedFolder + "/" + keys.Safe(issuer) + "/" + keys.Safe(name) + ".json"
 }
 
 // loadCopy reads the copy of what was served; nil where there is none that can be used.
