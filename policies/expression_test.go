@@ -157,15 +157,3 @@ func TestReadsOfExpressions(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
-
-func BenchmarkExpression(b *testing.B) {
-	h := compile(b, expressive)
-	f := Facts{Method: "GET", Path: parsed(b, "/email")}
-	id := &Identity{Email: "alice@viloforge.com", EmailVerified: true}
-	b.ReportAllocs()
-	for b.Loop() {
-		if h.Match(f.Path, "GET").Decide(f, id).Outcome != Allow {
-			b.Fatal("refused")
-		}
-	}
-}
