@@ -13,10 +13,11 @@ import (
 
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/analysis"
 )
 
 // TestTheLiveGatewayDecidesAsThePoliciesSay: for random policies and random requests, what the gateway does is what
-// policies.Set.Ask says, which the tests in policy files and the tools go by.
+// policies.Set.Ask says, which the tests in policy files go by, and what Explain tells people.
 func TestTheLiveGatewayDecidesAsThePoliciesSay(t *testing.T) {
 	seen := map[string]int{}
 	seed := rand.Uint64()
@@ -44,6 +45,10 @@ func TestTheLiveGatewayDecidesAsThePoliciesSay(t *testing.T) {
 			asked.Identity = people[who].identity(byCookie)
 			want := set.Ask(asked)
 			expected := decisionOf(want.Outcome)
+			explained, _, _ := strings.Cut(analysis.Explain(set, asked).Outcome, " ") // deny (405 …)
+			if explained != expected {
+				t.Fatalf("seed %d: %+v is explained as %s, and the policies say %s\n%s", seed, asked, explained, expected, text)
+			}
 			if want.Preflight && want.Outcome == policies.Allow {
 				expected = "preflight"
 			}

@@ -25,12 +25,12 @@ type hotPath struct {
 	targets []string
 }
 
-func newHotPath(t testing.TB, people int) *hotPath {
+func newHotPath(t testing.TB, people int, options ...string) *hotPath {
 	t.Helper()
 	var file strings.Builder
 	file.WriteString("host: app.example.test\nupstream: app\nroutes:\n")
 	for i := range 1000 {
-		fmt.Fprintf(&file, "  - { path: \"/service-%d/:id/items/*rest\", methods: [GET, POST], allow: { roles: [member] } }\n", i)
+		fmt.Fprintf(&file, "  - { path: \"/service-%d/:id/items/*rest\", methods: [GET, POST], allow: { roles: [member] }%s }\n", i, strings.Join(options, ""))
 	}
 	set, err := policies.Compile([]policies.File{{Name: "app.yaml", Data: []byte(file.String())}}, policies.Options{
 		Domain: "example.test", PublicPort: 443, Upstreams: []string{"app"}, Issuers: []string{token.OwnIssuer},
@@ -95,7 +95,7 @@ func (p *hotPath) decide(x *exchange, w *responseWriter, i int) error {
 	r.RequestURI = p.targets[i%len(p.targets)]
 	r.Header["Cookie"] = p.cookies[i%len(p.cookies)]
 	*x = exchange{g: p.gateway, gen: p.gateway.generation.Load(), r: r, w: w, start: p.gateway.opts.Now(), keepCookie: -1}
-	steps := [...]func() error{x.canonicalise, x.findHost, x.route, x.authenticate, x.authorise, x.guardAgainstForgery, x.cleanHeaders, x.identify}
+	steps := [...]func() error{x.canonicalise, x.findHost, x.route, x.authenticate, x.authorise, x.guardAgainstForgery, x.limitBody, x.limit, x.cleanHeaders, x.identify}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
@@ -124,6 +124,35 @@ func BenchmarkHotPath(b *testing.B) {
 				i += 7919
 			}
 		})
+	}
+}
+
+// options are what costs a route something before the request is forwarded.
+const options = ", rate: 1000000/s per user, max_body: 1MiB, strip_prefix: none, timeout: 10s, csrf: { exempt: [\"https://pay.example\"] }"
+
+func BenchmarkHotPathWithOptions(b *testing.B) {
+	p := newHotPath(b, 1, options)
+	x, w := new(exchange), new(responseWriter)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.decide(x, w, 0); err != nil && x.limited.OK {
+			b.Fatal(err)
+		}
+	}
+}
+
+// TestOptionsCostNoAllocation, the count of a rate included.
+func TestOptionsCostNoAllocation(t *testing.T) {
+	count := func(p *hotPath) float64 {
+		x, w := new(exchange), new(responseWriter)
+		return testing.AllocsPerRun(200, func() {
+			if err := p.decide(x, w, 0); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if without, with := count(newHotPath(t, 1)), count(newHotPath(t, 1, options)); with != without {
+		t.Errorf("%v allocations with options, %v without", with, without)
 	}
 }
 

@@ -53,6 +53,9 @@ func (x *exchange) optResponse(h http.Header) {
 	if route := x.decision.Route; route != nil {
 		editHeader(h, &route.Headers.Response)
 	}
+	if _, said := h["Content-Type"]; !said {
+		x.w.Header()["Content-Type"] = nil // else net/http guesses one
+	}
 }
 
 func editHeader(h http.Header, edits *policies.HeaderEdits) {

@@ -208,6 +208,54 @@ func TestRotationKeepsSoManyFiles(t *testing.T) {
 	}
 }
 
+// TestWhatIsNoFileIsWrittenToAndNeverRotated, as the standard output of a container is.
+func TestWhatIsNoFileIsWrittenToAndNeverRotated(t *testing.T) {
+	t.Parallel()
+	reading, writing, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, stop := opened(t, Options{File: fmt.Sprintf("/proc/self/fd/%d", writing.Fd()), MaxSize: 1, Keep: 1, Fsync: Always})
+	if err := errors.Join(l.Put(named("one")), l.Put(named("two")), stop(), writing.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for r, err := range Read(reading, "pipe") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, r.RequestID)
+	}
+	if err := reading.Close(); err != nil || fmt.Sprint(got) != "[one two]" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestAFileThatIsMovedIsBegunAnew: what something else did with the file does not hide records.
+func TestAFileThatIsMovedIsBegunAnew(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l, stop := opened(t, Options{File: path, Fsync: Always})
+	for _, away := range []func() error{func() error { return os.Rename(path, path+"-moved") }, func() error { return os.Remove(path) }} {
+		if err := errors.Join(l.Put(named("before")), away()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "records are found by the name of the file", func() bool {
+			if err := l.Put(named("after")); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Find(path, "after")
+			return err == nil
+		})
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if l.Stats().Failures != 0 {
+		t.Errorf("%+v", l.Stats())
+	}
+}
+
 // TestAfterACrash: what was cut off is one line that is no record, and the next record is whole.
 func TestAfterACrash(t *testing.T) {
 	t.Parallel()
@@ -256,7 +304,7 @@ func TestWhatWaitsIsWrittenAtTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 3000 {
-		l.PutAside(named(fmt.Sprint("r-", i)))
+		l.PutAside(named(fmt.Sprint("r-", i))) // fewer than half the queue
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	stop()
@@ -268,6 +316,9 @@ func TestWhatWaitsIsWrittenAtTheEnd(t *testing.T) {
 	}
 	if err := l.Put(named("late")); !errors.Is(err, ErrUnrecorded) {
 		t.Errorf("a closed log takes a record: %v", err)
+	}
+	if l.PutAside(named("late")); l.Stats().Dropped != 2 {
+		t.Errorf("what a closed log does not take is not counted: %+v", l.Stats())
 	}
 }
 
@@ -329,5 +380,28 @@ func BenchmarkPut(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestRefusalsLeaveRoomForWhatPasses: a flood of them is counted, and the next request that may pass is recorded.
+func TestRefusalsLeaveRoomForWhatPasses(t *testing.T) {
+	t.Parallel()
+	l, err := Open(Options{File: filepath.Join(t.TempDir(), "audit.log"), MaxSize: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for range 2 * queueLength { // and nobody writes
+		l.PutAside(full())
+	}
+	if err := l.Put(named("passes")); err != nil {
+		t.Error(err)
+	}
+	if s := l.Stats(); s.Dropped != 3*queueLength/2 || s.Waiting != queueLength/2+1 {
+		t.Errorf("%+v", s)
 	}
 }

@@ -9,7 +9,8 @@
 //
 // JSON, one record a line, mode 0600, appended to. When a file has reached its size it is renamed to FILE.1, what was
 // FILE.1 to FILE.2, and so on; of those, as many are kept as the configuration says. A path that is no regular file, such
-// as /dev/stdout, is written to and never rotated.
+// as /dev/stdout, is written to and never rotated. Where something else moves or removes the file, a new one is begun
+// within a second.
 //
 // # What is promised
 //

@@ -135,6 +135,27 @@ func syncFolder(dir string) error {
 	return nil
 }
 
+// reopen begins a new file where somebody has moved the one that is written, or removed it: what went there would be
+// lost to whoever looks for it by its name.
+func (f *file) reopen() error {
+	if f.f == nil || !f.regular {
+		return nil
+	}
+	mine, err := f.f.Stat()
+	if err != nil {
+		return fmt.Errorf("audit: looking at the log: %w", err)
+	}
+	named, err := os.Stat(f.path)
+	if err == nil && os.SameFile(mine, named) {
+		return nil
+	}
+	if err := errors.Join(f.f.Sync(), f.f.Close()); err != nil {
+		return fmt.Errorf("audit: closing the log that was moved: %w", err)
+	}
+	f.f = nil
+	return f.open()
+}
+
 // sync forces what was written to the disk. What is no regular file has none.
 func (f *file) sync() error {
 	if f.f == nil || !f.regular {

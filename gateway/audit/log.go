@@ -94,6 +94,9 @@ func (l *Log) Put(r *Record) error {
 			return l.lost(errors.New("the log cannot be written at the moment"))
 		}
 	}
+	if l.closed() {
+		return l.lost(errClosed)
+	}
 	i := item{record: r}
 	var done chan error
 	if wait {
@@ -117,7 +120,19 @@ func (l *Log) Put(r *Record) error {
 	case err := <-done: // with the last batch
 		return l.answered(err)
 	default:
-		return l.lost(errors.New("the log is closed"))
+		return l.lost(errClosed)
+	}
+}
+
+var errClosed = errors.New("the log is closed")
+
+// closed reports whether nothing more is written.
+func (l *Log) closed() bool {
+	select {
+	case <-l.ended:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -127,8 +142,13 @@ func (l *Log) mayTry() bool {
 	return now-last >= int64(tick) && l.tried.CompareAndSwap(last, now)
 }
 
-// PutAside records a decision of which nothing depends on the record: it never waits.
+// PutAside records a decision of which nothing depends on the record: it never waits. Half of the queue is not for these,
+// so that whoever is refused again and again does not keep others from being recorded.
 func (l *Log) PutAside(r *Record) {
+	if len(l.queue) >= queueLength/2 || l.closed() {
+		l.dropped.Add(1)
+		return
+	}
 	select {
 	case l.queue <- item{record: r}:
 	default:

@@ -147,8 +147,12 @@ func (w *writer) recover() {
 	}
 }
 
-// tick tries again what could not be written, and forces to the disk what an interval left.
+// tick tries again what could not be written, forces to the disk what an interval left, and sees that the file has its
+// name still.
 func (w *writer) tick() {
+	if err := w.file.reopen(); err != nil {
+		w.fail(err)
+	}
 	for len(w.kept) > 0 {
 		next := w.kept[:min(len(w.kept), batch)]
 		if w.write(next) != nil {

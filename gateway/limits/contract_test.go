@@ -48,7 +48,7 @@ func (l *Limiter) ask(ctx context.Context, k Key, r Rate) error {
 	}
 	s, _ := l.table.of(k)
 	s.mu.Lock()
-	p, _ := s.find(k, l.now().UnixNano())
+	p, _ := s.find(k, l.moment())
 	p.quota = int64(r.quota())
 	s.mu.Unlock()
 	l.learn(debts[0])

@@ -58,7 +58,7 @@ func owes(l *Limiter, k Key) time.Duration {
 	s, _ := l.table.of(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now().UnixNano()
+	now := l.moment()
 	for i := range s.places {
 		if s.places[i].key == k {
 			return s.places[i].owed(now)

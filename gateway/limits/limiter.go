@@ -13,7 +13,7 @@ import (
 
 // Options are what a Limiter is made of.
 type Options struct {
-	// Keys is how many keys are remembered at a time. Optional: DefaultKeys, for which a full table takes 28 MiB.
+	// Keys is how many keys are remembered at a time. Optional: DefaultKeys, for which a full table takes 25 MiB.
 	Keys int
 	// Shared tells the other gateways of a fleet. Optional: this one limits alone.
 	Shared Shared
@@ -30,7 +30,8 @@ type Limiter struct {
 	table  *table
 	secret [16]byte
 	now    func() time.Time
-	fleet  *fleet // nil where it limits alone
+	began  time.Time // what moments are counted from
+	fleet  *fleet    // nil where it limits alone
 
 	evicted atomic.Uint64
 }
@@ -50,6 +51,7 @@ func New(o Options) (*Limiter, error) {
 	if l.now == nil {
 		l.now = time.Now
 	}
+	l.began = l.now()
 	if len(o.Secret) == 0 {
 		if o.Shared != nil {
 			return nil, errors.New("limits: gateways that share their limits need a secret in common")
@@ -70,7 +72,7 @@ func New(o Options) (*Limiter, error) {
 
 // Take counts one event of a key, if its rate has room for it.
 func (l *Limiter) Take(k Key, r Rate) Result {
-	now := l.now().UnixNano()
+	now := l.moment()
 	s, number := l.table.of(k)
 	s.mu.Lock()
 	p, evicted := s.find(k, now)
@@ -91,6 +93,9 @@ func (l *Limiter) Take(k Key, r Rate) Result {
 	}
 	return result
 }
+
+// moment is the present, in nanoseconds since the limiter began. A wall clock that is set does not move it.
+func (l *Limiter) moment() int64 { return int64(l.now().Sub(l.began)) }
 
 // unqueue notes that nobody will tell the fleet of a key: the next event tries again.
 func (l *Limiter) unqueue(s *set, k Key) {

@@ -128,7 +128,7 @@ func (l *Limiter) collect() []Debt {
 		default:
 			return debts
 		}
-		now := l.now().UnixNano()
+		now := l.moment()
 		s.mu.Lock()
 		for i := range s.places {
 			p := &s.places[i]
@@ -166,7 +166,7 @@ func (l *Limiter) putBack(d Debt) {
 // learn takes over what a key owes in the fleet, where that is more than is known of here. A store that has forgotten
 // something does not make anybody owe less.
 func (l *Limiter) learn(d Debt) {
-	now := l.now().UnixNano()
+	now := l.moment()
 	s, _ := l.table.of(d.Key)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -25,7 +25,7 @@ type set struct {
 // A place is what is remembered of a key; one that owes nothing is free.
 type place struct {
 	key   Key
-	even  int64 // when nothing is owed any more, in nanoseconds since 1970
+	even  int64 // the moment at which nothing is owed any more
 	quota int64 // that the rate allows to owe, by which debts of different rates compare
 	// untold is how much of the debt the fleet has not been told of; queued says that somebody is to tell it.
 	untold int64

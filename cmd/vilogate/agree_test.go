@@ -1,0 +1,128 @@
+package main_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/analysis"
+)
+
+// identityOf is who a token of our own IdP is of, as policies see it.
+func identityOf(t *testing.T, raw string, byBearer bool) *policies.Identity {
+	t.Helper()
+	if raw == "" {
+		return nil
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(raw, ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c struct {
+		Sub, Email, Name string
+		User             string `json:"preferred_username"`
+		Roles, AMR       []string
+		AuthTime         int64 `json:"auth_time"`
+	}
+	if err := json.Unmarshal(payload, &c); err != nil {
+		t.Fatal(err)
+	}
+	return &policies.Identity{
+		Issuer: "vilogate", User: c.User, Subject: c.Sub, Email: c.Email, EmailVerified: true, Name: c.Name, Roles: c.Roles, AMR: c.AMR,
+		AuthTime: time.Unix(c.AuthTime, 0), Bearer: byBearer,
+	}
+}
+
+// randomRoutes are routes of patterns that overlap, each with a random rule and random options.
+func randomRoutes(r *rand.Rand) string {
+	of := func(list ...string) string { return list[r.IntN(len(list))] }
+	patterns := []string{"/", "/a", "/a/b", "/a/:id", "/a/*rest", "/:x", "/:x/b", "/*rest"}
+	r.Shuffle(len(patterns), func(i, j int) { patterns[i], patterns[j] = patterns[j], patterns[i] })
+	var b strings.Builder
+	for _, pattern := range patterns[:2+r.IntN(6)] {
+		fmt.Fprintf(&b, "  - { path: %q%s, allow: %s%s }\n", pattern, of("", ", methods: [GET]", ", methods: [POST, DELETE]"),
+			of("public", "authenticated", "optional", "deny", "{ roles: [admin] }", "{ users: [alice] }", "{ not: { roles: [admin] } }",
+				"{ networks: [127.0.0.0/8], roles: [member] }", "{ bearer: only }", "{ mfa: 15m }", "{ any: [{ max_age: 1d }, { amr: [mfa] }] }",
+				`{ when: '"x" in request.query && user.username == "carol"' }`, `{ when: 'request.headers["x-tenant"] == "acme"' }`),
+			of("", "", ", semicolon: allow", ", double_slash: allow", `, csrf: { exempt: ["https://pay.example"] }`, ", cors: none"))
+	}
+	return b.String()
+}
+
+// TestTheLiveGatewayAgreesWithTestAndExplain: random policies are loaded by the real binary; what it records of random
+// requests, in both protocols, is what the policies answer to the same question, by the same rule, and what is explained.
+func TestTheLiveGatewayAgreesWithTestAndExplain(t *testing.T) {
+	t.Parallel()
+	a := audited(t, "fsync: always")
+	options := policies.Options{
+		Domain: "viloforge.test", LoginHost: "login.viloforge.test", PublicPort: 443, Upstreams: []string{"app"}, Issuers: []string{"vilogate"},
+	}
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 1))
+	of := func(list ...string) string { return list[r.IntN(len(list))] }
+	seen := map[string]int{}
+	for round := range 20 {
+		text := "host: app.viloforge.test\nupstream: app\ncors: { origins: [\"https://website.viloforge.test\"], credentials: true }\nroutes:\n" + randomRoutes(r)
+		writeFiles(t, a.dir, map[string]string{"policies/app.yaml": text})
+		a.must("", "reload", "--state", a.state)
+		path := filepath.Join(a.dir, "policies", "app.yaml")
+		set, err := policies.Compile([]policies.File{{Name: path, Data: []byte(text)}}, options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 30 {
+			sso, byBearer := of("", a.alice, a.carol), r.IntN(2) == 0
+			asked := policies.Request{
+				Method: of("GET", "GET", "POST", "DELETE", "HEAD"), Host: appHost, Now: time.Now(), Client: netip.MustParseAddr("127.0.0.1"),
+				Target:   of("/", "/a", "/a/b", "/a/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/b/c/d", "/a/../b") + of("", "", "?x=1", "?x=1&x=2", "?X=1"),
+				Header:   policies.Fields{},
+				Identity: identityOf(t, sso, byBearer),
+			}
+			for _, field := range []struct{ name, value string }{
+				{"Origin", of("", "", "https://app.viloforge.test", "https://website.viloforge.test", "https://pay.example", "https://evil.example")},
+				{"Sec-Fetch-Site", of("", "same-origin", "same-site", "cross-site")},
+				{"X-Tenant", of("", "", "acme")},
+			} {
+				if field.value != "" {
+					asked.Header[field.name] = []string{field.value}
+				}
+			}
+			sent := request{method: asked.Method, host: appHost, target: asked.Target}
+			for name, values := range asked.Header {
+				sent.header = append(sent.header, name+": "+values[0])
+			}
+			switch {
+			case sso == "":
+			case byBearer:
+				sent.header = append(sent.header, bearer(sso))
+			default:
+				sent.header = append(sent.header, cookieLine(sso))
+			}
+			live := a.audit(t, protocols()[round%2].send(a.site, t, sent))
+			want := set.Ask(asked)
+			expected, _, _ := strings.Cut(want.Outcome.String(), " ")
+			explained, _, _ := strings.Cut(analysis.Explain(set, asked).Outcome, " ")
+			rule := ""
+			if want.Place.Line > 0 && want.Match.Pattern != "" {
+				rule = want.Place.String()
+			}
+			seen[expected]++
+			if live.Decision != expected || explained != expected || rule != "" && live.Rule != rule {
+				t.Fatalf("seed %d: %+v as %.8s, by Bearer token %v: recorded %s by %s; the policies say %s by %s (%s), explained as %s\n%s",
+					seed, sent, sso, byBearer, live.Decision, live.Rule, expected, rule, want.Reason, explained, text)
+			}
+		}
+	}
+	for _, outcome := range []string{"allow", "deny", "login", "bad-request", "step-up"} {
+		if seen[outcome] == 0 {
+			t.Errorf("never %s: these policies show little (%v)", outcome, seen)
+		}
+	}
+}
