@@ -62,10 +62,10 @@ type Rewording struct {
 	Place   string   `json:"place"`
 }
 
-// An OptionChange is something that a route says beside who may.
+// An OptionChange is something that a route, or a host, says beside who may.
 type OptionChange struct {
 	Host    string   `json:"host"`
-	Pattern string   `json:"pattern"`
+	Pattern string   `json:"pattern,omitempty"` // "" where it is about the host
 	Methods []string `json:"methods,omitempty"`
 	Option  string   `json:"option"`
 	From    string   `json:"from"`
@@ -119,6 +119,7 @@ type differ struct {
 }
 
 func (d *differ) run() {
+	d.hostOptions()
 	for _, class := range pathClasses(d.before, d.after) {
 		for _, group := range methodGroups(class) {
 			b, a := d.side(d.before, class.before, group.example), d.side(d.after, class.after, group.example)
