@@ -25,6 +25,7 @@ routes:
   - { path: /header, allow: { when: 'request.headers["x-tenant"] == "a, b"' } }
   - { path: /not/header, allow: { not: { when: 'request.headers["x-tenant"] == "a"' } } }
   - { path: /either/header, allow: { any: [{ when: 'request.headers["x-tenant"] == "a"' }, { roles: [admin] }] } }
+  - { path: /not/both, allow: { not: { all: [{ when: 'request.headers["x-tenant"] == "a"' }, { roles: [guest] }] } } }
   - { path: /facts, allow: { when: 'request.method == "GET" && request.host == "website.viloforge.com" && request.path == "/facts" && request.ip == "10.0.0.1"' } }
   - { path: /fresh, allow: { when: 'request.time - user.auth_time < duration("1h")' } }
   - { path: /factor, allow: { when: 'user.mfa_time > timestamp("2030-01-01T00:00:00Z") && "mfa" in user.amr' } }
