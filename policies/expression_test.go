@@ -112,6 +112,8 @@ func TestWhatIsNotKnownOpensNoDoor(t *testing.T) {
 		{"/not/header", admin, Deny},
 		{"/either/header", alice, Deny},
 		{"/either/header", admin, Allow},
+		{"/not/both", alice, Allow}, // whatever the header is, she is no guest
+		{"/not/both", &Identity{Roles: []string{"guest"}}, Deny},
 	} {
 		f := Facts{Method: "GET", Path: parsed(t, c.path)} // no such header
 		if d := h.Match(f.Path, "GET").Decide(f, c.id); d.Outcome != c.want {
