@@ -3,6 +3,8 @@ package gateway
 import (
 	"strings"
 	"testing"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // foldAsWSGI is how WSGI, CGI and Rack name a header in the environment.
@@ -72,5 +74,19 @@ func TestClassifyingAllocatesNothing(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations, want none", n)
+	}
+}
+
+// TestReservedNamesAreReservedInPoliciesToo: no route can set, and no expression read, what only the gateway writes.
+func TestReservedNamesAreReservedInPoliciesToo(t *testing.T) {
+	t.Parallel()
+	names := []string{foldedForwarded + "anything", foldedOriginal + "anything"}
+	for name := range reservedNames {
+		names = append(names, name)
+	}
+	for _, name := range names {
+		if !request.IsReservedHeader(name) || !request.IsReservedHeader(strings.ToUpper(strings.ReplaceAll(name, "-", "_"))) {
+			t.Errorf("%s is not reserved in policies", name)
+		}
 	}
 }

@@ -154,9 +154,12 @@ func (c *compiler) file(f File) (*HostPolicy, []test) {
 	return h, tests
 }
 
+// maxFile bounds a policy file; 100,000 routes are about half of it.
+const maxFile = 16 << 20
+
 // decode reads the syntax of a file, and reports whether nothing is wrong with that.
 func (c *compiler) decode(f File, into any) bool {
-	err := strictyaml.Decode(f.Name, f.Data, into)
+	err := strictyaml.Decode(f.Name, f.Data, into, strictyaml.WithMaxBytes(maxFile))
 	if err == nil {
 		return true
 	}

@@ -133,3 +133,19 @@ func TestReads(t *testing.T) {
 		t.Errorf("%+v, %+v", claim, network)
 	}
 }
+
+// TestReasonOfADenial is what a fresher login would not help against.
+func TestReasonOfADenial(t *testing.T) {
+	t.Parallel()
+	h := compile(t, `
+host: website.viloforge.com
+upstream: website
+routes: [{ path: /, allow: { mfa: 15m, not: { roles: [guest] } } }]
+`)
+	f := Facts{Method: "GET", Path: parsed(t, "/")}
+	for role, want := range map[string]string{"guest": "what must not hold does: roles: [guest]", "member": "no second factor within 15m"} {
+		if d := h.Match(f.Path, "GET").Decide(f, &Identity{Roles: []string{role}}); d.Reason != want || d.Condition == nil {
+			t.Errorf("%s: %v, %s", role, d.Outcome, d.Reason)
+		}
+	}
+}

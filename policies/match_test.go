@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -164,85 +163,5 @@ func TestHostsAreLookedUpExactlyAndThenByOneLabel(t *testing.T) {
 	}
 	if got := fmt.Sprint(set.Hosts()); got != "[*.preview.viloforge.com special.preview.viloforge.com website.example.org]" {
 		t.Error(got)
-	}
-}
-
-// thousand is a policy of 1,000 routes.
-func thousand(t testing.TB) *HostPolicy {
-	t.Helper()
-	var file strings.Builder
-	file.WriteString("host: website.viloforge.com\nupstream: website\nroutes:\n")
-	for i := range 1000 {
-		fmt.Fprintf(&file, "  - { path: \"/service-%d/:id/items/*rest\", methods: [GET, POST], allow: { roles: [admin, member] } }\n", i)
-	}
-	return compile(t, file.String())
-}
-
-func TestDecidingCostsNoAllocation(t *testing.T) {
-	h, id := thousand(t), &Identity{User: "alice", Roles: []string{"member"}}
-	for _, c := range []struct{ method, target string }{
-		{"GET", "/service-500/42/items/a/b/c"},
-		{"GET", "/service-999/caf%C3%A9/items"},
-		{"DELETE", "/service-1/1/items"},
-		{"GET", "/nowhere"},
-		{"GET", "/service-1/" + strings.Repeat("%C3%A9", 128) + "/items"},
-		{"GET", "/service-1;x//items"},
-	} {
-		for _, who := range []*Identity{id, nil} {
-			if n := testing.AllocsPerRun(100, func() {
-				target, err := request.Canonicalise(c.method, "website.viloforge.com", c.target)
-				if err != nil {
-					t.Fatal(err)
-				}
-				facts := Facts{Now: time.Unix(0, 0), Method: target.Method, Host: target.Host, Path: target.Path}
-				if d := h.Match(target.Path, target.Method).Decide(facts, who); d.Reason == "" {
-					t.Fatal("no reason")
-				}
-			}); n != 0 {
-				t.Errorf("%s %.40s: %v allocations", c.method, c.target, n)
-			}
-		}
-	}
-}
-
-func BenchmarkMatch(b *testing.B) {
-	h := thousand(b)
-	for name, text := range map[string]string{"Plain": "/service-500/42/items/a/b/c", "Escaped": "/service-500/caf%C3%A9/items"} {
-		p := parsed(b, text)
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if h.Match(p, "GET").Route == nil {
-					b.Fatal("no route")
-				}
-			}
-		})
-	}
-}
-
-func BenchmarkDecide(b *testing.B) {
-	h, id := thousand(b), &Identity{User: "alice", Roles: []string{"member"}}
-	b.ReportAllocs()
-	for b.Loop() {
-		target, err := request.Canonicalise("GET", "website.viloforge.com", "/service-500/42/items/a/b/c?page=2")
-		if err != nil {
-			b.Fatal(err)
-		}
-		d := h.Match(target.Path, target.Method).Decide(Facts{Method: target.Method, Host: target.Host, Path: target.Path}, id)
-		if d.Outcome != Allow {
-			b.Fatal(d.Reason)
-		}
-	}
-}
-
-func BenchmarkCompile(b *testing.B) {
-	files, err := ShippedFor("viloforge.com")
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if _, err := Compile(files, testOptions); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

@@ -166,6 +166,8 @@ routes:
   - { path: /open, allow: authenticated }
   - { path: /open, methods: [POST], allow: { roles: [admin] }, mode: shadow }
   - { path: /new, allow: public, mode: shadow }
+  - { path: /opened, methods: [GET], allow: authenticated }
+  - { path: /opened, methods: [GET], allow: public, mode: shadow }
   - { path: "/*rest", methods: [GET], allow: public }
 `)
 	alice := &Identity{Issuer: "vilogate", User: "alice"}
@@ -184,6 +186,11 @@ routes:
 		if live.Outcome != c.live || shadow.Outcome != c.shadow || live.Route != nil && live.Route.Shadow {
 			t.Errorf("%s %s: %v, in the shadow %v; want %v and %v", c.method, c.path, live.Outcome, shadow.Outcome, c.live, c.shadow)
 		}
+	}
+	p := parsed(t, "/opened") // where all routes are public, a stranger may know that there are others
+	live, shadow := h.Match(p, "PUT").Decide(Facts{}, nil), h.Shadow.Match(p, "PUT").Decide(Facts{}, nil)
+	if live.Outcome != Login || shadow.Outcome != MethodNotAllowed {
+		t.Errorf("%v, in the shadow %v", live.Outcome, shadow.Outcome)
 	}
 	if compile(t, deciding).Shadow != nil {
 		t.Error("a host without such a route has a shadow")

@@ -86,6 +86,9 @@ func (c *compiler) route(h *HostPolicy, s *routeSyntax, defaults *optionsSyntax)
 	if r.rule.condition != nil {
 		r.rule.condition.reads(&r.Reads)
 		c.checkParams(r, r.rule.condition)
+		if n := len(r.Reads.Query); n > request.MaxNames {
+			c.errorf(s.Place, "the policy reads %d parameters of the query, and may read %d", n, request.MaxNames)
+		}
 	}
 	c.options(r, s.over(defaults))
 	h.routes = append(h.routes, r)

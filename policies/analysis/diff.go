@@ -62,10 +62,10 @@ type Rewording struct {
 	Place   string   `json:"place"`
 }
 
-// An OptionChange is something that a route says beside who may.
+// An OptionChange is something that a route, or a host, says beside who may.
 type OptionChange struct {
 	Host    string   `json:"host"`
-	Pattern string   `json:"pattern"`
+	Pattern string   `json:"pattern,omitempty"` // "" where it is about the host
 	Methods []string `json:"methods,omitempty"`
 	Option  string   `json:"option"`
 	From    string   `json:"from"`
@@ -119,6 +119,7 @@ type differ struct {
 }
 
 func (d *differ) run() {
+	d.hostOptions()
 	for _, class := range pathClasses(d.before, d.after) {
 		for _, group := range methodGroups(class) {
 			b, a := d.side(d.before, class.before, group.example), d.side(d.after, class.after, group.example)
@@ -191,7 +192,7 @@ func takers(routes []*policies.Route, method string) string {
 // compare reports about whom two sides differ. What two routes differ about is the same wherever they meet.
 func (d *differ) compare(class *pathClass, group methodGroup, b, a side) {
 	key := [2]side{b, a}
-	if b == a {
+	if alike(b, a) {
 		return
 	}
 	s := newSpace(b.condition(), a.condition())
@@ -206,6 +207,24 @@ func (d *differ) compare(class *pathClass, group methodGroup, b, a side) {
 		d.finish(c, class.shapes[0].example(d.before, d.after), group.example, s.example(difference.who))
 	}
 	d.rewording(group, b.route, a.route)
+}
+
+// alike reports whether two sides are written alike, as most are.
+func alike(b, a side) bool {
+	if b.route == nil || a.route == nil {
+		return b == a
+	}
+	return b.route.Public() == a.route.Public() && b.route.Closed() == a.route.Closed() && b.route.Optional == a.route.Optional &&
+		equal(b.route.Condition(), a.route.Condition())
+}
+
+// equal reports whether two conditions ask the same in the same words.
+func equal(b, a *policies.Condition) bool {
+	if b == nil || a == nil {
+		return b == a
+	}
+	return b.Kind == a.Kind && b.Claim == a.Claim && b.Age == a.Age && b.When == a.When && slices.Equal(b.Words, a.Words) &&
+		slices.Equal(b.Values, a.Values) && slices.Equal(b.Networks, a.Networks) && slices.EqualFunc(b.Of, a.Of, equal)
 }
 
 func (d *differ) change(class *pathClass, group methodGroup, sides [2]side) *Change {

@@ -1,7 +1,10 @@
 package analysis
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/viloforge/vilogate/policies"
@@ -134,5 +137,49 @@ func TestDiffOfTheSame(t *testing.T) {
 		if d := Diff(compile(t, texts...), compile(t, texts...)); len(d.Changes)+len(d.Rewordings)+len(d.Options)+len(d.Incomplete) > 0 {
 			t.Fatalf("%+v\n%s", d, texts)
 		}
+	}
+}
+
+// TestDiffOfOptions: what routes and hosts say beside who may is compared too.
+func TestDiffOfOptions(t *testing.T) {
+	t.Parallel()
+	before := compile(t, `host: a.viloforge.com
+upstream: site
+cors: { origins: ["https://x.example"] }
+routes:
+  - { path: /a, methods: [GET], allow: authenticated, rate: 1/m per user, timeout: 5s }
+  - { path: /b, allow: { when: 'user.id == "1"' } }
+`)
+	after := compile(t, `host: a.viloforge.com
+upstream: site
+tls: { min_version: "1.3" }
+cors: { origins: ["https://x.example", "*"] }
+routes:
+  - { path: /a, methods: [GET], allow: authenticated, rate: 2/m per user, max_body: 1MiB, websocket: true }
+  - { path: /b, allow: { when: 'user.id == "2"' } }
+`)
+	d := Diff(before, after)
+	var got []string
+	for _, o := range d.Options {
+		got = append(got, fmt.Sprintf("%s%v %s: %s -> %s", o.Pattern, o.Methods, o.Option, o.From, o.To))
+	}
+	const cors = ", credentials false, methods [], headers [Authorization Content-Type X-Request-Id], exposed [], max age 10m"
+	want := []string{
+		`[*] tls: none -> at least 0x0304, client_ca ""`,
+		"/a[GET HEAD] rate: 1/m per user -> 2/m per user",
+		"/a[GET HEAD] max_body: none -> 1MiB",
+		"/a[GET HEAD] timeout: 5s -> none",
+		"/a[GET HEAD] cors: origins [https://x.example]" + cors + " -> origins [https://x.example *]" + cors,
+		"/a[GET HEAD] websocket: false -> true",
+		"/b[*] cors: origins [https://x.example]" + cors + " -> origins [https://x.example *]" + cors,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if len(d.Rewordings) != 1 || d.Rewordings[0].Removed[0] != `user.id == "1"` || d.Rewordings[0].Added[0] != `user.id == "2"` {
+		t.Errorf("%+v", d.Rewordings)
+	}
+	if len(d.Changes) == 0 || len(d.Changes[0].Example.Given) == 0 {
+		t.Errorf("%+v", d.Changes)
 	}
 }

@@ -16,7 +16,7 @@ func (d *differ) options(group methodGroup, b, a *policies.Route) {
 	if b == nil || a == nil {
 		return
 	}
-	was, is := optionsOf(d.before, b), optionsOf(d.after, a)
+	was, is := optionsOf(b), optionsOf(a)
 	for i, option := range was {
 		if option.value == is[i].value {
 			continue
@@ -33,10 +33,33 @@ func (d *differ) options(group methodGroup, b, a *policies.Route) {
 	}
 }
 
+// hostOptions reports what two policies of a host say differently about all of it.
+func (d *differ) hostOptions() {
+	if d.before == nil || d.after == nil {
+		return
+	}
+	was, is := optionsOfHost(d.before), optionsOfHost(d.after)
+	for i, option := range was {
+		if option.value != is[i].value {
+			d.report.Options = append(d.report.Options, OptionChange{
+				Host: d.name, Methods: []string{everyMethod}, Option: option.name, From: option.value, To: is[i].value, Place: d.after.Place.String(),
+			})
+		}
+	}
+}
+
+func optionsOfHost(h *policies.HostPolicy) []option {
+	tls := "none"
+	if h.TLS != nil {
+		tls = fmt.Sprintf("at least %#04x, client_ca %q", h.TLS.MinVersion, h.TLS.ClientCA)
+	}
+	return []option{{"upstream", h.Upstream}, {"tls", tls}}
+}
+
 type option struct{ name, value string }
 
 // optionsOf are the options of a route as texts.
-func optionsOf(h *policies.HostPolicy, r *policies.Route) []option {
+func optionsOf(r *policies.Route) []option {
 	rate, cors := "none", "none"
 	if r.Rate != nil {
 		rate = r.Rate.String()
@@ -45,13 +68,7 @@ func optionsOf(h *policies.HostPolicy, r *policies.Route) []option {
 		cors = fmt.Sprintf("origins %v, credentials %t, methods %v, headers %v, exposed %v, max age %s",
 			c.AllOrigins(), c.Credentials, c.Methods, c.Headers, c.Exposed, strictyaml.Duration(c.MaxAge))
 	}
-	tls := "none"
-	if h.TLS != nil {
-		tls = fmt.Sprintf("at least %#04x, client_ca %q", h.TLS.MinVersion, h.TLS.ClientCA)
-	}
 	return []option{
-		{"upstream", h.Upstream},
-		{"tls", tls},
 		{"rate", rate},
 		{"max_body", orNone(r.MaxBody, strictyaml.Size(r.MaxBody).String())},
 		{"timeout", orNone(int64(r.Timeout/time.Nanosecond), strictyaml.Duration(r.Timeout).String())},

@@ -9,6 +9,9 @@ import (
 // maxParameters is what the strictest of usual servers read; what comes behind is dropped by some of them in silence.
 const maxParameters = 1000
 
+// MaxNames is how many parameters may be named.
+const MaxNames = 64
+
 // CheckQuery refuses a query of which servers could read one of the named parameters differently than ReadQuery does: an
 // invalid escape, a semicolon (which separates, to some), more parameters than some read, a named parameter that is there
 // twice, and one in another spelling that some take for it (ID, id[], id.0). The error is a *Malformed. It allocates
@@ -28,7 +31,7 @@ func eachParameter(query string, names []string, into map[string]string) error {
 	if strings.IndexByte(query, ';') >= 0 {
 		return malformed("a semicolon in the query, which some servers take for &")
 	}
-	var seen uint64 // by index of names
+	var seen uint64 // by index of names, of which there are MaxNames at most
 	for count := 0; query != ""; count++ {
 		var parameter string
 		parameter, query, _ = strings.Cut(query, "&")
@@ -51,10 +54,10 @@ func eachParameter(query string, names []string, into map[string]string) error {
 			}
 			continue
 		}
-		if seen&(1<<(i&63)) != 0 {
+		if seen&(1<<(i%MaxNames)) != 0 {
 			return malformed("a parameter that the policy reads is in the query twice")
 		}
-		seen |= 1 << (i & 63)
+		seen |= 1 << (i % MaxNames)
 		if !utf8.ValidString(value) || strings.IndexFunc(value, isControl) >= 0 {
 			return malformed("a parameter that the policy reads holds a control character, or bytes that are no UTF-8")
 		}

@@ -81,40 +81,66 @@ func (d *Decoder) structure(n *yaml.Node, v reflect.Value) {
 			s.SetDefaults()
 		}
 	}
-	places := Places{"": d.Place(n)}
-	fields, required := map[string]reflect.Value{}, map[string]bool{}
-	d.fields(n, v, places, fields, required)
-	known := slices.Sorted(maps.Keys(fields))
+	places, shape := Places{"": d.Place(n)}, d.shape(v.Type())
+	for _, index := range shape.place {
+		v.FieldByIndex(index).Set(reflect.ValueOf(d.Place(n)))
+	}
+	for _, index := range shape.places {
+		v.FieldByIndex(index).Set(reflect.ValueOf(places))
+	}
 	d.pairs(n, func(key, value *yaml.Node) {
-		field, ok := fields[key.Value]
+		index, ok := shape.fields[key.Value]
 		if !ok {
-			d.Unknown(key, known)
+			d.Unknown(key, shape.known)
 			return
 		}
 		places[key.Value] = d.Place(value)
-		d.value(value, field)
+		d.value(value, v.FieldByIndex(index))
 	})
-	for _, name := range known {
-		if _, given := places[name]; required[name] && !given {
+	for _, name := range shape.required {
+		if _, given := places[name]; !given {
 			d.Errorf(n, "%q is missing", name)
 		}
 	}
 }
 
-// fields collects the fields of a struct by their keys, those of embedded structs with them, and fills those for places.
-func (d *Decoder) fields(n *yaml.Node, v reflect.Value, places Places, fields map[string]reflect.Value, required map[string]bool) {
-	for i := range v.NumField() {
-		f, field := v.Type().Field(i), v.Field(i)
+// A shape is what of a struct can be filled, those of embedded structs with it. Fields are known by their indices.
+type shape struct {
+	fields        map[string][]int // by key
+	known         []string         // the keys, sorted
+	required      []string         // of them, those that must be given
+	place, places [][]int
+}
+
+// shape is the shape of a struct, found out once a document.
+func (d *Decoder) shape(t reflect.Type) *shape {
+	if s := d.shapes[t]; s != nil {
+		return s
+	}
+	s := &shape{fields: map[string][]int{}}
+	s.add(t, nil)
+	s.known = slices.Sorted(maps.Keys(s.fields))
+	slices.Sort(s.required)
+	d.shapes[t] = s
+	return s
+}
+
+func (s *shape) add(t reflect.Type, outer []int) {
+	for i := range t.NumField() {
+		f, index := t.Field(i), append(slices.Clone(outer), i)
 		name, option, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		switch {
-		case field.Type() == placeType && field.CanSet():
-			field.Set(reflect.ValueOf(d.Place(n)))
-		case field.Type() == placesType && field.CanSet():
-			field.Set(reflect.ValueOf(places))
-		case f.Anonymous && name == "" && field.Kind() == reflect.Struct:
-			d.fields(n, field, places, fields, required)
+		case f.Type == placeType && f.IsExported():
+			s.place = append(s.place, index)
+		case f.Type == placesType && f.IsExported():
+			s.places = append(s.places, index)
+		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:
+			s.add(f.Type, index)
 		case name != "" && name != "-":
-			fields[name], required[name] = field, option == "required"
+			s.fields[name] = index
+			if option == "required" {
+				s.required = append(s.required, name)
+			}
 		}
 	}
 }

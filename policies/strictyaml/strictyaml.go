@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -28,7 +29,7 @@ import (
 )
 
 const (
-	maxBytes  = 1 << 20
+	maxBytes  = 1 << 20 // unless WithMaxBytes says otherwise
 	maxDepth  = 32
 	maxErrors = 100
 )
@@ -42,10 +43,15 @@ func WithStrings(f func(s string, at Place) (string, error)) Option {
 	return func(d *Decoder) { d.strings = f }
 }
 
+// WithMaxBytes bounds the size of the file, in place of 1 MiB.
+func WithMaxBytes(n int) Option {
+	return func(d *Decoder) { d.maxBytes = n }
+}
+
 // Decode decodes the one document in data into the struct, map or slice that into points to. The error is an Errors; then
 // into may be half filled and must not be used.
 func Decode(file string, data []byte, into any, opts ...Option) error {
-	d := &Decoder{file: file, written: map[*yaml.Node]string{}, broken: map[*yaml.Node]bool{}}
+	d := &Decoder{file: file, maxBytes: maxBytes, shapes: map[reflect.Type]*shape{}, written: map[*yaml.Node]string{}, broken: map[*yaml.Node]bool{}}
 	for _, o := range opts {
 		o(d)
 	}
@@ -58,12 +64,14 @@ func Decode(file string, data []byte, into any, opts ...Option) error {
 
 // A Decoder decodes the nodes of one document and collects what is wrong with them. It serves one goroutine.
 type Decoder struct {
-	file    string
-	lines   []string // of the file
-	strings func(string, Place) (string, error)
-	errs    Errors
-	written map[*yaml.Node]string // values that strings replaced, as they stand in the file
-	broken  map[*yaml.Node]bool   // reported already: skipped without another word
+	file     string
+	maxBytes int
+	lines    []string // of the file
+	shapes   map[reflect.Type]*shape
+	strings  func(string, Place) (string, error)
+	errs     Errors
+	written  map[*yaml.Node]string // values that strings replaced, as they stand in the file
+	broken   map[*yaml.Node]bool   // reported already: skipped without another word
 }
 
 // A NodeDecoder decodes itself, for values that may be written in several forms. It reports through d.Errorf and may call
@@ -106,8 +114,8 @@ func (d *Decoder) Written(n *yaml.Node) string {
 // parse reads the one document there may be; nil after an error.
 func (d *Decoder) parse(data []byte) *yaml.Node {
 	top := &yaml.Node{Line: 1, Column: 1}
-	if len(data) > maxBytes {
-		d.Errorf(top, "the file is larger than %d KiB", maxBytes>>10)
+	if len(data) > d.maxBytes {
+		d.Errorf(top, "the file is larger than %d KiB", d.maxBytes>>10)
 		return nil
 	}
 	d.lines = strings.Split(string(data), "\n")

@@ -1,0 +1,218 @@
+package policies
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+func bearerCondition(at strictyaml.Place) *Condition {
+	return &Condition{Kind: Bearer, Place: at, Text: "bearer: only", denial: "bearer: only, and the credential is a cookie"}
+}
+
+// conditions compiles a map, whose keys must all hold.
+func (c *compiler) conditions(s *conditionsSyntax) *Condition {
+	all := &Condition{Kind: All, Place: s.Place}
+	add := func(kind ConditionKind, key string, list *[]word, check func(word), denial string) {
+		if list != nil {
+			words := c.words(s.Place, key, *list, check)
+			all.Of = append(all.Of, &Condition{
+				Kind: kind, Place: placeOf(s.Place, *list), Words: words,
+				Text: key + ": [" + strings.Join(words, ", ") + "]", denial: denial + strings.Join(words, ", "),
+			})
+		}
+	}
+	if s.Bearer {
+		all.Of = append(all.Of, bearerCondition(s.Place))
+	}
+	add(Roles, "roles", s.Roles, c.checkRole, "none of the roles ")
+	add(Users, "users", s.Users, c.checkUser, "none of the users ")
+	add(Issuers, "issuers", s.Issuers, c.checkIssuer, "the token is of none of the issuers ")
+	add(EmailDomains, "email_domains", s.EmailDomains, c.checkDomain, "no verified e-mail address of ")
+	add(AMR, "amr", s.AMR, c.checkAMR, "not signed in with any of ")
+	if s.Networks != nil {
+		all.Of = append(all.Of, c.networks(s.Place, *s.Networks))
+	}
+	if s.Claims != nil {
+		all.Of = append(all.Of, c.claims(s.Claims)...)
+	}
+	if s.MaxAge != nil {
+		text := "max_age: " + s.MaxAge.age.String()
+		all.Of = append(all.Of, &Condition{
+			Kind: MaxAge, Place: s.MaxAge.at, Age: s.MaxAge.age.Std(), Text: text,
+			denial: "the login is older than " + s.MaxAge.age.String(),
+		})
+	}
+	if s.MFA != nil {
+		all.Of = append(all.Of, &Condition{
+			Kind: MFA, Place: s.MFA.at, Age: s.MFA.age.Std(), Text: "mfa: " + s.MFA.age.String(),
+			denial: "no second factor within " + s.MFA.age.String(),
+		})
+	}
+	return c.compositions(all, s)
+}
+
+// namedRule is a rule of the file's rules:, compiled when it is first used; an empty one after an error.
+func (c *compiler) namedRule(w word) *Condition {
+	s, ok := c.rules[w.text]
+	switch {
+	case !ok:
+		c.known(w, "rule", slices.Sorted(maps.Keys(c.rules)))
+		return &Condition{Kind: All}
+	case s.compiled != nil:
+		return s.compiled
+	case s.compiling:
+		c.errorf(w.at, "the rule %s is made of itself", w.text)
+		return &Condition{Kind: All}
+	}
+	s.compiling = true
+	rule := c.conditions(s.syntax)
+	if len(rule.Of) == 0 {
+		c.errorf(s.syntax.Place, "a map without a condition")
+	}
+	rule.Rule, rule.Text = w.text, "rule: "+w.text
+	s.compiling, s.compiled = false, rule
+	return rule
+}
+
+// A namedRule is a rule of rules: on its way.
+type namedRule struct {
+	syntax    *conditionsSyntax
+	compiled  *Condition
+	compiling bool
+}
+
+// compositions adds what composes other conditions.
+func (c *compiler) compositions(all *Condition, s *conditionsSyntax) *Condition {
+	if s.All != nil {
+		all.Of = append(all.Of, c.composition(All, "all", s.Place, *s.All, "").Of...)
+	}
+	if s.Rule != nil {
+		all.Of = append(all.Of, c.namedRule(*s.Rule))
+	}
+	if s.Any != nil {
+		all.Of = append(all.Of, c.composition(Any, "any", s.Place, *s.Any, "none of the alternatives of any holds: "))
+	}
+	if s.Not != nil {
+		all.Of = append(all.Of, c.composition(Not, "not", s.Place, []*conditionsSyntax{s.Not}, ""))
+	}
+	if s.When != nil {
+		all.Of = append(all.Of, &Condition{
+			Kind: Expression, Place: s.When.at, When: s.When.text, Text: "when: " + oneLine(s.When.text), expression: c.expression(s.When),
+			denial: "the expression of when is not true",
+		})
+	}
+	all.Text = joined(all.Of, ", ")
+	return all
+}
+
+// composition compiles the maps that any, all or not is made of.
+func (c *compiler) composition(kind ConditionKind, key string, at strictyaml.Place, list []*conditionsSyntax, denial string) *Condition {
+	composed := &Condition{Kind: kind, Place: at}
+	if len(list) == 0 {
+		c.errorf(at, "the list of %s is empty", key)
+	}
+	for _, s := range list {
+		of := c.conditions(s)
+		if len(of.Of) == 0 {
+			c.errorf(s.Place, "a map without a condition")
+		}
+		composed.Place = s.Place
+		composed.Of = append(composed.Of, of.simple())
+	}
+	if len(list) > 0 {
+		composed.Place = list[0].Place
+	}
+	if kind == Not {
+		composed.Text = "not: { " + joined(composed.Of, ", ") + " }"
+		composed.denial = "what must not hold does: " + joined(composed.Of, ", ")
+		return composed
+	}
+	composed.Text = key + ": [{ " + joined(composed.Of, " }, { ") + " }]"
+	composed.denial = denial + joined(composed.Of, " | ")
+	return composed
+}
+
+// simple is the only condition of a map that has no other, else the map.
+func (c *Condition) simple() *Condition {
+	if c.Kind == All && len(c.Of) == 1 && c.Rule == "" {
+		return c.Of[0]
+	}
+	return c
+}
+
+func joined(conditions []*Condition, separator string) string {
+	texts := make([]string, len(conditions))
+	for i, c := range conditions {
+		texts[i] = c.Text
+	}
+	return strings.Join(texts, separator)
+}
+
+// placeOf is where a list begins, as far as its first word tells.
+func placeOf(otherwise strictyaml.Place, list []word) strictyaml.Place {
+	if len(list) > 0 {
+		return list[0].at
+	}
+	return otherwise
+}
+
+// networks compiles networks and single addresses.
+func (c *compiler) networks(at strictyaml.Place, list []word) *Condition {
+	words := c.words(at, "networks", list, func(word) {})
+	n := &Condition{
+		Kind: Networks, Place: placeOf(at, list), Text: "networks: [" + strings.Join(words, ", ") + "]",
+		denial: "the address is in none of the networks " + strings.Join(words, ", "),
+	}
+	for _, w := range list {
+		if address, err := netip.ParseAddr(w.text); err == nil && address.Zone() == "" {
+			address = address.Unmap()
+			n.Networks = append(n.Networks, netip.PrefixFrom(address, address.BitLen()))
+			continue
+		}
+		prefix, err := netip.ParsePrefix(w.text)
+		switch {
+		case err != nil:
+			c.errorf(w.at, "%q is no network; one is written 10.0.0.0/8, 192.0.2.7 or fd00::/8", w.text)
+		case prefix != prefix.Masked():
+			c.errorf(w.at, "%q has bits beyond its mask; the network is %s", w.text, prefix.Masked())
+		case prefix.Addr().Is4In6():
+			c.errorf(w.at, "%q is IPv4 written as IPv6; write it as IPv4", w.text)
+		}
+		n.Networks = append(n.Networks, prefix)
+	}
+	return n
+}
+
+// claims compiles a condition a claim.
+func (c *compiler) claims(s *claimsSyntax) (conditions []*Condition) {
+	if len(s.claims) == 0 {
+		c.errorf(s.Place, "a map without a claim")
+	}
+	for _, claim := range s.claims {
+		texts := make([]string, len(claim.values))
+		for i, v := range claim.values {
+			switch v := v.(type) {
+			case string:
+				texts[i] = v
+			case bool:
+				texts[i] = strconv.FormatBool(v)
+			case float64:
+				texts[i] = strconv.FormatFloat(v, 'g', -1, 64)
+			}
+		}
+		values := strings.Join(texts, ", ")
+		if len(texts) != 1 {
+			values = "[" + values + "]"
+		}
+		conditions = append(conditions, &Condition{
+			Kind: HasClaim, Place: claim.name.at, Claim: claim.name.text, Values: claim.values,
+			Text: "claims: { " + claim.name.text + ": " + values + " }", denial: "the claim " + claim.name.text + " is not " + values,
+		})
+	}
+	return conditions
+}

@@ -1,0 +1,90 @@
+package policies
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/viloforge/vilogate/policies/request"
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// words are the texts of a list that any one of may hold, each checked. An empty one could never hold.
+func (c *compiler) words(at strictyaml.Place, key string, list []word, check func(word)) []string {
+	if len(list) == 0 {
+		c.errorf(at, "the list of %s is empty, so that nobody would be allowed; write allow: deny if that is meant", key)
+	}
+	texts := make([]string, 0, len(list))
+	for _, w := range list {
+		if slices.Contains(texts, w.text) {
+			c.errorf(w.at, "%q stands in the list twice", w.text)
+		}
+		check(w)
+		texts = append(texts, w.text)
+	}
+	return texts
+}
+
+const maxRole = 64
+
+func (c *compiler) checkRole(w word) {
+	if !isRole(w.text) {
+		c.errorf(w.at, "a role is at most 64 of a-z, 0-9, dot, underscore and hyphen, and begins with a letter or digit; found %q", w.text)
+	}
+}
+
+func isRole(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || i > 0 && strings.IndexByte("._-", c) >= 0 {
+			continue
+		}
+		return false
+	}
+	return 0 < len(s) && len(s) <= maxRole
+}
+
+// checkUser takes a name as X-User has it: of another issuer, the issuer's name and a colon stand before it.
+func (c *compiler) checkUser(w word) {
+	issuer, name, foreign := strings.Cut(w.text, ":")
+	if foreign {
+		c.known(word{issuer, w.at}, "issuer", c.o.Issuers)
+	} else {
+		name = w.text
+	}
+	if !isUser(name) {
+		c.errorf(w.at, "a user name is of A-Z, a-z, 0-9 and . _ @ + -, as X-User has it; found %q", w.text)
+	}
+}
+
+func isUser(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("._@+-", c) >= 0 {
+			continue
+		}
+		return false
+	}
+	return s != ""
+}
+
+func (c *compiler) checkIssuer(w word) { c.known(w, "issuer", c.o.Issuers) }
+
+// checkDomain takes the domain of e-mail addresses, in lower case.
+func (c *compiler) checkDomain(w word) {
+	host, err := request.ParseHost(w.text)
+	switch {
+	case strings.Contains(w.text, "@"):
+		c.errorf(w.at, "an e-mail domain is what stands behind the @, found %q", w.text)
+	case err != nil:
+		c.errorf(w.at, "%v, found %q", err, w.text)
+	case string(host) != w.text:
+		c.errorf(w.at, "an e-mail domain is written in lower case, found %q", w.text)
+	}
+}
+
+// checkAMR takes a name of a method of authentication: a word of RFC 8176, or what else an issuer says.
+func (c *compiler) checkAMR(w word) {
+	if w.text == "" || strings.IndexFunc(w.text, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0 {
+		c.errorf(w.at, `an authentication method is a word such as pwd, otp, hwk or mfa (RFC 8176), found %q`, w.text)
+	}
+}
