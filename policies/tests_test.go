@@ -18,7 +18,7 @@ routes:
   - { path: /socket, allow: authenticated, websocket: true }
   - { path: /claim, allow: { claims: { department: finance }, when: 'token.claims.org.units[0] == "it" && token.claims.level == 3' } }
   - { path: /mail, allow: { email_domains: [viloforge.com] } }
-  - { path: /header, allow: { when: 'request.headers["x-a"] == "1, 2"' } }
+  - { path: /header, allow: { when: 'request.headers["x-a"] == "1"' } }
 `
 
 // TestGoodTestsOfEverything: what a test can say about a request, and each outcome that it can expect.
@@ -59,7 +59,8 @@ tests:
   - { get: /claim, as: { claims: { department: finance, level: 3.5, org: { units: [it] } } }, expect: deny }
   - { get: /mail, as: { email: a@viloforge.com }, expect: allow }
   - { get: /mail, as: { email: a@viloforge.com, email_verified: false }, expect: deny }
-  - { get: /header, as: {}, headers: { X-A: ["1", "2"] }, expect: allow }
+  - { get: /header, as: {}, headers: { X-A: "1" }, expect: allow }
+  - { get: /header, as: {}, headers: { X-A: ["1", "2"] }, expect: bad-request }
   - { get: //about, expect: bad-request }
   - { get: /nowhere/at/all, as: {}, expect: deny, rule: none }
   - { get: /%zz, expect: bad-request, rule: none }
