@@ -4,6 +4,7 @@ GO       ?= go
 FUZZTIME ?= 30s
 BENCH    ?= .
 COUNT    ?= 5
+ZONE     ?= viloforge.com
 
 # The tools live in a module of their own, so that the product's stays small.
 TOOL := $(GO) tool -modfile=deploy/tools/go.mod
@@ -15,10 +16,10 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: build ## Build and run the whole system on this machine: gateway, IdP, three backends
-	@exec ./bin/vilogate dev $(ARGS)
+	@exec ./bin/vilogate dev $(if $(DOMAIN),--domain $(DOMAIN) --state .vilogate-$(DOMAIN)) $(ARGS)
 
-dev-cert: ## A publicly trusted certificate for a developer's machine (not supported yet)
-	@echo "make dev-cert is not supported yet; make dev makes a local CA, .vilogate/ca.pem" >&2; exit 1
+dev-cert: build ## A certificate for dev: of PROJECT with CLOUDFLARE_API_TOKEN set, else the local CA's
+	@exec ./bin/vilogate cert dev $(if $(PROJECT),--project $(PROJECT) --zone $(ZONE)) $(ARGS)
 
 build: ## Build the one static binary, bin/vilogate
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/vilogate ./cmd/vilogate

@@ -192,7 +192,7 @@ func (x *exchange) carryTrailers(in, out *http.Request) *requestBody {
 	}
 	var announced http.Header
 	for name := range in.Trailer {
-		if x.allows(classify(name)) && !forbiddenTrailer(name) {
+		if x.allows(classify(name)) && !forbiddenTrailer(name) && (x.decision.Route == nil || !speaksOf(x.decision.Route, name)) {
 			if announced == nil {
 				announced = make(http.Header, len(in.Trailer))
 			}

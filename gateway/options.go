@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // limitBody refuses a body that says itself that it is longer than the route
@@ -45,7 +47,28 @@ func (x *exchange) optRequest(out *http.Request) {
 	if route.StripPrefix != "" {
 		out.Header["X-Forwarded-Prefix"] = []string{route.StripPrefix}
 	}
+	if x.upstream.Odd == PassOdd {
+		for name := range out.Header {
+			if classify(name) == odd && speaksOf(route, name) {
+				delete(out.Header, name)
+			}
+		}
+	}
 	editHeader(out.Header, &route.Headers.Request)
+}
+
+// speaksOf reports whether the route changes or reads the header of that name, in
+// whatever spelling a server takes for it. By an odd name or by a trailer, the client
+// has no say in such a header: the backend would see what the policy did not.
+func speaksOf(route *policies.Route, name string) bool {
+	edits := &route.Headers.Request
+	if len(edits.Remove)+len(edits.Set)+len(route.Reads.Headers) == 0 {
+		return false
+	}
+	folded := request.FoldHeader(name)
+	same := func(other string) bool { return request.FoldHeader(other) == folded }
+	return slices.ContainsFunc(edits.Remove, same) || slices.ContainsFunc(route.Reads.Headers, same) ||
+		slices.ContainsFunc(edits.Set, func(f policies.HeaderField) bool { return same(f.Name) })
 }
 
 // optResponse changes a backend's answer as the route says.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -79,6 +80,37 @@ func TestHeadersAreSetAndRemoved(t *testing.T) {
 	}
 	if !slices.Equal(resp.Header["X-Frame-Options"], []string{"DENY"}) || resp.Header.Get("Server") != "" || resp.Header.Get("X-Powered-By") != "" {
 		t.Errorf("the client received %v", resp.Header)
+	}
+}
+
+// TestWhatTheRouteSpeaksOfIsSaidInOneWay: not by a name that servers fold, nor by a trailer.
+func TestWhatTheRouteSpeaksOfIsSaidInOneWay(t *testing.T) {
+	s := newSite(t, withRoutes(t, `routes:
+  - path: /x
+    allow: { optional: true, when: 'request.headers["x-plan"] == "free"' }
+    headers: { request: { set: { X-Tenant: acme }, remove: [X-Secret] } }
+`), func(st *Settings) { st.Upstreams[0].Odd = PassOdd })
+	front := httptest.NewServer(s.gateway)
+	defer front.Close()
+	r, err := http.NewRequest("POST", front.URL+"/x", bufio.NewReader(strings.NewReader("body")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "app.example.test"
+	r.Header = http.Header{"X_Tenant": {"evil"}, "x.secret": {"evil"}, "X-Plan": {"free"}, "X_Plan": {"evil"}, "X_Other": {"passes"}}
+	r.Trailer = http.Header{"X-Tenant": {"evil"}, "X-Secret": {"evil"}, "X-Plan": {"evil"}, "X-Sum": {"passes"}}
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	wantStatus(t, resp, 200)
+	got := s.reached()
+	if said := fmt.Sprint(got.Header, got.Trailer); strings.Contains(said, "evil") || got.Header.Get("X-Tenant") != "acme" {
+		t.Errorf("the backend received %s", said)
+	}
+	if got.Header["X_other"] == nil || got.Trailer.Get("X-Sum") != "passes" {
+		t.Errorf("what the route does not speak of does not pass: %v %v", got.Header, got.Trailer)
 	}
 }
 

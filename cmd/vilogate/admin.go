@@ -10,6 +10,7 @@ import (
 // later shows in the body and in metrics, and must not take a whole fleet out at once.
 type readiness struct {
 	needs    []need
+	worries  []need // what never keeps the process from being ready, and shows all the same
 	was      atomic.Bool
 	draining atomic.Bool
 }
@@ -34,14 +35,26 @@ func (r *readiness) missing() map[string]string {
 	return missing
 }
 
+// trouble tells what is not as it should be, though requests do not suffer yet.
+func (r *readiness) trouble() map[string]string {
+	trouble := map[string]string{}
+	for _, w := range r.worries {
+		if err := w.check(); err != nil {
+			trouble[w.name] = err.Error()
+		}
+	}
+	return trouble
+}
+
 // readyAnswer is the body of /readyz.
 type readyAnswer struct {
 	Status  string            `json:"status"` // ready, starting or draining
 	Missing map[string]string `json:"missing"`
+	Trouble map[string]string `json:"trouble,omitempty"`
 }
 
 func (r *readiness) answer() readyAnswer {
-	answer := readyAnswer{"ready", r.missing()}
+	answer := readyAnswer{"ready", r.missing(), r.trouble()}
 	switch {
 	case r.draining.Load():
 		answer.Status = "draining"

@@ -78,7 +78,7 @@ func fixed(c *config.Config) map[string]any {
 	}
 	if t := c.Certificates; t != nil {
 		copied := *t
-		copied.Places, copied.Files = nil, slices.Clone(t.Files)
+		copied.Places, copied.DNS.Places, copied.Files = nil, nil, slices.Clone(t.Files)
 		for i := range copied.Files {
 			copied.Files[i].Places = nil
 		}

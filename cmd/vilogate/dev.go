@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/idp"
@@ -192,7 +193,11 @@ func (c *devCommand) announce(w *world, cfg *config.Config, at addresses) error 
 			row("  admin", "http://"+at.Admin+"/readyz")
 		}
 		row("  users", "alice (member), bob (member, billing-admin); each one's password is the name")
-		row("  CA", at.CA)
+		if at.CA != "" {
+			row("  CA", at.CA)
+		} else {
+			row("  certificate", "obtained by `vilogate cert dev`, good until "+at.notAfter.Format(time.DateOnly))
+		}
 		row("  settings", cfg.Path+", "+cfg.Policies)
 		if at.onlyIPv4 {
 			row("  note", "::1 is left out, because this machine has none")
@@ -205,8 +210,10 @@ func (c *devCommand) announce(w *world, cfg *config.Config, at addresses) error 
 	if err != nil {
 		return err
 	}
-	host := "website." + cfg.Domain
-	_, err = fmt.Fprintf(w.stdout, "  curl --cacert %s --resolve %s:%s:127.0.0.1 https://%s%s/about\n",
-		at.CA, host, port, host, portSuffix(at.publicPort))
+	host, trust := "website."+cfg.Domain, ""
+	if at.CA != "" {
+		trust = " --cacert " + at.CA
+	}
+	_, err = fmt.Fprintf(w.stdout, "  curl%s --resolve %s:%s:127.0.0.1 https://%s%s/about\n", trust, host, port, host, portSuffix(at.publicPort))
 	return err
 }

@@ -1,6 +1,7 @@
 // The tests in this package hold vilogate to its contract from the outside: each starts the real binary with a state
 // folder of its own, speaks to it over real sockets, and looks at what its backends received. Nothing is imported from
-// the product, so that a test can fail only where a person would have seen something go wrong.
+// the product but the authority and the DNS that it is tested with, so that a test can fail only where a person would have
+// seen something go wrong.
 //
 // harness_test.go starts and ends processes, site_test.go servers with a folder of their own, client_test.go is a well-behaved HTTP client and its logins, wire_test.go
 // speaks HTTP/1.1 and HTTP/2 byte for byte, recorder_test.go keeps what a backend received, mint_test.go signs tokens.

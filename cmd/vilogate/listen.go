@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/gateway/edge"
@@ -63,7 +64,8 @@ type addresses struct {
 	CA    string `json:"ca"` // the path of the local CA
 
 	publicPort int
-	onlyIPv4   bool // one loopback of two: the machine has no ::1
+	notAfter   time.Time // when the first certificate ends
+	onlyIPv4   bool      // one loopback of two: the machine has no ::1
 }
 
 func (l *listeners) addresses() addresses {

@@ -51,7 +51,7 @@ type commands struct {
 	Session    sessionCommands   `cmd:"" help:"List and end sessions."`
 	Keys       keysCommands      `cmd:"" help:"List the keys that sign logins."`
 	Policy     policyCommands    `cmd:"" help:"Check, test, explain and compare policies."`
-	Cert       laterCommand      `cmd:"" passthrough:"" help:"Administer certificates (not supported yet)."`
+	Cert       certCommands      `cmd:"" help:"Administer certificates."`
 	Client     laterCommand      `cmd:"" passthrough:"" help:"Administer OAuth clients (not supported yet)."`
 	Token      laterCommand      `cmd:"" passthrough:"" help:"Create tokens (not supported yet)."`
 	Backend    backendCommand    `cmd:"" help:"Run one of the demo backends."`

@@ -22,6 +22,7 @@ import (
 	"github.com/viloforge/vilogate/gateway"
 	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/gateway/edge"
+	"github.com/viloforge/vilogate/gateway/edge/acme"
 	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/idp"
 	"github.com/viloforge/vilogate/idp/attempts"
@@ -49,6 +50,7 @@ type process struct {
 	edge         *edge.Server     // likewise
 	source       edge.Source      // likewise
 	certificates *edge.Files      // nil unless the certificate comes from files
+	acme         *acme.Manager    // nil unless it comes from an authority
 	caPath       string           // of the local CA
 	key          *token.PrivateKey
 	keys         *assertionKeys
@@ -174,7 +176,7 @@ func (p *process) openIDP(ctx context.Context, cfg *config.Config) error {
 }
 
 // openGateway makes the gateway and its first generation; in an IdP alone, only the generation.
-func (p *process) openGateway(_ context.Context, cfg *config.Config) (err error) {
+func (p *process) openGateway(ctx context.Context, cfg *config.Config) (err error) {
 	p.builder.revoked = p.stores.revoked
 	if p.idp != nil {
 		p.builder.ownKeys, p.builder.loginHandler = p.idp.Keys(), p.idp
@@ -187,7 +189,7 @@ func (p *process) openGateway(_ context.Context, cfg *config.Config) (err error)
 		return err
 	}
 	p.shareKey()
-	if err := p.openCertificates(cfg); err != nil {
+	if err := p.openCertificates(ctx, cfg); err != nil {
 		return err
 	}
 	if err := p.openLimits(cfg); err != nil {
@@ -215,9 +217,13 @@ func (p *process) openGateway(_ context.Context, cfg *config.Config) (err error)
 	if err := p.returnTo(first); err != nil {
 		return err
 	}
+	tickets, err := p.sharedTickets(cfg)
+	if err != nil {
+		return err
+	}
 	p.edge, err = edge.New(edge.Options{
 		Handler: p.gateway, HTTPS: p.listeners.https, HTTP: p.listeners.http, Source: p.source,
-		TrustedProxies: prefixes(cfg.TrustedProxies), PublicPort: p.builder.publicPort, HSTS: p.hsts, Log: p.log,
+		TrustedProxies: prefixes(cfg.TrustedProxies), PublicPort: p.builder.publicPort, HSTS: p.hsts, Tickets: tickets, Log: p.log,
 		HostTLS:    func(serverName string) *edge.HostTLS { return p.current.Load().tls.of(serverName) },
 		ServedHost: func(host string) bool { return p.current.Load().gateway.Serves(host) },
 		Limits: edge.Limits{
@@ -225,6 +231,9 @@ func (p *process) openGateway(_ context.Context, cfg *config.Config) (err error)
 			BodyMinRate: int64(cfg.Limits.BodyMinRate), Streams: cfg.Limits.Streams,
 		},
 	})
+	if err == nil {
+		p.also(p.edge.RotateTickets)
+	}
 	return err
 }
 
@@ -238,26 +247,6 @@ func (p *process) openLimits(cfg *config.Config) (err error) {
 		return err
 	}
 	p.also(p.limits.Run)
-	return nil
-}
-
-// openCertificates finds the certificate.
-func (p *process) openCertificates(cfg *config.Config) error {
-	if cfg.Certificates.Source == "local" {
-		ca, err := edge.OpenLocalCA(p.state.dir, cfg.Domain, cfg.Certificates.Names, time.Now)
-		if err != nil {
-			return err
-		}
-		p.source, p.caPath = ca, ca.Path()
-		p.also(ca.Run)
-		return nil
-	}
-	files, err := edge.OpenFiles(certificatePairs(cfg), p.log)
-	if err != nil {
-		return placedCertificates(cfg, err)
-	}
-	p.source, p.certificates = files, files
-	p.also(files.Run)
 	return nil
 }
 
@@ -280,6 +269,7 @@ func (p *process) openControl(context.Context, *config.Config) (err error) {
 		admin = p.idp.Admin()
 	}
 	handleAdministration(&mux, admin)
+	p.handleCertificates(&mux)
 	if p.control, err = control.Listen(p.state.dir, &mux, p.log); err != nil {
 		return err
 	}
@@ -300,6 +290,12 @@ func (p *process) addUsers(ctx context.Context, users []idp.NewUser) error {
 		}
 	}
 	return nil
+}
+
+// worries adds something that never keeps the process from being ready, and shows beside it.
+func (p *process) worries(name string, check func() error) {
+	p.ready.worries = append(p.ready.worries, need{name, check})
+	p.metrics.Ready(name, check)
 }
 
 // needs adds something without which the process is not ready.

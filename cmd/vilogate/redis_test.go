@@ -43,3 +43,17 @@ func redisDo(address, command string) (string, error) {
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	return strings.TrimRight(line, "\r\n"), err
 }
+
+// redisAll sends one inline command to Redis and returns all of its answer.
+func redisAll(address, command string) (all string, err error) {
+	conn, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if _, err := io.WriteString(conn, command+"\r\nQUIT\r\n"); err != nil {
+		return "", err
+	}
+	data, err := io.ReadAll(conn)
+	return string(data), err
+}

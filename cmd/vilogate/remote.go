@@ -41,14 +41,25 @@ func (t target) dir(w *world) (string, error) {
 // patience is how long a command waits for a server that is just starting, or just ending.
 const patience = 10 * time.Second
 
+// errNoServer says that no server has the state folder.
+var errNoServer = errors.New("no server is running")
+
+// askTime is how long a server may take for what it is asked, where nothing else is known.
+const askTime = time.Minute
+
 // ask has the server of the target do what is called name. Where none runs and the action does not need one, this process
 // takes the state folder for as long as it takes, and does it itself: through the same socket, so that there is one way.
 func ask[Out any](w *world, t target, name string, in any, alone bool) (out Out, err error) {
+	return askWithin[Out](w, t, name, in, alone, askTime)
+}
+
+// askWithin is ask for what may take longer.
+func askWithin[Out any](w *world, t target, name string, in any, alone bool, limit time.Duration) (out Out, err error) {
 	dir, err := t.dir(w)
 	if err != nil {
 		return out, err
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(w.ctx, limit)
 	defer cancel()
 	deadline := time.Now().Add(patience)
 	for {
@@ -57,7 +68,7 @@ func ask[Out any](w *world, t target, name string, in any, alone bool) (out Out,
 		case err == nil && alone:
 			return askAlone[Out](ctx, w, t, st, name, in)
 		case err == nil:
-			return out, errors.Join(fmt.Errorf("no server is running with the state folder %s", dir), st.close())
+			return out, errors.Join(fmt.Errorf("%w with the state folder %s", errNoServer, dir), st.close())
 		case !errors.Is(err, errInUse):
 			return out, err
 		}

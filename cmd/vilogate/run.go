@@ -95,6 +95,9 @@ func (p *process) announce(ctx context.Context, announce func(addresses) error) 
 		p.log.Warn("not everything is ready yet", "missing", name, "because", missing[name])
 	}
 	at := p.listeners.addresses()
+	if p.source != nil {
+		at.notAfter = p.source.NotAfter()
+	}
 	at.CA, at.publicPort, at.onlyIPv4 = p.caPath, p.builder.publicPort, len(p.listeners.https) == 1
 	data, err := json.MarshalIndent(at, "", "  ")
 	if err != nil {

@@ -34,6 +34,7 @@ type site struct {
 	port      string // the public port as it stands in addresses: "" or ":8443"
 	at        addresses
 	roots     *x509.CertPool
+	token     string // CLOUDFLARE_API_TOKEN in its environment
 }
 
 // serve writes the files (vilogate.yaml, policies/…) and starts `vilogate serve` on them.
@@ -96,7 +97,11 @@ func (s *site) spawn() {
 
 // environment is what every vilogate process of these tests runs with: nothing of the developer's own.
 func (s *site) environment() []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "TMPDIR=" + s.dir, "NO_COLOR=1"}
+	environment := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "TMPDIR=" + s.dir, "NO_COLOR=1"}
+	if s.token != "" {
+		environment = append(environment, "CLOUDFLARE_API_TOKEN="+s.token)
+	}
+	return environment
 }
 
 func (s *site) readAddresses() {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"time"
+
+	"github.com/viloforge/vilogate/gateway/edge/acme"
 )
 
 // statusAnswer is the body of /status: how the process is, for a person or a script. It holds no secret.
@@ -12,10 +14,12 @@ type statusAnswer struct {
 	Status        string             `json:"status"` // ready, starting or draining
 	Ready         map[string]bool    `json:"ready"`  // by part
 	Missing       map[string]string  `json:"missing"`
+	Trouble       map[string]string  `json:"trouble"`
 	LoadedAt      time.Time          `json:"loaded_at"` // configuration and policies
 	Hosts         []string           `json:"hosts"`
-	Policies      string             `json:"policies,omitempty"`    // their hash, as audit records name them
-	Certificate   *certificateStatus `json:"certificate,omitempty"` // not of an IdP alone
+	Policies      string             `json:"policies,omitempty"`     // their hash, as audit records name them
+	Certificate   *certificateStatus `json:"certificate,omitempty"`  // the first to end; not of an IdP alone
+	Certificates  []acme.Status      `json:"certificates,omitempty"` // likewise
 	Revocations   revocationsStatus  `json:"revocations"`
 }
 
@@ -32,7 +36,7 @@ func (p *process) status() statusAnswer {
 	now, gen, ready, list := time.Now(), p.current.Load(), p.ready.answer(), p.stores.list.Stats()
 	answer := statusAnswer{
 		versionAnswer: version(), Started: p.started.UTC(), UptimeSeconds: now.Sub(p.started).Seconds(),
-		Status: ready.Status, Missing: ready.Missing, Ready: map[string]bool{}, LoadedAt: gen.loaded.UTC(),
+		Status: ready.Status, Missing: ready.Missing, Trouble: ready.Trouble, Ready: map[string]bool{}, LoadedAt: gen.loaded.UTC(),
 		Hosts: append([]string{}, gen.servedHosts()...), Policies: gen.policies, Revocations: revocationsStatus{Entries: list.Entries},
 	}
 	for _, need := range p.ready.needs {
@@ -41,6 +45,7 @@ func (p *process) status() statusAnswer {
 	}
 	if p.source != nil {
 		answer.Certificate = &certificateStatus{p.source.NotAfter().UTC()}
+		answer.Certificates = p.certificateStatus()
 	}
 	if !list.Contact.IsZero() {
 		lag := now.Sub(list.Contact).Seconds()

@@ -43,10 +43,7 @@ func (p *process) instrument() {
 		}
 		return nil
 	})
-	p.needs("certificate", p.source.Ready)
-	p.metrics.Gauge("certificate_days_left", "Days until the certificate ends.", func() float64 {
-		return p.source.NotAfter().Sub(now()).Hours() / 24
-	})
+	p.instrumentCertificates()
 	counted := p.limits.Stats
 	p.metrics.Counter("limit_evictions_total", "Counts of rates that were forgotten to make room for others.", func() float64 { return float64(counted().Evicted) })
 	p.metrics.Counter("limit_untold_total", "Counts of rates of which the fleet could not be told at once.", func() float64 { return float64(counted().Untold) })

@@ -11,6 +11,8 @@ need() { # need PACKAGE COMMAND: the command shows that the package is here
 need redis-server 'command -v redis-server'
 need redis-sentinel 'command -v redis-sentinel'
 need chromium 'command -v chromium'
+need ca-certificates 'command -v update-ca-certificates'
+need testssl.sh 'command -v testssl'
 need libnss3-tools 'command -v certutil'
 need gunicorn 'command -v gunicorn && /usr/bin/python3 -c "import gunicorn"'
 need python3-django '/usr/bin/python3 -c "import django"'

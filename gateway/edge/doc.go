@@ -16,10 +16,15 @@
 //     HTTP/2 stream may be read; both by stall.go.
 //   - redirect.go: plain HTTP, which redirects and does nothing else.
 //   - quiet.go: what is no news in the log of a server on the Internet.
+//   - tickets.go: the keys of session tickets, changed together by a fleet.
 //   - source.go: where certificates come from, [Source]. files.go reads them
-//     from files, localca.go makes them for machines that are not public. A
-//     source that asks an ACME directory is to stand beside these two, behind the
-//     same interface; it alone may then import certmagic.
+//     from files, localca.go makes them for machines that are not public, and
+//     [Managed] is given them by package acme below, which obtains them from an
+//     ACME authority.
+//
+// Below it in the tree, and imported by no other room than cmd/vilogate, which
+// joins them: acme obtains certificates and renews them, certstore is where they
+// are kept. These alone know certmagic, libdns and Redis.
 //
 // What it keeps: serving never waits for a certificate, since a source answers
 // from memory; a certificate that cannot be used never replaces one that can;

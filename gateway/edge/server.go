@@ -39,6 +39,8 @@ type Options struct {
 	// HostTLS is what a host asks of connections, by the name that a handshake is
 	// for; nil for nothing. Optional.
 	HostTLS func(serverName string) *HostTLS
+	// Tickets shares the keys of session tickets. Optional: nobody does.
+	Tickets TicketStore
 	Log     *slog.Logger
 }
 
@@ -48,6 +50,7 @@ type Server struct {
 	patience patience
 	https    *http.Server
 	http     *http.Server
+	tickets  *tickets
 	draining atomic.Bool
 }
 
@@ -89,6 +92,10 @@ func newServer(o Options, p patience) (*Server, error) {
 	}
 	if o.HostTLS != nil {
 		s.https.TLSConfig = withHosts(s.https.TLSConfig, o.HostTLS)
+	}
+	var err error
+	if s.tickets, err = newTickets(s.https.TLSConfig, o.Tickets, time.Now, o.Log); err != nil {
+		return nil, fmt.Errorf("edge: the first key of session tickets: %w", err)
 	}
 	s.http = s.server(redirect(o.ServedHost, o.PublicPort))
 	// It answers at once and reads no body, and so waits for nobody.
@@ -150,6 +157,9 @@ func (s *Server) Serve() error {
 	}
 	return group.Wait()
 }
+
+// RotateTickets changes the keys of session tickets in time, until ctx ends.
+func (s *Server) RotateTickets(ctx context.Context) error { return s.tickets.run(ctx) }
 
 // Drain takes the server down: for delay it goes on accepting, so that load
 // balancers notice; then it says GOAWAY, and what is in flight has timeout to

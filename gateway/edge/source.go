@@ -19,6 +19,8 @@ type Source interface {
 	// SameCertificate reports whether the certificate that a handshake for
 	// serverName was given is for host too.
 	SameCertificate(serverName, host string) bool
+	// Leaves are the certificates in force, for who wants to know what is in them.
+	Leaves() []*x509.Certificate
 	// Ready is nil as soon as there is a certificate, else it says what is missing.
 	Ready() error
 	// NotAfter is when the first certificate ends; zero without any.
@@ -81,6 +83,16 @@ func (c *certificates) SameCertificate(serverName, host string) bool {
 	return certificate != nil && covers(certificate.Leaf, host)
 }
 
+// Leaves implements Source.
+func (c *certificates) Leaves() []*x509.Certificate {
+	all := c.all()
+	leaves := make([]*x509.Certificate, len(all))
+	for i, certificate := range all {
+		leaves[i] = certificate.Leaf
+	}
+	return leaves
+}
+
 // Ready implements Source.
 func (c *certificates) Ready() error {
 	if len(c.all()) == 0 {
@@ -118,3 +130,11 @@ func covers(leaf *x509.Certificate, host string) bool {
 	}
 	return false
 }
+
+// Managed is a source whose certificates come from somebody who obtains them,
+// through Replace. Until the first there is none, and handshakes fail.
+type Managed struct{ certificates }
+
+// Replace puts other certificates in force. The first is for clients that send no
+// name.
+func (m *Managed) Replace(all []*tls.Certificate) { m.replace(all) }

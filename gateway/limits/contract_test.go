@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // taker is what the contract is about: one limiter, or a fleet of them that was told of everything.
@@ -55,25 +57,28 @@ func (l *Limiter) ask(ctx context.Context, k Key, r Rate) error {
 	return nil
 }
 
-func stores(t *testing.T) map[string]func(*testing.T, *clock) taker {
-	return map[string]func(*testing.T, *clock) taker{
-		"alone": func(t *testing.T, c *clock) taker { return newLimiter(t, Options{Now: c.now}) },
-		"two gateways and Redis": func(t *testing.T, c *clock) taker {
-			s := newServer(t)
-			f := &inTurn{t: t}
+func stores() map[string]func(*testing.T, *clock) taker {
+	fleetOf := func(open func(*testing.T) redis.UniversalClient) func(*testing.T, *clock) taker {
+		return func(t *testing.T, c *clock) taker {
+			f, client := &inTurn{t: t}, open(t)
 			for range 2 {
-				shared := NewRedis(s.client)
+				shared := NewRedis(client)
 				shared.now = c.now
 				f.gateways = append(f.gateways, newLimiter(t, Options{Shared: shared, Secret: secret, Now: c.now}))
 			}
 			return f
-		},
+		}
+	}
+	return map[string]func(*testing.T, *clock) taker{
+		"alone":                      func(t *testing.T, c *clock) taker { return newLimiter(t, Options{Now: c.now}) },
+		"two gateways and Redis":     fleetOf(func(t *testing.T) redis.UniversalClient { return newServer(t).client }),
+		"two gateways and a Cluster": fleetOf(func(t *testing.T) redis.UniversalClient { return newCluster(t) }),
 	}
 }
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	for store, open := range stores(t) {
+	for store, open := range stores() {
 		for name, promise := range map[string]func(*testing.T, taker, *clock){
 			"the whole quota at once, then a steady pace": burstThenPace,
 			"keys do not mix":                    keysApart,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os/exec"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -29,14 +30,15 @@ func (c *clock) advance(by time.Duration) { c.nanos.Add(int64(by)) }
 type server struct {
 	t       testing.TB
 	address string
+	args    []string
 	cmd     *exec.Cmd
 	client  redis.UniversalClient
 }
 
-func newServer(t testing.TB) *server {
+func newServer(t testing.TB, args ...string) *server {
 	t.Helper()
 	logging.Disable() // the library writes to standard error what it also returns
-	s := &server{t: t}
+	s := &server{t: t, args: args}
 	s.start()
 	s.client = redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs: []string{s.address}, DialTimeout: time.Second, ReadTimeout: time.Second, MaxRetries: 1, DialerRetries: 1,
@@ -65,7 +67,7 @@ func (s *server) start() {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		cmd := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--dir", s.t.TempDir(), "--save", "", "--appendonly", "no")
+		cmd := exec.Command(path, append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.t.TempDir(), "--save", "", "--appendonly", "no"}, s.args...)...)
 		if err := cmd.Start(); err != nil {
 			s.t.Fatal(err)
 		}
@@ -115,6 +117,50 @@ func (s *server) signal(sig syscall.Signal) {
 	if err := s.cmd.Process.Signal(sig); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// newCluster is a connection to a Cluster of three nodes.
+func newCluster(t testing.TB) redis.UniversalClient {
+	t.Helper()
+	ctx := context.Background()
+	var nodes [3]*server
+	var buses [3]string
+	for i := range nodes {
+		_, port, err := net.SplitHostPort(freeAddress(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		buses[i] = port
+		nodes[i] = newServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", port)
+		first, last := i*16384/3, (i+1)*16384/3-1
+		for _, command := range [][]any{{"CLUSTER", "ADDSLOTSRANGE", first, last}, {"CLUSTER", "SET-CONFIG-EPOCH", i + 1}} {
+			if err := nodes[i].client.Do(ctx, command...).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_, port, err := net.SplitHostPort(nodes[0].address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range nodes[1:] {
+		if err := n.client.Do(ctx, "CLUSTER", "MEET", "127.0.0.1", port, buses[0]).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range nodes {
+		eventually(t, "the cluster is formed", func() bool {
+			info, err := n.client.ClusterInfo(ctx).Result()
+			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
+		})
+	}
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[1].address}})
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return client
 }
 
 // eventually waits until something holds.

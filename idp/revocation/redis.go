@@ -94,8 +94,12 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 	return r, nil
 }
 
-// Client is the connection, for the rooms that share it. It is closed with the log.
+// Client is the connection, for other rooms that keep something in the same Redis.
+// Close ends it for all.
 func (r *Redis) Client() redis.UniversalClient { return r.client }
+
+// String says where Redis is, without a password.
+func (r *Redis) String() string { return r.place }
 
 // Close gives up the connections.
 func (r *Redis) Close() error { return r.client.Close() }

@@ -78,7 +78,7 @@ func (c *checker) checkRoles() {
 	case gateway && c.IDP != nil && c.IDP.given("listen"):
 		c.errorf(c.IDP.Places.Of("listen"), "idp.listen is for an identity provider in a process of its own; with `policies:` here, the gateway serves it")
 	case gateway && c.Certificates == nil:
-		c.errorf(c.Places.Of(""), "a gateway needs `certificates:`, with source files or local")
+		c.errorf(c.Places.Of(""), "a gateway needs `certificates:`, with source cloudflare, files or local")
 	case !gateway:
 		c.checkIDPAlone()
 	}

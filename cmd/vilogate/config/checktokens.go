@@ -13,45 +13,6 @@ import (
 // ownIssuer is the name of our own IdP among the issuers.
 const ownIssuer = "vilogate"
 
-func (c *checker) checkCertificates() {
-	t := c.Certificates
-	if t == nil || t.Source == "" {
-		return
-	}
-	if t.Source != "cloudflare" {
-		for _, key := range []string{"email", "api_token", "ca", "ca_roots", "eab", "api_base", "challenge_domain", "dns"} {
-			if t.given(key) {
-				c.errorf(t.Places.Of(key), "certificates.%s goes with source: cloudflare, which is %v", key, errLater)
-			}
-		}
-	}
-	switch at := t.Places.Of("source"); t.Source {
-	case "cloudflare":
-		c.errorf(at, "certificates.source: cloudflare is %v; use files or local", errLater)
-	case "files":
-		if len(t.Files) == 0 {
-			c.errorf(at, "certificates.source: files needs `files: [ { certificate: …, key: … } ]`")
-		}
-		if t.given("names") {
-			c.errorf(t.Places.Of("names"), "with certificates.source: files, the names are those of the files")
-		}
-	case "local":
-		if t.given("files") {
-			c.errorf(t.Places.Of("files"), "certificates.files goes with source: files")
-		}
-		if len(t.Names) == 0 {
-			c.errorf(t.Places.Of("names"), "certificates.names is empty; leave it out for the domain and the wildcard below it")
-		}
-		for _, name := range t.Names {
-			if name != "" && c.Domain != "" && name != c.Domain && !c.isBelowDomain(strings.TrimPrefix(name, "*.")) && name != "*."+c.Domain {
-				c.errorf(t.Places.Of("names"), "%q is not below the domain %s, and the local CA may not sign for it", name, c.Domain)
-			}
-		}
-	default:
-		c.oneOf(at, "certificates.source", t.Source, "cloudflare", "files", "local")
-	}
-}
-
 func (c *checker) checkTokens() {
 	c.checkCookie(c.Tokens.Places.Of("cookie"), c.Tokens.Cookie)
 	if c.Tokens.Audience == "" && !given(c.Tokens.Places, "audience") {

@@ -105,6 +105,21 @@ func TestDefaultsAreSafe(t *testing.T) {
 	}
 }
 
+func TestEveryKeyOfCloudflareArrives(t *testing.T) {
+	t.Parallel()
+	c := load(t, "cloudflare").Certificates
+	for what, ok := range map[string]bool{
+		"names": len(c.Names) == 2 && c.Names[0] == "viloforge.com" && c.Names[1] == "*.viloforge.com",
+		"token": c.APIToken == long && c.Email == "ops@viloforge.com" && c.APIBase == "http://127.0.0.1:8080/client/v4",
+		"ca":    c.CA == "https://acme-staging-v02.api.letsencrypt.org/directory" && c.CARoots == "testdata/good/roots.pem" && c.EAB.KeyID == "kid" && len(c.EAB.MACKey) == 64,
+		"dns":   len(c.DNS.Resolvers) == 3 && c.DNS.PropagationTimeout.String() == "5m" && c.ChallengeDomain == "_acme-challenge.example.net",
+	} {
+		if !ok {
+			t.Errorf("%s: %+v", what, c)
+		}
+	}
+}
+
 func TestEveryKeyArrives(t *testing.T) {
 	t.Parallel()
 	c := load(t, "gateway")

@@ -60,6 +60,10 @@ func (c *Config) complete(dir string) {
 		under(&c.Audit.File)
 	}
 	if c.Certificates != nil {
+		under(&c.Certificates.CARoots)
+		if c.Certificates.CA == "staging" {
+			c.Certificates.CA = letsEncryptStaging
+		}
 		for i := range c.Certificates.Files {
 			under(&c.Certificates.Files[i].Certificate)
 			under(&c.Certificates.Files[i].Key)

@@ -167,7 +167,7 @@ func Dial(dir string) (*Client, error) {
 		},
 		MaxIdleConns: 1,
 	}
-	return &Client{http: &http.Client{Transport: transport, Timeout: time.Minute}, folder: folder}, nil
+	return &Client{http: &http.Client{Transport: transport}, folder: folder}, nil
 }
 
 // Close ends the client's connections.
@@ -179,7 +179,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Call has the server do what is called name with in, and reads its answer into out.
+// Call has the server do what is called name with in, and reads its answer into out. ctx bounds how long that may take.
 func (c *Client) Call(ctx context.Context, name string, in, out any) (err error) {
 	body, err := json.Marshal(in)
 	if err != nil {

@@ -119,6 +119,13 @@ func (m *Metrics) Gauge(name, help string, read func() float64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vilogate_" + name, Help: help}, read))
 }
 
+// GaugeOf adds a value of one of several things, which the label tells apart. The pair of name and value must be new.
+func (m *Metrics) GaugeOf(name, help, label, value string, read func() float64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "vilogate_" + name, Help: help, ConstLabels: prometheus.Labels{label: value},
+	}, read))
+}
+
 // Ready adds a part of the process that is to be there: 1 where check returns nil. The part must be new.
 func (m *Metrics) Ready(part string, check func() error) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/cmd/vilogate/control"
+	"github.com/viloforge/vilogate/gateway/edge"
+	"github.com/viloforge/vilogate/gateway/edge/acme"
+)
+
+type certCommands struct {
+	Status  certStatusCommand  `cmd:"" help:"Tell how the certificates are: names, end, next renewal, last error."`
+	Renew   certRenewCommand   `cmd:"" help:"Obtain certificates now, due or not."`
+	Dev     certDevCommand     `cmd:"" help:"Get a certificate for a developer's machine."`
+	Trust   certTrustCommand   `cmd:"" help:"Have this machine trust the local CA."`
+	Untrust certUntrustCommand `cmd:"" help:"Take that back."`
+}
+
+// certName is a name of a certificate on its way through the control socket.
+type certName struct {
+	Name string `json:"name"`
+}
+
+// handleCertificates adds what may be asked about certificates.
+func (p *process) handleCertificates(m *control.Mux) {
+	control.Handle(m, "cert/status", func(context.Context, nothing) ([]acme.Status, error) {
+		if p.source == nil {
+			return nil, errNotObtained(p.config())
+		}
+		return p.certificateStatus(), nil
+	})
+	control.Handle(m, "cert/renew", func(ctx context.Context, in certName) ([]acme.Status, error) {
+		if err := p.renewCertificates(ctx, in.Name); err != nil {
+			return nil, err
+		}
+		return p.certificateStatus(), nil
+	})
+}
+
+type certStatusCommand struct {
+	target `embed:""`
+	JSON   bool `help:"Print JSON."`
+}
+
+// Run asks the server; where none runs, it looks by itself.
+func (c *certStatusCommand) Run(w *world) error {
+	list, err := ask[[]acme.Status](w, c.target, "cert/status", nothing{}, false)
+	if errors.Is(err, errNoServer) {
+		list, err = c.alone(w, func(ctx context.Context, m *acme.Manager) error { return m.Look(ctx) })
+	}
+	if err != nil {
+		return err
+	}
+	return printCertificates(w, list, c.JSON)
+}
+
+type certRenewCommand struct {
+	target `embed:""`
+	Name   string `arg:"" optional:"" help:"Only the certificate of this name."`
+	JSON   bool   `help:"Print JSON."`
+}
+
+// renewTime is how long the authority and DNS may take, for all names.
+const renewTime = 30 * time.Minute
+
+// Run asks the server; where none runs, it obtains by itself.
+func (c *certRenewCommand) Run(w *world) error {
+	list, err := askWithin[[]acme.Status](w, c.target, "cert/renew", certName{c.Name}, false, renewTime)
+	if errors.Is(err, errNoServer) {
+		list, err = c.alone(w, func(ctx context.Context, m *acme.Manager) error { return renewAlone(ctx, m, c.Name) })
+	}
+	if err != nil {
+		return err
+	}
+	return printCertificates(w, list, c.JSON)
+}
+
+// renewAlone has a manager that nobody runs obtain certificates.
+func renewAlone(ctx context.Context, m *acme.Manager, name string) error {
+	if err := m.Look(ctx); err != nil {
+		return err
+	}
+	return m.Obtain(ctx, name, true)
+}
+
+// alone does with the certificates of a state folder what no server is there to be asked for.
+func (t target) alone(w *world, do func(context.Context, *acme.Manager) error) (list []acme.Status, err error) {
+	ctx, cancel := context.WithTimeout(w.ctx, renewTime)
+	defer cancel()
+	dir, err := t.dir(w)
+	if err != nil {
+		return nil, err
+	}
+	st, err := openState(dir, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, st.close()) }()
+	path := t.Config
+	if path == "" {
+		data, err := os.ReadFile(st.path(configFile))
+		if err != nil {
+			return nil, fmt.Errorf("%w with the state folder %s, and none ever was; name the configuration: -c FILE", errNoServer, dir)
+		}
+		path = strings.TrimSpace(string(data))
+	}
+	cfg, err := config.Load(path, config.Sources{Getenv: w.getenv, ReadFile: os.ReadFile})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Certificates == nil || cfg.Certificates.Source != "cloudflare" {
+		return nil, fmt.Errorf("%w, and without one there is nothing to tell: %w", errNoServer, errNotObtained(cfg))
+	}
+	var s *stores
+	if cfg.Redis != nil {
+		redis, err := openRedis(cfg, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return nil, err
+		}
+		s = &stores{redis: redis}
+		defer func() { err = errors.Join(err, s.close()) }()
+	}
+	options, err := acmeOptions(cfg, s, st, slog.New(slog.DiscardHandler)) // what goes wrong is the command's own answer
+	if err != nil {
+		return nil, err
+	}
+	options.Serve = new(edge.Managed).Replace
+	m, err := acme.New(ctx, options)
+	if err != nil {
+		return nil, placed(cfg.Places.Of("certificates"), err)
+	}
+	if err := do(ctx, m); err != nil {
+		return nil, err
+	}
+	return m.Status(), nil
+}
+
+// printCertificates prints a list for people, or for programs.
+func printCertificates(w *world, list []acme.Status, asJSON bool) error {
+	if asJSON {
+		return printList(w, list)
+	}
+	when := func(t *time.Time) string {
+		if t == nil {
+			return "-"
+		}
+		return moment(*t)
+	}
+	err := table(w.stdout, "NAME\tISSUER\tSERIAL\tNOT AFTER\tNEXT RENEWAL\tFAILURES\tSTORED", func(row func(...string)) {
+		for _, s := range list {
+			row(s.Name, dash(s.Issuer), dash(s.Serial), when(s.NotAfter), when(s.NextAttempt), strconv.Itoa(s.Failures), s.Stored)
+		}
+	})
+	for _, s := range list {
+		if s.LastError == "" || err != nil {
+			continue
+		}
+		_, err = fmt.Fprintf(w.stdout, "\n%s: last error, %s:\n  %s\n", s.Name, when(s.LastErrorAt), s.LastError)
+	}
+	return err
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

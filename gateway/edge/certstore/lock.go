@@ -1,0 +1,113 @@
+package certstore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// lease is how long a lock is held without a sign of life: what a process that
+// dies with it costs the others. The holder renews it three times as often.
+const lease = 15 * time.Second
+
+// lockPoll is how often a lock that somebody else holds is tried.
+const lockPoll = 250 * time.Millisecond
+
+// A lock is one that this process holds.
+type lock struct {
+	token string
+	stop  context.CancelFunc
+	done  chan struct{} // closed when the renewing has ended
+}
+
+// Only whoever took a lock renews or releases it.
+var (
+	renewLock   = redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("PEXPIRE", KEYS[1], ARGV[2]) end return 0`)
+	releaseLock = redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0`)
+)
+
+// Lock implements certmagic.Locker. It waits until the lock is free, or its
+// holder's lease is over.
+func (r *Redis) Lock(ctx context.Context, name string) error {
+	token := rand.Text()
+	for {
+		taken, err := r.tryLock(ctx, name, token)
+		if err != nil || taken {
+			return err
+		}
+		timer := time.NewTimer(lockPoll)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+func (r *Redis) tryLock(ctx context.Context, name, token string) (bool, error) {
+	short, cancel := command(ctx)
+	defer cancel()
+	taken, err := r.client.SetNX(short, keyLock+name, token, r.lease).Result()
+	switch {
+	case err != nil:
+		return false, r.failed("taking the lock", name, err)
+	case !taken:
+		return false, nil
+	}
+	// The lease is renewed until Unlock, whatever becomes of ctx.
+	holding, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l := &lock{token: token, stop: stop, done: make(chan struct{})}
+	r.mu.Lock()
+	r.held[name] = l
+	r.mu.Unlock()
+	go r.hold(holding, name, l)
+	return true, nil
+}
+
+// hold renews the lease of a lock until it is released. It belongs to the lock.
+func (r *Redis) hold(ctx context.Context, name string, l *lock) {
+	defer close(l.done)
+	ticker := time.NewTicker(r.lease / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		short, cancel := command(ctx)
+		renewed, err := renewLock.Run(short, r.client, []string{keyLock + name}, l.token, r.lease.Milliseconds()).Int()
+		cancel()
+		if err == nil && renewed == 0 {
+			return // it is somebody else's by now; Unlock will say so
+		}
+	}
+}
+
+// Unlock implements certmagic.Locker.
+func (r *Redis) Unlock(ctx context.Context, name string) error {
+	r.mu.Lock()
+	l := r.held[name]
+	delete(r.held, name)
+	r.mu.Unlock()
+	if l == nil {
+		return fmt.Errorf("releasing the lock %s: it is not held here", name)
+	}
+	l.stop()
+	<-l.done
+	short, cancel := command(context.WithoutCancel(ctx))
+	defer cancel()
+	released, err := releaseLock.Run(short, r.client, []string{keyLock + name}, l.token).Int()
+	switch {
+	case err != nil:
+		return r.failed("releasing the lock", name, err)
+	case released == 0:
+		return r.failed("releasing the lock", name, errors.New("its lease was over, and somebody else may have done the same work"))
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package certstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/redis/go-redis/v9"
+)
+
+// The keys in Redis. They share one hash tag with the rest of the fleet's.
+const (
+	keyValues  = "vilogate:{fleet}:certificates"
+	keyLock    = "vilogate:{fleet}:certificates:lock:"
+	keyTickets = "vilogate:{fleet}:tickets:"
+)
+
+// maxValue bounds a value, in bytes. A chain with its key has a few thousand.
+const maxValue = 1 << 20
+
+// commandTime bounds a command, so that a Redis that does not answer is noticed.
+const commandTime = 3 * time.Second
+
+// Redis keeps everything in one hash, and locks beside it. Safe for concurrent
+// use, in several processes too. The client stays the caller's.
+type Redis struct {
+	client redis.UniversalClient
+	place  string
+	lease  time.Duration
+	now    func() time.Time
+
+	mu   sync.Mutex
+	held map[string]*lock // by name; guarded by mu
+}
+
+// NewRedis keeps certificates in the Redis of a client; place says for people
+// where that is.
+func NewRedis(client redis.UniversalClient, place string) *Redis {
+	return &Redis{client: client, place: place, lease: lease, now: time.Now, held: map[string]*lock{}}
+}
+
+// String says where it is, for people.
+func (r *Redis) String() string { return "redis " + r.place }
+
+// command bounds one exchange with Redis.
+func command(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, commandTime)
+}
+
+func (r *Redis) failed(doing, key string, err error) error {
+	return fmt.Errorf("redis %s: %s %s: %w", r.place, doing, key, err)
+}
+
+// stampSize is the length of what stands before a value: when it was written, in
+// milliseconds.
+const stampSize = 8
+
+// Store implements certmagic.Storage.
+func (r *Redis) Store(ctx context.Context, key string, value []byte) error {
+	if len(value) > maxValue {
+		return fmt.Errorf("storing %s: %d bytes are more than %d", key, len(value), maxValue)
+	}
+	ctx, cancel := command(ctx)
+	defer cancel()
+	stamped := binary.BigEndian.AppendUint64(make([]byte, 0, stampSize+len(value)), uint64(r.now().UnixMilli()))
+	if err := r.client.HSet(ctx, keyValues, key, append(stamped, value...)).Err(); err != nil {
+		return r.failed("storing", key, err)
+	}
+	return nil
+}
+
+// Load implements certmagic.Storage.
+func (r *Redis) Load(ctx context.Context, key string) ([]byte, error) {
+	value, _, err := r.load(ctx, key)
+	return value, err
+}
+
+func (r *Redis) load(ctx context.Context, key string) ([]byte, time.Time, error) {
+	ctx, cancel := command(ctx)
+	defer cancel()
+	stamped, err := r.client.HGet(ctx, keyValues, key).Bytes()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return nil, time.Time{}, r.failed("loading", key, fs.ErrNotExist)
+	case err != nil:
+		return nil, time.Time{}, r.failed("loading", key, err)
+	case len(stamped) < stampSize:
+		return nil, time.Time{}, r.failed("loading", key, errors.New("what stands there is nothing of ours"))
+	}
+	return stamped[stampSize:], time.UnixMilli(int64(binary.BigEndian.Uint64(stamped))), nil
+}
+
+// Delete implements certmagic.Storage.
+func (r *Redis) Delete(ctx context.Context, key string) error {
+	all, err := r.below(ctx, key)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := command(ctx)
+	defer cancel()
+	if err := r.client.HDel(ctx, keyValues, append(all, key)...).Err(); err != nil {
+		return r.failed("deleting", key, err)
+	}
+	return nil
+}
+
+// Exists implements certmagic.Storage.
+func (r *Redis) Exists(ctx context.Context, key string) bool {
+	_, err := r.Stat(ctx, key)
+	return err == nil
+}
+
+// List implements certmagic.Storage.
+func (r *Redis) List(ctx context.Context, path string, recursive bool) ([]string, error) {
+	below, err := r.below(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if len(below) == 0 {
+		return nil, r.failed("listing", path, fs.ErrNotExist)
+	}
+	prefix := ""
+	if path != "" {
+		prefix = path + "/"
+	}
+	found := map[string]bool{}
+	for _, key := range below {
+		rest := strings.TrimPrefix(key, prefix)
+		for at := 0; ; {
+			next := strings.IndexByte(rest[at:], '/')
+			if next < 0 {
+				found[key] = true
+				break
+			}
+			found[prefix+rest[:at+next]] = true
+			if !recursive {
+				break
+			}
+			at += next + 1
+		}
+	}
+	keys := make([]string, 0, len(found))
+	for key := range found {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys, nil
+}
+
+// Stat implements certmagic.Storage.
+func (r *Redis) Stat(ctx context.Context, key string) (certmagic.KeyInfo, error) {
+	value, written, err := r.load(ctx, key)
+	if err == nil {
+		return certmagic.KeyInfo{Key: key, Modified: written, Size: int64(len(value)), IsTerminal: true}, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return certmagic.KeyInfo{}, err
+	}
+	below, listErr := r.below(ctx, key)
+	if listErr != nil {
+		return certmagic.KeyInfo{}, listErr
+	}
+	if len(below) == 0 {
+		return certmagic.KeyInfo{}, err
+	}
+	return certmagic.KeyInfo{Key: key}, nil
+}
+
+// below are the keys under a path, all of them for "".
+func (r *Redis) below(ctx context.Context, path string) ([]string, error) {
+	ctx, cancel := command(ctx)
+	defer cancel()
+	all, err := r.client.HKeys(ctx, keyValues).Result()
+	if err != nil {
+		return nil, r.failed("listing", path, err)
+	}
+	if path == "" {
+		return all, nil
+	}
+	return slices.DeleteFunc(all, func(key string) bool { return !strings.HasPrefix(key, path+"/") }), nil
+}
+
+var _ certmagic.Storage = (*Redis)(nil)
