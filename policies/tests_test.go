@@ -102,3 +102,18 @@ func TestFilesOfTests(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestAskingTheLoginHost: no policy is asked about it, not even one of all hosts beside it.
+func TestAskingTheLoginHost(t *testing.T) {
+	t.Parallel()
+	text := "host: \"*.viloforge.com\"\nupstream: website\nroutes: [{ path: \"/*rest\", allow: deny }]\n"
+	set, err := Compile([]File{{"a.yaml", []byte(text)}}, testOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]Outcome{"login.viloforge.com": Allow, "LOGIN.viloforge.com:443": Allow, "a.viloforge.com": Deny, "elsewhere.example": Deny} {
+		if a := set.Ask(Request{Method: "GET", Host: host, Target: "/"}); a.Outcome != want || a.Reason == "" {
+			t.Errorf("%s: %v, %s", host, a.Outcome, a.Reason)
+		}
+	}
+}
