@@ -50,6 +50,9 @@ func (s *Set) Ask(r Request) Answer {
 	if err != nil {
 		return Answer{Decision: Decision{Outcome: BadRequest, Reason: err.Error()}}
 	}
+	if string(target.Host) == s.loginHost {
+		return Answer{Decision: Decision{Outcome: Allow, Reason: "the login host is built in, and always public"}}
+	}
 	h := s.Lookup(target.Host)
 	if h == nil {
 		return Answer{Decision: Decision{Outcome: Deny, Reason: "no policy is for this host (404)"}}

@@ -34,8 +34,13 @@ type Options struct {
 
 // A Set is all policies, compiled and tested. It is never written again, and safe for concurrent use.
 type Set struct {
-	exact    map[string]*HostPolicy
-	wildcard map[string]*HostPolicy // by what follows "*."
+	exact     map[string]*HostPolicy
+	wildcard  map[string]*HostPolicy // by what follows "*."
+	loginHost string                 // which no policy is asked about
+}
+
+func newSet(o Options) *Set {
+	return &Set{exact: map[string]*HostPolicy{}, wildcard: map[string]*HostPolicy{}, loginHost: o.LoginHost}
 }
 
 // A HostPolicy is the policy of one host, or of all hosts that a pattern names.
@@ -56,11 +61,10 @@ type HostPolicy struct {
 }
 
 // Compile compiles the files as one, and runs the tests in them; files of tests alone (*_test.yaml) are left out. It is all
-// or nothing: the error is a strictyaml.Errors with
-// everything that is wrong in any of them.
+// or nothing: the error is a strictyaml.Errors with everything that is wrong in any of them.
 func Compile(files []File, o Options) (*Set, error) {
 	c := &compiler{o: o}
-	s := &Set{exact: map[string]*HostPolicy{}, wildcard: map[string]*HostPolicy{}}
+	s := newSet(o)
 	for _, f := range files {
 		if IsTestFile(f.Name) {
 			continue

@@ -61,7 +61,7 @@ type Reads struct {
 	Now     bool // the time of day; not the age of a login, which is who asks
 	Life    bool // when the token was issued, and until when it is good
 	Query   []string
-	Headers []string
+	Headers []string // by canonical names, X-Tenant
 	Claims  []string
 }
 
@@ -75,7 +75,7 @@ const (
 	Login                    // somebody is needed and nobody is there: 302 or 401
 	StepUp                   // a fresher or stronger login is needed
 	MethodNotAllowed         // 405, with Decision.Allow
-	BadRequest               // 400: a spelling that the route does not permit, or a query that it cannot read
+	BadRequest               // 400: a spelling that the route does not permit, or a query or header that it cannot read
 )
 
 // String is the outcome as tests name it, with the status where they have one word for several.
@@ -115,6 +115,8 @@ func (m Match) Decide(f Facts, id *Identity) Decision {
 	switch {
 	case m.Odd != 0:
 		d.Outcome, d.Reason = BadRequest, "the route does not permit this spelling of the path (encoded_slash, double_slash, semicolon)"
+	case m.Route != nil && len(m.Route.Reads.Headers) > 0 && twice(f.Header, m.Route.Reads.Headers):
+		d.Outcome, d.Reason = BadRequest, "the policy reads a header that is there twice, and servers could take either"
 	case m.Route != nil && len(m.Route.Reads.Query) > 0 && request.CheckQuery(f.Query, m.Route.Reads.Query) != nil:
 		d.Outcome, d.Reason = BadRequest, "the policy reads the query, and servers could read it in another way"
 	case m.Route != nil:
@@ -127,4 +129,17 @@ func (m Match) Decide(f Facts, id *Identity) Decision {
 		d.Outcome, d.Reason = Deny, "no route lists this path"
 	}
 	return d
+}
+
+// twice reports whether one of the headers has several lines.
+func twice(h Header, names []string) bool {
+	if h == nil {
+		return false
+	}
+	for _, name := range names {
+		if len(h.Values(name)) > 1 {
+			return true
+		}
+	}
+	return false
 }

@@ -153,8 +153,9 @@
 //   - request.params["id"], of the pattern, decoded; of *rest all segments, joined by slashes.
 //   - request.query["page"], decoded. A route whose policy reads a parameter refuses (400) queries in which servers could
 //     read it in different ways: given twice or in another spelling (ID, id[]), with a semicolon, with an escape that is none.
-//   - request.headers["x-tenant"], whatever its case, several lines joined by ", ". Authorization, Cookie and the headers
-//     that the gateway writes are not among them. A header is what the client says, and no more.
+//   - request.headers["x-tenant"], whatever its case. A route whose policy reads a header refuses (400) one that is there
+//     twice. Authorization, Cookie, Host and the headers that the gateway writes are not among them. A header is what the
+//     client says, and no more.
 //   - token.issuer, token.bearer (a Bearer token, not a cookie), token.issued_at, token.expires, token.claims["department"].
 //
 // Names of params, query, headers and claims are written out, and so are regular expressions and time zones, which are

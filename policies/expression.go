@@ -19,6 +19,7 @@ type expression struct {
 	text    string
 	program cel.Program
 	reads   Reads
+	headers []string // as the expression writes their names
 	params  []param
 }
 
@@ -274,15 +275,15 @@ func (a *activation) request(name string) (any, bool) {
 	return nil, false
 }
 
-// headers are those that the expression reads, under the names that it uses. Several lines of one are joined.
+// headers are those that the expression reads, under the names that it uses. Decide has refused those with several lines.
 func (a *activation) headers() map[string]string {
 	values := map[string]string{}
 	if a.facts.Header == nil {
 		return values
 	}
-	for _, name := range a.expression.reads.Headers {
+	for _, name := range a.expression.headers {
 		if lines := a.facts.Header.Values(name); len(lines) > 0 {
-			values[name] = strings.Join(lines, ", ")
+			values[name] = lines[0]
 		}
 	}
 	return values

@@ -22,7 +22,7 @@ routes:
   - { path: /claim, allow: { when: 'token.claims["level"] >= 3 && token.claims.department == "finance"' } }
   - { path: /nested, allow: { when: '"ops" in token.claims.groups && token.claims.org.unit == "it"' } }
   - { path: /query, allow: { when: '!("user" in request.query) || request.query.user == user.username' } }
-  - { path: /header, allow: { when: 'request.headers["x-tenant"] == "a, b"' } }
+  - { path: /header, allow: { when: 'request.headers["x-tenant"] == "a, b" && request.headers["X-Tenant"] != ""' } }
   - { path: /not/header, allow: { not: { when: 'request.headers["x-tenant"] == "a"' } } }
   - { path: /either/header, allow: { any: [{ when: 'request.headers["x-tenant"] == "a"' }, { roles: [admin] }] } }
   - { path: /not/both, allow: { not: { all: [{ when: 'request.headers["x-tenant"] == "a"' }, { roles: [guest] }] } } }
@@ -89,7 +89,7 @@ func TestExpressions(t *testing.T) {
 		path, query, _ := strings.Cut(c.target, "?")
 		f := Facts{
 			Now: now, Method: "GET", Host: "website.viloforge.com", Path: parsed(t, path), Query: query,
-			Client: netip.MustParseAddr("10.0.0.1"), Header: http.Header{"X-Tenant": {"a", "b"}},
+			Client: netip.MustParseAddr("10.0.0.1"), Header: http.Header{"X-Tenant": {"a, b"}, "X-Other": {"1", "2"}},
 		}
 		if d := h.Match(f.Path, "GET").Decide(f, c.id); d.Outcome != c.want || d.Reason == "" {
 			t.Errorf("%s as %+v: %v, %s; want %v", c.target, c.id, d.Outcome, d.Reason, c.want)
@@ -147,7 +147,7 @@ func TestReadsOfExpressions(t *testing.T) {
 	if r := reads("/query"); len(r.Query) != 1 || r.Query[0] != "user" {
 		t.Errorf("%+v", r)
 	}
-	if r := reads("/header"); len(r.Headers) != 1 || r.Headers[0] != "x-tenant" {
+	if r := reads("/header"); len(r.Headers) != 1 || r.Headers[0] != "X-Tenant" {
 		t.Errorf("%+v", r)
 	}
 	if r := reads("/working"); !r.Now || r.Client {
@@ -158,5 +158,21 @@ func TestReadsOfExpressions(t *testing.T) {
 	}
 	if r := reads("/nested"); len(r.Claims) != 2 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestHeadersThatAreThereTwice are refused where the policy reads them: servers take the first, the last, or both.
+func TestHeadersThatAreThereTwice(t *testing.T) {
+	t.Parallel()
+	h := compile(t, expressive)
+	f := Facts{Method: "GET", Path: parsed(t, "/header"), Header: http.Header{"X-Tenant": {"a, b", "c"}}}
+	for _, id := range []*Identity{nil, {User: "alice"}} {
+		if d := h.Match(f.Path, "GET").Decide(f, id); d.Outcome != BadRequest {
+			t.Errorf("%v, %s", d.Outcome, d.Reason)
+		}
+	}
+	f.Path = parsed(t, "/email")
+	if d := h.Match(f.Path, "GET").Decide(f, nil); d.Outcome != Login {
+		t.Errorf("%v where nobody reads it", d.Outcome)
 	}
 }

@@ -208,15 +208,19 @@ func (r *expressionReader) key(variable ast.Expr, name string, at ast.Expr) {
 		reads.Query = sortedWith(reads.Query, name)
 	case "request.headers":
 		folded := request.FoldHeader(name)
-		switch _, ok := request.CanonicalHeader(name); {
+		canonical, ok := request.CanonicalHeader(name)
+		switch {
 		case !ok:
 			r.errorf(at, "a header's name is of letters, digits and hyphens, found %q", name)
+		case folded == "host":
+			r.errorf(at, "the host is request.host")
 		case slices.Contains(hidden, folded):
 			r.errorf(at, "a policy does not see the header %s; ask for the user or a claim of the token", name)
 		case request.IsReservedHeader(folded):
 			r.errorf(at, "%s from a client means nothing; ask for user.username, request.ip and their like", name)
 		}
-		reads.Headers = sortedWith(reads.Headers, name)
+		reads.Headers = sortedWith(reads.Headers, canonical)
+		r.into.headers = sortedWith(r.into.headers, name)
 	case "token.claims":
 		reads.Claims = sortedWith(reads.Claims, name)
 	}

@@ -16,7 +16,7 @@ func IsTestFile(name string) bool { return strings.HasSuffix(name, testSuffix) }
 // strictyaml.Errors with what kept tests from being run, and never a test that failed.
 func Test(files []File, o Options) (*Set, []TestResult, error) {
 	c := &compiler{o: o}
-	s := &Set{exact: map[string]*HostPolicy{}, wildcard: map[string]*HostPolicy{}}
+	s := newSet(o)
 	var results []TestResult
 	hosts := map[string]*HostPolicy{} // by the name of the file; nil for a broken one
 	for _, f := range files {

@@ -18,7 +18,7 @@ routes:
   - { path: /socket, allow: authenticated, websocket: true }
   - { path: /claim, allow: { claims: { department: finance }, when: 'token.claims.org.units[0] == "it" && token.claims.level == 3' } }
   - { path: /mail, allow: { email_domains: [viloforge.com] } }
-  - { path: /header, allow: { when: 'request.headers["x-a"] == "1, 2"' } }
+  - { path: /header, allow: { when: 'request.headers["x-a"] == "1"' } }
 `
 
 // TestGoodTestsOfEverything: what a test can say about a request, and each outcome that it can expect.
@@ -59,7 +59,8 @@ tests:
   - { get: /claim, as: { claims: { department: finance, level: 3.5, org: { units: [it] } } }, expect: deny }
   - { get: /mail, as: { email: a@viloforge.com }, expect: allow }
   - { get: /mail, as: { email: a@viloforge.com, email_verified: false }, expect: deny }
-  - { get: /header, as: {}, headers: { X-A: ["1", "2"] }, expect: allow }
+  - { get: /header, as: {}, headers: { X-A: "1" }, expect: allow }
+  - { get: /header, as: {}, headers: { X-A: ["1", "2"] }, expect: bad-request }
   - { get: //about, expect: bad-request }
   - { get: /nowhere/at/all, as: {}, expect: deny, rule: none }
   - { get: /%zz, expect: bad-request, rule: none }
@@ -99,5 +100,20 @@ func TestFilesOfTests(t *testing.T) {
 	_, _, err = Test([]File{{"a/sites_test.yaml", files[0].Data}, files[1]}, testOptions)
 	if err == nil || err.Error() != "a/sites_test.yaml:1:1: there is no policy file a/sites.yaml beside it that these tests could be of" {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestAskingTheLoginHost: no policy is asked about it, not even one of all hosts beside it.
+func TestAskingTheLoginHost(t *testing.T) {
+	t.Parallel()
+	text := "host: \"*.viloforge.com\"\nupstream: website\nroutes: [{ path: \"/*rest\", allow: deny }]\n"
+	set, err := Compile([]File{{"a.yaml", []byte(text)}}, testOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]Outcome{"login.viloforge.com": Allow, "LOGIN.viloforge.com:443": Allow, "a.viloforge.com": Deny, "elsewhere.example": Deny} {
+		if a := set.Ask(Request{Method: "GET", Host: host, Target: "/"}); a.Outcome != want || a.Reason == "" {
+			t.Errorf("%s: %v, %s", host, a.Outcome, a.Reason)
+		}
 	}
 }

@@ -151,12 +151,32 @@ var (
 
 // conditions looks for parts of a condition that could as well not be there.
 func (c *checker) conditions(whole side, place strictyaml.Place, root *policies.Condition) {
+	if whole.route != nil {
+		eachLeaf(root, c.networks)
+	}
 	s := newSpace(root)
 	if !s.admits(whole) {
 		c.add(place, UnreachableCondition, "nobody can ever be admitted: %s", root.Text).condition = root
 		return
 	}
 	c.parts(s, whole, place, root)
+}
+
+// networks looks for networks that lie in others of the same list.
+func (c *checker) networks(leaf *policies.Condition) {
+	if leaf.Kind != policies.Networks {
+		return
+	}
+	for _, n := range leaf.Networks {
+		for _, wider := range leaf.Networks {
+			if wider.Bits() < n.Bits() && wider.Contains(n.Addr()) {
+				text := fmt.Sprintf("%s lies in %s, which stands in the same list", n, wider)
+				if !slices.ContainsFunc(c.findings, func(f Finding) bool { return f.Place == leaf.Place && f.Msg == text }) {
+					c.add(leaf.Place, IdleCondition, "%s", text)
+				}
+			}
+		}
+	}
 }
 
 // parts looks at the parts of a condition, the last first: of two that say the same, the first one stays. What is found to

@@ -35,6 +35,7 @@ routes:
   - { path: /fine/too, allow: { roles: [a], mfa: 15m, max_age: 8h } }
   - { path: /expression, allow: { any: [{ when: 'user.id == "1"' }, { when: 'user.id == "1"', roles: [a] }] } }
   - { path: /rule, allow: { rule: nonsense } }
+  - { path: /networks, allow: { networks: [10.0.0.0/8, 192.0.2.7, 10.1.0.0/16] } }
 `
 
 func TestCheck(t *testing.T) {
@@ -58,6 +59,7 @@ func TestCheck(t *testing.T) {
 		"a.yaml:21:5: idle-condition: nothing would be decided differently without this, which holds wherever the rest does: rule: office",
 		`a.yaml:24:69: idle-condition: nothing would be decided differently without this alternative, whose work others do: roles: [a], when: user.id == "1"`,
 		"a.yaml:25:5: unreachable-condition: nobody can ever be admitted: rule: nonsense",
+		"a.yaml:26:44: idle-condition: 10.1.0.0/16 lies in 10.0.0.0/8, which stands in the same list",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -152,7 +154,7 @@ func TestIdleMakesNoDifference(t *testing.T) {
 	for range 300 {
 		set := compile(t, randomPolicies(r, true)...)
 		for _, f := range Check(set) {
-			if f.Kind != IdleCondition {
+			if f.Kind != IdleCondition || f.condition == nil {
 				continue
 			}
 			for _, name := range set.Hosts() {

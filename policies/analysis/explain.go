@@ -16,8 +16,9 @@ type Explanation struct {
 	Route      string      `json:"route,omitempty"` // the pattern; "" where none decided
 	Place      string      `json:"place,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"`
-	Needed     []string    `json:"needed,omitempty"` // what would have to be otherwise for the request to be admitted
-	Limit      string      `json:"limit,omitempty"`  // the rate that it counts against
+	Needed     []string    `json:"needed,omitempty"`  // what would have to be otherwise for the request to be admitted
+	Limit      string      `json:"limit,omitempty"`   // the rate that it counts against
+	Stopped    string      `json:"stopped,omitempty"` // where the patterns end, when none matches the path
 	Lost       []Lost      `json:"lost,omitempty"`
 	Others     int         `json:"others"`           // routes whose pattern the path does not match at all
 	Shadow     string      `json:"shadow,omitempty"` // what would be decided were the routes in the shadow live, where that differs
@@ -64,7 +65,10 @@ func Explain(set *policies.Set, q policies.Request) Explanation {
 	}
 	e.Needed = needed(a, q)
 	if a.Host != nil {
-		e.Lost, e.Others = lost(a)
+		way := walk(a)
+		if e.Lost, e.Others = lost(way, a); a.Match.Pattern == "" {
+			e.Stopped = way.stopped
+		}
 		if s := a.Host.Shadow; s != nil {
 			if other := s.Ask(q); other.Outcome != a.Outcome {
 				e.Shadow = fmt.Sprintf("%s: %s (%s)", other.Outcome, other.Reason, other.Place)
@@ -256,6 +260,9 @@ func (e Explanation) Text() string {
 	case e.Place != "":
 		fmt.Fprintf(&b, "  by no route, %s\n", e.Place)
 	}
+	if e.Stopped != "" {
+		fmt.Fprintf(&b, "  %s\n", e.Stopped)
+	}
 	if e.Limit != "" {
 		fmt.Fprintf(&b, "  as long as it is not more often than %s\n", e.Limit)
 	}
@@ -310,8 +317,7 @@ func forMethods(methods []string) string {
 
 // lost are the routes that would match the path by themselves, or that are nearest where none does, and how many others
 // there are.
-func lost(a policies.Answer) (all []Lost, others int) {
-	way := walk(a)
+func lost(way way, a policies.Answer) (all []Lost, others int) {
 	for _, r := range a.Host.Routes() {
 		if r == a.Route {
 			continue

@@ -96,9 +96,24 @@ to be admitted it takes
 		{"GET", "/x/y/z", alice, `GET https://a.viloforge.com/x/y/z as alice
 deny: no route lists this path
   by no route, a.yaml:1:7
+  no pattern goes on from /x with "y"
 to be admitted it takes
   a route for this path and method
 and 9 whose patterns the path does not match
+`},
+		{"GET", "/users/me/posts", alice, `GET https://a.viloforge.com/users/me/posts as alice
+deny: no route lists this path
+  by no route, a.yaml:1:7
+  no pattern goes on from /users/me with "posts"
+to be admitted it takes
+  a route for this path and method
+routes that did not decide
+  /users/*rest, a.yaml:9:5: at segment 2, the word me comes before the rest, and no choice is taken back
+`},
+		{"GET", "/", alice, `GET https://a.viloforge.com/ as alice
+deny: no route lists this path
+  by no route, a.yaml:1:7
+  no pattern ends with /, though some go on from there
 `},
 		{"GET", "//about", alice, `GET https://a.viloforge.com//about as alice
 bad-request: the route does not permit this spelling of the path (encoded_slash, double_slash, semicolon)

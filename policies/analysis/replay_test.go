@@ -25,7 +25,7 @@ func record(q policies.Request, a policies.Answer) Recorded {
 	fields := policies.Fields{}
 	for _, name := range reads.Headers {
 		if values := q.Header.Values(name); values != nil {
-			fields[strings.ToUpper(name)] = values
+			fields[name] = values
 		}
 	}
 	r.Facts.Header = fields

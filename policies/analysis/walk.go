@@ -15,6 +15,7 @@ import (
 type way struct {
 	segments []string // decoded, without parameters, empty ones left out
 	chosen   []string // for each: the word itself, ":" or "*"; shorter where no pattern goes on
+	stopped  string   // where no pattern goes on, and what there would be
 }
 
 // walk is the way of a request along the patterns.
@@ -35,10 +36,25 @@ func walk(a policies.Answer) way {
 			w.chosen = append(w.chosen, ":")
 		case len(at.Rest()) > 0:
 			w.chosen = append(w.chosen, "*")
+		default:
+			w.stopped = stoppedAt(w.segments, at.Words())
 		}
 		at = at.Next(word)
 	}
+	if !at.Over() && len(at.End()) == 0 {
+		w.stopped = "no pattern ends with /" + strings.Join(w.segments, "/") + ", though some go on from there"
+	}
 	return w
+}
+
+// stoppedAt says that no pattern goes on with the last of the segments.
+func stoppedAt(segments, words []string) string {
+	last := segments[len(segments)-1]
+	text := fmt.Sprintf("no pattern goes on from /%s with %q", strings.Join(segments[:len(segments)-1], "/"), last)
+	if near := strictyaml.Nearest(last, words); near != "" {
+		return text + fmt.Sprintf(", but one does with %q", near)
+	}
+	return text
 }
 
 // why says why a route did not decide; "" where its pattern is another.
