@@ -69,7 +69,7 @@ type certRenewCommand struct {
 }
 
 // renewTime is how long the authority and DNS may take, for all names.
-const renewTime = 30 * time.Minute
+const renewTime = 3 * time.Hour
 
 // Run asks the server; where none runs, it obtains by itself.
 func (c *certRenewCommand) Run(w *world) error {

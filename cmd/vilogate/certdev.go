@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/gateway/edge"
 	"github.com/viloforge/vilogate/gateway/edge/acme"
 	"github.com/viloforge/vilogate/gateway/edge/certstore"
@@ -37,6 +38,13 @@ func (c *certDevCommand) Run(w *world) (err error) {
 	domain := devDomain
 	if c.Project != "" {
 		domain = c.Project + "." + c.Zone
+	}
+	host := ""
+	if c.Project != "" {
+		host = domain
+	}
+	if err := config.CheckAuthority(host, directoryOf(c.CA), c.APIBase, c.ChallengeDomain, c.Resolver); err != nil {
+		return usageError{err}
 	}
 	if c.State == "" {
 		c.State = ".vilogate"
@@ -99,7 +107,7 @@ func (c *certDevCommand) obtain(w *world, st *state, domain, token string) error
 	names := []string{domain, "*." + domain}
 	m, err := acme.New(ctx, acme.Options{
 		Names: names, Directory: directoryOf(c.CA), Roots: roots, APIToken: token, APIBase: c.APIBase,
-		ChallengeDomain: c.ChallengeDomain, Resolvers: c.Resolver, Storage: files, Copy: files,
+		ChallengeDomain: c.ChallengeDomain, Resolvers: c.Resolver, Storage: files,
 		Serve: new(edge.Managed).Replace, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -80,9 +80,9 @@ func obtainedForDev(ctx context.Context, st *state, cfg *config.Config, now time
 	if err != nil {
 		return nil, err
 	}
-	all, err := acme.Stored(ctx, files, cfg.Certificates.Names, now)
-	if err != nil || len(all) == 0 {
-		return nil, err
+	all := acme.Stored(ctx, files, cfg.Certificates.Names, now)
+	if len(all) == 0 {
+		return nil, nil
 	}
 	managed := &edge.Managed{}
 	managed.Replace(all)
@@ -107,7 +107,7 @@ func acmeOptions(cfg *config.Config, s *stores, st *state, log *slog.Logger) (ac
 	if err != nil {
 		return o, err
 	}
-	o.Storage, o.Copy = files, files
+	o.Storage = files
 	if s != nil && s.redis != nil {
 		shared, sealer, err := sharedStore(cfg, s)
 		if err != nil {
@@ -203,8 +203,12 @@ func errNotObtained(cfg *config.Config) error {
 
 // instrumentCertificates says what has to be there, and what /metrics tells of certificates.
 func (p *process) instrumentCertificates() {
-	p.metrics.Gauge("certificate_days_left", "Days until the first certificate ends.", func() float64 {
-		return time.Until(p.source.NotAfter()).Hours() / 24
+	p.metrics.Gauge("certificate_days_left", "Days until the first certificate ends; 0 while there is none.", func() float64 {
+		end := p.source.NotAfter()
+		if end.IsZero() {
+			return 0
+		}
+		return time.Until(end).Hours() / 24
 	})
 	if p.acme == nil {
 		p.needs("certificate", p.source.Ready)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
@@ -11,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/viloforge/vilogate/gateway/edge"
 )
 
 // trustFlags say where to trust the local CA.
@@ -94,19 +97,20 @@ func readLocalCA(dir string) (localCA, error) {
 	if err != nil {
 		return ca, err
 	}
-	block, _ := pem.Decode(ca.pem)
-	if block == nil {
-		return ca, fmt.Errorf("%s is no certificate", ca.path)
+	block, rest := pem.Decode(ca.pem)
+	if block == nil || block.Type != "CERTIFICATE" || len(bytes.TrimSpace(rest)) > 0 {
+		return ca, fmt.Errorf("%s is not one certificate", ca.path)
 	}
 	certificate, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
 		return ca, fmt.Errorf("%s: %w", ca.path, err)
 	}
-	if len(certificate.PermittedDNSDomains) != 1 || !certificate.PermittedDNSDomainsCritical {
-		return ca, fmt.Errorf("%s may vouch for any name, and so is not one of ours", ca.path)
+	if err := edge.CheckLocalCA(certificate); err != nil {
+		return ca, fmt.Errorf("%s is not to be trusted: %w", ca.path, err)
 	}
+	ca.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: block.Bytes})
 	key := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
-	ca.name = fmt.Sprintf("%s (%x)", certificate.Subject.CommonName, key[:4])
+	ca.name = fmt.Sprintf("vilogate local CA for %s (%x)", certificate.PermittedDNSDomains[0], key[:4])
 	ca.file = fmt.Sprintf("vilogate-%s-%x.crt", certificate.PermittedDNSDomains[0], key[:4])
 	return ca, nil
 }
@@ -139,12 +143,12 @@ func (n nss) add(ca localCA) (string, error) {
 		if err := os.MkdirAll(n.dirs[0], 0o700); err != nil {
 			return "", err
 		}
-		if err := certutil("-N", "-d", "sql:"+n.dirs[0], "--empty-password"); err != nil {
+		if err := certutil(nil, "-N", "-d", "sql:"+n.dirs[0], "--empty-password"); err != nil {
 			return "", err
 		}
 	}
 	for _, dir := range n.dirs {
-		if err := certutil("-A", "-d", "sql:"+dir, "-t", "C,,", "-n", ca.name, "-i", ca.path); err != nil {
+		if err := certutil(ca.pem, "-A", "-a", "-d", "sql:"+dir, "-t", "C,,", "-n", ca.name); err != nil {
 			return "", err
 		}
 	}
@@ -157,10 +161,10 @@ func (n nss) remove(ca localCA) (string, error) {
 		if _, err := os.Stat(filepath.Join(dir, "cert9.db")); err != nil {
 			continue
 		}
-		if certutil("-L", "-d", "sql:"+dir, "-n", ca.name) != nil {
+		if certutil(nil, "-L", "-d", "sql:"+dir, "-n", ca.name) != nil {
 			continue // it is not there
 		}
-		if err := certutil("-D", "-d", "sql:"+dir, "-n", ca.name); err != nil {
+		if err := certutil(nil, "-D", "-d", "sql:"+dir, "-n", ca.name); err != nil {
 			return "", err
 		}
 		from = append(from, dir)
@@ -171,13 +175,15 @@ func (n nss) remove(ca localCA) (string, error) {
 	return fmt.Sprintf("browsers: %s is no longer trusted by %s", ca.name, strings.Join(from, ", ")), nil
 }
 
-// certutil runs NSS's tool.
-func certutil(args ...string) error {
+// certutil runs NSS's tool on what it is to read.
+func certutil(stdin []byte, args ...string) error {
 	path, err := exec.LookPath("certutil")
 	if err != nil {
 		return errors.New("browsers: certutil is missing; apt-get install libnss3-tools")
 	}
-	if out, err := exec.Command(path, args...).CombinedOutput(); err != nil {
+	cmd := exec.Command(path, args...)
+	cmd.Stdin = bytes.NewReader(stdin)
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("browsers: certutil %s: %w: %s", args[0], err, strings.TrimSpace(string(out)))
 	}
 	return nil

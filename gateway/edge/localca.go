@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 // How long what the local CA makes is good for, and when a leaf is renewed.
@@ -118,6 +120,31 @@ func (c *LocalCA) load(keyPath string) error {
 		return fmt.Errorf("%s can be read by others (mode %04o); it must be 0600", keyPath, mode)
 	}
 	c.ca, c.key = pair.Leaf, key
+	return nil
+}
+
+// CheckLocalCA makes sure that a certificate is one that [OpenLocalCA] makes: an
+// authority that can vouch for names under one domain, which is not everybody's,
+// and for nothing else.
+func CheckLocalCA(c *x509.Certificate) error {
+	domains := c.PermittedDNSDomains
+	suffix := ""
+	if len(domains) == 1 {
+		suffix, _ = publicsuffix.PublicSuffix(domains[0])
+	}
+	excluded := len(c.ExcludedIPRanges)
+	switch {
+	case !c.IsCA || !c.BasicConstraintsValid || c.MaxPathLen != 0 || !c.MaxPathLenZero:
+		return errors.New("it is no authority, or one that could make others")
+	case len(domains) != 1 || !c.PermittedDNSDomainsCritical || suffix == domains[0]:
+		return errors.New("it could vouch for names of everybody")
+	case excluded != 2 || len(c.PermittedIPRanges)+len(c.PermittedEmailAddresses)+len(c.PermittedURIDomains) > 0:
+		return errors.New("it could vouch for addresses")
+	case len(c.ExtKeyUsage) != 1 || c.ExtKeyUsage[0] != x509.ExtKeyUsageServerAuth || len(c.UnknownExtKeyUsage) > 0:
+		return errors.New("it could vouch for other things than servers")
+	case c.CheckSignatureFrom(c) != nil:
+		return errors.New("it is not signed by itself")
+	}
 	return nil
 }
 

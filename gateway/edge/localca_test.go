@@ -210,3 +210,39 @@ func TestLocalCAAfterAnInterruptedStart(t *testing.T) {
 	}
 	openCA(t, dir)
 }
+
+// Only what the local CA is made like is trusted, when somebody asks for that.
+func TestWhatIsNoLocalCA(t *testing.T) {
+	t.Parallel()
+	ca := openCA(t, t.TempDir())
+	if err := CheckLocalCA(ca.ca); err != nil {
+		t.Errorf("our own: %v", err)
+	}
+	for name, spoil := range map[string]func(*x509.Certificate){
+		"of every name":          func(c *x509.Certificate) { c.PermittedDNSDomains = nil },
+		"of a public suffix":     func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"com"} },
+		"of two domains":         func(c *x509.Certificate) { c.PermittedDNSDomains = []string{domain, "example.com"} },
+		"not critically":         func(c *x509.Certificate) { c.PermittedDNSDomainsCritical = false },
+		"that can make another":  func(c *x509.Certificate) { c.MaxPathLenZero, c.MaxPathLen = false, -1 },
+		"of addresses":           func(c *x509.Certificate) { c.ExcludedIPRanges = nil },
+		"of programs":            func(c *x509.Certificate) { c.ExtKeyUsage = append(c.ExtKeyUsage, x509.ExtKeyUsageCodeSigning) },
+		"of anything":            func(c *x509.Certificate) { c.ExtKeyUsage = nil },
+		"that is no authority":   func(c *x509.Certificate) { c.IsCA, c.MaxPathLenZero = false, false },
+		"with permitted e-mails": func(c *x509.Certificate) { c.PermittedEmailAddresses = []string{"example.com"} },
+	} {
+		template := *ca.ca
+		template.RawSubject = nil
+		spoil(&template)
+		der, err := x509.CreateCertificate(rand.Reader, &template, &template, ca.key.Public(), ca.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if CheckLocalCA(other) == nil {
+			t.Errorf("one %s is taken for ours", name)
+		}
+	}
+}

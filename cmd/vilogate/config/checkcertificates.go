@@ -2,6 +2,8 @@ package config
 
 import (
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -89,7 +91,7 @@ func (c *checker) checkCloudflare() {
 	if t.APIBase != "" && !isSecureURL(t.APIBase) {
 		c.errorf(t.Places.Of("api_base"), "certificates.api_base is written https://host/path (http:// only for a loopback address)")
 	}
-	if t.ChallengeDomain != "" && (!isHost(strings.ReplaceAll(t.ChallengeDomain, "_", "x")) || !strings.Contains(t.ChallengeDomain, ".")) {
+	if t.ChallengeDomain != "" && !isRecordName(t.ChallengeDomain) {
 		c.errorf(t.Places.Of("challenge_domain"), "%q is no name of a record; one is written acme.example.net", t.ChallengeDomain)
 	}
 	if t.EAB != nil && t.EAB.MACKey != "" {
@@ -125,8 +127,34 @@ func isDirectory(s string) bool {
 func isResolver(s string) bool {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
-		host, port = strings.Trim(s, "[]"), "53"
+		host, port = s, "53"
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	return err == nil && number > 0 && (net.ParseIP(host) != nil || isHost(host))
+}
+
+// CheckAuthority says what is wrong with values that would stand under certificates:, and did not come from a file. The
+// error names none of them that may hold a secret. "" is left out.
+func CheckAuthority(host, directory, apiBase, challengeDomain string, resolvers []string) error {
+	switch {
+	case host != "" && (!isHost(host) || !strings.Contains(host, ".")):
+		return fmt.Errorf("%q is no name of a host; one has lower case letters, digits and - only", host)
+	case directory != "" && !isDirectory(directory):
+		return errors.New("the authority's directory is an https address without a user, or staging")
+	case apiBase != "" && !isSecureURL(apiBase):
+		return errors.New("the base of Cloudflare's API is written https://host/path (http:// only for a loopback address)")
+	case challengeDomain != "" && !isRecordName(challengeDomain):
+		return fmt.Errorf("%q is no name of a record; one is written acme.example.net", challengeDomain)
+	}
+	for _, r := range resolvers {
+		if !isResolver(r) {
+			return fmt.Errorf("%q is no resolver; one is written 127.0.0.1:53 or 1.1.1.1", r)
+		}
+	}
+	return nil
+}
+
+// isRecordName reports whether a TXT record can have the name.
+func isRecordName(s string) bool {
+	return isHost(strings.ReplaceAll(s, "_", "x")) && strings.Contains(s, ".")
 }

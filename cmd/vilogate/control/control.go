@@ -193,6 +193,8 @@ func (c *Client) Call(ctx context.Context, name string, in, out any) (err error)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return ErrNobody
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return errors.New("the server ended before it answered")
 	case err != nil:
 		return fmt.Errorf("asking the running server: %w", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/caddyserver/certmagic"
 	acmez "github.com/mholt/acmez/v3/acme"
@@ -18,38 +17,50 @@ import (
 // section 7.3.4).
 type EAB struct{ KeyID, MACKey string }
 
-func accountKeyKey(issuer string) string { return "accounts/" + keys.Safe(issuer) + "/account.key" }
-func accountKey(issuer string) string    { return "accounts/" + keys.Safe(issuer) + "/account.json" }
+// storedAccount is our account at an authority. The key is stored before the
+// authority hears of it: registering a key again is no second account.
+type storedAccount struct {
+	Key     []byte         `json:"key"`     // PEM
+	Account *acmez.Account `json:"account"` // nil as long as it is not registered
+}
 
-// account is our account at the authority, registered the first time. Its key is
-// stored before the authority hears of it: registering a key again is no second
-// account.
+// account is our account at the authority, registered the first time.
 func (m *Manager) account(ctx context.Context) (account acmez.Account, err error) {
-	known, err := read(ctx, m.o.Storage, accountKey(m.issuer), &account)
-	if err != nil {
-		return account, err
-	}
-	if known {
-		account.PrivateKey, err = m.accountPrivateKey(ctx)
-		return account, err
-	}
 	const lock = "acme account"
 	if err := m.o.Storage.Lock(ctx, lock); err != nil {
 		return account, fmt.Errorf("taking the lock of the account: %w", err)
 	}
 	defer func() { err = errors.Join(err, m.o.Storage.Unlock(context.WithoutCancel(ctx), lock)) }()
-	if known, err = read(ctx, m.o.Storage, accountKey(m.issuer), &account); err != nil {
+	name := key(kindAccount, m.issuer, "account")
+	var stored storedAccount
+	if _, err := readOrNot(ctx, m.o.Storage, name, &stored, m.o.Log); err != nil {
 		return account, err
 	}
-	if account.PrivateKey, err = m.accountPrivateKey(ctx); err != nil || known {
+	private, err := certmagic.PEMDecodePrivateKey(stored.Key)
+	if err != nil {
+		if private, stored.Key, err = newKey(); err != nil {
+			return account, err
+		}
+		stored.Account = nil
+		if err := write(ctx, m.o.Storage, name, stored); err != nil {
+			return account, err
+		}
+	}
+	if stored.Account != nil {
+		account = *stored.Account
+		account.PrivateKey = private
+		return account, nil
+	}
+	if account, err = m.register(ctx, private); err != nil {
 		return account, err
 	}
-	return m.register(ctx, account.PrivateKey)
+	stored.Account = &account
+	return account, write(ctx, m.o.Storage, name, stored)
 }
 
-// register makes the account at the authority, and writes it down.
-func (m *Manager) register(ctx context.Context, key crypto.Signer) (acmez.Account, error) {
-	account := acmez.Account{TermsOfServiceAgreed: true, PrivateKey: key}
+// register makes the account at the authority.
+func (m *Manager) register(ctx context.Context, private crypto.Signer) (acmez.Account, error) {
+	account := acmez.Account{TermsOfServiceAgreed: true, PrivateKey: private}
 	if m.o.Email != "" {
 		account.Contact = []string{"mailto:" + m.o.Email}
 	}
@@ -65,38 +76,27 @@ func (m *Manager) register(ctx context.Context, key crypto.Signer) (acmez.Accoun
 		return account, m.ofAuthority(doing, err)
 	}
 	account.ExternalAccountBinding = nil
-	return account, write(ctx, m.o.Storage, accountKey(m.issuer), account)
+	return account, nil
 }
 
 // forgetAccount has the account registered anew, by the same key: the authority
 // does not know it any more.
 func (m *Manager) forgetAccount(ctx context.Context) error {
-	return m.o.Storage.Delete(ctx, accountKey(m.issuer))
+	name := key(kindAccount, m.issuer, "account")
+	var stored storedAccount
+	if _, err := readOrNot(ctx, m.o.Storage, name, &stored, m.o.Log); err != nil {
+		return err
+	}
+	stored.Account = nil
+	return write(ctx, m.o.Storage, name, stored)
 }
 
-// accountPrivateKey is the stored key of the account, or a new one.
-func (m *Manager) accountPrivateKey(ctx context.Context) (crypto.Signer, error) {
-	name := accountKeyKey(m.issuer)
-	pem, err := m.o.Storage.Load(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return nil, err
-		}
-		if pem, err = certmagic.PEMEncodePrivateKey(key); err != nil {
-			return nil, err
-		}
-		if err := m.o.Storage.Store(ctx, name, pem); err != nil {
-			return nil, fmt.Errorf("writing %s: %w", name, err)
-		}
-		return key, nil
-	}
+// newKey makes a key of the curve P-256, and its PEM.
+func newKey() (crypto.Signer, []byte, error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
+		return nil, nil, err
 	}
-	key, err := certmagic.PEMDecodePrivateKey(pem)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	return key, nil
+	encoded, err := certmagic.PEMEncodePrivateKey(private)
+	return private, encoded, err
 }

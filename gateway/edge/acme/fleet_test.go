@@ -26,8 +26,8 @@ func member(t *testing.T, w *acmetest.World, r *acmetest.Redis, dir string, s *s
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.Copy = certstore.Seal(o.Storage, sealer)
 	o.Storage = certstore.Seal(certstore.NewRedis(r.Client(), r.Address), sealer)
-	o.Copy = certstore.Seal(o.Copy, sealer)
 	return o
 }
 
@@ -57,7 +57,7 @@ func TestAFleetObtainsOnce(t *testing.T) {
 	}
 	r.Do("FLUSHALL")
 	eventually(t, "Redis is given back what it forgot", func() bool {
-		return r.Do("HLEN vilogate:{fleet}:certificates") == ":6"
+		return strings.Count(redisKeys(t, r), "certificates/") == 2
 	})
 	// A renewal at one is served by all.
 	if err := managers[1].Renew(t.Context(), "*.viloforge.test"); err != nil {
@@ -91,7 +91,7 @@ func TestAFleetObtainsOnce(t *testing.T) {
 func TestAHolderOfTheLockThatDies(t *testing.T) {
 	t.Parallel()
 	w, r := acmetest.New(t, acmetest.PebbleOptions{}, "viloforge.test"), acmetest.NewRedis(t)
-	if got := r.Do("SET vilogate:{fleet}:certificates:lock:issue_cert_viloforge.test dead PX 3000"); got != "+OK" {
+	if got := r.Do(`SET "vilogate:{fleet}:certificates:lock:certificate viloforge.test" dead PX 3000`); got != "+OK" {
 		t.Fatal(got)
 	}
 	o := member(t, w, r, filepath.Join(t.TempDir(), "state"), &served{})
@@ -104,4 +104,14 @@ func TestAHolderOfTheLockThatDies(t *testing.T) {
 		t.Error("the lock was not respected")
 	}
 	stop()
+}
+
+// redisKeys are the names of what Redis keeps of certificates.
+func redisKeys(t *testing.T, r *acmetest.Redis) string {
+	t.Helper()
+	names, err := r.Client().HKeys(t.Context(), "vilogate:{fleet}:certificates").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(names, " ")
 }

@@ -1,12 +1,15 @@
 package acme
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/certmagic"
 )
 
 // Whatever stands in Retry-After, it is a time or none.
@@ -66,18 +69,20 @@ func (a answering) RoundTrip(*http.Request) (*http.Response, error) {
 	return rec.Result(), nil
 }
 
-// Whatever stands in the storage, it is a pair of TLS or an error.
-func FuzzResource(f *testing.F) {
-	f.Add([]byte("-----BEGIN CERTIFICATE-----\n"), []byte("-----BEGIN PRIVATE KEY-----\n"), []byte(`{"issuer_data":{"renewal_info":{}}}`))
-	f.Add([]byte{}, []byte{}, []byte(`{`))
-	f.Fuzz(func(t *testing.T, chain, key, meta []byte) {
-		r := &resource{Chain: chain, Key: key, Meta: meta}
-		if pair, err := r.pair(); err == nil && pair.Leaf == nil {
-			t.Error("a pair without a leaf")
+// Whatever stands in the storage, it is a certificate for the name or an error.
+func FuzzRecord(f *testing.F) {
+	f.Add([]byte(`{"chain":"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg==","key":"","obtained":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		dir := t.TempDir()
+		store := &certmagic.FileStorage{Path: dir}
+		if err := store.Store(t.Context(), key(kindRecord, "ca", "x.test"), data); err != nil {
+			t.Fatal(err)
 		}
-		info := r.renewalInfo()
-		if _, err := r.withRenewalInfo(info); err == nil && len(meta) == 0 {
-			t.Error("metadata out of nothing")
+		c, err := loadRecord(t.Context(), store, "ca", "x.test")
+		if err == nil && (c == nil || c.leaf() == nil) || err != nil && !errors.Is(err, errDamaged) {
+			t.Errorf("%v, %v", c, err)
 		}
 	})
 }

@@ -1,156 +1,70 @@
 package acme
 
 import (
-	"bytes"
 	"context"
 	"crypto"
+	"crypto/rand"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/certmagic"
 	acmez "github.com/mholt/acmez/v3/acme"
-	"go.uber.org/zap"
 )
 
-// An issuance is one attempt to get one certificate. certmagic takes the lock,
-// looks whether somebody else has done it meanwhile, asks this for a key and then
-// for the certificate, and stores both. It is used by one goroutine.
+// An issuance is one attempt to get one certificate, the way of RFC 8555, section
+// 7.1. It belongs to the goroutine that holds the lock of the name.
 type issuance struct {
 	*Manager
 	name    string
-	force   bool              // due or not
-	current *x509.Certificate // stored now; nil where there is none that can be read
-	pending *pending          // the order under way
+	current *certificate // to be replaced; nil where there is none
+	solver  *solver
+	pending *pending // written down whenever it changes
+	key     crypto.Signer
+	resumed bool // the order was there before
 }
 
-// attempt makes one attempt for name. With force, a certificate that is not due
-// is replaced too.
-func (m *Manager) attempt(ctx context.Context, name string, force bool) error {
-	ctx, cancel := context.WithTimeout(ctx, m.o.PropagationTimeout+attemptTime)
-	defer cancel()
-	i := &issuance{Manager: m, name: name, force: force}
-	c := certmagic.New(m.cache, certmagic.Config{
-		Storage: m.o.Storage, KeySource: i, Issuers: []certmagic.Issuer{i}, OnEvent: i.begin, Logger: zap.NewNop(),
-		OCSP: certmagic.OCSPConfig{DisableStapling: true},
-	})
-	_, err := load(ctx, m.o.Storage, m.issuer, name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		err = c.ObtainCertSync(ctx, name)
-	case err == nil:
-		err = c.RenewCertSync(ctx, name, true) // begin knows whether it is due
-	}
-	if err != nil && !errors.Is(err, errDone) {
-		return err
-	}
-	return m.settleOrder(ctx, name)
-}
-
-// errDone says that somebody else has done the work while we waited for the lock.
-var errDone = errors.New("acme: another process has obtained it")
-
-// begin is told by certmagic, which has the lock, that the work begins, and ends
-// it where there is none to do any more.
-func (i *issuance) begin(ctx context.Context, event string, _ map[string]any) error {
-	if event != "cert_obtaining" || i.force {
-		return nil
-	}
-	stored, err := load(ctx, i.o.Storage, i.issuer, i.name)
-	if err != nil {
-		return nil // there is something to do
-	}
-	pair, err := stored.pair()
-	if err == nil && i.o.Now().Before(renewAt(pair.Leaf, stored.renewalInfo())) {
-		return errDone
-	}
-	return nil
-}
-
-// attemptTime is how long an attempt may take besides the propagation of the
-// record, and any step of it that is one request.
-const (
-	attemptTime = 4 * time.Minute
-	requestTime = 20 * time.Second
-)
-
-// GenerateKey implements certmagic.KeyGenerator: the key of the order under way,
-// else a new one. certmagic holds the lock of the name.
-func (i *issuance) GenerateKey() (crypto.PrivateKey, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), requestTime)
-	defer cancel()
-	if stored, err := load(ctx, i.o.Storage, i.issuer, i.name); err == nil {
-		i.current = leafOf(stored.Chain)
-	}
-	var order pending
-	found, err := read(ctx, i.o.Storage, pendingKey(i.issuer, i.name), &order)
-	if err != nil {
-		return nil, err
-	}
-	if found {
-		key, err := certmagic.PEMDecodePrivateKey(order.Key)
-		switch {
-		case err != nil || i.hasKey(key):
-			// It cannot be gone on with, or has led to what is stored already.
-			if err := i.abandon(ctx, &order); err != nil {
-				return nil, err
-			}
-		default:
-			i.pending = &order
-			return key, nil
-		}
-	}
-	key, err := certmagic.StandardKeyGenerator{KeyType: certmagic.P256}.GenerateKey()
-	if err != nil {
-		return nil, err
-	}
-	encoded, err := certmagic.PEMEncodePrivateKey(key.(crypto.Signer))
-	i.pending = &pending{Key: encoded}
-	return key, err
-}
-
-// hasKey reports whether the current certificate is for key.
-func (i *issuance) hasKey(key crypto.Signer) bool {
-	if i.current == nil {
-		return false
-	}
-	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
-	return ok && public.Equal(i.current.PublicKey)
-}
-
-// IssuerKey implements certmagic.Issuer.
-func (i *issuance) IssuerKey() string { return i.issuer }
-
-// Issue implements certmagic.Issuer. It goes the way of RFC 8555, section 7.1:
-// account, order, authorizations, finalization, download.
-func (i *issuance) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
+// run goes all the way, and starts over where what it built on turns out to be
+// gone: the account at the authority, or the use of the order under way.
+func (i *issuance) run(ctx context.Context) (*certificate, error) {
 	if err := i.reach(ctx); err != nil {
 		return nil, err
 	}
-	for again := false; ; again = true {
-		account, err := i.account(ctx)
-		if err != nil {
+	if err := i.solver.checkDelegation(ctx, i.name); err != nil {
+		return nil, err
+	}
+	if err := i.resume(ctx); err != nil {
+		return nil, err
+	}
+	var account acmez.Account
+	var c *certificate
+	var err error
+	for range 3 {
+		if account, err = i.account(ctx); err != nil {
 			return nil, err
 		}
-		chain, err := i.issue(ctx, account, csr)
+		c, err = i.issue(ctx, account)
 		var said acmez.Problem
-		if !again && errors.As(err, &said) && said.Type == acmez.ProblemTypeAccountDoesNotExist {
+		switch {
+		case errors.As(err, &said) && said.Type == acmez.ProblemTypeAccountDoesNotExist:
 			if err := i.forgetAccount(ctx); err != nil {
 				return nil, err
 			}
-			continue
+		case errors.Is(err, errUseless) && i.resumed:
+			i.o.Log.Warn("the order under way has led to nothing of use, and another is made", "name", i.name, "error", err)
+			if err := i.abandon(ctx); err != nil {
+				return nil, err
+			}
+		default:
+			return c, err
 		}
-		if err != nil {
-			return nil, err
-		}
-		return &certmagic.IssuedCertificate{Certificate: chain.ChainPEM, Metadata: chain}, nil
 	}
+	return c, err
 }
 
 // reach makes sure, before anything is ordered, that the authority answers, and
@@ -175,77 +89,128 @@ func (i *issuance) reach(ctx context.Context) error {
 		return i.ofAuthority(doing, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return i.ofAuthority(doing, acmez.Problem{Status: resp.StatusCode, Detail: "it answered " + resp.Status})
+		return i.ofAuthority(doing, fmt.Errorf("it answered %s", resp.Status))
 	}
 	return i.clock.check()
 }
 
-// issue orders a certificate, or goes on with the order under way.
-func (i *issuance) issue(ctx context.Context, account acmez.Account, csr *x509.CertificateRequest) (chain acmez.Certificate, err error) {
+// resume goes on with the order under way, if there is one: its key is ours. Else
+// a new key is written down, which shows too that there is something to write to.
+func (i *issuance) resume(ctx context.Context) error {
+	i.pending = &pending{}
+	if _, err := readOrNot(ctx, i.o.Storage, key(kindPending, i.issuer, i.name), i.pending, i.o.Log); err != nil {
+		return err
+	}
+	private, err := certmagic.PEMDecodePrivateKey(i.pending.Key)
+	if err != nil || i.current != nil && isFor(i.current.leaf(), private.Public()) {
+		// There is none, or it has led to what is there already.
+		return i.abandon(ctx)
+	}
+	i.key, i.resumed = private, i.pending.Order != ""
+	return nil
+}
+
+// isFor reports whether a certificate is for a key.
+func isFor(leaf *x509.Certificate, public crypto.PublicKey) bool {
+	comparable, ok := public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && comparable.Equal(leaf.PublicKey)
+}
+
+// forgetAfter is when a record that may have been left behind is forgotten: it
+// does no harm, and may be in a zone that is out of reach by now.
+const forgetAfter = 7 * 24 * time.Hour
+
+// abandon gives the order under way up, and begins anew with another key. The
+// records that may have been left behind stay noted.
+func (i *issuance) abandon(ctx context.Context) (err error) {
+	since := i.o.Now().Add(-forgetAfter)
+	fresh := &pending{TXT: slices.DeleteFunc(i.pending.TXT, func(t txt) bool { return t.Since.Before(since) })}
+	if i.key, fresh.Key, err = newKey(); err != nil {
+		return err
+	}
+	i.pending, i.resumed = fresh, false
+	return i.remember(ctx)
+}
+
+// remember writes the order under way down.
+func (i *issuance) remember(ctx context.Context) error {
+	return write(ctx, i.o.Storage, key(kindPending, i.issuer, i.name), i.pending)
+}
+
+// settle forgets the order, which is done, but for records that may have been left
+// behind.
+func (i *issuance) settle(ctx context.Context) error {
+	if len(i.pending.TXT) > 0 {
+		i.pending = &pending{TXT: i.pending.TXT}
+		return i.remember(ctx)
+	}
+	return i.o.Storage.Delete(ctx, key(kindPending, i.issuer, i.name))
+}
+
+// errUseless says that what an order has led to cannot be used.
+var errUseless = errors.New("it is of no use")
+
+// issue makes an order, or goes on with the one under way, to its end.
+func (i *issuance) issue(ctx context.Context, account acmez.Account) (*certificate, error) {
 	order, err := i.order(ctx, account)
 	if err != nil {
-		return chain, err
+		return nil, err
 	}
 	if order.Status == acmez.StatusPending || order.Status == acmez.StatusReady {
 		if err := i.authorize(ctx, account, order); err != nil {
-			return chain, err
+			return nil, err
 		}
 	}
 	if len(i.pending.TXT) > 0 {
 		i.takeBack(ctx) // of a process that ended before it could
 	}
 	if order.Status != acmez.StatusValid {
-		if order, err = i.client.FinalizeOrder(ctx, account, order, csr.Raw); err != nil {
-			return chain, i.ofAuthority("asking the authority to sign the certificate for "+i.name, err)
+		request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{i.name}}, i.key)
+		if err != nil {
+			return nil, err
+		}
+		if order, err = i.client.FinalizeOrder(ctx, account, order, request); err != nil {
+			return nil, i.ofAuthority("asking the authority to sign the certificate for "+i.name, err)
 		}
 	}
+	doing := "fetching the certificate for " + i.name
 	chains, err := i.client.GetCertificateChain(ctx, account, order.Certificate)
 	switch {
 	case err != nil:
-		return chain, i.ofAuthority("fetching the certificate for "+i.name, err)
+		return nil, i.ofAuthority(doing, err)
 	case len(chains) == 0:
-		return chain, i.ofAuthority("fetching the certificate for "+i.name, errors.New("the authority sent none"))
+		return nil, i.ofAuthority(doing, errors.New("the authority sent none"))
 	}
-	return chains[0], i.checkIssued(chains[0], csr)
+	return i.check(chains[0].ChainPEM)
 }
 
-// checkIssued makes sure that what came is what was asked for, and good now.
-func (i *issuance) checkIssued(chain acmez.Certificate, csr *x509.CertificateRequest) error {
-	doing := "looking at the certificate that the authority sent for " + i.name
-	leaf := leafOf(chain.ChainPEM)
-	key, ok := csr.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	switch now := i.o.Now(); {
-	case leaf == nil:
-		return i.ofAuthority(doing, errors.New("it is no certificate"))
-	case !ok || !key.Equal(leaf.PublicKey):
-		return i.ofAuthority(doing, errors.New("certificate and key do not match: it is for another key"))
-	case len(leaf.DNSNames) != 1 || leaf.DNSNames[0] != i.name:
-		return i.ofAuthority(doing, fmt.Errorf("it is for %s", strings.Join(leaf.DNSNames, ", ")))
-	case now.Before(leaf.NotBefore.Add(-mostSkew)) || now.After(leaf.NotAfter):
-		return &Problem{
-			Doing: doing, Counted: true,
-			Err: fmt.Errorf("it is good from %s to %s, and this machine's clock says %s",
-				leaf.NotBefore.Format(time.RFC3339), leaf.NotAfter.Format(time.RFC3339), now.UTC().Format(time.RFC3339)),
-			Advice: "set the clock (NTP)",
-		}
+// check makes sure that what came is what was asked for, and good now.
+func (i *issuance) check(chain []byte) (*certificate, error) {
+	p := &Problem{
+		Doing: "looking at the certificate that the authority sent for " + i.name, Counted: true,
+		Advice: "what is served stays, and another is ordered by itself",
 	}
-	return nil
-}
-
-// leafOf is the first certificate of a PEM chain; nil where there is none.
-func leafOf(chain []byte) *x509.Certificate {
-	block, _ := pem.Decode(bytes.TrimSpace(chain))
-	if block == nil {
-		return nil
-	}
-	leaf, err := x509.ParseCertificate(block.Bytes)
+	encoded, err := certmagic.PEMEncodePrivateKey(i.key)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return leaf
-}
-
-// issuerKey names an authority in the storage, by its directory, as certmagic does.
-func issuerKey(directory string) string {
-	return (&certmagic.ACMEIssuer{CA: directory}).IssuerKey()
+	now := i.o.Now().UTC()
+	leaf := leafOf(chain)
+	switch {
+	case leaf == nil:
+		p.Err = fmt.Errorf("%w: it is no certificate", errUseless)
+		return nil, p
+	case !isFor(leaf, i.key.Public()):
+		p.Err = fmt.Errorf("%w: certificate and key do not match", errUseless)
+		return nil, p
+	case len(leaf.DNSNames) != 1 || leaf.DNSNames[0] != i.name:
+		p.Err = fmt.Errorf("%w: it is for %s", errUseless, strings.Join(leaf.DNSNames, ", "))
+		return nil, p
+	case now.Before(leaf.NotBefore.Add(-mostSkew)) || now.After(leaf.NotAfter):
+		p.Err = fmt.Errorf("%w: it is good from %s to %s, and this machine's clock says %s",
+			errUseless, leaf.NotBefore.Format(time.RFC3339), leaf.NotAfter.Format(time.RFC3339), now.Format(time.RFC3339))
+		p.Advice = "if the clock is wrong, set it (NTP)"
+		return nil, p
+	}
+	return (&record{Chain: chain, Key: encoded, Obtained: now}).certificate(i.name)
 }

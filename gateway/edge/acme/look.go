@@ -1,70 +1,39 @@
 package acme
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
-	"slices"
 	"time"
+
+	"github.com/caddyserver/certmagic"
 )
 
-// serveCopies serves what was served before. Where that was another authority's,
+// local is where certificates are found without asking anybody else.
+func (m *Manager) local() certmagic.Storage {
+	if m.o.Copy != nil {
+		return m.o.Copy
+	}
+	return m.o.Storage
+}
+
+// serveLocal serves what was served before. Where that was another authority's,
 // because the configuration has changed, it is good until there is something of
 // this one.
-func (m *Manager) serveCopies(ctx context.Context) {
+func (m *Manager) serveLocal(ctx context.Context) {
 	for _, n := range m.names {
-		r, err := loadCopy(ctx, m.o.Copy, m.issuer, n.name)
-		if err == nil && r != nil {
-			err = m.take(n, r)
-		}
+		c, err := loadRecord(ctx, m.local(), m.issuer, n.name)
 		if err != nil {
-			m.o.Log.Warn("the copy of a certificate cannot be used", "name", n.name, "error", err)
+			m.o.Log.Warn("what was served before cannot be used", "name", n.name, "error", err)
 		}
-		if n.pair == nil {
-			n.pair = m.foreignCopy(ctx, n.name)
+		if c != nil {
+			n.own, n.pair = c, c.pair
+		} else if c := latest(ctx, m.local(), n.name); c != nil {
+			n.pair = c.pair
 		}
 	}
 	m.publish()
-}
-
-// foreignCopy is what was served for a name when another authority was
-// configured: what ends last. nil where there is none.
-func (m *Manager) foreignCopy(ctx context.Context, name string) (best *tls.Certificate) {
-	issuers, err := m.o.Copy.List(ctx, servedFolder, false)
-	if err != nil {
-		return nil
-	}
-	for _, issuer := range issuers {
-		r, err := loadCopy(ctx, m.o.Copy, path.Base(issuer), name)
-		if err != nil || r == nil {
-			continue
-		}
-		if pair, err := r.pair(); err == nil && (best == nil || pair.Leaf.NotAfter.After(best.Leaf.NotAfter)) {
-			best = pair
-		}
-	}
-	return best
-}
-
-// take makes a resource the one of a name. It reports what is wrong with it.
-func (m *Manager) take(n *managed, r *resource) error {
-	pair, err := r.pair()
-	if err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if n.pair != nil && bytes.Equal(n.pair.Certificate[0], pair.Certificate[0]) {
-		pair.OCSPStaple = n.pair.OCSPStaple
-	} else {
-		n.broken, n.stapleAt = false, time.Time{}
-	}
-	n.resource, n.pair, n.info = r, pair, r.renewalInfo()
-	return nil
 }
 
 // publish hands over all that there is.
@@ -80,15 +49,36 @@ func (m *Manager) publish() {
 	m.o.Serve(all)
 }
 
+// use serves a certificate, and keeps a copy of it.
+func (m *Manager) use(ctx context.Context, n *managed, c *certificate) {
+	known := n.own.same(c)
+	m.mu.Lock()
+	n.own = c
+	if !known {
+		n.pair, n.info, n.revoked, n.stapleAt = c.pair, renewalInfo{}, false, time.Time{}
+	}
+	m.mu.Unlock()
+	if known {
+		return
+	}
+	m.publish()
+	m.o.Log.Info("a certificate is in force", "name", n.name, "not_after", c.leaf().NotAfter, "issuer", c.leaf().Issuer.CommonName)
+	if m.o.Copy == nil {
+		return
+	}
+	if err := write(ctx, m.o.Copy, key(kindRecord, m.issuer, n.name), c.record); err != nil {
+		m.o.Log.Warn("a certificate could not be copied, and is not served after a restart without the storage", "name", n.name, "error", err)
+	}
+}
+
 // look takes over what stands in the storage: another gateway's work, or our own
 // of before. It may take as long as the storage does, and nobody waits for it.
 func (m *Manager) look(ctx context.Context, n *managed) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
-	err := m.lookInto(ctx, n)
 	trouble := ""
-	if err != nil && ctx.Err() == nil {
-		trouble = err.Error()
+	if err := m.lookInto(ctx, n); err != nil {
+		trouble = problemOf(err, n.name).Error()
 	}
 	m.mu.Lock()
 	was := n.trouble
@@ -100,76 +90,122 @@ func (m *Manager) look(ctx context.Context, n *managed) {
 }
 
 func (m *Manager) lookInto(ctx context.Context, n *managed) error {
-	var failed failure
-	found, err := read(ctx, m.o.Storage, failureKey(m.issuer, n.name), &failed)
-	if err != nil {
+	if err := m.lookForFailure(ctx, n); err != nil {
 		return err
 	}
-	m.mu.Lock()
-	if n.failed = nil; found {
-		n.failed = &failed
-	}
-	m.mu.Unlock()
-	r, err := load(ctx, m.o.Storage, m.issuer, n.name)
+	c, err := loadRecord(ctx, m.o.Storage, m.issuer, n.name)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, errDamaged):
+		m.o.Log.Warn("a stored certificate cannot be used, and is replaced", "name", n.name, "error", err)
 		return m.putBack(ctx, n)
 	case err != nil:
 		return err
-	case n.resource != nil && n.resource.equal(r):
-		return nil
-	}
-	before := n.pair
-	if m.isOlder(n, r) {
+	case c == nil || n.own != nil && c.leaf().NotBefore.Before(n.own.leaf().NotBefore):
 		return m.putBack(ctx, n)
 	}
-	if err := m.take(n, r); err != nil {
-		return m.repair(ctx, n, fmt.Errorf("the stored certificate for %s: %w", n.name, err))
-	}
-	m.publish()
-	if before == nil || !slices.Equal(before.Certificate[0], n.pair.Certificate[0]) {
-		m.o.Log.Info("a certificate is in force", "name", n.name, "not_after", n.pair.Leaf.NotAfter, "issuer", n.pair.Leaf.Issuer.CommonName)
-	}
-	return r.saveCopy(ctx, m.o.Copy, m.issuer, n.name)
+	m.use(ctx, n, c)
+	return m.lookForInfo(ctx, n)
 }
 
-// isOlder reports whether what is stored was issued before what is served: a
-// gateway that had not heard of a renewal gave it to a storage that had lost it.
-func (m *Manager) isOlder(n *managed, stored *resource) bool {
-	if n.resource == nil || n.broken {
-		return false
+// lookForFailure takes over what is known of the last attempt. What only we know
+// stays.
+func (m *Manager) lookForFailure(ctx context.Context, n *managed) error {
+	f := &failure{kept: true}
+	found, err := readOrNot(ctx, m.o.Storage, key(kindFailure, m.issuer, n.name), f, m.o.Log)
+	if err != nil {
+		return err
 	}
-	leaf := leafOf(stored.Chain)
-	return leaf != nil && leaf.NotBefore.Before(n.pair.Leaf.NotBefore)
+	if !found {
+		f = nil
+	} else if f.Settings != m.settings {
+		f.NotBefore = f.Patience // what it failed by has changed since
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n.failed == nil || n.failed.kept || f != nil && f.At.After(n.failed.At) {
+		n.failed = f
+	}
+	return nil
 }
 
-// putBack gives a storage that has lost a certificate the one that is served, so
-// that it is not ordered again.
+// lookForInfo takes over what the authority suggested about the certificate.
+func (m *Manager) lookForInfo(ctx context.Context, n *managed) error {
+	var info renewalInfo
+	found, err := readOrNot(ctx, m.o.Storage, key(kindRenewal, m.issuer, n.name), &info, m.o.Log)
+	if err != nil || !found || info.Certificate != n.own.id() {
+		return err
+	}
+	m.mu.Lock()
+	n.info = info
+	m.mu.Unlock()
+	return nil
+}
+
+// putBack gives a storage that has lost a certificate, or gone back to an older
+// one, the one that is served, so that it is not ordered again.
 func (m *Manager) putBack(ctx context.Context, n *managed) error {
-	if n.resource == nil || !m.o.Now().Before(renewAt(n.pair.Leaf, n.info)) {
+	if n.own == nil || !m.o.Now().Before(n.renewal()) {
 		return nil
 	}
-	if err := n.resource.save(ctx, m.o.Storage, m.issuer, n.name); err != nil {
+	if err := write(ctx, m.o.Storage, key(kindRecord, m.issuer, n.name), n.own.record); err != nil {
 		return fmt.Errorf("putting the certificate for %s back: %w", n.name, err)
 	}
 	m.o.Log.Info("the storage had lost a certificate, and was given what is served", "name", n.name)
 	return nil
 }
 
-// repair has a stored certificate replaced that cannot be used, as when a process
-// ended between the writing of the key and of the certificate: by what the order
-// under way led to, else by what is served.
-func (m *Manager) repair(ctx context.Context, n *managed, cause error) error {
-	var order pending
-	found, err := read(ctx, m.o.Storage, pendingKey(m.issuer, n.name), &order)
-	if err != nil {
-		return errors.Join(cause, err)
+// How often the authority is asked when to renew, whatever it says itself (RFC
+// 9773, section 4.3).
+const (
+	askEvery = 6 * time.Hour // where it says nothing
+	leastAsk = time.Minute
+	mostAsk  = 24 * time.Hour
+)
+
+// nextInfo is when the authority is next asked when to renew.
+func (n *managed) nextInfo() time.Time {
+	if n.info.Asked.IsZero() {
+		return time.Time{}
 	}
-	if !found && n.resource != nil && m.o.Now().Before(renewAt(n.pair.Leaf, n.info)) {
-		return m.putBack(ctx, n)
+	next := n.info.Asked.Add(askEvery)
+	if retry := n.info.Info.RetryAfter; retry != nil {
+		next = *retry
+	}
+	if least := n.info.Asked.Add(leastAsk); next.Before(least) {
+		return least
+	}
+	if most := n.info.Asked.Add(mostAsk); next.After(most) {
+		return most
+	}
+	return next
+}
+
+// refreshInfo asks the authority when the certificate should be renewed, as
+// often as the authority wants to be asked. An authority that says nothing
+// changes nothing.
+func (m *Manager) refreshInfo(ctx context.Context, n *managed) {
+	now := m.o.Now()
+	if n.own == nil || !now.Before(n.own.leaf().NotAfter) || now.Before(n.nextInfo()) {
+		return
+	}
+	short, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	info := renewalInfo{Certificate: n.own.id(), Info: n.info.Info, Asked: now.UTC()}
+	said, err := m.client.GetRenewalInfo(short, n.own.leaf())
+	switch {
+	case err != nil:
+		m.o.Log.Debug("the authority does not say when to renew", "name", n.name, "error", err)
+		info.Info.RetryAfter = nil
+	default:
+		if said.SameWindow(info.Info) && !info.Info.SelectedTime.IsZero() {
+			said.SelectedTime = info.Info.SelectedTime // one choice for one window
+		}
+		info.Info = said
 	}
 	m.mu.Lock()
-	n.broken = true
+	n.info = info
 	m.mu.Unlock()
-	return cause
+	if err := write(ctx, m.o.Storage, key(kindRenewal, m.issuer, n.name), info); err != nil && ctx.Err() == nil {
+		m.o.Log.Warn("the authority's suggestion when to renew could not be stored", "name", n.name, "error", err)
+	}
 }

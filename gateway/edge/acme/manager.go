@@ -2,18 +2,18 @@ package acme
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/certmagic"
 	acmez "github.com/mholt/acmez/v3/acme"
-	"go.uber.org/zap"
 )
 
 // Options are what a Manager is made of.
@@ -42,8 +42,8 @@ type Options struct {
 	PropagationTimeout time.Duration
 	// Storage holds certificates, keys, account and locks; a fleet shares it.
 	Storage certmagic.Storage
-	// Copy holds what is served once more, where nobody else has to be asked. It
-	// may be Storage.
+	// Copy holds what is served once more, where nobody else has to be asked.
+	// Optional: Storage is such a place itself.
 	Copy certmagic.Storage
 	// Serve is given all certificates there are, whenever they change, in the order
 	// of Names. It is called by one goroutine at a time.
@@ -57,40 +57,43 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// A Manager obtains and renews certificates. Run does the work; the other methods
-// are safe for concurrent use.
+// A Manager obtains and renews certificates. Run does the work; [Manager.Status],
+// [Manager.Ready], [Manager.Trouble] and [Manager.Renew] are safe for concurrent
+// use.
 type Manager struct {
-	o      Options
-	issuer string // names the authority in the storage
-	client *acmez.Client
-	plain  *http.Client // to everybody but the authority
-	clock  *clock
-	solver *solver
-	cache  *certmagic.Cache // of no use but that certmagic wants one
-	asked  chan demand
+	o        Options
+	issuer   string // names the authority in the storage
+	settings string // a digest of what an attempt may fail by
+	client   *acmez.Client
+	clock    *clock
+	plain    *http.Client // to everybody but the authority
+	api      *cloudflareAPI
+	asked    chan demand
 
 	mu    sync.Mutex
-	names []*managed // what they point to is guarded by mu, and written by Run alone
+	names []*managed
 }
 
-// managed is a name and its certificate.
+// managed is a name and its certificate. Who runs the manager alone writes it, and
+// holds mu while it does; others hold mu to read.
 type managed struct {
-	name     string
-	resource *resource        // of this authority; nil as long as there is none
-	pair     *tls.Certificate // what is served: of resource, or of an authority before this one; nil for nothing
-	info     acmez.RenewalInfo
-	askedAt  time.Time // for the renewal information, last
-	failed   *failure  // the last attempt, where it failed
-	trouble  string    // of looking into the storage; "" where there is none
-	broken   bool      // what is stored cannot be used, or was revoked, and has to be replaced
-	stapleAt time.Time // when its OCSP answer is next asked for
+	name    string
+	own     *certificate     // of this authority; nil as long as there is none
+	pair    *tls.Certificate // what is served: own, or what an authority before this one signed; nil for nothing
+	info    renewalInfo      // about own; zero where the authority said nothing
+	revoked bool             // own is, says its authority
+	failed  *failure         // the last attempt, where it failed
+	trouble string           // of looking into the storage; "" where there is none
+
+	stapleAt time.Time // when the OCSP answer is next asked for; nobody else reads it
 }
 
-// demand asks for an attempt now.
+// demand asks for an attempt now, for a name or for all ("").
 type demand struct {
-	ctx   context.Context
-	name  string // "" for all
-	reply chan error
+	ctx     context.Context
+	name    string
+	instead map[string]*certificate // what there was when it was asked for
+	reply   chan error
 }
 
 // New verifies the options, and serves what was served before.
@@ -98,8 +101,8 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	switch {
 	case len(o.Names) == 0 || o.Directory == "" || o.APIToken == "":
 		return nil, errors.New("acme: names, an authority and an API token are needed")
-	case o.Storage == nil || o.Copy == nil || o.Serve == nil || o.Log == nil:
-		return nil, errors.New("acme: a storage, a place for copies, somebody who serves and a log are needed")
+	case o.Storage == nil || o.Serve == nil || o.Log == nil:
+		return nil, errors.New("acme: a storage, somebody who serves and a log are needed")
 	}
 	if o.PropagationTimeout <= 0 {
 		o.PropagationTimeout = 2 * time.Minute
@@ -111,13 +114,15 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		o.Now = time.Now
 	}
 	m := &Manager{o: o, issuer: issuerKey(o.Directory), asked: make(chan demand)}
+	digest := sha256.Sum256(fmt.Appendf(nil, "%q", []any{o.Email, o.EAB, o.APIToken, o.APIBase, o.ChallengeDomain, o.Resolvers, o.PropagationTimeout}))
+	m.settings = fmt.Sprintf("%x", digest[:8])
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second,
-		ResponseHeaderTimeout: 30 * time.Second, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: 256 << 10,
+		IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: 256 << 10,
 	}
-	var err error
 	m.plain = &http.Client{Transport: transport, Timeout: requestTime}
-	if m.solver, err = newSolver(&o, m.plain); err != nil {
+	var err error
+	if m.api, err = newCloudflareAPI(o.APIBase, m.plain); err != nil {
 		return nil, err
 	}
 	toAuthority := transport.Clone()
@@ -127,18 +132,10 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		Directory: o.Directory, UserAgent: "vilogate", PollTimeout: 2 * time.Minute,
 		HTTPClient: &http.Client{Transport: m.clock, Timeout: requestTime},
 	}
-	m.cache = certmagic.NewCache(certmagic.CacheOptions{
-		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) {
-			return nil, errors.New("nothing is cached here")
-		},
-		RenewCheckInterval: time.Second, // what is due is up to us
-		Logger:             zap.NewNop(),
-	})
-	m.cache.Stop() // its maintenance would renew by a schedule of its own, which no restart survives
 	for _, name := range o.Names {
 		m.names = append(m.names, &managed{name: name})
 	}
-	m.serveCopies(ctx)
+	m.serveLocal(ctx)
 	return m, nil
 }
 
@@ -151,7 +148,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		for _, n := range m.names {
 			m.staple(ctx, n)
 			if m.refreshInfo(ctx, n); m.due(n) {
-				_ = m.tend(ctx, n, n.broken) // it has been said, and is tried again
+				_ = m.tend(ctx, n, false, nil) // it has been said, and is tried again
 			}
 		}
 		timer := time.NewTimer(m.pause())
@@ -166,142 +163,49 @@ func (m *Manager) Run(ctx context.Context) error {
 	return nil
 }
 
-// refreshInfo asks the authority when the certificate should be renewed, as
-// often as the authority wants to be asked. An authority that says nothing
-// changes nothing.
-func (m *Manager) refreshInfo(ctx context.Context, n *managed) {
-	now := m.o.Now()
-	if n.resource == nil || !now.Before(n.pair.Leaf.NotAfter) || now.Before(n.nextInfo()) {
-		return
-	}
-	n.askedAt = now
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
-	defer cancel()
-	info, err := m.client.GetRenewalInfo(ctx, n.pair.Leaf)
-	if err != nil {
-		m.o.Log.Debug("the authority does not say when to renew", "name", n.name, "error", err)
-		return
-	}
-	if info.SameWindow(n.info) && !n.info.SelectedTime.IsZero() {
-		info.SelectedTime = n.info.SelectedTime // one choice for one window
-	}
-	meta, err := n.resource.withRenewalInfo(info)
-	if err == nil {
-		err = m.o.Storage.Store(ctx, keys.SiteMeta(m.issuer, n.name), meta)
-	}
-	if err != nil {
-		m.o.Log.Warn("the authority's suggestion when to renew could not be stored", "name", n.name, "error", err)
-	}
-	m.mu.Lock()
-	n.info = info
-	n.resource = &resource{Chain: n.resource.Chain, Key: n.resource.Key, Meta: meta}
-	m.mu.Unlock()
-}
-
-// askEvery is how often the authority is asked when to renew, where it does not
-// say itself; never more often than leastAsk.
-const (
-	askEvery = 6 * time.Hour
-	leastAsk = time.Minute
-)
-
-// nextInfo is when the authority is next asked when to renew.
-func (n *managed) nextInfo() time.Time {
-	next := n.askedAt.Add(askEvery)
-	if n.info.RetryAfter != nil {
-		next = *n.info.RetryAfter
-	} else if n.askedAt.IsZero() {
+// renewal is when the certificate of this authority is due; zero without one.
+func (n *managed) renewal() time.Time {
+	if n.own == nil {
 		return time.Time{}
 	}
-	if least := n.askedAt.Add(leastAsk); next.Before(least) {
-		next = least
+	if n.revoked {
+		return calmUntil(n.own)
 	}
-	return next
+	return renewAt(n.own, n.info.Info)
 }
 
 // dueAt is when the next attempt is made.
-func (n *managed) dueAt() time.Time {
-	var at time.Time
-	if n.resource != nil && !n.broken {
-		at = renewAt(n.pair.Leaf, n.info)
-	}
-	if n.failed != nil && n.failed.NotBefore.After(at) {
+func (n *managed) dueAt(now time.Time) time.Time {
+	at := n.renewal()
+	if n.failed.holds(now) && n.failed.NotBefore.After(at) {
 		at = n.failed.NotBefore
 	}
 	return at
 }
 
-func (m *Manager) due(n *managed) bool { return !m.o.Now().Before(n.dueAt()) }
+func (m *Manager) due(n *managed) bool {
+	now := m.o.Now()
+	return !now.Before(n.dueAt(now))
+}
+
+// holds reports whether there was a failure, by a clock that can be believed.
+func (f *failure) holds(now time.Time) bool {
+	return f != nil && !f.At.After(now.Add(mostSkew))
+}
 
 // pause is how long nothing has to be done.
 func (m *Manager) pause() time.Duration {
 	pause, now := m.o.Look, m.o.Now()
 	for _, n := range m.names {
-		pause = min(pause, n.dueAt().Sub(now))
-		if n.resource != nil && now.Before(n.pair.Leaf.NotAfter) {
+		if at := n.dueAt(now); at.After(now) {
+			pause = min(pause, at.Sub(now))
+		}
+		switch {
+		case n.own == nil:
+			pause = min(pause, time.Second) // another process may obtain it this moment
+		case now.Before(n.own.leaf().NotAfter):
 			pause = min(pause, n.nextInfo().Sub(now))
 		}
 	}
 	return max(pause, 100*time.Millisecond)
-}
-
-// tend makes an attempt, and takes over what came of it.
-func (m *Manager) tend(ctx context.Context, n *managed, force bool) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	m.o.Log.Info("obtaining a certificate", "name", n.name, "authority", m.o.Directory, "renewal", n.pair != nil)
-	err := m.attempt(ctx, n.name, force)
-	if err == nil {
-		err = m.clearFailure(ctx, n)
-	}
-	if err == nil {
-		if err = m.lookInto(ctx, n); err == nil && m.due(n) {
-			err = errors.New("what was just stored is not there any more, or is due already")
-		}
-	}
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err() // somebody ends the process, or waits no longer: no failure
-	}
-	return m.fail(ctx, n, problemOf(err, "for "+n.name))
-}
-
-func (m *Manager) clearFailure(ctx context.Context, n *managed) error {
-	m.mu.Lock()
-	failed := n.failed
-	n.failed = nil
-	m.mu.Unlock()
-	if failed == nil {
-		return nil
-	}
-	return m.o.Storage.Delete(ctx, failureKey(m.issuer, n.name))
-}
-
-// fail writes a failure down, says so, and returns it.
-func (m *Manager) fail(ctx context.Context, n *managed, p *Problem) error {
-	now, count := m.o.Now(), 1
-	if n.failed != nil {
-		count += n.failed.Count
-	}
-	f := &failure{Count: count, At: now.UTC(), Text: p.Error(), Patience: p.NotBefore, NotBefore: retryAt(now, p, count, rand.Float64()).UTC()}
-	m.mu.Lock()
-	n.failed = f
-	m.mu.Unlock()
-	short, cancel := context.WithTimeout(ctx, requestTime)
-	defer cancel()
-	if err := write(short, m.o.Storage, failureKey(m.issuer, n.name), f); err != nil {
-		m.o.Log.Debug("a failure could not be written down", "error", err)
-	}
-	level, left := slog.LevelError, "none"
-	if n.pair != nil {
-		left = n.pair.Leaf.NotAfter.Sub(now).Round(time.Minute).String()
-		if now.Before(warnAt(n.pair.Leaf, renewAt(n.pair.Leaf, n.info))) {
-			level = slog.LevelWarn // there is time
-		}
-	}
-	m.o.Log.Log(ctx, level, "no new certificate", "name", n.name, "problem", f.Text, "failures", count, "next_attempt", f.NotBefore, "current_ends_in", left)
-	return p
 }

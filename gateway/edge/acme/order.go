@@ -3,7 +3,7 @@ package acme
 import (
 	"context"
 	"errors"
-	"fmt"
+	"net/http"
 	"slices"
 
 	acmez "github.com/mholt/acmez/v3/acme"
@@ -17,18 +17,16 @@ func (i *issuance) order(ctx context.Context, account acmez.Account) (acmez.Orde
 		switch {
 		case err == nil && order.Status != acmez.StatusInvalid && order.Status != "":
 			return order, nil
-		case err != nil && (!errors.As(err, &said) || said.Status >= 500):
+		case err != nil && (!errors.As(err, &said) || !isGone(said)):
 			return order, i.ofAuthority("asking the authority for the order under way", err)
 		}
-		if err := i.abandon(ctx, i.pending); err != nil {
+		if err := i.abandon(ctx); err != nil {
 			return order, err
 		}
-		i.pending.Order, i.pending.TXT = "", nil
 	}
 	order := acmez.Order{Identifiers: []acmez.Identifier{{Type: "dns", Value: i.name}}}
 	if i.current != nil {
-		// Whether the authority can use it is up to the authority.
-		order.Replaces, _ = acmez.ARIUniqueIdentifier(i.current)
+		order.Replaces = i.current.id() // whether the authority can use it is up to the authority
 	}
 	made, err := i.client.NewOrder(ctx, account, order)
 	var said acmez.Problem
@@ -37,10 +35,19 @@ func (i *issuance) order(ctx context.Context, account acmez.Account) (acmez.Orde
 		made, err = i.client.NewOrder(ctx, account, order)
 	}
 	if err != nil {
-		return made, i.ofAuthority("asking the authority for a certificate for "+i.name, err)
+		p := i.ofAuthority("asking the authority for a certificate for "+i.name, err)
+		p.Counted = true // there may be an order whose answer was lost
+		return made, p
 	}
 	i.pending.Order = made.Location
 	return made, i.remember(ctx)
+}
+
+// isGone reports whether there is no such order any more, by what the authority
+// says when it is asked for it.
+func isGone(said acmez.Problem) bool {
+	return said.Status == http.StatusNotFound || said.Status == http.StatusGone ||
+		slices.Contains([]string{acmez.ProblemTypeMalformed, acmez.ProblemTypeUnauthorized}, said.Type)
 }
 
 // replacesRefused reports whether it may be for the certificate to be replaced
@@ -77,14 +84,14 @@ func (i *issuance) prove(ctx context.Context, account acmez.Account, authorizati
 		return i.ofValidation(i.name, errors.New("it does not offer the challenge dns-01"))
 	}
 	challenge := authorization.Challenges[at]
-	record := i.solver.recordOf(challenge)
-	if !slices.Contains(i.pending.TXT, record) {
-		i.pending.TXT = append(i.pending.TXT, record)
+	name, value := i.solver.recordOf(challenge)
+	if !slices.ContainsFunc(i.pending.TXT, func(t txt) bool { return t.Name == name && t.Value == value }) {
+		i.pending.TXT = append(i.pending.TXT, txt{name, value, i.o.Now().UTC()})
 	}
 	if err := i.remember(ctx); err != nil {
 		return err
 	}
-	defer i.takeBack(context.WithoutCancel(ctx))
+	defer i.takeBack(ctx)
 	if err := i.solver.present(ctx, challenge); err != nil {
 		return err
 	}
@@ -101,53 +108,24 @@ func (i *issuance) prove(ctx context.Context, account acmez.Account, authorizati
 }
 
 // takeBack removes the records that are noted, and the notes. What cannot be
-// removed now is noted for the next attempt, and keeps nobody from this one.
+// removed now stays noted, and keeps nobody from going on. When the process ends
+// it still has a moment for it.
 func (i *issuance) takeBack(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	patience := requestTime
+	if ctx.Err() != nil {
+		patience = lastTime
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	var left []txt
 	for _, record := range i.pending.TXT {
-		if err := i.solver.remove(ctx, record); err != nil {
-			i.o.Log.Warn("a TXT record is left behind, and removed with the next attempt", "error", err)
+		if err := i.solver.remove(ctx, record.Name, record.Value); err != nil {
+			i.o.Log.Warn("a TXT record may be left behind; the next attempt looks for it again", "record", record.Name, "error", err)
 			left = append(left, record)
 		}
 	}
 	i.pending.TXT = left
 	if err := i.remember(ctx); err != nil {
-		i.o.Log.Warn("a TXT record was removed, and is looked for again with the next attempt", "error", err)
+		i.o.Log.Warn("a TXT record is gone, and the note of it is not", "error", err)
 	}
-}
-
-// remember writes the order under way down.
-func (i *issuance) remember(ctx context.Context) error {
-	return write(ctx, i.o.Storage, pendingKey(i.issuer, i.name), i.pending)
-}
-
-// abandon gives an order up: what it left behind in DNS is removed, and nobody
-// goes on with it.
-func (i *issuance) abandon(ctx context.Context, order *pending) error {
-	for _, record := range order.TXT {
-		if err := i.solver.remove(ctx, record); err != nil {
-			return err
-		}
-	}
-	return i.deleteOrder(ctx, i.name)
-}
-
-// settleOrder forgets the order for a name whose certificate is stored. One whose
-// records could not be removed stays: the next attempt sees to them.
-func (m *Manager) settleOrder(ctx context.Context, name string) error {
-	var order pending
-	if found, err := read(ctx, m.o.Storage, pendingKey(m.issuer, name), &order); err != nil || !found || len(order.TXT) > 0 {
-		return err
-	}
-	return m.deleteOrder(ctx, name)
-}
-
-func (m *Manager) deleteOrder(ctx context.Context, name string) error {
-	key := pendingKey(m.issuer, name)
-	if err := m.o.Storage.Delete(ctx, key); err != nil {
-		return fmt.Errorf("deleting %s: %w", key, err)
-	}
-	return nil
 }

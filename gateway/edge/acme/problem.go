@@ -5,7 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
+	"unicode"
 
 	acmez "github.com/mholt/acmez/v3/acme"
 )
@@ -21,11 +24,25 @@ type Problem struct {
 	Counted bool
 	// NotBefore is when the authority takes another attempt; zero where it said nothing.
 	NotBefore time.Time
+	// Ours says that it is this machine's alone, and nobody else's.
+	Ours bool
 }
 
-// Error is the sentence for ops.
+// maxText bounds what is kept and shown of a problem, in bytes: others have a say
+// in it.
+const maxText = 1 << 10
+
+// Error is the sentence for ops, on one line.
 func (p *Problem) Error() string {
-	text := p.Doing + ": " + p.Err.Error()
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, p.Doing+": "+p.Err.Error())
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + " …"
+	}
 	if p.Advice != "" {
 		text += "; " + p.Advice
 	}
@@ -35,22 +52,22 @@ func (p *Problem) Error() string {
 // Unwrap is for errors.Is and errors.As.
 func (p *Problem) Unwrap() error { return p.Err }
 
-// problemOf finds the problem in what certmagic returned. What has none went
-// wrong outside of an attempt: in the storage or its lock.
-func problemOf(err error, where string) *Problem {
+// problemOf finds the problem in an error. What has none went wrong in the storage.
+func problemOf(err error, name string) *Problem {
 	var p *Problem
 	if errors.As(err, &p) {
 		return p
 	}
 	return &Problem{
-		Doing: "using the storage of certificates, " + where, Err: err,
+		Doing: "using the storage of certificates for " + name, Err: err,
 		Advice: "it has to be there and writable: nothing is ordered that could not be kept",
 	}
 }
 
 // ofAuthority makes a problem of what the authority answered, or of its silence.
-func (m *Manager) ofAuthority(doing string, err error) error {
+func (m *Manager) ofAuthority(doing string, err error) *Problem {
 	p := &Problem{Doing: doing + " (" + m.o.Directory + ")", Err: err}
+	status, retry := m.clock.last()
 	var said acmez.Problem
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
@@ -59,9 +76,14 @@ func (m *Manager) ofAuthority(doing string, err error) error {
 	case errors.As(err, &said):
 		p.Err = said // without the addresses and attempts around it
 		p.Counted = said.Status < 500
-		p.NotBefore = m.clock.notBefore(said.Status)
 		p.Advice = adviceFor(said)
+		if said.Type == acmez.ProblemTypeRateLimited || said.Status == http.StatusTooManyRequests || said.Status == http.StatusServiceUnavailable {
+			p.NotBefore = retry
+		}
+	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
+		p.Counted, p.NotBefore, p.Advice = true, retry, advicePatience
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		p.Ours = true
 		p.Advice = fmt.Sprintf("the clock of this machine says %s; if that is wrong, set it (NTP), else the authority's own certificate has ended",
 			m.o.Now().UTC().Format(time.RFC3339))
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &invalid):
@@ -74,10 +96,12 @@ func (m *Manager) ofAuthority(doing string, err error) error {
 	return p
 }
 
+const advicePatience = "the authority asks for patience; `vilogate cert status` says when the next attempt is"
+
 func adviceFor(said acmez.Problem) string {
 	switch said.Type {
 	case acmez.ProblemTypeRateLimited:
-		return "the authority asks for patience; nothing is asked before that, and `vilogate cert status` says when"
+		return advicePatience
 	case acmez.ProblemTypeExternalAccountRequired:
 		return "this authority wants an account of its own: set certificates.eab (key_id and mac_key), which it gives you"
 	case acmez.ProblemTypeInvalidContact, acmez.ProblemTypeUnsupportedContact:
@@ -92,12 +116,11 @@ func adviceFor(said acmez.Problem) string {
 
 // ofValidation makes a problem of what the authority found when it looked for the
 // TXT record of a name.
-func (m *Manager) ofValidation(name string, err error) error {
-	made := m.ofAuthority("having the authority check the TXT record for "+name, err)
-	var p *Problem
+func (m *Manager) ofValidation(name string, err error) *Problem {
+	p := m.ofAuthority("having the authority check the TXT record for "+name, err)
 	var said acmez.Problem
-	if errors.As(made, &p) && errors.As(err, &said) && said.Type != acmez.ProblemTypeCAA && said.Type != acmez.ProblemTypeRateLimited {
+	if errors.As(err, &said) && said.Type != acmez.ProblemTypeCAA && said.Type != acmez.ProblemTypeRateLimited {
 		p.Advice = "is the domain served by the zone that the token edits, or is there another TXT or CNAME record in the way?"
 	}
-	return made
+	return p
 }

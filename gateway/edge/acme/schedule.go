@@ -1,7 +1,6 @@
 package acme
 
 import (
-	"crypto/x509"
 	"time"
 
 	acmez "github.com/mholt/acmez/v3/acme"
@@ -10,28 +9,35 @@ import (
 // renewAt is when a certificate is due: at the time that was chosen from the
 // window which the authority suggests (RFC 9773), or when a third of its life is
 // left. Whatever the authority says, that is when a twentieth is left at the
-// latest, and not before a twentieth, or two hours, are over: an authority that
-// wants every certificate replaced at once is not asked for one after the other.
-func renewAt(leaf *x509.Certificate, suggested acmez.RenewalInfo) time.Time {
+// latest, and not before calmUntil.
+func renewAt(c *certificate, suggested acmez.RenewalInfo) time.Time {
+	leaf := c.leaf()
 	life := leaf.NotAfter.Sub(leaf.NotBefore)
 	at := leaf.NotAfter.Add(-life / 3)
 	if !suggested.SelectedTime.IsZero() {
 		at = suggested.SelectedTime
 	}
-	first, last := leaf.NotBefore.Add(min(life/20, 2*time.Hour)), leaf.NotAfter.Add(-life/20)
-	if at.Before(first) {
-		at = first
-	}
-	if at.After(last) {
+	if last := leaf.NotAfter.Add(-life / 20); at.After(last) {
 		at = last
+	}
+	if first := calmUntil(c); at.Before(first) {
+		at = first
 	}
 	return at
 }
 
+// calmUntil is until when a certificate is not replaced by itself, counted from
+// when it was obtained: an authority that wants every one replaced, or calls every
+// one revoked, is not asked for one after the other.
+func calmUntil(c *certificate) time.Time {
+	leaf := c.leaf()
+	return c.Obtained.Add(min(leaf.NotAfter.Sub(leaf.NotBefore)/4, 6*time.Hour))
+}
+
 // warnAt is from when a certificate that was not renewed is trouble: half of the
 // time between its renewal and its end is over.
-func warnAt(leaf *x509.Certificate, renewal time.Time) time.Time {
-	return renewal.Add(leaf.NotAfter.Sub(renewal) / 2)
+func warnAt(c *certificate, renewal time.Time) time.Time {
+	return renewal.Add(c.leaf().NotAfter.Sub(renewal) / 2)
 }
 
 // The pauses after failures. Let's Encrypt, for one, takes five failed
@@ -46,6 +52,9 @@ var (
 	}
 )
 
+// mostPause is the longest pause, whoever asks for it.
+const mostPause = 24 * time.Hour
+
 // retryAt is when an attempt that failed is made again: failures is how many
 // failed in a row, and spread, from 0 to 1, keeps a fleet from asking in step.
 func retryAt(now time.Time, p *Problem, failures int, spread float64) time.Time {
@@ -58,9 +67,14 @@ func retryAt(now time.Time, p *Problem, failures int, spread float64) time.Time 
 	if p.NotBefore.After(at) {
 		at = p.NotBefore
 	}
-	// An authority that asks for more is asked again in a day all the same.
-	if most := now.Add(24 * time.Hour); at.After(most) {
-		at = most
+	return atMost(at, now)
+}
+
+// atMost keeps a time within the longest pause from now: a clock that was wrong, of
+// this machine or of another, stops nobody for longer.
+func atMost(at, now time.Time) time.Time {
+	if most := now.Add(mostPause); at.After(most) {
+		return most
 	}
 	return at
 }

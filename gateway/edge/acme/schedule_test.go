@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"testing"
@@ -15,27 +16,30 @@ func TestWhenACertificateIsDue(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
 	for name, row := range map[string]struct {
-		life, suggested, want time.Duration // after the begin; suggested 0: the authority says nothing
+		life, obtained, suggested, want time.Duration // after the begin; suggested 0: the authority says nothing
 	}{
-		"a third is left":                       {90 * day, 0, 60 * day},
-		"of a short life, too":                  {6 * day, 0, 4 * day},
-		"the authority wants it sooner":         {90 * day, 10 * day, 10 * day},
-		"the authority wants it later":          {90 * day, 80 * day, 80 * day},
-		"not so late that it could go wrong":    {100 * day, 99 * day, 95 * day},
-		"not after its end":                     {100 * day, 1000 * day, 95 * day},
-		"not one after the other":               {90 * day, -5 * day, 2 * time.Hour},
-		"nor of a very short life":              {20 * time.Minute, -5 * day, time.Minute},
-		"a suggestion of the second that it is": {90 * day, 2 * time.Hour, 2 * time.Hour},
+		"a third is left":                    {90 * day, 0, 0, 60 * day},
+		"of a short life, too":               {6 * day, 0, 0, 4 * day},
+		"the authority wants it sooner":      {90 * day, 0, 10 * day, 10 * day},
+		"the authority wants it later":       {90 * day, 0, 80 * day, 80 * day},
+		"not so late that it could go wrong": {100 * day, 0, 99 * day, 95 * day},
+		"not after its end":                  {100 * day, 0, 1000 * day, 95 * day},
+		"not one after the other":            {90 * day, time.Hour, -5 * day, 7 * time.Hour},
+		"nor of a very short life":           {20 * time.Minute, 0, -5 * day, 5 * time.Minute},
+		"whatever time stands in it":         {90 * day, 61 * day, 0, 61*day + 6*time.Hour},
 	} {
 		var info acmez.RenewalInfo
 		if row.suggested != 0 {
 			info.SelectedTime = begin.Add(row.suggested)
 		}
-		leaf := &x509.Certificate{NotBefore: begin, NotAfter: begin.Add(row.life)}
-		if got := renewAt(leaf, info).Sub(begin); got != row.want {
+		c := &certificate{
+			record: record{Obtained: begin.Add(row.obtained)},
+			pair:   &tls.Certificate{Leaf: &x509.Certificate{NotBefore: begin, NotAfter: begin.Add(row.life)}},
+		}
+		if got := renewAt(c, info).Sub(begin); got != row.want {
 			t.Errorf("%s: after %v, want %v", name, got, row.want)
 		}
-		if warn := warnAt(leaf, renewAt(leaf, info)); !warn.Before(leaf.NotAfter) || warn.Before(renewAt(leaf, info)) {
+		if warn := warnAt(c, renewAt(c, info)); !warn.Before(c.leaf().NotAfter) || warn.Before(renewAt(c, info)) {
 			t.Errorf("%s: warned at %v", name, warn)
 		}
 	}

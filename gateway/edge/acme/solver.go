@@ -25,38 +25,32 @@ type solver struct {
 	delegated   string // the challenge domain, or ""
 }
 
-func newSolver(o *Options, client *http.Client) (*solver, error) {
-	api, err := newCloudflareAPI(o.APIBase, client)
-	if err != nil {
-		return nil, err
-	}
+// newSolver makes one for an attempt: what it learnt of zones is forgotten with it.
+func newSolver(o *Options, api *cloudflareAPI) *solver {
 	return &solver{
 		provider:  &tolerant{Provider: &cloudflare.Provider{APIToken: o.APIToken, HTTPClient: api}},
 		resolvers: o.Resolvers, propagation: o.PropagationTimeout, delegated: o.ChallengeDomain,
-	}, nil
+	}
 }
 
-// recordOf is the record that a challenge needs.
-func (s *solver) recordOf(c acmez.Challenge) txt {
+// recordOf is the record that a challenge needs, by its name without the final dot.
+func (s *solver) recordOf(c acmez.Challenge) (name, value string) {
 	if s.delegated != "" {
-		return txt{s.delegated, c.DNS01KeyAuthorization()}
+		return s.delegated, c.DNS01KeyAuthorization()
 	}
-	return txt{c.DNS01TXTRecordName(), c.DNS01KeyAuthorization()}
+	return c.DNS01TXTRecordName(), c.DNS01KeyAuthorization()
 }
 
 // present writes the record and waits until it can be seen. Whoever calls it
 // removes it again, whatever comes of it.
 func (s *solver) present(ctx context.Context, c acmez.Challenge) error {
-	record := s.recordOf(c)
-	if err := s.checkDelegation(ctx, c); err != nil {
-		return err
-	}
+	name, _ := s.recordOf(c)
 	one := certmagic.DNS01Solver{DNSManager: certmagic.DNSManager{
 		DNSProvider: s.provider, TTL: time.Minute, Resolvers: s.resolvers, PropagationTimeout: s.propagation,
 		OverrideDomain: s.delegated, Logger: zap.NewNop(),
 	}}
 	if err := one.Present(ctx, c); err != nil {
-		return ofDNS("adding the TXT record "+record.Name+" through Cloudflare", record.Name, err)
+		return ofDNS("adding the TXT record "+name+" through Cloudflare", name, err)
 	}
 	if err := one.Wait(ctx, c); err != nil {
 		where := "its zone's name servers"
@@ -64,7 +58,7 @@ func (s *solver) present(ctx context.Context, c acmez.Challenge) error {
 			where = strings.Join(s.resolvers, ", ")
 		}
 		return &Problem{
-			Doing: "waiting for the TXT record " + record.Name + " to be seen at " + where, Err: err,
+			Doing: "waiting for the TXT record " + name + " to be seen at " + where, Err: err,
 			Advice: "Cloudflare took the record, and it does not show: is the domain delegated to Cloudflare's name servers, and can they be asked from here " +
 				"(certificates.dns.resolvers)? If it only takes long, raise certificates.dns.propagation_timeout",
 		}
@@ -74,50 +68,63 @@ func (s *solver) present(ctx context.Context, c acmez.Challenge) error {
 
 // remove deletes a record, of this process or of one before it. One that is not
 // there is no error.
-func (s *solver) remove(ctx context.Context, record txt) error {
-	zone, err := certmagic.FindZoneByFQDN(ctx, zap.NewNop(), record.Name, certmagic.RecursiveNameservers(s.resolvers))
+func (s *solver) remove(ctx context.Context, name, value string) error {
+	zone, err := certmagic.FindZoneByFQDN(ctx, zap.NewNop(), name, certmagic.RecursiveNameservers(s.resolvers))
 	if err == nil {
-		_, err = s.provider.DeleteRecords(ctx, zone, []libdns.Record{libdns.TXT{Name: libdns.RelativeName(record.Name+".", zone), Text: record.Value}})
+		_, err = s.provider.DeleteRecords(ctx, zone, []libdns.Record{libdns.TXT{Name: libdns.RelativeName(name+".", zone), Text: value}})
 	}
 	if err != nil {
-		return ofDNS("removing the TXT record "+record.Name+" through Cloudflare", record.Name, err)
+		return ofDNS("removing the TXT record "+name+" through Cloudflare", name, err)
 	}
 	return nil
 }
 
-// checkDelegation makes sure that the name of the challenge is an alias of the
-// challenge domain, before anything is asked of anybody.
-func (s *solver) checkDelegation(ctx context.Context, c acmez.Challenge) error {
+// checkDelegation makes sure that the name of a challenge is an alias of the
+// challenge domain, before anything is ordered.
+func (s *solver) checkDelegation(ctx context.Context, name string) error {
 	if s.delegated == "" {
 		return nil
 	}
-	name := c.DNS01TXTRecordName()
+	asked := "_acme-challenge." + strings.TrimPrefix(name, "*.")
+	p := &Problem{
+		Doing: "looking up " + asked, Err: errors.New("there is nobody to ask"),
+		Advice: "can the resolvers (certificates.dns.resolvers) be asked from here? It is tried again by itself",
+	}
 	question := new(dns.Msg)
-	question.SetQuestion(dns.Fqdn(name), dns.TypeCNAME)
-	want := fmt.Sprintf("create the record `%s. CNAME %s.` once, where %s is served", name, s.delegated, c.Identifier.Value)
-	var failed error
+	question.SetQuestion(dns.Fqdn(asked), dns.TypeCNAME)
 	for _, server := range certmagic.RecursiveNameservers(s.resolvers) {
 		answer, _, err := new(dns.Client).ExchangeContext(ctx, question, server)
+		if err == nil && answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError {
+			err = fmt.Errorf("%s answered %s", server, dns.RcodeToString[answer.Rcode])
+		}
 		if err != nil {
-			failed = err
+			p.Err = err
 			continue
 		}
-		for _, rr := range answer.Answer {
-			alias, ok := rr.(*dns.CNAME)
-			if !ok {
-				continue
-			}
-			if strings.EqualFold(strings.TrimSuffix(alias.Target, "."), s.delegated) {
-				return nil
-			}
-			failed = fmt.Errorf("it is an alias of %s, not of the challenge domain %s", strings.TrimSuffix(alias.Target, "."), s.delegated)
+		alias := aliasIn(answer)
+		switch {
+		case strings.EqualFold(alias, s.delegated):
+			return nil
+		case alias == "":
+			p.Err = fmt.Errorf("it is no alias of the challenge domain %s", s.delegated)
+		default:
+			p.Err = fmt.Errorf("it is an alias of %s, not of the challenge domain %s", alias, s.delegated)
 		}
-		if failed == nil {
-			failed = fmt.Errorf("it is no alias of the challenge domain %s", s.delegated)
-		}
+		p.Advice = fmt.Sprintf("create the record `%s. CNAME %s.` once, where %s is served", asked, s.delegated, strings.TrimPrefix(name, "*."))
 		break
 	}
-	return &Problem{Doing: "looking up " + name, Err: failed, Advice: want}
+	return p
+}
+
+// aliasIn is the target of the first CNAME of an answer, without the final dot; ""
+// where there is none.
+func aliasIn(answer *dns.Msg) string {
+	for _, rr := range answer.Answer {
+		if alias, ok := rr.(*dns.CNAME); ok {
+			return strings.TrimSuffix(alias.Target, ".")
+		}
+	}
+	return ""
 }
 
 // ofDNS makes a problem of what came of editing the zone.

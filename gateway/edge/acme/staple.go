@@ -25,7 +25,7 @@ const stapleAgain = time.Hour
 // revoked is replaced. Nothing waits for it.
 func (m *Manager) staple(ctx context.Context, n *managed) {
 	now := m.o.Now()
-	if n.pair == nil || len(n.pair.Leaf.OCSPServer) == 0 || len(n.pair.Certificate) < 2 || now.Before(n.stapleAt) {
+	if n.own == nil || n.revoked || len(n.pair.Leaf.OCSPServer) == 0 || len(n.pair.Certificate) < 2 || now.Before(n.stapleAt) {
 		return
 	}
 	n.stapleAt = now.Add(stapleAgain)
@@ -37,7 +37,7 @@ func (m *Manager) staple(ctx context.Context, n *managed) {
 	case answer.Status == ocsp.Revoked:
 		m.o.Log.Error("the certificate was revoked, and is replaced", "name", n.name, "at", answer.RevokedAt)
 		m.mu.Lock()
-		n.broken = true
+		n.revoked = true
 		m.mu.Unlock()
 		return
 	case answer.Status != ocsp.Good:

@@ -29,15 +29,15 @@ func (m *Manager) Status() []Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := make([]Status, 0, len(m.names))
+	now := m.o.Now()
 	for _, n := range m.names {
-		s := Status{Name: n.name, Names: []string{}, Stored: fmt.Sprint(m.o.Storage), LastError: n.trouble}
+		s := Status{Name: n.name, Names: []string{}, Stored: fmt.Sprint(m.o.Storage), LastError: n.trouble, NextAttempt: moment(n.dueAt(now))}
 		if n.pair != nil {
 			leaf := n.pair.Leaf
 			s.Names, s.Issuer, s.Serial = leaf.DNSNames, leaf.Issuer.String(), fmt.Sprintf("%x", leaf.SerialNumber)
 			s.NotBefore, s.NotAfter = moment(leaf.NotBefore), moment(leaf.NotAfter)
 		}
-		s.NextAttempt = moment(n.dueAt())
-		if f := n.failed; f != nil {
+		if f := n.failed; f.holds(now) {
 			s.Failures, s.LastError, s.LastErrorAt = f.Count, f.Text, moment(f.At)
 		}
 		all = append(all, s)
@@ -80,14 +80,14 @@ func (m *Manager) Trouble() error {
 	var late []string
 	now := m.o.Now()
 	for _, n := range m.names {
-		if n.pair == nil || now.Before(warnAt(n.pair.Leaf, renewAt(n.pair.Leaf, n.info))) {
+		if n.own == nil || now.Before(warnAt(n.own, n.renewal())) {
 			continue
 		}
 		why := "nothing is known of why it was not renewed"
-		if n.failed != nil {
+		if n.failed.holds(now) {
 			why = n.failed.Text
 		}
-		late = append(late, fmt.Sprintf("the certificate for %s ends at %s: %s", n.name, n.pair.Leaf.NotAfter.UTC().Format(time.RFC3339), why))
+		late = append(late, fmt.Sprintf("the certificate for %s ends at %s: %s", n.name, n.own.leaf().NotAfter.UTC().Format(time.RFC3339), why))
 	}
 	if len(late) > 0 {
 		return errors.New(strings.Join(late, "; "))
@@ -105,28 +105,30 @@ func (m *Manager) Look(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Obtain makes one attempt for a name, or for all names for "", where it is due;
-// with force also where it is not. It is for a manager that nobody runs.
+// Obtain makes one attempt for a name, or for all names for "": where there is no
+// certificate that is good for some time, and with force in any case. It is for a
+// manager that nobody runs.
 func (m *Manager) Obtain(ctx context.Context, name string, force bool) error {
 	if err := m.knows(name); err != nil {
 		return err
 	}
-	return m.obtain(ctx, name, force)
+	return m.obtain(ctx, name, force, m.present())
 }
 
 // Renew obtains the certificate of a name now, due or not, and says what came of
-// it; "" means all names. Run must be running.
+// it; "" means all names. What somebody else renews meanwhile is good enough. Run
+// must be running.
 func (m *Manager) Renew(ctx context.Context, name string) error {
 	if err := m.knows(name); err != nil {
 		return err
 	}
-	d := demand{ctx: ctx, name: name, reply: make(chan error, 1)}
+	d := demand{ctx: ctx, name: name, instead: m.present(), reply: make(chan error, 1)}
 	select {
 	case m.asked <- d:
+		return <-d.reply
 	case <-ctx.Done():
 		return fmt.Errorf("an attempt is under way already; `vilogate cert status` says what comes of it: %w", ctx.Err())
 	}
-	return <-d.reply
 }
 
 // knows refuses a name that nobody configured.
@@ -137,27 +139,39 @@ func (m *Manager) knows(name string) error {
 	return nil
 }
 
+// present are the certificates that there are, by name.
+func (m *Manager) present() map[string]*certificate {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := map[string]*certificate{}
+	for _, n := range m.names {
+		all[n.name] = n.own
+	}
+	return all
+}
+
 // comply does what somebody asked for, until either ends.
 func (m *Manager) comply(ctx context.Context, d demand) error {
 	both, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(d.ctx, cancel)()
-	return m.obtain(both, d.name, true)
+	return m.obtain(both, d.name, true, d.instead)
 }
 
 // obtain makes attempts. Of what failed before, only the authority's own wish to
 // be left alone is respected.
-func (m *Manager) obtain(ctx context.Context, name string, force bool) error {
+func (m *Manager) obtain(ctx context.Context, name string, force bool, instead map[string]*certificate) error {
 	var errs []error
 	for _, n := range m.names {
-		if name != "" && name != n.name || !force && n.pair != nil && !m.due(n) {
+		now := m.o.Now()
+		if name != "" && name != n.name || !force && n.own != nil && now.Before(n.renewal()) {
 			continue
 		}
-		if f := n.failed; f != nil && m.o.Now().Before(f.Patience) {
+		if f := n.failed; f.holds(now) && now.Before(f.Patience) {
 			errs = append(errs, fmt.Errorf("%s: nothing is asked before %s, because the authority wants it so: %s", n.name, f.Patience.Format(time.RFC3339), f.Text))
 			continue
 		}
-		if err := m.tend(ctx, n, force); err != nil {
+		if err := m.tend(ctx, n, true, instead[n.name]); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", n.name, err))
 		}
 	}

@@ -84,7 +84,7 @@ func (r *Redis) hold(ctx context.Context, name string, l *lock) {
 		renewed, err := renewLock.Run(short, r.client, []string{keyLock + name}, l.token, r.lease.Milliseconds()).Int()
 		cancel()
 		if err == nil && renewed == 0 {
-			return // it is somebody else's by now; Unlock will say so
+			return // it is somebody else's by now, which Unlock returns
 		}
 	}
 }

@@ -46,7 +46,8 @@ func (s *Sealer) seal(name string, plain []byte) []byte {
 	return s.aead.Seal([]byte{version}, nil, plain, []byte(name))
 }
 
-var errSealed = errors.New("it cannot be opened: it was sealed with another secret, or changed")
+var errSealed = errors.New("it cannot be opened: it was sealed with another `secret`, or changed; give the old secret back, " +
+	"or remove what is stored (in Redis the hash vilogate:{fleet}:certificates, in the state folder certificates/) to have it made anew")
 
 func (s *Sealer) open(name string, sealed []byte) ([]byte, error) {
 	if len(sealed) == 0 || sealed[0] != version {
