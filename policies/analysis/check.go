@@ -159,7 +159,7 @@ func (c *checker) conditions(whole side, place strictyaml.Place, root *policies.
 		c.add(place, UnreachableCondition, "nobody can ever be admitted: %s", root.Text).condition = root
 		return
 	}
-	c.parts(s, whole, place, root)
+	c.parts(s, whole, whole, place, root)
 }
 
 // networks looks for networks that lie in others of the same list.
@@ -179,9 +179,9 @@ func (c *checker) networks(leaf *policies.Condition) {
 	}
 }
 
-// parts looks at the parts of a condition, the last first: of two that say the same, the first one stays. What is found to
-// be idle is left out from then on.
-func (c *checker) parts(s *space, whole side, place strictyaml.Place, parent *policies.Condition) side {
+// parts looks at the parts of a condition, the last first. What is idle makes no difference by itself, and none together with
+// what was found to be idle before: of two that say the same, the first one stays. left is what is left of the whole.
+func (c *checker) parts(s *space, whole, left side, place strictyaml.Place, parent *policies.Condition) side {
 	for i := len(parent.Of) - 1; i >= 0; i-- {
 		part := parent.Of[i]
 		at := part.Place
@@ -190,7 +190,7 @@ func (c *checker) parts(s *space, whole side, place strictyaml.Place, parent *po
 		}
 		if parent.Kind == policies.Not {
 			if part.Rule == "" {
-				whole = c.parts(s, whole, place, part)
+				left = c.parts(s, whole, left, place, part)
 			}
 			continue
 		}
@@ -198,18 +198,22 @@ func (c *checker) parts(s *space, whole side, place strictyaml.Place, parent *po
 		if parent.Kind == policies.Any {
 			stand = never
 		}
-		without := whole
-		without.instead = replace(whole.condition(), part, stand)
-		if len(parent.Of) > 1 && s.same(whole, without) {
+		if len(parent.Of) > 1 && s.same(whole, whole.without(part, stand)) && s.same(left, left.without(part, stand)) {
 			c.idle(s, parent, part, at)
-			whole = without
+			left = left.without(part, stand)
 			continue
 		}
 		if part.Rule == "" {
-			whole = c.parts(s, whole, place, part)
+			left = c.parts(s, whole, left, place, part)
 		}
 	}
-	return whole
+	return left
+}
+
+// without is a side with something else in place of a part of its condition.
+func (d side) without(part, stand *policies.Condition) side {
+	d.instead = replace(d.condition(), part, stand)
+	return d
 }
 
 func (c *checker) idle(s *space, parent, part *policies.Condition, at strictyaml.Place) {

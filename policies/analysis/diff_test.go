@@ -28,28 +28,52 @@ func (c *Change) covers(q policies.Request, before, after policies.Answer) bool 
 	if who[0] >= 0 && (who[0] == nobody) != (q.Identity == nil) {
 		return false
 	}
+	truths := map[*policies.Condition]policies.Truth{}
 	for i, a := range []policies.Answer{before, after} {
-		consistent := true
-		if r := c.sides[i].route; r != nil {
-			eachLeaf(r.Condition(), func(leaf *policies.Condition) {
-				if c.space.atoms[leaf] == nil {
-					return // the side that refuses the path's spelling, whoever asks
-				}
-				truth, _ := r.Truth(leaf, a.Facts, q.Identity)
-				if part := c.space.atoms[leaf][0]; truth == policies.Failed && len(part.truth) == 2 {
-					truth = policies.False // where no not could tell them apart
-				}
-				if who[0] < 0 && leaf.Kind != policies.Networks && leaf.Kind != policies.Expression {
-					return // the difference does not depend on who it is
-				}
-				consistent = consistent && c.space.truths(leaf, who, false)&maskOf(truth) != 0
-			})
+		r := c.sides[i].route
+		if r == nil {
+			continue
 		}
-		if !consistent {
+		eachLeaf(r.Condition(), func(leaf *policies.Condition) {
+			if c.space.atoms[leaf] == nil {
+				return // the side that refuses the path's spelling, whoever asks
+			}
+			truth, _ := r.Truth(leaf, a.Facts, q.Identity)
+			if part := c.space.atoms[leaf][0]; truth == policies.Failed && len(part.truth) == 2 {
+				truth = policies.False // where no not could tell them apart
+			}
+			truths[leaf] = truth
+		})
+	}
+	all := slices.Clone(who)
+	if all[0] = somebody; q.Identity == nil {
+		all[0] = nobody
+	}
+	return c.space.someoneLike(all, truths)
+}
+
+// someoneLike reports whether the open variables can have values with which the conditions have these truths.
+func (s *space) someoneLike(a assignment, truths map[*policies.Condition]policies.Truth) bool {
+	for leaf, truth := range truths {
+		if s.truths(leaf, a, false)&maskOf(truth) == 0 {
 			return false
 		}
 	}
-	return true
+	open := slices.Index(a, -1)
+	if open < 0 {
+		return true
+	}
+	for x := range s.vars[open].values {
+		if s.possible(a, open, x) {
+			a[open] = x
+			if s.someoneLike(a, truths) {
+				a[open] = -1
+				return true
+			}
+		}
+	}
+	a[open] = -1
+	return false
 }
 
 // TestDiffIsWhatBruteForceFinds: for random pairs of policies, each request of a small world that is decided differently is
