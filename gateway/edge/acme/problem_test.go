@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -196,14 +197,37 @@ func TestTheAuthoritysPatienceIsRespected(t *testing.T) {
 	}
 }
 
-// limited puts itself before the authority, and answers every new order.
+// limited has the authority answer every new order alike.
 func limited(t *testing.T, w *acmetest.World, o *acme.Options, status int, retryAfter, body string) (asked func() int) {
+	t.Helper()
+	f := before(t, w, o)
+	f.answer.Store(&answer{"/order-plz", status, retryAfter, "application/problem+json", body})
+	return f.answered.count
+}
+
+// An answer is given in the authority's stead to requests for a path.
+type answer struct {
+	path       string
+	status     int
+	retryAfter string
+	kind       string
+	body       string
+}
+
+// A front stands before the authority.
+type front struct {
+	answer   atomic.Pointer[answer] // nil: everything goes through
+	answered counter
+}
+
+// before puts a front before the authority, for whoever has these options.
+func before(t *testing.T, w *acmetest.World, o *acme.Options) *front {
 	t.Helper()
 	authority, err := url.Parse(w.Directory)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var orders counter
+	f := &front{}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "https", Host: authority.Host})
@@ -212,21 +236,22 @@ func limited(t *testing.T, w *acmetest.World, o *acme.Options, status int, retry
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.Trusted()}},
 	}
 	server := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/order-plz" {
+		a := f.answer.Load()
+		if a == nil || !strings.HasPrefix(r.URL.Path, a.path) {
 			proxy.ServeHTTP(rw, r)
 			return
 		}
-		orders.add()
-		rw.Header().Set("Content-Type", "application/problem+json")
-		rw.Header().Set("Retry-After", retryAfter)
-		rw.WriteHeader(status)
-		if _, err := rw.Write([]byte(body)); err != nil {
-			t.Error(err)
+		f.answered.add()
+		rw.Header().Set("Content-Type", a.kind)
+		rw.Header().Set("Retry-After", a.retryAfter)
+		rw.WriteHeader(a.status)
+		if _, err := rw.Write([]byte(a.body)); err != nil {
+			t.Logf("answering: %v", err)
 		}
 	}))
 	t.Cleanup(server.Close)
 	o.Directory, o.Roots = server.URL+"/dir", rootsOf(server)
-	return orders.count
+	return f
 }
 
 func rootsOf(server *httptest.Server) *x509.CertPool {
