@@ -171,11 +171,24 @@ func TestTwentyKills(t *testing.T) {
 	for i := range 20 {
 		before := asked()
 		s.spawn()
-		// Each time a little later in the work, which takes some thirty requests; not while the answer to the one request is
-		// on its way that makes an order, because an order that nobody was told of is lost.
+		// Each time a little later in the work, which takes some thirty requests.
 		eventually(t, "the process works, or has nothing to do", func() bool {
-			return (asked() >= before+1+i || readyLine.MatchString(s.output.String())) && (w.Orders() == 0 || s.knowsOrder())
+			return asked() >= before+1+i || readyLine.MatchString(s.output.String())
 		})
+		// Not while the answer to the one request is on its way that makes an order: an order that nobody was told of is lost.
+		s.signal(syscall.SIGSTOP)
+		last, quiet := asked(), 0
+		eventually(t, "the authority has nothing more to do", func() bool {
+			now := asked()
+			if quiet++; now != last {
+				last, quiet = now, 0
+			}
+			return quiet > 10
+		})
+		if w.Orders() > 0 && !s.knowsOrder() {
+			s.signal(syscall.SIGCONT)
+			eventually(t, "the order is written down", s.knowsOrder)
+		}
 		s.kill()
 	}
 	s.start()
