@@ -335,3 +335,23 @@ func TestRates(t *testing.T) {
 		t.Errorf("after a reload: %d", resp.StatusCode)
 	}
 }
+
+// TestAPolicyReadsNoHeaderThatEndsHere: what Connection names is not forwarded, so that no policy may have judged it.
+func TestAPolicyReadsNoHeaderThatEndsHere(t *testing.T) {
+	s := newSite(t, withRoutes(t, `routes:
+  - { path: /reads, allow: { when: 'request.headers["x-tenant"] == "gold"' } }
+  - { path: /other, allow: authenticated }
+`))
+	for _, line := range []string{"X-Tenant", "x-tenant", "close, X-TENANT", "close,x_tenant ,", "\tX-Tenant\t"} {
+		wantStatus(t, s.ask("GET", "/reads", s.cookie(), "X-Tenant: gold", "Connection: "+line), 400)
+		wantStatus(t, s.ask("GET", "/reads", s.cookie(), "X-Tenant: gold", "Connection: close", "Connection: "+line), 400)
+		if s.reached() != nil {
+			t.Errorf("Connection: %q: forwarded", line)
+		}
+	}
+	wantStatus(t, s.ask("GET", "/reads", s.cookie(), "X-Tenant: gold", "Connection: close, X-Tenant-2"), 200)
+	if got := s.reached(); got.Header.Get("X-Tenant") != "gold" {
+		t.Errorf("the backend did not get what the policy read: %v", got.Header)
+	}
+	wantStatus(t, s.ask("GET", "/other", s.cookie(), "X-Tenant: gold", "Connection: X-Tenant"), 200)
+}

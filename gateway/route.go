@@ -1,6 +1,10 @@
 package gateway
 
 import (
+	"net/http"
+	"slices"
+	"strings"
+
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -34,7 +38,27 @@ func (x *exchange) route() error {
 		x.decision = policies.Decision{Outcome: policies.BadRequest, Place: x.match.Place, Route: x.match.Route}
 		return refuseMalformed("the route does not permit " + oddities(x.match.Odd) + " in the path")
 	}
+	if x.match.Route != nil && takenByConnection(x.r.Header, x.match.Route.Reads.Headers) {
+		return refuseMalformed("Connection names a header that the policy reads, and that the upstream would not get")
+	}
 	return nil
+}
+
+// takenByConnection reports whether the client has one of the headers end at this
+// hop (RFC 9110, section 7.6.1): the policy would judge what is not forwarded.
+func takenByConnection(h http.Header, names []string) bool {
+	if len(names) == 0 {
+		return false
+	}
+	for _, line := range h["Connection"] {
+		for taken := range strings.SplitSeq(line, ",") {
+			taken = request.FoldHeader(strings.TrimSpace(taken))
+			if slices.ContainsFunc(names, func(name string) bool { return request.FoldHeader(name) == taken }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func oddities(o request.Oddity) string {

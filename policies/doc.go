@@ -154,7 +154,8 @@
 //   - request.query["page"], decoded. A route whose policy reads a parameter refuses (400) queries in which servers could
 //     read it in different ways: given twice or in another spelling (ID, id[]), with a semicolon, with an escape that is none.
 //   - request.headers["x-tenant"], whatever its case. A route whose policy reads a header refuses (400) one that is there
-//     twice. Authorization, Cookie, Host and the headers that the gateway writes are not among them. A header is what the
+//     twice, or that Connection names, which would end at the gateway. Authorization, Cookie, Host, the headers of the
+//     connection (Connection, TE, Upgrade) and those that the gateway writes are not among them. A header is what the
 //     client says, and no more.
 //   - token.issuer, token.bearer (a Bearer token, not a cookie), token.issued_at, token.expires, token.claims["department"].
 //
