@@ -103,7 +103,7 @@ func (x *exchange) cleanHeaders() error {
 		if class == odd {
 			x.outcome.oddHeaders++
 			if x.upstream != nil && x.upstream.Odd == RejectOdd {
-				return refuseMalformed("a header name that the upstream refuses")
+				return refuseMalformed(ReasonOddHeader)
 			}
 		}
 		if !x.allows(class) {
