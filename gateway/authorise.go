@@ -31,7 +31,7 @@ func (x *exchange) authorise() error {
 		}
 		return refuseStranger()
 	case policies.StepUp:
-		return x.stepUp()
+		return x.stepUp(facts, identity)
 	case policies.MethodNotAllowed:
 		return refuseMethod(x.decision.Reason, x.decision.Allow)
 	case policies.BadRequest:

@@ -108,3 +108,9 @@ func (r *Route) Truth(c *Condition, f Facts, id *Identity) (Truth, error) {
 	}
 	return c.truth(e), nil
 }
+
+// TruthAfterLogin is what a condition of the route would come to, had this person just signed in again with a second
+// factor.
+func (r *Route) TruthAfterLogin(c *Condition, f Facts, id *Identity) Truth {
+	return c.truth(&evaluation{facts: f, id: id, route: r, fresh: true})
+}
