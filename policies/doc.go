@@ -94,7 +94,9 @@
 // A route with mode: shadow is as if it were not there: each request is decided by the other routes, which match as they
 // would without it. It enforces nothing and opens nothing. Beside that decision, a second one is made by the policy as it
 // would be were the route live ([HostPolicy.Shadow]), where it takes the place of a live route of its pattern for the
-// methods that both take; what differs is recorded. Tests are of the live policy.
+// methods that both take; what differs is recorded, in how the path may be spelt and in csrf: as well. Not seen in the
+// shadow is what comes to no decision of a route: preflights, tokens that do not verify, rates, sizes, and, where a whole
+// folder is in the shadow, hosts that it alone names. Tests are of the live policy.
 //
 // # Matching
 //
