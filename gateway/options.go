@@ -45,7 +45,7 @@ func (x *exchange) optRequest(out *http.Request) {
 		out.Host = route.RewriteHost
 	}
 	if route.StripPrefix != "" {
-		out.Header["X-Forwarded-Prefix"] = []string{route.StripPrefix}
+		out.Header["X-Forwarded-Prefix"] = []string{route.ForwardedPrefix}
 	}
 	if x.upstream.Odd == PassOdd {
 		for name := range out.Header {

@@ -78,6 +78,11 @@ func (c *compiler) options(r *Route, o optionsSyntax) {
 	}
 	if o.StripPrefix != nil && o.StripPrefix.text != "none" {
 		r.StripPrefix, r.strip = c.stripPrefix(r, *o.StripPrefix)
+		if r.StripPrefix != "" {
+			if p, err := request.ParsePath(r.StripPrefix); err == nil { // else the pattern is none either
+				r.ForwardedPrefix = p.String()
+			}
+		}
 	}
 	if o.RewriteHost != nil && o.RewriteHost.text != "none" {
 		r.RewriteHost = c.rewriteHost(*o.RewriteHost)

@@ -160,6 +160,9 @@ routes:
 			t.Errorf("%s: %+v", path, m)
 			continue
 		}
+		if prefix, want := m.Route.ForwardedPrefix, map[string]string{"/café/v 1": "/caf%C3%A9/v%201", "/café": "/caf%C3%A9", "/admin": "/admin"}[m.Route.StripPrefix]; prefix != want {
+			t.Errorf("%s: the prefix is told as %q, want %q", path, prefix, want)
+		}
 		if got := m.Route.ForwardPath(p); got != want {
 			t.Errorf("%s is forwarded as %q, want %q", path, got, want)
 		}
