@@ -49,7 +49,7 @@ func (x *exchange) optRequest(out *http.Request) {
 	}
 	if x.upstream.Odd == PassOdd {
 		for name := range out.Header {
-			if classify(name) == odd && speaksOf(route, name) {
+			if request.ClassifyHeader(name) == request.OddHeader && speaksOf(route, name) {
 				delete(out.Header, name)
 			}
 		}
