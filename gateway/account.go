@@ -90,7 +90,7 @@ func (x *exchange) who() *audit.Who {
 
 // noteFacts notes for the audit log the facts that the rule reads, while the
 // request is as it was sent. Values of the query are never recorded, nor are those
-// of headers that carry secrets.
+// of headers that may carry secrets, by their name or by their look.
 func (x *exchange) noteFacts() {
 	if x.g.opts.Audit == nil || x.match.Route == nil {
 		return
@@ -103,7 +103,7 @@ func (x *exchange) noteFacts() {
 	x.facts = f
 	for _, name := range reads.Headers {
 		switch values := x.r.Header.Values(name); {
-		case isSecret(name):
+		case isSecret(name) || slices.ContainsFunc(values, looksSecret):
 			f.Withheld = append(f.Withheld, "headers."+strings.ToLower(name))
 		case len(values) > 0:
 			if f.Headers == nil {
@@ -135,7 +135,38 @@ func (x *exchange) noteFacts() {
 }
 
 // secretWords mark names of headers whose values are not to be written down.
-var secretWords = []string{"auth", "cookie", "token", "secret", "key", "password", "passwd", "session", "signature", "assertion", "credential"}
+var secretWords = []string{
+	"auth", "cookie", "token", "secret", "key", "pass", "session", "signature", "assertion", "credential", "jwt", "otp", "code", "pin",
+}
+
+// longWord is how long a word of letters and digits may be before it is taken for a secret, in bytes.
+const longWord = 20
+
+// looksSecret reports whether a value holds a word as tokens are made of: long, and of both letters and digits.
+func looksSecret(value string) bool {
+	length, letters, digits := 0, false, false
+	for i := 0; i <= len(value); i++ {
+		var c byte
+		if i < len(value) {
+			c = value[i]
+		}
+		switch {
+		case '0' <= c && c <= '9':
+			digits = true
+		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z':
+			letters = true
+		case c == '-' || c == '_' || c == '+' || c == '/' || c == '=' || c == '.' || c == '~':
+		default:
+			if length >= longWord && letters && digits {
+				return true
+			}
+			length, letters, digits = 0, false, false
+			continue
+		}
+		length++
+	}
+	return false
+}
 
 // isSecret reports whether the value of a header of that name may be a secret.
 func isSecret(name string) bool {

@@ -178,6 +178,14 @@ func TestValuesThatMayBeSecretsAreWithheld(t *testing.T) {
 			t.Errorf("%s: want %v", name, want)
 		}
 	}
+	for value, want := range map[string]bool{
+		"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln": true, "Bearer 0123456789abcdef0123": true, "550e8400-e29b-41d4-a716-446655440000": true,
+		"": false, "acme": false, "Mozilla/5.0 (X11; Linux x86_64)": false, "en-GB,en;q=0.9": false, "a-rather-long-name-of-a-tenant": false,
+	} {
+		if looksSecret(value) != want {
+			t.Errorf("%q: want %v", value, want)
+		}
+	}
 	log := &memoryLog{}
 	s := newSite(t)
 	s.gateway.opts.Audit = log

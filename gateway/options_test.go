@@ -420,3 +420,29 @@ func TestAReloadKeepsTheConnectionsOfRouteTimeouts(t *testing.T) {
 		t.Errorf("%d pools, and without the timeout %d", before, after)
 	}
 }
+
+// A rate that was changed counts afresh: what was owed to the one before is not
+// owed to it.
+func TestALooserRateLetsInAtOnce(t *testing.T) {
+	s := newSite(t, withRoutes(t, `routes: [{ path: /ip, allow: public, rate: 2/d per ip }]`))
+	statuses := func(n int) (all []int) {
+		for range n {
+			all = append(all, s.ask("GET", "/ip").StatusCode)
+			s.reached()
+		}
+		return all
+	}
+	if got := statuses(3); !slices.Equal(got, []int{200, 200, 429}) {
+		t.Fatalf("%v", got)
+	}
+	settings := s.gateway.generation.Load().Settings
+	withRoutes(t, `routes: [{ path: /ip, allow: public, rate: 1000/m per ip }]`)(&settings)
+	loosened, err := NewGeneration(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.gateway.Swap(loosened)
+	if got := statuses(3); !slices.Equal(got, []int{200, 200, 200}) {
+		t.Errorf("after the change: %v", got)
+	}
+}

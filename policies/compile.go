@@ -86,8 +86,12 @@ func Compile(files []File, o Options) (*Set, error) {
 	return s, nil
 }
 
-// Lookup is the policy of a host: that of its very name, else that of all names beside it; nil where there is none.
+// Lookup is the policy of a host: that of its very name, else that of all names beside it; nil where there is none, and
+// for the login host.
 func (s *Set) Lookup(h request.Host) *HostPolicy {
+	if string(h) == s.loginHost && h != "" {
+		return nil
+	}
 	if p := s.exact[string(h)]; p != nil {
 		return p
 	}

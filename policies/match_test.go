@@ -137,6 +137,18 @@ func TestOrderOfTheFileDoesNotMatter(t *testing.T) {
 	}
 }
 
+// TestNoPolicyIsTheLoginHosts: a wildcard covers its name, and says nothing about it.
+func TestNoPolicyIsTheLoginHosts(t *testing.T) {
+	t.Parallel()
+	set, err := Compile([]File{{"a.yaml", []byte("host: \"*.viloforge.com\"\nupstream: website\nroutes: [{ path: /, allow: deny }]\n")}}, testOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if testOptions.LoginHost == "" || set.Lookup(request.Host(testOptions.LoginHost)) != nil || set.Lookup("other.viloforge.com") == nil {
+		t.Errorf("the login host %q has a policy, or nobody has", testOptions.LoginHost)
+	}
+}
+
 func TestHostsAreLookedUpExactlyAndThenByOneLabel(t *testing.T) {
 	t.Parallel()
 	routes := "\nupstream: website\nroutes: [{ path: /, allow: public }]\n"

@@ -49,5 +49,6 @@
 //     where a whole folder of policies was evaluated beside the live one, else it is routes with mode: shadow.
 //   - latency_us: microseconds from the request's header to the decision.
 //
-// A record never holds a token, a cookie, a password or the value of a query.
+// A record never holds a token, a cookie, a password or the value of a query. Values of headers that a rule reads are
+// withheld where the name, or a long word of letters and digits in the value, lets them be taken for a secret.
 package audit

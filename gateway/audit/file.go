@@ -96,16 +96,14 @@ func (f *file) write(lines []byte) error {
 
 // rotate gives the files their next numbers, lets go of the last, and begins a new one.
 func (f *file) rotate() error {
-	if f.f != nil {
-		if err := errors.Join(f.f.Sync(), f.f.Close()); err != nil {
-			return fmt.Errorf("audit: rotating: %w", err)
-		}
-		f.f = nil
+	if err := f.finish(); err != nil {
+		return fmt.Errorf("audit: rotating: %w", err)
 	}
 	if f.keep == 0 {
 		if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("audit: rotating: %w", err)
 		}
+		f.size = 0
 		return f.open()
 	}
 	for number := f.keep; number > 0; number-- {
@@ -117,6 +115,7 @@ func (f *file) rotate() error {
 			return fmt.Errorf("audit: rotating: %w", err)
 		}
 	}
+	f.size = 0 // whatever comes now: what has its number is not given another
 	if err := f.open(); err != nil {
 		return err
 	}
@@ -149,11 +148,20 @@ func (f *file) reopen() error {
 	if err == nil && os.SameFile(mine, named) {
 		return nil
 	}
-	if err := errors.Join(f.f.Sync(), f.f.Close()); err != nil {
+	if err := f.finish(); err != nil {
 		return fmt.Errorf("audit: closing the log that was moved: %w", err)
 	}
-	f.f = nil
 	return f.open()
+}
+
+// finish forces the file to the disk and closes it. It is closed, too, where that failed.
+func (f *file) finish() error {
+	if f.f == nil {
+		return nil
+	}
+	err := errors.Join(f.f.Sync(), f.f.Close())
+	f.f = nil
+	return err
 }
 
 // sync forces what was written to the disk. What is no regular file has none.

@@ -52,6 +52,7 @@ type Log struct {
 	queue chan item
 
 	ended   chan struct{} // closed when Run writes nothing more
+	idle    chan struct{} // closed when nobody has the file any more
 	once    sync.Once
 	failing atomic.Bool  // the last write failed
 	tried   atomic.Int64 // when it was last tried for a request, in nanoseconds since 1970
@@ -79,11 +80,14 @@ func Open(o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Log{opts: o, file: f, queue: make(chan item, queueLength), ended: make(chan struct{})}, nil
+	return &Log{opts: o, file: f, queue: make(chan item, queueLength), ended: make(chan struct{}), idle: make(chan struct{})}, nil
 }
 
+// patience is how long a request waits for the disk, and the end of the process for what waits to be written.
+const patience = 5 * time.Second
+
 // Put records a decision, which nobody changes afterwards. It returns once the record waits to be written; with fsync
-// "always", once it is on the disk. The error, which is an ErrUnrecorded, says that the request must not go on. Where a
+// "always", once it is on the disk, or once the disk has taken too long for that. The error, which is an ErrUnrecorded, says that the request must not go on. Where a
 // failure is configured to be no reason for that there is none, and a record that is lost is counted as dropped.
 func (l *Log) Put(r *Record) error {
 	wait := l.opts.Fsync == Always
@@ -111,10 +115,16 @@ func (l *Log) Put(r *Record) error {
 	if done == nil {
 		return nil
 	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
 	case err := <-done:
 		return l.answered(err)
 	case <-l.ended:
+	case <-timer.C:
+		// The writer hangs in a write. What it was given is written when the disk goes on, if it does.
+		l.fail(errSlow)
+		return l.answered(errSlow)
 	}
 	select {
 	case err := <-done: // with the last batch
@@ -124,7 +134,23 @@ func (l *Log) Put(r *Record) error {
 	}
 }
 
-var errClosed = errors.New("the log is closed")
+var (
+	errClosed = errors.New("the log is closed")
+	errSlow   = errors.New("the disk does not take what is written")
+)
+
+// fail notes that the log cannot be written.
+func (l *Log) fail(err error) {
+	l.failures.Add(1)
+	if l.failing.Swap(true) {
+		return
+	}
+	requests := "are refused"
+	if l.opts.OnFailure == Drop {
+		requests = "pass, and are not recorded once too many wait"
+	}
+	l.opts.Log.Error("the audit log cannot be written", "file", l.opts.File, "error", err, "requests", requests)
+}
 
 // closed reports whether nothing more is written.
 func (l *Log) closed() bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -14,9 +15,33 @@ const (
 	tick = time.Second
 )
 
-// Run writes what is put, until ctx ends and everything that waits is written. The log is closed then.
+// Run writes what is put, until ctx ends and everything that waits is written. The log is closed then. A disk that takes
+// nothing more does not keep the process from ending: what waits is given up after some time, and so is the goroutine
+// that hangs in the write.
 func (l *Log) Run(ctx context.Context) error {
 	defer l.end()
+	done := make(chan error, 1)
+	go func() {
+		defer close(l.idle)
+		done <- l.serve(ctx)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return fmt.Errorf("audit: %d records were not written before the end: %w", len(l.queue), errSlow)
+	}
+}
+
+// serve is what Run does.
+func (l *Log) serve(ctx context.Context) error {
 	w := &writer{Log: l}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -34,7 +59,16 @@ func (l *Log) Run(ctx context.Context) error {
 
 // Close gives up a log that Run was never called for, or whose Run has returned.
 func (l *Log) Close() error {
-	l.end()
+	select {
+	case <-l.ended:
+		select {
+		case <-l.idle:
+		default:
+			return nil // whoever hangs in a write has the file
+		}
+	default:
+		l.end()
+	}
 	return l.file.close()
 }
 
@@ -125,19 +159,6 @@ func (i item) tell(err error) {
 	if i.done != nil {
 		i.done <- err
 	}
-}
-
-// fail notes that the log cannot be written.
-func (w *writer) fail(err error) {
-	w.failures.Add(1)
-	if w.failing.Swap(true) {
-		return
-	}
-	requests := "are refused"
-	if w.opts.OnFailure == Drop {
-		requests = "pass, and are not recorded once too many wait"
-	}
-	w.opts.Log.Error("the audit log cannot be written", "file", w.opts.File, "error", err, "requests", requests)
 }
 
 // recover notes that it can.
