@@ -118,6 +118,7 @@ func TestShadowsSeeSpellingsAndForgeries(t *testing.T) {
   - { path: "/open/*rest", allow: public, semicolon: allow }
   - { path: "/post", allow: authenticated }
   - { path: "/trusting", allow: authenticated, csrf: { exempt: ["https://forms.example"] } }
+  - { path: "/reads", allow: authenticated }
 `
 	log := &memoryLog{}
 	var settings Settings
@@ -131,6 +132,7 @@ routes:
   - { path: "/open/*rest", allow: public }
   - { path: "/post", allow: authenticated, csrf: { exempt: ["https://forms.example"] } }
   - { path: "/trusting", allow: authenticated }
+  - { path: "/reads", allow: { when: '"x-tenant" in request.headers' } }
 `), "next"
 		settings = *st
 	})
@@ -153,6 +155,8 @@ routes:
 		{"POST", "/post", "[allow]", append(form, s.cookie())},
 		{"POST", "/trusting", "[deny]", append(form, s.cookie())},
 		{"POST", "/trusting", "[]", form},
+		{"GET", "/reads", "[]", []string{s.cookie(), "X-Tenant: a"}},
+		{"GET", "/reads", "[bad-request]", []string{s.cookie(), "X-Tenant: a", "Connection: X-Tenant"}},
 	} {
 		got, without := s.ask(c.method, c.target, c.lines...), bare.ask(c.method, c.target, c.lines...)
 		s.reached()

@@ -1,10 +1,6 @@
 package gateway
 
 import (
-	"net/http"
-	"slices"
-	"strings"
-
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -39,27 +35,10 @@ func (x *exchange) route() error {
 		x.askShadowsOfSpelling()
 		return refuseMalformed("the route does not permit " + oddities(x.match.Odd) + " in the path")
 	}
-	if x.match.Route != nil && takenByConnection(x.r.Header, x.match.Route.Reads.Headers) {
-		return refuseMalformed("Connection names a header that the policy reads, and that the upstream would not get")
+	if x.match.Route != nil && request.EndsAtHop(x.r.Header["Connection"], x.match.Route.Reads.Headers) {
+		return refuseMalformed(policies.ReasonEndsAtHop)
 	}
 	return nil
-}
-
-// takenByConnection reports whether the client has one of the headers end at this
-// hop (RFC 9110, section 7.6.1): the policy would judge what is not forwarded.
-func takenByConnection(h http.Header, names []string) bool {
-	if len(names) == 0 {
-		return false
-	}
-	for _, line := range h["Connection"] {
-		for taken := range strings.SplitSeq(line, ",") {
-			taken = request.FoldHeader(strings.TrimSpace(taken))
-			if slices.ContainsFunc(names, func(name string) bool { return request.FoldHeader(name) == taken }) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func oddities(o request.Oddity) string {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -55,8 +56,12 @@ func (x *exchange) askShadowsOfSpelling() {
 	x.askShadows(x.factsAndIdentity())
 }
 
-// verdict is a decision with the CSRF rule, which follows it.
+// verdict is a decision with what comes before it and the CSRF rule, which
+// follows it.
 func (x *exchange) verdict(host *policies.HostPolicy, match policies.Match, d policies.Decision) policies.Decision {
+	if match.Route != nil && request.EndsAtHop(x.r.Header["Connection"], match.Route.Reads.Headers) {
+		d.Outcome, d.Reason = policies.BadRequest, policies.ReasonEndsAtHop
+	}
 	if d.Outcome == policies.Allow && !d.Route.Public() && x.forged(host, match, d.Route) {
 		d.Outcome, d.Reason = policies.Deny, ReasonForged
 	}

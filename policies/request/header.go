@@ -1,5 +1,10 @@
 package request
 
+import (
+	"slices"
+	"strings"
+)
+
 // A HeaderClass says what may become of a request header that a stranger sends, judged by its name alone.
 type HeaderClass uint8
 
@@ -104,4 +109,21 @@ func CanonicalHeader(name string) (string, bool) {
 		}
 	}
 	return string(b), len(b) > 0
+}
+
+// EndsAtHop reports whether lines of Connection name one of the headers, which then ends at this hop (RFC 9110, section
+// 7.6.1): who judged it would judge what is not forwarded.
+func EndsAtHop(connection, names []string) bool {
+	if len(names) == 0 {
+		return false
+	}
+	for _, line := range connection {
+		for ends := range strings.SplitSeq(line, ",") {
+			ends = FoldHeader(strings.TrimSpace(ends))
+			if slices.ContainsFunc(names, func(name string) bool { return FoldHeader(name) == ends }) {
+				return true
+			}
+		}
+	}
+	return false
 }
