@@ -110,6 +110,69 @@ func TestShadowsChangeNothingAndAreRecorded(t *testing.T) {
 	}
 }
 
+// TestShadowsSeeSpellingsAndForgeries: a shadow may permit what the live route refuses before it asks who is there, and
+// the other way about; so may its CSRF rule. The answers are the same as without it.
+func TestShadowsSeeSpellingsAndForgeries(t *testing.T) {
+	const live = `routes:
+  - { path: "/s/*rest", allow: { roles: [member] } }
+  - { path: "/open/*rest", allow: public, semicolon: allow }
+  - { path: "/post", allow: authenticated }
+  - { path: "/trusting", allow: authenticated, csrf: { exempt: ["https://forms.example"] } }
+  - { path: "/reads", allow: authenticated }
+`
+	log := &memoryLog{}
+	var settings Settings
+	s := newSite(t, withRoutes(t, live+`  - { path: "/s/*rest", allow: { roles: [member] }, semicolon: allow, mode: shadow }
+`), func(st *Settings) {
+		st.Shadow, st.ShadowID = compile(t, `
+host: app.example.test
+upstream: app
+routes:
+  - { path: "/s/*rest", allow: { roles: [admin] }, semicolon: allow }
+  - { path: "/open/*rest", allow: public }
+  - { path: "/post", allow: authenticated, csrf: { exempt: ["https://forms.example"] } }
+  - { path: "/trusting", allow: authenticated }
+  - { path: "/reads", allow: { when: '"x-tenant" in request.headers' } }
+`), "next"
+		settings = *st
+	})
+	bare := newSite(t, withRoutes(t, live), func(st *Settings) { st.Verifier = settings.Verifier })
+	s.gateway.opts.Audit = log
+	forged := s.sign(s.grant())
+	forged = forged[:len(forged)-4] + "AAAA"
+	conflict := []string{"Cookie: __Secure-sso=a", "Cookie: __Secure-sso=b", navigation}
+	form := []string{"Origin: https://forms.example", "Sec-Fetch-Site: cross-site"}
+	for _, c := range []struct {
+		method, target, want string
+		lines                []string
+	}{
+		{"GET", "/s/a;b", "[allow deny]", []string{s.cookie()}},
+		{"GET", "/s/a;b", "[login login]", nil},
+		{"GET", "/s/a;b", "[login login]", conflict},
+		{"GET", "/s/a;b", "[]", []string{"Authorization: Bearer " + forged}}, // it does not verify
+		{"GET", "/s/a//b", "[]", []string{s.cookie()}},
+		{"GET", "/open/a;b", "[bad-request]", nil},
+		{"POST", "/post", "[allow]", append(form, s.cookie())},
+		{"POST", "/trusting", "[deny]", append(form, s.cookie())},
+		{"POST", "/trusting", "[]", form},
+		{"GET", "/reads", "[]", []string{s.cookie(), "X-Tenant: a"}},
+		{"GET", "/reads", "[bad-request]", []string{s.cookie(), "X-Tenant: a", "Connection: X-Tenant"}},
+	} {
+		got, without := s.ask(c.method, c.target, c.lines...), bare.ask(c.method, c.target, c.lines...)
+		s.reached()
+		if got.StatusCode != without.StatusCode || fmt.Sprint(got.Header["Set-Cookie"]) != fmt.Sprint(without.Header["Set-Cookie"]) {
+			t.Errorf("%s %s: %d %v, and without shadows %d %v", c.method, c.target, got.StatusCode, got.Header, without.StatusCode, without.Header)
+		}
+		decisions := []string{}
+		for _, second := range log.last(t).Shadow {
+			decisions = append(decisions, second.Decision)
+		}
+		if fmt.Sprint(decisions) != c.want {
+			t.Errorf("%s %s: in the shadow %v, want %s", c.method, c.target, decisions, c.want)
+		}
+	}
+}
+
 func TestValuesThatMayBeSecretsAreWithheld(t *testing.T) {
 	for name, want := range map[string]bool{
 		"Authorization": true, "Cookie": true, "X-Api-Key": true, "X-Csrf-Token": true, "X-Session-Id": true,

@@ -9,19 +9,10 @@ import (
 
 // authorise asks the policies, which are pure, for their decision.
 func (x *exchange) authorise() error {
-	var identity *policies.Identity
-	if x.principal != nil {
-		identity = x.principal.as(x.byCookie)
-	}
-	facts := policies.Facts{
-		Now: x.start, Method: x.target.Method, Host: x.target.Host, Path: x.target.Path,
-		Client: x.client, Query: x.target.Query, Header: x.r.Header,
-	}
+	facts, identity := x.factsAndIdentity()
 	x.decision = x.match.Decide(facts, identity)
 	x.noteFacts()
-	if x.host.Shadow != nil || x.gen.Shadow != nil {
-		x.askShadows(facts, identity)
-	}
+	x.askShadows(facts, identity)
 	switch x.decision.Outcome {
 	case policies.Allow:
 		return nil
@@ -31,7 +22,7 @@ func (x *exchange) authorise() error {
 		}
 		return refuseStranger()
 	case policies.StepUp:
-		return x.stepUp()
+		return x.stepUp(facts, identity)
 	case policies.MethodNotAllowed:
 		return refuseMethod(x.decision.Reason, x.decision.Allow)
 	case policies.BadRequest:
@@ -44,33 +35,50 @@ func (x *exchange) authorise() error {
 	}
 }
 
+// factsAndIdentity are what decisions depend on.
+func (x *exchange) factsAndIdentity() (f policies.Facts, id *policies.Identity) {
+	if x.principal != nil {
+		id = x.principal.as(x.byCookie)
+	}
+	return policies.Facts{
+		Now: x.start, Method: x.target.Method, Host: x.target.Host, Path: x.target.Path,
+		Client: x.client, Query: x.target.Query, Header: x.r.Header,
+	}, id
+}
+
 // guardAgainstForgery is the CSRF rule: what a cookie alone could have brought
 // about must come from this origin, from one that the CORS rules list, or from one
 // that the route exempts. On a public route such a request goes on as anonymous.
 func (x *exchange) guardAgainstForgery() error {
 	route := x.decision.Route
-	if !x.byCookie || x.safeFromForgery(x.allowedOrigins(), route.CSRFExempt) {
+	switch {
+	case !x.forged(x.host, x.match, route):
 		return nil
-	}
-	if route.Public() {
+	case route.Public():
 		x.becomeNobody()
 		return nil
 	}
 	return refuseForgery()
 }
 
-func (x *exchange) allowedOrigins() []request.Origin {
-	if cors := x.host.CORSOf(x.match); cors != nil {
-		return cors.Origins
+// forged reports whether a cookie alone could have brought the request about, as
+// a route of a policy sees it.
+func (x *exchange) forged(host *policies.HostPolicy, match policies.Match, route *policies.Route) bool {
+	if !x.byCookie {
+		return false
 	}
-	return nil
+	var allowed []request.Origin
+	if cors := host.CORSOf(match); cors != nil {
+		allowed = cors.Origins
+	}
+	return !x.safeFromForgery(allowed, route.CSRFExempt)
 }
 
 // safeFromForgery applies request.CSRFSafe to this request.
 func (x *exchange) safeFromForgery(allowed, exempt []request.Origin) bool {
 	h := x.r.Header
 	webSocket := isWebSocket(x.r)
-	if !webSocket && isSafe(x.target.Method) {
+	if !webSocket && request.IsSafe(x.target.Method) {
 		return true
 	}
 	return request.CSRFSafe(request.CSRFFacts{
@@ -78,14 +86,4 @@ func (x *exchange) safeFromForgery(allowed, exempt []request.Origin) bool {
 		SecFetchSite: strings.Join(h["Sec-Fetch-Site"], ","), SecFetchMode: strings.Join(h["Sec-Fetch-Mode"], ","),
 		Origin: h["Origin"], Own: request.Origin(x.gen.origin(string(x.target.Host))), Allowed: allowed, Exempt: exempt,
 	})
-}
-
-// isSafe reports whether the method is safe in the sense of RFC 9110, section
-// 9.2.1.
-func isSafe(method string) bool {
-	switch method {
-	case "GET", "HEAD", "OPTIONS", "TRACE":
-		return true
-	}
-	return false
 }

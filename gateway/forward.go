@@ -177,11 +177,11 @@ func (f *failover) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// transports are the connections to the upstreams: one pool for each header
-// timeout in use. They outlive generations, so that a reload drops nothing.
 // loginTimeout bounds the wait for an identity provider in another process.
 const loginTimeout = 30 * time.Second
 
+// transports are the connections to the upstreams: one pool for each header
+// timeout in use. They outlive generations, so that a reload drops nothing.
 type transports struct {
 	mu    sync.Mutex
 	pools sync.Map // time.Duration → *http.Transport; written under mu
@@ -218,6 +218,11 @@ func (t *transports) retire(gen *Generation) {
 		needed[0], needed[loginTimeout] = true, true
 		for _, u := range gen.upstreams {
 			needed[u.Timeout] = true
+		}
+		for _, host := range gen.Policies.Hosts() {
+			for _, route := range gen.Policies.Policy(host).Routes() {
+				needed[route.Timeout] = true
+			}
 		}
 	}
 	t.pools.Range(func(key, pool any) bool {

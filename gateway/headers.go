@@ -5,85 +5,18 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
-
-// nameClass says what may become of a request header, judged by its name alone.
-type nameClass uint8
-
-const (
-	ordinary nameClass = iota
-	odd                // holds a character that servers fold or parsers dispute
-	override           // asks the backend to take another method
-	reserved           // set by the gateway, or by nobody
-)
-
-// reservedNames are never passed on from a stranger, in the folded spelling:
-// lower case, every character that is not a letter or digit as "-".
-var reservedNames = map[string]nameClass{
-	"x-user": reserved, "x-user-id": reserved, "x-user-email": reserved, "x-user-name": reserved,
-	"x-user-roles": reserved, "x-user-assertion": reserved,
-	"remote-user": reserved, "remote-email": reserved, "remote-name": reserved, "remote-groups": reserved,
-	"forwarded": reserved, "x-real-ip": reserved, "x-request-id": reserved, "x-rewrite-url": reserved,
-	"x-http-method": override, "x-http-method-override": override, "x-method-override": override,
-	"proxy": reserved, // CGI and its heirs make HTTP_PROXY of it
-}
-
-// foldedForwarded and foldedOriginal begin families of reserved names.
-const (
-	foldedForwarded = "x-forwarded-"
-	foldedOriginal  = "x-original-"
-)
-
-// longestReserved is the length of the longest key of reservedNames.
-const longestReserved = len("x-http-method-override")
-
-// classify judges a header's name. Names are compared after folding, because
-// WSGI, CGI and others read X_User as X-User.
-func classify(name string) nameClass {
-	var buffer [longestReserved]byte
-	class := ordinary
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-':
-		default:
-			c, class = '-', odd
-		}
-		if i < len(buffer) {
-			buffer[i] = c
-		}
-	}
-	folded := buffer[:min(len(name), len(buffer))]
-	switch {
-	case len(folded) == 0:
-		return odd
-	case folded[0] != 'x' && folded[0] != 'r' && folded[0] != 'f' && folded[0] != 'p':
-		return class
-	case hasPrefix(folded, foldedForwarded), hasPrefix(folded, foldedOriginal):
-		return reserved
-	case len(name) > len(buffer):
-		return class
-	}
-	if found, ok := reservedNames[string(folded)]; ok {
-		return found
-	}
-	return class
-}
-
-func hasPrefix(b []byte, prefix string) bool {
-	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
-}
 
 // allows reports whether a header of that class goes on to the upstream.
-func (x *exchange) allows(class nameClass) bool {
+func (x *exchange) allows(class request.HeaderClass) bool {
 	switch class {
-	case ordinary:
+	case request.OrdinaryHeader:
 		return true
-	case odd:
+	case request.OddHeader:
 		return x.upstream != nil && x.upstream.Odd == PassOdd
-	case override:
+	case request.OverrideHeader:
 		return x.decision.Route != nil && x.decision.Route.MethodOverridePass
 	default:
 		return false
@@ -99,11 +32,11 @@ func (x *exchange) cleanHeaders() error {
 		}
 	}
 	for name := range x.r.Header {
-		class := classify(name)
-		if class == odd {
+		class := request.ClassifyHeader(name)
+		if class == request.OddHeader {
 			x.outcome.oddHeaders++
 			if x.upstream != nil && x.upstream.Odd == RejectOdd {
-				return refuseMalformed("a header name that the upstream refuses")
+				return refuseMalformed(ReasonOddHeader)
 			}
 		}
 		if !x.allows(class) {
@@ -192,7 +125,7 @@ func (x *exchange) carryTrailers(in, out *http.Request) *requestBody {
 	}
 	var announced http.Header
 	for name := range in.Trailer {
-		if x.allows(classify(name)) && !forbiddenTrailer(name) && (x.decision.Route == nil || !speaksOf(x.decision.Route, name)) {
+		if x.allows(request.ClassifyHeader(name)) && !forbiddenTrailer(name) && (x.decision.Route == nil || !speaksOf(x.decision.Route, name)) {
 			if announced == nil {
 				announced = make(http.Header, len(in.Trailer))
 			}

@@ -45,11 +45,11 @@ func (x *exchange) optRequest(out *http.Request) {
 		out.Host = route.RewriteHost
 	}
 	if route.StripPrefix != "" {
-		out.Header["X-Forwarded-Prefix"] = []string{route.StripPrefix}
+		out.Header["X-Forwarded-Prefix"] = []string{route.ForwardedPrefix}
 	}
 	if x.upstream.Odd == PassOdd {
 		for name := range out.Header {
-			if classify(name) == odd && speaksOf(route, name) {
+			if request.ClassifyHeader(name) == request.OddHeader && speaksOf(route, name) {
 				delete(out.Header, name)
 			}
 		}

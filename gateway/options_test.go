@@ -24,7 +24,12 @@ func (s *site) cookie() string { return "Cookie: __Secure-sso=" + s.sign(s.grant
 func TestTheStrippedPathIsThePieceOfTheAuthorisedOne(t *testing.T) {
 	s := newSite(t, withRoutes(t, `routes:
   - { path: "/app/v1/*rest", allow: public, strip_prefix: /app/v1, rewrite_host: "app.internal:8080", double_slash: allow, encoded_slash: allow, semicolon: allow }
+  - { path: "/café/*rest", allow: public, strip_prefix: /café }
 `))
+	wantStatus(t, s.ask("GET", "/caf%C3%A9/x"), 200)
+	if got := s.reached().Header.Get("X-Forwarded-Prefix"); got != "/caf%C3%A9" {
+		t.Errorf("the prefix is told as %q", got)
+	}
 	for target, want := range map[string]string{
 		"/app/v1":                "/",
 		"/app/v1/":               "/",
@@ -325,6 +330,29 @@ func TestRates(t *testing.T) {
 		t.Errorf("%d %v %s", resp.StatusCode, h, body)
 	}
 
+	// The page says who asked too often.
+	for _, c := range []struct{ path, line, want string }{
+		{"/user", as("u-1"), "You asked"}, {"/ip", "", "your network address"}, {"/route", "", "everybody together"},
+	} {
+		lines := []string{navigation}
+		if c.line != "" {
+			lines = append(lines, c.line)
+		}
+		var refused string
+		for range 4 {
+			resp := s.ask("GET", c.path, lines...)
+			s.reached()
+			if text, err := io.ReadAll(resp.Body); err != nil {
+				t.Fatal(err)
+			} else if resp.StatusCode == 429 {
+				refused = string(text)
+			}
+		}
+		if !strings.Contains(refused, c.want) {
+			t.Errorf("%s: %s", c.path, refused)
+		}
+	}
+
 	// A reload does not forget.
 	again, err := NewGeneration(s.gateway.generation.Load().Settings)
 	if err != nil {
@@ -333,6 +361,63 @@ func TestRates(t *testing.T) {
 	s.gateway.Swap(again)
 	if resp := s.ask("GET", "/user", as("u-1")); resp.StatusCode != 429 {
 		t.Errorf("after a reload: %d", resp.StatusCode)
+	}
+}
+
+// TestAPolicyReadsNoHeaderThatEndsHere: what Connection names is not forwarded, so that no policy may have judged it.
+func TestAPolicyReadsNoHeaderThatEndsHere(t *testing.T) {
+	s := newSite(t, withRoutes(t, `routes:
+  - { path: /reads, allow: { when: 'request.headers["x-tenant"] == "gold"' } }
+  - { path: /other, allow: authenticated }
+`))
+	for _, line := range []string{"X-Tenant", "x-tenant", "close, X-TENANT", "close,x_tenant ,", "\tX-Tenant\t"} {
+		wantStatus(t, s.ask("GET", "/reads", s.cookie(), "X-Tenant: gold", "Connection: "+line), 400)
+		wantStatus(t, s.ask("GET", "/reads", s.cookie(), "X-Tenant: gold", "Connection: close", "Connection: "+line), 400)
+		if s.reached() != nil {
+			t.Errorf("Connection: %q: forwarded", line)
+		}
+	}
+	wantStatus(t, s.ask("GET", "/reads", s.cookie(), "X-Tenant: gold", "Connection: close, X-Tenant-2"), 200)
+	if got := s.reached(); got.Header.Get("X-Tenant") != "gold" {
+		t.Errorf("the backend did not get what the policy read: %v", got.Header)
+	}
+	wantStatus(t, s.ask("GET", "/other", s.cookie(), "X-Tenant: gold", "Connection: X-Tenant"), 200)
+}
+
+// TestAReloadKeepsTheConnectionsOfRouteTimeouts: a reload drops nothing, be it idle in the pool of a route's own timeout;
+// what no route names any more goes.
+func TestAReloadKeepsTheConnectionsOfRouteTimeouts(t *testing.T) {
+	s := newSite(t, withRoutes(t, `routes: [{ path: /slow, allow: public, timeout: 90s }]
+`))
+	address := func() string {
+		t.Helper()
+		resp := s.ask("GET", "/slow")
+		wantStatus(t, resp, 200)
+		return s.reached().RemoteAddr
+	}
+	reload := func(edit func(*Settings)) {
+		t.Helper()
+		settings := s.gateway.generation.Load().Settings
+		edit(&settings)
+		next, err := NewGeneration(settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.gateway.Swap(next)
+	}
+	first := address()
+	reload(func(*Settings) {})
+	if again := address(); again != first {
+		t.Errorf("the backend was asked over %s, and after a reload over %s", first, again)
+	}
+	pools := func() (n int) {
+		s.gateway.transports.pools.Range(func(any, any) bool { n++; return true })
+		return n
+	}
+	before := pools()
+	reload(withRoutes(t, "routes: [{ path: /slow, allow: public }]\n"))
+	if after := pools(); after != before-1 {
+		t.Errorf("%d pools, and without the timeout %d", before, after)
 	}
 }
 

@@ -61,9 +61,20 @@ func (x *exchange) limit() error {
 	}
 	return &refusal{
 		status: http.StatusTooManyRequests, decision: "limit", kind: "rate-limited", title: "Too many requests",
-		detail: "This address was asked too often. Wait a little, then try again.",
+		detail: x.tooOften() + " Wait a little, then try again.",
 		reason: "the rate of the route is used up: " + route.Rate.String(), retry: int(seconds(x.limited.Retry)),
 	}
+}
+
+// tooOften says who has asked too often.
+func (x *exchange) tooOften() string {
+	switch {
+	case x.rate.by == policies.PerRoute:
+		return "This page is asked for too often at the moment, by everybody together."
+	case x.rate.by == policies.PerUser && x.principal != nil:
+		return "You asked for this page too often."
+	}
+	return "This page was asked for too often from your network address."
 }
 
 // addressKey is the key of the client's address; of IPv6, of the network that

@@ -133,9 +133,16 @@ func refuseEverybody(reason string) error {
 	}
 }
 
-// ReasonForged is the reason in the records of requests that a cookie alone could have brought about: their rule had
-// allowed them.
-const ReasonForged = "an unsafe request with a cookie names no allowed origin (Sec-Fetch-Site, Origin)"
+// Reasons in the records of requests that their rule had allowed, and that were
+// refused for something else.
+const (
+	// ReasonForged: a cookie alone could have brought the request about.
+	ReasonForged = "an unsafe request with a cookie names no allowed origin (Sec-Fetch-Site, Origin)"
+	// ReasonTooLarge begins the reason where the body is longer than the route takes.
+	ReasonTooLarge = "the body is longer than max_body"
+	// ReasonOddHeader: the upstream refuses what is sent beside the known headers.
+	ReasonOddHeader = "a header name that the upstream refuses"
+)
 
 func refuseForgery() error {
 	return &refusal{
@@ -159,7 +166,7 @@ func refuseTooLarge(most int64) error {
 	return &refusal{
 		status: http.StatusRequestEntityTooLarge, decision: "deny", kind: "too-large", title: "Content too large",
 		detail: "What was sent is larger than this address takes.",
-		reason: "the body is longer than max_body, " + strconv.FormatInt(most, 10) + " bytes",
+		reason: ReasonTooLarge + ", " + strconv.FormatInt(most, 10) + " bytes",
 	}
 }
 

@@ -32,7 +32,11 @@ func (x *exchange) route() error {
 	x.noteOrigin(x.host.CORSOf(x.match))
 	if x.match.Odd != 0 {
 		x.decision = policies.Decision{Outcome: policies.BadRequest, Place: x.match.Place, Route: x.match.Route}
+		x.askShadowsOfSpelling()
 		return refuseMalformed("the route does not permit " + oddities(x.match.Odd) + " in the path")
+	}
+	if x.match.Route != nil && request.EndsAtHop(x.r.Header["Connection"], x.match.Route.Reads.Headers) {
+		return refuseMalformed(policies.ReasonEndsAtHop)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -19,35 +18,64 @@ type demand struct {
 // acrMFA asks for a second factor among acr_values.
 const acrMFA = "mfa"
 
-// demandOf is what the condition asks that did not hold. Where one of several
-// alternatives would do, it is a fresh login rather than a second factor.
-func demandOf(c *policies.Condition) demand {
-	d, ok := findDemand(c)
-	if !ok {
+// demandOf is what the route asks of this person that a login just now would make
+// hold: of all parts what each lacks, of alternatives the one that a login can make
+// hold, and of several of those a fresh login rather than a second factor.
+func demandOf(route *policies.Route, f policies.Facts, id *policies.Identity) demand {
+	n := need{route, f, id}
+	if d := n.of(route.Condition()); d != (demand{}) {
+		return d
+	}
+	return demand{mfa: true} // behind two nots; it is a fresh login as well
+}
+
+// need is a person who asks for a route that a fresher or stronger login opens.
+type need struct {
+	route    *policies.Route
+	facts    policies.Facts
+	identity *policies.Identity
+}
+
+// of is what it takes to make the condition hold, which a login can do.
+func (n *need) of(c *policies.Condition) (d demand) {
+	if held, _ := n.route.Truth(c, n.facts, n.identity); held == policies.True {
+		return demand{}
+	}
+	switch c.Kind {
+	case policies.MaxAge:
+		return demand{maxAge: c.Age}
+	case policies.MFA:
+		return demand{maxAge: c.Age, mfa: true}
+	case policies.AMR:
 		return demand{mfa: true}
+	case policies.All:
+		for _, of := range c.Of {
+			d = d.and(n.of(of))
+		}
+	case policies.Any:
+		found := false
+		for _, of := range c.Of {
+			if n.route.TruthAfterLogin(of, n.facts, n.identity) != policies.True {
+				continue
+			}
+			if other := n.of(of); !found || d.mfa && !other.mfa {
+				d, found = other, true
+			}
+		}
 	}
 	return d
 }
 
-func findDemand(c *policies.Condition) (found demand, ok bool) {
-	if c == nil {
-		return demand{}, false
+// and is both demands at once.
+func (d demand) and(other demand) demand {
+	switch {
+	case d.maxAge == 0:
+		d.maxAge = other.maxAge
+	case other.maxAge > 0:
+		d.maxAge = min(d.maxAge, other.maxAge)
 	}
-	switch c.Kind {
-	case policies.MaxAge:
-		return demand{maxAge: c.Age}, true
-	case policies.MFA:
-		return demand{maxAge: c.Age, mfa: true}, true
-	case policies.AMR:
-		return demand{mfa: true}, slices.Contains(c.Words, "mfa")
-	}
-	for _, of := range c.Of {
-		d, has := findDemand(of)
-		if has && (!ok || found.mfa && !d.mfa) {
-			found, ok = d, true
-		}
-	}
-	return found, ok
+	d.mfa = d.mfa || other.mfa
+	return d
 }
 
 // query is the demand as it stands behind the return address in a login URL.
@@ -83,8 +111,8 @@ const (
 )
 
 // stepUp refuses somebody who has to show more than they did.
-func (x *exchange) stepUp() error {
-	d := demandOf(x.decision.Condition)
+func (x *exchange) stepUp(facts policies.Facts, identity *policies.Identity) error {
+	d := demandOf(x.decision.Route, facts, identity)
 	r := &refusal{
 		status: http.StatusUnauthorized, decision: "step-up", kind: "step-up", title: "Sign in again",
 		detail: "This page needs a more recent sign-in.", reason: x.decision.Reason, challenge: d.challenge(),

@@ -13,6 +13,10 @@ const stepUpRoutes = `routes:
   - { path: /factor, allow: { roles: [member], mfa: 15m } }
   - { path: /either, allow: { any: [{ mfa: 15m }, { max_age: 1h }] } }
   - { path: /admin, allow: { roles: [admin], max_age: 5m } }
+  - { path: /helps, allow: { any: [{ roles: [nosuch], max_age: 1s }, { not: { max_age: 1s } , amr: [none] }, { mfa: 15m }] } }
+  - { path: /both, allow: { max_age: 10m, any: [{ roles: [nosuch] }, { mfa: 5m, all: [{ max_age: 7m }] }] } }
+  - { path: /held, allow: { max_age: 5m, any: [{ amr: [mfa] }, { roles: [member] }] } }
+  - { path: /nots, allow: { not: { not: { mfa: 15m } } } }
 `
 
 // signedIn is the cookie of somebody who signed in so long ago.
@@ -47,6 +51,11 @@ func TestStepUpSaysWhatIsNeeded(t *testing.T) {
 		{"/recent", 6 * time.Minute, "&max_age=300", `max_age="300"`},
 		{"/factor", 0, "&max_age=900&acr_values=mfa", `acr_values="mfa", max_age="900"`},
 		{"/either", 2 * time.Hour, "&max_age=3600", `max_age="3600"`},
+		// Not what a login cannot make hold, nor what holds already; and everything at once.
+		{"/helps", time.Hour, "&max_age=900&acr_values=mfa", `acr_values="mfa", max_age="900"`},
+		{"/both", time.Hour, "&max_age=300&acr_values=mfa", `acr_values="mfa", max_age="300"`},
+		{"/held", time.Hour, "&max_age=300", `description="a more recent login is needed", max_age="300"`},
+		{"/nots", time.Hour, "&acr_values=mfa", `acr_values="mfa"`},
 	} {
 		cookie := s.signedIn(c.ago)
 		location, _ := follow(t, s.ask("GET", c.path, cookie, navigation))

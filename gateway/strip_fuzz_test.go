@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -8,9 +9,9 @@ import (
 )
 
 // FuzzForwardedPath: what a backend is asked for, where a prefix is stripped, is a piece of what was authorised: it ends as
-// that does, begins with one slash, and whoever makes it canonical again finds nothing to change and nothing to refuse.
+// that does, begins with one slash, lacks the segments of the prefix and no other that counts in matching, and whoever makes it canonical again finds nothing to change and nothing to refuse.
 func FuzzForwardedPath(f *testing.F) {
-	for _, path := range []string{"/app/v1", "/app/v1/", "/app/v1/x", "/%61pp/v1//x", "//app/v1/%2F%2f", "/app;a/v1;b/c;d", "/app/v1/..", "/app/v1/%252e", "/app//v1////x"} {
+	for _, path := range []string{"/app/v1", "/app/v1/", "/app/v1/x", "/%61pp/v1//x", "//app/v1/%2F%2f", "/app;a/v1;b/c;d", "/app/v1/..", "/app/v1/%252e", "/app//v1////x", "/;/app/v1/x", "/%3Bz/app/;/v1/x"} {
 		f.Add(path)
 	}
 	host := compile(f, `
@@ -32,9 +33,23 @@ routes:
 		if got[0] != '/' || strings.HasPrefix(got, "//") || got != "/" && !strings.HasSuffix(target.Path.String(), got) {
 			t.Fatalf("%q is forwarded as %q", target.Path, got)
 		}
+		if all, rest := counting(target.Path.String()), counting(got); !slices.Equal(all, append([]string{"app", "v1"}, rest...)) {
+			t.Fatalf("%q is forwarded as %q: of the segments %q, %q are left", target.Path, got, all, rest)
+		}
 		again, err := request.Canonicalise("GET", "app.example.test", got)
 		if err != nil || again.Path.String() != got {
 			t.Fatalf("%q is forwarded as %q, which is read as %q, %v", target.Path, got, again.Path, err)
 		}
 	})
+}
+
+// counting are the segments of a canonical path that count in matching, decoded.
+func counting(path string) (segments []string) {
+	for segment := range strings.SplitSeq(path, "/") {
+		decoded, _, _ := strings.Cut(string(request.DecodeSegment(nil, segment)), ";")
+		if decoded != "" {
+			segments = append(segments, decoded)
+		}
+	}
+	return segments
 }

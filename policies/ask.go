@@ -43,6 +43,10 @@ type Answer struct {
 	Forged    bool      // it is not known to be meant by the person whose cookie it is
 }
 
+// ReasonEndsAtHop is why a request is refused before its route decides, where the client has a header end at the gateway that
+// the route reads.
+const ReasonEndsAtHop = "Connection names a header that the policy reads, and that the backend would not get"
+
 // Ask decides about a request by the policies as the gateway does, from the canonical form to CSRF protection. What only
 // the gateway knows is left out: whether the token is good, and whether a rate is used up.
 func (s *Set) Ask(r Request) Answer {
@@ -83,6 +87,10 @@ func (h *HostPolicy) ask(r Request, target request.Target) Answer {
 		}
 	}
 	a.Match = h.Match(target.Path, target.Method)
+	if m := a.Match; m.Odd == 0 && m.Route != nil && request.EndsAtHop(r.Header["Connection"], m.Route.Reads.Headers) {
+		a.Decision = Decision{Outcome: BadRequest, Reason: ReasonEndsAtHop, Place: m.Place, Route: m.Route}
+		return a
+	}
 	a.Decision = a.Match.Decide(a.Facts, a.Identity)
 	if a.Outcome == Allow {
 		h.guard(&a, r)

@@ -94,7 +94,9 @@
 // A route with mode: shadow is as if it were not there: each request is decided by the other routes, which match as they
 // would without it. It enforces nothing and opens nothing. Beside that decision, a second one is made by the policy as it
 // would be were the route live ([HostPolicy.Shadow]), where it takes the place of a live route of its pattern for the
-// methods that both take; what differs is recorded. Tests are of the live policy.
+// methods that both take; what differs is recorded, in how the path may be spelt and in csrf: as well. Not seen in the
+// shadow is what comes to no decision of a route: preflights, tokens that do not verify, rates, sizes, and, where a whole
+// folder is in the shadow, hosts that it alone names. Tests are of the live policy.
 //
 // # Matching
 //
@@ -154,7 +156,8 @@
 //   - request.query["page"], decoded. A route whose policy reads a parameter refuses (400) queries in which servers could
 //     read it in different ways: given twice or in another spelling (ID, id[]), with a semicolon, with an escape that is none.
 //   - request.headers["x-tenant"], whatever its case. A route whose policy reads a header refuses (400) one that is there
-//     twice. Authorization, Cookie, Host and the headers that the gateway writes are not among them. A header is what the
+//     twice, or that Connection names, which would end at the gateway. Authorization, Cookie, Host, the headers of the
+//     connection (Connection, TE, Upgrade) and those that the gateway writes are not among them. A header is what the
 //     client says, and no more.
 //   - token.issuer, token.bearer (a Bearer token, not a cookie), token.issued_at, token.expires, token.claims["department"].
 //

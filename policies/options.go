@@ -78,6 +78,11 @@ func (c *compiler) options(r *Route, o optionsSyntax) {
 	}
 	if o.StripPrefix != nil && o.StripPrefix.text != "none" {
 		r.StripPrefix, r.strip = c.stripPrefix(r, *o.StripPrefix)
+		if r.StripPrefix != "" {
+			if p, err := request.ParsePath(r.StripPrefix); err == nil { // else the pattern is none either
+				r.ForwardedPrefix = p.String()
+			}
+		}
 	}
 	if o.RewriteHost != nil && o.RewriteHost.text != "none" {
 		r.RewriteHost = c.rewriteHost(*o.RewriteHost)
@@ -114,20 +119,23 @@ func (c *compiler) stripPrefix(r *Route, w word) (prefix string, segments int) {
 	return prefix, strings.Count(prefix, "/")
 }
 
-// ForwardPath is the path that the backend is asked for: the canonical one, without the prefix that the route strips. It
-// allocates nothing.
+// ForwardPath is the path that the backend is asked for: the canonical one, without the prefix that the route strips. What
+// matching leaves out, an empty segment or one of parameters alone, is no segment of the prefix either: else one too few
+// would be stripped, and the backend asked for what another route is for. It allocates nothing.
 func (r *Route) ForwardPath(p request.Path) string {
 	rest := p.String()
-	if r.strip == 0 {
-		return rest
-	}
-	for range r.strip {
-		rest = strings.TrimLeft(rest, "/")
-		i := strings.IndexByte(rest, '/')
-		if i < 0 {
+	for left := r.strip; left > 0; {
+		end := strings.IndexByte(rest[1:], '/') + 1
+		if end == 0 {
 			return "/"
 		}
-		rest = rest[i:]
+		if withoutParameters(rest[1:end]) != "" {
+			left--
+		}
+		rest = rest[end:]
+	}
+	if r.strip == 0 {
+		return rest
 	}
 	for strings.HasPrefix(rest, "//") { // it would name another host to whoever reads it as a reference
 		rest = rest[1:]

@@ -132,6 +132,8 @@ routes:
   - { path: "/café/v 1/*rest", allow: public, strip_prefix: "/café/v 1/" }
   - { path: /café, allow: public, strip_prefix: /café }
   - { path: "/root/*rest", allow: public, strip_prefix: / }
+  - { path: /admin/public, allow: public, strip_prefix: /admin }
+  - { path: "/admin/*rest", allow: public, strip_prefix: /admin }
 `)
 	for path, want := range map[string]string{
 		"/caf%c3%a9/v%201/a%2fb":     "/a%2Fb",
@@ -143,12 +145,23 @@ routes:
 		"/caf%C3%A9/":                "/",
 		"/root/a":                    "/root/a",
 		"//root//a":                  "//root//a",
+		// What does not count in matching does not count here either.
+		"/;/admin/public":        "/public",
+		"/%3Bz/admin/public":     "/public",
+		"//;a/;b//admin/public":  "/public",
+		"/;/admin;x":             "/",
+		"/admin/;/public":        "/;/public",
+		"/;a%2Fb/admin;/c":       "/c",
+		"/%3b%2fadmin/admin/a/;": "/a/;",
 	} {
 		p := parsed(t, path)
 		m := h.Match(p, "GET")
 		if m.Route == nil || m.Odd != 0 {
 			t.Errorf("%s: %+v", path, m)
 			continue
+		}
+		if prefix, want := m.Route.ForwardedPrefix, map[string]string{"/café/v 1": "/caf%C3%A9/v%201", "/café": "/caf%C3%A9", "/admin": "/admin"}[m.Route.StripPrefix]; prefix != want {
+			t.Errorf("%s: the prefix is told as %q, want %q", path, prefix, want)
 		}
 		if got := m.Route.ForwardPath(p); got != want {
 			t.Errorf("%s is forwarded as %q, want %q", path, got, want)

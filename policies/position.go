@@ -97,6 +97,12 @@ func (r *Route) Permits() request.Oddity { return r.permits }
 // Condition is what allow: asks of somebody, or of anybody where the route is optional; nil where it asks nothing.
 func (r *Route) Condition() *Condition { return r.rule.condition }
 
+// TruthAfterLogin is what a condition of the route would come to, had this person just signed in again with a second
+// factor.
+func (r *Route) TruthAfterLogin(c *Condition, f Facts, id *Identity) Truth {
+	return c.truth(&evaluation{facts: f, id: id, route: r, fresh: true})
+}
+
 // Closed reports whether allow: is deny.
 func (r *Route) Closed() bool { return r.rule.kind == ruleDeny }
 

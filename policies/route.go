@@ -26,9 +26,11 @@ type Route struct {
 	MaxBody     int64            // in bytes; 0 for no limit of the route's own
 	Timeout     time.Duration    // until the answer's header; 0 for none of the route's own
 	StripPrefix string           // "" for none; ForwardPath applies it
-	RewriteHost string           // a host for the backend, with or without a port; "" for the public one
-	Headers     Headers
-	Reads       Reads
+	// ForwardedPrefix is StripPrefix in the canonical spelling of paths, as the backend is told of it.
+	ForwardedPrefix string
+	RewriteHost     string // a host for the backend, with or without a port; "" for the public one
+	Headers         Headers
+	Reads           Reads
 
 	at       strictyaml.Place // of the pattern
 	segments []string         // of the pattern; nil where it is none

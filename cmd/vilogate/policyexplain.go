@@ -75,10 +75,10 @@ func (c *policyExplainCommand) past(w *world, p policySet, set *policies.Set) er
 	old := knownPolicies{policiesID(p.dir, p.files): set}
 	r, ok := old.recorded(record)
 	if !ok {
-		return fmt.Errorf("the request was decided before a policy was asked: %s: %s", record.Decision, record.Reason)
+		return fmt.Errorf("no rule decided the request: %s: %s", printable(record.Decision), printable(record.Reason))
 	}
 	if !c.JSON {
-		if _, err := fmt.Fprintf(w.stdout, "%s: it was %s: %s\n", record.Time.Format(time.RFC3339), record.Decision, record.Reason); err != nil {
+		if _, err := fmt.Fprintf(w.stdout, "%s: it was %s: %s\n", record.Time.Format(time.RFC3339), printable(record.Decision), printable(record.Reason)); err != nil {
 			return err
 		}
 	}

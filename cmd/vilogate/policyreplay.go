@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/viloforge/vilogate/gateway"
 	"github.com/viloforge/vilogate/gateway/audit"
@@ -26,7 +29,7 @@ type policyReplayCommand struct {
 // replayReport is what policy replay prints as JSON.
 type replayReport struct {
 	analysis.Replay
-	NotDecided int `json:"not_decided_by_policies"` // before a policy was asked: sign-outs, faults, preflights
+	NotDecided int `json:"not_decided_by_policies"` // by no rule: sign-outs, faults, preflights, bad tokens, bodies too long
 	Unreadable int `json:"unreadable_lines"`
 }
 
@@ -103,21 +106,29 @@ func (p policySet) auditLog(named string) (string, error) {
 func (r replayReport) text() string {
 	var b strings.Builder
 	for _, g := range r.Groups {
-		fmt.Fprintf(&b, "%6d  %s -> %s  %s %s%s (%s -> %s)\n", g.Count, g.From, g.To, g.Method, g.Host, cmp.Or(g.Route, " (no route)"),
-			cmp.Or(g.Before, "no rule"), cmp.Or(g.After, "no rule"))
+		fmt.Fprintf(&b, "%6d  %s -> %s  %s %s%s (%s -> %s)\n", g.Count, g.From, g.To, printable(g.Method), printable(g.Host), cmp.Or(g.Route, " (no route)"),
+			printable(cmp.Or(g.Before, "no rule")), cmp.Or(g.After, "no rule"))
 		if len(g.Missing) > 0 {
 			fmt.Fprintf(&b, "        the records do not hold %s\n", strings.Join(g.Missing, ", "))
 		}
-		fmt.Fprintf(&b, "        such as %s\n", strings.Join(g.Examples, ", "))
+		fmt.Fprintf(&b, "        such as %s\n", printable(strings.Join(g.Examples, ", ")))
 	}
 	fmt.Fprintf(&b, "%d requests: %d as before, %d differently, %d undecidable\n", r.Requests, r.Same, r.Different, r.Undecidable)
 	if r.NotDecided > 0 {
-		fmt.Fprintf(&b, "%d more were decided before a policy was asked\n", r.NotDecided)
+		fmt.Fprintf(&b, "%d more were not decided by a rule\n", r.NotDecided)
 	}
 	if r.Unreadable > 0 {
 		fmt.Fprintf(&b, "%d lines are no records\n", r.Unreadable)
 	}
 	return b.String()
+}
+
+// printable is a text from a log as a terminal may have it: quoted where it holds what a terminal could obey.
+func printable(s string) string {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
+	}
+	return strconv.QuoteToASCII(s)
 }
 
 // knownPolicies are policies by the id that records name them by. They tell what a record of theirs would hold.
@@ -126,9 +137,23 @@ type knownPolicies map[string]*policies.Set
 // decisions are those that policies make; what records hold of others is not theirs to replay.
 var decisions = []string{"allow", "bad-request", "deny", "limit", "login", "step-up"}
 
+// decided reports whether a rule made the decision of a record. Where there is none, the request was refused before it came
+// to a rule: a token that does not verify, a preflight, two Authorization lines. An OPTIONS request that a rule decided was no
+// preflight. What the rule allowed and the gateway refused all the same is not the rule's either, but for a forged request,
+// which the rule can exempt.
+func decided(r *audit.Record) bool {
+	switch {
+	case r.Host == "" || r.Path == "" || r.Rule == "":
+		return false
+	case strings.HasPrefix(r.Reason, gateway.ReasonTooLarge), r.Reason == gateway.ReasonOddHeader:
+		return false
+	}
+	return slices.Contains(decisions, r.Decision)
+}
+
 // recorded is a record as the tools take it; false where no policy decided.
 func (k knownPolicies) recorded(r *audit.Record) (analysis.Recorded, bool) {
-	if r.Host == "" || r.Path == "" || !slices.Contains(decisions, r.Decision) {
+	if !decided(r) {
 		return analysis.Recorded{}, false
 	}
 	headers, claims := policies.Fields{}, jsonClaims{}

@@ -13,7 +13,7 @@ import (
 // HostTLS is what a host asks of its connections besides a certificate for it. A
 // client certificate identifies nobody: it only admits the connection.
 type HostTLS struct {
-	minVersion uint16              // 0 for the server's own
+	minVersion uint16              // 0 for the least that any server takes
 	roots      []*x509.Certificate // that certify clients; nil: none is asked for
 	pool       *x509.CertPool      // of roots
 	sum        [sha256.Size]byte   // of roots
@@ -22,7 +22,10 @@ type HostTLS struct {
 // NewHostTLS takes the least version, as on the wire or 0 for the server's own,
 // and the certificates, in PEM, of those who certify clients; nil for nobody.
 func NewHostTLS(minVersion uint16, clientCA []byte) (*HostTLS, error) {
-	h := &HostTLS{minVersion: minVersion}
+	h := &HostTLS{}
+	if minVersion > tls.VersionTLS12 { // which every server asks for
+		h.minVersion = minVersion
+	}
 	if clientCA == nil {
 		return h, nil
 	}
@@ -54,10 +57,13 @@ func NewHostTLS(minVersion uint16, clientCA []byte) (*HostTLS, error) {
 	return h, nil
 }
 
+// nothing reports whether the host asks for no more than every server does.
+func (h *HostTLS) nothing() bool { return h == nil || h.minVersion == 0 && h.roots == nil }
+
 // Same reports whether two hosts ask the same; nil asks for nothing.
 func (h *HostTLS) Same(other *HostTLS) bool {
-	if h == nil || other == nil {
-		return h == other
+	if h.nothing() || other.nothing() {
+		return h.nothing() && other.nothing()
 	}
 	return h.minVersion == other.minVersion && h.sum == other.sum
 }
@@ -88,7 +94,7 @@ func withHosts(base *tls.Config, settings func(serverName string) *HostTLS) *tls
 	config := base.Clone()
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		host := settings(hello.ServerName)
-		if host == nil {
+		if host.nothing() {
 			return nil, nil
 		}
 		own := base.Clone()

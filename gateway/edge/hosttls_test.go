@@ -198,6 +198,8 @@ func TestAConnectionIsJudgedByWhatItIs(t *testing.T) {
 		"theirs": !mtls.Admits(certified(theirs)), "none": !mtls.Admits(&tls.ConnectionState{Version: tls.VersionTLS13}),
 		"old": !newer.Admits(certified(ours)), "new": newer.Admits(&tls.ConnectionState{Version: tls.VersionTLS13}), "no TLS": !newer.Admits(nil),
 		"same": mtls.Same(newHostTLS(t, 0, ours.pem)) && (*HostTLS)(nil).Same(nil),
+		"1.2 is what every host asks": (*HostTLS)(nil).Same(newHostTLS(t, tls.VersionTLS12, nil)) && newHostTLS(t, tls.VersionTLS12, nil).Same(nil) &&
+			newHostTLS(t, 0, nil).Same(newHostTLS(t, tls.VersionTLS12, nil)) && mtls.Same(newHostTLS(t, tls.VersionTLS12, ours.pem)),
 		"differ": !mtls.Same(nil) && !(*HostTLS)(nil).Same(mtls) && !mtls.Same(newer) && !mtls.Same(newHostTLS(t, 0, theirs.pem)) &&
 			!mtls.Same(newHostTLS(t, tls.VersionTLS13, ours.pem)),
 	} {

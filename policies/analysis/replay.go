@@ -10,11 +10,11 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// Recorded is a request of the past, as far as somebody wrote it down, with what became of it.
+// Recorded is a request of the past that a rule decided, as far as somebody wrote it down, with what became of it.
 type Recorded struct {
 	ID       string
 	Decision string // as tests name it; "limit" is an allow that came too often
-	Rule     string // the place of the rule that decided; "" for none
+	Rule     string // the place of the rule that decided
 	Method   string
 	Host     string
 	Path     string // canonical
@@ -109,8 +109,12 @@ func (r *Replayer) Add(q Recorded) {
 		if from == "limit" {
 			from = to
 		}
-		if q.Forged {
+		switch {
+		case !q.Forged || d.Route.Public():
+		case trustsOthers(d.Route):
 			missing = append(missing, "where the request came from")
+		default:
+			to = policies.Deny.String()
 		}
 	}
 	switch {
@@ -140,6 +144,11 @@ func (r *Replayer) Add(q Recorded) {
 	}
 }
 
+// trustsOthers reports whether requests from other origins may come with somebody's cookie.
+func trustsOthers(r *policies.Route) bool {
+	return len(r.CSRFExempt) > 0 || r.CORS != nil && len(r.CORS.Origins) > 0
+}
+
 // decide is the decision about a recorded request, the pattern of its path, and the facts that it depends on and the record
 // does not hold.
 func (r *Replayer) decide(q Recorded) (d policies.Decision, pattern string, missing []string) {
@@ -159,7 +168,8 @@ func (r *Replayer) decide(q Recorded) (d policies.Decision, pattern string, miss
 		return d, m.Pattern, nil
 	}
 	missing = lacking(q, m.Route.Reads)
-	if len(missing) == 0 || !slices.ContainsFunc(missing, isQuery) && !depends(m.Route, f, q) {
+	spelling := slices.ContainsFunc(missing, isQuery) || q.Decision == policies.BadRequest.String() // or a header was there twice
+	if len(missing) == 0 || !spelling && !depends(m.Route, f, q) {
 		return d, m.Pattern, nil
 	}
 	return d, m.Pattern, missing

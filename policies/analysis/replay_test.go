@@ -96,7 +96,8 @@ func TestReplayIsWhatWouldHaveBeen(t *testing.T) {
 
 func TestReplayGroupsAndCounts(t *testing.T) {
 	t.Parallel()
-	replayer := NewReplayer(compile(t, "host: a.viloforge.com\nupstream: site\nroutes: [{ path: \"/:x\", allow: { roles: [admin] }, rate: 1/m per user }]\n"))
+	replayer := NewReplayer(compile(t, "host: a.viloforge.com\nupstream: site\nroutes:\n  - { path: \"/:x\", allow: { roles: [admin] }, rate: 1/m per user }\n"+
+		"  - { path: /f/exempt, allow: authenticated, csrf: { exempt: [\"https://forms.example\"] } }\n  - { path: /f/public, allow: public }\n"))
 	for _, c := range []struct {
 		id, path, decision string
 		roles              []string
@@ -107,6 +108,8 @@ func TestReplayGroupsAndCounts(t *testing.T) {
 		{"3", "/a", "limit", []string{"admin"}, false},
 		{"4", "/a", "limit", nil, false},
 		{"5", "/a", "deny", []string{"admin"}, true},
+		{"9", "/f/exempt", "deny", nil, true},
+		{"10", "/f/public", "deny", nil, true},
 		{"6", "/a/b", "allow", nil, false},
 		{"7", "/c", "allow", nil, false},
 		{"8", "/d", "allow", nil, false},
@@ -117,7 +120,7 @@ func TestReplayGroupsAndCounts(t *testing.T) {
 		})
 	}
 	got := replayer.Result()
-	if got.Requests != 8 || got.Same != 1 || got.Different != 6 || got.Undecidable != 1 || len(got.Groups) != 4 {
+	if got.Requests != 10 || got.Same != 2 || got.Different != 7 || got.Undecidable != 1 || len(got.Groups) != 5 {
 		t.Fatalf("%+v", got)
 	}
 	if g := got.Groups[0]; g.Count != 4 || g.From != "allow" || g.To != "deny" || g.Route != "/:x" || !slices.Equal(g.Examples, []string{"2", "7", "8"}) {

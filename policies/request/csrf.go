@@ -20,7 +20,7 @@ type CSRFFacts struct {
 // be read across origins, the Origin alone counts. Two Origin lines that disagree are never safe, and neither are
 // headers that are missing: a script with a cookie sends Origin.
 func CSRFSafe(f CSRFFacts) bool {
-	if !f.WebSocket && isSafe(f.Method) {
+	if !f.WebSocket && IsSafe(f.Method) {
 		return true
 	}
 	for i := 1; i < len(f.Origin); i++ {
@@ -42,8 +42,8 @@ func (f *CSRFFacts) isOwnOrAllowed(o Origin) bool {
 	return o != "" && o != "null" && (o == f.Own || slices.Contains(f.Allowed, o) || slices.Contains(f.Exempt, o))
 }
 
-// isSafe reports whether a method is safe (RFC 9110, section 9.2.1).
-func isSafe(method string) bool {
+// IsSafe reports whether a method is safe (RFC 9110, section 9.2.1).
+func IsSafe(method string) bool {
 	switch method {
 	case "GET", "HEAD", "OPTIONS", "TRACE":
 		return true

@@ -1,10 +1,8 @@
-package gateway
+package request
 
 import (
 	"strings"
 	"testing"
-
-	"github.com/viloforge/vilogate/policies/request"
 )
 
 // foldAsWSGI is how WSGI, CGI and Rack name a header in the environment.
@@ -27,23 +25,26 @@ func TestNamesThatFoldIntoReservedOnesAreReserved(t *testing.T) {
 		"Remote-User", "REMOTE_USER", "Remote_Groups", "X-Forwarded-User", "X_Forwarded_Proto", "X-Forwarded-Anything",
 		"Forwarded", "X-Real-IP", "X_Real_Ip", "X-Original-URL", "X_Original_Uri", "X-Rewrite-Url", "X-Request-Id", "Proxy",
 	} {
-		if got := classify(name); got != reserved {
-			t.Errorf("classify(%q) = %d, want reserved", name, got)
+		if got := ClassifyHeader(name); got != ReservedHeader {
+			t.Errorf("ClassifyHeader(%q) = %d, want reserved", name, got)
 		}
 	}
 	for _, name := range []string{"X-HTTP-Method", "X_Http_Method_Override", "x-method-override"} {
-		if got := classify(name); got != override {
-			t.Errorf("classify(%q) = %d, want override", name, got)
+		if got := ClassifyHeader(name); got != OverrideHeader {
+			t.Errorf("ClassifyHeader(%q) = %d, want override", name, got)
 		}
 	}
 	for _, name := range []string{"X_Custom", "A.B", "R~", "X-User_Agent", ""} {
-		if got := classify(name); got != odd {
-			t.Errorf("classify(%q) = %d, want odd", name, got)
+		if got := ClassifyHeader(name); got != OddHeader {
+			t.Errorf("ClassifyHeader(%q) = %d, want odd", name, got)
 		}
 	}
-	for _, name := range []string{"Accept", "X-User-Agent", "X-Users", "X-Forwarded", "Remote-Addr", "Cookie", "X-Http-Method-Override-Not"} {
-		if got := classify(name); got != ordinary {
-			t.Errorf("classify(%q) = %d, want ordinary", name, got)
+	for _, name := range []string{"Accept", "X-User-Agent", "X-Users", "X-Forwarded", "Remote-Addr", "Cookie", "X-Http-Method-Override-Not", "Signature", "Signature-Input"} {
+		if got := ClassifyHeader(name); got != OrdinaryHeader {
+			t.Errorf("ClassifyHeader(%q) = %d, want ordinary", name, got)
+		}
+		if IsReservedHeader(name) {
+			t.Errorf("%s is forwarded as it was sent, and policies say that it is not", name)
 		}
 	}
 }
@@ -53,15 +54,15 @@ func FuzzHeaderNames(f *testing.F) {
 		f.Add(seed)
 	}
 	folded := map[string]bool{}
-	for name := range reservedNames {
+	for name := range reservedHeaders {
 		folded[foldAsWSGI(name)] = true
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		seen := foldAsWSGI(name)
 		dangerous := folded[seen] || strings.HasPrefix(seen, "X_FORWARDED_") || strings.HasPrefix(seen, "X_ORIGINAL_")
-		class := classify(name)
-		if dangerous != (class == reserved || class == override) {
-			t.Fatalf("classify(%q) = %d, but a WSGI server sees %s", name, class, seen)
+		class := ClassifyHeader(name)
+		if dangerous != (class == ReservedHeader || class == OverrideHeader) {
+			t.Fatalf("ClassifyHeader(%q) = %d, but a WSGI server sees %s", name, class, seen)
 		}
 	})
 }
@@ -70,23 +71,9 @@ func TestClassifyingAllocatesNothing(t *testing.T) {
 	names := []string{"Accept-Encoding", "X_User_Assertion", "X-Requested-With", "Remote-User", "User-Agent"}
 	if n := testing.AllocsPerRun(100, func() {
 		for _, name := range names {
-			classify(name)
+			ClassifyHeader(name)
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations, want none", n)
-	}
-}
-
-// TestReservedNamesAreReservedInPoliciesToo: no route can set, and no expression read, what only the gateway writes.
-func TestReservedNamesAreReservedInPoliciesToo(t *testing.T) {
-	t.Parallel()
-	names := []string{foldedForwarded + "anything", foldedOriginal + "anything"}
-	for name := range reservedNames {
-		names = append(names, name)
-	}
-	for _, name := range names {
-		if !request.IsReservedHeader(name) || !request.IsReservedHeader(strings.ToUpper(strings.ReplaceAll(name, "-", "_"))) {
-			t.Errorf("%s is not reserved in policies", name)
-		}
 	}
 }
