@@ -114,7 +114,7 @@ func (c *compiler) expression(s *expressionSyntax) *expression {
 		c.issues(s, issues)
 		return nil
 	}
-	reader := &expressionReader{c: c, syntax: s, ast: parsed.NativeRep(), into: e}
+	reader := &expressionReader{c: c, syntax: s, ast: parsed.NativeRep(), into: e, known: map[int64]bool{}}
 	reader.read(parsed.NativeRep().Expr())
 	if len(c.errs) > before {
 		return nil
@@ -122,6 +122,9 @@ func (c *compiler) expression(s *expressionSyntax) *expression {
 	checked, issues := c.env.Check(parsed)
 	if issues.Err() != nil {
 		c.issues(s, issues)
+		return nil
+	}
+	if reader.missed(checked.NativeRep()); len(c.errs) > before {
 		return nil
 	}
 	if checked.OutputType() != types.BoolType {
