@@ -70,6 +70,8 @@ func (r *expressionReader) read(e ast.Expr) {
 		case slices.Contains(namespaces, name):
 			r.errorf(e, "%s is no value; ask for one of its fields: %s", name, strings.Join(fieldsOf(name), ", "))
 		}
+	case ast.LiteralKind:
+		r.number(e)
 	case ast.SelectKind:
 		r.selection(e)
 	case ast.CallKind:
@@ -95,6 +97,22 @@ func (r *expressionReader) read(e ast.Expr) {
 		for _, part := range []ast.Expr{all.IterRange(), all.AccuInit(), all.LoopCondition(), all.LoopStep(), all.Result()} {
 			r.read(part)
 		}
+	}
+}
+
+// number refuses a number that others are taken for.
+func (r *expressionReader) number(e ast.Expr) {
+	exact := true
+	switch n := e.AsLiteral().(type) {
+	case types.Int:
+		exact = -maxInteger <= n && n <= maxInteger
+	case types.Uint:
+		exact = n <= maxInteger
+	case types.Double:
+		exact = isExact(float64(n))
+	}
+	if !exact {
+		r.errorf(e, "%s", inexact)
 	}
 }
 
