@@ -75,8 +75,8 @@
 //   - encoded_slash: allow, double_slash: allow, semicolon: allow. The path may hold %2F inside a segment, several
 //     slashes in a row, or parameters behind a semicolon. Servers disagree about what those mean, and without permission
 //     they are 400. Permit only what the application behind is known to need. refuse for the ordinary.
-//   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error where routes of the pattern
-//     differ by method. drop for the ordinary.
+//   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error on a route that has methods,
+//     or shares its pattern with one that does: the header would ask for what they refuse. drop for the ordinary.
 //
 // # CORS
 //
@@ -127,7 +127,8 @@
 //   - issuers: [partner]. The token is of one of these; our own is vilogate.
 //   - email_domains: [example.com]. The e-mail address is verified and of one of these domains, and not of one below.
 //   - claims: { department: finance, level: [3, 4] }. Each of these claims of the token has the value, or one of the
-//     values; where it is a list itself, one of its elements has. Texts, numbers and booleans are different things.
+//     values; where it is a list itself, one of its elements has. Texts, numbers and booleans are different things. Numbers
+//     that JSON does not keep apart, beyond 9007199254740991, cannot be asked for.
 //   - networks: [10.0.0.0/8, 192.0.2.7]. The address of the client is in one of these.
 //   - amr: [hwk]. They signed in with one of these methods (RFC 8176).
 //   - max_age: 1h. They signed in at most so long ago.
@@ -150,7 +151,8 @@
 //   - user.username, as X-User has it; user.id, user.email ("" unless it is verified), user.roles, user.issuer, user.amr,
 //     user.auth_time, user.mfa_time. The name for people is not among them: they may choose it themselves.
 //   - request.host, request.path (canonical, as it is forwarded), request.method, request.ip, request.time.
-//   - request.params["id"], of the pattern, decoded; of *rest all segments, joined by slashes.
+//   - request.params["id"], of the pattern, decoded: the whole segment, with what follows a semicolon in it where the route
+//     permits one; of *rest all segments, joined by slashes.
 //   - request.query["page"], decoded. A route whose policy reads a parameter refuses (400) queries in which servers could
 //     read it in different ways: given twice or in another spelling (ID, id[]), with a semicolon, with an escape that is none.
 //   - request.headers["x-tenant"], whatever its case. A route whose policy reads a header refuses (400) one that is there
@@ -160,7 +162,8 @@
 //
 // Names of params, query, headers and claims are written out, and so are regular expressions and time zones, which are
 // offsets ("+01:00"). To ask for a name that is not there has no answer; "page" in request.query tells whether it is.
-// What has no answer opens no door: neither by itself nor behind a not, in CEL or outside; any of other alternatives may.
+// Neither has a text of
+// more than 8 KiB, or a list of more than 1024 elements. What has no answer opens no door: neither by itself nor behind a not, in CEL or outside; any of other alternatives may.
 // An expression never leads to a step-up: for fresh logins there are mfa and max_age.
 //
 // # Tests
