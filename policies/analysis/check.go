@@ -154,7 +154,7 @@ func (c *checker) conditions(whole side, place strictyaml.Place, root *policies.
 	if whole.route != nil {
 		eachLeaf(root, c.networks)
 	}
-	s := newSpace(root)
+	s := newSpace(side{route: whole.route, instead: root})
 	if !s.admits(whole) {
 		c.add(place, UnreachableCondition, "nobody can ever be admitted: %s", root.Text).condition = root
 		return
