@@ -154,8 +154,8 @@ func (c *Condition) identity(e *evaluation) bool {
 // amrMFA says that somebody showed more than one factor (RFC 8176).
 const amrMFA = "mfa"
 
-// SecondFactor is when somebody last showed a second factor; zero for never. An issuer that names no time of its own
-// showed by amr that it was asked for at the login.
+// SecondFactor is when somebody last showed a second factor; zero for never. A token
+// shows by amr that it was asked for at the login.
 func (id *Identity) SecondFactor() time.Time {
 	if id.MFATime.IsZero() && slices.Contains(id.AMR, amrMFA) {
 		return id.AuthTime

@@ -132,8 +132,7 @@
 //   - networks: [10.0.0.0/8, 192.0.2.7]. The address of the client is in one of these.
 //   - amr: [hwk]. They signed in with one of these methods (RFC 8176).
 //   - max_age: 1h. They signed in at most so long ago.
-//   - mfa: 15m. They showed a second factor at most so long ago. The issuer says when; where it does not, a token whose amr
-//     has mfa says that it was at the login.
+//   - mfa: 15m. They showed a second factor at most so long ago: at the login, where the amr of the token has mfa.
 //   - bearer: only. The credential is a Bearer token.
 //   - rule: office. All conditions of this rule of the file hold.
 //   - when: 'user.username == request.params.name'. The expression is true. See below.
@@ -179,8 +178,8 @@
 //   - as: who asks; without it, nobody does. In it, user is as X-User has it, issuer is vilogate unless the user names
 //     another, roles, email and name are as the token has them, email_verified is true when left out, claims are those of
 //     the token for conditions that ask for claims, amr is how they signed in, with two factors when left out, and auth_age
-//     and mfa_age say how long ago they signed in and showed a second factor: just now, when they are left out. An amr
-//     without mfa, and no mfa_age beside it, is no second factor. by: cookie or bearer is how they come: with a cookie where
+//     says how long ago they signed in: just now, when it is left out. mfa_age says how long ago they showed a second
+//     factor: at the login, when it is left out and amr has mfa. by: cookie or bearer is how they come: with a cookie where
 //     the headers are those of browsers (Origin, Sec-Fetch-Site), with a Bearer token otherwise.
 //   - at: the time, 2030-01-02T15:04:05Z. A test of a route that asks for request.time names it.
 //   - ip: the address of the client; without it, it is in no network.
@@ -191,7 +190,7 @@
 //
 //   - allow: the request is forwarded, or, where it is a preflight, answered.
 //   - login: somebody has to sign in.
-//   - deny: anything else that is no, 400, 404 and 405 included. A 405 to a stranger may be called login too.
+//   - deny: anything else that is no, 400, 404 and 405 included, and what the gateway answers itself (/.vilogate/…). A 405 to a stranger may be called login too.
 //   - bad-request: 400 alone.
 //   - step-up: a fresher or stronger login is needed.
 //   - limit: it would be allowed, had it not been made more often than rate permits: so many times, or, without times, as
