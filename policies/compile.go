@@ -178,7 +178,7 @@ func (c *compiler) decode(f File, into any) bool {
 func (c *compiler) host(f *fileSyntax) *HostPolicy {
 	h := &HostPolicy{Upstream: f.Upstream.text, Place: f.Host.at, publicPort: c.o.PublicPort}
 	c.known(f.Upstream, "upstream", c.o.Upstreams)
-	if f.CORS != nil {
+	if f.CORS != nil && !f.CORS.none {
 		h.CORS = c.cors(f.CORS)
 	}
 	if f.TLS != nil {

@@ -40,7 +40,7 @@
 //   - upstream, required: the name of an upstream of the configuration.
 //   - tls: what a connection must be like. min_version is "1.2" or "1.3"; client_ca is a file of CA certificates in PEM, by
 //     which clients have to be certified, its name relative to the folder of the policy file.
-//   - cors: which pages of other origins may call this host. See below.
+//   - cors: which pages of other origins may call this host; none, as when it is left out, for none. See below.
 //   - defaults: options for every route that does not have its own: all those below from csrf on.
 //   - rules: conditions under a name, for the routes and rules of this file: { office: { networks: [10.0.0.0/8] } }.
 //   - routes, required: see below.
