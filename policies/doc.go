@@ -134,7 +134,8 @@
 //   - max_age: 1h. They signed in at most so long ago.
 //   - mfa: 15m. They showed a second factor at most so long ago: at the login, where the amr of the token has mfa.
 //   - bearer: only. The credential is a Bearer token.
-//   - rule: office. All conditions of this rule of the file hold.
+//   - rule: office. All conditions of this rule of the file hold. With its rules written out, a condition may be made of
+//     4096 others.
 //   - when: 'user.username == request.params.name'. The expression is true. See below.
 //   - any: [{ … }, { … }], all: [{ … }, { … }], not: { … }. Of maps of conditions at least one, every one, or the one not.
 //
