@@ -40,6 +40,7 @@ type Answer struct {
 	Facts     Facts
 	Identity  *Identity // that was decided about: nobody, where a forged request is taken as anonymous
 	Preflight bool      // it is a CORS preflight, which Allow answers at the edge
+	Itself    bool      // the gateway settles it before any policy is asked
 	Forged    bool      // it is not known to be meant by the person whose cookie it is
 }
 
@@ -77,6 +78,11 @@ func (h *HostPolicy) ask(r Request, target request.Target) Answer {
 	a := Answer{Host: h, Identity: r.Identity, Facts: Facts{
 		Now: r.Now, Method: target.Method, Host: target.Host, Path: target.Path, Client: r.Client, Query: target.Query, Header: r.Header,
 	}}
+	if d := itself(target); d.Outcome != 0 {
+		d.Place = h.Place
+		a.Decision, a.Itself = d, true
+		return a
+	}
 	origin, asked := r.Header["Origin"], r.Header["Access-Control-Request-Method"]
 	if request.IsPreflight(target.Method, origin, asked) {
 		a.Match = h.Match(target.Path, asked[0])
@@ -96,6 +102,35 @@ func (h *HostPolicy) ask(r Request, target request.Target) Answer {
 		h.guard(&a, r)
 	}
 	return a
+}
+
+// itself is what the gateway settles before any policy is asked; the zero Decision where it does not.
+func itself(t request.Target) Decision {
+	switch own := isOwn(t.Path.String()); {
+	case t.Method == "CONNECT" || t.Method == "TRACE" || t.Method == "TRACK":
+		return Decision{Outcome: MethodNotAllowed, Reason: t.Method + " is never forwarded"}
+	case t.Path.Oddities() != 0 && (own || isOwn(plainest(t.Path.String()))):
+		return Decision{Outcome: BadRequest, Reason: "an odd spelling of one of the gateway's own paths"}
+	case own:
+		return Decision{Outcome: Deny, Reason: "the gateway answers this path itself: no policy is asked, and no backend sees it"}
+	}
+	return Decision{}
+}
+
+// isOwn reports whether the gateway answers a path itself.
+func isOwn(path string) bool {
+	return path == "/.vilogate" || strings.HasPrefix(path, "/.vilogate/") || path == "/.well-known/vilogate/jwks.json"
+}
+
+// plainest is a canonical path as the most lenient reader sees it: decoded, without parameters and empty segments.
+func plainest(path string) string {
+	var b strings.Builder
+	for segment := range strings.SplitSeq(string(request.DecodeSegment(nil, path)), "/") {
+		if segment, _, _ = strings.Cut(segment, ";"); segment != "" {
+			b.WriteString("/" + segment)
+		}
+	}
+	return b.String()
 }
 
 func (h *HostPolicy) askPreflight(m Match, r Request, target request.Target, origin, method string) Decision {

@@ -182,7 +182,7 @@ func (c *compiler) decode(f File, into any) bool {
 func (c *compiler) host(f *fileSyntax) *HostPolicy {
 	h := &HostPolicy{Upstream: f.Upstream.text, Place: f.Host.at, publicPort: c.o.PublicPort}
 	c.known(f.Upstream, "upstream", c.o.Upstreams)
-	if f.CORS != nil {
+	if f.CORS != nil && !f.CORS.none {
 		h.CORS = c.cors(f.CORS)
 	}
 	if f.TLS != nil {
@@ -283,15 +283,22 @@ func (c *compiler) plant(h *HostPolicy) {
 	shadow.root.checkOverrides(c)
 }
 
-// checkOverrides refuses method_override: pass where routes of a pattern differ by method: a header would choose among
-// them behind the gateway.
+// checkOverrides refuses method_override: pass where the method matters, to the route or to others of its pattern: a header
+// would choose behind the gateway what the gateway refuses or another route decides.
 func (n *node) checkOverrides(c *compiler) {
 	for _, l := range []*leaf{n.here, n.rest} {
-		if l == nil || len(l.routes) < 2 {
+		if l == nil {
 			continue
 		}
 		for _, r := range l.routes {
-			if r.MethodOverridePass {
+			switch {
+			case !r.MethodOverridePass:
+			case r.methods != nil:
+				at := strictyaml.Error{Place: r.Place, Msg: "method_override: pass would let a header ask for methods that the route does not take; leave out methods, or method_override"}
+				if !slices.ContainsFunc(c.errs, func(e *strictyaml.Error) bool { return *e == at }) { // the shadow has it too
+					c.errs = append(c.errs, &at)
+				}
+			case len(l.routes) > 1:
 				c.errorf(r.Place, "method_override: pass would let a header choose among the routes of %q, which differ by method", r.Pattern)
 			}
 		}

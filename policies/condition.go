@@ -27,7 +27,21 @@ type Condition struct {
 
 	expression *expression // of Expression; nil after an error
 
+	size   int    // how many conditions it is made of, itself included; set once it is whole
 	denial string // why the answer is no, made at load so that saying it costs nothing
+}
+
+// maxConditions bounds what a condition is made of once its rules are written out. Rules that are made of other rules
+// double with every step, and each of their conditions is asked anew.
+const maxConditions = 4096
+
+// measured is the size of a condition whose parts are whole.
+func (c *Condition) measured() int {
+	size := 1
+	for _, of := range c.Of {
+		size += max(1, of.size)
+	}
+	return size
 }
 
 // A ConditionKind is what a condition asks for.
@@ -140,8 +154,8 @@ func (c *Condition) identity(e *evaluation) bool {
 // amrMFA says that somebody showed more than one factor (RFC 8176).
 const amrMFA = "mfa"
 
-// SecondFactor is when somebody last showed a second factor; zero for never. An issuer that names no time of its own
-// showed by amr that it was asked for at the login.
+// SecondFactor is when somebody last showed a second factor; zero for never. A token
+// shows by amr that it was asked for at the login.
 func (id *Identity) SecondFactor() time.Time {
 	if id.MFATime.IsZero() && slices.Contains(id.AMR, amrMFA) {
 		return id.AuthTime

@@ -106,6 +106,10 @@ func (c *compiler) compositions(all *Condition, s *conditionsSyntax) *Condition 
 			denial: "the expression of when is not true",
 		})
 	}
+	if all.size = all.measured(); all.size > maxConditions {
+		c.errorf(s.Place, "this is made of %d conditions once its rules are written out, and may be of %d", all.size, maxConditions)
+		return &Condition{Kind: All, Place: s.Place, Of: []*Condition{{Kind: Roles}}} // the rest of the file is to be read too
+	}
 	all.Text = joined(all.Of, ", ")
 	return all
 }
@@ -124,7 +128,7 @@ func (c *compiler) composition(kind ConditionKind, key string, at strictyaml.Pla
 		composed.Place = s.Place
 		composed.Of = append(composed.Of, of.simple())
 	}
-	if len(list) > 0 {
+	if composed.size = composed.measured(); len(list) > 0 {
 		composed.Place = list[0].Place
 	}
 	if kind == Not {

@@ -23,8 +23,8 @@ type Identity struct {
 	// EmailVerified says that the issuer has made sure that Email is theirs: our own always, another by email_verified.
 	// What is not verified counts as no address in any condition.
 	EmailVerified bool
-	// MFATime is when they last showed a second factor, where the issuer names it. Where it is zero and AMR holds "mfa",
-	// they did so at AuthTime.
+	// MFATime is when they last showed a second factor, where a test names it; no issuer does yet. Where it is zero and AMR
+	// holds "mfa", they did so at AuthTime.
 	MFATime  time.Time
 	IssuedAt time.Time // of the token
 	Expires  time.Time // of the token

@@ -40,7 +40,7 @@
 //   - upstream, required: the name of an upstream of the configuration.
 //   - tls: what a connection must be like. min_version is "1.2" or "1.3"; client_ca is a file of CA certificates in PEM, by
 //     which clients have to be certified, its name relative to the folder of the policy file.
-//   - cors: which pages of other origins may call this host. See below.
+//   - cors: which pages of other origins may call this host; none, as when it is left out, for none. See below.
 //   - defaults: options for every route that does not have its own: all those below from csrf on.
 //   - rules: conditions under a name, for the routes and rules of this file: { office: { networks: [10.0.0.0/8] } }.
 //   - routes, required: see below.
@@ -75,8 +75,8 @@
 //   - encoded_slash: allow, double_slash: allow, semicolon: allow. The path may hold %2F inside a segment, several
 //     slashes in a row, or parameters behind a semicolon. Servers disagree about what those mean, and without permission
 //     they are 400. Permit only what the application behind is known to need. refuse for the ordinary.
-//   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error where routes of the pattern
-//     differ by method. drop for the ordinary.
+//   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error on a route that has methods,
+//     or shares its pattern with one that does: the header would ask for what they refuse. drop for the ordinary.
 //
 // # CORS
 //
@@ -129,14 +129,15 @@
 //   - issuers: [partner]. The token is of one of these; our own is vilogate.
 //   - email_domains: [example.com]. The e-mail address is verified and of one of these domains, and not of one below.
 //   - claims: { department: finance, level: [3, 4] }. Each of these claims of the token has the value, or one of the
-//     values; where it is a list itself, one of its elements has. Texts, numbers and booleans are different things.
+//     values; where it is a list itself, one of its elements has. Texts, numbers and booleans are different things. Numbers
+//     that JSON does not keep apart, beyond 9007199254740991, cannot be asked for.
 //   - networks: [10.0.0.0/8, 192.0.2.7]. The address of the client is in one of these.
 //   - amr: [hwk]. They signed in with one of these methods (RFC 8176).
 //   - max_age: 1h. They signed in at most so long ago.
-//   - mfa: 15m. They showed a second factor at most so long ago. The issuer says when; where it does not, a token whose amr
-//     has mfa says that it was at the login.
+//   - mfa: 15m. They showed a second factor at most so long ago: at the login, where the amr of the token has mfa.
 //   - bearer: only. The credential is a Bearer token.
-//   - rule: office. All conditions of this rule of the file hold.
+//   - rule: office. All conditions of this rule of the file hold. With its rules written out, a condition may be made of
+//     4096 others.
 //   - when: 'user.username == request.params.name'. The expression is true. See below.
 //   - any: [{ … }, { … }], all: [{ … }, { … }], not: { … }. Of maps of conditions at least one, every one, or the one not.
 //
@@ -152,7 +153,8 @@
 //   - user.username, as X-User has it; user.id, user.email ("" unless it is verified), user.roles, user.issuer, user.amr,
 //     user.auth_time, user.mfa_time. The name for people is not among them: they may choose it themselves.
 //   - request.host, request.path (canonical, as it is forwarded), request.method, request.ip, request.time.
-//   - request.params["id"], of the pattern, decoded; of *rest all segments, joined by slashes.
+//   - request.params["id"], of the pattern, decoded: the whole segment, with what follows a semicolon in it where the route
+//     permits one; of *rest all segments, joined by slashes.
 //   - request.query["page"], decoded. A route whose policy reads a parameter refuses (400) queries in which servers could
 //     read it in different ways: given twice or in another spelling (ID, id[]), with a semicolon, with an escape that is none.
 //   - request.headers["x-tenant"], whatever its case. A route whose policy reads a header refuses (400) one that is there
@@ -163,7 +165,8 @@
 //
 // Names of params, query, headers and claims are written out, and so are regular expressions and time zones, which are
 // offsets ("+01:00"). To ask for a name that is not there has no answer; "page" in request.query tells whether it is.
-// What has no answer opens no door: neither by itself nor behind a not, in CEL or outside; any of other alternatives may.
+// Neither has a text of
+// more than 8 KiB, or a list of more than 1024 elements. What has no answer opens no door: neither by itself nor behind a not, in CEL or outside; any of other alternatives may.
 // An expression never leads to a step-up: for fresh logins there are mfa and max_age.
 //
 // # Tests
@@ -179,8 +182,8 @@
 //   - as: who asks; without it, nobody does. In it, user is as X-User has it, issuer is vilogate unless the user names
 //     another, roles, email and name are as the token has them, email_verified is true when left out, claims are those of
 //     the token for conditions that ask for claims, amr is how they signed in, with two factors when left out, and auth_age
-//     and mfa_age say how long ago they signed in and showed a second factor: just now, when they are left out. An amr
-//     without mfa, and no mfa_age beside it, is no second factor. by: cookie or bearer is how they come: with a cookie where
+//     says how long ago they signed in: just now, when it is left out. mfa_age says how long ago they showed a second
+//     factor: at the login, when it is left out and amr has mfa. by: cookie or bearer is how they come: with a cookie where
 //     the headers are those of browsers (Origin, Sec-Fetch-Site), with a Bearer token otherwise.
 //   - at: the time, 2030-01-02T15:04:05Z. A test of a route that asks for request.time names it.
 //   - ip: the address of the client; without it, it is in no network.
@@ -191,7 +194,7 @@
 //
 //   - allow: the request is forwarded, or, where it is a preflight, answered.
 //   - login: somebody has to sign in.
-//   - deny: anything else that is no, 400, 404 and 405 included. A 405 to a stranger may be called login too.
+//   - deny: anything else that is no, 400, 404 and 405 included, and what the gateway answers itself (/.vilogate/…). A 405 to a stranger may be called login too.
 //   - bad-request: 400 alone.
 //   - step-up: a fresher or stronger login is needed.
 //   - limit: it would be allowed, had it not been made more often than rate permits: so many times, or, without times, as

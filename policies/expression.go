@@ -114,7 +114,7 @@ func (c *compiler) expression(s *expressionSyntax) *expression {
 		c.issues(s, issues)
 		return nil
 	}
-	reader := &expressionReader{c: c, syntax: s, ast: parsed.NativeRep(), into: e}
+	reader := &expressionReader{c: c, syntax: s, ast: parsed.NativeRep(), into: e, known: map[int64]bool{}}
 	reader.read(parsed.NativeRep().Expr())
 	if len(c.errs) > before {
 		return nil
@@ -122,6 +122,9 @@ func (c *compiler) expression(s *expressionSyntax) *expression {
 	checked, issues := c.env.Check(parsed)
 	if issues.Err() != nil {
 		c.issues(s, issues)
+		return nil
+	}
+	if reader.missed(checked.NativeRep()); len(c.errs) > before {
 		return nil
 	}
 	if checked.OutputType() != types.BoolType {
@@ -187,6 +190,34 @@ func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *co
 	return nil
 }
 
+// long reports whether a text, or one in a list or map, is longer than the estimate of the cost took for granted, or a list
+// or map has more elements.
+func long(value any) bool {
+	switch v := value.(type) {
+	case string:
+		return len(v) > maxValue
+	case []string:
+		return len(v) > maxElements || slices.ContainsFunc(v, func(s string) bool { return len(s) > maxValue })
+	case []any:
+		return len(v) > maxElements || slices.ContainsFunc(v, long)
+	case map[string]string:
+		for name, s := range v {
+			if len(name) > maxValue || len(s) > maxValue {
+				return true
+			}
+		}
+		return len(v) > maxElements
+	case map[string]any:
+		for name, element := range v {
+			if len(name) > maxValue || long(element) {
+				return true
+			}
+		}
+		return len(v) > maxElements
+	}
+	return false
+}
+
 // evaluate is what an expression comes to. An error, such as a key that is not there, is no answer.
 func (x *expression) evaluate(e *evaluation) (Truth, error) {
 	value, _, err := x.program.Eval(&activation{expression: x, facts: e.facts, id: e.id, route: e.route})
@@ -207,8 +238,16 @@ type activation struct {
 // Parent implements cel.Activation.
 func (a *activation) Parent() cel.Activation { return nil }
 
-// ResolveName implements cel.Activation.
+// ResolveName implements cel.Activation. What is longer than it may be has no value.
 func (a *activation) ResolveName(name string) (any, bool) {
+	value, ok := a.value(name)
+	if long(value) {
+		return types.NewErr("%s has a text of more than %d bytes, or more than %d elements", name, maxValue, maxElements), true
+	}
+	return value, ok
+}
+
+func (a *activation) value(name string) (any, bool) {
 	id := a.id
 	if id == nil {
 		id = &Identity{}
@@ -302,24 +341,29 @@ func (a *activation) claims(id *Identity) map[string]any {
 	return values
 }
 
-// params are the parameters of the pattern as the path has them, decoded.
+// params are the parameters of the pattern as the path has them, decoded: whole segments, with what follows a semicolon
+// in them, as the backend gets them. Segments that matching leaves out belong to none, but for those below a *rest.
 func (r *Route) params(p request.Path) map[string]string {
 	values := map[string]string{}
 	at := 0
 	for segment := range strings.SplitSeq(p.String(), "/") {
-		if segment = withoutParameters(segment); segment == "" || at >= len(r.segments) {
+		if segment == "" || at >= len(r.segments) {
 			continue
 		}
 		decoded := string(request.DecodeSegment(nil, segment))
-		switch name := r.segments[at]; name[0] {
-		case ':':
-			values[name[1:]] = decoded
-		case '*':
+		name := r.segments[at]
+		if name[0] == '*' {
 			if rest, more := values[name[1:]]; more {
 				decoded = rest + "/" + decoded
 			}
 			values[name[1:]] = decoded
 			continue // all of it
+		}
+		if withoutParameters(segment) == "" {
+			continue
+		}
+		if name[0] == ':' {
+			values[name[1:]] = decoded
 		}
 		at++
 	}

@@ -140,6 +140,45 @@ routes:
 	}
 }
 
+// TestTextsThatAreTooLong have no answer, whatever the expression makes of them: the header of a stranger costs next to nothing.
+func TestTextsThatAreTooLong(t *testing.T) {
+	t.Parallel()
+	h := compile(t, `
+host: website.viloforge.com
+upstream: website
+routes:
+  - { path: /a, allow: { optional: true, when: 'request.headers["x-a"].matches("[a-z]{300}[0-9]") || true' } }
+  - { path: /b, allow: { optional: true, when: 'request.headers["x-a"] != ""' } }
+  - { path: /c, allow: { optional: true, not: { when: 'request.query["x"] == ""' } } }
+  - { path: "/d/:x", allow: { optional: true, when: 'request.params.x != ""' } }
+  - { path: /e, allow: { optional: true, when: 'user.roles.size() > 0' } }
+  - { path: /f, allow: { optional: true, when: 'token.claims.list.size() > 0' } }
+`)
+	for size, want := range map[int]Outcome{maxValue: Allow, maxValue + 1: Login, 60_000: Login} {
+		long := strings.Repeat("a", size)
+		for _, path := range []string{"/b", "/c", "/d/" + long} {
+			f := Facts{Method: "GET", Path: parsed(t, path), Query: "x=" + long, Header: http.Header{"X-A": {long}}}
+			if d := h.Match(f.Path, "GET").Decide(f, nil); d.Outcome != want {
+				t.Errorf("%d bytes, %.2s: %v, want %v", size, path, d.Outcome, want)
+			}
+		}
+		if want == Allow {
+			continue
+		}
+		for _, path := range []string{"/e", "/f"} {
+			f := Facts{Method: "GET", Path: parsed(t, path)}
+			id := &Identity{Roles: []string{long}, Claims: claimsOf{"list": []any{long}}}
+			if d := h.Match(f.Path, "GET").Decide(f, id); d.Outcome != Deny {
+				t.Errorf("%d bytes, %s: %v", size, path, d.Outcome)
+			}
+		}
+	}
+	f := Facts{Method: "GET", Path: parsed(t, "/a"), Header: http.Header{"X-A": {strings.Repeat("a", 60_000)}}}
+	started := time.Now()
+	h.Match(f.Path, "GET").Decide(f, nil)
+	t.Logf("60 KB against [a-z]{300}[0-9]: %v", time.Since(started))
+}
+
 func TestReadsOfExpressions(t *testing.T) {
 	t.Parallel()
 	h := compile(t, expressive)

@@ -23,6 +23,7 @@ type expressionReader struct {
 	syntax *expressionSyntax
 	ast    *ast.AST
 	into   *expression
+	known  map[int64]bool // the parts that were taken for variables, by their id
 }
 
 func (r *expressionReader) place(e ast.Expr) strictyaml.Place {
@@ -32,6 +33,17 @@ func (r *expressionReader) place(e ast.Expr) strictyaml.Place {
 
 func (r *expressionReader) errorf(e ast.Expr, format string, a ...any) {
 	r.c.errorf(r.place(e), format, a...)
+}
+
+// missed refuses variables that the type checker found and the reader did not, however they may be spelt: nothing that a
+// policy reads goes unnoticed.
+func (r *expressionReader) missed(checked *ast.AST) {
+	for _, id := range slices.Sorted(maps.Keys(checked.ReferenceMap())) {
+		if name := checked.ReferenceMap()[id].Name; variables[name] != nil && !r.known[id] {
+			l := checked.SourceInfo().GetStartLocation(id)
+			r.c.errorf(r.syntax.place(l.Line(), l.Column()), "%s is to be written just so", name)
+		}
+	}
 }
 
 // namespaces begin the names of variables.
@@ -52,9 +64,14 @@ func fieldsOf(namespace string) (fields []string) {
 func (r *expressionReader) read(e ast.Expr) {
 	switch e.Kind() {
 	case ast.IdentKind:
-		if name := e.AsIdent(); slices.Contains(namespaces, name) {
+		switch name := e.AsIdent(); {
+		case strings.HasPrefix(name, "."):
+			r.errorf(e, "a name stands without a dot before it: %s", name[1:])
+		case slices.Contains(namespaces, name):
 			r.errorf(e, "%s is no value; ask for one of its fields: %s", name, strings.Join(fieldsOf(name), ", "))
 		}
+	case ast.LiteralKind:
+		r.number(e)
 	case ast.SelectKind:
 		r.selection(e)
 	case ast.CallKind:
@@ -83,6 +100,22 @@ func (r *expressionReader) read(e ast.Expr) {
 	}
 }
 
+// number refuses a number that others are taken for.
+func (r *expressionReader) number(e ast.Expr) {
+	exact := true
+	switch n := e.AsLiteral().(type) {
+	case types.Int:
+		exact = -maxInteger <= n && n <= maxInteger
+	case types.Uint:
+		exact = n <= maxInteger
+	case types.Double:
+		exact = isExact(float64(n))
+	}
+	if !exact {
+		r.errorf(e, "%s", inexact)
+	}
+}
+
 // variable is the name of the variable that e stands for, "" where it stands for none.
 func (r *expressionReader) variable(e ast.Expr) string {
 	if e.Kind() != ast.SelectKind {
@@ -92,6 +125,7 @@ func (r *expressionReader) variable(e ast.Expr) string {
 	if s.Operand().Kind() != ast.IdentKind || !slices.Contains(namespaces, s.Operand().AsIdent()) {
 		return ""
 	}
+	r.known[e.ID()] = true
 	return s.Operand().AsIdent() + "." + s.FieldName()
 }
 
@@ -141,6 +175,8 @@ var zoneOffset = regexp.MustCompile(`^[+-]([01][0-9]|2[0-3]):[0-5][0-9]$`)
 func (r *expressionReader) call(c ast.CallExpr, e ast.Expr) {
 	args := c.Args()
 	switch name := c.FunctionName(); {
+	case strings.HasPrefix(name, "."):
+		r.errorf(e, "a name stands without a dot before it: %s", name[1:])
 	case name == operators.Index && len(args) == 2 && r.isMap(args[0]):
 		r.literalKey(args[0], args[1])
 		return

@@ -114,3 +114,13 @@ func (r *Route) Truth(c *Condition, f Facts, id *Identity) (Truth, error) {
 	}
 	return c.truth(e), nil
 }
+
+// Params are the parameters of the pattern that an expression reads, sorted; their meaning is the route's that asks.
+func (c *Condition) Params() (names []string) {
+	if c.expression != nil {
+		for _, p := range c.expression.params {
+			names = sortedWith(names, p.name)
+		}
+	}
+	return names
+}

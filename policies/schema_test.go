@@ -155,3 +155,15 @@ func TestSchemaKnowsThePolicies(t *testing.T) {
 		t.Errorf("%v, %v", wrong, err)
 	}
 }
+
+// TestNoneForCORSOfAHost is good by the schema and by the compiler, and means what leaving it out means.
+func TestNoneForCORSOfAHost(t *testing.T) {
+	t.Parallel()
+	const text = "host: website.viloforge.com\nupstream: website\ncors: none\nroutes: [{ path: /, allow: public }]\n"
+	if wrong, err := schema.Validate(Schemas["policy"], []byte(text)); err != nil || len(wrong) > 0 {
+		t.Errorf("%v, %v", wrong, err)
+	}
+	if h := compile(t, text); h.CORS != nil || h.Routes()[0].CORS != nil {
+		t.Errorf("%+v", h.CORS)
+	}
+}

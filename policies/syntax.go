@@ -15,7 +15,7 @@ type (
 		Host     word                         `yaml:"host,required"`     // the host in lower case, or "*.preview.example.com" for any one label
 		Upstream word                         `yaml:"upstream,required"` // where its requests go: a name under upstreams: of the configuration
 		TLS      *tlsSyntax                   `yaml:"tls"`               // what connections must be like
-		CORS     *corsSyntax                  `yaml:"cors"`              // which pages of other origins may call this host
+		CORS     *corsSyntax                  `yaml:"cors"`              // which pages of other origins may call this host; none, as when left out, for none
 		Defaults *optionsSyntax               `yaml:"defaults"`          // options for every route that does not have its own
 		Rules    map[string]*conditionsSyntax `yaml:"rules"`             // conditions under a name, for routes and rules of this file
 		Routes   []routeSyntax                `yaml:"routes,required"`   // who may ask for what; what no route lists is refused
@@ -28,7 +28,7 @@ type (
 		ClientCA   word `yaml:"client_ca"`   // a file of CA certificates (PEM) by which clients have to be certified, relative to the folder of the policy
 	}
 
-	// corsSyntax is a map, or the word none on a route.
+	// corsSyntax is a map, or the word none.
 	corsSyntax struct {
 		Place       strictyaml.Place
 		none        bool

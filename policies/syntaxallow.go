@@ -111,6 +111,14 @@ func (v *claimValues) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	}
 }
 
+// maxInteger is the greatest number that differs from the next as JSON is usually read. Beyond it one account would pass for
+// another.
+const maxInteger = 1<<53 - 1
+
+func isExact(f float64) bool { return -maxInteger <= f && f <= maxInteger }
+
+const inexact = "numbers beyond 9007199254740991 are not kept apart in a token; have the issuer write a text, and compare that"
+
 func claimValue(d *strictyaml.Decoder, n *yaml.Node) any {
 	switch {
 	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!bool":
@@ -119,7 +127,9 @@ func claimValue(d *strictyaml.Decoder, n *yaml.Node) any {
 		return b
 	case n.Kind == yaml.ScalarNode && (n.ShortTag() == "!!int" || n.ShortTag() == "!!float"):
 		var f float64
-		d.Decode(n, &f)
+		if d.Decode(n, &f) && !isExact(f) {
+			d.Errorf(n, "%s", inexact)
+		}
 		return f
 	}
 	var s string

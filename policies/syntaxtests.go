@@ -42,7 +42,7 @@ type (
 		AMR           *[]word              `yaml:"amr"`      // how they signed in; default: with two factors
 		Claims        map[string]anySyntax `yaml:"claims"`   // of the token
 		AuthAge       strictyaml.Duration  `yaml:"auth_age"` // how long ago they signed in; default: just now
-		MFAAge        *strictyaml.Duration `yaml:"mfa_age"`  // how long ago they showed a second factor; default: just now
+		MFAAge        *strictyaml.Duration `yaml:"mfa_age"`  // how long ago they showed a second factor; default: at the login, where amr has mfa
 		By            word                 `yaml:"by"`       // cookie or bearer; default: cookie where the headers are a browser's
 	}
 

@@ -197,7 +197,7 @@ func (c *compiler) identity(t *testSyntax, now time.Time) *Identity {
 	}
 	id := &Identity{
 		Issuer: ownIssuer, User: s.User.text, Subject: s.User.text, Email: s.Email, EmailVerified: s.Email != "", Name: s.Name,
-		Roles: texts(s.Roles), AMR: []string{amrMFA, "pwd"}, AuthTime: now.Add(-s.AuthAge.Std()), MFATime: now, IssuedAt: now,
+		Roles: texts(s.Roles), AMR: []string{amrMFA, "pwd"}, AuthTime: now.Add(-s.AuthAge.Std()), IssuedAt: now,
 		Expires: now.Add(15 * time.Minute),
 	}
 	if s.User.text != "" {
@@ -220,11 +220,8 @@ func (c *compiler) identity(t *testSyntax, now time.Time) *Identity {
 	if s.AMR != nil {
 		id.AMR = texts(*s.AMR)
 	}
-	switch {
-	case s.MFAAge != nil:
+	if s.MFAAge != nil {
 		id.MFATime = now.Add(-s.MFAAge.Std())
-	case !slices.Contains(id.AMR, amrMFA): // the test says how they signed in, and that was not with two factors
-		id.MFATime = time.Time{}
 	}
 	id.Claims = testClaims(s.Claims)
 	id.Bearer = c.byBearer(t)

@@ -21,13 +21,40 @@ routes:
   - { path: /header, allow: { when: 'request.headers["x-a"] == "1"' } }
 `
 
+// TestWhatTheGatewayAnswersItself is no matter of the policies, and reaches no backend, whatever they list.
+func TestWhatTheGatewayAnswersItself(t *testing.T) {
+	t.Parallel()
+	compile(t, `host: website.viloforge.com
+upstream: website
+routes:
+  - { path: "/*rest", allow: public, semicolon: allow, double_slash: allow, encoded_slash: allow }
+tests:
+  - { get: /.vilogate/me, expect: deny, rule: none }
+  - { post: /.vilogate/nothing, expect: deny, rule: none }
+  - { get: /.vilogate, expect: deny, rule: none }
+  - { get: /.well-known/vilogate/jwks.json, expect: deny, rule: none }
+  - { get: //.vilogate/me, expect: bad-request }
+  - { get: /.vilogate;x/me, expect: bad-request }
+  - { get: /.vilogate%2Fme, expect: bad-request }
+  - { get: /.vilogates, expect: allow }
+  - { get: /.well-known/vilogate, expect: allow }
+`)
+	h := compile(t, "host: website.viloforge.com\nupstream: website\nroutes: [{ path: /, allow: public }]\n")
+	for _, method := range []string{"TRACE", "CONNECT", "TRACK"} {
+		if a := h.Ask(Request{Method: method, Host: "website.viloforge.com", Target: "/"}); a.Outcome == Allow {
+			t.Errorf("%s: %v", method, a)
+		}
+	}
+}
+
 // TestGoodTestsOfEverything: what a test can say about a request, and each outcome that it can expect.
 func TestGoodTestsOfEverything(t *testing.T) {
 	t.Parallel()
 	compile(t, testable+`
 tests:
-  - { get: /x, as: { auth_age: 3d }, expect: allow, rule: "/:page" }
+  - { get: /x, as: { auth_age: 3d, mfa_age: 1m }, expect: allow, rule: "/:page" }
   - { get: /x, as: { mfa_age: 1h }, expect: step-up, rule: "/:page" }
+  - { get: /x, as: { auth_age: 2h }, expect: step-up, rule: "/:page" } # the second factor was at the login, as live
   - { get: /x, as: { amr: [pwd] }, expect: step-up }
   - { get: /x, as: { amr: [pwd], mfa_age: 1m }, expect: allow }
   - { get: /x, as: { amr: [pwd, mfa], auth_age: 1h, mfa_age: 1h }, expect: step-up }

@@ -107,6 +107,9 @@ func exampleRest(e analysis.Example) string {
 	if e.IP != "" {
 		rest = " from " + e.IP
 	}
+	if e.Origin != "" {
+		rest += " by a page of " + e.Origin
+	}
 	for _, given := range e.Given {
 		rest += ", given " + given
 	}

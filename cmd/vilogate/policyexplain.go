@@ -29,8 +29,8 @@ type policyExplainCommand struct {
 	As           string   `placeholder:"WHO" help:"Who asks: a user's name, or a JSON file with the claims of a token; left out for nobody."`
 	Roles        []string `help:"The roles of --as, comma-separated, in place of those that the identity provider knows."`
 	Email        string   `help:"The verified e-mail address of --as."`
-	AMR          []string `name:"amr" help:"How --as signed in, comma-separated; default: with two factors."`
-	AuthAge      string   `default:"0s" help:"How long ago --as signed in."`
+	AMR          []string `name:"amr" help:"How --as signed in, comma-separated; default: with two factors, or what the claims say."`
+	AuthAge      string   `placeholder:"AGE" help:"How long ago --as signed in; default: just now, or what the claims say."`
 	MFAAge       string   `name:"mfa-age" placeholder:"AGE" help:"How long ago --as showed a second factor; default: at the login, where --amr has mfa."`
 	By           string   `enum:"cookie,bearer" default:"cookie" help:"With which credential: cookie or bearer."`
 	IP           string   `placeholder:"ADDRESS" help:"The address of the client."`
@@ -147,21 +147,23 @@ func (c *policyExplainCommand) identity(w *world, p policySet, now time.Time) (*
 	if c.As == "" {
 		return nil, nil
 	}
-	authAge, err := strictyaml.ParseDuration(c.AuthAge)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("--auth-age: %w, found %q", err, c.AuthAge)}
-	}
 	id := &policies.Identity{
-		Issuer: token.OwnIssuer, AMR: []string{"mfa", "pwd"}, AuthTime: now.Add(-authAge.Std()), Bearer: c.By == "bearer",
+		Issuer: token.OwnIssuer, AMR: []string{"mfa", "pwd"}, AuthTime: now, Bearer: c.By == "bearer",
 		IssuedAt: now, Expires: now.Add(15 * time.Minute), Claims: jsonClaims{},
 	}
 	if strings.HasSuffix(c.As, ".json") {
-		err = claimsFile(id, c.As)
+		if err := claimsFile(id, c.As, now); err != nil {
+			return nil, err
+		}
 	} else {
 		c.named(w, p, id)
 	}
-	if err != nil {
-		return nil, err
+	if c.AuthAge != "" {
+		age, err := strictyaml.ParseDuration(c.AuthAge)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--auth-age: %w, found %q", err, c.AuthAge)}
+		}
+		id.AuthTime = now.Add(-age.Std())
 	}
 	if c.Roles != nil {
 		id.Roles = c.Roles
@@ -213,8 +215,8 @@ func (c jsonClaims) Claim(name string) (any, bool) {
 }
 
 // claimsFile takes over the claims of our own identity provider's tokens, under the names that those have, and issuer: the
-// issuer's name in the configuration.
-func claimsFile(id *policies.Identity, name string) error {
+// issuer's name in the configuration. What they do not say is not known, as with a token.
+func claimsFile(id *policies.Identity, name string, now time.Time) error {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return fmt.Errorf("reading the claims: %w", err)
@@ -244,16 +246,18 @@ func claimsFile(id *policies.Identity, name string) error {
 	}
 	id.User, id.Subject, id.Email, id.Session, id.Roles, id.Claims = known.User, known.Subject, known.Email, known.Session, known.Roles, claims
 	id.EmailVerified = known.Email != "" && (known.EmailVerified == nil || *known.EmailVerified)
-	if known.Issuer != "" {
+	if known.Issuer != "" && known.Issuer != token.OwnIssuer {
 		id.Issuer = known.Issuer
+		id.User = id.Issuer + ":" + strings.TrimPrefix(id.User, id.Issuer+":")
 	}
-	if known.AMR != nil {
-		id.AMR = known.AMR
-	}
+	id.AMR, id.AuthTime = known.AMR, time.Time{}
 	for from, to := range map[*float64]*time.Time{known.AuthTime: &id.AuthTime, known.IssuedAt: &id.IssuedAt, known.Expires: &id.Expires} {
 		if from != nil {
 			*to = time.Unix(int64(*from), 0)
 		}
+	}
+	if !id.Expires.After(now) {
+		return fmt.Errorf("%s: the token expired at %s, and is worth nothing since; --at names another moment", name, id.Expires.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ type Finding struct {
 	Kind  Kind
 	Msg   string
 
-	route     *policies.Route     // that is unreachable
+	route     *policies.Route     // that is unreachable, or narrowed
 	condition *policies.Condition // that can never be true, or makes no difference
 }
 
@@ -69,17 +69,30 @@ func (c *checker) host(h *policies.HostPolicy) {
 	if !live {
 		c.add(h.Place, ShadowOnly, "every route is in the shadow: all requests of %s are refused", h.Host)
 	}
-	table := h
-	if h.Shadow != nil { // where the routes in the shadow are reached too
-		table = h.Shadow
-	}
-	c.patterns(table.Start(), table)
+	c.reaches(h)
 	for _, name := range sortedKeys(h.Rules()) {
 		rule := h.Rules()[name]
 		if !used[name] {
 			c.add(rule.Place, UnusedRule, "no route uses the rule %s", name)
 		}
 		c.conditions(side{instead: rule}, rule.Place, rule)
+	}
+}
+
+// reaches looks for routes that no request reaches, or fewer than they say. Of a live route that has to be so beside the
+// routes in the shadow and without them; one in the shadow is looked for where it is live.
+func (c *checker) reaches(h *policies.HostPolicy) {
+	if h.Shadow == nil {
+		c.patterns(h.Start(), h)
+		return
+	}
+	var live, shadow checker
+	live.patterns(h.Start(), h)
+	shadow.patterns(h.Shadow.Start(), h.Shadow)
+	for _, f := range shadow.findings {
+		if f.route.Shadow || slices.ContainsFunc(live.findings, func(l Finding) bool { return l.route == f.route && l.Kind == f.Kind }) {
+			c.findings = append(c.findings, f)
+		}
 	}
 }
 
@@ -131,7 +144,7 @@ func (c *checker) patterns(at policies.Position, h *policies.HostPolicy) {
 				continue
 			}
 			c.add(r.Place, NarrowedRoute, "%s matches %s alone: what lies below it is taken by the parameter %s of other patterns",
-				r.Pattern, cmp.Or(prefix, "/"), param)
+				r.Pattern, cmp.Or(prefix, "/"), param).route = r
 		}
 	}
 	words := at.Words()
@@ -154,7 +167,7 @@ func (c *checker) conditions(whole side, place strictyaml.Place, root *policies.
 	if whole.route != nil {
 		eachLeaf(root, c.networks)
 	}
-	s := newSpace(root)
+	s := newSpace(side{route: whole.route, instead: root})
 	if !s.admits(whole) {
 		c.add(place, UnreachableCondition, "nobody can ever be admitted: %s", root.Text).condition = root
 		return
@@ -192,6 +205,10 @@ func (c *checker) parts(s *space, whole, left side, place strictyaml.Place, pare
 			if part.Rule == "" {
 				left = c.parts(s, whole, left, place, part)
 			}
+			continue
+		}
+		if slices.Index(parent.Of, part) < i { // a rule, twice
+			c.idle(s, parent, part, at)
 			continue
 		}
 		stand := always

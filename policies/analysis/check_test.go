@@ -74,6 +74,38 @@ func TestHostsInTheShadow(t *testing.T) {
 	}
 }
 
+// TestLiveRoutesBehindTheShadow: what a route in the shadow would take is reached as long as it is there.
+func TestLiveRoutesBehindTheShadow(t *testing.T) {
+	t.Parallel()
+	found := Check(compile(t, `host: a.viloforge.com
+upstream: site
+routes:
+  - { path: /a, methods: [GET], allow: authenticated }
+  - { path: "/a/*rest", methods: [GET], allow: authenticated }
+  - { path: "/a/:id", methods: [GET], allow: { roles: [x] }, mode: shadow }
+  - { path: /b, allow: authenticated }
+  - { path: "/b/:id", allow: authenticated }
+  - { path: "/b/*rest", allow: authenticated, mode: shadow }
+  - { path: /c, allow: authenticated }
+  - { path: "/c/:id", allow: authenticated }
+  - { path: "/c/*rest", allow: authenticated }
+`))
+	if len(found) != 2 || found[0].route.Pattern != "/b/*rest" || found[1].route.Pattern != "/c/*rest" {
+		t.Errorf("%+v", found)
+	}
+}
+
+// TestTheSameRuleTwice: one of the two is idle, and one stays.
+func TestTheSameRuleTwice(t *testing.T) {
+	t.Parallel()
+	for _, allow := range []string{"any: [{ rule: r }, { rule: r }]", "all: [{ rule: r }, { rule: r }]", "rule: r, all: [{ rule: r }]"} {
+		found := Check(compile(t, "host: a.viloforge.com\nupstream: site\nrules: { r: { roles: [a] } }\nroutes: [{ path: /, allow: { "+allow+" } }]\n"))
+		if len(found) != 1 || found[0].Kind != IdleCondition {
+			t.Errorf("%s: %+v", allow, found)
+		}
+	}
+}
+
 // TestUnreachableIsNeverReached: of random policies, with unreachable routes and conditions planted, all that were planted
 // are found, and in a million random requests nothing that is called unreachable is ever chosen, or true.
 func TestUnreachableIsNeverReached(t *testing.T) {
@@ -97,7 +129,7 @@ func TestUnreachableIsNeverReached(t *testing.T) {
 		found := map[string]bool{}
 		for _, f := range Check(set) {
 			switch {
-			case f.route != nil:
+			case f.Kind == UnreachableRoute:
 				unreachable[f.route] = true
 				found[f.route.Pattern] = true
 			case f.Kind == UnreachableCondition:

@@ -123,12 +123,25 @@ func (d side) condition() *policies.Condition {
 
 // outcomes is what a side may decide, as far as the assignment tells. 405 is deny, as in tests.
 func (s *space) outcomes(d side, a assignment) mask {
+	m := s.decisions(d, a)
+	if s.forged < 0 || m&maskOf(policies.Allow) == 0 || d.route == nil || d.route.Public() || a[0] == nobody || a[s.forged] == 0 ||
+		s.credential >= 0 && a[s.credential] == bearer {
+		return m
+	}
+	if a[0] == somebody && a[s.forged] == 1 && (s.credential < 0 || a[s.credential] >= 0) {
+		m &^= maskOf(policies.Allow)
+	}
+	return m | maskOf(policies.Deny)
+}
+
+// decisions are the outcomes before it is asked whether the request was forged.
+func (s *space) decisions(d side, a assignment) mask {
 	if a[0] < 0 {
 		var both mask
 		for _, who := range []int{nobody, somebody} {
 			with := slices.Clone(a)
 			with[0] = who
-			both |= s.outcomes(d, with)
+			both |= s.decisions(d, with)
 		}
 		return both
 	}
@@ -263,14 +276,20 @@ func (s *space) undecided(d side, a assignment, outcomes mask) int {
 		return -1
 	case a[0] < 0:
 		return 0
-	case c == nil:
-		return -1
-	default:
+	case c != nil:
 		if v := s.open(c, a, false); v >= 0 {
 			return v
 		}
-		return s.open(c, a, true)
+		if v := s.open(c, a, true); v >= 0 {
+			return v
+		}
 	}
+	for _, v := range []int{s.credential, s.forged} {
+		if s.forged >= 0 && v >= 0 && a[v] < 0 {
+			return v
+		}
+	}
+	return -1
 }
 
 // open is an open variable of a condition that is not decided; -1 where there is none.

@@ -35,7 +35,8 @@ type Example struct {
 	URL     string           `json:"url"`
 	As      *ExampleIdentity `json:"as,omitempty"` // nil for nobody
 	IP      string           `json:"ip,omitempty"`
-	Given   []string         `json:"given,omitempty"` // what expressions have to come to, which no example can be made for
+	Origin  string           `json:"origin,omitempty"` // of the page that sends it, where that is of another site
+	Given   []string         `json:"given,omitempty"`  // what expressions have to come to, which no example can be made for
 	Request policies.Request `json:"-"`
 }
 
@@ -152,6 +153,7 @@ const everyMethod = "*"
 type methodGroup struct {
 	methods []string // nil for those that no route names
 	example string
+	unsafe  string // one that may change something; "" for none
 }
 
 // methodGroups sorts the methods that some route of a class names, and one for all others.
@@ -171,17 +173,25 @@ func methodGroups(class *pathClass) (groups []methodGroup) {
 			continue
 		}
 		index[key] = len(groups)
-		groups = append(groups, methodGroup{[]string{method}, method})
+		groups = append(groups, methodGroup{methods: []string{method}, example: method})
 	}
-	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "PURGE"} {
-		if len(named) == 0 {
-			return []methodGroup{{[]string{everyMethod}, method}}
+	for i, group := range groups {
+		if at := slices.IndexFunc(group.methods, func(method string) bool { return !isSafe(method) }); at >= 0 {
+			groups[i].unsafe = group.methods[at]
 		}
+	}
+	if len(named) == 0 {
+		return []methodGroup{{[]string{everyMethod}, "GET", "POST"}}
+	}
+	other := methodGroup{unsafe: otherThan(named, "PURGE", "OTHER")}
+	other.example = other.unsafe
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 		if !slices.Contains(named, method) {
-			return append(groups, methodGroup{nil, method})
+			other.example = method
+			break
 		}
 	}
-	return append(groups, methodGroup{nil, otherThan(named, "OTHER", "OTHER")})
+	return append(groups, other)
 }
 
 // takers tells which of the routes takes a method.
@@ -195,7 +205,7 @@ func (d *differ) compare(class *pathClass, group methodGroup, b, a side) {
 	if alike(b, a) {
 		return
 	}
-	s := newSpace(b.condition(), a.condition())
+	s := newSpace(b, a)
 	differences, complete := s.compare(b, a)
 	if !complete {
 		d.report.Incomplete = append(d.report.Incomplete, d.name+" "+class.shapes[0].String())
@@ -206,8 +216,35 @@ func (d *differ) compare(class *pathClass, group methodGroup, b, a side) {
 		c.space, c.difference = s, difference
 		d.finish(c, class.shapes[0].example(d.before, d.after), group.example, s.example(difference.who))
 	}
+	d.forgeries(class, group, b, a)
 	d.rewording(group, b.route, a.route)
 }
+
+// forgeries reports about whom two sides differ where a request was forged. A public route takes it as nobody's, and every
+// other refuses what it would allow.
+func (d *differ) forgeries(class *pathClass, group methodGroup, b, a side) {
+	if b.route == nil || a.route == nil || b.route.Public() == a.route.Public() || group.unsafe == "" {
+		return
+	}
+	s := newSpace(b, a)
+	s.forgeries()
+	differences, complete := s.compare(b, a)
+	if !complete {
+		d.report.Incomplete = append(d.report.Incomplete, d.name+" "+class.shapes[0].String())
+	}
+	for _, difference := range differences {
+		if difference.who[s.forged] != 1 {
+			continue // it is there already, whoever's the request is
+		}
+		c := d.change(class, group, [2]side{b, a})
+		c.Methods = slices.DeleteFunc(slices.Clone(c.Methods), isSafe)
+		c.Who, c.From, c.To = s.describe(difference.who), difference.from.String(), difference.to.String()
+		c.space, c.difference = s, difference
+		d.finish(c, class.shapes[0].example(d.before, d.after), group.unsafe, s.example(difference.who))
+	}
+}
+
+func isSafe(method string) bool { return slices.Contains(safeMethods, method) }
 
 // alike reports whether two sides are written alike, as most are.
 func alike(b, a side) bool {
@@ -215,16 +252,17 @@ func alike(b, a side) bool {
 		return b == a
 	}
 	return b.route.Public() == a.route.Public() && b.route.Closed() == a.route.Closed() && b.route.Optional == a.route.Optional &&
-		equal(b.route.Condition(), a.route.Condition())
+		equal(b.route.Condition(), a.route.Condition(), b.route, a.route)
 }
 
-// equal reports whether two conditions ask the same in the same words.
-func equal(b, a *policies.Condition) bool {
+// equal reports whether two conditions, of these routes, ask the same in the same words.
+func equal(b, a *policies.Condition, was, is *policies.Route) bool {
 	if b == nil || a == nil {
 		return b == a
 	}
-	return b.Kind == a.Kind && b.Claim == a.Claim && b.Age == a.Age && b.When == a.When && slices.Equal(b.Words, a.Words) &&
-		slices.Equal(b.Values, a.Values) && slices.Equal(b.Networks, a.Networks) && slices.EqualFunc(b.Of, a.Of, equal)
+	return b.Kind == a.Kind && b.Claim == a.Claim && b.Age == a.Age && meaning(b, was) == meaning(a, is) && slices.Equal(b.Words, a.Words) &&
+		slices.Equal(b.Values, a.Values) && slices.Equal(b.Networks, a.Networks) &&
+		slices.EqualFunc(b.Of, a.Of, func(b, a *policies.Condition) bool { return equal(b, a, was, is) })
 }
 
 func (d *differ) change(class *pathClass, group methodGroup, sides [2]side) *Change {
@@ -246,6 +284,10 @@ func (d *differ) finish(c *Change, path, method string, p *person) {
 		Method: method, Host: string(d.host), Target: path, Client: p.client, Now: p.now, Identity: p.identity(),
 		Header: policies.Fields{"Sec-Fetch-Site": {"same-origin"}},
 	}}
+	if p.forged {
+		c.Example.Origin = "https://elsewhere.invalid"
+		c.Example.Request.Header = policies.Fields{"Sec-Fetch-Site": {"cross-site"}, "Origin": {c.Example.Origin}}
+	}
 	if p.client.IsValid() {
 		c.Example.IP = p.client.String()
 	}
@@ -280,7 +322,7 @@ func (d *differ) permissions(class *pathClass, group methodGroup, b, a side) {
 		if is {
 			from, to = refused, a
 		}
-		s := newSpace(from.condition(), to.condition())
+		s := newSpace(from, to)
 		differences, _ := s.compare(from, to)
 		for _, difference := range differences {
 			c := d.change(class, group, [2]side{b, a})
@@ -305,26 +347,36 @@ func (d *differ) rewording(group methodGroup, b, a *policies.Route) {
 	}
 	was, is := expressionsOf(b), expressionsOf(a)
 	w := Rewording{Host: d.name, Pattern: a.Pattern, Methods: group.methods, Place: a.Place.String()}
-	for _, text := range was {
-		if !slices.Contains(is, text) {
-			w.Removed = append(w.Removed, text)
-		}
-	}
-	for _, text := range is {
-		if !slices.Contains(was, text) {
-			w.Added = append(w.Added, text)
-		}
-	}
+	w.Removed, w.Added = missing(was, is), missing(is, was)
 	if len(w.Removed)+len(w.Added) > 0 {
 		d.report.Rewordings = append(d.report.Rewordings, w)
 	}
 }
 
-func expressionsOf(r *policies.Route) (texts []string) {
+// expressionsOf are the expressions of a route by their meaning, each with its text.
+func expressionsOf(r *policies.Route) map[string]string {
+	texts := map[string]string{}
 	eachLeaf(r.Condition(), func(c *policies.Condition) {
-		if c.Kind == policies.Expression && !slices.Contains(texts, c.When) {
-			texts = append(texts, c.When)
+		if c.Kind == policies.Expression {
+			texts[meaning(c, r)] = c.When
 		}
 	})
+	return texts
+}
+
+// missing are the expressions that others do not have; with their meaning, where the text alone does not tell.
+func missing(expressions, others map[string]string) (texts []string) {
+	for _, means := range sortedKeys(expressions) {
+		if _, there := others[means]; there {
+			continue
+		}
+		text := expressions[means]
+		for _, other := range others {
+			if other == text {
+				text = means
+			}
+		}
+		texts = append(texts, text)
+	}
 	return texts
 }

@@ -64,7 +64,7 @@ func Explain(set *policies.Set, q policies.Request) Explanation {
 		}
 	}
 	e.Needed = needed(a, q)
-	if a.Host != nil {
+	if a.Host != nil && !a.Itself {
 		way := walk(a)
 		if e.Lost, e.Others = lost(way, a); a.Match.Pattern == "" {
 			e.Stopped = way.stopped
@@ -175,6 +175,8 @@ func needed(a policies.Answer, q policies.Request) []string {
 		return nil
 	case a.Forged:
 		return []string{"a request from this origin or one that cors or csrf: exempt lists, or one with a Bearer token"}
+	case a.Itself:
+		return []string{"another request: no policy can admit this one"}
 	case a.Host == nil:
 		return []string{"a policy for this host"}
 	case a.Outcome == policies.MethodNotAllowed:

@@ -16,7 +16,7 @@ func (d *differ) options(group methodGroup, b, a *policies.Route) {
 	if b == nil || a == nil {
 		return
 	}
-	was, is := optionsOf(b), optionsOf(a)
+	was, is := append(optionsOf(b), credentialsOf(b, a)), append(optionsOf(a), credentialsOf(a, b))
 	for i, option := range was {
 		if option.value == is[i].value {
 			continue
@@ -76,11 +76,23 @@ func optionsOf(r *policies.Route) []option {
 		{"csrf", fmt.Sprintf("exempt %v", r.CSRFExempt)},
 		{"strip_prefix", text(r.StripPrefix)},
 		{"rewrite_host", text(r.RewriteHost)},
-		{"headers", fmt.Sprintf("%v", r.Headers)},
+		{"headers", fmt.Sprintf("%q", r.Headers)},
 		{"websocket", fmt.Sprint(r.WebSocket)},
 		{"on_stale", fmt.Sprint(r.OnStaleAllow)},
 		{"method_override", fmt.Sprint(r.MethodOverridePass)},
 	}
+}
+
+// credentialsOf is what becomes of a bad credential, of two routes that are for everybody: a public one does not mind it.
+func credentialsOf(r, other *policies.Route) option {
+	o := option{name: "credentials"}
+	switch {
+	case r.Public() && other.Optional:
+		o.value = "bad or stale ones are ignored (public)"
+	case r.Optional && other.Public():
+		o.value = "bad or stale ones are refused (optional)"
+	}
+	return o
 }
 
 func orNone(n int64, written string) string {

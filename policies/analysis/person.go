@@ -16,6 +16,7 @@ var exampleTime = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 type person struct {
 	now         time.Time
 	nobody      bool
+	forged      bool
 	id          policies.Identity
 	client      netip.Addr
 	claims      map[string][]any

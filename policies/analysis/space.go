@@ -16,6 +16,8 @@ import (
 type space struct {
 	vars  []*variable
 	atoms map[*policies.Condition][]atom // of the conditions that are made of no others
+
+	credential, forged int // the variables that these are; -1 where the space has none
 }
 
 // A variable is one thing about who asks, with the values that matter. The first variable of a space is whether anybody
@@ -42,18 +44,23 @@ type atom struct {
 const (
 	nobody   = 0 // values of the first variable
 	somebody = 1
+	bearer   = 1 // of the credential
 )
 
-// newSpace is the space of some conditions.
-func newSpace(roots ...*policies.Condition) *space {
-	s := &space{atoms: map[*policies.Condition][]atom{}}
+// newSpace is the space of the conditions of some sides.
+func newSpace(sides ...side) *space {
+	s := &space{atoms: map[*policies.Condition][]atom{}, credential: -1, forged: -1}
 	s.add(
 		value{text: "nobody", apply: func(p *person) { p.nobody = true }},
 		value{text: "signed in", apply: func(*person) {}},
 	)
 	leaves := map[policies.ConditionKind][]*policies.Condition{}
-	for _, root := range roots {
-		eachLeaf(root, func(c *policies.Condition) {
+	var roots []*policies.Condition
+	routes := map[*policies.Condition]*policies.Route{}
+	for _, side := range sides {
+		roots = append(roots, side.condition())
+		eachLeaf(side.condition(), func(c *policies.Condition) {
+			routes[c] = side.route
 			if !slices.Contains(leaves[c.Kind], c) {
 				leaves[c.Kind] = append(leaves[c.Kind], c)
 			}
@@ -68,7 +75,7 @@ func newSpace(roots ...*policies.Condition) *space {
 	s.ages(leaves[policies.MaxAge], "a login", func(p *person, age time.Duration) { p.id.AuthTime = p.now.Add(-age) })
 	s.ages(leaves[policies.MFA], "a second factor", func(p *person, age time.Duration) { p.id.MFATime = p.now.Add(-age) })
 	s.bearer(leaves[policies.Bearer])
-	s.expressions(leaves[policies.Expression], roots)
+	s.expressions(leaves[policies.Expression], routes, roots)
 	return s
 }
 
@@ -318,17 +325,26 @@ func (s *space) bearer(conditions []*policies.Condition) {
 		value{text: "with a cookie", apply: func(*person) {}},
 		value{text: "with a Bearer token", apply: func(p *person) { p.id.Bearer = true }},
 	)
+	s.credential = v
 	for _, c := range conditions {
 		s.decides(c, v, func(value int) bool { return value == 1 })
 	}
 }
 
-// expressions are the same where their texts are. That one has no answer is a case of its own only where a not could make a
-// difference between that and false.
-func (s *space) expressions(conditions []*policies.Condition, roots []*policies.Condition) {
+// forgeries adds whether the request comes from a page of another site, as the cookie of somebody would make one.
+func (s *space) forgeries() {
+	from := value{text: "by a request of another site", apply: func(p *person) { p.forged = true }}
+	from.requires.variable, from.requires.value = 0, somebody
+	s.forged = s.add(value{text: "by a request of this site", apply: func(*person) {}}, from)
+}
+
+// expressions are the same where their meanings are. That one has no answer is a case of its own only where a not could make
+// a difference between that and false.
+func (s *space) expressions(conditions []*policies.Condition, routes map[*policies.Condition]*policies.Route, roots []*policies.Condition) {
 	known := map[string]int{}
 	for _, c := range conditions {
-		v, ok := known[c.When]
+		means := meaning(c, routes[c])
+		v, ok := known[means]
 		if !ok {
 			cases := []struct {
 				truth policies.Truth
@@ -341,16 +357,37 @@ func (s *space) expressions(conditions []*policies.Condition, roots []*policies.
 					text  string
 				}{policies.Failed, " has no answer"})
 			}
+			text := c.Text
+			if slices.ContainsFunc(conditions, func(o *policies.Condition) bool { return o.When == c.When && meaning(o, routes[o]) != means }) {
+				text += strings.TrimPrefix(means, c.When)
+			}
 			var values []value
 			for _, x := range cases {
-				values = append(values, value{text: "where " + c.Text + x.text, apply: func(p *person) { p.expressions[c.Text] = x.truth }})
+				values = append(values, value{text: "where " + text + x.text, apply: func(p *person) { p.expressions[text] = x.truth }})
 			}
 			v = s.add(values...)
-			known[c.When] = v
+			known[means] = v
 		}
 		truth := []policies.Truth{policies.False, policies.True, policies.Failed}
 		s.atoms[c] = append(s.atoms[c], atom{v, truth[:len(s.vars[v].values)]})
 	}
+}
+
+// meaning is an expression with what the parameters that it reads are in the pattern of a route: of two patterns, one text
+// may ask for different segments.
+func meaning(c *policies.Condition, r *policies.Route) string {
+	text := c.When
+	if r == nil {
+		return text
+	}
+	for _, name := range c.Params() {
+		at := slices.IndexFunc(r.Segments(), func(segment string) bool { return segment == ":"+name || segment == "*"+name })
+		text += fmt.Sprintf(" (%s is segment %d)", name, at+1)
+		if at >= 0 && r.Segments()[at][0] == '*' {
+			text += " and all behind it"
+		}
+	}
+	return text
 }
 
 // negated reports whether an expression stands behind a not.

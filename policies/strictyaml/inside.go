@@ -7,8 +7,9 @@ import (
 )
 
 // Inside tells where in the file the parts of a text stand: it returns a function from a count of characters of the
-// scalar n to their place, for the errors of whoever gives the text a meaning. Where escapes or folded lines make that
-// unclear, it is the place of n.
+// scalar n to their place, for the errors of whoever gives the text a meaning. Where it takes more of YAML to tell, it is
+// the place of n: behind a blank line that folds, behind a line break that is escaped, and in a block whose header says how
+// far it is indented.
 func (d *Decoder) Inside(n *yaml.Node) func(characters int) Place {
 	at := d.Place(n)
 	var raw []string
@@ -21,7 +22,10 @@ func (d *Decoder) Inside(n *yaml.Node) func(characters int) Place {
 		switch {
 		case len(raw) == 0:
 		case style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
-			line, column = insideBlock(raw, characters)
+			if header := raw[0][min(at.Column-1, len(raw[0])):]; strings.ContainsAny(strings.SplitN(header, "#", 2)[0], "123456789") {
+				return at
+			}
+			line, column = insideBlock(raw, style&yaml.FoldedStyle != 0, characters)
 		default:
 			line, column = insideFlow(raw, at.Column-1, style, characters)
 		}
@@ -33,9 +37,12 @@ func (d *Decoder) Inside(n *yaml.Node) func(characters int) Place {
 }
 
 // insideBlock counts in the lines of a block scalar, which begin below its header, each with the indent of the first.
-func insideBlock(raw []string, characters int) (line, column int) {
+func insideBlock(raw []string, folded bool, characters int) (line, column int) {
 	indent := -1
 	for i, text := range raw[1:] {
+		if folded && indent >= 0 && strings.TrimSpace(text) == "" {
+			return -1, 0
+		}
 		if indent < 0 && strings.TrimSpace(text) != "" {
 			indent = len(text) - len(strings.TrimLeft(text, " "))
 		}
@@ -54,7 +61,7 @@ func insideBlock(raw []string, characters int) (line, column int) {
 
 // insideFlow counts in a plain or quoted scalar that begins at a byte of the first line.
 func insideFlow(raw []string, start int, style yaml.Style, characters int) (line, column int) {
-	text := []byte(raw[0])
+	text := []byte(strings.TrimRight(raw[0], " \t"))
 	if start > len(text) {
 		return -1, 0
 	}
@@ -66,10 +73,11 @@ func insideFlow(raw []string, start int, style yaml.Style, characters int) (line
 		width := 1
 		switch {
 		case at >= len(text): // goes on in the next line, which a space stands for
-			if line++; line >= len(raw) {
+			escaped := style&yaml.DoubleQuotedStyle != 0 && len(text) > 0 && text[len(text)-1] == '\\'
+			if line++; line >= len(raw) || escaped || strings.TrimSpace(raw[line]) == "" {
 				return -1, 0
 			}
-			text = []byte(raw[line])
+			text = []byte(strings.TrimRight(raw[line], " \t"))
 			at = len(text) - len(strings.TrimLeft(raw[line], " \t"))
 			continue
 		case style&yaml.SingleQuotedStyle != 0 && text[at] == '\'':

@@ -118,7 +118,7 @@ func (d *Decoder) parse(data []byte) *yaml.Node {
 		d.Errorf(top, "the file is larger than %d KiB", d.maxBytes>>10)
 		return nil
 	}
-	d.lines = strings.Split(string(data), "\n")
+	d.lines = strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
 	reader := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, next yaml.Node
 	switch err := reader.Decode(&doc); {

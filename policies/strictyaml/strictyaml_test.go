@@ -231,6 +231,31 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// TestPlacesThatAreUnclear: where only YAML itself can tell, it is the place of the text.
+func TestPlacesThatAreUnclear(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"a: >\n  first\n\n  second !\n",
+		"a: \"first\n\n  second !\"",
+		"a: first\n\n  second !",
+		"a: |2\n      first !\n",
+		"a: >-2\n      first !\n",
+		"a: \"first \\\n  second !\"",
+		"a: >\r\n  first\r\n\r\n  second !\r\n",
+	} {
+		var doc struct {
+			A inside `yaml:"a"`
+		}
+		if err := strictyaml.Decode("f", []byte(text), &doc); err != nil {
+			t.Fatal(err)
+		}
+		before, _, _ := strings.Cut(doc.A.text, "!")
+		if got := doc.A.at(len([]rune(before))); got.String() != "f:1:4" {
+			t.Errorf("%q: %v, want f:1:4", text, got)
+		}
+	}
+}
+
 // inside is a text with the place of each of its characters.
 type inside struct {
 	Text strictyaml.Place
@@ -256,6 +281,13 @@ func TestPlacesInsideTexts(t *testing.T) {
 		"a: 'first\n  second\n  third !'",
 		"a: first\n  ! second",
 		"{ b: 1, a: 'é!' }",
+		"a: |\r\n  first\r\n  second !\r\n",
+		"a: >\r\n  first\r\n  second !\r\n",
+		"a: first\r\n  second !\r\n",
+		"a: \"first\r\n  second !\"\r\n",
+		"a: 'first  \n  second !'",
+		"a: |\n  first\n\n  second !\n",
+		"a: >\n\n  first\n   second !\n",
 	} {
 		var doc struct {
 			A inside `yaml:"a"`
