@@ -52,9 +52,9 @@ func isGone(said acmez.Problem) bool {
 
 // replacesRefused reports whether it may be for the certificate to be replaced
 // that an order was refused: another one has replaced it, it is another
-// account's, or the authority does not know it.
+// account's, or the authority does not know it, or stumbles over it.
 func replacesRefused(said acmez.Problem) bool {
-	return said.Status < 500 && !slices.Contains([]string{
+	return !slices.Contains([]string{
 		acmez.ProblemTypeRateLimited, acmez.ProblemTypeAccountDoesNotExist, acmez.ProblemTypeRejectedIdentifier, acmez.ProblemTypeUserActionRequired,
 	}, said.Type)
 }
