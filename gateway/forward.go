@@ -55,6 +55,11 @@ func (x *exchange) proxy(target *url.URL, transport http.RoundTripper) error {
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 	}
+	// net/http's HTTP/1 server would otherwise read the rest of the body away when the answer's header is written, while the
+	// upstream's connection still reads it: two readers of one body.
+	if err := http.NewResponseController(x.w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("gateway: enabling full duplex: %w", err)
+	}
 	p.ServeHTTP(x.w, x.r)
 	if failed == nil {
 		return nil

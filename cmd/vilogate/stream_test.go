@@ -2,7 +2,9 @@ package main_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -72,6 +74,103 @@ func TestServerSentEvents(t *testing.T) {
 			next <- struct{}{}
 		}
 		closeQuietly(t, response.Body)
+	}
+}
+
+// echoAtOnce answers with the request's body, each piece as soon as it arrives.
+func echoAtOnce(t *testing.T) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		if err := control.EnableFullDuplex(); err != nil { // as node does by nature: q.pipe(r)
+			t.Error(err)
+		}
+		piece := make([]byte, 16<<10)
+		for {
+			n, err := r.Body.Read(piece)
+			if _, failed := w.Write(piece[:n]); failed != nil || err != nil {
+				return
+			}
+			if err := control.Flush(); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// TestUploadThatIsAnsweredWhileItIsRead: no byte of a body is lost when the backend's answer begins before the body has
+// ended. A body has one reader.
+func TestUploadThatIsAnsweredWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	s := streaming(t, echoAtOnce(t))
+	sent := make([]byte, 3_000_000)
+	if _, err := rand.Read(sent); err != nil {
+		t.Fatal(err)
+	}
+	for _, protocol := range []string{"http/1.1", "h2"} {
+		c := newClient(t, s, s.tls("", protocol))
+		for _, length := range []int64{-1, int64(len(sent))} {
+			for range 3 {
+				request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url("app", "/public/echo"), io.NopCloser(bytes.NewReader(sent)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				request.ContentLength = length
+				response, err := c.http.Do(request)
+				if err != nil {
+					t.Fatalf("%s, length %d: %v", protocol, length, err)
+				}
+				got, err := io.ReadAll(response.Body)
+				closeQuietly(t, response.Body)
+				if err != nil || !bytes.Equal(got, sent) {
+					t.Errorf("%s, length %d: %d of %d bytes came back, the same up to %d, error %v", protocol, length, len(got), len(sent), commonPrefix(got, sent), err)
+				}
+			}
+		}
+	}
+}
+
+func commonPrefix(a, b []byte) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return min(len(a), len(b))
+}
+
+// TestConversation: client and backend may take turns within one request, in both protocols.
+func TestConversation(t *testing.T) {
+	t.Parallel()
+	s := streaming(t, echoAtOnce(t))
+	for _, protocol := range []string{"http/1.1", "h2"} {
+		c := newClient(t, s, s.tls("", protocol))
+		body, in := io.Pipe()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url("app", "/public/talk"), body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		say := func(line string) {
+			if _, err := io.WriteString(in, line+"\n"); err != nil {
+				t.Errorf("%s: %v", protocol, err)
+			}
+		}
+		go say("first")
+		response, err := c.http.Do(request)
+		if err != nil {
+			t.Fatalf("%s: %v", protocol, err)
+		}
+		answers := bufio.NewScanner(response.Body)
+		for i, want := range []string{"first", "second", "third"} {
+			if i > 0 {
+				say(want)
+			}
+			if !answers.Scan() || answers.Text() != want {
+				t.Fatalf("%s: %q, want %q: %v", protocol, answers.Text(), want, answers.Err())
+			}
+		}
+		if err := errors.Join(in.Close(), response.Body.Close()); err != nil {
+			t.Errorf("%s: %v", protocol, err)
+		}
 	}
 }
 
