@@ -17,6 +17,7 @@ import (
 
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // Settings describe one generation: everything that a reload can change.
@@ -179,7 +180,7 @@ func checkUpstreamURL(u *url.URL) error {
 
 // Serves reports whether requests for host have a policy or are the login's.
 func (gen *Generation) Serves(host string) bool {
-	canonical, err := parseHost(host)
+	canonical, err := request.ParseHost(host)
 	if err != nil {
 		return false
 	}

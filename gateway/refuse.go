@@ -11,6 +11,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/viloforge/vilogate/policies"
 )
 
 // refusal is an error that the client is to hear of. What the client reads
@@ -28,6 +30,7 @@ type refusal struct {
 	login     bool   // somebody who signs in may have more luck
 	redirect  bool   // and a person is sent there
 	demand    string // what the login has to ask for, as the end of a query
+	logout    bool   // the login host may know a session that this host does not
 	retry     int    // seconds; Retry-After
 	cause     error  // for the log
 }
@@ -63,7 +66,7 @@ func refuseMisdirected(reason string) error {
 func refuseUnknownHost() error {
 	return &refusal{
 		status: http.StatusNotFound, decision: decisionUnknownHost, kind: "unknown-host", title: "Not found",
-		detail: "No such site is served here.", reason: "no policy names the host",
+		detail: "No such site is served here.", reason: policies.ReasonUnknownHost,
 	}
 }
 
@@ -74,7 +77,7 @@ func refuseMethod(reason string, allow []string) error {
 	}
 }
 
-func refuseStranger() error {
+func refuseLoginRequired() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",
 		detail: "You need to sign in to see this page.", reason: "somebody is needed, and nobody is signed in", login: true, redirect: true,
@@ -112,7 +115,7 @@ func refuseToken(cause error) error {
 // refuseAnonymous answers who asks who they are, and is nobody.
 func refuseAnonymous() error {
 	return &refusal{
-		status: http.StatusUnauthorized, decision: "own", kind: "unauthenticated", title: "Nobody is signed in",
+		status: http.StatusUnauthorized, decision: decisionOwn, kind: "unauthenticated", title: "Nobody is signed in",
 		detail: "Nobody is signed in here.", reason: "nobody is signed in", login: true,
 	}
 }
@@ -124,9 +127,9 @@ func refuseForbidden(reason string) error {
 	}
 }
 
-// refuseEverybody is for what is open to nobody, or not to a stranger who could
+// refuseAll is for what is open to nobody, or not to a stranger who could
 // sign in as long as they like.
-func refuseEverybody(reason string) error {
+func refuseAll(reason string) error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: "forbidden", title: "Not allowed",
 		detail: "This address is not open to you.", reason: reason,
@@ -134,21 +137,19 @@ func refuseEverybody(reason string) error {
 }
 
 // Reasons in the records of requests that their rule had allowed, and that were
-// refused for something else.
+// refused for something else; see also policies.ReasonCSRF.
 const (
-	// ReasonForged: a cookie alone could have brought the request about.
-	ReasonForged = "an unsafe request with a cookie names no allowed origin (Sec-Fetch-Site, Origin)"
 	// ReasonTooLarge begins the reason where the body is longer than the route takes.
 	ReasonTooLarge = "the body is longer than max_body"
 	// ReasonOddHeader: the upstream refuses what is sent beside the known headers.
 	ReasonOddHeader = "a header name that the upstream refuses"
 )
 
-func refuseForgery() error {
+func refuseCSRF() error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: "csrf", title: "Not allowed",
 		detail: "The request did not come from a page of this site.",
-		reason: ReasonForged,
+		reason: policies.ReasonCSRF,
 	}
 }
 
@@ -225,12 +226,12 @@ func (x *exchange) refuse(err error) {
 			detail: "Something went wrong here, and it was written down.", reason: "internal error", cause: err,
 		}
 	}
-	x.outcome.decision, x.outcome.reason = r.decision, r.Error()
-	if x.w.status != 0 {
+	x.record.decision, x.record.reason = r.decision, r.Error()
+	if x.reply.status != 0 {
 		return // too late: the answer has begun
 	}
-	h := x.w.Header()
-	x.decorate(h)
+	h := x.reply.Header()
+	x.reply.decorate(h)
 	h.Set("Cache-Control", "no-store")
 	if r.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(r.retry))
@@ -247,8 +248,16 @@ func (x *exchange) refuse(err error) {
 	}
 	if r.redirect && loginURL != "" && x.isNavigation() {
 		h.Set("Location", loginURL)
-		x.w.WriteHeader(http.StatusFound)
+		x.reply.WriteHeader(http.StatusFound)
 		return
+	}
+	logoutURL := ""
+	if r.logout {
+		if logoutURL = x.gen.logoutURL(); logoutURL != "" && x.isFormPost() {
+			h.Set("Location", logoutURL)
+			x.reply.WriteHeader(http.StatusSeeOther)
+			return
+		}
 	}
 	if r.status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", x.challenge(r))
@@ -257,18 +266,20 @@ func (x *exchange) refuse(err error) {
 		x.writePage(r, loginURL)
 		return
 	}
-	x.writeProblem(r.status, r.kind, r.title, loginURL)
+	x.writeJSON(r.status, "application/problem+json", problem{
+		Type: problemType + r.kind, Title: r.title, Status: r.status, RequestID: x.requestID, LoginURL: loginURL, LogoutURL: logoutURL,
+	})
 }
 
 // returnAddress is where somebody lands who signs in now: what was asked for,
 // unless it cannot be asked for again.
 func (x *exchange) returnAddress() string {
 	if x.isNavigation() {
-		return x.url()
+		return x.located.url()
 	}
-	home := x.gen.origin(string(x.target.Host)) + "/"
-	if x.cross.origin != "" {
-		home = x.cross.origin + "/" // the page that asks
+	home := x.gen.origin(string(x.located.Name)) + "/"
+	if x.reply.cross.origin != "" {
+		home = x.reply.cross.origin + "/" // the page that asks
 	}
 	if referer := x.r.Header["Referer"]; len(referer) == 1 && strings.HasPrefix(referer[0], home) {
 		return referer[0]
@@ -278,7 +289,7 @@ func (x *exchange) returnAddress() string {
 
 // challenge is the WWW-Authenticate value (RFC 6750, section 3).
 func (x *exchange) challenge(r *refusal) string {
-	challenge := `Bearer realm="` + string(x.target.Host) + `"`
+	challenge := `Bearer realm="` + string(x.located.Name) + `"`
 	if r.challenge != "" {
 		challenge += ", " + r.challenge
 	}
@@ -298,25 +309,19 @@ type problem struct {
 // problemType is where the types of our problems are named.
 const problemType = "https://vilogate.dev/problems/"
 
-func (x *exchange) writeProblem(status int, kind, title, loginURL string) {
-	x.writeJSON(status, "application/problem+json", problem{
-		Type: problemType + kind, Title: title, Status: status, RequestID: x.requestID, LoginURL: loginURL,
-	})
-}
-
 // writeJSON answers with v. What it is given always encodes; what the client
 // does not take is the client's loss.
-func (x *exchange) writeJSON(status int, contentType string, v any) {
+func (x *received) writeJSON(status int, contentType string, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		x.g.opts.Log.Error("encoding an answer", "request_id", x.requestID, "error", err)
 		status, body = http.StatusInternalServerError, []byte("{}")
 	}
-	h := x.w.Header()
+	h := x.reply.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("X-Content-Type-Options", "nosniff")
-	x.w.WriteHeader(status)
-	x.w.write(append(body, '\n'))
+	x.reply.WriteHeader(status)
+	x.reply.write(append(body, '\n'))
 }
 
 //go:embed pages/refusal.html
@@ -337,22 +342,22 @@ func contentSecurityPolicy(css string) string {
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
-func (x *exchange) writePage(r *refusal, loginURL string) {
-	h := x.w.Header()
+func (x *received) writePage(r *refusal, loginURL string) {
+	h := x.reply.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", refusalCSP)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	x.w.WriteHeader(r.status)
+	x.reply.WriteHeader(r.status)
 	if x.r.Method == http.MethodHead {
 		return
 	}
-	err := refusalPage.Execute(x.w, map[string]any{
+	err := refusalPage.Execute(&x.reply, map[string]any{
 		"Title": r.title, "Detail": r.detail, "Status": r.status, "RequestID": x.requestID,
 		"LoginURL": loginURL, "CSS": template.CSS(refusalCSS),
 	})
 	if err != nil {
-		x.outcome.reason += "; the page was not taken: " + err.Error()
+		x.record.reason += "; the page was not taken: " + err.Error()
 	}
 }
 

@@ -111,11 +111,11 @@ func TestConditions(t *testing.T) { // not parallel, for it counts allocations
 		if c.client != "" {
 			f.Client = netip.MustParseAddr(c.client)
 		}
-		d := h.Match(f.Path, "GET").Decide(f, c.id)
+		d := h.Match(f.Path, "GET").whole(f, c.id)
 		if d.Outcome != c.want || d.Reason == "" || (d.Condition != nil) != (d.Outcome == Deny || d.Outcome == StepUp || d.Outcome == Login && c.path == "/network/optional") {
 			t.Errorf("%s from %s as %+v: %v, %s (%+v); want %v", c.path, c.client, c.id, d.Outcome, d.Reason, d.Condition, c.want)
 		}
-		if n := testing.AllocsPerRun(10, func() { h.Match(f.Path, "GET").Decide(f, c.id) }); n != 0 {
+		if n := testing.AllocsPerRun(10, func() { h.Match(f.Path, "GET").whole(f, c.id) }); n != 0 {
 			t.Errorf("%s: %v allocations", c.path, n)
 		}
 	}
@@ -144,7 +144,7 @@ routes: [{ path: /, allow: { mfa: 15m, not: { roles: [guest] } } }]
 `)
 	f := Facts{Method: "GET", Path: parsed(t, "/")}
 	for role, want := range map[string]string{"guest": "what must not hold does: roles: [guest]", "member": "no second factor within 15m"} {
-		if d := h.Match(f.Path, "GET").Decide(f, &Identity{Roles: []string{role}}); d.Reason != want || d.Condition == nil {
+		if d := h.Match(f.Path, "GET").whole(f, &Identity{Roles: []string{role}}); d.Reason != want || d.Condition == nil {
 			t.Errorf("%s: %v, %s", role, d.Outcome, d.Reason)
 		}
 	}

@@ -26,7 +26,7 @@ func Canonicalise(method, authority, target string) (Target, error) {
 	if !IsMethod(method) {
 		return Target{}, malformed("the method is not a token")
 	}
-	host, port, err := parseAuthority(authority)
+	host, port, err := ParseAuthority(authority)
 	if err != nil {
 		return Target{}, err
 	}
