@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/audit"
@@ -23,7 +22,7 @@ type exchange struct {
 	r     *http.Request
 	start time.Time
 
-	client    netip.Addr // who asks, as far as trusted proxies can be believed
+	client    netip.Addr // who asks, as far as trusted proxies can be believed; zero where nobody knows
 	viaProxy  bool       // the peer is a trusted proxy
 	requestID string
 	hsts      []string // as the edge has set it
@@ -66,39 +65,18 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	}
 	x.written.ResponseWriter = w
 	x.w = &x.written
-	x.client = parseAddr(r.RemoteAddr)
-	if x.gen != nil && len(x.gen.TrustedProxies) > 0 && x.gen.trusted(x.client) {
+	x.client = request.ParseAddress(r.RemoteAddr)
+	if x.gen != nil && request.InNetworks(x.gen.TrustedProxies, x.client) {
 		x.viaProxy = true
 		if id := r.Header["X-Request-Id"]; len(id) == 1 && validRequestID(id[0]) {
 			x.requestID = id[0]
 		}
-		x.client = x.gen.clientBehind(x.client, r.Header["X-Forwarded-For"])
+		x.client = request.ClientAddress(x.client, r.Header["X-Forwarded-For"], x.gen.TrustedProxies)
 	}
 	if x.requestID == "" {
 		x.requestID = rand.Text()
 	}
 	return x
-}
-
-// clientBehind walks X-Forwarded-For from its end, over trusted proxies, to the
-// first address that is not one of them.
-func (gen *Generation) clientBehind(peer netip.Addr, lines []string) netip.Addr {
-	client := peer
-	rest := strings.Join(lines, ",")
-	for rest != "" && gen.trusted(client) {
-		last := rest
-		if i := strings.LastIndexByte(rest, ','); i >= 0 {
-			rest, last = rest[:i], rest[i+1:]
-		} else {
-			rest = ""
-		}
-		addr := parseAddr(strings.TrimSpace(last))
-		if !addr.IsValid() {
-			break
-		}
-		client = addr
-	}
-	return client
 }
 
 // validRequestID reports whether s is [A-Za-z0-9._-]{1,128}.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // forward is the one narrow seam to the backends: everything before it has
@@ -81,11 +82,13 @@ func (x *exchange) rewrite(out *http.Request, target *url.URL) {
 		RawQuery: x.target.Query, ForceQuery: x.target.HasQuery && x.target.Query == "",
 	}
 	out.Host = x.authority()
-	client := x.client.String()
+	client := request.AddressText(x.client)
 	values := [...]string{x.requestID, client, out.Host, "https", forwarded(client, out.Host)}
 	h := out.Header
 	h["X-Request-Id"] = values[0:1:1]
-	h["X-Real-Ip"] = values[1:2:2]
+	if x.client.IsValid() {
+		h["X-Real-Ip"] = values[1:2:2]
+	}
 	h["X-Forwarded-For"] = values[1:2:2]
 	h["X-Forwarded-Host"] = values[2:3:3]
 	h["X-Forwarded-Proto"] = values[3:4:4]

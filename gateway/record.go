@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -65,7 +66,7 @@ func (x *exchange) record(aborted bool) {
 	}
 	attrs := make([]slog.Attr, 0, 20)
 	attrs = append(attrs,
-		slog.String("request_id", r.RequestID), slog.String("client", r.Client.String()),
+		slog.String("request_id", r.RequestID), slog.String("client", request.AddressText(r.Client)),
 		slog.String("method", r.Method), slog.String("host", r.Host), slog.String("path", r.Path),
 		slog.String("route", r.Route), slog.String("decision", r.Decision), slog.String("rule", place(r.Rule)),
 		slog.String("subject", r.Subject), slog.String("upstream", r.Upstream), slog.Int("status", r.Status),

@@ -9,6 +9,7 @@ import (
 	"github.com/viloforge/vilogate/idp/attempts"
 	"github.com/viloforge/vilogate/idp/pages"
 	"github.com/viloforge/vilogate/idp/password"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // maxTyped is the longest user name that is looked at.
@@ -125,7 +126,7 @@ func (x *visit) login() error {
 		return err
 	}
 	secret, err := x.idp.directory.beginSession(x.r.Context(), beginning{
-		account: a, amr: []string{byPassword}, address: x.client.String(), userAgent: x.r.UserAgent(), max: x.idp.o.SessionMax,
+		account: a, amr: []string{byPassword}, address: request.AddressText(x.client), userAgent: x.r.UserAgent(), max: x.idp.o.SessionMax,
 	})
 	if err == nil {
 		x.log("signed in", "user", a.Name, "subject", a.ID)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/viloforge/vilogate/idp/pages"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // visit is one request, and what every step wants to know of it. It belongs to the goroutine that serves the request.
@@ -20,21 +21,17 @@ type visit struct {
 	w         http.ResponseWriter
 	r         *http.Request
 	returns   *returns
-	client    netip.Addr
+	client    netip.Addr // who asks, as far as trusted proxies can be believed; zero where nobody knows
 	requestID string
 	status    int // of the answer, once it has begun
 }
 
 func (p *IDP) visit(w http.ResponseWriter, r *http.Request) *visit {
-	x := &visit{idp: p, w: w, r: r, returns: p.returns.Load()}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err == nil {
-		x.client = peer.Addr().Unmap()
-	}
+	x := &visit{idp: p, w: w, r: r, returns: p.returns.Load(), client: request.ParseAddress(r.RemoteAddr)}
 	// Without trusted proxies the gateway is in this process, and has made these headers itself.
-	believed := len(p.o.TrustedProxies) == 0 || p.trusted(x.client)
-	if len(p.o.TrustedProxies) > 0 && believed {
-		x.client = p.forwardedFor(x.client, r.Header["X-Forwarded-For"])
+	believed := len(p.o.TrustedProxies) == 0 || request.InNetworks(p.o.TrustedProxies, x.client)
+	if believed {
+		x.client = request.ClientAddress(x.client, r.Header["X-Forwarded-For"], p.o.TrustedProxies)
 	}
 	if ids := r.Header["X-Request-Id"]; believed && len(ids) == 1 && validRequestID(ids[0]) {
 		x.requestID = ids[0]
@@ -42,27 +39,6 @@ func (p *IDP) visit(w http.ResponseWriter, r *http.Request) *visit {
 		x.requestID = strings.ToLower(rand.Text())
 	}
 	return x
-}
-
-func (p *IDP) trusted(addr netip.Addr) bool {
-	addr = addr.WithZone("")
-	return slices.ContainsFunc(p.o.TrustedProxies, func(network netip.Prefix) bool { return network.Contains(addr) })
-}
-
-// forwardedFor walks the list from its end, where the nearest proxy wrote, to the first address that is not a trusted
-// proxy's. What stands before it was written by strangers.
-func (p *IDP) forwardedFor(peer netip.Addr, lines []string) netip.Addr {
-	hops := strings.Split(strings.Join(lines, ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
-			return peer
-		}
-		if peer = addr.Unmap(); !p.trusted(peer) {
-			return peer
-		}
-	}
-	return peer
 }
 
 func validRequestID(id string) bool {
@@ -73,7 +49,7 @@ func validRequestID(id string) bool {
 func (x *visit) log(message string, args ...any) { x.logAt(slog.LevelInfo, message, args...) }
 
 func (x *visit) logAt(level slog.Level, message string, args ...any) {
-	x.idp.o.Log.Log(x.r.Context(), level, message, append([]any{"request_id", x.requestID, "client", x.client}, args...)...)
+	x.idp.o.Log.Log(x.r.Context(), level, message, append([]any{"request_id", x.requestID, "client", request.AddressText(x.client)}, args...)...)
 }
 
 // page answers with a page. Its forms lead to this host and, by redirect, to the origins: browsers apply a form-action to
