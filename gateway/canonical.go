@@ -68,7 +68,7 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x.client = request.ParseAddress(r.RemoteAddr)
 	if x.gen != nil && request.InNetworks(x.gen.TrustedProxies, x.client) {
 		x.viaProxy = true
-		if id := r.Header["X-Request-Id"]; len(id) == 1 && validRequestID(id[0]) {
+		if id := r.Header["X-Request-Id"]; len(id) == 1 && request.IsRequestID(id[0]) {
 			x.requestID = id[0]
 		}
 		x.client = request.ClientAddress(x.client, r.Header["X-Forwarded-For"], x.gen.TrustedProxies)
@@ -77,21 +77,6 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		x.requestID = rand.Text()
 	}
 	return x
-}
-
-// validRequestID reports whether s is [A-Za-z0-9._-]{1,128}.
-func validRequestID(s string) bool {
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if !isAlphanumeric(c) && c != '.' && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return 0 < len(s) && len(s) <= 128
-}
-
-func isAlphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
 // canonicalise computes the one target that is decided on and forwarded.

@@ -33,16 +33,12 @@ func (p *IDP) visit(w http.ResponseWriter, r *http.Request) *visit {
 	if believed {
 		x.client = request.ClientAddress(x.client, r.Header["X-Forwarded-For"], p.o.TrustedProxies)
 	}
-	if ids := r.Header["X-Request-Id"]; believed && len(ids) == 1 && validRequestID(ids[0]) {
+	if ids := r.Header["X-Request-Id"]; believed && len(ids) == 1 && request.IsRequestID(ids[0]) {
 		x.requestID = ids[0]
 	} else {
 		x.requestID = strings.ToLower(rand.Text())
 	}
 	return x
-}
-
-func validRequestID(id string) bool {
-	return id != "" && len(id) <= 128 && consistsOf(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 }
 
 // log writes what happened, with who asked.

@@ -72,3 +72,13 @@ func AddressText(address netip.Addr) string {
 	}
 	return address.String()
 }
+
+// clientBits is how much of an IPv6 address is not its owner's to choose: one household or machine has the rest to itself.
+const clientBits = 64
+
+// ClientNetwork is what a client's requests are counted by: its address, of IPv6 the network that one household or machine
+// has to itself. It is the zero Prefix for all whose address is not known.
+func ClientNetwork(client netip.Addr) netip.Prefix {
+	client = plainAddress(client)
+	return netip.PrefixFrom(client, min(client.BitLen(), clientBits)).Masked()
+}

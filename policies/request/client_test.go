@@ -70,3 +70,26 @@ func TestClientAddress(t *testing.T) {
 		t.Error("an address that is not known is somewhere")
 	}
 }
+
+func TestClientNetworks(t *testing.T) { // not parallel, for it counts allocations
+	for address, want := range map[string]string{
+		"192.0.2.7":            "192.0.2.7/32",
+		"::ffff:192.0.2.7":     "192.0.2.7/32",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+		"2001:db8:1:2:ffff::":  "2001:db8:1:2::/64",
+		"2001:db8:1:3::1":      "2001:db8:1:3::/64",
+		"fe80::1%eth0":         "fe80::/64",
+		"::1":                  "::/64",
+	} {
+		client := netip.MustParseAddr(address)
+		if got := ClientNetwork(client); got != netip.MustParsePrefix(want) {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+		if n := testing.AllocsPerRun(100, func() { ClientNetwork(client) }); n != 0 {
+			t.Errorf("%s: %v allocations", address, n)
+		}
+	}
+	if got := ClientNetwork(netip.Addr{}); got != (netip.Prefix{}) {
+		t.Errorf("of an address that is not known: %v", got)
+	}
+}
