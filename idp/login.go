@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/viloforge/vilogate/idp/attempts"
 	"github.com/viloforge/vilogate/idp/pages"
 	"github.com/viloforge/vilogate/idp/password"
 	"github.com/viloforge/vilogate/policies/request"
@@ -195,7 +194,7 @@ func (x *visit) renew(a account, typed string) {
 
 // attempt takes an attempt of the account and of the address, and returns what gives both back.
 func (x *visit) attempt(name string) (giveBack func(), err error) {
-	now, address := x.idp.o.Now(), attempts.AddressKey(x.client)
+	now, address := x.idp.o.Now(), request.ClientNetwork(x.client).String()
 	wait, ok := x.idp.perAddress.Take(address, now)
 	if ok {
 		if wait, ok = x.idp.perAccount.Take(name, now); !ok {
