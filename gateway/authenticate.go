@@ -2,9 +2,9 @@ package gateway
 
 import (
 	"errors"
-	"net/http"
 
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // conflictCookie marks a browser whose two contradicting SSO cookies were
@@ -151,12 +151,5 @@ func (x *exchange) passesTokenOf(claims *token.Claims) bool {
 	return up != nil && up.ForwardToken != "" && up.ForwardToken == claims.IssuerName()
 }
 
-// isNavigation reports whether a person looks at the answer: a GET or HEAD of a
-// document that is not a prefetch; without Fetch Metadata, one whose Accept
-// prefers HTML.
-func (x *exchange) isNavigation() bool {
-	if x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
-		return false
-	}
-	return wantsDocument(x.r.Header)
-}
+// isNavigation reports whether a person is on the way to a page.
+func (x *exchange) isNavigation() bool { return request.IsNavigation(x.r.Method, x.r.Header) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // sessionMax is the longest that a session can last: the configuration allows
@@ -142,11 +143,8 @@ func (x *exchange) afterLogout() string {
 	return x.gen.origin(string(x.target.Host)) + "/"
 }
 
-// isFormPost reports whether a form was sent, rather than a fetch: a navigation
-// by Fetch Metadata, or, without it, an Accept that prefers HTML.
+// isFormPost reports whether a form was sent, rather than a fetch: a navigation,
+// in a frame too.
 func (x *exchange) isFormPost() bool {
-	if mode := x.r.Header.Get("Sec-Fetch-Mode"); mode != "" {
-		return mode == "navigate"
-	}
-	return wantsDocument(x.r.Header)
+	return x.r.Header.Get("Sec-Fetch-Mode") == "navigate" || request.WantsDocument(x.r.Header)
 }

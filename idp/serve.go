@@ -12,6 +12,7 @@ import (
 
 	"github.com/viloforge/vilogate/idp/pages"
 	"github.com/viloforge/vilogate/idp/password"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // step is one step of the flow. It answers, or returns why it did not.
@@ -185,7 +186,7 @@ func (x *visit) refuse(err error) {
 		x.logAt(level, "a request failed", "status", r.status, "error", err)
 	}
 	x.decorate(r)
-	if !wantsDocument(x.r.Header) {
+	if !request.WantsDocument(x.r.Header) {
 		p := problem{Type: "https://vilogate.dev/problems/" + r.kind, Title: r.title, Status: r.status, RequestID: x.requestID}
 		if r.login {
 			p.LoginURL = x.loginURL()

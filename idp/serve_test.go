@@ -33,7 +33,7 @@ func TestWhatIsNotThereIsRefused(t *testing.T) {
 		{"GET", "/login", []string{"Host: evil.example"}, 421, ""},
 		{"GET", "/login", []string{"Host: login.viloforge.test.evil.example"}, 421, ""},
 	} {
-		for _, accept := range []string{"text/html", "application/json", "*/*"} {
+		for _, accept := range []string{"text/html", "TEXT/HTML, application/json;q=0.9", "application/json", "*/*", "text/html;q=0.1, application/json", "text/html;q=0"} {
 			c := w.client()
 			c.header.Set("Accept", accept)
 			got := c.do(test.method, test.path, "", test.header...)
@@ -41,7 +41,7 @@ func TestWhatIsNotThereIsRefused(t *testing.T) {
 				t.Errorf("%s %s: %d, Allow %q", test.method, test.path, got.status, got.header.Get("Allow"))
 			}
 			id := got.header.Get("X-Request-Id")
-			if accept == "text/html" {
+			if strings.HasPrefix(strings.ToLower(accept), "text/html") && !strings.Contains(accept, "text/html;q") {
 				if !strings.Contains(got.body, "<h1>") || !strings.Contains(got.body, id) || id == "" {
 					t.Errorf("%s %s: no page\n%s", test.method, test.path, got.body)
 				}

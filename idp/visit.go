@@ -96,24 +96,3 @@ func (x *visit) send(status int, body []byte) {
 func (x *visit) loginURL() string {
 	return x.idp.origin + "/login?redirect_uri=" + url.QueryEscape(x.idp.origin+"/account")
 }
-
-// wantsDocument reports whether a person looks at the answer: Fetch Metadata says document and not prefetch, or, where a
-// client sends none, Accept prefers HTML.
-func wantsDocument(h http.Header) bool {
-	if strings.Contains(h.Get("Sec-Purpose"), "prefetch") || strings.EqualFold(h.Get("Purpose"), "prefetch") {
-		return false
-	}
-	if h["Sec-Fetch-Dest"] != nil || h["Sec-Fetch-Mode"] != nil || h["Sec-Fetch-Site"] != nil {
-		return h.Get("Sec-Fetch-Dest") == "document"
-	}
-	for kind := range strings.SplitSeq(h.Get("Accept"), ",") {
-		kind, _, _ = strings.Cut(kind, ";")
-		switch strings.TrimSpace(kind) {
-		case "text/html", "application/xhtml+xml":
-			return true
-		case "application/json", "application/problem+json":
-			return false
-		}
-	}
-	return false
-}
