@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/problem"
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies/request"
@@ -128,9 +129,8 @@ func (x *exchange) nothingToLogOut(byForm bool) error {
 	}
 	x.decorate(h)
 	h.Set("WWW-Authenticate", `Bearer realm="`+string(x.target.Host)+`"`)
-	x.writeJSON(http.StatusUnauthorized, "application/problem+json", problem{
-		Type: problemType + "unauthenticated", Title: "Nobody is signed in here", Status: http.StatusUnauthorized,
-		RequestID: x.requestID, LogoutURL: logoutURL,
+	x.writeProblem(problem.Details{
+		Type: problem.Type("unauthenticated"), Title: "Nobody is signed in here", Status: http.StatusUnauthorized, LogoutURL: logoutURL,
 	})
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/viloforge/vilogate/gateway/problem"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -259,7 +260,7 @@ func (x *exchange) refuse(err error) {
 		x.writePage(r, loginURL)
 		return
 	}
-	x.writeProblem(r.status, r.kind, r.title, loginURL)
+	x.writeProblem(problem.Details{Type: problem.Type(r.kind), Title: r.title, Status: r.status, LoginURL: loginURL})
 }
 
 // returnAddress is where somebody lands who signs in now: what was asked for,
@@ -287,23 +288,14 @@ func (x *exchange) challenge(r *refusal) string {
 	return challenge
 }
 
-// problem is a problem detail (RFC 9457).
-type problem struct {
-	Type      string `json:"type"`
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	RequestID string `json:"request_id"`
-	LoginURL  string `json:"login_url,omitempty"`
-	LogoutURL string `json:"logout_url,omitempty"`
-}
-
-// problemType is where the types of our problems are named.
-const problemType = "https://vilogate.dev/problems/"
-
-func (x *exchange) writeProblem(status int, kind, title, loginURL string) {
-	x.writeJSON(status, "application/problem+json", problem{
-		Type: problemType + kind, Title: title, Status: status, RequestID: x.requestID, LoginURL: loginURL,
-	})
+// writeProblem answers with problem details. What the client does not take is
+// the client's loss.
+func (x *exchange) writeProblem(d problem.Details) {
+	d.RequestID = x.requestID
+	x.w.Header().Set("X-Content-Type-Options", "nosniff")
+	if err := d.Write(x.w); err != nil {
+		return
+	}
 }
 
 // writeJSON answers with v. What it is given always encodes; what the client

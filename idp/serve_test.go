@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/viloforge/vilogate/gateway/problem"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -47,7 +48,7 @@ func TestWhatIsNotThereIsRefused(t *testing.T) {
 				}
 				continue
 			}
-			var p problem
+			var p problem.Details
 			if err := json.Unmarshal([]byte(got.body), &p); err != nil || p.Status != test.status || p.RequestID != id || p.Type == "" || p.Title == "" ||
 				got.header.Get("Content-Type") != "application/problem+json" {
 				t.Errorf("%s %s: %v\n%s", test.method, test.path, err, got.body)
