@@ -12,11 +12,6 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// sessionMax is the longest that a session can last: the configuration allows
-// no more. A revocation of a session is kept as long, counted from its login,
-// because a gateway does not know the session itself.
-const sessionMax = 90 * 24 * time.Hour
-
 // judgedAtLogout is how many values of one cookie are looked at: a signature is
 // dear, and repeating a cookie costs a sender nothing.
 const judgedAtLogout = 4
@@ -95,13 +90,13 @@ func endOf(c *token.Claims, now time.Time) revocation.Entry {
 		if began.IsZero() {
 			began = c.IssuedAt()
 		}
-		e.Kind, e.ID, e.Expires = revocation.Session, c.Session(), latest(began.Add(sessionMax), c.Expires())
+		e.Kind, e.ID, e.Expires = revocation.Session, c.Session(), latest(began.Add(revocation.LongestSession), c.Expires())
 	case c.ID() != "":
 		e.Kind, e.ID, e.Expires = revocation.Token, c.ID(), c.Expires()
 	default:
 		e.Kind, e.ID = revocation.Subject, c.Subject()
 		e.Moment = latest(now, c.IssuedAt()).Truncate(time.Second)
-		e.Expires = latest(e.Moment.Add(sessionMax), c.Expires())
+		e.Expires = latest(e.Moment.Add(revocation.LongestSession), c.Expires())
 	}
 	return e
 }

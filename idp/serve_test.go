@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/viloforge/vilogate/gateway/problem"
+	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -191,7 +192,7 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		"no cookie":          func(o *Options) { o.CookieName = "" },
 		"no audience":        func(o *Options) { o.Audience = "" },
 		"no life":            func(o *Options) { o.AccessTTL = 0 },
-		"too long a life":    func(o *Options) { o.SessionMax = longestSession + 1 },
+		"too long a life":    func(o *Options) { o.SessionMax = revocation.LongestSession + 1 },
 		"no limit":           func(o *Options) { o.LoginLimits.PerAccount.Events = 0 },
 		"a bad home":         func(o *Options) { o.Home = "//x" },
 		"a bad return host":  func(o *Options) { o.ReturnHosts = []string{"*"} },
