@@ -15,6 +15,7 @@ import (
 
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // forwarding is what the upstream is sent.
@@ -137,11 +138,13 @@ func (x *forwarding) rewrite(out *http.Request, target *url.URL) {
 		RawQuery: x.Target.Query, ForceQuery: x.Target.HasQuery && x.Target.Query == "",
 	}
 	out.Host = x.authority()
-	client := x.client.String()
+	client := request.AddressText(x.client)
 	values := [...]string{x.requestID, client, out.Host, "https", forwarded(client, out.Host)}
 	h := out.Header
 	h["X-Request-Id"] = values[0:1:1]
-	h["X-Real-Ip"] = values[1:2:2]
+	if x.client.IsValid() {
+		h["X-Real-Ip"] = values[1:2:2]
+	}
 	h["X-Forwarded-For"] = values[1:2:2]
 	h["X-Forwarded-Host"] = values[2:3:3]
 	h["X-Forwarded-Proto"] = values[3:4:4]

@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // forwardToLogin hands a request for the login host to our own identity
@@ -32,7 +34,7 @@ func (x *forwarding) requestForLogin() *http.Request {
 	r.URL = &url.URL{Path: decoded, RawPath: path, RawQuery: x.Target.Query}
 	r.RequestURI = r.URL.RequestURI()
 	r.Host = x.authority()
-	r.RemoteAddr = net.JoinHostPort(x.client.String(), "0")
+	r.RemoteAddr = net.JoinHostPort(request.AddressText(x.client), "0")
 	r.Header["X-Request-Id"] = []string{x.requestID}
 	x.reply.Header()["X-Request-Id"] = []string{x.requestID}
 	return r

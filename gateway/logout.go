@@ -8,12 +8,8 @@ import (
 
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies/request"
 )
-
-// sessionMax is the longest that a session can last: the configuration allows
-// no more. A revocation of a session is kept as long, counted from its login,
-// because a gateway does not know the session itself.
-const sessionMax = 90 * 24 * time.Hour
 
 // judgedAtLogout is how many values of one cookie are looked at: a signature is
 // dear, and repeating a cookie costs a sender nothing.
@@ -85,13 +81,13 @@ func endOf(c *token.Claims, now time.Time) revocation.Entry {
 		if began.IsZero() {
 			began = c.IssuedAt()
 		}
-		e.Kind, e.ID, e.Expires = revocation.Session, c.Session(), latest(began.Add(sessionMax), c.Expires())
+		e.Kind, e.ID, e.Expires = revocation.Session, c.Session(), latest(began.Add(revocation.LongestSession), c.Expires())
 	case c.ID() != "":
 		e.Kind, e.ID, e.Expires = revocation.Token, c.ID(), c.Expires()
 	default:
 		e.Kind, e.ID = revocation.Subject, c.Subject()
 		e.Moment = latest(now, c.IssuedAt()).Truncate(time.Second)
-		e.Expires = latest(e.Moment.Add(sessionMax), c.Expires())
+		e.Expires = latest(e.Moment.Add(revocation.LongestSession), c.Expires())
 	}
 	return e
 }
@@ -121,11 +117,8 @@ func (x *decided) afterLogout() string {
 	return x.gen.origin(string(x.Name)) + "/"
 }
 
-// isFormPost reports whether a form was sent, rather than a fetch: a navigation
-// by Fetch Metadata, or, without it, an Accept that prefers HTML.
+// isFormPost reports whether a form was sent, rather than a fetch: a navigation,
+// in a frame too.
 func (x *received) isFormPost() bool {
-	if mode := x.r.Header.Get("Sec-Fetch-Mode"); mode != "" {
-		return mode == "navigate"
-	}
-	return wantsDocument(x.r.Header)
+	return x.r.Header.Get("Sec-Fetch-Mode") == "navigate" || request.WantsDocument(x.r.Header)
 }

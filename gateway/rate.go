@@ -8,6 +8,7 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // rate is what a route's rate is at run time. It belongs to a generation; what is
@@ -82,18 +83,12 @@ func (x *decided) tooOften() string {
 	return "This page was asked for too often from your network address."
 }
 
-// addressKey is the key of the client's address; of IPv6, of the network that
-// one household or machine has to itself.
+// addressKey is the key of the client's network (request.ClientNetwork).
 func (x *decided) addressKey() limits.Key {
-	address := x.client.As16()
-	if x.client.Is4() || !x.client.IsValid() {
-		return x.g.opts.Limits.Key(x.rate.scope, "", string(address[:]))
-	}
-	return x.g.opts.Limits.Key(x.rate.scope, "", string(address[:householdBits/8]))
+	var buffer [32]byte
+	network := request.ClientNetwork(x.client).AppendTo(buffer[:0])
+	return x.g.opts.Limits.Key(x.rate.scope, "", string(network))
 }
-
-// householdBits is how much of an IPv6 address is not its owner's to choose.
-const householdBits = 64
 
 // noteRate sets the RateLimit fields (draft-ietf-httpapi-ratelimit-headers) of a
 // request that was counted, in place of the backend's own.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -67,7 +68,7 @@ func (x *exchange) log(aborted bool) {
 	}
 	attrs := make([]slog.Attr, 0, 20)
 	attrs = append(attrs,
-		slog.String("request_id", r.RequestID), slog.String("client", r.Client.String()),
+		slog.String("request_id", r.RequestID), slog.String("client", request.AddressText(r.Client)),
 		slog.String("method", r.Method), slog.String("host", r.Host), slog.String("path", r.Path),
 		slog.String("route", r.Route), slog.String("decision", r.Decision), slog.String("rule", place(r.Rule)),
 		slog.String("subject", r.Subject), slog.String("upstream", r.Upstream), slog.Int("status", r.Status),

@@ -12,7 +12,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/viloforge/vilogate/gateway/problem"
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // refusal is an error that the client is to hear of. What the client reads
@@ -262,12 +264,12 @@ func (x *exchange) refuse(err error) {
 	if r.status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", x.challenge(r))
 	}
-	if wantsDocument(x.r.Header) {
+	if request.WantsDocument(x.r.Header) {
 		x.writePage(r, loginURL)
 		return
 	}
-	x.writeJSON(r.status, "application/problem+json", problem{
-		Type: problemType + r.kind, Title: r.title, Status: r.status, RequestID: x.requestID, LoginURL: loginURL, LogoutURL: logoutURL,
+	x.writeProblem(problem.Details{
+		Type: problem.Type(r.kind), Title: r.title, Status: r.status, LoginURL: loginURL, LogoutURL: logoutURL,
 	})
 }
 
@@ -296,18 +298,15 @@ func (x *exchange) challenge(r *refusal) string {
 	return challenge
 }
 
-// problem is a problem detail (RFC 9457).
-type problem struct {
-	Type      string `json:"type"`
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	RequestID string `json:"request_id"`
-	LoginURL  string `json:"login_url,omitempty"`
-	LogoutURL string `json:"logout_url,omitempty"`
+// writeProblem answers with problem details. What the client does not take is
+// the client's loss.
+func (x *received) writeProblem(d problem.Details) {
+	d.RequestID = x.requestID
+	x.reply.Header().Set("X-Content-Type-Options", "nosniff")
+	if err := d.Write(&x.reply); err != nil {
+		return
+	}
 }
-
-// problemType is where the types of our problems are named.
-const problemType = "https://vilogate.dev/problems/"
 
 // writeJSON answers with v. What it is given always encodes; what the client
 // does not take is the client's loss.
@@ -359,44 +358,4 @@ func (x *received) writePage(r *refusal, loginURL string) {
 	if err != nil {
 		x.record.reason += "; the page was not taken: " + err.Error()
 	}
-}
-
-// wantsDocument reports whether a person looks at the answer, whatever the
-// method: Fetch Metadata says document and not prefetch, or, where a client
-// sends none, Accept prefers HTML.
-func wantsDocument(h http.Header) bool {
-	if strings.Contains(h.Get("Sec-Purpose"), "prefetch") || strings.EqualFold(h.Get("Purpose"), "prefetch") {
-		return false
-	}
-	_, site := h["Sec-Fetch-Site"]
-	_, mode := h["Sec-Fetch-Mode"]
-	_, dest := h["Sec-Fetch-Dest"]
-	if site || mode || dest {
-		return h.Get("Sec-Fetch-Dest") == "document"
-	}
-	return prefersHTML(h.Get("Accept"))
-}
-
-// prefersHTML reports whether HTML comes first in an Accept value (RFC 9110,
-// section 12.5.1): named, and by no lower quality than JSON.
-func prefersHTML(accept string) bool {
-	html, data := -1.0, -1.0
-	for item := range strings.SplitSeq(accept, ",") {
-		kind, parameters, _ := strings.Cut(item, ";")
-		quality := 1.0
-		for parameter := range strings.SplitSeq(parameters, ";") {
-			if q, ok := strings.CutPrefix(strings.TrimSpace(parameter), "q="); ok {
-				if parsed, err := strconv.ParseFloat(q, 64); err == nil {
-					quality = parsed
-				}
-			}
-		}
-		switch kind = strings.ToLower(strings.TrimSpace(kind)); {
-		case kind == "text/html" || kind == "application/xhtml+xml":
-			html = max(html, quality)
-		case kind == "application/json" || strings.HasSuffix(kind, "+json"):
-			data = max(data, quality)
-		}
-	}
-	return html > 0 && html >= data
 }

@@ -35,9 +35,9 @@ type Options struct {
 // A Set is all policies, compiled and tested. It is never written again, and safe for concurrent use.
 type Set struct {
 	publicPort int
-	exact     map[string]*HostPolicy
-	wildcard  map[string]*HostPolicy // by what follows "*."
-	loginHost string                 // which no policy is asked about
+	exact      map[string]*HostPolicy
+	wildcard   map[string]*HostPolicy // by what follows "*."
+	loginHost  string                 // which no policy is asked about
 }
 
 func newSet(o Options) *Set {

@@ -15,6 +15,8 @@ routes:
   - { path: /group, allow: { claims: { groups: [ops, "7"] } } }
   - { path: /network, allow: { networks: [10.0.0.0/8, "fd00::/8", 192.0.2.7] } }
   - { path: /network/optional, allow: { networks: [10.0.0.0/8], optional: true } }
+  - { path: /network/not, allow: { not: { networks: [10.0.0.0/8] } } }
+  - { path: /network/other, allow: { any: [{ not: { networks: [10.0.0.0/8] } }, { roles: [a] }] } }
   - { path: /optional, allow: optional }
   - { path: /amr, allow: { amr: [hwk] } }
   - { path: /amr/mfa, allow: { amr: [mfa, hwk] } }
@@ -73,6 +75,12 @@ func TestConditions(t *testing.T) { // not parallel, for it counts allocations
 		{"/network/optional", "10.1.2.3", nil, Allow},
 		{"/network/optional", "11.1.2.3", nil, Login},
 		{"/network/optional", "11.1.2.3", &Identity{}, Deny},
+		{"/network/optional", "", nil, Login},
+		{"/network/not", "11.1.2.3", &Identity{}, Allow},
+		{"/network/not", "10.1.2.3", &Identity{}, Deny},
+		{"/network/not", "", &Identity{}, Deny},
+		{"/network/other", "", &Identity{}, Deny},
+		{"/network/other", "", &Identity{Roles: []string{"a"}}, Allow},
 		{"/optional", "", nil, Allow},
 		{"/optional", "", &Identity{}, Allow},
 		{"/amr", "", &Identity{AMR: []string{"pwd", "hwk"}}, Allow},

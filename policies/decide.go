@@ -46,7 +46,7 @@ type Facts struct {
 	Method string
 	Host   request.Host
 	Path   request.Path
-	Client netip.Addr // who asks, behind trusted proxies; the zero Addr is in no network
+	Client netip.Addr // who asks, behind trusted proxies; of the zero Addr no network is known, behind a not either
 	Query  string     // byte for byte, without the "?"; only Route.Reads.Query needs it
 	Header Header     // only Route.Reads.Headers needs it; nil for none
 }

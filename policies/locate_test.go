@@ -34,7 +34,9 @@ routes:
 }
 
 // ask is the decision about a request, who asks being known.
-func ask(decider interface{ Decide(*Request) (Answer, error) }, q Request) Answer {
+func ask(decider interface {
+	Decide(*Request) (Answer, error)
+}, q Request) Answer {
 	a, err := decider.Decide(&q)
 	if err != nil {
 		panic(err) // there is no Authenticator

@@ -39,7 +39,7 @@ func (c *Change) covers(q policies.Request, before, after policies.Answer) bool 
 				return // the side that refuses the path's spelling, whoever asks
 			}
 			truth, _ := r.Truth(leaf, a.Facts, q.Identity)
-			if part := c.space.atoms[leaf][0]; truth == policies.Failed && len(part.truth) == 2 {
+			if part := c.space.atoms[leaf][0]; truth == policies.Failed && !slices.Contains(part.truth, policies.Failed) {
 				truth = policies.False // where no not could tell them apart
 			}
 			truths[leaf] = truth

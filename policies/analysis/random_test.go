@@ -230,7 +230,9 @@ func TestOrderChangesNothing(t *testing.T) {
 }
 
 // ask is the decision about a request, who asks being known.
-func ask(decider interface{ Decide(*policies.Request) (policies.Answer, error) }, q policies.Request) policies.Answer {
+func ask(decider interface {
+	Decide(*policies.Request) (policies.Answer, error)
+}, q policies.Request) policies.Answer {
 	a, err := decider.Decide(&q)
 	if err != nil {
 		panic(err) // there is no Authenticator

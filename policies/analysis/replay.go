@@ -151,7 +151,7 @@ func trustsOthers(r *policies.Route) bool {
 // does not hold.
 func (r *Replayer) decide(q Recorded) (a policies.Answer, missing []string) {
 	was := q.Request()
-	a, _ = r.set.Decide(&was) // who asked is known, so that there is no error
+	a, _ = r.set.Decide(&was)                               // who asked is known, so that there is no error
 	unspelled := q.Decision == policies.BadRequest.String() // and so nobody was asked who they are
 	m := a.Match
 	switch {
