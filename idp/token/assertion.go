@@ -83,7 +83,7 @@ func VerifyAssertion(raw string, keys KeySource, issuer, audience string, now ti
 	if iss, _ := parts.payload.get("iss"); iss.kind != kindString || iss.text != issuer {
 		return nil, errForeign
 	}
-	c, err := from.check(parts, raw, now)
+	c, err := from.check(parts, now)
 	if err != nil {
 		return nil, err
 	}
