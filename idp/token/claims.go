@@ -117,7 +117,7 @@ func (c *Claims) Expires() time.Time { return c.expires }
 // one remembered. It allocates nothing while the token is good.
 func (c *Claims) current(now time.Time) error {
 	if !now.Before(c.expires) {
-		return ErrExpired
+		return errExpired
 	}
 	if latest := now.Add(leeway); latest.Before(c.issuedAt) || latest.Before(c.notBefore) {
 		return errNotYet
@@ -148,7 +148,7 @@ type claimReader struct {
 
 func (r *claimReader) fail(name string, err error) {
 	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("%w: %s %w", ErrInvalid, name, err)
+		r.err = fmt.Errorf("%w: %s %w", errInvalid, name, err)
 	}
 }
 
@@ -281,7 +281,7 @@ func checkSpelling(o object, names []string) error {
 	for _, m := range o {
 		for _, name := range names {
 			if m.name != name && strings.EqualFold(m.name, name) {
-				return fmt.Errorf("%w: %s %w", ErrInvalid, name, errSpelling)
+				return fmt.Errorf("%w: %s %w", errInvalid, name, errSpelling)
 			}
 		}
 	}

@@ -11,37 +11,35 @@ import (
 	"github.com/maypok86/otter/v2/stats"
 )
 
-// What a verifier says of a token. Compare with errors.Is.
+// What a verifier says of a token that a caller has to tell apart. Any other error
+// says why a token that claims to be of a configured issuer is not good, without
+// quoting it.
 var (
 	// ErrNotOurs: no configured issuer could have made it.
 	ErrNotOurs = errors.New("token: not of a configured issuer")
 	// ErrKeysMissing: it may be good, but the issuer's keys are not there yet.
 	ErrKeysMissing = errors.New("token: the issuer's keys are not loaded yet")
-	// ErrExpired: it was good once.
-	ErrExpired = errors.New("token: expired")
-	// ErrRevoked: it would be good, were it not revoked.
-	ErrRevoked = errors.New("token: revoked")
-	// ErrInvalid: it claims to be of a configured issuer, and is not good. The
-	// text says why, without quoting the token.
-	ErrInvalid = errors.New("token: invalid")
 )
 
 var (
+	errExpired     = errors.New("token: expired")
+	errRevoked     = errors.New("token: revoked")
+	errInvalid     = errors.New("token: invalid")
 	errMissing     = errors.New("is missing")
 	errFuture      = errors.New("lies after iat")
 	errSpelling    = errors.New("stands there in another spelling")
-	errNotYet      = fmt.Errorf("%w: not valid yet", ErrInvalid)
-	errKeyReplaced = fmt.Errorf("%w: its key has been replaced", ErrInvalid)
-	errAlgorithm   = fmt.Errorf("%w: not the algorithm of its key", ErrInvalid)
-	errExtension   = fmt.Errorf("%w: its header asks for what is not understood here", ErrInvalid)
-	errWrongType   = fmt.Errorf("%w: the wrong typ", ErrInvalid)
-	errForbidden   = fmt.Errorf("%w: an issuer that is never accepted", ErrInvalid)
-	errAudience    = fmt.Errorf("%w: for another audience", ErrInvalid)
-	errForeign     = fmt.Errorf("%w: of another issuer", ErrInvalid)
-	errSignature   = fmt.Errorf("%w: the signature does not match", ErrInvalid)
-	errBackwards   = fmt.Errorf("%w: it ends before it begins", ErrInvalid)
-	errRegistered  = fmt.Errorf("%w: a registered claim is missing", ErrInvalid)
-	errRefresh     = fmt.Errorf("%w: a refresh token", ErrInvalid)
+	errNotYet      = fmt.Errorf("%w: not valid yet", errInvalid)
+	errKeyReplaced = fmt.Errorf("%w: its key has been replaced", errInvalid)
+	errAlgorithm   = fmt.Errorf("%w: not the algorithm of its key", errInvalid)
+	errExtension   = fmt.Errorf("%w: its header asks for what is not understood here", errInvalid)
+	errWrongType   = fmt.Errorf("%w: the wrong typ", errInvalid)
+	errForbidden   = fmt.Errorf("%w: an issuer that is never accepted", errInvalid)
+	errAudience    = fmt.Errorf("%w: for another audience", errInvalid)
+	errForeign     = fmt.Errorf("%w: of another issuer", errInvalid)
+	errSignature   = fmt.Errorf("%w: the signature does not match", errInvalid)
+	errBackwards   = fmt.Errorf("%w: it ends before it begins", errInvalid)
+	errRegistered  = fmt.Errorf("%w: a registered claim is missing", errInvalid)
+	errRefresh     = fmt.Errorf("%w: a refresh token", errInvalid)
 )
 
 // defaultCacheBytes remembers some 60,000 tokens. Few of them take little.
@@ -141,11 +139,11 @@ func (v *Verifier) Stats() Stats {
 	return Stats{Hits: s.Hits, Misses: s.Misses, Entries: v.verified.EstimatedSize()}
 }
 
-// Verify judges a token as it stands at now. Its error is one of those above.
+// Verify judges a token as it stands at now.
 // For a token seen before it allocates nothing.
 func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 	if len(raw) > MaxLength {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, errTooLong)
+		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
 	c, known := v.verified.GetIfPresent(raw)
 	if known {
@@ -163,7 +161,7 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 		return nil, err
 	}
 	if v.revoked != nil && v.revoked(c) {
-		return nil, ErrRevoked
+		return nil, errRevoked
 	}
 	return c, nil
 }
@@ -173,7 +171,7 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 // those of the moment at which the token was issued.
 func (v *Verifier) VerifySignature(raw string) (*Claims, error) {
 	if len(raw) > MaxLength {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, errTooLong)
+		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
 	return v.check(raw, time.Time{})
 }
@@ -186,7 +184,7 @@ func (v *Verifier) check(raw string, now time.Time) (*Claims, error) {
 		if !looksLikeJWT(raw) {
 			return nil, ErrNotOurs
 		}
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", errInvalid, err)
 	}
 	i, err := v.issuerOf(parts)
 	if err != nil {
@@ -205,7 +203,7 @@ func (v *Verifier) issuerOf(parts compact) (*issuer, error) {
 	iss := ""
 	if claim, ok := parts.payload.get("iss"); ok {
 		if claim.kind != kindString || claim.text == "" {
-			return nil, fmt.Errorf("%w: iss %w", ErrInvalid, errType)
+			return nil, fmt.Errorf("%w: iss %w", errInvalid, errType)
 		}
 		iss = claim.text
 	}
