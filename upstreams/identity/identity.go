@@ -22,7 +22,8 @@
 // backend without the gateway can send those, but cannot sign.
 //
 // The package stands on floor 2 with the backends, since the keys that it asks
-// for are fetched one floor below; it knows tokens and key sets, and no other room. An [Identity] in a request's context is the proof of a verified
+// for are fetched one floor below; it knows tokens and key sets, and no other
+// room. An [Identity] in a request's context is the proof of a verified
 // assertion, since nobody else can put one there.
 package identity
 
