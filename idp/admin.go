@@ -53,7 +53,7 @@ type NewUser struct {
 	Password string   `json:"password"`
 }
 
-// AddUser adds a user: ErrUserExists when the name is taken, or was.
+// AddUser adds a user. A name that is taken, or was, is an error.
 func (a *Admin) AddUser(ctx context.Context, n NewUser) (User, error) {
 	roles, rolesErr := cleanRoles(n.Roles)
 	err := errors.Join(checkUserName(n.Name), checkEmail(n.Email), rolesErr,
