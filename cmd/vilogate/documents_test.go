@@ -17,8 +17,8 @@ var (
 	testFunc  = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark|Example)\w*)\(`)
 )
 
-// TestDocumentsAreTrue: what CONTRIBUTING.md and SECURITY.md name is there, and a promise's test is in the package that it
-// is said to be in.
+// TestDocumentsAreTrue: what the documents of the whole name is there, and a promise's test is in the package that it is
+// said to be in.
 func TestDocumentsAreTrue(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -33,6 +33,26 @@ func TestDocumentsAreTrue(t *testing.T) {
 				t.Errorf("%s:%d: there is no %s", name, number+1, wrong)
 			}
 		}
+	}
+}
+
+// TestLinksLeadSomewhere: in every document of the tree, to a file beside it.
+func TestLinksLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".md" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, link := range linkTo.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), filepath.FromSlash(link[1]))); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -80,9 +100,9 @@ func missingTests(line string, tests map[string][]string) (missing []string) {
 
 // missingPaths are the paths that a line names, from the root, and that lead nowhere.
 func missingPaths(line, root string) (missing []string) {
-	for _, named := range slices.Concat(namedPath.FindAllStringSubmatch(line, -1), linkTo.FindAllStringSubmatch(line, -1)) {
+	for _, named := range namedPath.FindAllStringSubmatch(line, -1) {
 		first, _, _ := strings.Cut(named[1], "/")
-		if _, err := os.Stat(filepath.Join(root, first)); err != nil && strings.HasPrefix(named[0], "`") {
+		if _, err := os.Stat(filepath.Join(root, first)); err != nil {
 			continue // of somewhere else: a media type, a module
 		}
 		found, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(named[1])))
