@@ -98,6 +98,9 @@
 // shadow is what comes to no decision of a route: preflights, tokens that do not verify, rates, sizes, and, where a whole
 // folder is in the shadow, hosts that it alone names. Tests are of the live policy.
 //
+// The second decision is made of the live request and of whoever was just authenticated for it, because tests ask for what
+// their author thought of, and an audit log does not have the facts that only a new rule reads.
+//
 // # Matching
 //
 // The path is made canonical by package request, split at its slashes, and each segment decoded once. It is compared

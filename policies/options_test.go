@@ -209,3 +209,23 @@ routes:
 		t.Error("a host without such a route has a shadow")
 	}
 }
+
+// Three lists name every option: the fields, the words that may stand on a route or under defaults, and what a route takes
+// from its file.
+func TestEveryOptionIsInEveryList(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[optionsSyntax]()) {
+		names = append(names, f.Tag.Get("yaml"))
+		var defaults optionsSyntax
+		given := reflect.New(f.Type.Elem())
+		reflect.ValueOf(&defaults).Elem().FieldByIndex(f.Index).Set(given)
+		taken := reflect.ValueOf(optionsSyntax{}.over(&defaults)).FieldByIndex(f.Index)
+		if taken.Pointer() != given.Pointer() {
+			t.Errorf("%s under defaults does not reach a route", f.Name)
+		}
+	}
+	if !slices.Equal(names, optionKeys) {
+		t.Errorf("the fields are %q, the words %q", names, optionKeys)
+	}
+}

@@ -8,6 +8,7 @@ need() { # need PACKAGE COMMAND: the command shows that the package is here
     if ! sh -c "$2" >/dev/null 2>&1; then missing="$missing $1"; fi
 }
 
+need git 'command -v git'
 need redis-server 'command -v redis-server'
 need redis-sentinel 'command -v redis-sentinel'
 need chromium 'command -v chromium'

@@ -23,6 +23,9 @@
 // lets them pass and counts what is missing. Refusals of the gateway's own are answered as ever, and counted when they
 // cannot be recorded. What was written stands in whole lines: the rest of a line that did not fit is taken back.
 //
+// Refusing is what holds where the configuration is silent: a log of decisions that has holes whenever somebody fills the
+// disk proves nothing, and whoever wants to act unseen would begin with that. Who would rather serve says "drop".
+//
 // # The schema, version 1
 //
 // A record is an object with these members; what is optional is left out where there is nothing to say.

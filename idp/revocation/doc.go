@@ -19,6 +19,9 @@
 //   - Invariant 5: the list only grows, until entries expire. Adding is idempotent and commutes: an entry is merged with
 //     one of the same name by taking the later of each time. So replaying and reordering change nothing, and every list
 //     can put back what a flushed or failed-over Redis has forgotten: when it notices, and every so often in any case.
+//     Nothing is ever taken off the list: with removals, whoever puts back what is missing could not tell a loss from a
+//     removal, and would have to agree with the others on an order. There is no need of them either, since who signs in
+//     again is given a new jti and sid, and a later iat.
 //   - Invariant 9: entries name the issuer and the jti, sid or sub, never a token's text.
 //
 // Whoever can write to Redis but does not know the secret can delete entries, which are put back, but neither make nor

@@ -3,6 +3,7 @@ package analysis
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -267,5 +268,46 @@ routes:
 	}
 	if len(d.Changes) == 0 || len(d.Changes[0].Example.Given) == 0 {
 		t.Errorf("%+v", d.Changes)
+	}
+}
+
+// What a route has beside who may is compared by its texts; a field without one would change unseen.
+func TestDiffKnowsEveryOption(t *testing.T) {
+	t.Parallel()
+	elsewhere := []string{
+		"Pattern", "Place", "Reads", // of the route itself
+		"BearerOnly", "Optional", "Shadow", // seen in what is decided
+		"ForwardedPrefix", // is StripPrefix
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[policies.Route]()) {
+		if !f.IsExported() || slices.Contains(elsewhere, f.Name) {
+			continue
+		}
+		var r policies.Route
+		fill(reflect.ValueOf(&r).Elem().FieldByIndex(f.Index))
+		if slices.Equal(optionsOf(&r), optionsOf(&policies.Route{})) {
+			t.Errorf("diff does not see %s", f.Name)
+		}
+	}
+}
+
+// fill makes a value another than its zero value.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(1)
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.Struct:
+		fill(v.Field(0))
+	default:
+		panic("a kind of field that no option has had: " + v.Kind().String())
 	}
 }

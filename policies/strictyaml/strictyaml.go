@@ -7,6 +7,13 @@
 // It stands on floor 0: it reads bytes, not files, and imports only the YAML parser. It keeps two promises to its callers:
 // the value decoded into is to be used only when there was no error, and no error quotes what WithStrings put in.
 //
+// # Why not the decoder of the YAML package
+//
+// Even when it is strict it passes over a second document, turns 8443 into a text and takes anchors, and of an error it
+// knows the line at most. What compiles the values later knows no place at all. Policies and configuration say who gets in:
+// here a guess is a hole, and a person who mends a file wants to hear everything at once, at its place. So the package is
+// asked for its tree of nodes alone.
+//
 // # What is filled
 //
 // Structs (keys by the tag `yaml:"name"`; `yaml:"name,required"` must be given; those of an embedded struct count as its

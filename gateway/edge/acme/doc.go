@@ -33,4 +33,21 @@
 //
 // Nothing is issued for a name that nobody configured, and no error, log line or
 // status holds a secret.
+//
+// # Why an attempt of our own
+//
+// certmagic gives what is hard to get right and changes with the world: storage,
+// locks that are leases, and the search for the zone and the wait for the record
+// of DNS-01. Its own obtain and renew keep in memory what they are about: after a
+// kill the order is placed anew, and why the last one failed, or until when the
+// authority wants to be left alone, is forgotten. An authority counts both. So the
+// steps between lock and certificate are written here, on acmez, each behind a
+// record of what it is about to cost.
+//
+// # Why a certificate for each name
+//
+// An order for several names fails as a whole when one of them does, and another
+// list of names is another certificate, to be ordered at once for all. With one
+// each, a name that cannot be validated any more costs the others nothing, and
+// lock, schedule and failure are all of a name.
 package acme
