@@ -25,7 +25,7 @@ build: ## Build the one static binary, bin/vilogate
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/vilogate ./cmd/vilogate
 
 test: prerequisites ## Run all the tests, against real parts
-	$(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -race -timeout 20m ./...
+	$(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -race -timeout 40m -parallel 8 ./...
 
 lint: ## gofumpt, go vet, staticcheck, deadcode, and a tidy go.mod
 	@files=$$($(TOOL) gofumpt -l cmd gateway idp policies upstreams); test -z "$$files" || { echo "gofumpt would change:"; echo "$$files"; exit 1; }

@@ -160,13 +160,11 @@ func TestABodyIsNoLongerThanTheRouteTakes(t *testing.T) {
 
 func TestARouteHasATimeoutOfItsOwn(t *testing.T) {
 	s := newSite(t, withRoutes(t, "routes:\n  - { path: /short, allow: public, timeout: 1s }\n  - { path: /long, allow: public, timeout: 1h }\n"),
-		func(st *Settings) { st.Upstreams[0].Timeout = 50 * time.Millisecond })
+		func(st *Settings) { st.Upstreams[0].Timeout = time.Nanosecond })
 	s.respond = func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/short" {
 			<-r.Context().Done() // until it is given up
-			return
 		}
-		time.Sleep(100 * time.Millisecond) // longer than the upstream's own
 	}
 	wantStatus(t, s.ask("GET", "/short"), 504)
 	wantStatus(t, s.ask("GET", "/long"), 200)

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 )
@@ -42,7 +43,7 @@ func (w *world) client() *client {
 	}
 	w.tb.Cleanup(transport.CloseIdleConnections)
 	return &client{tb: w.tb, jar: jar, header: http.Header{"Accept": {"text/html"}}, http: &http.Client{
-		Transport: transport, Jar: jar,
+		Transport: transport, Jar: jar, Timeout: 2 * time.Minute, // ends a test that hangs
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }

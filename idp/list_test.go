@@ -18,7 +18,7 @@ import (
 // startReal starts an identity provider on the real list, which is kept in its own database.
 func startReal(t *testing.T, path string) (w *world, list *revocation.List, stop func()) {
 	t.Helper()
-	w = &world{tb: t, clock: &clock{}, log: &lines{}}
+	w = &world{tb: t, clock: newClock(), log: &lines{}}
 	log := slog.New(slog.DiscardHandler)
 	var err error
 	if w.db, err = database.Open(t.Context(), path, database.Options{Log: log}); err != nil {

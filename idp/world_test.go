@@ -38,8 +38,8 @@ type list struct {
 	sessions map[string]bool
 	moments  map[string]time.Time
 	entries  []revocation.Entry
-	// publishing, where it is set, is called within Publish.
-	publishing func()
+	// publishing and asking, where they are set, are called within Publish and SessionRevoked.
+	publishing, asking func()
 }
 
 func (l *list) Publish(_ context.Context, entries ...revocation.Entry) error {
@@ -66,6 +66,9 @@ func (l *list) Publish(_ context.Context, entries ...revocation.Entry) error {
 }
 
 func (l *list) SessionRevoked(issuer, sid string) bool {
+	if l.asking != nil {
+		l.asking()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return issuer == token.OwnIssuer && l.sessions[sid]
@@ -96,22 +99,24 @@ func (l *list) set(f func(*list)) {
 	f(l)
 }
 
-// clock is moved by tests. It runs besides, as a clock does.
+// clock stands until a test moves it, however long the machine takes.
 type clock struct {
-	mu    sync.Mutex
-	ahead time.Duration
+	mu sync.Mutex
+	at time.Time
 }
+
+func newClock() *clock { return &clock{at: time.Now()} }
 
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Now().Add(c.ahead)
+	return c.at
 }
 
 func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ahead += d
+	c.at = c.at.Add(d)
 }
 
 // world is an identity provider behind TLS, with a real database and alice in it.
@@ -157,7 +162,7 @@ func options(db *database.DB, list *list, clock *clock, log io.Writer) Options {
 
 func newWorld(tb testing.TB, changes ...func(*Options)) *world {
 	tb.Helper()
-	w := &world{tb: tb, clock: &clock{}, list: &list{sessions: map[string]bool{}, moments: map[string]time.Time{}}, log: &lines{}}
+	w := &world{tb: tb, clock: newClock(), list: &list{sessions: map[string]bool{}, moments: map[string]time.Time{}}, log: &lines{}}
 	var err error
 	w.db, err = database.Open(tb.Context(), filepath.Join(tb.TempDir(), "vilogate.db"), database.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

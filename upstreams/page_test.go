@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a page may take to become what it should be.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // edge stands where the gateway would: it sends each host's requests to its
 // backend, as alice's, and can make the two APIs refuse.

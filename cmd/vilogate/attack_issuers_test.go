@@ -159,8 +159,9 @@ func TestTenThousandUnknownKeys(t *testing.T) {
 			raw := encode([]byte(x.partner.header(claims{"kid": rand.Text(), "typ": "JWT"}))) + "." + encode([]byte(body)) + "." + encode(make([]byte, 64))
 			requests.WriteString(request{host: appHost, target: "/x", header: []string{bearer(raw)}}.text())
 		}
-		if _, err := io.WriteString(conn, requests.String()); err != nil {
-			t.Fatal(err)
+		err := conn.SetDeadline(time.Now().Add(patience))
+		if _, wrote := io.WriteString(conn, requests.String()); err != nil || wrote != nil {
+			t.Fatal(err, wrote)
 		}
 		for range batch {
 			if got := readAnswer(t, reader, http.MethodGet); got.status != http.StatusUnauthorized {

@@ -23,7 +23,7 @@ func (c *client) attempt(user, password string) answer {
 // TestOneCounterForAllSpellings: however an account's name is spelt, wrong passwords add up; others are not affected.
 func TestOneCounterForAllSpellings(t *testing.T) {
 	t.Parallel()
-	s, _ := signing(t, "login_limits: { per_account: 4/m, per_address: 60/m }")
+	s, _ := signing(t, "login_limits: { per_account: 4/h, per_address: 60/h }")
 	s.addUser("bob", "member")
 	c := s.client()
 	spellings := []string{"alice", "ALICE", " alice ", "Alice", "aLiCe", "alice\t", "\u00a0alice", "ａｌｉｃｅ", "ALICE "}
@@ -61,7 +61,7 @@ func TestOneCounterForAllSpellings(t *testing.T) {
 // TestAddressLimit: many accounts from one address are a stranger trying; success is not counted.
 func TestAddressLimit(t *testing.T) {
 	t.Parallel()
-	s, _ := signing(t, "login_limits: { per_account: 100/m, per_address: 6/m }")
+	s, _ := signing(t, "login_limits: { per_account: 100/h, per_address: 6/h }")
 	c := s.client()
 	for range 8 {
 		if got := c.fresh().attempt("alice", passwordOf("alice")); got.status != http.StatusSeeOther {

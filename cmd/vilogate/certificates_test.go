@@ -183,7 +183,7 @@ func TestTwentyKills(t *testing.T) {
 			if quiet++; now != last {
 				last, quiet = now, 0
 			}
-			return quiet > 10
+			return quiet > 50
 		})
 		if w.Orders() > 0 && !s.knowsOrder() {
 			s.signal(syscall.SIGCONT)

@@ -25,9 +25,12 @@ import (
 	"time"
 )
 
-// patience bounds every wait in this package. It is far above what anything takes, so that a loaded machine fails no
-// test; whatever is promised to be faster is asserted where it is promised.
-const patience = 60 * time.Second
+// patience ends a test that hangs. It is far above what anything takes, so that a busy machine fails no test.
+const patience = 3 * time.Minute
+
+// unhelped bounds what has to happen by itself: it is less than the time after which a gateway looks at its whole
+// revocation list again, and would find what it had missed.
+const unhelped = 20 * time.Second
 
 // binary is the program under test, built once by TestMain before any test runs.
 var binary string

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/viloforge/vilogate/gateway/audit"
 )
@@ -391,7 +390,7 @@ routes:
 }
 
 // TestARateHoldsInTheFleet: what one gateway let through, another knows of from behind; while Redis is away each limits
-// what it sees, and nobody waits.
+// what it sees. (That nobody waits for Redis is for gateway/limits to show.)
 func TestARateHoldsInTheFleet(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, publishKeys(t, newSigner(t)).URL, "")
@@ -410,10 +409,9 @@ func TestARateHoldsInTheFleet(t *testing.T) {
 	if got := ask(two); got != http.StatusOK {
 		t.Errorf("the other gateway decides by itself at first: %d", got)
 	}
-	within(t, 5*time.Second, "the other gateway knows", func() bool { return ask(two) == http.StatusTooManyRequests })
+	eventually(t, "the other gateway knows", func() bool { return ask(two) == http.StatusTooManyRequests })
 	f.redis.kill()
-	began := time.Now()
-	if got := ask(two); got != http.StatusTooManyRequests || time.Since(began) > 2*time.Second {
-		t.Errorf("while Redis is away: %d after %v", got, time.Since(began))
+	if got := ask(two); got != http.StatusTooManyRequests {
+		t.Errorf("while Redis is away: %d", got)
 	}
 }

@@ -246,7 +246,7 @@ func (c *crowd) killAfter(answers int, servers ...*site) {
 func (c *crowd) holds(s *site) {
 	c.t.Helper()
 	for _, sso := range c.out {
-		within(c.t, time.Second, "a sign-out that was acknowledged holds", func() bool { return s.ask(c.t, "app", sso) == http.StatusUnauthorized })
+		within(c.t, unhelped, "a sign-out that was acknowledged holds", func() bool { return s.ask(c.t, "app", sso) == http.StatusUnauthorized })
 	}
 	for _, session := range c.sessions {
 		if got := s.client().open(s.url("login", "/account"), "Cookie: "+sessionCookie+"="+session); got.status != http.StatusOK {

@@ -127,14 +127,14 @@ func readAnswer(tb testing.TB, from *bufio.Reader, method string) answer {
 }
 
 // wire sends bytes on a connection of their own and returns every response until the gateway closes it or, when it
-// stays open, until nothing has come for a moment.
+// stays open, until shortly before the gateway would give up waiting for the rest of a header or a body.
 func (s *site) wire(tb testing.TB, serverName, raw string) (answers []answer, closed bool) {
 	tb.Helper()
 	conn := s.handshake(tb, s.tls(serverName, "http/1.1"))
 	if _, err := io.WriteString(conn, raw); err != nil {
 		tb.Logf("writing: %v", err)
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(1500 * time.Millisecond)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(8 * time.Second)); err != nil {
 		tb.Fatal(err)
 	}
 	everything, err := io.ReadAll(conn)

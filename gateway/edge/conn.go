@@ -11,7 +11,7 @@ import (
 
 // bounded is the listener with everything that bounds its connections.
 func (s *Server) bounded(l net.Listener) net.Listener {
-	return proxied(netutil.LimitListener(patient{l, s.patience.write}, maxConnections()), s.opts.TrustedProxies)
+	return proxied(netutil.LimitListener(patient{l, writePatience}, maxConnections()), s.opts.TrustedProxies)
 }
 
 // maxConnections is how many connections one listener has at a time: half of

@@ -17,6 +17,9 @@ import (
 
 const domain = "viloforge.test"
 
+// longest ends a test that hangs. No test asserts that anything is as quick.
+const longest = 2 * time.Minute
+
 // site is a running server with a local CA.
 type site struct {
 	*Server
@@ -28,15 +31,16 @@ type site struct {
 
 // start starts a server for handler on free ports of both loopbacks.
 func start(t testing.TB, handler http.HandlerFunc, change func(*Options)) *site {
-	return startPatiently(t, handler, patience{upload: 15 * time.Second, write: time.Minute}, change)
+	t.Helper()
+	return startOn(t, listenFree(t), listenFree(t), handler, change)
 }
 
-func startPatiently(t testing.TB, handler http.HandlerFunc, p patience, change func(*Options)) *site {
+func startOn(t testing.TB, secure, plain []net.Listener, handler http.HandlerFunc, change func(*Options)) *site {
 	t.Helper()
 	ca := openCA(t, t.TempDir())
 	s := &site{t: t, roots: rootsOf(t, ca.Path()), log: &buffer{}, ended: make(chan error, 1)}
 	o := Options{
-		Handler: handler, HTTPS: listenFree(t), HTTP: listenFree(t), Source: ca,
+		Handler: handler, HTTPS: secure, HTTP: plain, Source: ca,
 		Limits:     Limits{HeaderBytes: 64 << 10, HeaderTime: 10 * time.Second, IdleTime: time.Minute, BodyMinRate: 1024, Streams: 250},
 		ServedHost: func(host string) bool { return host == "www."+domain },
 		PublicPort: 443, Log: slog.New(slog.NewTextHandler(s.log, nil)),
@@ -45,7 +49,7 @@ func startPatiently(t testing.TB, handler http.HandlerFunc, p patience, change f
 		change(&o)
 	}
 	var err error
-	if s.Server, err = newServer(o, p); err != nil {
+	if s.Server, err = New(o); err != nil {
 		t.Fatal(err)
 	}
 	go func() { s.ended <- s.Serve() }()
@@ -101,12 +105,11 @@ func (s *site) tls(protocols ...string) *tls.Config {
 func (s *site) client(protocol string) *http.Client {
 	transport := &http.Transport{
 		TLSClientConfig: s.tls(), Protocols: new(http.Protocols),
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			to := s.opts.HTTPS[0].Addr().String()
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 			if _, port, err := net.SplitHostPort(addr); err == nil && port == "80" {
-				to = s.opts.HTTP[0].Addr().String()
+				return connect(ctx, s.opts.HTTP[0])
 			}
-			return new(net.Dialer).DialContext(ctx, network, to)
+			return connect(ctx, s.opts.HTTPS[0])
 		},
 	}
 	transport.Protocols.SetHTTP1(protocol == "http/1.1")
@@ -143,19 +146,31 @@ func closing(c io.Closer, err error) error {
 // dial opens a TLS connection that ends with the test.
 func (s *site) dial(protocol string) *tls.Conn {
 	s.t.Helper()
-	conn, err := tls.Dial("tcp", s.opts.HTTPS[0].Addr().String(), s.tls(protocol))
+	raw, err := connect(s.t.Context(), s.opts.HTTPS[0])
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	conn := tls.Client(raw, s.tls(protocol))
 	s.t.Cleanup(func() {
 		if err := conn.Close(); err != nil {
 			s.t.Logf("closing a client: %v", err)
 		}
 	})
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(longest)); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := conn.Handshake(); err != nil {
 		s.t.Fatal(err)
 	}
 	return conn
+}
+
+// connect opens a connection to a listener, wherever it listens.
+func connect(ctx context.Context, to net.Listener) (net.Conn, error) {
+	if m, ok := to.(*memory); ok {
+		return m.dial()
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", to.Addr().String())
 }
 
 // send writes to a connection.
@@ -189,12 +204,12 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	end := time.After(20 * time.Second)
+	end := time.After(longest)
 	for !holds() {
 		select {
 		case <-ticker.C:
 		case <-end:
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within %v: %s", longest, what)
 		}
 	}
 }

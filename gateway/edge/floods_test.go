@@ -11,8 +11,12 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// TestFloods: what one client does to its connection costs another little, and
-// leaves nothing behind. It counts goroutines: not in parallel.
+// answered is how often another client is answered while a flood goes on.
+const answered = 200
+
+// TestFloods: while one client does what it can to its connection, another is
+// answered again and again, and nothing is left behind. How long the other waits
+// depends on the machine, and is logged. It counts goroutines: not in parallel.
 func TestFloods(t *testing.T) {
 	for name, flood := range map[string]func(f *frames, i uint32) error{
 		"rapid reset": func(f *frames, i uint32) error {
@@ -48,32 +52,32 @@ func TestFloods(t *testing.T) {
 			s.get(other, "https://www."+domain+"/")
 			before := runtime.NumGoroutine()
 			f := s.frames()
-			over := make(chan int)
+			over, enough := make(chan int, 1), make(chan struct{})
 			go func() {
 				sent := 0
-				for ; sent < 20_000 && flood(f, uint32(sent)) == nil; sent++ {
+				for ; flood(f, uint32(sent)) == nil; sent++ {
+					select {
+					case <-enough:
+						if sent >= 20_000 {
+							over <- sent
+							return
+						}
+					default:
+					}
 				}
-				over <- sent
+				over <- sent // the server has cut it off
 			}()
 			var times []time.Duration
-			for sent, flooding := 0, true; flooding; {
+			for len(times) < answered {
 				began := time.Now()
 				if response, _ := s.get(other, "https://www."+domain+"/"); response.StatusCode != http.StatusOK {
 					t.Fatalf("the other client: %d", response.StatusCode)
 				}
 				times = append(times, time.Since(began))
-				select {
-				case sent = <-over:
-					flooding = false
-					slices.Sort(times)
-					p99 := times[len(times)*99/100]
-					t.Logf("%d frames; the other client: %d requests, p99 %v", sent, len(times), p99)
-					if p99 > time.Second {
-						t.Errorf("the other client waits %v", p99)
-					}
-				default:
-				}
 			}
+			close(enough)
+			slices.Sort(times)
+			t.Logf("%d frames; the other client: %d requests, p99 %v", <-over, len(times), times[len(times)*99/100])
 			if err := f.conn.NetConn().Close(); err != nil {
 				t.Error(err)
 			}

@@ -26,7 +26,7 @@ func (s *site) behind(prefix string) (string, error) {
 			s.t.Log(err)
 		}
 	})
-	if err := plain.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := plain.SetDeadline(time.Now().Add(longest)); err != nil {
 		s.t.Fatal(err)
 	}
 	send(s.t, plain, prefix)

@@ -74,7 +74,7 @@ func (s *site) plain(text string) *http.Response {
 			s.t.Log(err)
 		}
 	})
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(longest)); err != nil {
 		s.t.Fatal(err)
 	}
 	send(s.t, conn, text)

@@ -47,18 +47,17 @@ type Options struct {
 // Server serves the handler over TLS, and redirects plain HTTP.
 type Server struct {
 	opts     Options
-	patience patience
 	https    *http.Server
 	http     *http.Server
 	tickets  *tickets
 	draining atomic.Bool
 }
 
-// patience is how long a client may let its own bytes be waited for.
-type patience struct {
-	upload time.Duration // nothing of a body arrives, or less than the minimum rate
-	write  time.Duration // nothing of what it is sent is taken
-}
+// How long a client may let its own bytes be waited for.
+const (
+	uploadPatience = 15 * time.Second // nothing of a body arrives, or less than the minimum rate
+	writePatience  = time.Minute      // nothing of what it is sent is taken
+)
 
 // headerPatience bounds the reading of a PROXY header. A TLS handshake has the
 // time of a request's header.
@@ -66,10 +65,6 @@ const headerPatience = 5 * time.Second
 
 // New makes a server from listeners that are already open.
 func New(o Options) (*Server, error) {
-	return newServer(o, patience{upload: 15 * time.Second, write: time.Minute})
-}
-
-func newServer(o Options, p patience) (*Server, error) {
 	switch {
 	case o.Handler == nil || o.Source == nil || o.ServedHost == nil || o.Log == nil:
 		return nil, errors.New("edge: a server needs a handler, a source of certificates, the hosts served and a log")
@@ -81,8 +76,8 @@ func newServer(o Options, p patience) (*Server, error) {
 	if o.MinVersion < tls.VersionTLS12 {
 		o.MinVersion = tls.VersionTLS12
 	}
-	s := &Server{opts: o, patience: p}
-	s.https = s.server(s.secure(boundUploads(boundDownloads(o.Handler, p.write), o.Limits.BodyMinRate, p.upload)))
+	s := &Server{opts: o}
+	s.https = s.server(s.secure(boundUploads(boundDownloads(o.Handler, writePatience), o.Limits.BodyMinRate, uploadPatience)))
 	s.https.Protocols.SetHTTP2(true)
 	s.https.ConnContext = withTLSState
 	s.https.TLSConfig = &tls.Config{

@@ -5,44 +5,43 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
 
-// short makes slow tests short.
-var short = patience{upload: 300 * time.Millisecond, write: 300 * time.Millisecond}
-
 const post = "POST / HTTP/1.1\r\nHost: www." + domain + "\r\n"
 
 func TestSlowHeader(t *testing.T) {
 	t.Parallel()
-	s := start(t, hello, func(o *Options) { o.Limits.HeaderTime, o.Limits.IdleTime = 300*time.Millisecond, 300*time.Millisecond })
-	for _, text := range []string{"", "GET / HT", "GET / HTTP/1.1\r\nHost: www." + domain + "\r\nX-Half: "} {
-		conn := s.dial("http/1.1")
-		send(t, conn, text)
-		if got := closes(t, conn); strings.Contains(got, "200") {
-			t.Errorf("%q was answered: %s", text, got)
+	synctest.Test(t, func(t *testing.T) {
+		s := startInMemory(t, hello, nil)
+		for _, text := range []string{"", "GET / HT", "GET / HTTP/1.1\r\nHost: www." + domain + "\r\nX-Half: "} {
+			conn := s.dial("http/1.1")
+			send(t, conn, text)
+			if got := closes(t, conn); strings.Contains(got, "200") {
+				t.Errorf("%q was answered: %s", text, got)
+			}
 		}
-	}
-	conn, err := net.Dial("tcp", s.opts.HTTPS[0].Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	closes(t, conn) // no handshake at all
-	if err := conn.Close(); err != nil {
-		t.Error(err)
-	}
-	s.frames().rest() // no request at all
+		conn, err := connect(t.Context(), s.opts.HTTPS[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(longest)); err != nil {
+			t.Fatal(err)
+		}
+		closes(t, conn) // no handshake at all
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+		s.frames().rest() // no request at all
+	})
 }
 
 // slowly reads the body, and answers 408 like the gateway when it does not come.
@@ -57,197 +56,211 @@ func slowly(w http.ResponseWriter, r *http.Request) {
 
 func TestSlowBodyIsCutOff(t *testing.T) {
 	t.Parallel()
-	s := startPatiently(t, slowly, short, nil)
-	conn := s.dial("http/1.1")
-	send(t, conn, post+"Content-Length: 100000\r\n\r\nthe beginning")
-	if got := closes(t, conn); !strings.HasPrefix(got, "HTTP/1.1 408 ") {
-		t.Errorf("HTTP/1.1: %q", got)
-	}
-	f := s.frames()
-	f.request(1, "POST", false, hpack.HeaderField{Name: "content-length", Value: "100000"})
-	if err := f.WriteData(1, false, []byte("the beginning")); err != nil {
-		t.Fatal(err)
-	}
-	if id, code := f.reset(); id != 1 || code != "NO_ERROR" {
-		t.Errorf("HTTP/2: stream %d, %s", id, code)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := startInMemory(t, slowly, nil)
+		conn := s.dial("http/1.1")
+		send(t, conn, post+"Content-Length: 100000\r\n\r\nthe beginning")
+		if got := closes(t, conn); !strings.HasPrefix(got, "HTTP/1.1 408 ") {
+			t.Errorf("HTTP/1.1: %q", got)
+		}
+		f := s.frames()
+		f.request(1, "POST", false, hpack.HeaderField{Name: "content-length", Value: "100000"})
+		if err := f.WriteData(1, false, []byte("the beginning")); err != nil {
+			t.Fatal(err)
+		}
+		if id, code := f.reset(); id != 1 || code != "NO_ERROR" {
+			t.Errorf("HTTP/2: stream %d, %s", id, code)
+		}
+	})
 }
 
 // TestTricklingBodyIsCutOff: bytes that come again and again, but too few.
 func TestTricklingBodyIsCutOff(t *testing.T) {
 	t.Parallel()
-	s := startPatiently(t, slowly, short, func(o *Options) { o.Limits.BodyMinRate = 1 << 20 })
-	conn := s.dial("http/1.1")
-	send(t, conn, post+"Content-Length: 100000\r\n\r\n")
-	ended := make(chan string, 1)
-	go func() { ended <- closes(t, conn) }()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for sent := 0; ; sent++ {
-		select {
-		case got := <-ended:
-			if !strings.HasPrefix(got, "HTTP/1.1 408 ") {
-				t.Errorf("after %d bytes: %q", sent, got)
-			}
-			return
-		case <-ticker.C:
-			if _, err := io.WriteString(conn, "x"); err != nil {
-				t.Logf("after %d bytes: %v", sent, err)
+	synctest.Test(t, func(t *testing.T) {
+		s := startInMemory(t, slowly, func(o *Options) { o.Limits.BodyMinRate = 1 << 20 })
+		conn := s.dial("http/1.1")
+		send(t, conn, post+"Content-Length: 100000\r\n\r\n")
+		ended := make(chan string, 1)
+		go func() { ended <- closes(t, conn) }()
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for sent := 0; ; sent++ {
+			select {
+			case got := <-ended:
+				if !strings.HasPrefix(got, "HTTP/1.1 408 ") {
+					t.Errorf("after %d bytes: %q", sent, got)
+				}
+				return
+			case <-ticker.C:
+				if _, err := io.WriteString(conn, "x"); err != nil {
+					t.Logf("after %d bytes: %v", sent, err)
+				}
 			}
 		}
-	}
+	})
 }
 
 // TestAFastBeginningBuysNoPause: what has arrived long ago does not let a client hang on.
 func TestAFastBeginningBuysNoPause(t *testing.T) {
 	t.Parallel()
-	s := startPatiently(t, slowly, short, nil)
-	conn := s.dial("http/1.1")
-	send(t, conn, post+"Content-Length: 1000000\r\n\r\n"+strings.Repeat("x", 500_000))
-	if got := closes(t, conn); !strings.HasPrefix(got, "HTTP/1.1 408 ") {
-		t.Errorf("%q", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := startInMemory(t, slowly, nil)
+		conn := s.dial("http/1.1")
+		send(t, conn, post+"Content-Length: 1000000\r\n\r\n"+strings.Repeat("x", 500_000))
+		if got := closes(t, conn); !strings.HasPrefix(got, "HTTP/1.1 408 ") {
+			t.Errorf("%q", got)
+		}
+	})
 }
 
 // TestSteadyBodyMayTakeItsTime: nothing limits the total time.
 func TestSteadyBodyMayTakeItsTime(t *testing.T) {
 	t.Parallel()
-	s := startPatiently(t, slowly, short, nil)
-	for _, protocol := range protocols {
-		body, in := io.Pipe()
-		go func() {
-			ticker := time.NewTicker(50 * time.Millisecond)
-			defer ticker.Stop()
-			for range 20 { // a second in all, three times the patience
-				<-ticker.C
-				if _, err := io.WriteString(in, strings.Repeat("x", 200)); err != nil {
-					t.Errorf("%s: %v", protocol, err)
+	synctest.Test(t, func(t *testing.T) {
+		s := startInMemory(t, slowly, nil)
+		for _, protocol := range protocols {
+			body, in := io.Pipe()
+			go func() {
+				ticker := time.NewTicker(50 * time.Millisecond)
+				defer ticker.Stop()
+				for range 20 { // a second in all, three times the patience
+					<-ticker.C
+					if _, err := io.WriteString(in, strings.Repeat("x", 200)); err != nil {
+						t.Errorf("%s: %v", protocol, err)
+					}
 				}
+				if err := in.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://www."+domain+"/", body)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if err := in.Close(); err != nil {
-				t.Error(err)
+			request.ContentLength = 4000
+			response, err := s.client(protocol).Do(request)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://www."+domain+"/", body)
-		if err != nil {
-			t.Fatal(err)
+			got, err := io.ReadAll(response.Body)
+			if err := closing(response.Body, err); err != nil || string(got) != "read 4000, <nil>" {
+				t.Errorf("%s: %q %v", protocol, got, err)
+			}
 		}
-		request.ContentLength = 4000
-		response, err := s.client(protocol).Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := io.ReadAll(response.Body)
-		if err := closing(response.Body, err); err != nil || string(got) != "read 4000, <nil>" {
-			t.Errorf("%s: %q %v", protocol, got, err)
-		}
-	}
+	})
 }
 
 // TestSlowBackendIsNotTheClientsFault: time in which nobody reads does not count,
 // neither before the first read nor between two, nor after the last.
 func TestSlowBackendIsNotTheClientsFault(t *testing.T) {
 	t.Parallel()
-	pause := func() { <-time.After(3 * short.upload) }
-	s := startPatiently(t, func(w http.ResponseWriter, r *http.Request) {
-		pause()
-		half := make([]byte, 1000)
-		n, err := io.ReadFull(r.Body, half)
-		pause()
-		rest, restErr := io.Copy(io.Discard, r.Body)
-		closed := r.Body.Close()
-		pause()
-		fmt.Fprintf(w, "%d %v %d %v %v %v", n, err, rest, restErr, closed, r.Context().Err())
-	}, short, nil)
-	for _, protocol := range protocols {
-		c := s.client(protocol)
-		for range 2 { // the second on the same connection
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://www."+domain+"/", strings.NewReader(strings.Repeat("x", 3000)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			response, err := c.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := io.ReadAll(response.Body)
-			if err := closing(response.Body, err); err != nil || string(got) != "1000 <nil> 2000 <nil> <nil> <nil>" {
-				t.Errorf("%s: %q %v", protocol, got, err)
+	synctest.Test(t, func(t *testing.T) {
+		pause := func() { <-time.After(3 * uploadPatience) }
+		s := startInMemory(t, func(w http.ResponseWriter, r *http.Request) {
+			pause()
+			half := make([]byte, 1000)
+			n, err := io.ReadFull(r.Body, half)
+			pause()
+			rest, restErr := io.Copy(io.Discard, r.Body)
+			closed := r.Body.Close()
+			pause()
+			fmt.Fprintf(w, "%d %v %d %v %v %v", n, err, rest, restErr, closed, r.Context().Err())
+		}, nil)
+		for _, protocol := range protocols {
+			c := s.client(protocol)
+			for range 2 { // the second on the same connection
+				request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://www."+domain+"/", strings.NewReader(strings.Repeat("x", 3000)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				response, err := c.Do(request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(response.Body)
+				if err := closing(response.Body, err); err != nil || string(got) != "1000 <nil> 2000 <nil> <nil> <nil>" {
+					t.Errorf("%s: %q %v", protocol, got, err)
+				}
 			}
 		}
-	}
+	})
 }
 
 // TestBodyThatNobodyReads: a refusal does not wait for a body that does not come.
 func TestBodyThatNobodyReads(t *testing.T) {
 	t.Parallel()
-	s := startPatiently(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/closes" {
-			if err := r.Body.Close(); err == nil {
-				t.Error("closing a body that does not come: no error")
+	synctest.Test(t, func(t *testing.T) {
+		s := startInMemory(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/closes" {
+				if err := r.Body.Close(); err == nil {
+					t.Error("closing a body that does not come: no error")
+				}
+			}
+			w.WriteHeader(http.StatusForbidden)
+		}, nil)
+		for _, path := range []string{"/", "/closes"} {
+			for _, length := range []string{"Content-Length: 1000", "Transfer-Encoding: chunked"} {
+				conn := s.dial("http/1.1")
+				send(t, conn, "POST "+path+" HTTP/1.1\r\nHost: www."+domain+"\r\n"+length+"\r\n\r\n")
+				if got := closes(t, conn); !strings.HasPrefix(got, "HTTP/1.1 403 ") {
+					t.Errorf("%s with %s: %q", path, length, got)
+				}
 			}
 		}
-		w.WriteHeader(http.StatusForbidden)
-	}, short, nil)
-	for _, path := range []string{"/", "/closes"} {
-		for _, length := range []string{"Content-Length: 1000", "Transfer-Encoding: chunked"} {
-			conn := s.dial("http/1.1")
-			send(t, conn, "POST "+path+" HTTP/1.1\r\nHost: www."+domain+"\r\n"+length+"\r\n\r\n")
-			if got := closes(t, conn); !strings.HasPrefix(got, "HTTP/1.1 403 ") {
-				t.Errorf("%s with %s: %q", path, length, got)
-			}
-		}
-	}
+	})
 }
 
 // TestBodyIsNeverTheNextRequest: what is left of a body that a handler has closed
 // is not read as a request.
 func TestBodyIsNeverTheNextRequest(t *testing.T) {
 	t.Parallel()
-	asked := make(chan string, 10)
-	s := startPatiently(t, func(w http.ResponseWriter, r *http.Request) {
-		asked <- r.URL.Path
-		if r.URL.Query().Has("read") {
-			if _, err := io.ReadFull(r.Body, make([]byte, 5)); err != nil {
-				t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		asked := make(chan string, 10)
+		s := startInMemory(t, func(w http.ResponseWriter, r *http.Request) {
+			asked <- r.URL.Path
+			if r.URL.Query().Has("read") {
+				if _, err := io.ReadFull(r.Body, make([]byte, 5)); err != nil {
+					t.Error(err)
+				}
+			}
+			if r.URL.Query().Has("close") {
+				if err := r.Body.Close(); err != nil {
+					t.Logf("close: %v", err)
+				}
+			}
+		}, nil)
+		const smuggled = "GET /smuggled HTTP/1.1\r\nHost: www." + domain + "\r\n\r\n"
+		for _, query := range []string{"", "?read", "?close", "?read&close"} {
+			for _, length := range []int{5 + len(smuggled), 1000, 1 << 20} {
+				conn := s.dial("http/1.1")
+				send(t, conn, fmt.Sprintf("POST /%s HTTP/1.1\r\nHost: www.%s\r\nContent-Length: %d\r\n\r\n12345", query, domain, length))
+				if got := <-asked; got != "/" {
+					t.Fatalf("asked for %s", got)
+				}
+				if length > 5+len(smuggled) {
+					eventually(t, "the answer", func() bool { _, err := conn.Read(make([]byte, 1)); return err == nil })
+				}
+				if _, err := io.WriteString(conn, smuggled+"\r\n\r\n"+smuggled); err != nil {
+					t.Logf("%d bytes, %q: %v", length, query, err)
+				}
+				if err := conn.CloseWrite(); err != nil {
+					t.Logf("%d bytes, %q: %v", length, query, err)
+				}
+				closes(t, conn)
+				want := 0
+				if length == 5+len(smuggled) {
+					want = 1 // the second is a request of its own
+				}
+				if got := len(asked); got > want {
+					t.Errorf("%d bytes, %q: %d requests more, want %d", length, query, got, want)
+				}
+				for range len(asked) {
+					<-asked
+				}
 			}
 		}
-		if r.URL.Query().Has("close") {
-			if err := r.Body.Close(); err != nil {
-				t.Logf("close: %v", err)
-			}
-		}
-	}, short, nil)
-	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: www." + domain + "\r\n\r\n"
-	for _, query := range []string{"", "?read", "?close", "?read&close"} {
-		for _, length := range []int{5 + len(smuggled), 1000, 1 << 20} {
-			conn := s.dial("http/1.1")
-			send(t, conn, fmt.Sprintf("POST /%s HTTP/1.1\r\nHost: www.%s\r\nContent-Length: %d\r\n\r\n12345", query, domain, length))
-			if got := <-asked; got != "/" {
-				t.Fatalf("asked for %s", got)
-			}
-			if length > 5+len(smuggled) {
-				eventually(t, "the answer", func() bool { _, err := conn.Read(make([]byte, 1)); return err == nil })
-			}
-			if _, err := io.WriteString(conn, smuggled+"\r\n\r\n"+smuggled); err != nil {
-				t.Logf("%d bytes, %q: %v", length, query, err)
-			}
-			if err := conn.CloseWrite(); err != nil {
-				t.Logf("%d bytes, %q: %v", length, query, err)
-			}
-			closes(t, conn)
-			want := 0
-			if length == 5+len(smuggled) {
-				want = 1 // the second is a request of its own
-			}
-			if got := len(asked); got > want {
-				t.Errorf("%d bytes, %q: %d requests more, want %d", length, query, got, want)
-			}
-			for range len(asked) {
-				<-asked
-			}
-		}
-	}
+	})
 }
 
 // TestBodiesWithoutLengthMayPause: a body without a length may be half of a
@@ -255,43 +268,45 @@ func TestBodyIsNeverTheNextRequest(t *testing.T) {
 // the proxy to show, which has the say over who reads the body.
 func TestBodiesWithoutLengthMayPause(t *testing.T) {
 	t.Parallel()
-	arrived := make(chan string, 1)
-	s := startPatiently(t, func(w http.ResponseWriter, r *http.Request) {
-		lines := bufio.NewScanner(r.Body)
-		for lines.Scan() {
-			arrived <- lines.Text()
-		}
-		if err := lines.Err(); err != nil {
-			t.Errorf("%s: %v", r.Proto, err)
-		}
-	}, short, nil)
-	for _, protocol := range protocols {
-		body, in := io.Pipe()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://www."+domain+"/", body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan error, 1)
-		go func() {
-			response, err := s.client(protocol).Do(request)
-			if err == nil {
-				err = response.Body.Close()
+	synctest.Test(t, func(t *testing.T) {
+		arrived := make(chan string, 1)
+		s := startInMemory(t, func(w http.ResponseWriter, r *http.Request) {
+			lines := bufio.NewScanner(r.Body)
+			for lines.Scan() {
+				arrived <- lines.Text()
 			}
-			done <- err
-		}()
-		for _, line := range []string{"first", "second", "third"} {
-			if _, err := io.WriteString(in, line+"\n"); err != nil {
-				t.Fatalf("%s: %v", protocol, err)
+			if err := lines.Err(); err != nil {
+				t.Errorf("%s: %v", r.Proto, err)
 			}
-			if got := <-arrived; got != line {
-				t.Fatalf("%s: %q, want %q", protocol, got, line)
+		}, nil)
+		for _, protocol := range protocols {
+			body, in := io.Pipe()
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://www."+domain+"/", body)
+			if err != nil {
+				t.Fatal(err)
 			}
-			<-time.After(3 * short.upload)
+			done := make(chan error, 1)
+			go func() {
+				response, err := s.client(protocol).Do(request)
+				if err == nil {
+					err = response.Body.Close()
+				}
+				done <- err
+			}()
+			for _, line := range []string{"first", "second", "third"} {
+				if _, err := io.WriteString(in, line+"\n"); err != nil {
+					t.Fatalf("%s: %v", protocol, err)
+				}
+				if got := <-arrived; got != line {
+					t.Fatalf("%s: %q, want %q", protocol, got, line)
+				}
+				<-time.After(3 * uploadPatience)
+			}
+			if err := errors.Join(in.Close(), <-done); err != nil {
+				t.Errorf("%s: %v", protocol, err)
+			}
 		}
-		if err := errors.Join(in.Close(), <-done); err != nil {
-			t.Errorf("%s: %v", protocol, err)
-		}
-	}
+	})
 }
 
 // TestClientThatDoesNotRead: a client that takes nothing of its answer holds
@@ -299,89 +314,97 @@ func TestBodiesWithoutLengthMayPause(t *testing.T) {
 // a stream.
 func TestClientThatDoesNotRead(t *testing.T) {
 	t.Parallel()
-	failed := make(chan error, 4)
-	s := startPatiently(t, func(w http.ResponseWriter, r *http.Request) {
-		piece := make([]byte, 64<<10)
-		for range 1000 {
-			if _, err := w.Write(piece); err != nil {
-				failed <- err
-				return
+	synctest.Test(t, func(t *testing.T) {
+		failed := make(chan error, 4)
+		s := startInMemory(t, func(w http.ResponseWriter, r *http.Request) {
+			piece := make([]byte, 64<<10)
+			for range 1000 {
+				if _, err := w.Write(piece); err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}, nil)
+		await := func(what string) {
+			t.Helper()
+			select {
+			case err := <-failed:
+				if err == nil {
+					t.Errorf("%s: everything was written", what)
+				}
+			case <-time.After(longest):
+				t.Errorf("%s: the handler still writes", what)
 			}
 		}
-		failed <- nil
-	}, short, nil)
-	await := func(what string) {
-		t.Helper()
-		select {
-		case err := <-failed:
-			if err == nil {
-				t.Errorf("%s: everything was written", what)
-			}
-		case <-time.After(20 * time.Second):
-			t.Errorf("%s: the handler still writes", what)
-		}
-	}
-	send(t, s.dial("http/1.1"), "GET / HTTP/1.1\r\nHost: www."+domain+"\r\n\r\n")
-	await("HTTP/1.1")
+		send(t, s.dial("http/1.1"), "GET / HTTP/1.1\r\nHost: www."+domain+"\r\n\r\n")
+		await("HTTP/1.1")
 
-	f := s.frames(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-	f.request(1, "GET", true)
-	if id, _ := f.reset(); id != 1 {
-		t.Errorf("stream %d was reset", id)
-	}
-	await("HTTP/2 without a window")
+		f := s.frames(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		f.request(1, "GET", true)
+		if id, _ := f.reset(); id != 1 {
+			t.Errorf("stream %d was reset", id)
+		}
+		await("HTTP/2 without a window")
+	})
 }
 
 // TestStreamWithoutAWindowIsReset: also when the handler has long returned, and
 // only the server holds what is not taken.
 func TestStreamWithoutAWindowIsReset(t *testing.T) {
 	t.Parallel()
-	s := startPatiently(t, hello, short, nil)
-	f := s.frames(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-	f.request(1, "GET", true)
-	if id, _ := f.reset(); id != 1 {
-		t.Errorf("stream %d was reset", id)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := startInMemory(t, hello, nil)
+		f := s.frames(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		f.request(1, "GET", true)
+		if id, _ := f.reset(); id != 1 {
+			t.Errorf("stream %d was reset", id)
+		}
+	})
 }
 
 // TestQuietStreamsLive: who has nothing to say need not say it.
 func TestQuietStreamsLive(t *testing.T) {
 	t.Parallel()
-	s := startPatiently(t, func(w http.ResponseWriter, r *http.Request) {
-		for range 3 {
-			fmt.Fprint(w, "event\n")
-			w.(http.Flusher).Flush()
-			<-time.After(2 * short.write)
+	synctest.Test(t, func(t *testing.T) {
+		s := startInMemory(t, func(w http.ResponseWriter, r *http.Request) {
+			for range 3 {
+				fmt.Fprint(w, "event\n")
+				w.(http.Flusher).Flush()
+				<-time.After(2 * writePatience)
+			}
+		}, nil)
+		for _, protocol := range protocols {
+			if _, got := s.get(s.client(protocol), "https://www."+domain+"/"); got != strings.Repeat("event\n", 3) {
+				t.Errorf("%s: %q", protocol, got)
+			}
 		}
-	}, short, nil)
-	for _, protocol := range protocols {
-		if _, got := s.get(s.client(protocol), "https://www."+domain+"/"); got != strings.Repeat("event\n", 3) {
-			t.Errorf("%s: %q", protocol, got)
-		}
-	}
+	})
 }
 
 // TestAnnouncedTrailersArrive: the handler's request shares them with the one
 // that net/http keeps.
 func TestAnnouncedTrailersArrive(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(w http.ResponseWriter, r *http.Request) {
-		slowly(w, r)
-		fmt.Fprint(w, ", ", r.Trailer.Get("X-Sum"))
-	}, nil)
-	for _, protocol := range protocols {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://www."+domain+"/", io.NopCloser(strings.NewReader("body")))
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		s := startInMemory(t, func(w http.ResponseWriter, r *http.Request) {
+			slowly(w, r)
+			fmt.Fprint(w, ", ", r.Trailer.Get("X-Sum"))
+		}, nil)
+		for _, protocol := range protocols {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://www."+domain+"/", io.NopCloser(strings.NewReader("body")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Trailer = http.Header{"X-Sum": {"7"}}
+			response, err := s.client(protocol).Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(response.Body)
+			if err := closing(response.Body, err); err != nil || string(got) != "read 4, <nil>, 7" {
+				t.Errorf("%s: %q %v", protocol, got, err)
+			}
 		}
-		request.Trailer = http.Header{"X-Sum": {"7"}}
-		response, err := s.client(protocol).Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := io.ReadAll(response.Body)
-		if err := closing(response.Body, err); err != nil || string(got) != "read 4, <nil>, 7" {
-			t.Errorf("%s: %q %v", protocol, got, err)
-		}
-	}
+	})
 }

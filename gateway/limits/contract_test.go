@@ -62,7 +62,7 @@ func stores() map[string]func(*testing.T, *clock) taker {
 		return func(t *testing.T, c *clock) taker {
 			f, client := &inTurn{t: t}, open(t)
 			for range 2 {
-				shared := NewRedis(client)
+				shared := patientRedis(client)
 				shared.now = c.now
 				f.gateways = append(f.gateways, newLimiter(t, Options{Shared: shared, Secret: secret, Now: c.now}))
 			}

@@ -29,16 +29,19 @@ const (
 
 // Redis is the shared store of a fleet. It is safe for concurrent use.
 type Redis struct {
-	client redis.UniversalClient
-	now    func() time.Time // nil: the server's clock
+	client  redis.UniversalClient
+	now     func() time.Time // nil: the server's clock
+	timeout time.Duration    // of one exchange
 }
 
 // NewRedis uses a connection that somebody else opened, and closes.
-func NewRedis(client redis.UniversalClient) *Redis { return &Redis{client: client} }
+func NewRedis(client redis.UniversalClient) *Redis {
+	return &Redis{client: client, timeout: addTimeout}
+}
 
 // Add implements Shared, in one round trip to each server.
 func (r *Redis) Add(ctx context.Context, debts []Debt) error {
-	ctx, cancel := context.WithTimeout(ctx, addTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	failed := func(err error) error { return fmt.Errorf("limits: sharing %d keys: %w", len(debts), err) }
 	answers := r.run(ctx, debts)

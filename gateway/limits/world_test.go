@@ -41,7 +41,8 @@ func newServer(t testing.TB, args ...string) *server {
 	s := &server{t: t, args: args}
 	s.start()
 	s.client = redis.NewUniversalClient(&redis.UniversalOptions{
-		Addrs: []string{s.address}, DialTimeout: time.Second, ReadTimeout: time.Second, MaxRetries: 1, DialerRetries: 1,
+		Addrs: []string{s.address}, DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience,
+		MaxRetries: 1, DialerRetries: 1, ContextTimeoutEnabled: true,
 	})
 	t.Cleanup(func() {
 		if err := s.client.Close(); err != nil {
@@ -85,7 +86,7 @@ func (s *server) start() {
 func answers(address string, ended <-chan struct{}) bool {
 	client := redis.NewClient(&redis.Options{Addr: address, MaxRetries: -1, DialerRetries: 1})
 	defer func() { _ = client.Close() }()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		select {
 		case <-ended:
 			return false
@@ -117,6 +118,13 @@ func (s *server) signal(sig syscall.Signal) {
 	if err := s.cmd.Process.Signal(sig); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// patientRedis is a store that waits for as long as a busy machine may need.
+func patientRedis(client redis.UniversalClient) *Redis {
+	r := NewRedis(client)
+	r.timeout = patience
+	return r
 }
 
 // newCluster is a connection to a Cluster of three nodes.
@@ -154,7 +162,7 @@ func newCluster(t testing.TB) redis.UniversalClient {
 			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
 		})
 	}
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[1].address}})
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[1].address}, DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience})
 	t.Cleanup(func() {
 		if err := client.Close(); err != nil {
 			t.Error(err)
@@ -163,10 +171,13 @@ func newCluster(t testing.TB) redis.UniversalClient {
 	return client
 }
 
+// patience ends a test that hangs.
+const patience = 2 * time.Minute
+
 // eventually waits until something holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); {
+	for deadline := time.Now().Add(patience); !holds(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("never: %s", what)
 		}

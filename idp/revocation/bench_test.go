@@ -2,6 +2,8 @@ package revocation
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
 	"testing"
 	"time"
 )
@@ -60,6 +62,24 @@ func BenchmarkRevokedWhileWritten(b *testing.B) {
 			b.Fatal("revoked")
 		}
 	}
+}
+
+// BenchmarkArrival is from the beginning of Publish at one list to the refusal at another, over Redis.
+func BenchmarkArrival(b *testing.B) {
+	one, two := pair(b, newServer(b), Options{})
+	var delays []time.Duration
+	for b.Loop() {
+		id := fmt.Sprint(len(delays))
+		began := time.Now()
+		publish(b, one, session(id))
+		for !two.SessionRevoked(ours, id) {
+			runtime.Gosched()
+		}
+		delays = append(delays, time.Since(began))
+	}
+	slices.Sort(delays)
+	b.ReportMetric(float64(delays[len(delays)*99/100].Microseconds()), "p99-µs")
+	b.ReportMetric(float64(delays[len(delays)-1].Microseconds()), "worst-µs")
 }
 
 func TestReadingAllocatesNothing(t *testing.T) {

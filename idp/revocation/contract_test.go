@@ -49,6 +49,7 @@ func embedded(t *testing.T, db *sql.DB) store {
 			if err != nil {
 				t.Fatal(err)
 			}
+			log.timeout = patience
 			return log
 		},
 		wipe: func() {
@@ -241,7 +242,7 @@ func TestALostLogIsFilledAgain(t *testing.T) {
 		defer cancel()
 		ended := make(chan error, 1)
 		go func() { ended <- l.Run(ctx) }()
-		eventually(t, 30*time.Second, "the entry is put back", func() bool { return s.size() == 1 })
+		eventually(t, "the entry is put back", func() bool { return s.size() == 1 })
 		third, _ := running(t, s.open(), Options{})
 		if !third.SessionRevoked(ours, "long") || third.SessionRevoked(ours, "short") {
 			t.Error("put back is not what had not expired")

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // maxReply is how much is read in answer to one command. Ours are answered by far less; but what others put into Redis
@@ -15,9 +16,9 @@ const maxReply = 16 << 20
 
 var errReply = errors.New("the answer is larger than 16 MiB")
 
-// dialer returns what connects to Redis, with TLS where a configuration is given.
-func dialer(secure *tls.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
-	plain := &net.Dialer{Timeout: dialTimeout}
+// dialer returns what connects to Redis within timeout, with TLS where a configuration is given.
+func dialer(secure *tls.Config, timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
+	plain := &net.Dialer{Timeout: timeout}
 	dial := plain.DialContext
 	if secure != nil {
 		dial = (&tls.Dialer{NetDialer: plain, Config: secure}).DialContext

@@ -19,10 +19,6 @@ var (
 	positionScript = redis.NewScript(positionText)
 )
 
-// readBlock is how long Redis holds a read of the stream that has nothing new. It bounds how long it takes to notice that
-// the stream was reset, and, with replyTimeout, that Redis does not answer at all.
-const readBlock = 500 * time.Millisecond
-
 // reloadPause is the least time between two loads of the index, whatever the stream looks like.
 const reloadPause = 250 * time.Millisecond
 
@@ -154,9 +150,9 @@ func (r *Redis) read(ctx context.Context, to Sink, at position, due <-chan time.
 func (r *Redis) next(ctx context.Context, at position, blocking bool) ([]redis.XMessage, error) {
 	block := time.Duration(-1)
 	if blocking {
-		block = readBlock
+		block = r.readBlock
 	}
-	ctx, cancel := context.WithTimeout(ctx, readBlock+replyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.readBlock+r.timeout)
 	defer cancel()
 	streams, err := r.client.XRead(ctx, &redis.XReadArgs{
 		Streams: []string{keyStream, at.String()}, Count: batch, Block: block,
@@ -205,7 +201,7 @@ func (r *Redis) tell(to Sink, at position, news []redis.XMessage, asOf time.Time
 
 // end is the position of the last entry that the stream ever had.
 func (r *Redis) end(ctx context.Context) (position, error) {
-	ctx, cancel := answerBy(ctx)
+	ctx, cancel := r.answerBy(ctx)
 	defer cancel()
 	id, err := positionScript.Run(ctx, r.client, []string{keyStream}).Text()
 	if err != nil {

@@ -34,7 +34,7 @@ func (r *Redis) PublishKey(ctx context.Context, jwk []byte) error {
 	if len(jwk) == 0 || len(jwk) > maxKey {
 		return errKey
 	}
-	ctx, cancel := answerBy(ctx)
+	ctx, cancel := r.answerBy(ctx)
 	defer cancel()
 	now := r.now()
 	expires := now.Add(keyLife).Unix()

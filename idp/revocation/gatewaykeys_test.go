@@ -67,19 +67,19 @@ func TestGatewaysKnowEachOthersKeys(t *testing.T) {
 	open := func() *Redis { return openRedis(t, RedisOptions{URL: s.url(), Now: c.now}) }
 	one, two := open(), open()
 	seen := follow(t, open())
-	eventually(t, 30*time.Second, "there are no keys", seen.are())
+	eventually(t, "there are no keys", seen.are())
 	publishKey(t, one, `{"kid":"one"}`)
-	eventually(t, 30*time.Second, "one key", seen.are(`{"kid":"one"}`))
+	eventually(t, "one key", seen.are(`{"kid":"one"}`))
 	publishKey(t, two, `{"kid":"two"}`)
 	publishKey(t, one, `{"kid":"one"}`)
 	both := seen.are(`{"kid":"one"}`, `{"kid":"two"}`)
-	eventually(t, 30*time.Second, "both keys", both)
+	eventually(t, "both keys", both)
 
 	s.do("FLUSHALL")
 	late := follow(t, open())
-	eventually(t, 30*time.Second, "who comes later knows none", late.are())
+	eventually(t, "who comes later knows none", late.are())
 	publishKey(t, one, `{"kid":"one"}`)
-	eventually(t, 30*time.Second, "until it is published again", late.are(`{"kid":"one"}`))
+	eventually(t, "until it is published again", late.are(`{"kid":"one"}`))
 	if !both() {
 		t.Error("a key was forgotten with Redis")
 	}
@@ -91,7 +91,7 @@ func TestGatewaysKnowEachOthersKeys(t *testing.T) {
 	c.advance(keyLife - 5*time.Second)
 	publishKey(t, one, `{"kid":"one"}`)
 	c.advance(10 * time.Second)
-	eventually(t, 30*time.Second, "the key that nobody publishes any more is gone", seen.are(`{"kid":"one"}`))
+	eventually(t, "the key that nobody publishes any more is gone", seen.are(`{"kid":"one"}`))
 	if n := s.number("ZCARD", keyGateways); n != 1 {
 		t.Errorf("%d records", n)
 	}
@@ -130,7 +130,7 @@ func TestForgedKeysAreRefused(t *testing.T) {
 		s.do("ZADD", keyGateways, end, forgery)
 	}
 	publishKey(t, r, `{"kid":"good"}`)
-	eventually(t, 30*time.Second, "the good key alone", follow(t, s.open()).are(`{"kid":"good"}`))
+	eventually(t, "the good key alone", follow(t, s.open()).are(`{"kid":"good"}`))
 	for _, jwk := range [][]byte{nil, make([]byte, maxKey+1)} {
 		if err := r.PublishKey(context.Background(), jwk); err == nil {
 			t.Errorf("a key of %d bytes was published", len(jwk))

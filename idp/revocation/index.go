@@ -36,7 +36,7 @@ func (r *Redis) Append(ctx context.Context, entries []Entry) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := answerBy(ctx)
+	ctx, cancel := r.answerBy(ctx)
 	defer cancel()
 	for some := range slices.Chunk(checked, batch) {
 		if _, err := r.write(ctx, some); err != nil {
@@ -106,7 +106,7 @@ func (r *Redis) scan(ctx context.Context, key string, longest int, f func(member
 }
 
 func (r *Redis) scanStep(ctx context.Context, key, cursor string, longest int) ([]string, error) {
-	ctx, cancel := answerBy(ctx)
+	ctx, cancel := r.answerBy(ctx)
 	defer cancel()
 	return scanScript.Run(ctx, r.client, []string{key}, cursor, batch, longest).StringSlice()
 }
@@ -128,7 +128,7 @@ func (r *Redis) putBack(ctx context.Context, lacking []Entry) (added int, err er
 }
 
 func (r *Redis) writeInTime(ctx context.Context, facts []fact) (added int, err error) {
-	ctx, cancel := answerBy(ctx)
+	ctx, cancel := r.answerBy(ctx)
 	defer cancel()
 	return r.write(ctx, facts)
 }
@@ -148,7 +148,7 @@ func (r *Redis) removeSuperseded(ctx context.Context, held []fact) error {
 }
 
 func (r *Redis) remove(ctx context.Context, members []any) error {
-	ctx, cancel := answerBy(ctx)
+	ctx, cancel := r.answerBy(ctx)
 	defer cancel()
 	return r.client.ZRem(ctx, keyIndex, members...).Err()
 }

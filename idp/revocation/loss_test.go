@@ -19,7 +19,7 @@ func TestFlushedRedisIsFilledAgain(t *testing.T) {
 	}
 	for round := range 3 {
 		s.do("FLUSHALL")
-		eventually(t, 30*time.Second, "the index is filled again", func() bool { return s.number("ZCARD", keyIndex) == int64(entries+round) })
+		eventually(t, "the index is filled again", func() bool { return s.number("ZCARD", keyIndex) == int64(entries+round) })
 		third, stop := running(t, s.open(), Options{})
 		for i := range entries {
 			if !third.SessionRevoked(ours, fmt.Sprint(i)) {
@@ -29,7 +29,7 @@ func TestFlushedRedisIsFilledAgain(t *testing.T) {
 		next := fmt.Sprintf("after-%d", round)
 		publish(t, one, session(next))
 		for _, l := range []*List{two, third} {
-			eventually(t, 30*time.Second, "the next revocation arrives", func() bool { return l.SessionRevoked(ours, next) })
+			eventually(t, "the next revocation arrives", func() bool { return l.SessionRevoked(ours, next) })
 		}
 		stop()
 	}
@@ -45,7 +45,7 @@ func TestWhatIsPublishedIntoAFlushedRedis(t *testing.T) {
 		publish(t, one, session(before))
 		s.do("FLUSHALL")
 		publish(t, one, session(id))
-		eventually(t, 30*time.Second, "the revocation arrives", func() bool { return two.SessionRevoked(ours, id) })
+		eventually(t, "the revocation arrives", func() bool { return two.SessionRevoked(ours, id) })
 	}
 }
 
@@ -80,13 +80,13 @@ func TestLossesAreNoticed(t *testing.T) {
 			for i := range 10 {
 				publish(t, one, session(fmt.Sprint(i)))
 			}
-			eventually(t, 30*time.Second, "both know", func() bool { return two.Stats().Entries == 10 })
+			eventually(t, "both know", func() bool { return two.Stats().Entries == 10 })
 			lose(s)
 			publish(t, two, session("next"))
-			eventually(t, 30*time.Second, "the next one arrives", func() bool { return one.SessionRevoked(ours, "next") })
-			eventually(t, 30*time.Second, "the index is whole", func() bool { return s.number("ZCARD", keyIndex) == 11 })
+			eventually(t, "the next one arrives", func() bool { return one.SessionRevoked(ours, "next") })
+			eventually(t, "the index is whole", func() bool { return s.number("ZCARD", keyIndex) == 11 })
 			publish(t, one, session("last"))
-			eventually(t, 30*time.Second, "the last one arrives", func() bool { return two.SessionRevoked(ours, "last") })
+			eventually(t, "the last one arrives", func() bool { return two.SessionRevoked(ours, "last") })
 		})
 	}
 }
@@ -117,7 +117,7 @@ func TestATrimmedStreamIsNoticed(t *testing.T) {
 	if n := s.number("XLEN", keyStream); n != 10 {
 		t.Errorf("the stream has %d entries, want 10", n)
 	}
-	eventually(t, 30*time.Second, "the other list knows all", func() bool { return two.Stats().Entries == 1600 })
+	eventually(t, "the other list knows all", func() bool { return two.Stats().Entries == 1600 })
 }
 
 // TestRemovedEntriesAreReconciled: what disappears from the index alone is noticed by the periodic reconciliation.
@@ -129,7 +129,7 @@ func TestRemovedEntriesAreReconciled(t *testing.T) {
 	l, _ := running(t, log, Options{})
 	publish(t, l, session("kept"))
 	s.do("DEL", keyIndex)
-	eventually(t, 30*time.Second, "the entry is put back", func() bool { return s.number("ZCARD", keyIndex) == 1 })
+	eventually(t, "the entry is put back", func() bool { return s.number("ZCARD", keyIndex) == 1 })
 }
 
 // TestAnOlderSnapshotIsNoticed: Redis comes back with less than it had acknowledged, and numbers its entries anew from
@@ -143,13 +143,13 @@ func TestAnOlderSnapshotIsNoticed(t *testing.T) {
 	for i := range 20 {
 		publish(t, one, session(fmt.Sprintf("lost-%d", i)))
 	}
-	eventually(t, 30*time.Second, "both know", func() bool { return two.Stats().Entries == 21 })
+	eventually(t, "both know", func() bool { return two.Stats().Entries == 21 })
 	s.kill()
 	s.start()
 	if n := s.number("ZCARD", keyIndex); n < 1 {
 		t.Errorf("the snapshot has %d entries", n)
 	}
-	eventually(t, 30*time.Second, "what was lost is put back", func() bool { return s.number("ZCARD", keyIndex) == 21 })
+	eventually(t, "what was lost is put back", func() bool { return s.number("ZCARD", keyIndex) == 21 })
 	third, _ := running(t, s.open(), Options{})
 	if got := third.Stats().Entries; got != 21 {
 		t.Errorf("a list started afterwards has %d entries", got)
@@ -157,6 +157,6 @@ func TestAnOlderSnapshotIsNoticed(t *testing.T) {
 	for i := range 20 {
 		id := fmt.Sprintf("new-%d", i)
 		publish(t, one, session(id))
-		eventually(t, 30*time.Second, "a new one arrives", func() bool { return two.SessionRevoked(ours, id) })
+		eventually(t, "a new one arrives", func() bool { return two.SessionRevoked(ours, id) })
 	}
 }

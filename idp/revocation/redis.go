@@ -27,11 +27,9 @@ const (
 	purposeGateways = "vilogate gateway keys v1"
 )
 
-// How long the server may take. A server that does not answer at all is noticed within these, not by TCP.
-const (
-	dialTimeout  = time.Second
-	replyTimeout = time.Second
-)
+// replyTimeout is how long the server may take to accept a connection, and to answer. A server that does not answer at all
+// is noticed within it, not by TCP.
+const replyTimeout = time.Second
 
 // Sentinel names a master, and the Sentinels that know where it is.
 type Sentinel struct {
@@ -53,6 +51,8 @@ type RedisOptions struct {
 	Log *slog.Logger
 	// Now is the clock by which gateway keys expire. Optional: time.Now.
 	Now func() time.Time
+
+	timeout time.Duration // in place of replyTimeout: tests of something else give a busy machine more
 }
 
 // Redis is the log of a fleet, and where its gateways publish their keys. It is safe for concurrent use.
@@ -63,7 +63,11 @@ type Redis struct {
 	gateways seal
 	log      *slog.Logger
 	now      func() time.Time
+	timeout  time.Duration // of one answer
 
+	// readBlock is how long Redis holds a read of the stream that has nothing new. It bounds how long it takes to notice
+	// that the stream was reset, and, with timeout, that Redis does not answer at all.
+	readBlock time.Duration
 	// streamLength is how many entries the stream keeps: what a reader may be behind without having to load the index.
 	streamLength int
 	// reconcileEvery is how often a reader loads the index though it missed nothing.
@@ -72,7 +76,13 @@ type Redis struct {
 
 // OpenRedis verifies the options. It connects to nothing yet: a Redis that is away comes later.
 func OpenRedis(o RedisOptions) (*Redis, error) {
-	r := &Redis{log: o.Log, now: o.Now, streamLength: 10_000, reconcileEvery: 30 * time.Second}
+	if o.timeout == 0 {
+		o.timeout = replyTimeout
+	}
+	r := &Redis{
+		log: o.Log, now: o.Now, timeout: o.timeout,
+		readBlock: 500 * time.Millisecond, streamLength: 10_000, reconcileEvery: 30 * time.Second,
+	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -108,7 +118,7 @@ func (r *Redis) Close() error { return r.client.Close() }
 func connect(o RedisOptions) (client redis.UniversalClient, place string, err error) {
 	sentinel, cluster := o.Sentinel, o.Cluster
 	bySentinel := sentinel.Master != "" || len(sentinel.Addresses) > 0
-	u := universal()
+	u := universal(o.timeout)
 	switch {
 	case o.URL != "" && !bySentinel && len(cluster) == 0:
 		if err := parseURL(o.URL, u); err != nil {
@@ -132,12 +142,12 @@ func connect(o RedisOptions) (client redis.UniversalClient, place string, err er
 
 // universal is what holds for every connection. A command is tried again once, on another connection, since the first may
 // have ended unnoticed; every try is short, so that the caller's deadline holds.
-func universal() *redis.UniversalOptions {
+func universal(timeout time.Duration) *redis.UniversalOptions {
 	return &redis.UniversalOptions{
-		Dialer:      dialer(nil),
-		DialTimeout: dialTimeout, ReadTimeout: replyTimeout, WriteTimeout: replyTimeout,
+		Dialer:      dialer(nil, timeout),
+		DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout,
 		MaxRetries: 1, DialerRetries: 1,
-		PoolSize: 8, PoolTimeout: replyTimeout,
+		PoolSize: 8, PoolTimeout: timeout,
 		ContextTimeoutEnabled: true, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
@@ -164,7 +174,7 @@ func parseURL(raw string, u *redis.UniversalOptions) error {
 	}
 	u.Addrs, u.Username, u.Password, u.DB = []string{o.Addr}, o.Username, o.Password, o.DB
 	if o.TLSConfig != nil {
-		u.Dialer = dialer(o.TLSConfig)
+		u.Dialer = dialer(o.TLSConfig, u.DialTimeout)
 	}
 	return nil
 }
@@ -174,7 +184,7 @@ func (r *Redis) failed(doing string, err error) error {
 	return fmt.Errorf("redis %s: %s: %w", r.place, doing, err)
 }
 
-// answerBy bounds a command that Redis answers at once.
-func answerBy(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, appendTimeout)
+// answerBy bounds a command that Redis answers at once: it may be tried twice.
+func (r *Redis) answerBy(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, 2*r.timeout)
 }

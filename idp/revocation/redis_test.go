@@ -5,17 +5,19 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // pair is two lists in one fleet, each with connections of its own.
@@ -25,30 +27,42 @@ func pair(t testing.TB, s *server, o Options) (one, two *List) {
 	return one, two
 }
 
-// TestRevocationsArriveWithinASecond: from the beginning of Publish at one list to the refusal at another.
-func TestRevocationsArriveWithinASecond(t *testing.T) {
+// TestRevocationsArriveAtOnce: Redis wakes whoever waits. The other list looks by itself once an hour, so that nothing but
+// that brings a revocation to it; how long it takes is for BenchmarkArrival to say.
+func TestRevocationsArriveAtOnce(t *testing.T) {
 	t.Parallel()
-	const revocations = 1000
-	one, two := pair(t, newServer(t), Options{})
-	delays := make([]time.Duration, revocations)
-	for i := range delays {
+	s := newServer(t)
+	one, _ := running(t, s.open(), Options{})
+	log := s.open()
+	log.readBlock = time.Hour
+	two, _ := running(t, log, Options{})
+	t.Cleanup(s.kill) // ends the read that waits
+	for i := range 1000 {
 		id := fmt.Sprintf("session-%d", i)
-		began := time.Now()
 		publish(t, one, session(id))
-		for !two.SessionRevoked(ours, id) {
-			if time.Since(began) > 5*time.Second {
-				t.Fatalf("%s never arrived", id)
-			}
-			runtime.Gosched()
+		eventually(t, id+" arrives", func() bool { return two.SessionRevoked(ours, id) })
+	}
+}
+
+// TestASilentServerIsGivenUpInTwoSeconds: in a bubble, whose clock does not count what the machine is busy with.
+func TestASilentServerIsGivenUpInTwoSeconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := openRedis(t, RedisOptions{URL: "redis://silent:6379", timeout: replyTimeout})
+		silent := universal(replyTimeout)
+		silent.Dialer = func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, theirs) }()
+			return ours, nil
 		}
-		delays[i] = time.Since(began)
-	}
-	slices.Sort(delays)
-	p50, p99, worst := delays[revocations/2], delays[revocations*99/100], delays[revocations-1]
-	t.Logf("from publication to refusal at another list, %d revocations: p50 %v, p99 %v, worst %v", revocations, p50, p99, worst)
-	if worst > time.Second {
-		t.Errorf("the slowest took %v, want 1 s at most", worst)
-	}
+		closing(t, r.client)
+		r.client = redis.NewClient(silent.Simple())
+		began := time.Now()
+		err := r.Append(context.Background(), []Entry{session("s")})
+		if took := time.Since(began); err == nil || took > 2*time.Second {
+			t.Errorf("Append: %v after %v", err, took)
+		}
+	})
 }
 
 // TestSupersededRecordsAreRemoved: revoking the same thing again and again leaves one record, not as many.
@@ -66,7 +80,7 @@ func TestSupersededRecordsAreRemoved(t *testing.T) {
 	// Of these two neither says all; what both say is written in their place.
 	publish(t, l, Entry{Kind: Subject, Issuer: ours, ID: "two", Moment: now, Expires: now.Add(2 * time.Hour)})
 	publish(t, l, Entry{Kind: Subject, Issuer: ours, ID: "two", Moment: now.Add(time.Minute), Expires: now.Add(time.Hour)})
-	eventually(t, 30*time.Second, "one record of each is left", func() bool { return s.number("ZCARD", keyIndex) == 2 })
+	eventually(t, "one record of each is left", func() bool { return s.number("ZCARD", keyIndex) == 2 })
 	third, _ := running(t, s.open(), Options{})
 	if m, _ := third.SubjectMoment(ours, "sub"); !m.Equal(now.Add(19 * time.Second)) {
 		t.Errorf("the moment is %v", m)
@@ -118,39 +132,39 @@ func TestOutage(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
 			const most = 2 * time.Second
-			one, two := pair(t, s, Options{MaxStaleness: most})
-			publish(t, one, session("before"))
-			eventually(t, 30*time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, "before") })
-			if one.Stale(time.Now()) {
-				t.Error("stale while all is well")
-			}
+			one, _ := running(t, s.openHasty(), Options{MaxStaleness: most})
+			two, _ := running(t, s.openHasty(), Options{MaxStaleness: most})
+			eventually(t, "it is published", func() bool { return one.Publish(context.Background(), session("before")) == nil })
+			eventually(t, "it arrives", func() bool { return two.SessionRevoked(ours, "before") })
+			eventually(t, "the view is fresh while all is well", func() bool { return !one.Stale(time.Now()) })
 			outage.begin(s)
-			began := time.Now()
-			err := one.Publish(context.Background(), session("during"))
-			if took := time.Since(began); err == nil || took > 2500*time.Millisecond {
-				t.Errorf("Publish returned %v after %v", err, took)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			err := one.Publish(ctx, session("during"))
+			if err == nil || ctx.Err() != nil {
+				t.Errorf("Publish returned %v, not by itself", err)
 			} else if !strings.Contains(err.Error(), s.address) {
 				t.Errorf("the error does not say what was tried: %v", err)
 			}
 			for _, l := range []*List{one, two} {
-				eventually(t, 2*most, "the view grows stale", func() bool { return l.Stale(time.Now()) })
+				eventually(t, "the view grows stale", func() bool { return l.Stale(time.Now()) })
 				if !l.Ready() || !l.SessionRevoked(ours, "before") || l.SessionRevoked(ours, "during") {
 					t.Error("what was known is not what is known")
 				}
-			}
-			if took := time.Since(began); took < most-2*readBlock {
-				t.Errorf("stale after %v already", took)
+				if l.Stale(l.Stats().Contact.Add(most)) {
+					t.Error("stale before the view is as old as it may be")
+				}
 			}
 			outage.end(s)
 			for _, l := range []*List{one, two} {
-				eventually(t, 30*time.Second, "the view recovers", func() bool { return !l.Stale(time.Now()) })
+				eventually(t, "the view recovers", func() bool { return !l.Stale(time.Now()) })
 			}
-			eventually(t, 30*time.Second, "publishing works again", func() bool {
+			eventually(t, "publishing works again", func() bool {
 				return one.Publish(context.Background(), session("after")) == nil
 			})
-			eventually(t, 30*time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, "after") })
+			eventually(t, "it arrives", func() bool { return two.SessionRevoked(ours, "after") })
 			third, _ := running(t, s.open(), Options{})
-			eventually(t, 30*time.Second, "what was put back arrives", func() bool { return third.SessionRevoked(ours, "before") })
+			eventually(t, "what was put back arrives", func() bool { return third.SessionRevoked(ours, "before") })
 		})
 	}
 }
@@ -168,16 +182,16 @@ func TestAServerThatWasReplacedIsNotFollowed(t *testing.T) {
 		{[]any{"REPLICAOF", "127.0.0.1", 1}, []any{"REPLICAOF", "NO", "ONE"}},
 	} {
 		s.do(trouble.begin...)
-		eventually(t, 30*time.Second, "the view grows stale", func() bool { return l.Stale(time.Now()) })
+		eventually(t, "the view grows stale", func() bool { return l.Stale(time.Now()) })
 		s.do(trouble.end...)
-		eventually(t, 30*time.Second, "the view recovers", func() bool { return !l.Stale(time.Now()) })
+		eventually(t, "the view recovers", func() bool { return !l.Stale(time.Now()) })
 	}
 	if err := os.Mkdir(filepath.Join(s.dir, "dump.rdb"), 0o700); err != nil { // where it wants to write
 		t.Fatal(err)
 	}
 	s.do("CONFIG", "SET", "save", "3600 1")
 	s.do("BGSAVE")
-	eventually(t, 30*time.Second, "saving fails", func() bool {
+	eventually(t, "saving fails", func() bool {
 		return strings.Contains(fmt.Sprint(s.do("INFO", "persistence")), "rdb_last_bgsave_status:err")
 	})
 	if err := l.Publish(context.Background(), session("s")); err == nil || !strings.Contains(err.Error(), "MISCONF") {
@@ -185,7 +199,7 @@ func TestAServerThatWasReplacedIsNotFollowed(t *testing.T) {
 	}
 	later, _ := running(t, s.open(), Options{MaxStaleness: time.Second})
 	before := later.Stats().Contact
-	eventually(t, 30*time.Second, "it is followed", func() bool { return later.Stats().Contact.After(before.Add(time.Second)) })
+	eventually(t, "it is followed", func() bool { return later.Stats().Contact.After(before.Add(time.Second)) })
 	if later.Stale(time.Now()) || l.Stale(time.Now()) {
 		t.Error("stale")
 	}
@@ -201,25 +215,21 @@ func TestALimitedUserIsEnough(t *testing.T) {
 	one, _ := running(t, open(), Options{})
 	two, _ := running(t, open(), Options{})
 	publish(t, one, session("s"))
-	eventually(t, 30*time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, "s") })
+	eventually(t, "it arrives", func() bool { return two.SessionRevoked(ours, "s") })
 	s.do("DEL", keyStream, keyIndex)
-	eventually(t, 30*time.Second, "it is put back", func() bool { return s.number("ZCARD", keyIndex) == 1 })
+	eventually(t, "it is put back", func() bool { return s.number("ZCARD", keyIndex) == 1 })
 	publishKey(t, open(), `{"kid":"a"}`)
-	eventually(t, 30*time.Second, "the key is known", follow(t, open()).are(`{"kid":"a"}`))
+	eventually(t, "the key is known", follow(t, open()).are(`{"kid":"a"}`))
 }
 
 // TestASilentListEndsPromptly: Run ends with its context, also while Redis says nothing.
 func TestASilentListEndsPromptly(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	_, stop := running(t, s.open(), Options{})
+	_, stop := running(t, s.openHasty(), Options{})
 	s.signal(syscall.SIGSTOP)
 	defer s.signal(syscall.SIGCONT)
-	began := time.Now()
 	stop()
-	if took := time.Since(began); took > 3*time.Second {
-		t.Errorf("it took %v", took)
-	}
 }
 
 // TestPasswordsAreNotTold: a wrong redis: says what was tried, never with which password.
@@ -321,9 +331,9 @@ func TestTroubleIsLoggedOnce(t *testing.T) {
 	s := newServer(t)
 	l, _ := running(t, s.open(), Options{Log: slog.New(slog.NewTextHandler(&out, nil)), MaxStaleness: time.Second})
 	s.kill()
-	eventually(t, 30*time.Second, "the view grows stale", func() bool { return l.Stale(time.Now()) })
+	eventually(t, "the view grows stale", func() bool { return l.Stale(time.Now()) })
 	s.start()
-	eventually(t, 30*time.Second, "the view recovers", func() bool { return !l.Stale(time.Now()) })
+	eventually(t, "the view recovers", func() bool { return !l.Stale(time.Now()) })
 	text := out.String()
 	if strings.Count(text, "level=WARN") != 1 || strings.Count(text, "followed again") != 1 || !strings.Contains(text, s.address) {
 		t.Errorf("the log says:\n%s", text)

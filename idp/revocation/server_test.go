@@ -106,7 +106,7 @@ func (s *server) run(address string, args []string) bool {
 	client := redis.NewClient(&redis.Options{Addr: address, MaxRetries: -1, DialerRetries: 1})
 	defer closing(s.t, client)
 	up, answered := true, false
-	eventually(s.t, 10*time.Second, s.binary+" answers", func() bool {
+	eventually(s.t, s.binary+" answers", func() bool {
 		select {
 		case <-exited:
 			up = false
@@ -138,7 +138,7 @@ func kill(t testing.TB, cmd *exec.Cmd) {
 func (s *server) kill() {
 	s.t.Helper()
 	kill(s.t, s.cmd)
-	eventually(s.t, 5*time.Second, "the port is free again", func() bool {
+	eventually(s.t, "the port is free again", func() bool {
 		conn, err := net.Dial("tcp", s.address)
 		if err != nil {
 			return true
@@ -158,7 +158,7 @@ func (s *server) signal(sig syscall.Signal) {
 // do sends one command to the server.
 func (s *server) do(args ...any) any {
 	s.t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: s.address})
+	client := redis.NewClient(&redis.Options{Addr: s.address, DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience})
 	defer closing(s.t, client)
 	reply, err := client.Do(context.Background(), args...).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
@@ -185,16 +185,27 @@ func (s *server) open() *Redis {
 	return openRedis(s.t, RedisOptions{URL: s.url()})
 }
 
-// openRedis opens a log with the secret of the tests, unless another is given.
+// openHasty opens the log as OpenRedis does, which gives the server a second to answer.
+func (s *server) openHasty() *Redis {
+	s.t.Helper()
+	return openRedis(s.t, RedisOptions{URL: s.url(), timeout: replyTimeout})
+}
+
+// openRedis opens a log with the secret of the tests, unless another is given. It gives the server all the time that a busy
+// machine may need, and does not reconcile unless it has to.
 func openRedis(t testing.TB, o RedisOptions) *Redis {
 	t.Helper()
 	if o.Secret == nil {
 		o.Secret = []byte(testSecret)
 	}
+	if o.timeout == 0 {
+		o.timeout = patience
+	}
 	r, err := OpenRedis(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.reconcileEvery = time.Hour
 	t.Cleanup(func() { closing(t, r) })
 	return r
 }

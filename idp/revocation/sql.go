@@ -14,19 +14,22 @@ import (
 //go:embed schema.sql
 var Schema string
 
-// appendTimeout bounds how long a log takes to acknowledge entries, or to say that it does not.
+// appendTimeout bounds how long the database takes to acknowledge entries, or to say that it does not.
 const appendTimeout = 2 * time.Second
 
 // SQL is a log in the table revocations of an embedded database that no other process writes to. Its view is complete
 // from the first load on, and never stale.
-type SQL struct{ db *sql.DB }
+type SQL struct {
+	db      *sql.DB
+	timeout time.Duration // of one append
+}
 
 // OpenSQL returns the log in a database, which is made so that a commit that returned is on the disk.
 func OpenSQL(db *sql.DB) (*SQL, error) {
 	if db == nil {
 		return nil, errors.New("revocation: no database")
 	}
-	return &SQL{db}, nil
+	return &SQL{db, appendTimeout}, nil
 }
 
 // An entry is merged with the one of its name, as it is in memory. Writing nothing new is not worth a write.
@@ -42,7 +45,7 @@ func (s *SQL) Append(ctx context.Context, entries []Entry) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {

@@ -22,7 +22,7 @@ func TestSentinelFailover(t *testing.T) {
 		t.Fatal(err)
 	}
 	replica := newServer(t, "--replicaof", host, port)
-	eventually(t, 10*time.Second, "the replica is in step", func() bool {
+	eventually(t, "the replica is in step", func() bool {
 		return strings.Contains(fmt.Sprint(replica.do("INFO", "replication")), "master_link_status:up")
 	})
 	sentinels := newSentinels(t, master)
@@ -32,24 +32,24 @@ func TestSentinelFailover(t *testing.T) {
 	one, _ := running(t, open(), Options{MaxStaleness: 30 * time.Second})
 	two, _ := running(t, open(), Options{MaxStaleness: 30 * time.Second})
 	publish(t, one, session("replicated"))
-	eventually(t, 30*time.Second, "it is replicated", func() bool { return replica.number("ZCARD", keyIndex) == 1 })
+	eventually(t, "it is replicated", func() bool { return replica.number("ZCARD", keyIndex) == 1 })
 	// From here on the replica hears nothing, as if it lagged behind. (The Sentinels would mend that, but not so soon.)
 	replica.do("REPLICAOF", host, "1")
 	publish(t, one, session("unreplicated"))
 	for _, l := range []*List{one, two} {
-		eventually(t, 30*time.Second, "both know", func() bool { return l.SessionRevoked(ours, "unreplicated") })
+		eventually(t, "both know", func() bool { return l.SessionRevoked(ours, "unreplicated") })
 	}
 	master.kill()
-	eventually(t, 30*time.Second, "the replica is master and has everything", func() bool { return replica.number("ZCARD", keyIndex) == 2 })
+	eventually(t, "the replica is master and has everything", func() bool { return replica.number("ZCARD", keyIndex) == 2 })
 	third, _ := running(t, open(), Options{})
 	if !third.SessionRevoked(ours, "replicated") || !third.SessionRevoked(ours, "unreplicated") {
 		t.Error("a list started afterwards does not refuse")
 	}
-	eventually(t, 30*time.Second, "publishing works again", func() bool {
+	eventually(t, "publishing works again", func() bool {
 		return one.Publish(context.Background(), session("after")) == nil
 	})
 	for _, l := range []*List{two, third} {
-		eventually(t, 30*time.Second, "it arrives", func() bool { return l.SessionRevoked(ours, "after") && !l.Stale(time.Now()) })
+		eventually(t, "it arrives", func() bool { return l.SessionRevoked(ours, "after") && !l.Stale(time.Now()) })
 	}
 }
 
@@ -76,7 +76,7 @@ func newSentinels(t *testing.T, master *server) []string {
 			first = s
 		}
 	}
-	eventually(t, 20*time.Second, "the Sentinels know each other and the replica", func() bool {
+	eventually(t, "the Sentinels know each other and the replica", func() bool {
 		text := fmt.Sprint(first.do("INFO", "sentinel"))
 		return strings.Contains(text, "slaves=1,sentinels=3")
 	})
@@ -101,7 +101,7 @@ func TestCluster(t *testing.T) {
 		n.do("CLUSTER", "MEET", host, port, bus(t, nodes[0]))
 	}
 	for _, n := range nodes {
-		eventually(t, 20*time.Second, "the cluster is formed", func() bool {
+		eventually(t, "the cluster is formed", func() bool {
 			text := fmt.Sprint(n.do("CLUSTER", "INFO"))
 			return strings.Contains(text, "cluster_state:ok") && strings.Contains(text, "cluster_known_nodes:3")
 		})
@@ -112,12 +112,12 @@ func TestCluster(t *testing.T) {
 	for i := range 100 {
 		id := fmt.Sprint(i)
 		publish(t, one, session(id))
-		eventually(t, 30*time.Second, "it arrives", func() bool { return two.SessionRevoked(ours, id) })
+		eventually(t, "it arrives", func() bool { return two.SessionRevoked(ours, id) })
 	}
 	for _, n := range nodes {
 		n.do("FLUSHALL")
 	}
-	eventually(t, 30*time.Second, "the index is filled again", func() bool {
+	eventually(t, "the index is filled again", func() bool {
 		var held int64
 		for _, n := range nodes {
 			held += n.number("DBSIZE")

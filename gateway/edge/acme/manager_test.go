@@ -19,7 +19,7 @@ import (
 	"github.com/viloforge/vilogate/gateway/edge/certstore"
 )
 
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // A served is what a manager serves, as a test sees it.
 type served struct {
@@ -185,11 +185,11 @@ func exists(path string) bool {
 }
 
 // The authority's suggestion (RFC 9773) decides: of certificates that are good
-// for two minutes, the one that it wants replaced is, soon, and the other not before
-// its time.
+// for ten hours, the one that it wants replaced is, long before that would be due,
+// and the other not before its time.
 func TestRenewalFollowsTheAuthority(t *testing.T) {
 	t.Parallel()
-	w := acmetest.New(t, acmetest.PebbleOptions{Validity: 2 * time.Minute}, "viloforge.test")
+	w := acmetest.New(t, acmetest.PebbleOptions{Validity: 10 * time.Hour}, "viloforge.test")
 	s, dir := &served{}, filepath.Join(t.TempDir(), "certificates")
 	o := options(t, w, dir, s)
 	o.Names = o.Names[:1]
@@ -199,16 +199,13 @@ func TestRenewalFollowsTheAuthority(t *testing.T) {
 	w.SuggestRenewal(first, time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour))
 	forgetSuggestion(t, dir)
 	eventually(t, "it is renewed", func() bool { return s.certificates()[0].Leaf.SerialNumber.Cmp(first.SerialNumber) != 0 })
-	if age := time.Since(first.NotBefore); age > 70*time.Second {
-		t.Errorf("renewed after %v, as if the authority had said nothing", age)
-	}
 	stop()
 	// Pebble sometimes does not find its own certificate (500), and is then asked once more without it.
 	if !strings.Contains(w.Log(), "is a replacement of") && strings.Count(w.Log(), "POST /order-plz -> calling handler()") < 3 {
 		t.Error("the order did not say which certificate it replaces")
 	}
 	second := s.certificates()[0].Leaf
-	w.SuggestRenewal(second, time.Now().Add(time.Hour), time.Now().Add(2*time.Hour))
+	w.SuggestRenewal(second, time.Now().Add(11*time.Hour), time.Now().Add(12*time.Hour))
 	forgetSuggestion(t, dir)
 	m, stop = manage(t, o)
 	eventually(t, "the suggestion is taken", func() bool {

@@ -49,7 +49,7 @@ type Pebble struct {
 }
 
 // patience bounds every wait.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // NewPebble starts an authority that validates by the name server at dns.
 func NewPebble(t testing.TB, dns string, o PebbleOptions) *Pebble {
@@ -257,7 +257,7 @@ func (p *Pebble) certify(dir string) {
 	trusted := x509.NewCertPool()
 	trusted.AppendCertsFromPEM(certificate)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, DisableKeepAlives: true}
-	p.client = &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	p.client = &http.Client{Transport: transport, Timeout: patience}
 }
 
 // Trusted are whom to trust as the authority's own server.

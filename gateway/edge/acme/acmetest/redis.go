@@ -78,7 +78,7 @@ func (r *Redis) Stop() {
 
 // Do sends one inline command and returns the first line of the answer, "" without one.
 func (r *Redis) Do(format string, a ...any) string {
-	conn, err := net.DialTimeout("tcp", r.Address, time.Second)
+	conn, err := net.DialTimeout("tcp", r.Address, patience)
 	if err != nil {
 		return ""
 	}
@@ -87,7 +87,7 @@ func (r *Redis) Do(format string, a ...any) string {
 			r.t.Error(err)
 		}
 	}()
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return ""
 	}
 	if _, err := fmt.Fprintf(conn, format+"\r\n", a...); err != nil {
@@ -100,10 +100,10 @@ func (r *Redis) Do(format string, a ...any) string {
 	return strings.TrimSpace(line)
 }
 
-// Client is a client of it, as short of patience as the product's.
+// Client is a client of it, which waits for as long as a busy machine may need.
 func (r *Redis) Client() redis.UniversalClient {
 	client := redis.NewClient(&redis.Options{
-		Addr: r.Address, DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second, MaxRetries: 1, DialerRetries: 1,
+		Addr: r.Address, DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, MaxRetries: 1, DialerRetries: 1,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	r.t.Cleanup(func() {
