@@ -60,7 +60,7 @@ func parseHost(s string) (request.Host, error) { return request.ParseHost(s) }
 // begin notes when the request began, who asks, and under which id.
 func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{
-		g: g, gen: g.generation.Load(), r: r, start: g.opts.Now(),
+		g: g, gen: g.opts.Current(), r: r, start: g.opts.Now(),
 		keepCookie: -1,
 		hsts:       w.Header()["Strict-Transport-Security"],
 	}

@@ -19,14 +19,14 @@ type visit struct {
 	idp       *IDP
 	w         http.ResponseWriter
 	r         *http.Request
-	returns   *returns
+	returns   *Returns
 	client    netip.Addr
 	requestID string
 	status    int // of the answer, once it has begun
 }
 
 func (p *IDP) visit(w http.ResponseWriter, r *http.Request) *visit {
-	x := &visit{idp: p, w: w, r: r, returns: p.returns.Load()}
+	x := &visit{idp: p, w: w, r: r, returns: p.o.Returns()}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err == nil {
 		x.client = peer.Addr().Unmap()
