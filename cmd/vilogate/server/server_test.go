@@ -142,7 +142,7 @@ func seen(t *testing.T, s *Server) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	login := get("login.viloforge.test", "/login?redirect_uri=" + url.QueryEscape("https://new.viloforge.test/"))
+	login := get("login.viloforge.test", "/login?redirect_uri="+url.QueryEscape("https://new.viloforge.test/"))
 	return fmt.Sprintf("app %d, new %d, returns to new %v, certificate %s",
 		get("app.viloforge.test", "/x").Code, get("new.viloforge.test", "/x").Code,
 		strings.Contains(login.Header().Get("Content-Security-Policy"), "https://new.viloforge.test"), certificate.Leaf.SerialNumber)
