@@ -46,6 +46,6 @@
 // It fails closed and keeps serving the rest: a stale revocation view or
 // missing keys are 503 on protected routes, and public routes go on.
 //
-// A request keeps the [Generation] that it began with; [Gateway.Swap] replaces
-// the current one in a single step.
+// A request keeps the [Generation] that it began with, whichever
+// is the current one by the time it ends.
 package gateway

@@ -55,6 +55,9 @@ type Options struct {
 	// Covers reports whether the certificate that a connection for serverName
 	// was given covers host too. Optional: nil means that it always does.
 	Covers func(serverName, host string) bool
+	// Current returns the generation that a request begins with; nil before there
+	// is one. [Gateway.Prepare] has seen it. Optional: what Swap was last given.
+	Current func() *Generation
 	// Observe receives every finished request. It must not block. Optional.
 	Observe func(*Record)
 	// Log receives one record a request, and what goes wrong.
@@ -72,8 +75,8 @@ type Gateway struct {
 	proxyLog   *log.Logger // what net/http has to say of proxying
 }
 
-// New verifies the options and returns a gateway that answers 503 until the
-// first [Gateway.Swap].
+// New verifies the options and returns a gateway that answers 503 until there is
+// a generation.
 func New(o Options) (*Gateway, error) {
 	switch {
 	case o.AssertionKey == nil:
@@ -94,16 +97,27 @@ func New(o Options) (*Gateway, error) {
 			return nil, fmt.Errorf("gateway: %w", err)
 		}
 	}
-	return &Gateway{opts: o, proxyLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}, nil
+	g := &Gateway{opts: o, proxyLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
+	if o.Current == nil {
+		g.opts.Current = g.generation.Load
+	}
+	return g, nil
 }
 
 // Swap makes next the generation of every request that begins from now on.
 // Requests under way keep theirs; no connection is dropped.
 func (g *Gateway) Swap(next *Generation) {
-	g.transports.prepare(next)
+	g.Prepare(next)
 	g.generation.Store(next)
-	g.transports.retire(next)
+	g.Retire(next)
 }
+
+// Prepare makes what next needs to serve; for who has Current return it then.
+func (g *Gateway) Prepare(next *Generation) { g.transports.prepare(next) }
+
+// Retire drops what only generations before current needed, once current is what
+// requests begin with. Requests under way keep theirs.
+func (g *Gateway) Retire(current *Generation) { g.transports.retire(current) }
 
 // Close drops the idle connections to the upstreams.
 func (g *Gateway) Close() { g.transports.retire(nil) }

@@ -27,7 +27,7 @@ type received struct {
 // receive notes when the request began, who asks, and under which id.
 func (x *exchange) receive(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	x.received = received{
-		g: g, gen: g.generation.Load(), r: r, start: g.opts.Now(), client: request.ParseAddress(r.RemoteAddr),
+		g: g, gen: g.opts.Current(), r: r, start: g.opts.Now(), client: request.ParseAddress(r.RemoteAddr),
 		hsts: w.Header()["Strict-Transport-Security"],
 	}
 	if x.gen != nil && request.InNetworks(x.gen.TrustedProxies, x.client) {

@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime"
-	"sync/atomic"
+	"strconv"
 	"time"
 
 	"github.com/julienschmidt/httprouter"
@@ -45,11 +45,8 @@ type Options struct {
 	AccessTTL time.Duration
 	// SessionIdle ends a session that is not used so long; SessionMax ends any, and is 90 days at most.
 	SessionIdle, SessionMax time.Duration
-	// ReturnHosts are the hosts that a login may return to, "*." for one label. Optional: none; see SetReturnHosts.
-	ReturnHosts []string
-	// Home is where a login without a usable return address ends: a path of the login host, or an https address.
-	// Optional: /account.
-	Home string
+	// Returns says where a login may return to. A request keeps what it was told when it began.
+	Returns func() *Returns
 	// LoginLimits slow failed logins down.
 	LoginLimits LoginLimits
 	// SealKey seals the signing keys in the database, and binds forms to browsers.
@@ -85,7 +82,6 @@ type IDP struct {
 	perAddress *attempts.Limiter
 	loops      *loops
 	formKey    []byte
-	returns    atomic.Pointer[returns]
 	router     *httprouter.Router
 	origin     string
 }
@@ -107,10 +103,10 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 		o.PasswordCost = password.DefaultCost()
 	}
 	p := &IDP{o: o, directory: newDirectory(o.DB, o.Revocations, o.Now, o.SessionIdle), loops: newLoops()}
-	if err := p.SetReturnHosts(o.ReturnHosts); err != nil {
-		return nil, err
+	p.origin = "https://" + o.LoginHost
+	if o.PublicPort != 443 {
+		p.origin += ":" + strconv.Itoa(o.PublicPort)
 	}
-	p.origin = p.returns.Load().origin(o.LoginHost)
 	keys, err := openKeyring(ctx, o.DB, o.SealKey, o.Now())
 	if err != nil {
 		return nil, err
@@ -134,8 +130,8 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 
 func (o *Options) check() error {
 	switch {
-	case o.DB == nil, o.Revocations == nil, o.Now == nil, o.Log == nil:
-		return errors.New("a database, a revocation list, a clock and a log are required")
+	case o.DB == nil, o.Revocations == nil, o.Returns == nil, o.Now == nil, o.Log == nil:
+		return errors.New("a database, a revocation list, addresses to return to, a clock and a log are required")
 	case !plainHost(o.Domain) || !plainHost(o.LoginHost):
 		return fmt.Errorf("%q and %q are to be a domain and a host", o.Domain, o.LoginHost)
 	case o.PublicPort < 1 || o.PublicPort > 65535:
@@ -147,16 +143,6 @@ func (o *Options) check() error {
 	default:
 		return nil
 	}
-}
-
-// SetReturnHosts replaces the hosts that a login may return to. Requests that are under way keep what they began with.
-func (p *IDP) SetReturnHosts(hosts []string) error {
-	r, err := newReturns(hosts, p.o.Home, p.o.LoginHost, p.o.PublicPort)
-	if err != nil {
-		return fmt.Errorf("return hosts: %w", err)
-	}
-	p.returns.Store(r)
-	return nil
 }
 
 // Issuer is the iss of the access tokens.

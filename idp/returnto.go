@@ -27,20 +27,29 @@ func (r returnAddress) host() string {
 	return host
 }
 
-// returns knows the addresses that a login may return to. It never changes once it is made.
-type returns struct {
+// Returns knows the addresses that a login may return to. It never changes once it is made.
+type Returns struct {
 	hosts []string // exact, or "*." for one label
 	port  string   // the public one
 	login string   // the login host
 	home  returnAddress
 }
 
-// newReturns checks the patterns and the home.
-func newReturns(hosts []string, home, login string, port int) (*returns, error) {
-	r := &returns{hosts: slices.Clone(hosts), login: login, port: strconv.Itoa(port)}
+// CheckReturnHost refuses a host that no login can return to, exact or with "*." before it for one label.
+func CheckReturnHost(host string) error {
+	if !plainHost(strings.TrimPrefix(host, "*.")) {
+		return fmt.Errorf("%q is no host, exact or with \"*.\" before it, to return to", host)
+	}
+	return nil
+}
+
+// NewReturns checks the hosts that a login may return to (see [CheckReturnHost]) and the home, where one without a usable
+// return address ends: a path of the login host, or an https address; /account where it is empty.
+func NewReturns(hosts []string, home, login string, port int) (*Returns, error) {
+	r := &Returns{hosts: slices.Clone(hosts), login: login, port: strconv.Itoa(port)}
 	for _, host := range hosts {
-		if !plainHost(strings.TrimPrefix(host, "*.")) {
-			return nil, fmt.Errorf("%q is no host, exact or with \"*.\" before it, to return to", host)
+		if err := CheckReturnHost(host); err != nil {
+			return nil, err
 		}
 	}
 	if home == "" {
@@ -58,16 +67,8 @@ func newReturns(hosts []string, home, login string, port int) (*returns, error) 
 	return r, nil
 }
 
-// origin is a host of ours as browsers write it.
-func (r *returns) origin(host string) string {
-	if r.port == "443" {
-		return "https://" + host
-	}
-	return "https://" + host + ":" + r.port
-}
-
 // of returns the address that a URL's query asks to return to, or home.
-func (r *returns) of(query string) returnAddress {
+func (r *Returns) of(query string) returnAddress {
 	// What cannot be parsed in the rest of the query is not ours to judge.
 	values, err := url.ParseQuery(query)
 	if wanted := values["redirect_uri"]; err == nil && len(wanted) == 1 {
@@ -80,7 +81,7 @@ func (r *returns) of(query string) returnAddress {
 
 // judge lets an address pass whose every reader finds the same host in it: https, a plain host name, the public port, and
 // then a path, a query or nothing. That host must be one to return to.
-func (r *returns) judge(address string) (returnAddress, bool) {
+func (r *Returns) judge(address string) (returnAddress, bool) {
 	authority, ok := splitAddress(address)
 	if !ok || len(address) > maxReturnAddress {
 		return returnAddress{}, false

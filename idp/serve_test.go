@@ -194,8 +194,7 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		"no life":            func(o *Options) { o.AccessTTL = 0 },
 		"too long a life":    func(o *Options) { o.SessionMax = revocation.LongestSession + 1 },
 		"no limit":           func(o *Options) { o.LoginLimits.PerAccount.Events = 0 },
-		"a bad home":         func(o *Options) { o.Home = "//x" },
-		"a bad return host":  func(o *Options) { o.ReturnHosts = []string{"*"} },
+		"nowhere to return":  func(o *Options) { o.Returns = nil },
 	} {
 		o := options(w.db, w.list, w.clock, w.log)
 		change(&o)

@@ -20,14 +20,14 @@ type visit struct {
 	idp       *IDP
 	w         http.ResponseWriter
 	r         *http.Request
-	returns   *returns
+	returns   *Returns
 	client    netip.Addr // who asks, as far as trusted proxies can be believed; zero where nobody knows
 	requestID string
 	status    int // of the answer, once it has begun
 }
 
 func (p *IDP) visit(w http.ResponseWriter, r *http.Request) *visit {
-	x := &visit{idp: p, w: w, r: r, returns: p.returns.Load(), client: request.ParseAddress(r.RemoteAddr)}
+	x := &visit{idp: p, w: w, r: r, returns: p.o.Returns(), client: request.ParseAddress(r.RemoteAddr)}
 	// Without trusted proxies the gateway is in this process, and has made these headers itself.
 	believed := len(p.o.TrustedProxies) == 0 || request.InNetworks(p.o.TrustedProxies, x.client)
 	if believed {

@@ -154,10 +154,19 @@ func options(db *database.DB, list *list, clock *clock, log io.Writer) Options {
 	return Options{
 		DB: db, Revocations: list, Domain: domain, LoginHost: loginHost, PublicPort: 443, CookieName: ssoCookie,
 		Audience: "viloforge", AccessTTL: 15 * time.Minute, SessionIdle: 8 * time.Hour, SessionMax: 30 * 24 * time.Hour,
-		ReturnHosts: []string{"*." + domain},
+		Returns:     returning([]string{"*." + domain}, ""),
 		LoginLimits: LoginLimits{PerAccount: attempts.Rate{Events: 10, Per: time.Minute}, PerAddress: attempts.Rate{Events: 60, Per: time.Minute}},
 		SealKey:     [32]byte{1}, PasswordCost: cheap, Now: clock.now, Log: slog.New(slog.NewTextHandler(log, nil)),
 	}
+}
+
+// returning is where a login of the tests may return to.
+func returning(hosts []string, home string) func() *Returns {
+	r, err := NewReturns(hosts, home, loginHost, 443)
+	if err != nil {
+		panic(err) // a test's own mistake
+	}
+	return func() *Returns { return r }
 }
 
 func newWorld(tb testing.TB, changes ...func(*Options)) *world {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/viloforge/vilogate/cmd/vilogate/state"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/upstreams"
 	"github.com/viloforge/vilogate/upstreams/identity"
@@ -117,13 +118,13 @@ func unlessDone(ctx context.Context, err error) error {
 type demoBackends []*backend
 
 // listenDemoBackends opens their ports and writes their addresses where dev's configuration looks for them.
-func listenDemoBackends(st *state) (demo demoBackends, err error) {
+func listenDemoBackends(st *state.Folder) (demo demoBackends, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, demo.close())
 		}
 	}()
-	if err := os.MkdirAll(st.path("backends"), 0o700); err != nil {
+	if err := os.MkdirAll(st.Path("backends"), 0o700); err != nil {
 		return nil, err
 	}
 	for _, kind := range []string{"website", "billing", "inventory"} {
@@ -132,7 +133,7 @@ func listenDemoBackends(st *state) (demo demoBackends, err error) {
 			return demo, fmt.Errorf("the demo backend %s cannot listen: %w", kind, err)
 		}
 		demo = append(demo, &backend{kind: kind, listener: listener})
-		if err := st.write("backends/"+kind, []byte("http://"+listener.Addr().String()+"\n")); err != nil {
+		if err := st.Write("backends/"+kind, []byte("http://"+listener.Addr().String()+"\n")); err != nil {
 			return demo, err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -12,7 +11,8 @@ import (
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/cmd/vilogate/control"
-	"github.com/viloforge/vilogate/gateway/edge"
+	"github.com/viloforge/vilogate/cmd/vilogate/server"
+	"github.com/viloforge/vilogate/cmd/vilogate/state"
 	"github.com/viloforge/vilogate/gateway/edge/acme"
 )
 
@@ -24,27 +24,6 @@ type certCommands struct {
 	Untrust certUntrustCommand `cmd:"" help:"Take that back."`
 }
 
-// certName is a name of a certificate on its way through the control socket.
-type certName struct {
-	Name string `json:"name"`
-}
-
-// handleCertificates adds what may be asked about certificates.
-func (p *process) handleCertificates(m *control.Mux) {
-	control.Handle(m, "cert/status", func(context.Context, nothing) ([]acme.Status, error) {
-		if p.source == nil {
-			return nil, errNotObtained(p.config())
-		}
-		return p.certificateStatus(), nil
-	})
-	control.Handle(m, "cert/renew", func(ctx context.Context, in certName) ([]acme.Status, error) {
-		if err := p.renewCertificates(ctx, in.Name); err != nil {
-			return nil, err
-		}
-		return p.certificateStatus(), nil
-	})
-}
-
 type certStatusCommand struct {
 	target `embed:""`
 	JSON   bool `help:"Print JSON."`
@@ -52,7 +31,7 @@ type certStatusCommand struct {
 
 // Run asks the server; where none runs, it looks by itself.
 func (c *certStatusCommand) Run(w *world) error {
-	list, err := ask[[]acme.Status](w, c.target, "cert/status", nothing{}, false)
+	list, err := ask[[]acme.Status](w, c.target, "cert/status", control.Nothing{}, false)
 	if errors.Is(err, errNoServer) {
 		list, err = c.alone(w, func(ctx context.Context, m *acme.Manager) error { return m.Look(ctx) })
 	}
@@ -73,7 +52,7 @@ const renewTime = 3 * time.Hour
 
 // Run asks the server; where none runs, it obtains by itself.
 func (c *certRenewCommand) Run(w *world) error {
-	list, err := askWithin[[]acme.Status](w, c.target, "cert/renew", certName{c.Name}, false, renewTime)
+	list, err := askWithin[[]acme.Status](w, c.target, "cert/renew", server.CertificateName{Name: c.Name}, false, renewTime)
 	if errors.Is(err, errNoServer) {
 		list, err = c.alone(w, func(ctx context.Context, m *acme.Manager) error { return renewAlone(ctx, m, c.Name) })
 	}
@@ -99,14 +78,14 @@ func (t target) alone(w *world, do func(context.Context, *acme.Manager) error) (
 	if err != nil {
 		return nil, err
 	}
-	st, err := openState(dir, false)
+	st, err := state.Open(dir, false)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, st.close()) }()
+	defer func() { err = errors.Join(err, st.Close()) }()
 	path := t.Config
 	if path == "" {
-		data, err := os.ReadFile(st.path(configFile))
+		data, err := os.ReadFile(st.Path(state.Config))
 		if err != nil {
 			return nil, fmt.Errorf("%w with the state folder %s, and none ever was; name the configuration: -c FILE", errNoServer, dir)
 		}
@@ -117,26 +96,13 @@ func (t target) alone(w *world, do func(context.Context, *acme.Manager) error) (
 		return nil, err
 	}
 	if cfg.Certificates == nil || cfg.Certificates.Source != "cloudflare" {
-		return nil, fmt.Errorf("%w, and without one there is nothing to tell: %w", errNoServer, errNotObtained(cfg))
+		return nil, fmt.Errorf("%w, and without one there is nothing to tell: %w", errNoServer, server.NotObtained(cfg))
 	}
-	var s *stores
-	if cfg.Redis != nil {
-		redis, err := openRedis(cfg, slog.New(slog.DiscardHandler))
-		if err != nil {
-			return nil, err
-		}
-		s = &stores{redis: redis}
-		defer func() { err = errors.Join(err, s.close()) }()
-	}
-	options, err := acmeOptions(cfg, s, st, slog.New(slog.DiscardHandler)) // what goes wrong is the command's own answer
+	m, closeAll, err := server.OpenManager(ctx, cfg, st)
 	if err != nil {
 		return nil, err
 	}
-	options.Serve = new(edge.Managed).Replace
-	m, err := acme.New(ctx, options)
-	if err != nil {
-		return nil, placed(cfg.Places.Of("certificates"), err)
-	}
+	defer func() { err = errors.Join(err, closeAll()) }()
 	if err := do(ctx, m); err != nil {
 		return nil, err
 	}

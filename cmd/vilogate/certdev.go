@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/cmd/vilogate/server/generation"
+	"github.com/viloforge/vilogate/cmd/vilogate/state"
 	"github.com/viloforge/vilogate/gateway/edge"
 	"github.com/viloforge/vilogate/gateway/edge/acme"
 	"github.com/viloforge/vilogate/gateway/edge/certstore"
@@ -56,14 +58,14 @@ func (c *certDevCommand) Run(w *world) (err error) {
 	if token != "" && c.Project == "" {
 		return usageError{fmt.Errorf("with %s set, cert dev needs --project P: the certificate is for P.%s and *.P.%s", tokenVariable, c.Zone, c.Zone)}
 	}
-	st, err := openState(c.State, true)
-	if errors.Is(err, errInUse) {
+	st, err := state.Open(c.State, true)
+	if errors.Is(err, state.ErrInUse) {
 		return fmt.Errorf("%w; end `vilogate dev` first, which reads its certificate when it starts", err)
 	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.close()) }()
+	defer func() { err = errors.Join(err, st.Close()) }()
 	if token == "" {
 		return c.local(w, st, domain)
 	}
@@ -71,14 +73,14 @@ func (c *certDevCommand) Run(w *world) (err error) {
 }
 
 // local makes the local CA, and says how to have it trusted.
-func (c *certDevCommand) local(w *world, st *state, domain string) error {
-	ca, err := edge.OpenLocalCA(st.dir, domain, []string{domain, "*." + domain}, time.Now)
+func (c *certDevCommand) local(w *world, st *state.Folder, domain string) error {
+	ca, err := edge.OpenLocalCA(st.Dir, domain, []string{domain, "*." + domain}, time.Now)
 	if err != nil {
 		return err
 	}
-	state := ""
+	flag := ""
 	if c.State != ".vilogate" {
-		state = " --state " + c.State
+		flag = " --state " + c.State
 	}
 	_, err = fmt.Fprintf(w.stdout, `Without %s there is no public certificate; this is the local CA's, for %s and the names below it:
 
@@ -88,19 +90,19 @@ It can vouch for no other name, and nothing trusts it until you say so:
 
   curl --cacert %s https://website.%s:8443/about
   vilogate cert trust%s       # browsers and the system; vilogate cert untrust%s takes it back
-`, tokenVariable, domain, ca.Path(), ca.Path(), domain, state, state)
+`, tokenVariable, domain, ca.Path(), ca.Path(), domain, flag, flag)
 	return err
 }
 
 // obtain gets a certificate that everybody trusts.
-func (c *certDevCommand) obtain(w *world, st *state, domain, token string) error {
+func (c *certDevCommand) obtain(w *world, st *state.Folder, domain, token string) error {
 	ctx, cancel := context.WithTimeout(w.ctx, renewTime)
 	defer cancel()
-	roots, err := authorityRoots(c.CARoots)
+	roots, err := generation.AuthorityRoots(c.CARoots)
 	if err != nil {
 		return err
 	}
-	files, err := certstore.OpenFiles(st.path(certificatesFolder))
+	files, err := certstore.OpenFiles(st.Path(state.Certificates))
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/cmd/vilogate/server"
+	"github.com/viloforge/vilogate/cmd/vilogate/state"
 	"github.com/viloforge/vilogate/idp"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/idp/token/jwks"
@@ -51,11 +53,11 @@ func (c *devCommand) Run(w *world) (err error) {
 		return err
 	}
 	log := newLog(w.stderr)
-	st, err := openState(c.State, true)
+	st, err := state.Open(c.State, true)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.close()) }()
+	defer func() { err = errors.Join(err, st.Close()) }()
 	if err := c.writeFiles(st); err != nil {
 		return err
 	}
@@ -63,24 +65,21 @@ func (c *devCommand) Run(w *world) (err error) {
 	if err != nil {
 		return err
 	}
-	p, err := newProcess(w.ctx, processOptions{
-		load:  func() (*config.Config, error) { return c.load(w, st) },
-		state: st, demo: true, stdout: w.stdout, log: log,
+	s, err := server.New(w.ctx, server.Options{
+		Load:  func() (*config.Config, error) { return c.load(w, st) },
+		State: st, Demo: true, Watch: true, Stdout: w.stdout, Log: log,
 	})
 	if err != nil {
 		return errors.Join(err, demo.close())
 	}
-	defer func() { err = errors.Join(err, p.close()) }()
-	if err := p.addUsers(w.ctx, demoUsers(p.config().Domain)); err != nil {
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if err := s.AddUsers(w.ctx, demoUsers(s.Config().Domain)); err != nil {
 		return errors.Join(err, demo.close())
 	}
-	p.also(func(ctx context.Context) error {
-		return demo.serve(ctx, p.config().Domain, jwks.Static([]token.PublicKey{p.key.Public()}), log)
+	s.Also(func(ctx context.Context) error {
+		return demo.serve(ctx, s.Config().Domain, jwks.Static([]token.PublicKey{s.AssertionKey()}), log)
 	})
-	p.also(func(ctx context.Context) error {
-		return watch(ctx, st.path("vilogate.yaml"), filepath.Clean(p.config().Policies), func() { p.reloadAndSay(ctx) })
-	})
-	return p.run(w.ctx, func(at addresses) error { return c.announce(w, p.config(), at) })
+	return s.Run(w.ctx, func(at server.Addresses) error { return c.announce(w, s.Config(), at) })
 }
 
 // checkFlags refuses what cannot be listened on here.
@@ -110,20 +109,20 @@ func checkLoopback(address string) error {
 }
 
 // writeFiles writes the configuration and the policies where there are none yet.
-func (c *devCommand) writeFiles(st *state) error {
+func (c *devCommand) writeFiles(st *state.Folder) error {
 	domain := c.Domain
 	if domain == "" {
 		domain = devDomain
 	}
-	switch _, err := os.Stat(st.path("vilogate.yaml")); {
+	switch _, err := os.Stat(st.Path("vilogate.yaml")); {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := st.write("vilogate.yaml", []byte(strings.ReplaceAll(devConfig, "viloforge.com", domain))); err != nil {
+		if err := st.Write("vilogate.yaml", []byte(strings.ReplaceAll(devConfig, "viloforge.com", domain))); err != nil {
 			return err
 		}
 	case err != nil:
 		return err
 	}
-	if _, err := os.Stat(st.path("policies")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(st.Path("policies")); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	files, err := policies.ShippedFor(domain)
@@ -131,7 +130,7 @@ func (c *devCommand) writeFiles(st *state) error {
 		return err
 	}
 	// Written aside and put in place whole, so that a first start cut short is made again.
-	aside := st.path(".policies")
+	aside := st.Path(".policies")
 	if err := errors.Join(os.RemoveAll(aside), os.Mkdir(aside, 0o700)); err != nil {
 		return err
 	}
@@ -140,12 +139,12 @@ func (c *devCommand) writeFiles(st *state) error {
 			return err
 		}
 	}
-	return os.Rename(aside, st.path("policies"))
+	return os.Rename(aside, st.Path("policies"))
 }
 
 // load reads the configuration, and puts in what the flags say.
-func (c *devCommand) load(w *world, st *state) (*config.Config, error) {
-	cfg, err := config.Load(st.path("vilogate.yaml"), config.Sources{Getenv: w.getenv, ReadFile: os.ReadFile})
+func (c *devCommand) load(w *world, st *state.Folder) (*config.Config, error) {
+	cfg, err := config.Load(st.Path("vilogate.yaml"), config.Sources{Getenv: w.getenv, ReadFile: os.ReadFile})
 	if err != nil {
 		return nil, err
 	}
@@ -179,13 +178,13 @@ func (c *devCommand) load(w *world, st *state) (*config.Config, error) {
 }
 
 // announce says where everything is.
-func (c *devCommand) announce(w *world, cfg *config.Config, at addresses) error {
-	origin := func(name string) string { return "https://" + name + "." + cfg.Domain + portSuffix(at.publicPort) }
+func (c *devCommand) announce(w *world, cfg *config.Config, at server.Addresses) error {
+	origin := func(name string) string { return at.Origin(name + "." + cfg.Domain) }
 	err := table(w.stdout, "", func(row func(...string)) {
 		for _, name := range []string{"website", "billing-api", "inventory-api"} {
 			row("  "+name, origin(name))
 		}
-		row("  sign in", "https://"+cfg.Login.Host+portSuffix(at.publicPort))
+		row("  sign in", at.Origin(cfg.Login.Host))
 		if at.HTTP != "" {
 			row("  redirects", "http://"+at.HTTP)
 		}
@@ -196,10 +195,10 @@ func (c *devCommand) announce(w *world, cfg *config.Config, at addresses) error 
 		if at.CA != "" {
 			row("  CA", at.CA)
 		} else {
-			row("  certificate", "obtained by `vilogate cert dev`, good until "+at.notAfter.Format(time.DateOnly))
+			row("  certificate", "obtained by `vilogate cert dev`, good until "+at.NotAfter.Format(time.DateOnly))
 		}
 		row("  settings", cfg.Path+", "+cfg.Policies)
-		if at.onlyIPv4 {
+		if at.OnlyIPv4 {
 			row("  note", "::1 is left out, because this machine has none")
 		}
 	})
@@ -214,6 +213,6 @@ func (c *devCommand) announce(w *world, cfg *config.Config, at addresses) error 
 	if at.CA != "" {
 		trust = " --cacert " + at.CA
 	}
-	_, err = fmt.Fprintf(w.stdout, "  curl%s --resolve %s:%s:127.0.0.1 https://%s%s/about\n", trust, host, port, host, portSuffix(at.publicPort))
+	_, err = fmt.Fprintf(w.stdout, "  curl%s --resolve %s:%s:127.0.0.1 %s/about\n", trust, host, port, at.Origin(host))
 	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/viloforge/vilogate/cmd/vilogate/control"
 	"github.com/viloforge/vilogate/idp"
 )
 
@@ -15,7 +16,7 @@ type keysListCommand struct {
 }
 
 func (c *keysListCommand) Run(w *world) error {
-	keys, err := ask[[]idp.Key](w, c.target, "keys/list", nothing{}, true)
+	keys, err := ask[[]idp.Key](w, c.target, "keys/list", control.Nothing{}, true)
 	if err != nil {
 		return err
 	}

@@ -1,13 +1,11 @@
 // Command vilogate is the gateway, the identity provider, or both in one process, and the commands to run them.
 //
-// It stands on floor 3 and is the only place that joins concrete types: every room below takes what it needs from here.
-// main only calls run, so that a test can start the program as a value. Each command is a file of its own name; beside
-// them, process.go puts the parts of a server together and takes them apart in order, generation.go builds from the
-// configuration what a reload replaces, state.go owns the state folder, admin.go and metrics.go show how it all is.
+// It stands on floor 4, and only speaks with people: main calls run, so that a test can start the program as a value; each
+// command is a file of its own name, with its flags, what it prints and how it exits. What a command runs or asks is below:
+// server is the process, config the file, state the folder, control the socket of a running server.
 //
-// What this package keeps: a bad reload changes nothing (everything is compiled whole, then swapped in a single step); a
-// state folder has one owner; the admin listener changes nothing, and whatever changes something goes through the control
-// socket, which only the owner of the state folder can open.
+// What this package keeps: nothing is printed that scripts do not hold it to, and what a running server is asked for goes
+// through its control socket, which only the owner of the state folder can open.
 package main
 
 import (

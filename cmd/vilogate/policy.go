@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/cmd/vilogate/server/generation"
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
@@ -52,12 +53,12 @@ func (s policySource) read(w *world) (p policySet, err error) {
 		if p.dir = p.cfg.Policies; p.dir == "" && s.Policies == "" {
 			return p, fmt.Errorf("%s names no policies", file)
 		}
-		p.options = policyOptions(p.cfg, publicPort(p.cfg, p.cfg.Listen.HTTPS.Port()))
+		p.options = generation.PolicyOptions(p.cfg, generation.PublicPort(p.cfg, p.cfg.Listen.HTTPS.Port()))
 	}
 	if s.Policies != "" {
 		p.dir = s.Policies
 	}
-	p.files, err = readPolicies(p.dir)
+	p.files, err = generation.ReadPolicies(p.dir)
 	return p, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/viloforge/vilogate/cmd/vilogate/server/generation"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/analysis"
@@ -107,12 +108,10 @@ func (r *checkReport) surroundings(p policySet, set *policies.Set) {
 	if p.cfg == nil {
 		return
 	}
-	covers, err := (&checkCommand{NoSecrets: true}).checkCertificates(p.cfg)
-	if err == nil {
-		for _, name := range set.Hosts() {
-			if !covers(name) {
-				r.Warnings = append(r.Warnings, problemAt(set.Policy(name).Place, "no-certificate", "no certificate is for the host "+name+": it would be answered 421"))
-			}
+	covers := generation.Covers(p.cfg, nil)
+	for _, name := range set.Hosts() {
+		if !covers(name) {
+			r.Warnings = append(r.Warnings, problemAt(set.Policy(name).Place, "no-certificate", "no certificate is for the host "+name+": it would be answered 421"))
 		}
 	}
 	for _, name := range p.cfg.UpstreamNames() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/viloforge/vilogate/cmd/vilogate/server/generation"
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/analysis"
 )
@@ -43,7 +44,7 @@ func (c *policyDiffCommand) Run(w *world) error {
 }
 
 func (c *policyDiffCommand) read(dir string) (*policies.Set, error) {
-	files, err := readPolicies(dir)
+	files, err := generation.ReadPolicies(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/viloforge/vilogate/cmd/vilogate/server/administration"
+	"github.com/viloforge/vilogate/cmd/vilogate/server/generation"
 	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp"
 	"github.com/viloforge/vilogate/idp/token"
@@ -72,7 +74,7 @@ func (c *policyExplainCommand) past(w *world, p policySet, set *policies.Set) er
 	if err != nil {
 		return err
 	}
-	old := knownPolicies{policiesID(p.dir, p.files): set}
+	old := knownPolicies{generation.PoliciesID(p.dir, p.files): set}
 	r, ok := old.recorded(record)
 	if !ok {
 		return fmt.Errorf("no rule decided the request: %s: %s", printable(record.Decision), printable(record.Reason))
@@ -197,7 +199,7 @@ func (c *policyExplainCommand) named(w *world, p policySet, id *policies.Identit
 	}
 	ctx, cancel := context.WithTimeout(w.ctx, patience)
 	defer cancel()
-	u, err := askServer[idp.User](ctx, p.cfg.State, "user/show", userName{c.As})
+	u, err := askServer[idp.User](ctx, p.cfg.State, "user/show", administration.UserName{Name: c.As})
 	if err != nil {
 		_, _ = fmt.Fprintf(w.stderr, "note: what the identity provider knows of %s cannot be asked for (%v); give --roles and --email\n", c.As, err)
 		return

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/viloforge/vilogate/cmd/vilogate/server/generation"
 	"github.com/viloforge/vilogate/gateway"
 	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/policies"
@@ -84,12 +85,12 @@ func (c *policyReplayCommand) old(p policySet) (knownPolicies, error) {
 	if dir == "" {
 		return nil, nil
 	}
-	files, err := readPolicies(dir)
+	files, err := generation.ReadPolicies(dir)
 	if err != nil {
 		return nil, err
 	}
 	set, err := policySet{dir: dir, files: files, options: policies.Options{Alone: true}}.compiled()
-	return knownPolicies{policiesID(dir, files): set}, err
+	return knownPolicies{generation.PoliciesID(dir, files): set}, err
 }
 
 // auditLog is the file of the audit log: the one named, else the configuration's.

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/viloforge/vilogate/cmd/vilogate/server"
+	"github.com/viloforge/vilogate/cmd/vilogate/state"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -62,8 +64,8 @@ func develop(t *testing.T) string {
 // visitor is a client that trusts the CA of a state folder and finds every host at its address.
 func visitor(t *testing.T, dir string) (*http.Client, string) {
 	t.Helper()
-	var at addresses
-	data, err := os.ReadFile(filepath.Join(dir, addressesFile))
+	var at server.Addresses
+	data, err := os.ReadFile(filepath.Join(dir, state.Addresses))
 	if err != nil {
 		t.Fatal(err)
 	}

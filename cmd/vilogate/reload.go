@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/viloforge/vilogate/cmd/vilogate/control"
+	"github.com/viloforge/vilogate/cmd/vilogate/server"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -12,14 +14,9 @@ type reloadCommand struct {
 	target `embed:""`
 }
 
-// reloaded is what a reload changed, a line each.
-type reloaded struct {
-	Changes []string `json:"changes"`
-}
-
 // Run asks the server, and prints what changed or why nothing did.
 func (c *reloadCommand) Run(w *world) error {
-	r, err := ask[reloaded](w, c.target, "reload", nothing{}, false)
+	r, err := ask[server.Reloaded](w, c.target, "reload", control.Nothing{}, false)
 	if err != nil {
 		separator := " "
 		if errors.As(err, new(strictyaml.Errors)) {

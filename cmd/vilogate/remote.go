@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/cmd/vilogate/control"
+	"github.com/viloforge/vilogate/cmd/vilogate/server/administration"
+	"github.com/viloforge/vilogate/cmd/vilogate/state"
 )
 
 // target is the server that a command is about, by its configuration or its state folder.
@@ -63,13 +67,13 @@ func askWithin[Out any](w *world, t target, name string, in any, alone bool, lim
 	defer cancel()
 	deadline := time.Now().Add(patience)
 	for {
-		st, err := openState(dir, alone && t.Config != "")
+		st, err := state.Open(dir, alone && t.Config != "")
 		switch {
 		case err == nil && alone:
 			return askAlone[Out](ctx, w, t, st, name, in)
 		case err == nil:
-			return out, errors.Join(fmt.Errorf("%w with the state folder %s", errNoServer, dir), st.close())
-		case !errors.Is(err, errInUse):
+			return out, errors.Join(fmt.Errorf("%w with the state folder %s", errNoServer, dir), st.Close())
+		case !errors.Is(err, state.ErrInUse):
 			return out, err
 		}
 		out, err := askServer[Out](ctx, dir, name, in)
@@ -94,21 +98,53 @@ func askServer[Out any](ctx context.Context, dir, name string, in any) (out Out,
 }
 
 // askAlone does it without a server. It owns the state folder, and gives it up at the end.
-func askAlone[Out any](ctx context.Context, w *world, t target, st *state, name string, in any) (out Out, err error) {
-	defer func() { err = errors.Join(err, st.close()) }()
-	admin, err := openAdministration(ctx, w, t, st)
+func askAlone[Out any](ctx context.Context, w *world, t target, st *state.Folder, name string, in any) (out Out, err error) {
+	defer func() { err = errors.Join(err, st.Close()) }()
+	cfg, err := t.lastConfig(w, st)
 	if err != nil {
 		return out, err
 	}
-	defer func() { err = errors.Join(err, admin.close()) }()
+	admin, err := administration.Open(ctx, cfg, st)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, admin.Close()) }()
 	var mux control.Mux
-	handleAdministration(&mux, admin.admin)
-	server, err := control.Listen(st.dir, &mux, newLog(w.stderr))
+	admin.Handle(&mux)
+	server, err := control.Listen(st.Dir, &mux, newLog(w.stderr))
 	if err != nil {
 		return out, err
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()
 	defer func() { err = errors.Join(err, server.Close(), <-served) }()
-	return askServer[Out](ctx, st.dir, name, in)
+	return askServer[Out](ctx, st.Dir, name, in)
+}
+
+// lastConfig is the configuration of the server that a command stands in for: the one given, else the one that the state
+// folder was last served with.
+func (t target) lastConfig(w *world, st *state.Folder) (*config.Config, error) {
+	path := t.Config
+	if path == "" {
+		data, err := os.ReadFile(st.Path(state.Config))
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // no server ever ran here, so that there is nothing to be revoked anywhere
+			first := &config.Config{IDP: &config.IDP{}}
+			first.SetDefaults()
+			return first, nil
+		case err != nil:
+			return nil, err
+		}
+		path = strings.TrimSpace(string(data))
+	}
+	sources := config.Sources{Getenv: w.getenv, ReadFile: os.ReadFile, NoSecrets: true}
+	cfg, err := config.Load(path, sources)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Places.Of("redis") != cfg.Places.Of("") { // what is revoked must reach the fleet, which takes the secret
+		sources.NoSecrets = false
+		return config.Load(path, sources)
+	}
+	return cfg, nil
 }

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/cmd/vilogate/server"
+	"github.com/viloforge/vilogate/cmd/vilogate/state"
 )
 
 // serveCommand runs what the configuration says, until it is asked to end.
@@ -26,17 +28,17 @@ func (c *serveCommand) Run(w *world) (err error) {
 	if err != nil {
 		return err
 	}
-	st, err := openState(first.State, true)
+	st, err := state.Open(first.State, true)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.close()) }()
-	p, err := newProcess(w.ctx, processOptions{load: load, state: st, shadow: c.ShadowPolicies, hsts: true, stdout: w.stdout, log: log})
+	defer func() { err = errors.Join(err, st.Close()) }()
+	s, err := server.New(w.ctx, server.Options{Load: load, State: st, Shadow: c.ShadowPolicies, HSTS: true, Stdout: w.stdout, Log: log})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.close()) }()
-	p.also(func(ctx context.Context) error {
+	defer func() { err = errors.Join(err, s.Close()) }()
+	s.Also(func(ctx context.Context) error {
 		hangups := make(chan os.Signal, 1)
 		signal.Notify(hangups, syscall.SIGHUP)
 		defer signal.Stop(hangups)
@@ -45,9 +47,9 @@ func (c *serveCommand) Run(w *world) (err error) {
 			case <-ctx.Done():
 				return nil
 			case <-hangups:
-				p.reloadAndSay(ctx)
+				s.ReloadAndLog()
 			}
 		}
 	})
-	return p.run(w.ctx, func(addresses) error { return nil })
+	return s.Run(w.ctx, func(server.Addresses) error { return nil })
 }

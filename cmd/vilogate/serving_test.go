@@ -2,14 +2,9 @@ package main
 
 import (
 	"bytes"
-	"log/slog"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/viloforge/vilogate/cmd/vilogate/config"
-	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
 func TestADurationInALogSaysItsUnit(t *testing.T) {
@@ -29,15 +24,5 @@ func TestDemoUsersAreOfTheDomain(t *testing.T) {
 		if u.Email != u.Name+"@foo.localhost" {
 			t.Errorf("%s has the address %s", u.Name, u.Email)
 		}
-	}
-}
-
-// An identity provider alone keeps the limits that its file sets.
-func TestAPlainServerKeepsTheLimits(t *testing.T) {
-	t.Parallel()
-	limits := config.Limits{HeaderBytes: 8 << 10, HeaderTime: strictyaml.Duration(2 * time.Minute), IdleTime: strictyaml.Duration(time.Second)}
-	s := newPlainServer(http.NotFoundHandler(), nil, limits, slog.New(slog.DiscardHandler))
-	if s.MaxHeaderBytes != 8<<10 || s.ReadHeaderTimeout != 2*time.Minute || s.ReadTimeout < s.ReadHeaderTimeout || s.IdleTimeout != time.Second {
-		t.Errorf("got %+v", s.Server)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/viloforge/vilogate/cmd/vilogate/server/administration"
 	"github.com/viloforge/vilogate/idp"
 )
 
@@ -19,7 +20,7 @@ type sessionListCommand struct {
 }
 
 func (c *sessionListCommand) Run(w *world) error {
-	sessions, err := ask[[]idp.Session](w, c.target, "session/list", userName{c.User}, true)
+	sessions, err := ask[[]idp.Session](w, c.target, "session/list", administration.UserName{Name: c.User}, true)
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func (c *sessionRevokeCommand) Run(w *world) error {
 	if (c.ID == "") == (c.User == "") {
 		return usageError{errors.New("session revoke takes either an ID or --user NAME")}
 	}
-	ended, err := ask[int](w, c.target, "session/revoke", sessionRevoke{c.ID, c.User}, true)
+	ended, err := ask[int](w, c.target, "session/revoke", administration.SessionRevoke{ID: c.ID, User: c.User}, true)
 	if err != nil {
 		return err
 	}

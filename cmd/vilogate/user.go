@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/viloforge/vilogate/cmd/vilogate/control"
+	"github.com/viloforge/vilogate/cmd/vilogate/server/administration"
 	"github.com/viloforge/vilogate/idp"
 )
 
@@ -54,7 +56,7 @@ type userListCommand struct {
 }
 
 func (c *userListCommand) Run(w *world) error {
-	users, err := ask[[]idp.User](w, c.target, "user/list", nothing{}, true)
+	users, err := ask[[]idp.User](w, c.target, "user/list", control.Nothing{}, true)
 	if err != nil {
 		return err
 	}
@@ -75,7 +77,7 @@ type userShowCommand struct {
 }
 
 func (c *userShowCommand) Run(w *world) error {
-	u, err := ask[idp.User](w, c.target, "user/show", userName{c.Name}, true)
+	u, err := ask[idp.User](w, c.target, "user/show", administration.UserName{Name: c.Name}, true)
 	if err != nil {
 		return err
 	}
@@ -93,7 +95,7 @@ func (c *userPasswdCommand) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	return done(w, c.target, "user/passwd", userPasswd{c.Name, password}, "the password of %s is set, and its sessions are over", c.Name)
+	return done(w, c.target, "user/passwd", administration.UserPasswd{Name: c.Name, Password: password}, "the password of %s is set, and its sessions are over", c.Name)
 }
 
 type userRolesCommand struct {
@@ -104,7 +106,7 @@ type userRolesCommand struct {
 
 func (c *userRolesCommand) Run(w *world) error {
 	roles := strings.FieldsFunc(c.Roles, func(r rune) bool { return r == ',' })
-	return done(w, c.target, "user/roles", userRoles{c.Name, roles}, "%s has the roles %q", c.Name, strings.Join(roles, ","))
+	return done(w, c.target, "user/roles", administration.UserRoles{Name: c.Name, Roles: roles}, "%s has the roles %q", c.Name, strings.Join(roles, ","))
 }
 
 type userDisableCommand struct {
@@ -113,7 +115,7 @@ type userDisableCommand struct {
 }
 
 func (c *userDisableCommand) Run(w *world) error {
-	return done(w, c.target, "user/disable", userName{c.Name}, "%s is disabled, and its sessions are over", c.Name)
+	return done(w, c.target, "user/disable", administration.UserName{Name: c.Name}, "%s is disabled, and its sessions are over", c.Name)
 }
 
 type userEnableCommand struct {
@@ -122,7 +124,7 @@ type userEnableCommand struct {
 }
 
 func (c *userEnableCommand) Run(w *world) error {
-	return done(w, c.target, "user/enable", userName{c.Name}, "%s may sign in again", c.Name)
+	return done(w, c.target, "user/enable", administration.UserName{Name: c.Name}, "%s may sign in again", c.Name)
 }
 
 type userDeleteCommand struct {
@@ -131,12 +133,12 @@ type userDeleteCommand struct {
 }
 
 func (c *userDeleteCommand) Run(w *world) error {
-	return done(w, c.target, "user/delete", userName{c.Name}, "%s is deleted, and its sessions are over", c.Name)
+	return done(w, c.target, "user/delete", administration.UserName{Name: c.Name}, "%s is deleted, and its sessions are over", c.Name)
 }
 
 // done asks for something that has no answer, and says that it was done.
 func done(w *world, t target, name string, in any, format string, a ...any) error {
-	if _, err := ask[nothing](w, t, name, in, true); err != nil {
+	if _, err := ask[control.Nothing](w, t, name, in, true); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w.stdout, format+"\n", a...)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -34,28 +35,26 @@ func put(t *testing.T, path string, data []byte) {
 	}
 }
 
-func openFiles(t *testing.T, names ...string) (*Files, Pair, *buffer) {
+func openFiles(t *testing.T, names ...string) (*Files, Pair) {
 	t.Helper()
 	dir := t.TempDir()
 	pair := Pair{filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")}
 	certificate, key := pairOf(t, names...)
 	put(t, pair.Certificate, certificate)
 	put(t, pair.Key, key)
-	log := &buffer{}
-	f, err := OpenFiles([]Pair{pair}, slog.New(slog.NewTextHandler(log, nil)))
+	f, err := OpenFiles([]Pair{pair})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return f, pair, log
+	return f, pair
 }
 
-func TestReloadKeepsTheOldWhenTheNewIsBroken(t *testing.T) {
+func TestBrokenFilesAreRefused(t *testing.T) {
 	t.Parallel()
-	f, pair, _ := openFiles(t, "www."+domain)
+	f, pair := openFiles(t, "www."+domain)
 	good, key := pairOf(t, "www."+domain)
 	other, _ := pairOf(t, "www."+domain)
 	nameless, namelessKey := pairOf(t)
-	before := f.all()[0]
 	for name, row := range map[string]struct{ certificate, key []byte }{
 		"a key of another certificate": {other, key},
 		"no PEM":                       {[]byte("nonsense"), key},
@@ -66,43 +65,38 @@ func TestReloadKeepsTheOldWhenTheNewIsBroken(t *testing.T) {
 	} {
 		put(t, pair.Certificate, row.certificate)
 		put(t, pair.Key, row.key)
-		if err := f.Reload(); err == nil || !strings.Contains(err.Error(), pair.Certificate) {
+		if _, err := OpenFiles([]Pair{pair}); err == nil || !strings.Contains(err.Error(), pair.Certificate) {
 			t.Errorf("%s: %v", name, err)
-		}
-		if f.all()[0] != before || f.Ready() != nil {
-			t.Errorf("%s: the old is gone", name)
 		}
 	}
 	if err := os.Remove(pair.Key); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Reload(); err == nil || f.all()[0] != before {
+	if _, err := OpenFiles([]Pair{pair}); err == nil {
 		t.Errorf("a missing file: %v", err)
 	}
 	put(t, pair.Certificate, good)
 	put(t, pair.Key, key)
-	if err := f.Reload(); err != nil || f.all()[0] == before {
-		t.Errorf("the good one is not in force: %v", err)
+	if next, err := OpenFiles([]Pair{pair}); err != nil || next.Same(f) || !next.Same(next) || f.Ready() != nil {
+		t.Errorf("the good one is refused, or the same as the one before: %v", err)
 	}
 }
 
 func TestFilesAreWatched(t *testing.T) {
 	t.Parallel()
-	f, pair, log := openFiles(t, "www."+domain)
+	_, pair := openFiles(t, "www."+domain)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- f.Run(ctx) }()
-	first := f.all()[0]
+	var told atomic.Int32
+	go func() { ended <- WatchFiles(ctx, []Pair{pair}, slog.New(slog.DiscardHandler), func() { told.Add(1) }) }()
+	eventually(t, "what changed before the watch began is seen", func() bool { return told.Load() > 0 })
 	certificate, key := pairOf(t, "www."+domain)
+	before := told.Load()
 	put(t, pair.Certificate, certificate)
-	eventually(t, "half a renewal is refused, or the other half is awaited", func() bool {
-		return strings.Contains(log.String(), "the old ones stay") && f.all()[0] == first
-	})
+	eventually(t, "half a renewal is seen", func() bool { return told.Load() > before })
+	before = told.Load()
 	put(t, pair.Key, key)
-	eventually(t, "the new certificate is in force", func() bool { return f.all()[0] != first })
-	if !strings.Contains(log.String(), "new certificates are in force") {
-		t.Errorf("the log does not say so: %s", log)
-	}
+	eventually(t, "the other half is seen", func() bool { return told.Load() > before })
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -111,11 +105,11 @@ func TestFilesAreWatched(t *testing.T) {
 
 func TestOpenFilesRefuses(t *testing.T) {
 	t.Parallel()
-	if _, err := OpenFiles(nil, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := OpenFiles(nil); err == nil {
 		t.Error("no files are no error")
 	}
 	missing := Pair{filepath.Join(t.TempDir(), "a.crt"), filepath.Join(t.TempDir(), "a.key")}
-	if _, err := OpenFiles([]Pair{missing}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), missing.Certificate) {
+	if _, err := OpenFiles([]Pair{missing}); err == nil || !strings.Contains(err.Error(), missing.Certificate) {
 		t.Errorf("a missing file: %v", err)
 	}
 }

@@ -20,44 +20,47 @@ import (
 // In any string, ${NAME} is an environment variable, ${file:/path} the content of a file less one final line break, and
 // $${ stands for ${ itself; what is missing or empty is an error. Durations are written with the units s, m, h and d,
 // sizes with KiB and MiB. Relative paths are relative to the file.
+//
+// A running process takes over what changed when it is asked to reload, except where `reload:"restart"` marks a key and
+// all below it (see [CheckReload]).
 type Config struct {
 	// Domain is the parent domain of the SSO cookie: hosts below it share one login. A public suffix is refused.
-	Domain string `yaml:"domain,required"`
+	Domain string `yaml:"domain,required" reload:"restart"`
 	// Listen says where the process listens.
-	Listen Listen `yaml:"listen"`
+	Listen Listen `yaml:"listen" reload:"restart"`
 	// PublicPort is the port that people see. Optional: the one of listen.https.
-	PublicPort int `yaml:"public_port"`
+	PublicPort int `yaml:"public_port" reload:"restart"`
 	// State is the folder of embedded stores, certificates, keys and control.sock, of mode 0700. Two processes need two.
 	// Optional: /var/lib/vilogate.
-	State string `yaml:"state"`
+	State string `yaml:"state" reload:"restart"`
 	// Redis holds the revocation list of a fleet. Optional where gateway and IdP are one process: the embedded store.
-	Redis *Redis `yaml:"redis"`
+	Redis *Redis `yaml:"redis" reload:"restart"`
 	// Secret is what every process of a fleet shares, at least 32 bytes; each purpose derives its own key from it.
 	// Required with Redis.
-	Secret string `yaml:"secret"`
+	Secret string `yaml:"secret" reload:"restart"`
 	// TrustedProxies are the networks whose X-Forwarded-* headers and PROXY protocol are believed. Optional: none.
-	TrustedProxies []Network `yaml:"trusted_proxies"`
+	TrustedProxies []Network `yaml:"trusted_proxies" reload:"restart"`
 	// Drain says how the process ends.
 	Drain Drain `yaml:"drain"`
 	// Limits bound what one client may use.
-	Limits Limits `yaml:"limits"`
+	Limits Limits `yaml:"limits" reload:"restart"`
 	// Certificates says where the TLS certificates come from. Required for a gateway.
-	Certificates *Certificates `yaml:"certificates"`
+	Certificates *Certificates `yaml:"certificates" reload:"restart"`
 	// Tokens says which logins are believed.
 	Tokens Tokens `yaml:"tokens"`
 	// Login says where people are sent to sign in. Optional.
-	Login *Login `yaml:"login"`
+	Login *Login `yaml:"login" reload:"restart"`
 	// IDP runs our own identity provider in this process. Optional: this process is a gateway only.
-	IDP *IDP `yaml:"idp"`
+	IDP *IDP `yaml:"idp" reload:"restart"`
 	// Revocation says how old the knowledge of revocations may be.
-	Revocation Revocation `yaml:"revocation"`
+	Revocation Revocation `yaml:"revocation" reload:"restart"`
 	// Audit is the log of decisions. Optional: there is none.
-	Audit *Audit `yaml:"audit"`
+	Audit *Audit `yaml:"audit" reload:"restart"`
 	// Upstreams are the backends, by the names that policies call them.
 	Upstreams map[string]Upstream `yaml:"upstreams"`
 	// Policies is the folder of the policy files: every *.yaml below it, *_test.yaml apart. Optional: this process is an
 	// IdP only.
-	Policies string `yaml:"policies"`
+	Policies string `yaml:"policies" reload:"restart"`
 
 	// Path is the file that this was loaded from.
 	Path string `yaml:"-"`
@@ -205,9 +208,9 @@ type CertificateFiles struct {
 // Tokens says which logins are believed.
 type Tokens struct {
 	// Cookie is the name of the SSO cookie of our own IdP. Optional: __Secure-sso.
-	Cookie string `yaml:"cookie"`
+	Cookie string `yaml:"cookie" reload:"restart"`
 	// Audience is the audience of our own IdP's tokens. Optional: viloforge.
-	Audience string `yaml:"audience"`
+	Audience string `yaml:"audience" reload:"restart"`
 	// Issuers are believed besides our own IdP. Optional.
 	Issuers []Issuer `yaml:"issuers"`
 

@@ -32,6 +32,9 @@ const (
 	maxPath = 100
 )
 
+// Nothing is what is asked or answered where there is nothing to say.
+type Nothing struct{}
+
 // A Mux finds the action of a name.
 type Mux struct{ actions http.ServeMux }
 

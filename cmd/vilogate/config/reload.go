@@ -1,0 +1,87 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// CheckReload refuses a configuration that a process which runs with before cannot take over: a key that is marked
+// `reload:"restart"` has changed. Where in the file something stands does not count.
+func CheckReload(before, after *Config) error {
+	var wrong strictyaml.Errors
+	was, is := reflect.ValueOf(*before), reflect.ValueOf(*after)
+	for i := range was.NumField() {
+		field := was.Type().Field(i)
+		if key := keyOf(field); key != "" && takesRestart(was.Field(i), is.Field(i), marked(field)) {
+			wrong = append(wrong, &strictyaml.Error{Place: after.Places.Of(key), Msg: "`" + key + "` has changed, which takes a restart"})
+		}
+	}
+	return wrong.Sorted()
+}
+
+// keyOf is the key that a field stands for in the file, "" for none.
+func keyOf(field reflect.StructField) string {
+	key, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+	return strings.TrimPrefix(key, "-")
+}
+
+func marked(field reflect.StructField) bool { return field.Tag.Get("reload") == "restart" }
+
+// takesRestart reports whether two values differ in what takes a restart: in anything where they are marked, else in what
+// is marked inside of them.
+func takesRestart(was, is reflect.Value, all bool) bool {
+	if all {
+		return !equal(was, is)
+	}
+	if was.Kind() != reflect.Struct {
+		return false
+	}
+	for i := range was.NumField() {
+		if takesRestart(was.Field(i), is.Field(i), marked(was.Type().Field(i))) {
+			return true
+		}
+	}
+	return false
+}
+
+// Equal reports whether two parts of configurations, of one type, say the same, wherever they stand in their files.
+func Equal[T any](a, b T) bool { return equal(reflect.ValueOf(&a).Elem(), reflect.ValueOf(&b).Elem()) }
+
+func equal(a, b reflect.Value) bool {
+	switch {
+	case a.Type() == reflect.TypeFor[strictyaml.Places]():
+		return true
+	case a.Kind() == reflect.Pointer:
+		return a.IsNil() == b.IsNil() && (a.IsNil() || equal(a.Elem(), b.Elem()))
+	case a.Kind() == reflect.Slice:
+		if a.IsNil() != b.IsNil() || a.Len() != b.Len() {
+			return false
+		}
+		for i := range a.Len() {
+			if !equal(a.Index(i), b.Index(i)) {
+				return false
+			}
+		}
+		return true
+	case a.Kind() == reflect.Map:
+		if a.IsNil() != b.IsNil() || a.Len() != b.Len() {
+			return false
+		}
+		for _, key := range a.MapKeys() {
+			if other := b.MapIndex(key); !other.IsValid() || !equal(a.MapIndex(key), other) {
+				return false
+			}
+		}
+		return true
+	case a.Kind() == reflect.Struct && !a.Type().Comparable(): // it has places, or something that has
+		for i := range a.NumField() {
+			if !equal(a.Field(i), b.Field(i)) {
+				return false
+			}
+		}
+		return true
+	}
+	return a.Equal(b)
+}

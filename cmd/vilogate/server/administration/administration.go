@@ -1,0 +1,135 @@
+// Package administration is what an administrator may ask for: users, sessions and keys, each under a name with what
+// travels for it through the control socket. A server answers with [Handle]; where none runs, a command opens the stores of
+// the state folder itself ([Open]) and answers the very same names, so that there is one way.
+package administration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/cmd/vilogate/control"
+	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/stores"
+	"github.com/viloforge/vilogate/cmd/vilogate/state"
+	"github.com/viloforge/vilogate/idp"
+	"github.com/viloforge/vilogate/idp/database"
+)
+
+// What travels through the control socket.
+type (
+	// UserName names a user, or with "" all.
+	UserName struct {
+		Name string `json:"name"`
+	}
+	// UserPasswd sets a password.
+	UserPasswd struct {
+		Name     string `json:"name"`
+		Password string `json:"password"`
+	}
+	// UserRoles sets all roles.
+	UserRoles struct {
+		Name  string   `json:"name"`
+		Roles []string `json:"roles"`
+	}
+	// SessionRevoke ends a session by its ID, or all of a user.
+	SessionRevoke struct {
+		ID   string `json:"id"`
+		User string `json:"user"`
+	}
+)
+
+// errNoIDP says that users and sessions are somebody else's.
+var errNoIDP = errors.New("there is no identity provider in this process; ask the one that has the users")
+
+// Handle adds what an administrator may ask for. admin is nil where there is no identity provider.
+func Handle(m *control.Mux, admin *idp.Admin) {
+	action(m, admin, "user/add", func(ctx context.Context, in idp.NewUser) (idp.User, error) { return admin.AddUser(ctx, in) })
+	action(m, admin, "user/list", func(ctx context.Context, _ control.Nothing) ([]idp.User, error) { return admin.Users(ctx) })
+	action(m, admin, "user/show", func(ctx context.Context, in UserName) (idp.User, error) { return admin.User(ctx, in.Name) })
+	action(m, admin, "user/passwd", func(ctx context.Context, in UserPasswd) (control.Nothing, error) {
+		return control.Nothing{}, admin.SetPassword(ctx, in.Name, in.Password)
+	})
+	action(m, admin, "user/roles", func(ctx context.Context, in UserRoles) (control.Nothing, error) {
+		return control.Nothing{}, admin.SetRoles(ctx, in.Name, in.Roles)
+	})
+	action(m, admin, "user/disable", func(ctx context.Context, in UserName) (control.Nothing, error) {
+		return control.Nothing{}, admin.Disable(ctx, in.Name)
+	})
+	action(m, admin, "user/enable", func(ctx context.Context, in UserName) (control.Nothing, error) {
+		return control.Nothing{}, admin.Enable(ctx, in.Name)
+	})
+	action(m, admin, "user/delete", func(ctx context.Context, in UserName) (control.Nothing, error) {
+		return control.Nothing{}, admin.Delete(ctx, in.Name)
+	})
+	action(m, admin, "session/list", func(ctx context.Context, in UserName) ([]idp.Session, error) {
+		return admin.Sessions(ctx, in.Name)
+	})
+	action(m, admin, "session/revoke", func(ctx context.Context, in SessionRevoke) (int, error) {
+		if in.ID != "" {
+			return 1, admin.RevokeSession(ctx, in.ID)
+		}
+		return admin.RevokeUser(ctx, in.User)
+	})
+	action(m, admin, "keys/list", func(ctx context.Context, _ control.Nothing) ([]idp.Key, error) { return admin.Keys(ctx) })
+}
+
+func action[In, Out any](m *control.Mux, admin *idp.Admin, name string, f func(context.Context, In) (Out, error)) {
+	control.Handle(m, name, func(ctx context.Context, in In) (out Out, err error) {
+		if admin == nil {
+			return out, errNoIDP
+		}
+		return f(ctx, in)
+	})
+}
+
+// Administration is what is open while a command does without a server what it would ask one for.
+type Administration struct {
+	stores *stores.Stores
+	admin  *idp.Admin
+	stop   context.CancelFunc
+	ended  chan error // of following the list
+}
+
+// Open opens the stores of a state folder whose server does not run, and waits for the first view of the revocation list.
+func Open(ctx context.Context, cfg *config.Config, st *state.Folder) (a *Administration, err error) {
+	failed := make(chan error, 1)
+	o := stores.Options{Failed: failed, Log: slog.New(slog.DiscardHandler)} // what goes wrong is the command's own answer
+	a = &Administration{ended: make(chan error, 1)}
+	a.stores, err = stores.Open(ctx, cfg, st, o)
+	if errors.Is(err, database.ErrDemo) {
+		o.Demo = true
+		a.stores, err = stores.Open(ctx, cfg, st, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	running, stop := context.WithCancel(ctx)
+	a.stop = stop
+	go func() { a.ended <- a.stores.List.Run(running) }()
+	for !a.stores.List.Ready() {
+		select {
+		case err := <-failed:
+			return nil, errors.Join(fmt.Errorf("the revocation list cannot be read, so that nothing could be ended for good: %w", err), a.Close())
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), a.Close())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	a.admin, err = idp.NewAdmin(idp.AdminOptions{DB: a.stores.DB, Revocations: a.stores.List, Now: time.Now})
+	if err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+// Handle adds what can be asked for to m.
+func (a *Administration) Handle(m *control.Mux) { Handle(m, a.admin) }
+
+// Close gives the stores up.
+func (a *Administration) Close() error {
+	a.stop()
+	return errors.Join(<-a.ended, a.stores.Close())
+}

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/viloforge/vilogate/idp/token"
+)
+
+// publishEvery is how often a gateway says that its key is still in use. What is not repeated is forgotten in the end.
+const publishEvery = 20 * time.Second
+
+// keyExchange is where the gateways of a fleet tell each other their public keys. Both methods end with their context.
+type keyExchange interface {
+	// PublishKey makes a key known to the others for a while.
+	PublishKey(ctx context.Context, jwk []byte) error
+	// FollowKeys calls f with all keys that are known, and again whenever they change.
+	FollowKeys(ctx context.Context, f func([][]byte)) error
+}
+
+// assertionKeys are the public keys that backends may meet: this gateway's own, and its peers'.
+type assertionKeys struct {
+	own       token.PublicKey
+	set       atomic.Pointer[[]byte] // a JWK set, ready to be served
+	published atomic.Bool            // the others can know of ours
+}
+
+func newAssertionKeys(own token.PublicKey) *assertionKeys {
+	k := &assertionKeys{own: own}
+	k.store(nil)
+	return k
+}
+
+// bytes is the set as it is served. Nobody may change it.
+func (k *assertionKeys) bytes() []byte { return *k.set.Load() }
+
+// store makes the set of our own key and those of others that can be read.
+func (k *assertionKeys) store(others [][]byte) {
+	all := []token.PublicKey{k.own}
+	seen := map[string]bool{k.own.ID(): true}
+	joined := append(append([]byte(`{"keys":[`), bytes.Join(others, []byte(","))...), "]}"...)
+	if peers, err := token.ParseSet(joined); err == nil {
+		for _, key := range peers {
+			if !seen[key.ID()] {
+				seen[key.ID()] = true
+				all = append(all, key)
+			}
+		}
+	}
+	set := token.MarshalSet(all)
+	k.set.Store(&set)
+}
+
+// publish repeats our key until ctx ends. An exchange that is away is tried again.
+func (k *assertionKeys) publish(ctx context.Context, to keyExchange, log *slog.Logger) error {
+	failing := false
+	for {
+		err := to.PublishKey(ctx, k.own.JSON())
+		switch {
+		case err == nil:
+			k.published.Store(true)
+			failing = false
+		case ctx.Err() == nil && !failing:
+			log.Warn("the key of this gateway is not published", "error", err)
+			failing = true
+		}
+		pause := publishEvery
+		if err != nil {
+			pause = time.Second
+		}
+		if !wait(ctx, pause) {
+			return nil
+		}
+	}
+}
+
+// follow keeps the set current until ctx ends. What was known stays known while the exchange is away.
+func (k *assertionKeys) follow(ctx context.Context, from keyExchange, log *slog.Logger) error {
+	for {
+		if err := from.FollowKeys(ctx, k.store); err != nil && ctx.Err() == nil {
+			log.Warn("the keys of the other gateways are not followed", "error", err)
+		}
+		if !wait(ctx, time.Second) {
+			return nil
+		}
+	}
+}
+
+// check says whether backends that ask another gateway can verify what this one signs.
+func (k *assertionKeys) check() error {
+	if !k.published.Load() {
+		return errors.New("the key of this gateway is not published yet")
+	}
+	return nil
+}
+
+// wait waits for a while, and reports whether ctx has not ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,228 @@
+package generation
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/idp/token/jwks"
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+const fieldsConfig = `
+domain: viloforge.test
+certificates: { source: local }
+idp: {}
+drain: { delay: 1s, timeout: 2s }
+tokens:
+  issuers:
+    - name: legacy
+      issuer: https://legacy.example
+      audience: [us]
+      secret: 0123456789abcdef0123456789abcdef
+      algorithm: HS256
+      cookie: jwt
+      claims: { user: username, email: mail, name: full, roles: groups }
+    - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us] }
+upstreams:
+  app: { url: "http://127.0.0.1:1", timeout: 3s, identity_headers: x-user, odd_headers: drop }
+  two: { urls: ["http://127.0.0.1:2"], forward_token: partner }
+policies: policies/
+`
+
+// applied is a change of each key that a reload takes over: what stands in fieldsConfig, and what in its place.
+var applied = map[string][2]string{
+	"drain.delay":                   {"delay: 1s", "delay: 4s"},
+	"drain.timeout":                 {"timeout: 2s", "timeout: 4s"},
+	"tokens.issuers[].name":         {"- name: legacy", "- name: older"},
+	"tokens.issuers[].issuer":       {"https://legacy.example", "https://older.example"},
+	"tokens.issuers[].jwks":         {"example/keys", "example/other-keys"},
+	"tokens.issuers[].audience[]":   {"audience: [us]\n", "audience: [them]\n"},
+	"tokens.issuers[].secret":       {"secret: 0", "secret: 1"},
+	"tokens.issuers[].algorithm":    {"HS256", "HS512"},
+	"tokens.issuers[].cookie":       {"cookie: jwt", "cookie: other"},
+	"tokens.issuers[].claims.user":  {"user: username", "user: login"},
+	"tokens.issuers[].claims.email": {"email: mail", "email: address"},
+	"tokens.issuers[].claims.name":  {"name: full", "name: nickname"},
+	"tokens.issuers[].claims.roles": {"roles: groups", "roles: teams"},
+	"upstreams{}.url":               {"http://127.0.0.1:1", "http://127.0.0.1:3"},
+	"upstreams{}.urls[]":            {"http://127.0.0.1:2", "http://127.0.0.1:4"},
+	"upstreams{}.timeout":           {"timeout: 3s", "timeout: 4s"},
+	"upstreams{}.identity_headers":  {"identity_headers: x-user", "identity_headers: remote-user"},
+	"upstreams{}.forward_token":     {"forward_token: partner", "forward_token: legacy"},
+	"upstreams{}.odd_headers":       {"odd_headers: drop", "odd_headers: pass"},
+}
+
+// Every key of the configuration is either marked, and then a reload that changes it is refused, or it is not, and then the
+// reload serves by what it says now. No key is accepted and ignored.
+func TestEveryKeyIsAppliedByAReloadOrTakesARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	build := func(text string, before *Generation) (*Generation, error) {
+		read := func(path string) ([]byte, error) {
+			if path == filepath.Join(dir, "vilogate.yaml") {
+				return []byte(text), nil
+			}
+			return os.ReadFile(path)
+		}
+		cfg, err := config.Load(filepath.Join(dir, "vilogate.yaml"), config.Sources{Getenv: func(string) string { return "" }, ReadFile: read})
+		if err != nil {
+			return nil, err
+		}
+		b := Builder{
+			PublicPort: 443, OwnKeys: jwks.Static(nil), Login: http.NotFoundHandler(),
+			Revoked: func(*token.Claims) bool { return false }, Log: slog.New(slog.DiscardHandler),
+		}
+		if before != nil {
+			if err := config.CheckReload(before.Config, cfg); err != nil {
+				return nil, err
+			}
+		}
+		return b.Build(cfg, before)
+	}
+	policy := "host: app.viloforge.test\nupstream: app\nroutes: [ { path: /x, allow: public } ]\n"
+	if err := os.MkdirAll(filepath.Join(dir, "policies"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "policies", "app.yaml"), []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, err := build(fieldsConfig, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(shown(before), "ann@x.example") {
+		t.Fatalf("the token is not believed: %s", shown(before))
+	}
+	if same, err := build("# moved down\n"+fieldsConfig, before); err != nil || shown(same) != shown(before) || len(same.Changes(before)) > 0 {
+		t.Fatalf("a reload of the same changes something: %v", err)
+	}
+	restart := 0
+	for _, path := range keys() {
+		was, is := populated("", nil), populated(path, change)
+		if err := config.CheckReload(was, is); err != nil {
+			key := path[:strings.IndexAny(path+".", ".[{")]
+			if want := "`" + key + "` has changed, which takes a restart"; !strings.HasSuffix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: %v, want %s", path, err, want)
+			}
+			if _, ok := applied[path]; ok {
+				t.Errorf("%s takes a restart, and is applied all the same", path)
+			}
+			restart++
+			continue
+		}
+		edit, ok := applied[path]
+		if !ok || !strings.Contains(fieldsConfig, edit[0]) {
+			t.Errorf("%s takes no restart, and nothing shows that a reload applies it", path)
+			continue
+		}
+		after, err := build(strings.Replace(fieldsConfig, edit[0], edit[1], 1), before)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if shown(after) == shown(before) {
+			t.Errorf("%s: a reload does not apply it", path)
+		}
+		if len(after.Changes(before)) == 0 {
+			t.Errorf("%s: a reload does not say that it changed", path)
+		}
+	}
+	if restart < 30 {
+		t.Errorf("only %d keys take a restart", restart)
+	}
+}
+
+// shown is what a generation serves by, apart from its policies.
+func shown(gen *Generation) string {
+	now := time.Now()
+	claims := jwt.MapClaims{
+		"iss": "https://legacy.example", "aud": "us", "sub": "7", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+		"username": "ann", "login": "annie", "mail": "ann@x.example", "address": "annie@x.example",
+		"full": "Ann", "nickname": "Annie", "groups": []string{"a"}, "teams": []string{"b"},
+	}
+	who := ""
+	raw, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte("0123456789abcdef0123456789abcdef"))
+	if err == nil {
+		c, refused := gen.Verifier.Verify(raw, now)
+		if err = refused; err == nil {
+			who = fmt.Sprint(c.IssuerName(), c.Subject(), c.User(), c.Email(), c.Name(), c.Roles())
+		}
+	}
+	return fmt.Sprintln(gen.Config.Drain, gen.Gateway.Upstreams, gen.Gateway.Cookies, slices.Sorted(maps.Keys(gen.Remotes)), who, err)
+}
+
+// keys are the paths of all keys of a configuration that hold a value.
+func keys() (all []string) {
+	populated("", func(path string, _ reflect.Value) { all = append(all, path) })
+	return all
+}
+
+// populated is a configuration in which everything is there once. visit, if it is not nil, is called with the value at the
+// path, or with all where the path is "".
+func populated(path string, visit func(string, reflect.Value)) *config.Config {
+	c := &config.Config{}
+	walk(reflect.ValueOf(c).Elem(), "", func(at string, v reflect.Value) {
+		if visit != nil && (path == "" || path == at) {
+			visit(at, v)
+		}
+	})
+	return c
+}
+
+func walk(v reflect.Value, path string, visit func(string, reflect.Value)) {
+	switch {
+	case v.Type() == reflect.TypeFor[strictyaml.Places](), v.Type().Size() == 0: // no value, or one that is not supported yet
+	case v.Type() == reflect.TypeFor[config.Network]():
+		visit(path, v)
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		walk(v.Elem(), path, visit)
+	case v.Kind() == reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		walk(v.Index(0), path+"[]", visit)
+	case v.Kind() == reflect.Map:
+		element := reflect.New(v.Type().Elem()).Elem()
+		walk(element, path+"{}", visit)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.Zero(v.Type().Key()), element)
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			field := v.Type().Field(i)
+			key, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+			if key == "" {
+				key = strings.ToLower(field.Name)
+			}
+			if key != "-" {
+				walk(v.Field(i), strings.TrimPrefix(path+"."+key, "."), visit)
+			}
+		}
+	default:
+		visit(path, v)
+	}
+}
+
+// change gives v another value.
+func change(_ string, v reflect.Value) {
+	switch {
+	case v.Type() == reflect.TypeFor[config.Network]():
+		v.Set(reflect.ValueOf(config.Network{Prefix: netip.MustParsePrefix("192.0.2.0/24")}))
+	case v.CanInt():
+		v.SetInt(v.Int() + 1)
+	case v.Kind() == reflect.String:
+		v.SetString(v.String() + "x")
+	}
+}

@@ -1,0 +1,102 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/gateway/edge"
+)
+
+// listeners are the ports of a process. All are opened before anything else, so that one in use is known at once.
+type listeners struct {
+	https, http, admin, idp []net.Listener
+}
+
+// listen opens what the configuration says.
+func listen(ctx context.Context, cfg *config.Config) (l *listeners, err error) {
+	l = &listeners{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.close())
+		}
+	}()
+	type port struct {
+		into    *[]net.Listener
+		address config.Address
+		setting string
+	}
+	ports := []port{{&l.admin, cfg.Listen.Admin, "listen.admin"}}
+	if cfg.Gateway() {
+		ports = append(ports, port{&l.https, cfg.Listen.HTTPS, "listen.https"}, port{&l.http, cfg.Listen.HTTP, "listen.http"})
+	} else {
+		ports = append(ports, port{&l.idp, cfg.IDP.Listen, "idp.listen"})
+	}
+	for _, p := range ports {
+		if *p.into, err = edge.Listen(ctx, string(p.address), p.setting); err != nil {
+			return l, err
+		}
+	}
+	return l, nil
+}
+
+func (l *listeners) close() error {
+	var err error
+	for _, all := range [][]net.Listener{l.https, l.http, l.admin, l.idp} {
+		for _, one := range all {
+			if e := one.Close(); !errors.Is(e, net.ErrClosed) {
+				err = errors.Join(err, e)
+			}
+		}
+	}
+	return err
+}
+
+// Addresses is what addresses.json says: where a process listens, "" where it does not.
+type Addresses struct {
+	HTTPS string `json:"https"`
+	HTTP  string `json:"http"`
+	Admin string `json:"admin"`
+	IDP   string `json:"idp,omitempty"`
+	CA    string `json:"ca"` // the path of the local CA
+
+	PublicPort int       `json:"-"` // the port that people see
+	NotAfter   time.Time `json:"-"` // when the first certificate ends
+	OnlyIPv4   bool      `json:"-"` // one loopback of two: the machine has no ::1
+}
+
+// Origin is a host's origin as people see it.
+func (a Addresses) Origin(host string) string {
+	if a.PublicPort == 443 {
+		return "https://" + host
+	}
+	return "https://" + net.JoinHostPort(host, strconv.Itoa(a.PublicPort))
+}
+
+func (l *listeners) addresses() Addresses {
+	first := func(all []net.Listener) string {
+		if len(all) == 0 {
+			return ""
+		}
+		at, ok := all[0].Addr().(*net.TCPAddr)
+		if ok && at.IP.IsUnspecified() {
+			return net.JoinHostPort("127.0.0.1", strconv.Itoa(at.Port))
+		}
+		return all[0].Addr().String()
+	}
+	return Addresses{HTTPS: first(l.https), HTTP: first(l.http), Admin: first(l.admin), IDP: first(l.idp)}
+}
+
+// port is the port of the first of them, 0 when there is none.
+func port(all []net.Listener) int {
+	if len(all) == 0 {
+		return 0
+	}
+	if tcp, ok := all[0].Addr().(*net.TCPAddr); ok {
+		return tcp.Port
+	}
+	return 0
+}

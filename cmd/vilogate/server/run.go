@@ -1,0 +1,163 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/cmd/vilogate/state"
+)
+
+// readyPatience is how long `ready` waits for what comes from elsewhere: Redis, another process's keys. The process serves
+// what it can in any case.
+const readyPatience = 10 * time.Second
+
+// Run serves until ctx ends, then drains and returns nil; it returns earlier when a part of the process fails. announce is
+// called when every listener accepts, before the line `ready`.
+func (s *Server) Run(ctx context.Context, announce func(Addresses) error) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	s.group, s.background = errgroup.WithContext(background)
+	s.replacing.Lock()
+	s.commit(s.current.Load())
+	s.replacing.Unlock()
+	for _, task := range s.tasks {
+		s.start(task)
+	}
+	s.serve()
+	s.group.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-s.background.Done():
+		}
+		defer stop()
+		return s.drain()
+	})
+	s.group.Go(func() error { return s.announce(ctx, announce) })
+	return s.group.Wait()
+}
+
+// start runs a task until the process has drained; its error ends the process.
+func (s *Server) start(task func(context.Context) error) {
+	s.group.Go(func() error { return unlessDone(s.background, task(s.background)) })
+}
+
+// serve starts whatever listens.
+func (s *Server) serve() {
+	s.group.Go(s.control.Serve)
+	if s.edge != nil {
+		s.group.Go(s.edge.Serve)
+	}
+	for _, plain := range s.servers {
+		for _, l := range plain.listeners {
+			s.group.Go(func() error {
+				if err := plain.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+					return fmt.Errorf("serving on %s: %w", l.Addr(), err)
+				}
+				return nil
+			})
+		}
+	}
+}
+
+// plainServer serves plain HTTP to this machine or to a gateway.
+type plainServer struct {
+	*http.Server
+	listeners []net.Listener
+}
+
+func newPlainServer(handler http.Handler, listeners []net.Listener, limits config.Limits, log *slog.Logger) plainServer {
+	return plainServer{&http.Server{
+		Handler: handler, ReadHeaderTimeout: limits.HeaderTime.Std(), IdleTimeout: limits.IdleTime.Std(),
+		ReadTimeout:    max(time.Minute, limits.HeaderTime.Std()), // of a whole request; what is sent here is a form at most
+		MaxHeaderBytes: int(limits.HeaderBytes), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}, listeners}
+}
+
+// announce waits until the process can do its work, then says where it is.
+func (s *Server) announce(ctx context.Context, announce func(Addresses) error) error {
+	deadline := time.Now().Add(readyPatience)
+	for len(s.ready.missing()) > 0 && time.Now().Before(deadline) {
+		if !wait(ctx, 10*time.Millisecond) {
+			return nil
+		}
+	}
+	missing := s.ready.missing()
+	for _, name := range slices.Sorted(maps.Keys(missing)) {
+		s.o.Log.Warn("not everything is ready yet", "missing", name, "because", missing[name])
+	}
+	at := s.listeners.addresses()
+	if s.source != nil {
+		at.NotAfter = s.source.NotAfter()
+	}
+	at.CA, at.PublicPort, at.OnlyIPv4 = s.caPath, s.builder.PublicPort, len(s.listeners.https) == 1
+	data, err := json.MarshalIndent(at, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := s.o.State.Write(state.Addresses, append(data, '\n')); err != nil {
+		return err
+	}
+	if err := announce(at); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(s.o.Stdout, "ready")
+	return err
+}
+
+// drain takes the process down: not ready any more, but still accepting for the delay, so that load balancers notice;
+// then what is under way may finish.
+func (s *Server) drain() error {
+	s.ready.draining.Store(true)
+	d := s.Config().Drain
+	s.o.Log.Info("draining", "delay", d.Delay.Std(), "timeout", d.Timeout.Std())
+	ctx := context.WithoutCancel(s.background)
+	if s.edge != nil {
+		if err := s.edge.Drain(ctx, d.Delay.Std(), d.Timeout.Std()); err != nil {
+			s.o.Log.Warn("drained", "error", err)
+		}
+	} else {
+		wait(ctx, d.Delay.Std())
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout.Std())
+	defer cancel()
+	err := s.control.Close()
+	for _, plain := range slices.Backward(s.servers) {
+		if plain.Shutdown(ctx) != nil {
+			err = errors.Join(err, plain.Close())
+		}
+	}
+	return err
+}
+
+// openServers makes the admin listener, and in an IdP alone also the one that its gateway asks.
+func (s *Server) openServers() {
+	var keys func() []byte
+	if s.keys != nil {
+		keys = s.keys.bytes
+	}
+	limits := s.Config().Limits
+	admin := adminHandler(&s.ready, s.metrics.Handler(), keys, s.status)
+	s.servers = append(s.servers, newPlainServer(admin, s.listeners.admin, limits, s.o.Log))
+	if s.idp != nil && s.gateway == nil {
+		s.servers = append(s.servers, newPlainServer(s.idp, s.listeners.idp, limits, s.o.Log))
+	}
+}
+
+// unlessDone drops the error of something that ended because ctx did.
+func unlessDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}

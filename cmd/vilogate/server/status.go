@@ -1,0 +1,55 @@
+package server
+
+import (
+	"time"
+
+	"github.com/viloforge/vilogate/gateway/edge/acme"
+)
+
+// statusAnswer is the body of /status: how the process is, for a person or a script. It holds no secret.
+type statusAnswer struct {
+	BuildInfo
+	Started       time.Time          `json:"started"`
+	UptimeSeconds float64            `json:"uptime_seconds"`
+	Status        string             `json:"status"` // ready, starting or draining
+	Ready         map[string]bool    `json:"ready"`  // by part
+	Missing       map[string]string  `json:"missing"`
+	Trouble       map[string]string  `json:"trouble"`
+	LoadedAt      time.Time          `json:"loaded_at"` // configuration and policies
+	Hosts         []string           `json:"hosts"`
+	Policies      string             `json:"policies,omitempty"`     // their hash, as audit records name them
+	Certificate   *certificateStatus `json:"certificate,omitempty"`  // the first to end; not of an IdP alone
+	Certificates  []acme.Status      `json:"certificates,omitempty"` // likewise
+	Revocations   revocationsStatus  `json:"revocations"`
+}
+
+type certificateStatus struct {
+	NotAfter time.Time `json:"not_after"`
+}
+
+type revocationsStatus struct {
+	Entries    int      `json:"entries"`
+	LagSeconds *float64 `json:"lag_seconds"` // null before the first view
+}
+
+func (s *Server) status() statusAnswer {
+	now, gen, ready, list := time.Now(), s.current.Load(), s.ready.answer(), s.stores.List.Stats()
+	answer := statusAnswer{
+		BuildInfo: ReadBuildInfo(), Started: s.started.UTC(), UptimeSeconds: now.Sub(s.started).Seconds(),
+		Status: ready.Status, Missing: ready.Missing, Trouble: ready.Trouble, Ready: map[string]bool{}, LoadedAt: gen.Loaded.UTC(),
+		Hosts: append([]string{}, gen.ServedHosts()...), Policies: gen.PoliciesID, Revocations: revocationsStatus{Entries: list.Entries},
+	}
+	for _, need := range s.ready.needs {
+		_, missing := ready.Missing[need.name]
+		answer.Ready[need.name] = !missing
+	}
+	if s.source != nil {
+		answer.Certificate = &certificateStatus{s.source.NotAfter().UTC()}
+		answer.Certificates = s.certificateStatus()
+	}
+	if !list.Contact.IsZero() {
+		lag := now.Sub(list.Contact).Seconds()
+		answer.Revocations.LagSeconds = &lag
+	}
+	return answer
+}

@@ -1,0 +1,134 @@
+// Package state is the state folder: it has one owner at a time, nobody else may enter it, and a file of it is replaced as a
+// whole or not at all. What the files mean is known to those who write them; here are their names.
+//
+// It stands on floor 1, beside the configuration, and knows nothing of what is kept.
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Files of the folder.
+const (
+	Database     = "vilogate.db"
+	SealKey      = "seal.key"
+	AssertionKey = "assertion.key"
+	Addresses    = "addresses.json"
+	Config       = "config" // the path of the configuration that the last server used
+	// Certificates is a folder of those of an authority: all of them without Redis, with it a sealed copy of what is served.
+	Certificates = "certificates"
+)
+
+// Folder is the state folder of one process, which alone may use it until Close.
+type Folder struct {
+	Dir  string   // absolute
+	lock *os.File // held with flock
+}
+
+// ErrInUse says that another process has the state folder.
+var ErrInUse = errors.New("it is in use")
+
+// Open makes sure that the folder is there and private, and takes it. It is made when create says so. The error is
+// ErrInUse when another process has it.
+func Open(dir string, create bool) (*Folder, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("state %s: %w", dir, err)
+	}
+	if create {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("state %s cannot be made: %w", dir, reason(err))
+		}
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("state %s: %w", dir, reason(err))
+	case !info.IsDir():
+		return nil, fmt.Errorf("state %s is not a folder", dir)
+	case info.Mode().Perm()&0o077 != 0:
+		return nil, fmt.Errorf("state %s has the mode %04o and holds keys; only its owner may enter: chmod 0700 %s", dir, info.Mode().Perm(), dir)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("state %s (mode %04o) cannot be used: %w", dir, info.Mode().Perm(), reason(err))
+	}
+	s := &Folder{dir, lock}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		owner, readErr := io.ReadAll(io.LimitReader(lock, 32))
+		if err = errors.Join(s.Close(), readErr); err != nil {
+			return nil, fmt.Errorf("state %s: %w", dir, err)
+		}
+		return nil, fmt.Errorf("state %s: %w by another vilogate (process %s); two processes need two folders", dir, ErrInUse, strings.TrimSpace(string(owner)))
+	}
+	if err := errors.Join(lock.Truncate(0), writeAt(lock, strconv.Itoa(os.Getpid())+"\n")); err != nil {
+		return nil, errors.Join(fmt.Errorf("state %s cannot be written: %w", dir, reason(err)), s.Close())
+	}
+	return s, nil
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// Path is a file in the folder.
+func (s *Folder) Path(name string) string { return filepath.Join(s.Dir, name) }
+
+// Close gives the folder up.
+func (s *Folder) Close() error { return s.lock.Close() }
+
+// Write replaces a file of the folder at once: a reader sees the old content or the new.
+func (s *Folder) Write(name string, data []byte) (err error) {
+	temporary, err := os.CreateTemp(s.Dir, ".new-*") // of mode 0600
+	if err != nil {
+		return fmt.Errorf("state %s cannot be written: %w", s.Dir, reason(err))
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(temporary.Name()))
+		}
+	}()
+	_, err = temporary.Write(data)
+	if err := errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", s.Path(name), err)
+	}
+	return os.Rename(temporary.Name(), s.Path(name))
+}
+
+// ReadOrMake returns the content of a private file of the folder, made by make the first time.
+func (s *Folder) ReadOrMake(name string, make func() ([]byte, error)) ([]byte, error) {
+	path := s.Path(name)
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		data, err := make()
+		if err != nil {
+			return nil, err
+		}
+		return data, s.Write(name, data)
+	case err != nil:
+		return nil, err
+	case info.Mode().Perm()&0o077 != 0:
+		return nil, fmt.Errorf("%s has the mode %04o and is a key; only its owner may read it: chmod 0600 %s", path, info.Mode().Perm(), path)
+	}
+	return os.ReadFile(path)
+}
+
+// reason is an error of the file system without the path, which stands in the sentence already.
+func reason(err error) error {
+	var cause *fs.PathError
+	if errors.As(err, &cause) {
+		return cause.Err
+	}
+	return err
+}
