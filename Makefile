@@ -27,10 +27,11 @@ build: ## Build the one static binary, bin/vilogate
 test: prerequisites ## Run all the tests, against real parts
 	$(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -race -timeout 20m ./...
 
-lint: ## gofumpt, go vet, staticcheck, and a tidy go.mod
+lint: ## gofumpt, go vet, staticcheck, deadcode, and a tidy go.mod
 	@files=$$($(TOOL) gofumpt -l cmd gateway idp policies upstreams); test -z "$$files" || { echo "gofumpt would change:"; echo "$$files"; exit 1; }
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
+	@dead=$$($(TOOL) deadcode -test ./...) || exit 1; test -z "$$dead" || { echo "nobody calls:"; echo "$$dead"; exit 1; }
 	$(GO) mod tidy -diff
 
 bench: ## Run the benchmarks (BENCH=regexp COUNT=n), then the whole gateway against a plain proxy

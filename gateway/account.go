@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -10,46 +9,42 @@ import (
 	"github.com/viloforge/vilogate/policies"
 )
 
-// account puts the decision to forward the request into the audit log, before it
-// is forwarded.
-func (x *exchange) account() error {
-	if x.g.opts.Audit == nil {
+// writeAudit puts the decision to forward the request into the audit log, before
+// it is forwarded.
+func (x *exchange) writeAudit() error {
+	if x.g.opts.Audit == nil || x.located.Kind != policies.Routed {
 		return nil
 	}
-	x.outcome.decision = "allow"
-	x.recorded = true
-	if err := x.g.opts.Audit.Put(x.auditRecord()); err != nil {
+	x.record.decision, x.record.audited = "allow", true
+	if err := x.g.opts.Audit.Put(x.decided.auditRecord()); err != nil {
 		return refuseUnrecorded(err)
 	}
 	return nil
 }
 
-// accountAside puts into the audit log what was decided otherwise, about hosts
-// that policies name. Refusing needs no record to be safe.
-func (x *exchange) accountAside() {
-	if x.g.opts.Audit == nil || x.recorded || x.host == nil && x.meant == "" {
+// writeAuditOfRefusal puts into the audit log what was decided otherwise, about
+// hosts that policies name. Refusing needs no record to be safe: nothing waits.
+func (x *exchange) writeAuditOfRefusal() {
+	if x.g.opts.Audit == nil || x.record.audited || x.located.Host == nil {
 		return
 	}
-	x.g.opts.Audit.PutAside(x.auditRecord())
+	x.g.opts.Audit.PutAside(x.decided.auditRecord())
 }
 
-func (x *exchange) auditRecord() *audit.Record {
+func (x *decided) auditRecord() *audit.Record {
 	r := &audit.Record{
 		Version: audit.Version, Time: x.start.UTC(), RequestID: x.requestID, Generation: x.gen.PoliciesID, Client: x.client,
-		Host: string(cmp.Or(x.target.Host, x.meant)), Method: x.r.Method, Path: x.target.Path.String(), Route: x.outcome.route,
-		Who: x.who(), Facts: x.facts, Decision: auditDecision(x.outcome.decision), Reason: x.outcome.reason,
+		Host: string(x.Name), Method: x.r.Method, Path: x.Target.Path.String(), Route: x.routeName(),
+		Who: x.who(), Facts: x.facts, Decision: auditDecision(x.record.decision), Reason: x.record.reason,
 		Latency: x.g.opts.Now().Sub(x.start).Microseconds(),
 	}
-	if x.match.Pattern != "" {
-		r.Route = x.match.Pattern
-	}
-	if x.decision.Outcome != 0 {
-		r.Rule = place(x.decision.Place)
+	if x.ruleDecided() {
+		r.Rule = place(x.answer.Place)
 		if r.Reason == "" {
-			r.Reason = x.decision.Reason
+			r.Reason = x.answer.Reason
 		}
 	}
-	for _, s := range x.seconds {
+	for _, s := range x.record.shadows {
 		shadow := audit.Shadow{Decision: s.Decision, Reason: s.Reason, Rule: place(s.Rule)}
 		if s.Folder {
 			shadow.Generation = x.gen.ShadowID
@@ -69,8 +64,8 @@ func auditDecision(decision string) string {
 }
 
 // who is who asked, whatever became of it; nil for nobody.
-func (x *exchange) who() *audit.Who {
-	c := x.claims
+func (x *decided) who() *audit.Who {
+	c := x.authentication.claims
 	if c == nil {
 		return nil
 	}
@@ -82,7 +77,7 @@ func (x *exchange) who() *audit.Who {
 		t = t.UTC()
 		w.AuthTime = &t
 	}
-	if !x.credentials.hasBearer {
+	if !x.authentication.credentials.hasBearer {
 		w.Credential = audit.ByCookie
 	}
 	return w
@@ -91,11 +86,11 @@ func (x *exchange) who() *audit.Who {
 // noteFacts notes for the audit log the facts that the rule reads, while the
 // request is as it was sent. Values of the query are never recorded, nor are those
 // of headers that may carry secrets, by their name or by their look.
-func (x *exchange) noteFacts() {
-	if x.g.opts.Audit == nil || x.match.Route == nil {
+func (x *decided) noteFacts() {
+	if x.g.opts.Audit == nil || x.Match.Route == nil {
 		return
 	}
-	reads := &x.match.Route.Reads
+	reads := &x.Match.Route.Reads
 	if len(reads.Headers)+len(reads.Query)+len(reads.Claims) == 0 {
 		return
 	}
@@ -115,11 +110,11 @@ func (x *exchange) noteFacts() {
 	for _, name := range reads.Query {
 		f.Withheld = append(f.Withheld, "query."+name)
 	}
-	if x.claims == nil {
+	if x.authentication.claims == nil {
 		return
 	}
 	for _, name := range reads.Claims {
-		value, ok := x.claims.Claim(name)
+		value, ok := x.authentication.claims.Claim(name)
 		if !ok {
 			continue
 		}

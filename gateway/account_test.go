@@ -193,9 +193,8 @@ func TestValuesThatMayBeSecretsAreWithheld(t *testing.T) {
 	log := &memoryLog{}
 	s := newSite(t)
 	s.gateway.opts.Audit = log
-	x := &exchange{g: s.gateway, r: httptest.NewRequest("GET", "/?page=1", nil), match: policies.Match{Route: &policies.Route{
-		Reads: policies.Reads{Headers: []string{"X-Api-Key", "X-Tenant", "X-None"}, Query: []string{"page"}},
-	}}}
+	x := &decided{located: &located{received: &received{g: s.gateway, r: httptest.NewRequest("GET", "/?page=1", nil)}}}
+	x.Match.Route = &policies.Route{Reads: policies.Reads{Headers: []string{"X-Api-Key", "X-Tenant", "X-None"}, Query: []string{"page"}}}
 	x.r.Header.Set("X-Tenant", "acme")
 	x.r.Header.Set("X-Api-Key", "hunter2")
 	x.noteFacts()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,8 +17,8 @@ import (
 	"github.com/viloforge/vilogate/policies/analysis"
 )
 
-// TestTheLiveGatewayDecidesAsThePoliciesSay: for random policies and random requests, what the gateway does is what
-// policies.Set.Ask says, which the tests in policy files go by, and what Explain tells people.
+// TestTheLiveGatewayDecidesAsThePoliciesSay: for random policies and random requests, of every kind of address, what the
+// gateway does is what policies.Set.Decide says, which the tests in policy files go by, and what Explain tells people.
 func TestTheLiveGatewayDecidesAsThePoliciesSay(t *testing.T) {
 	seen := map[string]int{}
 	seed := rand.Uint64()
@@ -39,31 +40,126 @@ func TestTheLiveGatewayDecidesAsThePoliciesSay(t *testing.T) {
 		s.gateway.Swap(generation)
 		for range 60 {
 			asked := r.request(s.now)
-			who := r.one(len(people))
+			who := max(0, r.one(len(people)+3)-3) // often nobody
 			byCookie := r.flip()
-			live, reached := s.live(log, asked, people[who], byCookie)
+			live := s.live(log, asked, people[who], byCookie)
 			asked.Identity = people[who].identity(byCookie)
-			want := set.Ask(asked)
-			expected := decisionOf(want.Outcome)
+			want, err := set.Decide(&asked)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[kindOf(want)]++
 			explained, _, _ := strings.Cut(analysis.Explain(set, asked).Outcome, " ") // deny (405 …)
-			if explained != expected {
+			if expected := decisionOf(want.Outcome); explained != expected {
 				t.Fatalf("seed %d: %+v is explained as %s, and the policies say %s\n%s", seed, asked, explained, expected, text)
 			}
-			if want.Preflight && want.Outcome == policies.Allow {
-				expected = "preflight"
-			}
-			seen[expected]++
-			if live != expected || reached != (expected == "allow") {
-				t.Fatalf("seed %d: %s %s %v as %d, by cookie %v: the gateway decided %s (reached: %v), the policies say %s: %s\n%s",
-					seed, asked.Method, asked.Target, asked.Header, who, byCookie, live, reached, expected, want.Reason, text)
+			if expected := expectedOf(want); !slices.Contains(expected.statuses, live.status) || live.decision != expected.decision || live.reached != expected.reached {
+				t.Fatalf("seed %d: %s %s%s %v as %d, by cookie %v: the gateway did %+v, the policies say %s (%s): %+v: %s\n%s",
+					seed, asked.Method, asked.Host, asked.Target, asked.Header, who, byCookie, live, want.Outcome, want.Kind, expected, want.Reason, text)
 			}
 		}
 	}
-	for _, outcome := range []string{"allow", "deny", "login", "step-up", "bad-request", "preflight"} {
-		if seen[outcome] < 20 {
-			t.Errorf("only %d times %s: these policies show little", seen[outcome], outcome)
+	for _, kind := range []string{
+		"route allow", "route deny", "route login", "route step-up", "route bad-request", "preflight allow", "preflight deny", "login-host allow",
+		"login-host bad-request", "own allow", "own deny", "own login", "own bad-request", "malformed bad-request", "method-refused deny", "unknown-host deny",
+	} {
+		if seen[kind] < 20 {
+			t.Errorf("only %d times %s: these requests show little (%v)", seen[kind], kind, seen)
 		}
 	}
+}
+
+func kindOf(a policies.Answer) string { return a.Kind.String() + " " + decisionOf(a.Outcome) }
+
+// TestWhatNobodyGets: requests that the gateway and the tools once answered differently. Nobody is signed in.
+func TestWhatNobodyGets(t *testing.T) {
+	s := newSite(t)
+	log := &memoryLog{}
+	s.gateway.opts.Audit = log
+	set := s.gateway.generation.Load().Policies
+	for _, c := range []struct {
+		method, host, target string
+		status               int
+		explained            string
+	}{
+		{"TRACE", "login.example.test", "/login", 405, "deny (405 method not allowed)"},
+		{"TRACE", "nope.example.test", "/", 405, "deny (405 method not allowed)"},
+		{"GET", "nope.example.test", "/", 404, "deny (404 not found)"},
+		{"GET", "nope.example.test", "/.vilogate/me", 404, "deny (404 not found)"},
+		{"GET", "login.example.test", "/login", 200, "allow"},
+		{"GET", "login.example.test", "/.vilogate/me", 401, "login"},
+		{"GET", "login.example.test", "/%2evilogate/me", 401, "login"},
+		{"GET", "login.example.test", "/.vilogate/nope", 404, "deny (404 not found)"},
+		{"POST", "login.example.test", "/.vilogate/me", 405, "deny (405 method not allowed)"},
+		{"GET", "login.example.test", "//login", 400, "bad-request"},
+		{"GET", "login.example.test", "/login;x", 400, "bad-request"},
+		{"GET", "login.example.test", "/a%2fb", 400, "bad-request"},
+		{"GET", "app.example.test", "/.well-known/vilogate/jwks.json", 200, "allow"},
+		{"GET", "app.example.test", "/.well-known//vilogate/jwks.json", 400, "bad-request"},
+		{"GET", "app.example.test.", "/", 400, "bad-request"},
+		{"GET", "app_example.test", "/", 400, "bad-request"},
+	} {
+		asked := policies.Request{Method: c.method, Host: c.host, Target: c.target, Header: policies.Fields{}, Client: netip.MustParseAddr("192.0.2.7"), Now: s.now}
+		if live := s.live(log, asked, person{}, false); live.status != c.status {
+			t.Errorf("%s %s%s: %d, want %d", c.method, c.host, c.target, live.status, c.status)
+		}
+		if e := analysis.Explain(set, asked); e.Outcome != c.explained {
+			t.Errorf("%s %s%s is explained as %s (%s), want %s", c.method, c.host, c.target, e.Outcome, e.Reason, c.explained)
+		}
+	}
+}
+
+// seen is what the gateway did with a request.
+type seen struct {
+	status   int
+	decision string
+	reached  bool // the backend
+}
+
+// expected is what it may do.
+type expected struct {
+	statuses []int
+	decision string
+	reached  bool
+}
+
+// expectedOf is what an answer of the policies means to a client.
+func expectedOf(a policies.Answer) expected {
+	e := expected{decision: decisionOf(a.Outcome)}
+	switch a.Outcome {
+	case policies.Allow:
+		e.statuses = []int{http.StatusOK}
+		switch a.Kind {
+		case policies.Routed:
+			e.reached = true
+		case policies.LoginHost:
+			e.decision = "login-host"
+		case policies.CORSPreflight:
+			e.statuses, e.decision = []int{http.StatusNoContent}, "preflight"
+		case policies.OwnPath:
+			e.decision = decisionOwn
+			if a.Endpoint == policies.Logout {
+				e.statuses, e.decision = []int{http.StatusNoContent, http.StatusSeeOther}, "logout"
+			}
+		}
+	case policies.Login, policies.StepUp:
+		e.statuses = []int{http.StatusUnauthorized, http.StatusFound}
+		if a.Endpoint == policies.Me {
+			e.decision = decisionOwn
+		}
+	case policies.MethodNotAllowed:
+		e.statuses = []int{http.StatusMethodNotAllowed}
+	case policies.BadRequest:
+		e.statuses, e.decision = []int{http.StatusBadRequest}, decisionMalformed
+	case policies.NotFound:
+		e.statuses, e.decision = []int{http.StatusNotFound}, decisionOwn
+		if a.Kind == policies.UnknownHost {
+			e.decision = decisionUnknownHost
+		}
+	default:
+		e.statuses = []int{http.StatusForbidden}
+	}
+	return e
 }
 
 // person is somebody, or nobody, with a token.
@@ -102,11 +198,11 @@ func newPeople(s *site) []person {
 	return people
 }
 
-// live sends the request through the gateway, and returns what it recorded.
-func (s *site) live(log *memoryLog, asked policies.Request, who person, byCookie bool) (decision string, reached bool) {
+// live sends the request through the gateway, and returns what it did.
+func (s *site) live(log *memoryLog, asked policies.Request, who person, byCookie bool) (did seen) {
 	s.t.Helper()
-	r := httptest.NewRequest(asked.Method, "/", nil)
-	r.RequestURI, r.Host, r.RemoteAddr = asked.Target, asked.Host, netip.AddrPortFrom(asked.Client, 1234).String()
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Method, r.RequestURI, r.Host, r.RemoteAddr = asked.Method, asked.Target, asked.Host, netip.AddrPortFrom(asked.Client, 1234).String()
 	r.Header = http.Header{}
 	for name, values := range asked.Header {
 		r.Header[name] = values
@@ -118,13 +214,25 @@ func (s *site) live(log *memoryLog, asked policies.Request, who person, byCookie
 	default:
 		r.Header.Set("Authorization", "Bearer "+who.raw)
 	}
+	s.gateway.opts.Observe = func(r *Record) { did.decision = r.Decision }
 	w := httptest.NewRecorder()
 	s.gateway.ServeHTTP(w, r)
+	did.status = w.Code
 	if w.Code >= 500 {
 		body, _ := io.ReadAll(w.Result().Body)
 		s.t.Fatalf("%s %s: %d %s", asked.Method, asked.Target, w.Code, body)
 	}
-	return log.last(s.t).Decision, s.reached() != nil
+	s.revoked.mu.Lock()
+	s.revoked.entries = nil // the next request is not signed out
+	s.revoked.mu.Unlock()
+	for _, recorded := range log.records {
+		if word := auditDecision(did.decision); recorded.Decision != word {
+			s.t.Errorf("%s %s%s: %s in the audit log, %s in the access record", asked.Method, asked.Host, asked.Target, recorded.Decision, word)
+		}
+	}
+	log.records = nil
+	did.reached = s.reached() != nil
+	return did
 }
 
 // dice throws policies and requests.
@@ -201,6 +309,21 @@ func (d *dice) request(now time.Time) policies.Request {
 		Method: d.of("GET", "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"), Host: "app.example.test", Now: now, Header: policies.Fields{},
 		Target: d.of("/", "/a", "/a/b", "/a/c", "/a/b/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/a/x%2Fb", "/A", "/a/../b", "/none/at/all"),
 		Client: netip.MustParseAddr(d.of("192.0.2.7", "198.51.100.1", "2001:db8::1")),
+	}
+	if d.rarely() {
+		r.Host = d.of("login.example.test", "LOGIN.example.test:443", "APP.example.test", "app.example.test:8443", "nope.example.test", "app.example.test.",
+			"app_example.test", "app.example.test:0", "user@app.example.test", "[::1]", "192.0.2.1", "", "login.example.test")
+		r.Target = d.of("/", "/login", "//login", "/login;x", "/a%2fb", "/a", "/a/../login", "/%6cogin")
+	}
+	if d.rarely() {
+		r.Target = d.of("/.vilogate/me", "/.vilogate/logout", "/.vilogate/logout", "/.vilogate/nope", "/.vilogate", "/.vilogate/", "/%2evilogate/me", "//.vilogate/me",
+			"/.vilogate;x/me", "/.vilogate%2fme", "/.vilogates", "/.Vilogate/me", "/.well-known/vilogate/jwks.json", "/.well-known//vilogate/jwks.json", "/.well-known/vilogate")
+	}
+	if d.one(20) == 0 {
+		r.Method = d.of("TRACE", "CONNECT", "TRACK", "PROPFIND", "get")
+	}
+	if d.one(20) == 0 {
+		r.Target = d.of("", "*", "a", "/%zz", "/%00", "/a#b", "/\\a", "/a?b c")
 	}
 	if d.rarely() {
 		r.Target += "?" + d.of("x=1", "x=2", "x=1&x=2", "X=1", "x=%zz", "y=1;x=1", "")

@@ -2,9 +2,10 @@ package gateway
 
 import (
 	"errors"
-	"net/http"
 
+	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies"
 )
 
 // conflictCookie marks a browser whose two contradicting SSO cookies were
@@ -12,17 +13,43 @@ import (
 // would be a loop.
 const conflictCookie = "__Host-vilogate-conflict"
 
+// authentication is who sends a request, and what becomes of the credentials
+// that say so.
+type authentication struct {
+	*located
+	credentials credentials
+	claims      *token.Claims      // of the credential that counts
+	principal   *principal         // nil: anonymous
+	byCookie    bool               // the principal comes from a cookie
+	keepBearer  bool               // the Authorization header is the backend's business
+	keepCookie  int                // index of the SSO cookie that is passed on, or -1
+	setCookies  []string           // Set-Cookie lines for the reply
+	endings     []revocation.Entry // with policies.Logout: what the cookies' sessions end with
+}
+
+// identity is who asks, as policies see it; nil for anonymous.
+func (x *authentication) identity() *policies.Identity {
+	if x.principal == nil {
+		return nil
+	}
+	return x.principal.as(x.byCookie)
+}
+
 // authenticate finds out who asks: the Bearer token first, then the SSO
 // cookies. It refuses only what no route could let pass: on a public route a bad
-// cookie is nobody, and trouble of our own makes everybody anonymous.
-func (x *exchange) authenticate() error {
+// cookie is anonymous, and trouble of our own makes everybody anonymous.
+func (x *authentication) authenticate(l *located) error {
+	x.located = l
+	if l.Endpoint == policies.Logout {
+		x.readEndings()
+		return nil
+	}
 	x.credentials = readCredentials(x.r.Header, x.gen.Cookies)
-	route := x.match.Route
-	open := route != nil && route.Public() || route == nil && x.match.AllPublic
+	route := x.Match.Route
+	open := route != nil && route.Public() || route == nil && x.Match.AllPublic
 	optional := route != nil && route.Optional
 	if optional && !x.credentials.hasBearer && !x.credentials.hasCookie {
-		x.keepBearer = true // another scheme, or none
-		return nil
+		return nil // another scheme, or none
 	}
 	stale := x.g.opts.Revocations.Stale(x.start)
 	if stale && !open && (route == nil || !route.OnStaleAllow) {
@@ -30,7 +57,7 @@ func (x *exchange) authenticate() error {
 	}
 	err := x.verifyCredentials(open)
 	if stale && open {
-		x.becomeNobody()
+		x.continueAnonymous()
 	}
 	if err == nil && optional && x.principal == nil {
 		return refuseBadCookie() // who shows a credential means it
@@ -38,20 +65,20 @@ func (x *exchange) authenticate() error {
 	return err
 }
 
-// becomeNobody lets the request go on as anonymous. A credential that proved
+// continueAnonymous lets the request go on as anonymous. A credential that proved
 // somebody goes no further.
-func (x *exchange) becomeNobody() {
+func (x *authentication) continueAnonymous() {
 	if x.principal != nil {
 		x.keepBearer = false
 	}
 	x.principal, x.claims, x.byCookie, x.keepCookie = nil, nil, false, -1
 }
 
-func (x *exchange) verifyCredentials(open bool) error {
+func (x *authentication) verifyCredentials(open bool) error {
 	if x.credentials.hasBearer {
+		x.keepBearer = false
 		return x.verifyBearer(open)
 	}
-	x.keepBearer = true // another scheme, or none
 	if !x.credentials.hasCookie {
 		return nil
 	}
@@ -64,7 +91,7 @@ func (x *exchange) verifyCredentials(open bool) error {
 
 // verifyBearer never falls back to the cookies: who sends a Bearer token means
 // it.
-func (x *exchange) verifyBearer(open bool) error {
+func (x *authentication) verifyBearer(open bool) error {
 	claims, err := x.gen.Verifier.Verify(x.credentials.bearer, x.start)
 	switch {
 	case err == nil:
@@ -90,7 +117,7 @@ func (x *exchange) verifyBearer(open bool) error {
 // verifyCookies takes the first SSO cookie that verifies, our own IdP's before
 // the others'. It returns an error only when keys are missing and nobody was
 // found.
-func (x *exchange) verifyCookies() error {
+func (x *authentication) verifyCookies() error {
 	var missing error
 	for i, cookie := range x.gen.Cookies {
 		sent := &x.credentials.cookies[i]
@@ -118,45 +145,35 @@ func (x *exchange) verifyCookies() error {
 
 // conflictingCookies clears both cookies of that name. Whoever sent them is
 // nobody, and is told so when they come back.
-func (x *exchange) conflictingCookies(name string) error {
-	x.clear = append(x.clear, clearCookie(name, x.gen.Domain), clearHostCookie(name))
+func (x *authentication) conflictingCookies(name string) error {
+	x.setCookies = append(x.setCookies, clearCookie(name, x.gen.Domain), clearHostCookie(name))
 	if !x.isNavigation() {
 		return nil
 	}
 	for _, line := range x.r.Header["Cookie"] {
 		for sent := range cookiePairs(line) {
 			if sent == conflictCookie {
-				x.clear = append(x.clear, clearHostCookie(conflictCookie))
+				x.setCookies = append(x.setCookies, clearHostCookie(conflictCookie))
 				return refuseConflict(name)
 			}
 		}
 	}
-	x.clear = append(x.clear, conflictCookie+"=1; Path=/; Max-Age=120; Secure; HttpOnly; SameSite=Lax")
+	x.setCookies = append(x.setCookies, conflictCookie+"=1; Path=/; Max-Age=120; Secure; HttpOnly; SameSite=Lax")
 	return nil
 }
 
 // become makes the bearer of verified claims the one who asks.
-func (x *exchange) become(claims *token.Claims) {
+func (x *authentication) become(claims *token.Claims) {
 	x.claims = claims
 	x.principal = x.gen.principalOf(claims)
 }
 
 // passesTokenOf reports whether the upstream is to receive the access token
 // itself.
-func (x *exchange) passesTokenOf(claims *token.Claims) bool {
-	if x.host == nil {
+func (x *authentication) passesTokenOf(claims *token.Claims) bool {
+	if x.Host == nil {
 		return false
 	}
-	up := x.gen.upstreams[x.host.Upstream]
+	up := x.gen.upstreams[x.Host.Upstream]
 	return up != nil && up.ForwardToken != "" && up.ForwardToken == claims.IssuerName()
-}
-
-// isNavigation reports whether a person looks at the answer: a GET or HEAD of a
-// document that is not a prefetch; without Fetch Metadata, one whose Accept
-// prefers HTML.
-func (x *exchange) isNavigation() bool {
-	if x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
-		return false
-	}
-	return wantsDocument(x.r.Header)
 }

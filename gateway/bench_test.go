@@ -90,18 +90,18 @@ func newHotPath(t testing.TB, people int, options ...string) *hotPath {
 
 // decide takes the request of person i all its way up to forwarding: what the
 // gateway adds to a plain proxy.
-func (p *hotPath) decide(x *exchange, w *responseWriter, i int) error {
+func (p *hotPath) decide(x *exchange, i int) error {
 	r := p.request
 	r.RequestURI = p.targets[i%len(p.targets)]
 	r.Header["Cookie"] = p.cookies[i%len(p.cookies)]
-	*x = exchange{g: p.gateway, gen: p.gateway.generation.Load(), r: r, w: w, start: p.gateway.opts.Now(), keepCookie: -1}
-	steps := [...]func() error{x.canonicalise, x.findHost, x.route, x.authenticate, x.authorise, x.guardAgainstForgery, x.limitBody, x.limit, x.cleanHeaders, x.identify}
-	for _, step := range steps {
+	*x = exchange{received: received{g: p.gateway, gen: p.gateway.generation.Load(), r: r, start: p.gateway.opts.Now()}}
+	x.join()
+	for _, step := range [...]func() error{x.locate, x.decide, x.decided.limit, x.prepare} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
-	x.setIdentity(p.out)
+	x.forwarding.setIdentity(p.out)
 	return nil
 }
 
@@ -109,16 +109,16 @@ func BenchmarkHotPath(b *testing.B) {
 	for _, people := range []int{1, 100_000} {
 		b.Run(fmt.Sprintf("tokens=%d", people), func(b *testing.B) {
 			p := newHotPath(b, people)
-			x, w := new(exchange), new(responseWriter)
+			x := new(exchange)
 			for i := range people {
-				if err := p.decide(x, w, i); err != nil {
+				if err := p.decide(x, i); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				if err := p.decide(x, w, i); err != nil {
+				if err := p.decide(x, i); err != nil {
 					b.Fatal(err)
 				}
 				i += 7919
@@ -132,10 +132,10 @@ const options = ", rate: 1000000/s per user, max_body: 1MiB, strip_prefix: none,
 
 func BenchmarkHotPathWithOptions(b *testing.B) {
 	p := newHotPath(b, 1, options)
-	x, w := new(exchange), new(responseWriter)
+	x := new(exchange)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := p.decide(x, w, 0); err != nil && x.limited.OK {
+		if err := p.decide(x, 0); err != nil && x.decided.limited.OK {
 			b.Fatal(err)
 		}
 	}
@@ -144,9 +144,9 @@ func BenchmarkHotPathWithOptions(b *testing.B) {
 // TestOptionsCostNoAllocation, the count of a rate included.
 func TestOptionsCostNoAllocation(t *testing.T) {
 	count := func(p *hotPath) float64 {
-		x, w := new(exchange), new(responseWriter)
+		x := new(exchange)
 		return testing.AllocsPerRun(200, func() {
-			if err := p.decide(x, w, 0); err != nil {
+			if err := p.decide(x, 0); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -158,9 +158,9 @@ func TestOptionsCostNoAllocation(t *testing.T) {
 
 func TestHotPathAllocatesAtMostFourTimes(t *testing.T) {
 	p := newHotPath(t, 1)
-	x, w := new(exchange), new(responseWriter)
+	x := new(exchange)
 	if n := testing.AllocsPerRun(200, func() {
-		if err := p.decide(x, w, 0); err != nil {
+		if err := p.decide(x, 0); err != nil {
 			t.Fatal(err)
 		}
 	}); n > 4 {

@@ -3,6 +3,8 @@ package gateway
 import (
 	"net/http"
 	"strings"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // credentials are what a request brought to prove who sends it. They are read
@@ -55,15 +57,10 @@ func bearerToken(authorization string) (raw string, ok bool) {
 		return "", false
 	}
 	rest := authorization[len(scheme):]
-	if rest != "" && isTokenByte(rest[0]) {
+	if rest != "" && request.IsTokenByte(rest[0]) {
 		return "", false // the name of another scheme
 	}
 	return trim(rest), true
-}
-
-// isTokenByte reports whether c may stand in a token (RFC 9110, section 5.6.2).
-func isTokenByte(c byte) bool {
-	return isAlphanumeric(c) || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
 // cookiePairs yields the name and value of each pair of a Cookie line, with the

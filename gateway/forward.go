@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -13,16 +14,43 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 )
+
+// forwarding is what the upstream is sent.
+type forwarding struct {
+	*decided
+	upstream  *upstream // nil on the login host
+	assertion []string  // the signed assertion, where there is a principal
+}
+
+// prepare readies the request for its upstream: what a stranger could have
+// forged goes, and what only the gateway can say is made.
+func (x *exchange) prepare() error {
+	f := &x.forwarding
+	if f.Kind == policies.Routed {
+		if f.upstream = x.gen.upstreams[f.Host.Upstream]; f.upstream == nil {
+			return refuseUnavailable("the policy's upstream " + f.Host.Upstream + " is not configured")
+		}
+	}
+	if err := f.cleanHeaders(); err != nil {
+		return err
+	}
+	return f.identify()
+}
 
 // forward is the one narrow seam to the backends: everything before it has
 // decided, nothing after it decides. It streams both ways, flushes event
 // streams, and stops the backend when the client goes away.
-func (x *exchange) forward() error {
-	x.outcome.decision = "allow"
-	x.outcome.upstream = x.upstream.Name
+func (x *forwarding) forward() error {
+	if x.Kind == policies.LoginHost {
+		return x.forwardToLogin()
+	}
+	x.record.decision = "allow"
+	x.record.upstream = x.upstream.Name
 	transport := x.upstream.transport
-	switch timeout := x.decision.Route.Timeout; {
+	switch timeout := x.route().Timeout; {
 	case x.mayUpgrade() || isGRPC(x.r.Header):
 		transport = x.upstream.patient // such answers begin when they like
 	case timeout > 0:
@@ -33,7 +61,7 @@ func (x *exchange) forward() error {
 
 // proxy sends the request to target and streams the answer back. Refusals of
 // the backend's making come back as errors only while nothing is written.
-func (x *exchange) proxy(target *url.URL, transport http.RoundTripper) error {
+func (x *forwarding) proxy(target *url.URL, transport http.RoundTripper) error {
 	var failed error
 	var body *requestBody
 	p := &httputil.ReverseProxy{
@@ -47,29 +75,58 @@ func (x *exchange) proxy(target *url.URL, transport http.RoundTripper) error {
 			x.optRequest(pr.Out)
 		},
 		ModifyResponse: func(resp *http.Response) error {
-			x.outcome.upstreamTime = x.g.opts.Now().Sub(x.start)
+			x.record.upstreamTime = x.g.opts.Now().Sub(x.start)
 			x.cleanResponse(resp)
 			x.optResponse(resp.Header)
-			x.decorate(resp.Header)
+			x.reply.decorate(resp.Header)
 			return nil
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 	}
 	// net/http's HTTP/1 server would otherwise read the rest of the body away when the answer's header is written, while the
 	// upstream's connection still reads it: two readers of one body.
-	if err := http.NewResponseController(x.w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := http.NewResponseController(&x.reply).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("gateway: enabling full duplex: %w", err)
 	}
-	p.ServeHTTP(x.w, x.r)
+	p.ServeHTTP(&x.reply, x.r)
+	x.endBody(body, failed == nil)
 	if failed == nil {
 		return nil
 	}
 	return x.upstreamFailure(failed, body)
 }
 
+// maxLeftover is how much of a body that nobody wants is passed over, so that the
+// connection can serve the next request; in bytes, as in net/http.
+const maxLeftover = 256 << 10
+
+// endBody passes over what the upstream left of an HTTP/1 body while the request
+// is still being served. net/http would do so afterwards, and then take the end of
+// the body for the time to watch the connection, which is when it reads the next
+// request. An answer that has begun is sent before anything is waited for; one that
+// has not says that the connection ends, where too much is left.
+func (x *forwarding) endBody(body *requestBody, answered bool) {
+	if body == nil || x.r.ProtoMajor != 1 || body.ended() {
+		return
+	}
+	if answered {
+		if err := http.NewResponseController(&x.reply).Flush(); err != nil {
+			panic(http.ErrAbortHandler) // the client is gone
+		}
+	}
+	body.closed.Store(true) // a body has one reader: the transport may still be at it
+	_, err := io.CopyN(io.Discard, x.r.Body, maxLeftover)
+	if err != io.EOF && !answered {
+		x.reply.Header().Set("Connection", "close")
+	}
+	if err := x.r.Body.Close(); err != nil && answered {
+		panic(http.ErrAbortHandler)
+	}
+}
+
 // rewrite writes the outgoing request line from the canonical target, and the
 // headers that say on whose behalf the gateway asks.
-func (x *exchange) rewrite(out *http.Request, target *url.URL) {
+func (x *forwarding) rewrite(out *http.Request, target *url.URL) {
 	path := x.forwardPath()
 	decoded := path
 	if strings.IndexByte(path, '%') >= 0 {
@@ -78,14 +135,16 @@ func (x *exchange) rewrite(out *http.Request, target *url.URL) {
 	}
 	out.URL = &url.URL{
 		Scheme: target.Scheme, Host: target.Host, Path: decoded, RawPath: path,
-		RawQuery: x.target.Query, ForceQuery: x.target.HasQuery && x.target.Query == "",
+		RawQuery: x.Target.Query, ForceQuery: x.Target.HasQuery && x.Target.Query == "",
 	}
 	out.Host = x.authority()
-	client := x.client.String()
+	client := request.AddressText(x.client)
 	values := [...]string{x.requestID, client, out.Host, "https", forwarded(client, out.Host)}
 	h := out.Header
 	h["X-Request-Id"] = values[0:1:1]
-	h["X-Real-Ip"] = values[1:2:2]
+	if x.client.IsValid() {
+		h["X-Real-Ip"] = values[1:2:2]
+	}
 	h["X-Forwarded-For"] = values[1:2:2]
 	h["X-Forwarded-Host"] = values[2:3:3]
 	h["X-Forwarded-Proto"] = values[3:4:4]
@@ -104,18 +163,18 @@ func forwarded(client, authority string) string {
 }
 
 // cleanResponse removes from an answer what only the gateway may say.
-func (x *exchange) cleanResponse(resp *http.Response) {
+func (x *forwarding) cleanResponse(resp *http.Response) {
 	h := resp.Header
 	cleanTrailers(resp)
-	x.dropCrossOrigin(h)
+	x.reply.cross.dropOthers(h)
 	delete(h, "X-Request-Id")
 	if x.hsts != nil {
 		// Once only, and also after an informational answer, which empties
 		// what was set before.
-		delete(x.w.Header(), "Strict-Transport-Security")
+		delete(x.reply.Header(), "Strict-Transport-Security")
 		h["Strict-Transport-Security"] = x.hsts
 	}
-	if x.host == nil || len(x.gen.Cookies) == 0 || x.gen.Cookies[0].Issuer != token.OwnIssuer {
+	if x.Host == nil || len(x.gen.Cookies) == 0 || x.gen.Cookies[0].Issuer != token.OwnIssuer {
 		return
 	}
 	// A backend does not sign people in: our own SSO cookie is the IdP's.
@@ -135,16 +194,16 @@ func (x *exchange) cleanResponse(resp *http.Response) {
 }
 
 // upstreamFailure says whose fault it was that no answer came.
-func (x *exchange) upstreamFailure(err error, body *requestBody) error {
+func (x *forwarding) upstreamFailure(err error, body *requestBody) error {
 	if x.r.Context().Err() != nil || errors.Is(err, context.Canceled) {
-		x.outcome.status, x.outcome.reason = statusClientGone, "the client went away"
+		x.record.status, x.record.reason = statusClientGone, "the client went away"
 		// Returning would have net/http say 200 to whoever still listens.
 		panic(http.ErrAbortHandler)
 	}
 	if cause := body.failure(); cause != nil {
 		return refuseBody(cause)
 	}
-	x.outcome.upstreamError = true
+	x.record.upstreamError = true
 	var timeout interface{ Timeout() bool }
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return refuseUpstream(http.StatusGatewayTimeout, "the upstream did not answer in time", err)

@@ -15,6 +15,7 @@ import (
 	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies"
 )
 
 // Revocations is what the gateway needs of the revocation list. Verification
@@ -109,13 +110,14 @@ func (g *Gateway) Close() { g.transports.retire(nil) }
 
 // ServeHTTP takes one request all its way.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := g.begin(w, r)
+	x := &exchange{}
+	x.receive(g, w, r)
 	defer func() {
 		cause := recover()
 		if cause != nil && cause != http.ErrAbortHandler {
 			g.opts.Log.Error("a request ended in a panic", "request_id", x.requestID, "panic", cause, "stack", string(debug.Stack()))
 		}
-		x.record(cause != nil)
+		x.log(cause != nil)
 		if cause != nil {
 			panic(http.ErrAbortHandler)
 		}
@@ -128,50 +130,26 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve is the request's way. An error is a refusal that has not been written
 // yet; nil means that the request was answered.
 func (x *exchange) serve() error {
-	if x.gen == nil {
-		return refuseUnavailable("no policies are loaded yet")
-	}
-	if err := x.canonicalise(); err != nil {
+	if err := x.locate(); err != nil {
 		return err
 	}
-	if err := x.findHost(); err != nil {
+	if err := x.decide(); err != nil {
 		return err
 	}
-	if answered, err := x.ownPath(); answered || err != nil {
+	switch x.located.Kind {
+	case policies.OwnPath:
+		return x.decided.serveOwn()
+	case policies.CORSPreflight:
+		return x.located.answerPreflight()
+	}
+	if err := x.decided.limit(); err != nil {
 		return err
 	}
-	if x.host == nil {
-		return x.forwardToLogin()
-	}
-	if answered, err := x.answerPreflight(); answered || err != nil {
+	if err := x.prepare(); err != nil {
 		return err
 	}
-	if err := x.route(); err != nil {
+	if err := x.writeAudit(); err != nil {
 		return err
 	}
-	if err := x.authenticate(); err != nil {
-		return err
-	}
-	if err := x.authorise(); err != nil {
-		return err
-	}
-	if err := x.guardAgainstForgery(); err != nil {
-		return err
-	}
-	if err := x.limitBody(); err != nil {
-		return err
-	}
-	if err := x.limit(); err != nil {
-		return err
-	}
-	if err := x.cleanHeaders(); err != nil {
-		return err
-	}
-	if err := x.identify(); err != nil {
-		return err
-	}
-	if err := x.account(); err != nil {
-		return err
-	}
-	return x.forward()
+	return x.forwarding.forward()
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/idp/token/jwks"
+	"github.com/viloforge/vilogate/policies"
 )
 
 func TestIdentityReachesTheBackend(t *testing.T) {
@@ -97,6 +98,14 @@ func TestDecisions(t *testing.T) {
 		{"public", "GET", "/public/a", nil, 200},
 		{"stranger in a browser", "GET", "/things/1", []string{html}, 302},
 		{"stranger's program", "GET", "/things/1", nil, 401},
+		{"stranger in a tab", "GET", "/things/1", []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"}, 302},
+		{"stranger in a frame", "GET", "/things/1", []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe", html}, 401},
+		{"stranger behind Chromium's service worker", "GET", "/things/1", []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: empty", html}, 302},
+		{"stranger behind Firefox's service worker", "GET", "/things/1", []string{"Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: empty", "Upgrade-Insecure-Requests: 1", html}, 302},
+		{"stranger's fetch", "GET", "/things/1", []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", html}, 401},
+		{"stranger's script", "GET", "/things/1", []string{html, "X-Requested-With: XMLHttpRequest"}, 401},
+		{"stranger who would take HTML too", "GET", "/things/1", []string{"Accept: text/html;q=0.1, application/json"}, 401},
+		{"stranger in capitals", "GET", "/things/1", []string{"Accept: TEXT/HTML"}, 302},
 		{"signed in", "GET", "/things/1", []string{alice}, 200},
 		{"not allowed", "GET", "/admin", []string{alice}, 403},
 		{"allowed by role", "GET", "/admin", []string{"Authorization: Bearer " + s.sign(boss)}, 200},
@@ -128,7 +137,7 @@ func TestDecisions(t *testing.T) {
 			s.t = t
 			resp := s.ask(test.method, test.target, test.lines...)
 			wantStatus(t, resp, test.status)
-			if got := s.reached(); (got != nil) != (test.status == 200 && !isOwn(test.target)) {
+			if got := s.reached(); (got != nil) != (test.status == 200 && !strings.HasPrefix(test.target, policies.OwnPrefix) && test.target != policies.PathKeys) {
 				t.Errorf("the backend received %v", got)
 			}
 			if resp.Header.Get("X-Request-Id") == "" {

@@ -4,11 +4,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // Settings describe one generation: everything that a reload can change.
@@ -179,7 +178,7 @@ func checkUpstreamURL(u *url.URL) error {
 
 // Serves reports whether requests for host have a policy or are the login's.
 func (gen *Generation) Serves(host string) bool {
-	canonical, err := parseHost(host)
+	canonical, err := request.ParseHost(host)
 	if err != nil {
 		return false
 	}
@@ -214,28 +213,10 @@ func (gen *Generation) logoutURL() string {
 	return gen.Login.LogoutURL
 }
 
-// trusted reports whether addr may say on whose behalf it asks.
-func (gen *Generation) trusted(addr netip.Addr) bool {
-	return slices.ContainsFunc(gen.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
-}
-
 // nextURL returns the upstream's next address in turn.
 func (u *upstream) nextURL() *url.URL {
 	if len(u.URLs) == 1 {
 		return u.URLs[0]
 	}
 	return u.URLs[int(u.next.Add(1)-1)%len(u.URLs)]
-}
-
-// parseAddr is the IP address of an "ip:port" peer address.
-func parseAddr(hostport string) netip.Addr {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = hostport
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Unmap().WithZone("")
 }

@@ -5,19 +5,20 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/viloforge/vilogate/policies/request"
 )
 
 // allows reports whether a header of that class goes on to the upstream.
-func (x *exchange) allows(class request.HeaderClass) bool {
+func (x *forwarding) allows(class request.HeaderClass) bool {
 	switch class {
 	case request.OrdinaryHeader:
 		return true
 	case request.OddHeader:
 		return x.upstream != nil && x.upstream.Odd == PassOdd
 	case request.OverrideHeader:
-		return x.decision.Route != nil && x.decision.Route.MethodOverridePass
+		return x.route() != nil && x.route().MethodOverridePass
 	default:
 		return false
 	}
@@ -25,16 +26,11 @@ func (x *exchange) allows(class request.HeaderClass) bool {
 
 // cleanHeaders removes from the request what only the gateway may say, what
 // parsers behind it would dispute, and the credentials that it has judged.
-func (x *exchange) cleanHeaders() error {
-	if x.host != nil {
-		if x.upstream = x.gen.upstreams[x.host.Upstream]; x.upstream == nil {
-			return refuseUnavailable("the policy's upstream " + x.host.Upstream + " is not configured")
-		}
-	}
+func (x *forwarding) cleanHeaders() error {
 	for name := range x.r.Header {
 		class := request.ClassifyHeader(name)
 		if class == request.OddHeader {
-			x.outcome.oddHeaders++
+			x.record.oddHeaders++
 			if x.upstream != nil && x.upstream.Odd == RejectOdd {
 				return refuseMalformed(ReasonOddHeader)
 			}
@@ -46,20 +42,20 @@ func (x *exchange) cleanHeaders() error {
 	if upgrade := x.r.Header["Upgrade"]; upgrade != nil && !x.mayUpgrade() {
 		delete(x.r.Header, "Upgrade")
 	}
-	if x.host == nil {
+	if x.Host == nil {
 		return nil
 	}
-	if !x.keepBearer {
+	if !x.authentication.keepBearer {
 		delete(x.r.Header, "Authorization")
 	}
-	stripCookies(x.r.Header, x.gen.Cookies, x.keepCookie)
+	stripCookies(x.r.Header, x.gen.Cookies, x.authentication.keepCookie)
 	return nil
 }
 
 // mayUpgrade reports whether the request asks for a WebSocket and may have one.
 // Nothing else is ever upgraded: an "h2c" would be a tunnel past the policies.
-func (x *exchange) mayUpgrade() bool {
-	return x.decision.Route != nil && x.decision.Route.WebSocket && isWebSocket(x.r)
+func (x *forwarding) mayUpgrade() bool {
+	return x.route() != nil && x.route().WebSocket && isWebSocket(x.r)
 }
 
 // isWebSocket reports whether r is a WebSocket handshake (RFC 6455, section 4.1).
@@ -74,15 +70,19 @@ func isWebSocket(r *http.Request) bool {
 type requestBody struct {
 	io.ReadCloser
 	finish func()
-	most   int64 // bytes that the route takes; 0 for no limit
-	read   int64 // owned by whoever reads
+	most   int64       // bytes that the route takes; 0 for no limit
+	read   int64       // owned by whoever reads
+	closed atomic.Bool // nothing more is read for the backend
 
 	mu   sync.Mutex // ReverseProxy and the transport may look at err at once
-	err  error
+	err  error      // io.EOF at the end
 	once sync.Once
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.ReadCloser.Read(p)
 	if b.read += int64(n); b.most > 0 && b.read > b.most {
 		// The backend sees the body end within it, and no more than it takes.
@@ -91,9 +91,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	}
 	if err != nil {
 		b.mu.Lock()
-		if err != io.EOF {
-			b.err = err
-		}
+		b.err = err
 		b.mu.Unlock()
 		if err == io.EOF {
 			b.once.Do(b.finish)
@@ -113,19 +111,29 @@ func (b *requestBody) failure() error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.err == io.EOF {
+		return nil
+	}
 	return b.err
+}
+
+// ended reports whether the body was read to its end.
+func (b *requestBody) ended() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err == io.EOF
 }
 
 // carryTrailers announces in out the trailers of in that may pass, and wraps
 // out's body so that they follow it.
-func (x *exchange) carryTrailers(in, out *http.Request) *requestBody {
+func (x *forwarding) carryTrailers(in, out *http.Request) *requestBody {
 	out.Trailer = nil
 	if out.Body == nil {
 		return nil
 	}
 	var announced http.Header
 	for name := range in.Trailer {
-		if x.allows(request.ClassifyHeader(name)) && !forbiddenTrailer(name) && (x.decision.Route == nil || !speaksOf(x.decision.Route, name)) {
+		if x.allows(request.ClassifyHeader(name)) && !forbiddenTrailer(name) && (x.route() == nil || !speaksOf(x.route(), name)) {
 			if announced == nil {
 				announced = make(http.Header, len(in.Trailer))
 			}

@@ -109,11 +109,11 @@ func (p *principal) assertionFor(up *upstream, issuer string, key *token.Private
 }
 
 // identify readies the assertion, where there is somebody to speak of.
-func (x *exchange) identify() error {
-	if x.principal == nil {
+func (x *forwarding) identify() error {
+	if x.authentication.principal == nil {
 		return nil
 	}
-	value, err := x.principal.assertionFor(x.upstream, x.gen.assertionIssuer, x.g.opts.AssertionKey, x.start)
+	value, err := x.authentication.principal.assertionFor(x.upstream, x.gen.assertionIssuer, x.g.opts.AssertionKey, x.start)
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
@@ -123,8 +123,8 @@ func (x *exchange) identify() error {
 
 // setIdentity writes the identity headers, which cleanHeaders has made sure are
 // nobody else's.
-func (x *exchange) setIdentity(h http.Header) {
-	p := x.principal
+func (x *forwarding) setIdentity(h http.Header) {
+	p := x.authentication.principal
 	if p == nil {
 		return
 	}

@@ -8,12 +8,8 @@ import (
 
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies/request"
 )
-
-// sessionMax is the longest that a session can last: the configuration allows
-// no more. A revocation of a session is kept as long, counted from its login,
-// because a gateway does not know the session itself.
-const sessionMax = 90 * 24 * time.Hour
 
 // judgedAtLogout is how many values of one cookie are looked at: a signature is
 // dear, and repeating a cookie costs a sender nothing.
@@ -24,15 +20,8 @@ const publishTimeout = 3 * time.Second
 
 // serveLogout ends the sessions that the SSO cookies name, however old they
 // are, and says so only after the write was acknowledged.
-func (x *exchange) serveLogout() error {
-	if !x.safeFromForgery(nil, nil) {
-		return refuseForgery()
-	}
-	entries := x.sessionsToEnd()
-	byForm := x.isFormPost()
-	if len(entries) == 0 {
-		return x.nothingToLogOut(byForm)
-	}
+func (x *decided) serveLogout() error {
+	entries := x.authentication.endings
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), publishTimeout)
 	defer cancel()
 	if err := x.g.opts.Revocations.Publish(ctx, entries...); err != nil {
@@ -43,26 +32,25 @@ func (x *exchange) serveLogout() error {
 		}
 	}
 	for _, cookie := range x.gen.Cookies {
-		x.clear = append(x.clear, clearCookie(cookie.Name, x.gen.Domain))
+		x.reply.setCookies = append(x.reply.setCookies, clearCookie(cookie.Name, x.gen.Domain))
 	}
-	x.outcome.decision = "logout"
-	h := x.w.Header()
-	x.decorate(h)
+	x.record.decision = "logout"
+	h := x.reply.Header()
+	x.reply.decorate(h)
 	h.Set("Cache-Control", "no-store")
-	if !byForm {
-		x.w.WriteHeader(http.StatusNoContent)
+	if !x.isFormPost() {
+		x.reply.WriteHeader(http.StatusNoContent)
 		return nil
 	}
 	h.Set("Location", x.afterLogout())
-	x.w.WriteHeader(http.StatusSeeOther)
+	x.reply.WriteHeader(http.StatusSeeOther)
 	return nil
 }
 
-// sessionsToEnd returns one entry for each session, token or subject that the
-// SSO cookies prove: each value with a good signature counts, also of two that
-// contradict each other.
-func (x *exchange) sessionsToEnd() []revocation.Entry {
-	var entries []revocation.Entry
+// readEndings finds the sessions, tokens or subjects that the SSO cookies prove,
+// and that a logout ends: each value with a good signature counts, also of two
+// that contradict each other, however old it is.
+func (x *authentication) readEndings() {
 	var judged [maxCookies][]string
 	for _, line := range x.r.Header["Cookie"] {
 		for name, value := range cookiePairs(line) {
@@ -75,11 +63,11 @@ func (x *exchange) sessionsToEnd() []revocation.Entry {
 			if err != nil || claims.IssuerName() != x.gen.Cookies[i].Issuer {
 				continue
 			}
-			x.claims = claims // for the record
-			entries = append(entries, endOf(claims, x.start))
+			x.claims, x.byCookie = claims, true
+			x.principal = x.gen.principalOf(claims)
+			x.endings = append(x.endings, endOf(claims, x.start))
 		}
 	}
-	return entries
 }
 
 // endOf is the revocation that signs out whoever holds these claims: of the
@@ -93,13 +81,13 @@ func endOf(c *token.Claims, now time.Time) revocation.Entry {
 		if began.IsZero() {
 			began = c.IssuedAt()
 		}
-		e.Kind, e.ID, e.Expires = revocation.Session, c.Session(), latest(began.Add(sessionMax), c.Expires())
+		e.Kind, e.ID, e.Expires = revocation.Session, c.Session(), latest(began.Add(revocation.LongestSession), c.Expires())
 	case c.ID() != "":
 		e.Kind, e.ID, e.Expires = revocation.Token, c.ID(), c.Expires()
 	default:
 		e.Kind, e.ID = revocation.Subject, c.Subject()
 		e.Moment = latest(now, c.IssuedAt()).Truncate(time.Second)
-		e.Expires = latest(e.Moment.Add(sessionMax), c.Expires())
+		e.Expires = latest(e.Moment.Add(revocation.LongestSession), c.Expires())
 	}
 	return e
 }
@@ -111,42 +99,26 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// nothingToLogOut sends a person to the login host, whose own session may still
-// live, and tells a program where that is. Nobody is told "signed out".
-func (x *exchange) nothingToLogOut(byForm bool) error {
-	logoutURL := x.gen.logoutURL()
-	x.outcome.decision = "login"
-	x.outcome.reason = "no cookie that names a session"
-	h := x.w.Header()
-	h.Set("Cache-Control", "no-store")
-	if byForm && logoutURL != "" {
-		x.decorate(h)
-		h.Set("Location", logoutURL)
-		x.w.WriteHeader(http.StatusSeeOther)
-		return nil
+// refuseLogout is for a sign-out without a cookie that names a session: a person
+// is sent to the login host, whose own session may still live, and a program is
+// told where that is. Nobody is told "signed out".
+func refuseLogout(reason string) error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Nobody is signed in here",
+		detail: "Nobody is signed in here.", reason: reason, logout: true,
 	}
-	x.decorate(h)
-	h.Set("WWW-Authenticate", `Bearer realm="`+string(x.target.Host)+`"`)
-	x.writeJSON(http.StatusUnauthorized, "application/problem+json", problem{
-		Type: problemType + "unauthenticated", Title: "Nobody is signed in here", Status: http.StatusUnauthorized,
-		RequestID: x.requestID, LogoutURL: logoutURL,
-	})
-	return nil
 }
 
 // afterLogout is where a form's sender lands.
-func (x *exchange) afterLogout() string {
+func (x *decided) afterLogout() string {
 	if logoutURL := x.gen.logoutURL(); logoutURL != "" {
 		return logoutURL + "?done"
 	}
-	return x.gen.origin(string(x.target.Host)) + "/"
+	return x.gen.origin(string(x.Name)) + "/"
 }
 
-// isFormPost reports whether a form was sent, rather than a fetch: a navigation
-// by Fetch Metadata, or, without it, an Accept that prefers HTML.
-func (x *exchange) isFormPost() bool {
-	if mode := x.r.Header.Get("Sec-Fetch-Mode"); mode != "" {
-		return mode == "navigate"
-	}
-	return wantsDocument(x.r.Header)
+// isFormPost reports whether a form was sent, rather than a fetch: a navigation,
+// in a frame too.
+func (x *received) isFormPost() bool {
+	return x.r.Header.Get("Sec-Fetch-Mode") == "navigate" || request.WantsDocument(x.r.Header)
 }

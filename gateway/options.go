@@ -10,7 +10,7 @@ import (
 
 // limitBody refuses a body that says itself that it is longer than the route
 // takes. One that does not say is cut off where it is (requestBody).
-func (x *exchange) limitBody() error {
+func (x *decided) limitBody() error {
 	if most := x.mostBody(); most > 0 && x.r.ContentLength > most {
 		return refuseTooLarge(most)
 	}
@@ -18,26 +18,26 @@ func (x *exchange) limitBody() error {
 }
 
 // mostBody is how many bytes of a body the route takes; 0 for any number.
-func (x *exchange) mostBody() int64 {
-	if x.decision.Route == nil {
+func (x *decided) mostBody() int64 {
+	if x.route() == nil {
 		return 0 // the login host
 	}
-	return x.decision.Route.MaxBody
+	return x.route().MaxBody
 }
 
 // forwardPath is the path that the backend is asked for: the canonical one, less
 // the segments that the route strips.
-func (x *exchange) forwardPath() string {
-	if x.decision.Route == nil {
-		return x.target.Path.String()
+func (x *decided) forwardPath() string {
+	if x.route() == nil {
+		return x.Target.Path.String()
 	}
-	return x.decision.Route.ForwardPath(x.target.Path)
+	return x.route().ForwardPath(x.Target.Path)
 }
 
 // optRequest changes the outgoing request as the route says. What identifies
 // somebody is not a route's to change; no policy with such a name compiles.
-func (x *exchange) optRequest(out *http.Request) {
-	route := x.decision.Route
+func (x *forwarding) optRequest(out *http.Request) {
+	route := x.route()
 	if route == nil {
 		return
 	}
@@ -72,12 +72,12 @@ func speaksOf(route *policies.Route, name string) bool {
 }
 
 // optResponse changes a backend's answer as the route says.
-func (x *exchange) optResponse(h http.Header) {
-	if route := x.decision.Route; route != nil {
+func (x *forwarding) optResponse(h http.Header) {
+	if route := x.route(); route != nil {
 		editHeader(h, &route.Headers.Response)
 	}
 	if _, said := h["Content-Type"]; !said {
-		x.w.Header()["Content-Type"] = nil // else net/http guesses one
+		x.reply.Header()["Content-Type"] = nil // else net/http guesses one
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // rate is what a route's rate is at run time. It belongs to a generation; what is
@@ -38,24 +39,29 @@ func (gen *Generation) rateOf(host *policies.HostPolicy, route *policies.Route) 
 	return known.(*rate)
 }
 
-// limit counts the request, which would otherwise be forwarded, where its route
-// has a rate. It is counted by who asks, never by the text of a token.
-func (x *exchange) limit() error {
-	route := x.decision.Route
-	if route.Rate == nil {
+// limit refuses a body that is too long, and counts the request, which would
+// otherwise be forwarded, where its route has a rate. It is counted by who asks,
+// never by the text of a token.
+func (x *decided) limit() error {
+	if err := x.limitBody(); err != nil {
+		return err
+	}
+	route := x.route()
+	if route == nil || route.Rate == nil {
 		return nil
 	}
-	x.rate = x.gen.rateOf(x.host, route)
+	x.rate = x.gen.rateOf(x.Host, route)
 	var key limits.Key
 	switch {
 	case x.rate.by == policies.PerRoute:
 		key = x.g.opts.Limits.Key(x.rate.scope, "", "")
-	case x.rate.by == policies.PerUser && x.principal != nil:
-		key = x.g.opts.Limits.Key(x.rate.scope, x.claims.IssuerName(), x.claims.Subject())
+	case x.rate.by == policies.PerUser && x.authentication.principal != nil:
+		key = x.g.opts.Limits.Key(x.rate.scope, x.authentication.claims.IssuerName(), x.authentication.claims.Subject())
 	default: // by address; also who is nobody, where nobody need be anybody
 		key = x.addressKey()
 	}
 	x.limited = x.g.opts.Limits.Take(key, x.rate.rate)
+	x.reply.rate, x.reply.limited = x.rate, x.limited
 	if x.limited.OK {
 		return nil
 	}
@@ -67,32 +73,26 @@ func (x *exchange) limit() error {
 }
 
 // tooOften says who has asked too often.
-func (x *exchange) tooOften() string {
+func (x *decided) tooOften() string {
 	switch {
 	case x.rate.by == policies.PerRoute:
 		return "This page is asked for too often at the moment, by everybody together."
-	case x.rate.by == policies.PerUser && x.principal != nil:
+	case x.rate.by == policies.PerUser && x.authentication.principal != nil:
 		return "You asked for this page too often."
 	}
 	return "This page was asked for too often from your network address."
 }
 
-// addressKey is the key of the client's address; of IPv6, of the network that
-// one household or machine has to itself.
-func (x *exchange) addressKey() limits.Key {
-	address := x.client.As16()
-	if x.client.Is4() || !x.client.IsValid() {
-		return x.g.opts.Limits.Key(x.rate.scope, "", string(address[:]))
-	}
-	return x.g.opts.Limits.Key(x.rate.scope, "", string(address[:householdBits/8]))
+// addressKey is the key of the client's network (request.ClientNetwork).
+func (x *decided) addressKey() limits.Key {
+	var buffer [32]byte
+	network := request.ClientNetwork(x.client).AppendTo(buffer[:0])
+	return x.g.opts.Limits.Key(x.rate.scope, "", string(network))
 }
-
-// householdBits is how much of an IPv6 address is not its owner's to choose.
-const householdBits = 64
 
 // noteRate sets the RateLimit fields (draft-ietf-httpapi-ratelimit-headers) of a
 // request that was counted, in place of the backend's own.
-func (x *exchange) noteRate(h http.Header) {
+func (x *reply) noteRate(h http.Header) {
 	if x.rate == nil {
 		return
 	}

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -31,25 +33,26 @@ type Record struct {
 
 	UpstreamError bool // the upstream could not be asked, or did not answer
 	OddHeaders    int  // headers with odd names
-	Shadow        []Second
+	Shadow        []ShadowDecision
 	Aborted       bool // the answer was cut off
 }
 
-// outcome is what the steps note for the record.
-type outcome struct {
+// record is what the steps note for the one access record of the request.
+type record struct {
 	decision      string
 	reason        string
-	route         string // of paths that no policy names
 	upstream      string
 	upstreamTime  time.Duration
 	upstreamError bool
 	oddHeaders    int
-	status        int // where nothing was sent
+	status        int              // where nothing was sent
+	shadows       []ShadowDecision // of other policies, where they differ
+	audited       bool             // it is in the audit log
 }
 
-// record writes the one access record of the request.
-func (x *exchange) record(aborted bool) {
-	x.accountAside()
+// log writes the one access record of the request.
+func (x *exchange) log(aborted bool) {
+	x.writeAuditOfRefusal()
 	r := x.summary(aborted)
 	if x.g.opts.Observe != nil {
 		x.g.opts.Observe(r)
@@ -65,7 +68,7 @@ func (x *exchange) record(aborted bool) {
 	}
 	attrs := make([]slog.Attr, 0, 20)
 	attrs = append(attrs,
-		slog.String("request_id", r.RequestID), slog.String("client", r.Client.String()),
+		slog.String("request_id", r.RequestID), slog.String("client", request.AddressText(r.Client)),
 		slog.String("method", r.Method), slog.String("host", r.Host), slog.String("path", r.Path),
 		slog.String("route", r.Route), slog.String("decision", r.Decision), slog.String("rule", place(r.Rule)),
 		slog.String("subject", r.Subject), slog.String("upstream", r.Upstream), slog.Int("status", r.Status),
@@ -96,81 +99,45 @@ func place(p strictyaml.Place) string {
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func (x *exchange) summary(aborted bool) *Record {
+	note, d := &x.record, &x.decided
 	r := &Record{
 		RequestID: x.requestID, Client: x.client, Method: x.r.Method,
-		Path: x.target.Path.String(), Route: x.outcome.route,
-		Decision: x.outcome.decision, Reason: x.outcome.reason, Upstream: x.outcome.upstream,
-		Status: x.w.status, Bytes: x.w.bytes,
-		Duration: x.g.opts.Now().Sub(x.start), Wait: x.outcome.upstreamTime,
-		UpstreamError: x.outcome.upstreamError, OddHeaders: x.outcome.oddHeaders, Shadow: x.seconds, Aborted: aborted,
+		Path: d.Target.Path.String(), Route: d.routeName(),
+		Decision: note.decision, Reason: note.reason, Upstream: note.upstream,
+		Status: x.reply.status, Bytes: x.reply.bytes,
+		Duration: x.g.opts.Now().Sub(x.start), Wait: note.upstreamTime,
+		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted,
 	}
 	if r.Status == 0 {
-		r.Status = x.outcome.status
+		r.Status = note.status
 	}
-	if x.host != nil || x.gen != nil && string(x.target.Host) == x.gen.Login.Host {
-		r.Host = string(x.target.Host)
+	if d.Host != nil || d.isLoginHost() {
+		r.Host = string(d.Name)
 	}
-	if route := x.match.Route; route != nil {
-		r.Route = route.Pattern
-	}
-	if x.decision.Outcome != 0 {
-		r.Rule = x.decision.Place
+	if d.ruleDecided() {
+		r.Rule = d.answer.Place
 		if r.Reason == "" {
-			r.Reason = x.decision.Reason
+			r.Reason = d.answer.Reason
 		}
 	}
-	if x.claims != nil {
-		r.Subject, r.Session = x.claims.Subject(), x.claims.Session()
+	if c := d.authentication.claims; c != nil {
+		r.Subject, r.Session = c.Subject(), c.Session()
 	}
 	return r
 }
 
-// responseWriter notes the status and counts the body's bytes. Whoever needs to
-// flush or hijack finds the server's own writer through Unwrap.
-type responseWriter struct {
-	http.ResponseWriter
-	status int
-	bytes  int64
-}
+// ruleDecided reports whether the rule of a route, or the lack of one, decided.
+func (d *decided) ruleDecided() bool { return d.answer.Outcome != 0 && d.Kind == policies.Routed }
 
-// Unwrap is for http.ResponseController.
-func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// WriteHeader implements http.ResponseWriter. Informational answers are not
-// the answer, but for the switch of protocols, after which there is none. Of them
-// early hints alone go on, and of those the links alone: nothing has cleaned the
-// rest.
-func (w *responseWriter) WriteHeader(status int) {
-	if status < 200 && status != http.StatusSwitchingProtocols {
-		h := w.Header()
-		links := h["Link"]
-		clear(h)
-		if status == http.StatusEarlyHints && len(links) > 0 {
-			h["Link"] = links
-			w.ResponseWriter.WriteHeader(status)
-		}
-		return
+// routeName is the pattern of the request's route, or the own path.
+func (d *decided) routeName() string {
+	switch {
+	case d.Match.Pattern != "":
+		return d.Match.Pattern
+	case d.Kind != policies.OwnPath:
+		return ""
+	case d.Endpoint != 0:
+		return d.Target.Path.String()
 	}
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements http.ResponseWriter.
-func (w *responseWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	n, err := w.ResponseWriter.Write(b)
-	w.bytes += int64(n)
-	return n, err
-}
-
-// write writes the last of an answer. A client that does not take it is gone,
-// which the server finds out by itself.
-func (w *responseWriter) write(b []byte) {
-	if _, err := w.Write(b); err != nil {
-		return
-	}
+	return policies.OwnPrefix + "/*"
 }

@@ -11,6 +11,10 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/viloforge/vilogate/gateway/problem"
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // refusal is an error that the client is to hear of. What the client reads
@@ -28,6 +32,7 @@ type refusal struct {
 	login     bool   // somebody who signs in may have more luck
 	redirect  bool   // and a person is sent there
 	demand    string // what the login has to ask for, as the end of a query
+	logout    bool   // the login host may know a session that this host does not
 	retry     int    // seconds; Retry-After
 	cause     error  // for the log
 }
@@ -63,7 +68,7 @@ func refuseMisdirected(reason string) error {
 func refuseUnknownHost() error {
 	return &refusal{
 		status: http.StatusNotFound, decision: decisionUnknownHost, kind: "unknown-host", title: "Not found",
-		detail: "No such site is served here.", reason: "no policy names the host",
+		detail: "No such site is served here.", reason: policies.ReasonUnknownHost,
 	}
 }
 
@@ -74,7 +79,7 @@ func refuseMethod(reason string, allow []string) error {
 	}
 }
 
-func refuseStranger() error {
+func refuseLoginRequired() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",
 		detail: "You need to sign in to see this page.", reason: "somebody is needed, and nobody is signed in", login: true, redirect: true,
@@ -112,7 +117,7 @@ func refuseToken(cause error) error {
 // refuseAnonymous answers who asks who they are, and is nobody.
 func refuseAnonymous() error {
 	return &refusal{
-		status: http.StatusUnauthorized, decision: "own", kind: "unauthenticated", title: "Nobody is signed in",
+		status: http.StatusUnauthorized, decision: decisionOwn, kind: "unauthenticated", title: "Nobody is signed in",
 		detail: "Nobody is signed in here.", reason: "nobody is signed in", login: true,
 	}
 }
@@ -124,9 +129,9 @@ func refuseForbidden(reason string) error {
 	}
 }
 
-// refuseEverybody is for what is open to nobody, or not to a stranger who could
+// refuseAll is for what is open to nobody, or not to a stranger who could
 // sign in as long as they like.
-func refuseEverybody(reason string) error {
+func refuseAll(reason string) error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: "forbidden", title: "Not allowed",
 		detail: "This address is not open to you.", reason: reason,
@@ -134,21 +139,19 @@ func refuseEverybody(reason string) error {
 }
 
 // Reasons in the records of requests that their rule had allowed, and that were
-// refused for something else.
+// refused for something else; see also policies.ReasonCSRF.
 const (
-	// ReasonForged: a cookie alone could have brought the request about.
-	ReasonForged = "an unsafe request with a cookie names no allowed origin (Sec-Fetch-Site, Origin)"
 	// ReasonTooLarge begins the reason where the body is longer than the route takes.
 	ReasonTooLarge = "the body is longer than max_body"
 	// ReasonOddHeader: the upstream refuses what is sent beside the known headers.
 	ReasonOddHeader = "a header name that the upstream refuses"
 )
 
-func refuseForgery() error {
+func refuseCSRF() error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: "csrf", title: "Not allowed",
 		detail: "The request did not come from a page of this site.",
-		reason: ReasonForged,
+		reason: policies.ReasonCSRF,
 	}
 }
 
@@ -225,12 +228,12 @@ func (x *exchange) refuse(err error) {
 			detail: "Something went wrong here, and it was written down.", reason: "internal error", cause: err,
 		}
 	}
-	x.outcome.decision, x.outcome.reason = r.decision, r.Error()
-	if x.w.status != 0 {
+	x.record.decision, x.record.reason = r.decision, r.Error()
+	if x.reply.status != 0 {
 		return // too late: the answer has begun
 	}
-	h := x.w.Header()
-	x.decorate(h)
+	h := x.reply.Header()
+	x.reply.decorate(h)
 	h.Set("Cache-Control", "no-store")
 	if r.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(r.retry))
@@ -247,28 +250,38 @@ func (x *exchange) refuse(err error) {
 	}
 	if r.redirect && loginURL != "" && x.isNavigation() {
 		h.Set("Location", loginURL)
-		x.w.WriteHeader(http.StatusFound)
+		x.reply.WriteHeader(http.StatusFound)
 		return
+	}
+	logoutURL := ""
+	if r.logout {
+		if logoutURL = x.gen.logoutURL(); logoutURL != "" && x.isFormPost() {
+			h.Set("Location", logoutURL)
+			x.reply.WriteHeader(http.StatusSeeOther)
+			return
+		}
 	}
 	if r.status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", x.challenge(r))
 	}
-	if wantsDocument(x.r.Header) {
+	if request.WantsDocument(x.r.Header) {
 		x.writePage(r, loginURL)
 		return
 	}
-	x.writeProblem(r.status, r.kind, r.title, loginURL)
+	x.writeProblem(problem.Details{
+		Type: problem.Type(r.kind), Title: r.title, Status: r.status, LoginURL: loginURL, LogoutURL: logoutURL,
+	})
 }
 
 // returnAddress is where somebody lands who signs in now: what was asked for,
 // unless it cannot be asked for again.
 func (x *exchange) returnAddress() string {
 	if x.isNavigation() {
-		return x.url()
+		return x.located.url()
 	}
-	home := x.gen.origin(string(x.target.Host)) + "/"
-	if x.cross.origin != "" {
-		home = x.cross.origin + "/" // the page that asks
+	home := x.gen.origin(string(x.located.Name)) + "/"
+	if x.reply.cross.origin != "" {
+		home = x.reply.cross.origin + "/" // the page that asks
 	}
 	if referer := x.r.Header["Referer"]; len(referer) == 1 && strings.HasPrefix(referer[0], home) {
 		return referer[0]
@@ -278,45 +291,36 @@ func (x *exchange) returnAddress() string {
 
 // challenge is the WWW-Authenticate value (RFC 6750, section 3).
 func (x *exchange) challenge(r *refusal) string {
-	challenge := `Bearer realm="` + string(x.target.Host) + `"`
+	challenge := `Bearer realm="` + string(x.located.Name) + `"`
 	if r.challenge != "" {
 		challenge += ", " + r.challenge
 	}
 	return challenge
 }
 
-// problem is a problem detail (RFC 9457).
-type problem struct {
-	Type      string `json:"type"`
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	RequestID string `json:"request_id"`
-	LoginURL  string `json:"login_url,omitempty"`
-	LogoutURL string `json:"logout_url,omitempty"`
-}
-
-// problemType is where the types of our problems are named.
-const problemType = "https://vilogate.dev/problems/"
-
-func (x *exchange) writeProblem(status int, kind, title, loginURL string) {
-	x.writeJSON(status, "application/problem+json", problem{
-		Type: problemType + kind, Title: title, Status: status, RequestID: x.requestID, LoginURL: loginURL,
-	})
+// writeProblem answers with problem details. What the client does not take is
+// the client's loss.
+func (x *received) writeProblem(d problem.Details) {
+	d.RequestID = x.requestID
+	x.reply.Header().Set("X-Content-Type-Options", "nosniff")
+	if err := d.Write(&x.reply); err != nil {
+		return
+	}
 }
 
 // writeJSON answers with v. What it is given always encodes; what the client
 // does not take is the client's loss.
-func (x *exchange) writeJSON(status int, contentType string, v any) {
+func (x *received) writeJSON(status int, contentType string, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		x.g.opts.Log.Error("encoding an answer", "request_id", x.requestID, "error", err)
 		status, body = http.StatusInternalServerError, []byte("{}")
 	}
-	h := x.w.Header()
+	h := x.reply.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("X-Content-Type-Options", "nosniff")
-	x.w.WriteHeader(status)
-	x.w.write(append(body, '\n'))
+	x.reply.WriteHeader(status)
+	x.reply.write(append(body, '\n'))
 }
 
 //go:embed pages/refusal.html
@@ -337,61 +341,21 @@ func contentSecurityPolicy(css string) string {
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
-func (x *exchange) writePage(r *refusal, loginURL string) {
-	h := x.w.Header()
+func (x *received) writePage(r *refusal, loginURL string) {
+	h := x.reply.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", refusalCSP)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	x.w.WriteHeader(r.status)
+	x.reply.WriteHeader(r.status)
 	if x.r.Method == http.MethodHead {
 		return
 	}
-	err := refusalPage.Execute(x.w, map[string]any{
+	err := refusalPage.Execute(&x.reply, map[string]any{
 		"Title": r.title, "Detail": r.detail, "Status": r.status, "RequestID": x.requestID,
 		"LoginURL": loginURL, "CSS": template.CSS(refusalCSS),
 	})
 	if err != nil {
-		x.outcome.reason += "; the page was not taken: " + err.Error()
+		x.record.reason += "; the page was not taken: " + err.Error()
 	}
-}
-
-// wantsDocument reports whether a person looks at the answer, whatever the
-// method: Fetch Metadata says document and not prefetch, or, where a client
-// sends none, Accept prefers HTML.
-func wantsDocument(h http.Header) bool {
-	if strings.Contains(h.Get("Sec-Purpose"), "prefetch") || strings.EqualFold(h.Get("Purpose"), "prefetch") {
-		return false
-	}
-	_, site := h["Sec-Fetch-Site"]
-	_, mode := h["Sec-Fetch-Mode"]
-	_, dest := h["Sec-Fetch-Dest"]
-	if site || mode || dest {
-		return h.Get("Sec-Fetch-Dest") == "document"
-	}
-	return prefersHTML(h.Get("Accept"))
-}
-
-// prefersHTML reports whether HTML comes first in an Accept value (RFC 9110,
-// section 12.5.1): named, and by no lower quality than JSON.
-func prefersHTML(accept string) bool {
-	html, data := -1.0, -1.0
-	for item := range strings.SplitSeq(accept, ",") {
-		kind, parameters, _ := strings.Cut(item, ";")
-		quality := 1.0
-		for parameter := range strings.SplitSeq(parameters, ";") {
-			if q, ok := strings.CutPrefix(strings.TrimSpace(parameter), "q="); ok {
-				if parsed, err := strconv.ParseFloat(q, 64); err == nil {
-					quality = parsed
-				}
-			}
-		}
-		switch kind = strings.ToLower(strings.TrimSpace(kind)); {
-		case kind == "text/html" || kind == "application/xhtml+xml":
-			html = max(html, quality)
-		case kind == "application/json" || strings.HasSuffix(kind, "+json"):
-			data = max(data, quality)
-		}
-	}
-	return html > 0 && html >= data
 }

@@ -111,33 +111,33 @@ const (
 )
 
 // stepUp refuses somebody who has to show more than they did.
-func (x *exchange) stepUp(facts policies.Facts, identity *policies.Identity) error {
-	d := demandOf(x.decision.Route, facts, identity)
+func (x *decided) stepUp() error {
+	d := demandOf(x.route(), x.Facts, x.authentication.identity())
 	r := &refusal{
 		status: http.StatusUnauthorized, decision: "step-up", kind: "step-up", title: "Sign in again",
-		detail: "This page needs a more recent sign-in.", reason: x.decision.Reason, challenge: d.challenge(),
-		login: true, demand: d.query(), redirect: x.byCookie,
+		detail: "This page needs a more recent sign-in.", reason: x.answer.Reason, challenge: d.challenge(),
+		login: true, demand: d.query(), redirect: x.authentication.byCookie,
 	}
 	if d.mfa {
 		r.detail = "This page needs a second factor, such as a security key or a code."
 	}
-	if !x.byCookie || !x.isNavigation() {
+	if !x.authentication.byCookie || !x.isNavigation() {
 		return r
 	}
-	if sent, ok := x.sentToStepUp(); ok && x.claims.AuthTime().Before(sent) {
-		x.clear = append(x.clear, clearHostCookie(stepUpCookie))
+	if sent, ok := x.sentToStepUp(); ok && x.authentication.claims.AuthTime().Before(sent) {
+		x.reply.setCookies = append(x.reply.setCookies, clearHostCookie(stepUpCookie))
 		r.redirect, r.demand = false, r.demand+"&prompt=login"
 		r.detail = "This page needs a more recent or a stronger sign-in than the one that you came back with."
 		return r
 	}
-	x.clear = append(x.clear, stepUpCookie+"="+strconv.FormatInt(x.start.Unix(), 10)+
+	x.reply.setCookies = append(x.reply.setCookies, stepUpCookie+"="+strconv.FormatInt(x.start.Unix(), 10)+
 		"; Path=/; Max-Age="+strconv.Itoa(int(stepUpWindow/time.Second))+"; Secure; HttpOnly; SameSite=Lax")
 	return r
 }
 
 // sentToStepUp is when the browser was last sent to sign in again, if that was of
 // late.
-func (x *exchange) sentToStepUp() (sent time.Time, ok bool) {
+func (x *received) sentToStepUp() (sent time.Time, ok bool) {
 	for _, line := range x.r.Header["Cookie"] {
 		for name, value := range cookiePairs(line) {
 			if name != stepUpCookie {

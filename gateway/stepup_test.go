@@ -26,7 +26,7 @@ func (s *site) signedIn(ago time.Duration) string {
 	return "Cookie: __Secure-sso=" + s.sign(g)
 }
 
-const navigation = "Sec-Fetch-Dest: document"
+const navigation = "Sec-Fetch-Mode: navigate"
 
 // follow returns the location of a step-up and the cookie that goes with it.
 func follow(t *testing.T, resp *http.Response) (location, cookie string) {

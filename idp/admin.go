@@ -10,6 +10,7 @@ import (
 
 	"github.com/viloforge/vilogate/idp/database"
 	"github.com/viloforge/vilogate/idp/password"
+	"github.com/viloforge/vilogate/idp/revocation"
 )
 
 // Admin is what an administrator may do with users, sessions and keys. What ends something returns once that was
@@ -40,7 +41,7 @@ func NewAdmin(o AdminOptions) (*Admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("administration: %w", err)
 	}
-	return &Admin{directory: newDirectory(o.DB, o.Revocations, o.Now, longestSession), passwords: passwords}, nil
+	return &Admin{directory: newDirectory(o.DB, o.Revocations, o.Now, revocation.LongestSession), passwords: passwords}, nil
 }
 
 // NewUser is a user to be added.
@@ -52,7 +53,7 @@ type NewUser struct {
 	Password string   `json:"password"`
 }
 
-// AddUser adds a user: ErrUserExists when the name is taken, or was.
+// AddUser adds a user. A name that is taken, or was, is an error.
 func (a *Admin) AddUser(ctx context.Context, n NewUser) (User, error) {
 	roles, rolesErr := cleanRoles(n.Roles)
 	err := errors.Join(checkUserName(n.Name), checkEmail(n.Email), rolesErr,

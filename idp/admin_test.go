@@ -101,7 +101,7 @@ func TestANameAndASubjectAreNeverUsedAgain(t *testing.T) {
 		t.Error("a deleted user is still signed in")
 	}
 	_, err := w.admin.AddUser(t.Context(), NewUser{Name: "alice", Email: "other@example.com", Password: secret})
-	if !errors.Is(err, ErrUserExists) {
+	if !errors.Is(err, errUserExists) {
 		t.Errorf("the name is given out again: %v", err)
 	}
 	if users, err := w.admin.Users(t.Context()); err != nil || len(users) != 0 {

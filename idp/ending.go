@@ -82,7 +82,7 @@ func (d *directory) subjectEntry(subject string) revocation.Entry {
 		moment = earlier.Add(time.Second)
 	}
 	return revocation.Entry{
-		Kind: revocation.Subject, Issuer: token.OwnIssuer, ID: subject, Moment: moment, Expires: moment.Add(longestSession),
+		Kind: revocation.Subject, Issuer: token.OwnIssuer, ID: subject, Moment: moment, Expires: moment.Add(revocation.LongestSession),
 	}
 }
 

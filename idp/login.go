@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/viloforge/vilogate/idp/attempts"
 	"github.com/viloforge/vilogate/idp/pages"
 	"github.com/viloforge/vilogate/idp/password"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // maxTyped is the longest user name that is looked at.
@@ -125,7 +125,7 @@ func (x *visit) login() error {
 		return err
 	}
 	secret, err := x.idp.directory.beginSession(x.r.Context(), beginning{
-		account: a, amr: []string{byPassword}, address: x.client.String(), userAgent: x.r.UserAgent(), max: x.idp.o.SessionMax,
+		account: a, amr: []string{byPassword}, address: request.AddressText(x.client), userAgent: x.r.UserAgent(), max: x.idp.o.SessionMax,
 	})
 	if err == nil {
 		x.log("signed in", "user", a.Name, "subject", a.ID)
@@ -194,7 +194,7 @@ func (x *visit) renew(a account, typed string) {
 
 // attempt takes an attempt of the account and of the address, and returns what gives both back.
 func (x *visit) attempt(name string) (giveBack func(), err error) {
-	now, address := x.idp.o.Now(), attempts.AddressKey(x.client)
+	now, address := x.idp.o.Now(), request.ClientNetwork(x.client).String()
 	wait, ok := x.idp.perAddress.Take(address, now)
 	if ok {
 		if wait, ok = x.idp.perAccount.Take(name, now); !ok {

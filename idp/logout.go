@@ -63,7 +63,7 @@ func (x *visit) whoIsSignedIn() (s signedIn, err error) {
 		if err != nil || claims.Session() == s.session {
 			continue
 		}
-		s.entries = append(s.entries, sessionEntry(claims.Session(), claims.AuthTime().Add(longestSession)))
+		s.entries = append(s.entries, sessionEntry(claims.Session(), claims.AuthTime().Add(revocation.LongestSession)))
 		if claims.Expires().After(x.idp.o.Now()) {
 			s.open = append(s.open, claims.Session())
 		}

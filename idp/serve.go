@@ -10,8 +10,10 @@ import (
 
 	"github.com/julienschmidt/httprouter"
 
+	"github.com/viloforge/vilogate/gateway/problem"
 	"github.com/viloforge/vilogate/idp/pages"
 	"github.com/viloforge/vilogate/idp/password"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // step is one step of the flow. It answers, or returns why it did not.
@@ -165,15 +167,6 @@ func refusalOf(err error) *refusal {
 	}
 }
 
-// problem is a problem detail (RFC 9457).
-type problem struct {
-	Type      string `json:"type"`
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	RequestID string `json:"request_id"`
-	LoginURL  string `json:"login_url,omitempty"`
-}
-
 // refuse says why, as a page to a person and as problem+json to a program.
 func (x *visit) refuse(err error) {
 	r := refusalOf(err)
@@ -185,12 +178,15 @@ func (x *visit) refuse(err error) {
 		x.logAt(level, "a request failed", "status", r.status, "error", err)
 	}
 	x.decorate(r)
-	if !wantsDocument(x.r.Header) {
-		p := problem{Type: "https://vilogate.dev/problems/" + r.kind, Title: r.title, Status: r.status, RequestID: x.requestID}
+	if !request.WantsDocument(x.r.Header) {
+		d := problem.Details{Type: problem.Type(r.kind), Title: r.title, Status: r.status, RequestID: x.requestID}
 		if r.login {
-			p.LoginURL = x.loginURL()
+			d.LoginURL = x.loginURL()
 		}
-		x.json(r.status, "application/problem+json", p)
+		x.status = d.Status
+		if err := d.Write(x.w); err != nil {
+			x.log("the answer was not taken", "error", err)
+		}
 		return
 	}
 	if r.login && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {

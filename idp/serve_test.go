@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/viloforge/vilogate/gateway/problem"
+	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -33,7 +35,7 @@ func TestWhatIsNotThereIsRefused(t *testing.T) {
 		{"GET", "/login", []string{"Host: evil.example"}, 421, ""},
 		{"GET", "/login", []string{"Host: login.viloforge.test.evil.example"}, 421, ""},
 	} {
-		for _, accept := range []string{"text/html", "application/json", "*/*"} {
+		for _, accept := range []string{"text/html", "TEXT/HTML, application/json;q=0.9", "application/json", "*/*", "text/html;q=0.1, application/json", "text/html;q=0"} {
 			c := w.client()
 			c.header.Set("Accept", accept)
 			got := c.do(test.method, test.path, "", test.header...)
@@ -41,13 +43,13 @@ func TestWhatIsNotThereIsRefused(t *testing.T) {
 				t.Errorf("%s %s: %d, Allow %q", test.method, test.path, got.status, got.header.Get("Allow"))
 			}
 			id := got.header.Get("X-Request-Id")
-			if accept == "text/html" {
+			if strings.HasPrefix(strings.ToLower(accept), "text/html") && !strings.Contains(accept, "text/html;q") {
 				if !strings.Contains(got.body, "<h1>") || !strings.Contains(got.body, id) || id == "" {
 					t.Errorf("%s %s: no page\n%s", test.method, test.path, got.body)
 				}
 				continue
 			}
-			var p problem
+			var p problem.Details
 			if err := json.Unmarshal([]byte(got.body), &p); err != nil || p.Status != test.status || p.RequestID != id || p.Type == "" || p.Title == "" ||
 				got.header.Get("Content-Type") != "application/problem+json" {
 				t.Errorf("%s %s: %v\n%s", test.method, test.path, err, got.body)
@@ -155,7 +157,9 @@ func TestTheClientsAddressIsBelievedOfTrustedProxiesAlone(t *testing.T) {
 		{behind, "10.1.2.3:99", "192.0.2.7", "abc", "192.0.2.7", true},
 		{behind, "10.1.2.3:99", "203.0.113.9, 192.0.2.7", "abc", "192.0.2.7", true},
 		{behind, "10.1.2.3:99", "192.0.2.7, 10.9.9.9,10.1.1.1", "abc", "192.0.2.7", true},
-		{behind, "10.1.2.3:99", "192.0.2.7, nonsense", "abc", "10.1.2.3", true},
+		{behind, "10.1.2.3:99", "192.0.2.7, nonsense", "abc", "invalid IP", true},
+		{behind, "10.1.2.3:99", "unknown", "abc", "invalid IP", true},
+		{behind, "10.1.2.3:99", "[2001:db8::7]:443", "abc", "2001:db8::7", true},
 		{behind, "10.1.2.3:99", "10.2.2.2", "abc", "10.2.2.2", true},
 		{behind, "10.1.2.3:99", "", "a b", "10.1.2.3", false},
 		{behind, "[fd00::1]:99", "2001:db8::7", "abc", "2001:db8::7", true},
@@ -188,7 +192,7 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		"no cookie":          func(o *Options) { o.CookieName = "" },
 		"no audience":        func(o *Options) { o.Audience = "" },
 		"no life":            func(o *Options) { o.AccessTTL = 0 },
-		"too long a life":    func(o *Options) { o.SessionMax = longestSession + 1 },
+		"too long a life":    func(o *Options) { o.SessionMax = revocation.LongestSession + 1 },
 		"no limit":           func(o *Options) { o.LoginLimits.PerAccount.Events = 0 },
 		"a bad home":         func(o *Options) { o.Home = "//x" },
 		"a bad return host":  func(o *Options) { o.ReturnHosts = []string{"*"} },

@@ -22,9 +22,6 @@ var ErrUnknownSession = errors.New("there is no such session")
 var errChanged = errors.New("the user was changed meanwhile")
 
 const (
-	// longestSession is the longest that a session may be configured to last. Revocations that must outlast every token
-	// of a subject are kept as long.
-	longestSession = 90 * 24 * time.Hour
 	// maxSessions is how many sessions a user may have at a time.
 	maxSessions = 100
 	// usedEvery is how precisely the last use of a session is remembered.

@@ -16,8 +16,8 @@ import (
 var (
 	// ErrUnknownUser means that there is no user of that name.
 	ErrUnknownUser = errors.New("there is no such user")
-	// ErrUserExists means that the name is taken, or was once: names are not given out twice.
-	ErrUserExists = errors.New("the name is taken, or was once, and names are not given out twice")
+	// errUserExists means that the name is taken, or was once: names are not given out twice.
+	errUserExists = errors.New("the name is taken, or was once, and names are not given out twice")
 )
 
 const (
@@ -169,7 +169,7 @@ func (d *directory) insertAccount(ctx context.Context, a account) (User, error) 
 		return User{}, fmt.Errorf("adding a user: %w", err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return User{}, errors.Join(ErrUserExists, err)
+		return User{}, errors.Join(errUserExists, err)
 	}
 	return a.User, nil
 }

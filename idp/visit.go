@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/viloforge/vilogate/idp/pages"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // visit is one request, and what every step wants to know of it. It belongs to the goroutine that serves the request.
@@ -20,23 +21,19 @@ type visit struct {
 	w         http.ResponseWriter
 	r         *http.Request
 	returns   *returns
-	client    netip.Addr
+	client    netip.Addr // who asks, as far as trusted proxies can be believed; zero where nobody knows
 	requestID string
 	status    int // of the answer, once it has begun
 }
 
 func (p *IDP) visit(w http.ResponseWriter, r *http.Request) *visit {
-	x := &visit{idp: p, w: w, r: r, returns: p.returns.Load()}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err == nil {
-		x.client = peer.Addr().Unmap()
-	}
+	x := &visit{idp: p, w: w, r: r, returns: p.returns.Load(), client: request.ParseAddress(r.RemoteAddr)}
 	// Without trusted proxies the gateway is in this process, and has made these headers itself.
-	believed := len(p.o.TrustedProxies) == 0 || p.trusted(x.client)
-	if len(p.o.TrustedProxies) > 0 && believed {
-		x.client = p.forwardedFor(x.client, r.Header["X-Forwarded-For"])
+	believed := len(p.o.TrustedProxies) == 0 || request.InNetworks(p.o.TrustedProxies, x.client)
+	if believed {
+		x.client = request.ClientAddress(x.client, r.Header["X-Forwarded-For"], p.o.TrustedProxies)
 	}
-	if ids := r.Header["X-Request-Id"]; believed && len(ids) == 1 && validRequestID(ids[0]) {
+	if ids := r.Header["X-Request-Id"]; believed && len(ids) == 1 && request.IsRequestID(ids[0]) {
 		x.requestID = ids[0]
 	} else {
 		x.requestID = strings.ToLower(rand.Text())
@@ -44,36 +41,11 @@ func (p *IDP) visit(w http.ResponseWriter, r *http.Request) *visit {
 	return x
 }
 
-func (p *IDP) trusted(addr netip.Addr) bool {
-	addr = addr.WithZone("")
-	return slices.ContainsFunc(p.o.TrustedProxies, func(network netip.Prefix) bool { return network.Contains(addr) })
-}
-
-// forwardedFor walks the list from its end, where the nearest proxy wrote, to the first address that is not a trusted
-// proxy's. What stands before it was written by strangers.
-func (p *IDP) forwardedFor(peer netip.Addr, lines []string) netip.Addr {
-	hops := strings.Split(strings.Join(lines, ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
-			return peer
-		}
-		if peer = addr.Unmap(); !p.trusted(peer) {
-			return peer
-		}
-	}
-	return peer
-}
-
-func validRequestID(id string) bool {
-	return id != "" && len(id) <= 128 && consistsOf(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
-}
-
 // log writes what happened, with who asked.
 func (x *visit) log(message string, args ...any) { x.logAt(slog.LevelInfo, message, args...) }
 
 func (x *visit) logAt(level slog.Level, message string, args ...any) {
-	x.idp.o.Log.Log(x.r.Context(), level, message, append([]any{"request_id", x.requestID, "client", x.client}, args...)...)
+	x.idp.o.Log.Log(x.r.Context(), level, message, append([]any{"request_id", x.requestID, "client", request.AddressText(x.client)}, args...)...)
 }
 
 // page answers with a page. Its forms lead to this host and, by redirect, to the origins: browsers apply a form-action to
@@ -123,25 +95,4 @@ func (x *visit) send(status int, body []byte) {
 // loginURL is where somebody signs in who is to come back to the account page, the only one that wants it.
 func (x *visit) loginURL() string {
 	return x.idp.origin + "/login?redirect_uri=" + url.QueryEscape(x.idp.origin+"/account")
-}
-
-// wantsDocument reports whether a person looks at the answer: Fetch Metadata says document and not prefetch, or, where a
-// client sends none, Accept prefers HTML.
-func wantsDocument(h http.Header) bool {
-	if strings.Contains(h.Get("Sec-Purpose"), "prefetch") || strings.EqualFold(h.Get("Purpose"), "prefetch") {
-		return false
-	}
-	if h["Sec-Fetch-Dest"] != nil || h["Sec-Fetch-Mode"] != nil || h["Sec-Fetch-Site"] != nil {
-		return h.Get("Sec-Fetch-Dest") == "document"
-	}
-	for kind := range strings.SplitSeq(h.Get("Accept"), ",") {
-		kind, _, _ = strings.Cut(kind, ";")
-		switch strings.TrimSpace(kind) {
-		case "text/html", "application/xhtml+xml":
-			return true
-		case "application/json", "application/problem+json":
-			return false
-		}
-	}
-	return false
 }

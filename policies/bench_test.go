@@ -72,7 +72,7 @@ func TestDecidingCostsNoAllocation(t *testing.T) {
 						t.Fatal(err)
 					}
 					facts := Facts{Now: time.Unix(1001, 0), Method: target.Method, Host: target.Host, Path: target.Path, Query: target.Query}
-					if d := h.Match(target.Path, target.Method).Decide(facts, who); d.Reason == "" {
+					if d := h.Match(target.Path, target.Method).whole(facts, who); d.Reason == "" {
 						t.Fatal("no reason")
 					}
 				}); allocations != 0 {
@@ -96,7 +96,7 @@ func BenchmarkDecide(b *testing.B) {
 					b.ReportAllocs()
 					f := Facts{Now: time.Unix(1001, 0), Method: "GET", Path: p}
 					for b.Loop() {
-						if h.Match(p, "GET").Decide(f, id).Reason == "" {
+						if h.Match(p, "GET").whole(f, id).Reason == "" {
 							b.Fatal("no reason")
 						}
 					}
@@ -113,7 +113,7 @@ func BenchmarkDecideExpression(b *testing.B) {
 	id := &Identity{Email: "alice@viloforge.com", EmailVerified: true}
 	b.ReportAllocs()
 	for b.Loop() {
-		if h.Match(f.Path, "GET").Decide(f, id).Outcome != Allow {
+		if h.Match(f.Path, "GET").whole(f, id).Outcome != Allow {
 			b.Fatal("refused")
 		}
 	}
@@ -129,7 +129,7 @@ func BenchmarkCanonicaliseAndDecide(b *testing.B) {
 			b.Fatal(err)
 		}
 		f := Facts{Now: time.Unix(1001, 0), Method: target.Method, Host: target.Host, Path: target.Path}
-		if h.Match(target.Path, target.Method).Decide(f, id).Outcome != Allow {
+		if h.Match(target.Path, target.Method).whole(f, id).Outcome != Allow {
 			b.Fatal("refused")
 		}
 	}

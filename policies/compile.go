@@ -34,13 +34,14 @@ type Options struct {
 
 // A Set is all policies, compiled and tested. It is never written again, and safe for concurrent use.
 type Set struct {
-	exact     map[string]*HostPolicy
-	wildcard  map[string]*HostPolicy // by what follows "*."
-	loginHost string                 // which no policy is asked about
+	publicPort int
+	exact      map[string]*HostPolicy
+	wildcard   map[string]*HostPolicy // by what follows "*."
+	loginHost  string                 // which no policy is asked about
 }
 
 func newSet(o Options) *Set {
-	return &Set{exact: map[string]*HostPolicy{}, wildcard: map[string]*HostPolicy{}, loginHost: o.LoginHost}
+	return &Set{exact: map[string]*HostPolicy{}, wildcard: map[string]*HostPolicy{}, loginHost: o.LoginHost, publicPort: o.PublicPort}
 }
 
 // A HostPolicy is the policy of one host, or of all hosts that a pattern names.

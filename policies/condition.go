@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -107,7 +108,10 @@ func (c *Condition) truth(e *evaluation) Truth {
 	case Not:
 		return True + False - c.Of[0].truth(e)
 	case Networks:
-		return truthOf(c.contains(e.facts.Client))
+		if !e.facts.Client.IsValid() {
+			return Failed
+		}
+		return truthOf(request.InNetworks(c.Networks, e.facts.Client))
 	case Expression:
 		truth, _ := c.expression.evaluate(e)
 		return truth
@@ -172,20 +176,6 @@ func within(age time.Duration, now, then time.Time) bool {
 func anyOf(have, want []string) bool {
 	for _, w := range want {
 		if slices.Contains(have, w) {
-			return true
-		}
-	}
-	return false
-}
-
-// contains reports whether an address, IPv4 in the clothes of IPv6 too, is in one of the networks.
-func (c *Condition) contains(address netip.Addr) bool {
-	if !address.IsValid() {
-		return false
-	}
-	address = address.Unmap().WithZone("")
-	for _, network := range c.Networks {
-		if network.Contains(address) {
 			return true
 		}
 	}

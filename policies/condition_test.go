@@ -15,6 +15,8 @@ routes:
   - { path: /group, allow: { claims: { groups: [ops, "7"] } } }
   - { path: /network, allow: { networks: [10.0.0.0/8, "fd00::/8", 192.0.2.7] } }
   - { path: /network/optional, allow: { networks: [10.0.0.0/8], optional: true } }
+  - { path: /network/not, allow: { not: { networks: [10.0.0.0/8] } } }
+  - { path: /network/other, allow: { any: [{ not: { networks: [10.0.0.0/8] } }, { roles: [a] }] } }
   - { path: /optional, allow: optional }
   - { path: /amr, allow: { amr: [hwk] } }
   - { path: /amr/mfa, allow: { amr: [mfa, hwk] } }
@@ -73,6 +75,12 @@ func TestConditions(t *testing.T) { // not parallel, for it counts allocations
 		{"/network/optional", "10.1.2.3", nil, Allow},
 		{"/network/optional", "11.1.2.3", nil, Login},
 		{"/network/optional", "11.1.2.3", &Identity{}, Deny},
+		{"/network/optional", "", nil, Login},
+		{"/network/not", "11.1.2.3", &Identity{}, Allow},
+		{"/network/not", "10.1.2.3", &Identity{}, Deny},
+		{"/network/not", "", &Identity{}, Deny},
+		{"/network/other", "", &Identity{}, Deny},
+		{"/network/other", "", &Identity{Roles: []string{"a"}}, Allow},
 		{"/optional", "", nil, Allow},
 		{"/optional", "", &Identity{}, Allow},
 		{"/amr", "", &Identity{AMR: []string{"pwd", "hwk"}}, Allow},
@@ -111,11 +119,11 @@ func TestConditions(t *testing.T) { // not parallel, for it counts allocations
 		if c.client != "" {
 			f.Client = netip.MustParseAddr(c.client)
 		}
-		d := h.Match(f.Path, "GET").Decide(f, c.id)
+		d := h.Match(f.Path, "GET").whole(f, c.id)
 		if d.Outcome != c.want || d.Reason == "" || (d.Condition != nil) != (d.Outcome == Deny || d.Outcome == StepUp || d.Outcome == Login && c.path == "/network/optional") {
 			t.Errorf("%s from %s as %+v: %v, %s (%+v); want %v", c.path, c.client, c.id, d.Outcome, d.Reason, d.Condition, c.want)
 		}
-		if n := testing.AllocsPerRun(10, func() { h.Match(f.Path, "GET").Decide(f, c.id) }); n != 0 {
+		if n := testing.AllocsPerRun(10, func() { h.Match(f.Path, "GET").whole(f, c.id) }); n != 0 {
 			t.Errorf("%s: %v allocations", c.path, n)
 		}
 	}
@@ -144,7 +152,7 @@ routes: [{ path: /, allow: { mfa: 15m, not: { roles: [guest] } } }]
 `)
 	f := Facts{Method: "GET", Path: parsed(t, "/")}
 	for role, want := range map[string]string{"guest": "what must not hold does: roles: [guest]", "member": "no second factor within 15m"} {
-		if d := h.Match(f.Path, "GET").Decide(f, &Identity{Roles: []string{role}}); d.Reason != want || d.Condition == nil {
+		if d := h.Match(f.Path, "GET").whole(f, &Identity{Roles: []string{role}}); d.Reason != want || d.Condition == nil {
 			t.Errorf("%s: %v, %s", role, d.Outcome, d.Reason)
 		}
 	}

@@ -2,6 +2,8 @@ package policies
 
 import (
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -44,7 +46,7 @@ type Facts struct {
 	Method string
 	Host   request.Host
 	Path   request.Path
-	Client netip.Addr // who asks, behind trusted proxies; the zero Addr is in no network
+	Client netip.Addr // who asks, behind trusted proxies; of the zero Addr no network is known, behind a not either
 	Query  string     // byte for byte, without the "?"; only Route.Reads.Query needs it
 	Header Header     // only Route.Reads.Headers needs it; nil for none
 }
@@ -76,6 +78,7 @@ const (
 	StepUp                   // a fresher or stronger login is needed
 	MethodNotAllowed         // 405, with Decision.Allow
 	BadRequest               // 400: a spelling that the route does not permit, or a query or header that it cannot read
+	NotFound                 // 404: no policy is for the host, or an own path that is none
 )
 
 // String is the outcome as tests name it, with the status where they have one word for several.
@@ -93,6 +96,8 @@ func (o Outcome) String() string {
 		return "deny (405 method not allowed)"
 	case BadRequest:
 		return "bad-request"
+	case NotFound:
+		return "deny (404 not found)"
 	}
 	return "none"
 }
@@ -109,16 +114,10 @@ type Decision struct {
 	Condition *Condition
 }
 
-// Decide decides about a request that matched as m says; id is nil for nobody. The gateway and `tests:` share it.
-func (m Match) Decide(f Facts, id *Identity) Decision {
+// decide is what the routes say of a request that matched as m says; id is nil for nobody.
+func (m Match) decide(f Facts, id *Identity) Decision {
 	d := Decision{Place: m.Place, Route: m.Route}
 	switch {
-	case m.Odd != 0:
-		d.Outcome, d.Reason = BadRequest, "the route does not permit this spelling of the path (encoded_slash, double_slash, semicolon)"
-	case m.Route != nil && len(m.Route.Reads.Headers) > 0 && twice(f.Header, m.Route.Reads.Headers):
-		d.Outcome, d.Reason = BadRequest, "the policy reads a header that is there twice, and servers could take either"
-	case m.Route != nil && len(m.Route.Reads.Query) > 0 && request.CheckQuery(f.Query, m.Route.Reads.Query) != nil:
-		d.Outcome, d.Reason = BadRequest, "the policy reads the query, and servers could read it in another way"
 	case m.Route != nil:
 		d.Outcome, d.Reason, d.Condition = m.Route.rule.decide(&evaluation{facts: f, id: id, route: m.Route})
 	case len(m.Allow) > 0 && (m.AllPublic || id != nil):
@@ -131,15 +130,121 @@ func (m Match) Decide(f Facts, id *Identity) Decision {
 	return d
 }
 
-// twice reports whether one of the headers has several lines.
-func twice(h Header, names []string) bool {
-	if h == nil {
-		return false
+// An Answer is what becomes of a request, and how.
+type Answer struct {
+	*Location
+	Decision
+	// Identity is who it was decided about: nil for nobody, and where a cross-site request goes on as anonymous.
+	Identity *Identity
+	// CrossSite says that a cookie alone could have brought the request about from another site.
+	CrossSite bool
+}
+
+// ReasonCSRF is why a request is refused that its rule had allowed: no header of the browser says that a page of this site
+// sent it.
+const ReasonCSRF = "an unsafe request with a cookie names no allowed origin (Sec-Fetch-Site, Origin)"
+
+// Decide decides about a request: the one order of steps that the gateway, shadows, tests and tools share. What only the
+// gateway knows is left out: whether a token is good, unless r has an Authenticator, and whether a rate is used up. The error
+// is the Authenticator's.
+func (s *Set) Decide(r *Request) (Answer, error) {
+	l := s.Locate(r)
+	return l.Decide()
+}
+
+// Decide does so by the policy of one host, whatever name the request asks for.
+func (h *HostPolicy) Decide(r *Request) (Answer, error) {
+	l := h.Locate(r)
+	return l.Decide()
+}
+
+// Decide is the second half of [Set.Decide]: who asks, what the rule says of them, and CSRF protection.
+func (l *Location) Decide() (a Answer, err error) {
+	a = Answer{Location: l, Decision: l.decision}
+	if l.Settled() {
+		a.place()
+		return a, nil
 	}
-	for _, name := range names {
-		if len(h.Values(name)) > 1 {
-			return true
+	a.Identity = l.request.Identity
+	if who := l.request.Authenticator; who != nil {
+		if a.Identity, err = who.Authenticate(l); err != nil {
+			return a, err
 		}
 	}
-	return false
+	if l.Kind == OwnPath {
+		a.own()
+		a.place()
+		return a, nil
+	}
+	if a.Decision = l.Match.decide(l.Facts, a.Identity); a.Outcome == Allow {
+		a.checkCSRF()
+	}
+	return a, nil
 }
+
+// place has what no route decided stand in the file of its host.
+func (a *Answer) place() {
+	if a.Host != nil && a.Place.Line == 0 {
+		a.Place = a.Host.Place
+	}
+}
+
+// own decides about the endpoints that ask who asks.
+func (a *Answer) own() {
+	switch {
+	case a.Endpoint == Logout && !request.CSRFSafe(a.csrfFacts(nil, nil)):
+		a.CrossSite = true
+		a.Decision = Decision{Outcome: Deny, Reason: ReasonCSRF}
+	case a.Endpoint == Logout && (a.Identity == nil || a.Identity.Bearer):
+		a.Decision = Decision{Outcome: Login, Reason: "no cookie that names a session"}
+	case a.Identity == nil:
+		a.Decision = Decision{Outcome: Login, Reason: "nobody is signed in"}
+	default:
+		a.Decision = Decision{Outcome: Allow, Reason: "an endpoint of the gateway's own"}
+	}
+}
+
+// checkCSRF is CSRF protection of what a cookie alone could have brought about. On a public route such a request goes on as
+// anonymous.
+func (a *Answer) checkCSRF() {
+	if a.Identity == nil || a.Identity.Bearer {
+		return
+	}
+	route := a.Decision.Route
+	var allowed []request.Origin
+	if route.CORS != nil {
+		allowed = route.CORS.Origins
+	}
+	if !webSocket(a.request.Header) && request.IsSafe(a.Target.Method) || request.CSRFSafe(a.csrfFacts(allowed, route.CSRFExempt)) {
+		return
+	}
+	a.CrossSite = true
+	a.Outcome = route.Terms().Outcome(Case{Now: True, CrossSite: true})
+	if a.Outcome == Allow {
+		a.Identity = nil
+		return
+	}
+	a.Reason = ReasonCSRF
+}
+
+func (a *Answer) csrfFacts(allowed, exempt []request.Origin) request.CSRFFacts {
+	header := a.request.Header
+	f := request.CSRFFacts{
+		Method: a.Target.Method, WebSocket: webSocket(header), Origin: header["Origin"],
+		SecFetchSite: strings.Join(header["Sec-Fetch-Site"], ","), SecFetchMode: strings.Join(header["Sec-Fetch-Mode"], ","),
+		Own: request.Origin("https://" + string(a.Name)), Allowed: allowed, Exempt: exempt,
+	}
+	if a.publicPort != 443 && a.publicPort != 0 {
+		f.Own += request.Origin(":" + strconv.Itoa(a.publicPort))
+	}
+	return f
+}
+
+// webSocket reports whether a request is a WebSocket handshake (RFC 6455, section 4.1).
+func webSocket(header Fields) bool {
+	upgrade := header["Upgrade"]
+	return len(upgrade) == 1 && strings.EqualFold(strings.TrimSpace(upgrade[0]), "websocket")
+}
+
+// IsWebSocket reports whether the request is a WebSocket handshake (RFC 6455, section 4.1).
+func (r *Request) IsWebSocket() bool { return webSocket(r.Header) }

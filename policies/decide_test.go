@@ -70,7 +70,7 @@ func TestDecisions(t *testing.T) {
 	} {
 		p := parsed(t, c.path)
 		m := h.Match(p, c.method)
-		d := m.Decide(Facts{Now: time.Unix(0, 0), Method: c.method, Host: "website.viloforge.com", Path: p}, c.id)
+		d := m.whole(Facts{Now: time.Unix(0, 0), Method: c.method, Host: "website.viloforge.com", Path: p}, c.id)
 		if d.Outcome != c.want || d.Reason == "" || d.Place.Line == 0 || d.Route != m.Route {
 			t.Errorf("%s %s as %+v: %+v, want %v", c.method, c.path, c.id, d, c.want)
 		}
@@ -78,7 +78,7 @@ func TestDecisions(t *testing.T) {
 			t.Errorf("%s %s: Allow %q", c.method, c.path, d.Allow)
 		}
 	}
-	d := h.Match(parsed(t, "/mixed"), "PUT").Decide(Facts{}, cookie)
+	d := h.Match(parsed(t, "/mixed"), "PUT").whole(Facts{}, cookie)
 	if !slices.Equal(d.Allow, []string{"GET", "HEAD", "POST"}) {
 		t.Errorf("Allow %q", d.Allow)
 	}

@@ -134,7 +134,8 @@
 //   - claims: { department: finance, level: [3, 4] }. Each of these claims of the token has the value, or one of the
 //     values; where it is a list itself, one of its elements has. Texts, numbers and booleans are different things. Numbers
 //     that JSON does not keep apart, beyond 9007199254740991, cannot be asked for.
-//   - networks: [10.0.0.0/8, 192.0.2.7]. The address of the client is in one of these.
+//   - networks: [10.0.0.0/8, 192.0.2.7]. The address of the client is in one of these. Where nobody knows the
+//     address, as where a trusted proxy names none, this has no answer: not: { networks: […] } does not hold either.
 //   - amr: [hwk]. They signed in with one of these methods (RFC 8176).
 //   - max_age: 1h. They signed in at most so long ago.
 //   - mfa: 15m. They showed a second factor at most so long ago: at the login, where the amr of the token has mfa.
@@ -189,7 +190,7 @@
 //     factor: at the login, when it is left out and amr has mfa. by: cookie or bearer is how they come: with a cookie where
 //     the headers are those of browsers (Origin, Sec-Fetch-Site), with a Bearer token otherwise.
 //   - at: the time, 2030-01-02T15:04:05Z. A test of a route that asks for request.time names it.
-//   - ip: the address of the client; without it, it is in no network.
+//   - ip: the address of the client; without it nobody knows the address, and no condition on networks has an answer.
 //   - headers: a map of names to values, or to lists for several lines.
 //   - times: 11. The request is made so often in the same moment, and the last one counts.
 //

@@ -91,7 +91,7 @@ func TestExpressions(t *testing.T) {
 			Now: now, Method: "GET", Host: "website.viloforge.com", Path: parsed(t, path), Query: query,
 			Client: netip.MustParseAddr("10.0.0.1"), Header: http.Header{"X-Tenant": {"a, b"}, "X-Other": {"1", "2"}},
 		}
-		if d := h.Match(f.Path, "GET").Decide(f, c.id); d.Outcome != c.want || d.Reason == "" {
+		if d := h.Match(f.Path, "GET").whole(f, c.id); d.Outcome != c.want || d.Reason == "" {
 			t.Errorf("%s as %+v: %v, %s; want %v", c.target, c.id, d.Outcome, d.Reason, c.want)
 		}
 	}
@@ -116,7 +116,7 @@ func TestWhatIsNotKnownOpensNoDoor(t *testing.T) {
 		{"/not/both", &Identity{Roles: []string{"guest"}}, Deny},
 	} {
 		f := Facts{Method: "GET", Path: parsed(t, c.path)} // no such header
-		if d := h.Match(f.Path, "GET").Decide(f, c.id); d.Outcome != c.want {
+		if d := h.Match(f.Path, "GET").whole(f, c.id); d.Outcome != c.want {
 			t.Errorf("%s as %s: %v, want %v", c.path, c.id.User, d.Outcome, c.want)
 		}
 	}
@@ -134,7 +134,7 @@ routes:
 	f := Facts{Method: "GET", Path: parsed(t, "/")}
 	for size, want := range map[int]Outcome{1000: Allow, 2_000_000: Deny} {
 		id := &Identity{Claims: claimsOf{"text": strings.Repeat("a", size)}}
-		if d := h.Match(f.Path, "GET").Decide(f, id); d.Outcome != want {
+		if d := h.Match(f.Path, "GET").whole(f, id); d.Outcome != want {
 			t.Errorf("%d bytes: %v, want %v", size, d.Outcome, want)
 		}
 	}
@@ -158,7 +158,7 @@ routes:
 		long := strings.Repeat("a", size)
 		for _, path := range []string{"/b", "/c", "/d/" + long} {
 			f := Facts{Method: "GET", Path: parsed(t, path), Query: "x=" + long, Header: http.Header{"X-A": {long}}}
-			if d := h.Match(f.Path, "GET").Decide(f, nil); d.Outcome != want {
+			if d := h.Match(f.Path, "GET").whole(f, nil); d.Outcome != want {
 				t.Errorf("%d bytes, %.2s: %v, want %v", size, path, d.Outcome, want)
 			}
 		}
@@ -168,14 +168,14 @@ routes:
 		for _, path := range []string{"/e", "/f"} {
 			f := Facts{Method: "GET", Path: parsed(t, path)}
 			id := &Identity{Roles: []string{long}, Claims: claimsOf{"list": []any{long}}}
-			if d := h.Match(f.Path, "GET").Decide(f, id); d.Outcome != Deny {
+			if d := h.Match(f.Path, "GET").whole(f, id); d.Outcome != Deny {
 				t.Errorf("%d bytes, %s: %v", size, path, d.Outcome)
 			}
 		}
 	}
 	f := Facts{Method: "GET", Path: parsed(t, "/a"), Header: http.Header{"X-A": {strings.Repeat("a", 60_000)}}}
 	started := time.Now()
-	h.Match(f.Path, "GET").Decide(f, nil)
+	h.Match(f.Path, "GET").whole(f, nil)
 	t.Logf("60 KB against [a-z]{300}[0-9]: %v", time.Since(started))
 }
 
@@ -206,12 +206,12 @@ func TestHeadersThatAreThereTwice(t *testing.T) {
 	h := compile(t, expressive)
 	f := Facts{Method: "GET", Path: parsed(t, "/header"), Header: http.Header{"X-Tenant": {"a, b", "c"}}}
 	for _, id := range []*Identity{nil, {User: "alice"}} {
-		if d := h.Match(f.Path, "GET").Decide(f, id); d.Outcome != BadRequest {
+		if d := h.Match(f.Path, "GET").whole(f, id); d.Outcome != BadRequest {
 			t.Errorf("%v, %s", d.Outcome, d.Reason)
 		}
 	}
 	f.Path = parsed(t, "/email")
-	if d := h.Match(f.Path, "GET").Decide(f, nil); d.Outcome != Login {
+	if d := h.Match(f.Path, "GET").whole(f, nil); d.Outcome != Login {
 		t.Errorf("%v where nobody reads it", d.Outcome)
 	}
 }

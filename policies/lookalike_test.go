@@ -23,7 +23,7 @@ routes:
 		"/word;x/alice/end;y": Allow, "/word;x/;z/alice/end": Allow, "/word/alice;x/end": Deny,
 	} {
 		f := Facts{Method: "GET", Path: parsed(t, path)}
-		if d := h.Match(f.Path, "GET").Decide(f, &Identity{User: "alice"}); d.Outcome != want {
+		if d := h.Match(f.Path, "GET").whole(f, &Identity{User: "alice"}); d.Outcome != want {
 			t.Errorf("%s: %v, %s; want %v", path, d.Outcome, d.Reason, want)
 		}
 	}

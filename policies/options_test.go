@@ -194,14 +194,14 @@ routes:
 		{"POST", "/new", MethodNotAllowed, Allow}, // the live one is /*rest, for GET alone
 	} {
 		p := parsed(t, c.path)
-		live := h.Match(p, c.method).Decide(Facts{Method: c.method, Path: p}, alice)
-		shadow := h.Shadow.Match(p, c.method).Decide(Facts{Method: c.method, Path: p}, alice)
+		live := h.Match(p, c.method).whole(Facts{Method: c.method, Path: p}, alice)
+		shadow := h.Shadow.Match(p, c.method).whole(Facts{Method: c.method, Path: p}, alice)
 		if live.Outcome != c.live || shadow.Outcome != c.shadow || live.Route != nil && live.Route.Shadow {
 			t.Errorf("%s %s: %v, in the shadow %v; want %v and %v", c.method, c.path, live.Outcome, shadow.Outcome, c.live, c.shadow)
 		}
 	}
 	p := parsed(t, "/opened") // where all routes are public, a stranger may know that there are others
-	live, shadow := h.Match(p, "PUT").Decide(Facts{}, nil), h.Shadow.Match(p, "PUT").Decide(Facts{}, nil)
+	live, shadow := h.Match(p, "PUT").whole(Facts{}, nil), h.Shadow.Match(p, "PUT").decide(Facts{}, nil)
 	if live.Outcome != Login || shadow.Outcome != MethodNotAllowed {
 		t.Errorf("%v, in the shadow %v", live.Outcome, shadow.Outcome)
 	}

@@ -17,32 +17,92 @@ const (
 	ruleConditions
 )
 
+// Terms are what a rule is, apart from its condition.
+type Terms struct {
+	Public   bool // nobody is asked who they are
+	Closed   bool // deny
+	Optional bool // authentication is optional
+	Freshens bool // a login just now could make the condition hold
+}
+
+// A Case is what an outcome depends on besides the rule's terms.
+type Case struct {
+	Anonymous bool
+	Now       Truth // of the condition; True where there is none
+	Fresh     Truth // of the condition, had this person just signed in again; only after Now did not hold
+	CrossSite bool  // a cookie alone could have brought the request about from another site
+}
+
+// Outcome is the one order in which a rule goes from what holds to what becomes of the request. Decisions go by it, and so
+// do tools that compare all cases at once.
+func (t Terms) Outcome(c Case) Outcome {
+	switch {
+	case t.Public:
+		return Allow
+	case t.Closed:
+		return Deny
+	case c.Anonymous && !t.Optional:
+		return Login
+	case c.Now == True && c.CrossSite:
+		return Deny
+	case c.Now == True:
+		return Allow
+	case c.Anonymous:
+		return Login
+	case t.Freshens && c.Fresh == True:
+		return StepUp
+	}
+	return Deny
+}
+
+func (r *rule) terms() Terms {
+	return Terms{Public: r.kind == rulePublic, Closed: r.kind == ruleDeny, Optional: r.optional, Freshens: r.freshens}
+}
+
+// Terms are the terms of the route's rule.
+func (r *Route) Terms() Terms { return r.rule.terms() }
+
 // decide judges somebody, or nobody, by the rule. The condition is the one that failed.
 func (r *rule) decide(e *evaluation) (Outcome, string, *Condition) {
+	terms := r.terms()
+	c := Case{Anonymous: e.id == nil, Now: True}
+	var failed *Condition
+	if !terms.Public && !terms.Closed && (!c.Anonymous || terms.Optional) {
+		if failed = r.failing(e); failed != nil {
+			c.Now = False
+		}
+	}
+	if failed != nil && terms.Freshens && !c.Anonymous {
+		e.fresh = true
+		if lasting := r.failing(e); lasting == nil {
+			c.Fresh = True
+		} else {
+			failed = lasting
+		}
+	}
+	outcome := terms.Outcome(c)
+	return outcome, r.reason(outcome, c, failed), failed
+}
+
+// reason is why the rule comes to an outcome.
+func (r *rule) reason(o Outcome, c Case, failed *Condition) string {
 	switch {
 	case r.kind == rulePublic:
-		return Allow, "public", nil
+		return "public"
 	case r.kind == ruleDeny:
-		return Deny, "the route is open to nobody", nil
-	case e.id == nil && !r.optional:
-		return Login, "somebody is needed, and nobody is signed in", nil
+		return "the route is open to nobody"
+	case o == Allow && c.Anonymous:
+		return "optional, and nobody is signed in"
+	case o == Allow && r.kind == ruleAuthenticated:
+		return "authenticated"
+	case o == Allow:
+		return "every condition of allow holds"
+	case c.Anonymous && failed == nil:
+		return "somebody is needed, and nobody is signed in"
+	case c.Anonymous:
+		return "what is asked of nobody does not hold, and nobody is signed in"
 	}
-	failed := r.failing(e)
-	if failed == nil {
-		return Allow, r.admission(e.id), nil
-	}
-	if e.id == nil {
-		return Login, "what is asked of nobody does not hold, and nobody is signed in", failed
-	}
-	if r.freshens {
-		e.fresh = true
-		lasting := r.failing(e)
-		if lasting == nil {
-			return StepUp, failed.denial, failed
-		}
-		failed = lasting
-	}
-	return Deny, failed.denial, failed
+	return failed.denial
 }
 
 func (r *rule) failing(e *evaluation) *Condition {
@@ -50,16 +110,6 @@ func (r *rule) failing(e *evaluation) *Condition {
 		return nil
 	}
 	return r.condition.failing(e)
-}
-
-func (r *rule) admission(id *Identity) string {
-	switch {
-	case id == nil:
-		return "optional, and nobody is signed in"
-	case r.kind == ruleAuthenticated:
-		return "authenticated"
-	}
-	return "every condition of allow holds"
 }
 
 // rule compiles the allow of a route.

@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/viloforge/vilogate/gateway/problem"
 	"github.com/viloforge/vilogate/upstreams/identity"
 )
 
@@ -64,34 +65,24 @@ func list(s []string) []string {
 	return s
 }
 
-// problem is a problem detail (RFC 9457).
-type problem struct {
-	Type      string `json:"type"`
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	RequestID string `json:"request_id,omitempty"`
-}
-
 // refuse answers with a problem. The title alone says what is wrong.
 func refuse(w http.ResponseWriter, r *http.Request, status int, title string) {
 	w.Header().Set("Cache-Control", "no-store")
-	write(w, status, "application/problem+json", problem{
-		Type: "about:blank", Title: title, Status: status, RequestID: r.Header.Get("X-Request-Id"),
-	})
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	d := problem.Details{Type: problem.Blank, Title: title, Status: status, RequestID: r.Header.Get("X-Request-Id")}
+	if err := d.Write(w); err != nil {
+		return // nobody is listening any more
+	}
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Cache-Control", "no-store")
-	write(w, status, "application/json", v)
-}
-
-func write(w http.ResponseWriter, status int, contentType string, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		http.Error(w, "the answer could not be encoded", http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	if _, err := w.Write(append(body, '\n')); err != nil {

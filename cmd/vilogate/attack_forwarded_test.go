@@ -272,3 +272,90 @@ def application(environ, start_response):
 		t.Errorf("alice's request, as gunicorn saw it: %v", got)
 	}
 }
+
+// TestClientThatNobodyKnows: what a trusted proxy writes of a client is read, or is nobody's address; it never makes a
+// stranger of the internal network that the proxy itself is in, and the failures of all unknown count together.
+func TestClientThatNobodyKnows(t *testing.T) {
+	t.Parallel()
+	backend := record(t)
+	s := serve(t, map[string]string{
+		"vilogate.yaml": serveConfig + fmt.Sprintf(`
+login: { host: login.viloforge.test }
+idp: { database: sqlite, login_limits: { per_account: 100/h, per_address: 4/h } }
+trusted_proxies: [ 127.0.0.1 ]
+upstreams: { app: { url: %q } }
+`, backend.url()),
+		"policies/app.yaml": `
+host: app.viloforge.test
+upstream: app
+routes:
+  - { path: /internal, allow: { networks: [127.0.0.0/8], optional: true } }
+  - { path: /external, allow: { not: { networks: [127.0.0.0/8] }, optional: true } }
+  - { path: /limited, allow: public, rate: 2/h per ip }
+`,
+	})
+	c := s.client()
+	for _, test := range []struct {
+		forwarded, client  string // "" for no header
+		internal, external int
+	}{
+		{"", "127.0.0.1", 200, 401},
+		{"127.0.0.1", "127.0.0.1", 200, 401},
+		{"2001:db8::1", "2001:db8::1", 401, 200},
+		{"[2001:db8::1]", "2001:db8::1", 401, 200},
+		{"[2001:db8::1]:4711", "2001:db8::1", 401, 200},
+		{"192.0.2.1:4711", "192.0.2.1", 401, 200},
+		{"::ffff:192.0.2.1", "192.0.2.1", 401, 200},
+		{"unknown", "", 401, 401},
+		{"192.0.2.1, _hidden", "", 401, 401},
+		{"192.0.2.1,", "", 401, 401},
+	} {
+		for path, want := range map[string]int{"/internal": test.internal, "/external": test.external} {
+			t.Run(path+"/"+test.forwarded, func(t *testing.T) {
+				probe := backend.probe(t)
+				header := []string{probe.header()}
+				if test.forwarded != "" {
+					header = append(header, "X-Forwarded-For: "+test.forwarded)
+				}
+				if got := s.http1(t, request{host: appHost, target: path, header: header}); got.status != want {
+					t.Fatalf("%v, want %d", got, want)
+				}
+				if want != http.StatusOK {
+					probe.none()
+				} else if seen := probe.one(); seen.value("X-Forwarded-For") != test.client || seen.value("X-Real-IP") != test.client {
+					t.Errorf("the backend is told %q", seen.value("X-Forwarded-For"))
+				}
+			})
+		}
+	}
+	for i, forwarded := range []string{"unknown", "_a", "_b"} {
+		want := http.StatusOK
+		if i == 2 {
+			want = http.StatusTooManyRequests
+		}
+		t.Run("limited/"+forwarded, func(t *testing.T) {
+			probe := backend.probe(t)
+			if got := c.get(s.url("app", "/limited"), "X-Forwarded-For: "+forwarded, probe.header()); got.status != want {
+				t.Fatalf("%v, want %d", got, want)
+			}
+			if want != http.StatusOK {
+				probe.none()
+			} else if seen := probe.one(); seen.value("X-Forwarded-For") != "unknown" || len(seen.values("X-Real-IP")) != 0 || !strings.HasPrefix(seen.value("Forwarded"), "for=unknown;") {
+				t.Errorf("the backend is told:\n%s", seen.head)
+			}
+		})
+	}
+	for i := range 5 {
+		want := http.StatusUnauthorized
+		if i == 4 {
+			want = http.StatusTooManyRequests
+		}
+		at, page := c.follow(s.url("login", "/login"))
+		f := formIn(t, at, page.body, "password")
+		f.fields.Set("username", fmt.Sprint("somebody", i))
+		f.fields.Set("password", "wrong")
+		if got := c.submit(f, fmt.Sprintf("X-Forwarded-For: _hidden%d", i)); got.status != want {
+			t.Errorf("failure %d of a client that nobody knows: %v, want %d", i+1, got, want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -46,6 +47,28 @@ func TestAnotherSpellingOfTheSignature(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAClaimThatCannotBeReadOpensNoDoor: a number beyond a float64 has no value that a rule could compare, nor has a
+// backend one. It must not hide the claims beside it from a rule that keeps people out by one.
+func TestAClaimThatCannotBeReadOpensNoDoor(t *testing.T) {
+	t.Parallel()
+	x := trust(t)
+	for name, c := range map[string]struct {
+		changes claims
+		status  int
+	}{
+		"not suspended":                 {claims{"suspended": false, "n": json.RawMessage("1e308")}, http.StatusOK},
+		"suspended":                     {claims{"suspended": true, "n": json.RawMessage("1e308")}, http.StatusForbidden},
+		"suspended, unreadable":         {claims{"suspended": true, "n": json.RawMessage("1e999")}, http.StatusUnauthorized},
+		"suspended, unreadable, inside": {claims{"suspended": true, "n": json.RawMessage(`[{"m":-1e999}]`)}, http.StatusUnauthorized},
+	} {
+		for issuer, raw := range map[string]string{"ours": x.ownToken(c.changes), "partner": x.partnerToken(c.changes)} {
+			if got := x.http2(t, request{host: "ours.viloforge.test", target: "/unless-suspended", header: []string{bearer(raw)}}); got.status != c.status {
+				t.Errorf("%s, %s: got %v, want %d", name, issuer, got, c.status)
+			}
+		}
 	}
 }
 

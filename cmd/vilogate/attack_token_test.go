@@ -52,6 +52,7 @@ host: ours.viloforge.test
 upstream: app
 routes:
   - { path: "/public/*rest", allow: public }
+  - { path: "/unless-suspended", allow: { not: { claims: { suspended: true } } } }
   - { path: "/*rest", allow: { issuers: [vilogate] } }
 `,
 	})

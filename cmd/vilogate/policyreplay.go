@@ -175,7 +175,7 @@ func (k knownPolicies) recorded(r *audit.Record) (analysis.Recorded, bool) {
 	q := analysis.Recorded{
 		ID: r.RequestID, Decision: r.Decision, Rule: r.Rule, Method: r.Method, Host: r.Host, Path: r.Path,
 		Facts:    policies.Facts{Now: r.Time, Client: r.Client, Header: headers},
-		Identity: recordedIdentity(r.Who, claims), Forged: r.Reason == gateway.ReasonForged,
+		Identity: recordedIdentity(r.Who, claims), Forged: r.Reason == policies.ReasonCSRF,
 	}
 	read := k.read(r)
 	q.Knows = func(fact string) bool {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -136,6 +137,37 @@ func commonPrefix(a, b []byte) int {
 		}
 	}
 	return min(len(a), len(b))
+}
+
+// TestRequestsBehindABodyThatNobodyRead: what the backend leaves of a body is passed over, and the connection serves the
+// next request.
+func TestRequestsBehindABodyThatNobodyRead(t *testing.T) {
+	t.Parallel()
+	s := streaming(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/public/some" {
+			if _, err := io.ReadFull(r.Body, make([]byte, 1000)); err != nil {
+				t.Error(err)
+			}
+		}
+		w.WriteHeader(http.StatusAccepted)
+	})
+	for _, framing := range []string{"Content-Length: 100000\r\n\r\n" + strings.Repeat("x", 100_000), "Transfer-Encoding: chunked\r\n\r\n186a0\r\n" + strings.Repeat("x", 100_000) + "\r\n0\r\n\r\n"} {
+		conn := s.handshake(t, s.tls("app.viloforge.test", "http/1.1"))
+		from := bufio.NewReader(conn)
+		for i := range 20 {
+			for _, sent := range []string{
+				"POST /public/" + []string{"none", "some"}[i%2] + " HTTP/1.1\r\nHost: app.viloforge.test\r\n" + framing,
+				"GET /public/next HTTP/1.1\r\nHost: app.viloforge.test\r\n\r\n",
+			} {
+				if _, err := io.WriteString(conn, sent); err != nil {
+					t.Fatalf("request %d, %.30q: %v", i, sent, err)
+				}
+				if got := readAnswer(t, from, "POST"); got.status != http.StatusAccepted {
+					t.Fatalf("request %d, %.30q: status %d", i, sent, got.status)
+				}
+			}
+		}
+	}
 }
 
 // TestConversation: client and backend may take turns within one request, in both protocols.

@@ -314,7 +314,7 @@ func TestWhatWaitsIsWrittenAtTheEnd(t *testing.T) {
 	if n := len(read(t, path)); n != 3000 {
 		t.Errorf("%d of 3000 records", n)
 	}
-	if err := l.Put(named("late")); !errors.Is(err, ErrUnrecorded) {
+	if err := l.Put(named("late")); !errors.Is(err, errUnrecorded) {
 		t.Errorf("a closed log takes a record: %v", err)
 	}
 	if l.PutAside(named("late")); l.Stats().Dropped != 2 {

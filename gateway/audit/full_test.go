@@ -36,7 +36,7 @@ func TestFullDisk(t *testing.T) {
 				first := l.Put(named("first"))
 				eventually(t, "the failure is noticed", func() bool { return l.Stats().Failing })
 				switch err := l.Put(named("second")); {
-				case onFailure == Refuse && (!errors.Is(err, ErrUnrecorded) || fsync == Always && !errors.Is(first, ErrUnrecorded)):
+				case onFailure == Refuse && (!errors.Is(err, errUnrecorded) || fsync == Always && !errors.Is(first, errUnrecorded)):
 					t.Errorf("the request goes on: %v, %v", first, err)
 				case onFailure == Drop && (err != nil || first != nil):
 					t.Errorf("the request is refused: %v, %v", first, err)

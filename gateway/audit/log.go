@@ -42,8 +42,8 @@ type Options struct {
 // queueLength bounds the records that wait to be written.
 const queueLength = 8192
 
-// ErrUnrecorded means that a record could not be written, and that the request must not go on.
-var ErrUnrecorded = errors.New("audit: the decision cannot be recorded")
+// errUnrecorded means that a record could not be written, and that the request must not go on.
+var errUnrecorded = errors.New("audit: the decision cannot be recorded")
 
 // Log is an audit log that is open. It is safe for concurrent use.
 type Log struct {
@@ -87,8 +87,9 @@ func Open(o Options) (*Log, error) {
 const patience = 5 * time.Second
 
 // Put records a decision, which nobody changes afterwards. It returns once the record waits to be written; with fsync
-// "always", once it is on the disk, or once the disk has taken too long for that. The error, which is an ErrUnrecorded, says that the request must not go on. Where a
-// failure is configured to be no reason for that there is none, and a record that is lost is counted as dropped.
+// "always", once it is on the disk, or once the disk has taken too long for that. The error says that the request must
+// not go on. Where a failure is configured to be no reason for that there is none, and a record that is lost is counted
+// as dropped.
 func (l *Log) Put(r *Record) error {
 	wait := l.opts.Fsync == Always
 	if l.failing.Load() {
@@ -197,7 +198,7 @@ func (l *Log) lost(cause error) error {
 	if l.opts.OnFailure == Drop {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrUnrecorded, cause)
+	return fmt.Errorf("%w: %w", errUnrecorded, cause)
 }
 
 // Stats are counts since the log was opened.

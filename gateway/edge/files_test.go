@@ -125,7 +125,7 @@ func TestWhatACertificateCovers(t *testing.T) { // counts allocations: not in pa
 	if c.Ready() == nil || c.Covers("www."+domain) || c.SameCertificate("", "www."+domain) || !c.NotAfter().IsZero() {
 		t.Error("nothing covers something")
 	}
-	if _, err := c.GetCertificate(&tls.ClientHelloInfo{ServerName: domain}); !errors.Is(err, ErrNoCertificate) {
+	if _, err := c.GetCertificate(&tls.ClientHelloInfo{ServerName: domain}); !errors.Is(err, errNoCertificate) {
 		t.Errorf("a handshake without certificates: %v", err)
 	}
 	leaf := func(end time.Time, names ...string) *tls.Certificate {

@@ -3,9 +3,10 @@ package edge
 import (
 	"net"
 	"net/netip"
-	"slices"
 
 	proxyproto "github.com/pires/go-proxyproto"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // proxied believes the PROXY protocol, version 1 or 2, of peers in the trusted
@@ -31,14 +32,10 @@ func (l proxyListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	peer, err := netip.ParseAddrPort(c.RemoteAddr().String())
-	if err != nil || !l.trusts(peer.Addr().Unmap().WithZone("")) {
+	if err != nil || !request.InNetworks(l.trusted, peer.Addr()) {
 		return c, nil
 	}
 	return proxyConn{proxyproto.NewConn(c, proxyproto.WithPolicy(proxyproto.USE), proxyproto.SetReadHeaderTimeout(headerPatience))}, nil
-}
-
-func (l proxyListener) trusts(peer netip.Addr) bool {
-	return slices.ContainsFunc(l.trusted, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
 type proxyConn struct{ *proxyproto.Conn }

@@ -27,8 +27,8 @@ type Source interface {
 	NotAfter() time.Time
 }
 
-// ErrNoCertificate is what a handshake fails with when there is no certificate.
-var ErrNoCertificate = errors.New("edge: no certificate is loaded")
+// errNoCertificate is what a handshake fails with when there is no certificate.
+var errNoCertificate = errors.New("edge: no certificate is loaded")
 
 // certificates is a set of certificates in force, replaced as a whole.
 type certificates struct {
@@ -64,7 +64,7 @@ func (c *certificates) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certific
 	if certificate := c.pick(hello.ServerName); certificate != nil {
 		return certificate, nil
 	}
-	return nil, ErrNoCertificate
+	return nil, errNoCertificate
 }
 
 // Covers implements Source.
@@ -96,7 +96,7 @@ func (c *certificates) Leaves() []*x509.Certificate {
 // Ready implements Source.
 func (c *certificates) Ready() error {
 	if len(c.all()) == 0 {
-		return ErrNoCertificate
+		return errNoCertificate
 	}
 	return nil
 }

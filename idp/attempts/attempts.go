@@ -13,7 +13,6 @@ package attempts
 import (
 	"errors"
 	"hash/maphash"
-	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -66,15 +65,4 @@ func (l *Limiter) GiveBack(key string) { l.bucket(key).Add(-int64(l.interval)) }
 
 func (l *Limiter) bucket(key string) *atomic.Int64 {
 	return &l.full[maphash.String(l.seed, key)%buckets]
-}
-
-// AddressKey is the key of a client: its address, of IPv6 the network that one household or machine has to itself.
-func AddressKey(client netip.Addr) string {
-	client = client.Unmap().WithZone("")
-	if client.Is6() {
-		if network, err := client.Prefix(64); err == nil {
-			return network.String()
-		}
-	}
-	return client.String()
 }

@@ -2,7 +2,6 @@ package attempts
 
 import (
 	"fmt"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -93,23 +92,6 @@ func TestAFloodOfNamesForgetsNobody(t *testing.T) {
 	}
 	if _, ok := l.Take("alice", start); ok {
 		t.Error("alice's failures were forgotten")
-	}
-}
-
-func TestAddresses(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string]string{
-		"192.0.2.7":             "192.0.2.7",
-		"::ffff:192.0.2.7":      "192.0.2.7",
-		"2001:db8:1:2:3:4:5:6":  "2001:db8:1:2::/64",
-		"2001:db8:1:2:ffff::":   "2001:db8:1:2::/64",
-		"2001:db8:1:3::1":       "2001:db8:1:3::/64",
-		"fe80::1%eth0":          "fe80::/64",
-		"::ffff:192.0.2.7%eth0": "192.0.2.7",
-	} {
-		if got := AddressKey(netip.MustParseAddr(address)); got != want {
-			t.Errorf("%s: %s, want %s", address, got, want)
-		}
 	}
 }
 

@@ -26,16 +26,16 @@ var migrations embed.FS
 var (
 	// ErrDemo means that the database is one of demo users, who have their names as passwords.
 	ErrDemo = errors.New("it is a database of demo users, made by `vilogate dev`, and must not be served")
-	// ErrNotDemo means that demo users were to be put into a database of real ones.
-	ErrNotDemo = errors.New("it is a database of real users, not one of demo users")
-	// ErrLost means that something that was acknowledged is not there any more.
-	ErrLost = errors.New("acknowledged writes are missing")
-	// ErrDamaged means that SQLite finds the file inconsistent.
-	ErrDamaged = errors.New("the file is damaged")
-	// ErrInUse means that another process has the database open.
-	ErrInUse = errors.New("another process has it open")
-	// ErrNewer means that a later version of vilogate has migrated the database.
-	ErrNewer = errors.New("a newer version of vilogate wrote it")
+	// errNotDemo means that demo users were to be put into a database of real ones.
+	errNotDemo = errors.New("it is a database of real users, not one of demo users")
+	// errLost means that something that was acknowledged is not there any more.
+	errLost = errors.New("acknowledged writes are missing")
+	// errDamaged means that SQLite finds the file inconsistent.
+	errDamaged = errors.New("the file is damaged")
+	// errInUse means that another process has the database open.
+	errInUse = errors.New("another process has it open")
+	// errNewer means that a later version of vilogate has migrated the database.
+	errNewer = errors.New("a newer version of vilogate wrote it")
 
 	errEmpty   = errors.New("the file is empty")
 	errForeign = errors.New("it is not a vilogate database")
@@ -77,7 +77,7 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	db, err := open(ctx, path, o)
 	if err != nil {
 		if refused, ok := errors.AsType[*sqlite.Error](err); ok && refused.Code()&0xff == sqlite3.SQLITE_BUSY {
-			err = fmt.Errorf("%w: %w", ErrInUse, err)
+			err = fmt.Errorf("%w: %w", errInUse, err)
 		}
 		return nil, &Error{Path: path, Err: err}
 	}
@@ -164,7 +164,7 @@ func migrate(ctx context.Context, pool *sql.DB) error {
 		return fmt.Errorf("migrations: %w", err)
 	}
 	if current > latest {
-		return fmt.Errorf("%w: its tables are of version %d, and this one knows %d", ErrNewer, current, latest)
+		return fmt.Errorf("%w: its tables are of version %d, and this one knows %d", errNewer, current, latest)
 	}
 	if current == latest {
 		return nil
@@ -179,7 +179,7 @@ func migrate(ctx context.Context, pool *sql.DB) error {
 func check(ctx context.Context, pool *sql.DB) (err error) {
 	rows, err := pool.QueryContext(ctx, "PRAGMA integrity_check(10)")
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	var found []string
@@ -191,10 +191,10 @@ func check(ctx context.Context, pool *sql.DB) (err error) {
 		found = append(found, line)
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	if len(found) != 1 || found[0] != "ok" {
-		return fmt.Errorf("%w: %s", ErrDamaged, strings.Join(found, "; "))
+		return fmt.Errorf("%w: %s", errDamaged, strings.Join(found, "; "))
 	}
 	return nil
 }

@@ -194,8 +194,8 @@ func TestDemoUsersAreNeverServed(t *testing.T) {
 	if _, err := Open(t.Context(), demo, Options{Log: log}); !errors.Is(err, ErrDemo) {
 		t.Errorf("a database of demo users: %v, want ErrDemo", err)
 	}
-	if _, err := Open(t.Context(), real, Options{Demo: true, Log: log}); !errors.Is(err, ErrNotDemo) {
-		t.Errorf("a database of real users for demo users: %v, want ErrNotDemo", err)
+	if _, err := Open(t.Context(), real, Options{Demo: true, Log: log}); !errors.Is(err, errNotDemo) {
+		t.Errorf("a database of real users for demo users: %v, want errNotDemo", err)
 	}
 }
 
@@ -229,8 +229,8 @@ func TestRefusalsNameThePathAndTheReason(t *testing.T) {
 		{"text.db", "not a database"},
 		{"folder.db", "not a regular file"},
 		{"nowhere/vilogate.db", "no such file"},
-		{"foreign.db", ErrNewer.Error()},
-		{"held.db", ErrInUse.Error()},
+		{"foreign.db", errNewer.Error()},
+		{"held.db", errInUse.Error()},
 	} {
 		path := filepath.Join(folder, test.name)
 		_, err := Open(t.Context(), path, Options{Log: log})

@@ -48,7 +48,7 @@ func look(path string) (*evidence, error) {
 	}
 	if log, err := fileSize(path + walSuffix); err != nil || log > 0 {
 		return nil, errors.Join(err, fmt.Errorf("%w: the file is empty or gone, while %d bytes of its log %s are there; put a backup back, "+
-			"or remove the log to begin anew", ErrLost, log, path+walSuffix))
+			"or remove the log to begin anew", errLost, log, path+walSuffix))
 	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -78,7 +78,7 @@ func (e *evidence) compare(ctx context.Context, pool *sql.DB, o Options) error {
 	case demo && !o.Demo:
 		return ErrDemo
 	case !demo && o.Demo:
-		return ErrNotDemo
+		return errNotDemo
 	case e.id != "" && e.id != id:
 		return e.lost("the mark is of another database")
 	case e.id != "" && commits < e.commits:
@@ -94,5 +94,5 @@ func (e *evidence) compare(ctx context.Context, pool *sql.DB, o Options) error {
 // lost says what is missing, and how to go on.
 func (e *evidence) lost(format string, args ...any) error {
 	return fmt.Errorf("%w: %s; put a backup back, or, to go on with what is there (logins and sign-outs may be undone), remove %s",
-		ErrLost, fmt.Sprintf(format, args...), e.path+markSuffix)
+		errLost, fmt.Sprintf(format, args...), e.path+markSuffix)
 }

@@ -80,17 +80,17 @@ func TestALogCutShortIsNeverSilent(t *testing.T) {
 	log := files[walSuffix]
 	for cut := 0; cut < len(log); cut += 1 + len(log)/40 {
 		n, _, err := tryOpen(t, put(t, with(files, walSuffix, log[:cut])))
-		if !errors.Is(err, ErrLost) {
-			t.Errorf("a log of %d bytes cut to %d: %d keys, %v; want ErrLost", len(log), cut, n, err)
+		if !errors.Is(err, errLost) {
+			t.Errorf("a log of %d bytes cut to %d: %d keys, %v; want errLost", len(log), cut, n, err)
 		}
 	}
-	if _, _, err := tryOpen(t, put(t, with(files, walSuffix, nil))); !errors.Is(err, ErrLost) {
-		t.Errorf("without its log: %v, want ErrLost", err)
+	if _, _, err := tryOpen(t, put(t, with(files, walSuffix, nil))); !errors.Is(err, errLost) {
+		t.Errorf("without its log: %v, want errLost", err)
 	}
 	broken := bytes.Clone(log)
 	broken[len(broken)/2] ^= 1
-	if _, _, err := tryOpen(t, put(t, with(files, walSuffix, broken))); !errors.Is(err, ErrLost) {
-		t.Errorf("with a bit of its log turned: %v, want ErrLost", err)
+	if _, _, err := tryOpen(t, put(t, with(files, walSuffix, broken))); !errors.Is(err, errLost) {
+		t.Errorf("with a bit of its log turned: %v, want errLost", err)
 	}
 }
 
@@ -117,13 +117,13 @@ func TestADatabaseCutShortIsNeverSilent(t *testing.T) {
 			t.Errorf("a database of %d bytes cut to %d opened with %d keys", len(data), cut, n)
 		}
 	}
-	if _, _, err := tryOpen(t, put(t, with(whole, "", nil))); !errors.Is(err, ErrLost) {
-		t.Errorf("without its file: %v, want ErrLost", err)
+	if _, _, err := tryOpen(t, put(t, with(whole, "", nil))); !errors.Is(err, errLost) {
+		t.Errorf("without its file: %v, want errLost", err)
 	}
 	damaged := bytes.Clone(data)
 	copy(damaged[len(damaged)/2:], bytes.Repeat([]byte{0xa5}, 4096))
-	if n, _, err := tryOpen(t, put(t, with(whole, "", damaged))); !errors.Is(err, ErrDamaged) {
-		t.Errorf("with a page overwritten: %d keys, %v; want ErrDamaged", n, err)
+	if n, _, err := tryOpen(t, put(t, with(whole, "", damaged))); !errors.Is(err, errDamaged) {
+		t.Errorf("with a page overwritten: %d keys, %v; want errDamaged", n, err)
 	}
 }
 
@@ -131,8 +131,8 @@ func TestAnOlderDatabaseIsNeverSilent(t *testing.T) {
 	t.Parallel()
 	older, newer := written(t, 2), written(t, 5)
 	path := put(t, with(older, markSuffix, newer[markSuffix]))
-	if _, _, err := tryOpen(t, path); !errors.Is(err, ErrLost) {
-		t.Errorf("the mark of another database: %v, want ErrLost", err)
+	if _, _, err := tryOpen(t, path); !errors.Is(err, errLost) {
+		t.Errorf("the mark of another database: %v, want errLost", err)
 	}
 	// What the refusal says to do, works.
 	if err := os.Remove(path + markSuffix); err != nil {

@@ -35,6 +35,28 @@ func TestAnyClaimCanBeAskedForByItsName(t *testing.T) {
 	}
 }
 
+// Of a number beyond a float64 no reader has the value, so a rule such as "not suspended" would have no answer: the token
+// is bad, and the claims beside it are not hidden by it.
+func TestAClaimThatNobodyCanReadMakesTheTokenBad(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, number := range []string{"1e999", "-1e999", `[{"m":2e308}]`} {
+		more := claims{"suspended": true, "n": json.RawMessage(number)}
+		refused(t, w, w.idp.sign(t, nil, own().but(more)))
+		refused(t, w, w.other.sign(t, nil, partner().but(more)))
+		refused(t, w, w.legacy(t, guide().but(more)))
+	}
+	for _, number := range []string{"1e308", "-1e308", "1e-999", "0.1", "9007199254740993"} {
+		c, err := w.Verify(w.other.sign(t, nil, partner().but(claims{"suspended": true, "n": json.RawMessage(number)})), now)
+		if err != nil {
+			t.Fatalf("%s: %v", number, err)
+		}
+		if suspended, ok := c.Claim("suspended"); !ok || suspended != true {
+			t.Errorf("beside %s: %v, %v", number, suspended, ok)
+		}
+	}
+}
+
 // TestOnlyTheIssuersWordVerifiesAnAddress: of another issuer, true and nothing like it, about the claim email and no other.
 func TestOnlyTheIssuersWordVerifiesAnAddress(t *testing.T) {
 	t.Parallel()

@@ -1,13 +1,10 @@
 package token
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // leeway is how far ahead of ours the clock of an issuer may run, for nbf, iat
@@ -39,9 +36,8 @@ type Claims struct {
 	notBefore time.Time
 	expires   time.Time
 
-	payload string // all claims, as the token has them; the other texts are pieces of it
-	all     atomic.Pointer[map[string]any]
-	beside  atomic.Pointer[any]
+	all    map[string]any // every claim, by the name it has in the token
+	beside atomic.Pointer[any]
 }
 
 // KeepBeside keeps v beside the claims for as long as they are remembered, in
@@ -79,26 +75,10 @@ func (c *Claims) Email() string { return c.email }
 func (c *Claims) EmailVerified() bool { return c.emailVerified }
 
 // Claim is any claim of the token, by its name there: a string, bool, float64,
-// nil, []any or map[string]any, which is shared: read it only. The first call for
-// a token reads them all; later ones allocate nothing.
+// nil, []any or map[string]any, which is shared: read it only.
 func (c *Claims) Claim(name string) (value any, ok bool) {
-	all := c.all.Load()
-	if all == nil {
-		all = c.readAll()
-	}
-	value, ok = (*all)[name]
+	value, ok = c.all[name]
 	return value, ok
-}
-
-// readAll reads what was read before, more strictly, and so has no duplicates.
-// Two requests may do so at once; either's is good.
-func (c *Claims) readAll() *map[string]any {
-	all := map[string]any{}
-	if json.Unmarshal([]byte(c.payload), &all) != nil {
-		all = map[string]any{}
-	}
-	c.all.Store(&all)
-	return &all
 }
 
 // Name is the name to show; it may be empty.
@@ -137,7 +117,7 @@ func (c *Claims) Expires() time.Time { return c.expires }
 // one remembered. It allocates nothing while the token is good.
 func (c *Claims) current(now time.Time) error {
 	if !now.Before(c.expires) {
-		return ErrExpired
+		return errExpired
 	}
 	if latest := now.Add(leeway); latest.Before(c.issuedAt) || latest.Before(c.notBefore) {
 		return errNotYet
@@ -168,7 +148,7 @@ type claimReader struct {
 
 func (r *claimReader) fail(name string, err error) {
 	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("%w: %s %w", ErrInvalid, name, err)
+		r.err = fmt.Errorf("%w: %s %w", errInvalid, name, err)
 	}
 }
 
@@ -301,39 +281,9 @@ func checkSpelling(o object, names []string) error {
 	for _, m := range o {
 		for _, name := range names {
 			if m.name != name && strings.EqualFold(m.name, name) {
-				return fmt.Errorf("%w: %s %w", ErrInvalid, name, errSpelling)
+				return fmt.Errorf("%w: %s %w", errInvalid, name, errSpelling)
 			}
 		}
 	}
 	return nil
-}
-
-// judged shows claims to golang-jwt. They were read before, from the same
-// bytes, by a stricter reader, so there is nothing left to unmarshal.
-type judged struct{ *Claims }
-
-func (judged) UnmarshalJSON([]byte) error { return nil }
-
-func (j judged) GetExpirationTime() (*jwt.NumericDate, error) {
-	return jwt.NewNumericDate(j.expires), nil
-}
-
-func (j judged) GetIssuedAt() (*jwt.NumericDate, error) { return jwt.NewNumericDate(j.issuedAt), nil }
-
-func (j judged) GetNotBefore() (*jwt.NumericDate, error) {
-	if j.notBefore.IsZero() {
-		return nil, nil
-	}
-	return jwt.NewNumericDate(j.notBefore), nil
-}
-func (j judged) GetIssuer() (string, error)             { return j.issuer.ISS, nil }
-func (j judged) GetSubject() (string, error)            { return j.subject, nil }
-func (j judged) GetAudience() (jwt.ClaimStrings, error) { return j.audience, nil }
-
-// moment is the first at which the token could count.
-func (c *Claims) moment() time.Time {
-	if c.notBefore.After(c.issuedAt) {
-		return c.notBefore
-	}
-	return c.issuedAt
 }

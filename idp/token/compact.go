@@ -16,11 +16,14 @@ var (
 	errBase64   = errors.New("not base64url in its canonical spelling")
 )
 
-// compact is a token cut up and read, with nothing about it believed yet.
+// compact is a token cut up and read, with nothing about it believed yet. It is
+// read this once: what the signature is checked over and what the claims are made
+// of are pieces of the same reading.
 type compact struct {
-	header  object
-	payload object
-	text    string // of the payload
+	header    object
+	payload   object
+	input     string // the JWS signing input: header and payload as they came, with the dot between
+	signature []byte
 }
 
 // split reads a token in JWS compact serialisation (RFC 7515). Base64url is
@@ -30,30 +33,28 @@ func split(raw string) (compact, error) {
 	if strings.Count(raw, ".") != 2 {
 		return compact{}, errSegments
 	}
-	header, rest, _ := strings.Cut(raw, ".")
-	payload, signature, _ := strings.Cut(rest, ".")
-	var c compact
+	last := strings.LastIndexByte(raw, '.')
+	c := compact{input: raw[:last]}
+	header, payload, _ := strings.Cut(c.input, ".")
 	var err error
-	if c.header, _, err = decodeObject(header); err != nil {
+	if c.header, err = decodeObject(header); err != nil {
 		return compact{}, err
 	}
-	if c.payload, c.text, err = decodeObject(payload); err != nil {
+	if c.payload, err = decodeObject(payload); err != nil {
 		return compact{}, err
 	}
-	if _, err := decodeSegment(signature); err != nil {
+	if c.signature, err = decodeSegment(raw[last+1:]); err != nil {
 		return compact{}, err
 	}
 	return c, nil
 }
 
-func decodeObject(segment string) (o object, text string, err error) {
+func decodeObject(segment string) (object, error) {
 	decoded, err := decodeSegment(segment)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	text = string(decoded)
-	o, err = readObject(text)
-	return o, text, err
+	return readObject(string(decoded))
 }
 
 func decodeSegment(segment string) ([]byte, error) {

@@ -16,11 +16,13 @@
 // A token presented goes through [Verifier.Verify]:
 //
 //   - compact.go cuts it up: length, segments and base64url in the one canonical spelling;
-//   - object.go reads header and claims: no member twice, no deep nesting, no invalid UTF-8;
+//   - object.go reads header and claims, once and for every later step: no member
+//     twice, no deep nesting, no invalid UTF-8, no number without a value;
 //   - issuer.go finds whose token it claims to be and judges its header;
-//   - the issuer's [KeySource] answers with the key, which alone says which algorithm counts;
-//   - golang-jwt checks the signature, the issuer, the audience and the order of its times;
 //   - claims.go reads the claims by that issuer's rules;
+//   - the issuer's [KeySource] answers with the key, which alone says which algorithm counts;
+//   - signature.go has golang-jwt check the signature, and the issuer, the audience
+//     and the order of the times as they were read;
 //   - verifier.go remembers the result by the token's exact bytes.
 //
 // A Claims value can be had only from a verifier, so holding one is the proof.

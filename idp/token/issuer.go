@@ -33,10 +33,6 @@ type IssuerConfig struct {
 	// without ISS; with none, a token that names an audience is for somebody else.
 	Audiences []string
 
-	// Types are the typ headers accepted; the empty string stands for none.
-	// Optional: JWT, at+jwt or none; for our own IdP at+jwt alone.
-	Types []string
-
 	// Keys are the issuer's public keys. Either Keys or Secret.
 	Keys KeySource
 
@@ -70,6 +66,9 @@ type IssuerConfig struct {
 type issuer struct {
 	IssuerConfig
 
+	// types are the typ headers accepted; the empty string stands for none.
+	types []string
+
 	// strict is for what vilogate signs itself: ES256, exactly the header that
 	// we write, subject and user name as they stand, roles that are all good.
 	strict    bool
@@ -89,6 +88,7 @@ func newIssuer(c IssuerConfig) (*issuer, error) {
 	}
 	i := &issuer{
 		IssuerConfig: c,
+		types:        []string{"JWT", typeAccess, ""},
 		checkUser:    checkForeignUser,
 		prefix:       c.Name + ":",
 		claimSubject: "sub",
@@ -107,9 +107,6 @@ func newIssuer(c IssuerConfig) (*issuer, error) {
 	if i.Secret != nil {
 		i.Secret, i.Algorithm = slices.Clone(c.Secret), or(c.Algorithm, "HS256")
 	}
-	if len(i.Types) == 0 {
-		i.Types = []string{"JWT", typeAccess, ""}
-	}
 	i.nameClaims()
 	return i, nil
 }
@@ -124,7 +121,7 @@ func assertionIssuer(iss, audience string, keys KeySource) *issuer {
 
 // ours sets the rules for tokens that vilogate signs itself.
 func (i *issuer) ours(typ string, checkUser func(string) error, required ...string) {
-	i.Types, i.strict, i.checkUser, i.required, i.prefix = []string{typ}, true, checkUser, required, ""
+	i.types, i.strict, i.checkUser, i.required, i.prefix = []string{typ}, true, checkUser, required, ""
 	i.claimSubject, i.claimUser, i.claimEmail, i.claimName, i.claimRoles = "sub", "preferred_username", "email", "name", "roles"
 }
 
@@ -157,8 +154,8 @@ func (c *IssuerConfig) check() error {
 		return errors.New("either keys or a secret")
 	case c.Own && (c.Keys == nil || c.ISS == ""):
 		return errors.New("our own IdP has keys and an iss")
-	case c.Own && (len(c.Types) > 0 || c.ClaimUser+c.ClaimEmail+c.ClaimName+c.ClaimRoles != ""):
-		return errors.New("our own IdP's type and claims are fixed")
+	case c.Own && c.ClaimUser+c.ClaimEmail+c.ClaimName+c.ClaimRoles != "":
+		return errors.New("our own IdP's claims are fixed")
 	case c.ISS == "" && c.Secret == nil:
 		return errors.New("an iss is required unless there is a shared secret")
 	case c.ISS != "" && len(c.Audiences) == 0:
@@ -190,7 +187,7 @@ func (i *issuer) key(kid string, now time.Time) (PublicKey, error) {
 	case errors.Is(err, ErrKeysMissing):
 		return PublicKey{}, err
 	case err != nil:
-		return PublicKey{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return PublicKey{}, fmt.Errorf("%w: %w", errInvalid, err)
 	case key.IsZero() || i.strict && key.Algorithm() != algES256:
 		return PublicKey{}, errAlgorithm
 	}
@@ -244,10 +241,10 @@ func (i *issuer) readHeader(o object) (header, error) {
 // without "application/" (RFC 7515, 4.1.9). What we sign ourselves has one spelling.
 func (i *issuer) accepts(typ string) bool {
 	if i.strict {
-		return slices.Contains(i.Types, typ)
+		return slices.Contains(i.types, typ)
 	}
 	bare := bareType(typ)
-	return slices.ContainsFunc(i.Types, func(t string) bool { return bareType(t) == bare })
+	return slices.ContainsFunc(i.types, func(t string) bool { return bareType(t) == bare })
 }
 
 func bareType(typ string) string {

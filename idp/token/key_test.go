@@ -193,6 +193,34 @@ func TestEveryAlgorithmVerifies(t *testing.T) {
 	}
 }
 
+// RFC 7518, section 3.5: the salt of RSASSA-PSS is as long as its hash (Wycheproof: SaltLenChanged).
+func TestTheSaltOfPSSIsAsLongAsItsHash(t *testing.T) {
+	t.Parallel()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []*jwt.SigningMethodRSAPSS{jwt.SigningMethodPS256, jwt.SigningMethodPS384, jwt.SigningMethodPS512} {
+		key := parseOne(t, rsaJWK(&private.PublicKey).but("alg", method.Alg()).text(t))
+		w := newWorld(t, func(c *token.VerifierConfig) { c.Issuers[1].Keys = jwks.Static([]token.PublicKey{key}) })
+		for _, salt := range []int{rsa.PSSSaltLengthEqualsHash, method.Hash.Size(), 0, 8, 20, method.Hash.Size() - 1, method.Hash.Size() + 1, rsa.PSSSaltLengthAuto} {
+			salted := *method
+			salted.Options = &rsa.PSSOptions{SaltLength: salt}
+			raw, err := jwt.NewWithClaims(&salted, jwt.MapClaims(partner())).SignedString(private)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if salt == rsa.PSSSaltLengthEqualsHash || salt == method.Hash.Size() {
+				if _, err := w.Verify(raw, now); err != nil {
+					t.Errorf("%s: %v", method.Alg(), err)
+				}
+				continue
+			}
+			refused(t, w, raw)
+		}
+	}
+}
+
 // Our own IdP signs with ES256, and nothing else counts as its own whatever its key set says.
 func TestOurOwnIdPSignsWithES256Alone(t *testing.T) {
 	t.Parallel()

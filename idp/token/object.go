@@ -27,10 +27,11 @@ const (
 	kindNull   kind = 'n'
 )
 
-// value is one JSON value. Only the field of its kind is set.
+// value is one JSON value. Only the fields of its kind are set.
 type value struct {
 	kind    kind
 	text    string // a string, decoded; a number, as it was written
+	number  float64
 	list    []value
 	members object
 }
@@ -53,6 +54,37 @@ func (o object) get(name string) (value, bool) {
 	return value{}, false
 }
 
+// plain gives the object as encoding/json would.
+func (o object) plain() map[string]any {
+	members := make(map[string]any, len(o))
+	for _, m := range o {
+		members[m.name] = m.value.plain()
+	}
+	return members
+}
+
+// plain gives the value as encoding/json would: a string, bool, float64, nil,
+// []any or map[string]any.
+func (v value) plain() any {
+	switch v.kind {
+	case kindString:
+		return v.text
+	case kindNumber:
+		return v.number
+	case kindBool:
+		return v.text == "true"
+	case kindArray:
+		list := make([]any, len(v.list))
+		for i, e := range v.list {
+			list[i] = e.plain()
+		}
+		return list
+	case kindObject:
+		return v.members.plain()
+	}
+	return nil
+}
+
 var (
 	errJSON      = errors.New("not a JSON object")
 	errTrailing  = errors.New("something follows the JSON object")
@@ -62,12 +94,14 @@ var (
 	errString    = errors.New("a string that JSON does not allow")
 	errUTF8      = errors.New("a string that is not UTF-8")
 	errNumber    = errors.New("a number that JSON does not allow")
+	errRange     = errors.New("a number beyond the range of a float64")
 	errNotObject = errors.New("not a JSON object but another value")
 )
 
 // readObject reads text, which must be one JSON object and nothing else, by
 // RFC 8259 to the letter: encoding/json would let duplicate members, case-folded
-// names, invalid UTF-8 and lone surrogates through.
+// names, invalid UTF-8 and lone surrogates through. A number must fit a float64
+// (RFC 7493, 2.2), so that what was read here has a value for every later reader.
 func readObject(text string) (object, error) {
 	r := reader{text: text}
 	v, err := r.value(1)
@@ -244,7 +278,12 @@ func (r *reader) number() (value, error) {
 			return value{}, errNumber
 		}
 	}
-	return value{kind: kindNumber, text: r.text[start:r.at]}, nil
+	text := r.text[start:r.at]
+	number, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return value{}, errRange
+	}
+	return value{kind: kindNumber, text: text, number: number}, nil
 }
 
 // str reads a string. One without escapes, which is nearly every one, is a

@@ -7,42 +7,39 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/maypok86/otter/v2"
 	"github.com/maypok86/otter/v2/stats"
 )
 
-// What a verifier says of a token. Compare with errors.Is.
+// What a verifier says of a token that a caller has to tell apart. Any other error
+// says why a token that claims to be of a configured issuer is not good, without
+// quoting it.
 var (
 	// ErrNotOurs: no configured issuer could have made it.
 	ErrNotOurs = errors.New("token: not of a configured issuer")
 	// ErrKeysMissing: it may be good, but the issuer's keys are not there yet.
 	ErrKeysMissing = errors.New("token: the issuer's keys are not loaded yet")
-	// ErrExpired: it was good once.
-	ErrExpired = errors.New("token: expired")
-	// ErrRevoked: it would be good, were it not revoked.
-	ErrRevoked = errors.New("token: revoked")
-	// ErrInvalid: it claims to be of a configured issuer, and is not good. The
-	// text says why, without quoting the token.
-	ErrInvalid = errors.New("token: invalid")
 )
 
 var (
+	errExpired     = errors.New("token: expired")
+	errRevoked     = errors.New("token: revoked")
+	errInvalid     = errors.New("token: invalid")
 	errMissing     = errors.New("is missing")
 	errFuture      = errors.New("lies after iat")
 	errSpelling    = errors.New("stands there in another spelling")
-	errNotYet      = fmt.Errorf("%w: not valid yet", ErrInvalid)
-	errKeyReplaced = fmt.Errorf("%w: its key has been replaced", ErrInvalid)
-	errAlgorithm   = fmt.Errorf("%w: not the algorithm of its key", ErrInvalid)
-	errExtension   = fmt.Errorf("%w: its header asks for what is not understood here", ErrInvalid)
-	errWrongType   = fmt.Errorf("%w: the wrong typ", ErrInvalid)
-	errForbidden   = fmt.Errorf("%w: an issuer that is never accepted", ErrInvalid)
-	errAudience    = fmt.Errorf("%w: for another audience", ErrInvalid)
-	errForeign     = fmt.Errorf("%w: of another issuer", ErrInvalid)
-	errSignature   = fmt.Errorf("%w: the signature does not match", ErrInvalid)
-	errBackwards   = fmt.Errorf("%w: it ends before it begins", ErrInvalid)
-	errRefused     = fmt.Errorf("%w: not a signed token", ErrInvalid)
-	errRefresh     = fmt.Errorf("%w: a refresh token", ErrInvalid)
+	errNotYet      = fmt.Errorf("%w: not valid yet", errInvalid)
+	errKeyReplaced = fmt.Errorf("%w: its key has been replaced", errInvalid)
+	errAlgorithm   = fmt.Errorf("%w: not the algorithm of its key", errInvalid)
+	errExtension   = fmt.Errorf("%w: its header asks for what is not understood here", errInvalid)
+	errWrongType   = fmt.Errorf("%w: the wrong typ", errInvalid)
+	errForbidden   = fmt.Errorf("%w: an issuer that is never accepted", errInvalid)
+	errAudience    = fmt.Errorf("%w: for another audience", errInvalid)
+	errForeign     = fmt.Errorf("%w: of another issuer", errInvalid)
+	errSignature   = fmt.Errorf("%w: the signature does not match", errInvalid)
+	errBackwards   = fmt.Errorf("%w: it ends before it begins", errInvalid)
+	errRegistered  = fmt.Errorf("%w: a registered claim is missing", errInvalid)
+	errRefresh     = fmt.Errorf("%w: a refresh token", errInvalid)
 )
 
 // defaultCacheBytes remembers some 60,000 tokens. Few of them take little.
@@ -120,10 +117,10 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	return v, nil
 }
 
-// weight is about what a remembered token takes: its text, its claims (which
-// are about three quarters of the text again, and as much once more where
-// policies ask for them by name), what a caller keeps beside them (about as much as
-// another text and a signed assertion), and what holds it all.
+// weight is about what a remembered token takes: its text, its claims (which are
+// about three quarters of the text again, and as much once more by their names),
+// what a caller keeps beside them (about as much as another text and a signed
+// assertion), and what holds it all.
 func weight(raw string, _ *Claims) uint32 { return uint32(4*len(raw) + 1536) }
 
 // Cookies are the names of the cookies in which tokens come: our own IdP's
@@ -142,11 +139,11 @@ func (v *Verifier) Stats() Stats {
 	return Stats{Hits: s.Hits, Misses: s.Misses, Entries: v.verified.EstimatedSize()}
 }
 
-// Verify judges a token as it stands at now. Its error is one of those above.
+// Verify judges a token as it stands at now.
 // For a token seen before it allocates nothing.
 func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 	if len(raw) > MaxLength {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, errTooLong)
+		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
 	c, known := v.verified.GetIfPresent(raw)
 	if known {
@@ -164,7 +161,7 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 		return nil, err
 	}
 	if v.revoked != nil && v.revoked(c) {
-		return nil, ErrRevoked
+		return nil, errRevoked
 	}
 	return c, nil
 }
@@ -174,7 +171,7 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 // those of the moment at which the token was issued.
 func (v *Verifier) VerifySignature(raw string) (*Claims, error) {
 	if len(raw) > MaxLength {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, errTooLong)
+		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
 	return v.check(raw, time.Time{})
 }
@@ -187,13 +184,18 @@ func (v *Verifier) check(raw string, now time.Time) (*Claims, error) {
 		if !looksLikeJWT(raw) {
 			return nil, ErrNotOurs
 		}
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", errInvalid, err)
 	}
 	i, err := v.issuerOf(parts)
 	if err != nil {
 		return nil, err
 	}
-	return i.check(parts, raw, now)
+	c, err := i.check(parts, now)
+	if err != nil {
+		return nil, err
+	}
+	c.all = parts.payload.plain()
+	return c, nil
 }
 
 // issuerOf finds whose token it claims to be.
@@ -201,7 +203,7 @@ func (v *Verifier) issuerOf(parts compact) (*issuer, error) {
 	iss := ""
 	if claim, ok := parts.payload.get("iss"); ok {
 		if claim.kind != kindString || claim.text == "" {
-			return nil, fmt.Errorf("%w: iss %w", ErrInvalid, errType)
+			return nil, fmt.Errorf("%w: iss %w", errInvalid, errType)
 		}
 		iss = claim.text
 	}
@@ -217,7 +219,7 @@ func (v *Verifier) issuerOf(parts compact) (*issuer, error) {
 }
 
 // check judges a token that claims to be of this issuer, but for time and revocation.
-func (i *issuer) check(parts compact, raw string, now time.Time) (*Claims, error) {
+func (i *issuer) check(parts compact, now time.Time) (*Claims, error) {
 	h, err := i.readHeader(parts.header)
 	if err != nil {
 		return nil, err
@@ -229,57 +231,10 @@ func (i *issuer) check(parts compact, raw string, now time.Time) (*Claims, error
 	if err != nil {
 		return nil, err
 	}
-	c.payload = parts.text
-	if err := c.signedBy(raw, h, now); err != nil {
+	if err := c.signedBy(parts, h, now); err != nil {
 		return nil, err
 	}
 	return c, nil
-}
-
-// signedBy checks the signature, and with it issuer, audience and the order of
-// the times. The key's algorithm counts, never the token's word for it. golang-jwt
-// judges the token at the first moment at which it could count, since the answer
-// is remembered; what the present changes is current's to judge, every time.
-func (c *Claims) signedBy(raw string, h header, now time.Time) error {
-	var key any = c.issuer.Secret
-	algorithm := c.issuer.Algorithm
-	if c.issuer.Secret == nil {
-		if now.IsZero() {
-			now = c.moment()
-		}
-		public, err := c.issuer.key(h.kid, now)
-		if err != nil {
-			return err
-		}
-		c.kid, c.key = h.kid, public
-		key, algorithm = public.key.verify, public.Algorithm()
-	}
-	if h.algorithm != algorithm {
-		return errAlgorithm
-	}
-	if len(c.issuer.Audiences) == 0 && c.audience != nil {
-		return errAudience
-	}
-	parser := jwt.NewParser(
-		jwt.WithValidMethods([]string{algorithm}),
-		jwt.WithStrictDecoding(),
-		jwt.WithIssuer(c.issuer.ISS),
-		jwt.WithAudience(c.issuer.Audiences...),
-		jwt.WithExpirationRequired(),
-		jwt.WithTimeFunc(c.moment),
-	)
-	_, err := parser.ParseWithClaims(raw, &judged{c}, func(*jwt.Token) (any, error) { return key, nil })
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
-		return errSignature
-	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return errAudience
-	case errors.Is(err, jwt.ErrTokenExpired):
-		return errBackwards
-	}
-	return errRefused // golang-jwt's own words may quote the token
 }
 
 // refuseRefresh refuses what other issuers sign with the same key for a purpose

@@ -326,7 +326,7 @@ func TestConfigurationIsRefusedAsAWhole(t *testing.T) {
 		"the name must be":                func(c *token.VerifierConfig) { c.Issuers[1].Name = "Partner:x" },
 		"our own IdP's, and only its":     func(c *token.VerifierConfig) { c.Issuers[1].Name = token.OwnIssuer },
 		"our own IdP has keys":            func(c *token.VerifierConfig) { c.Issuers[0].ISS = "" },
-		"type and claims are fixed":       func(c *token.VerifierConfig) { c.Issuers[0].Types = []string{"JWT"} },
+		"our own IdP's claims are fixed":  func(c *token.VerifierConfig) { c.Issuers[0].ClaimRoles = "groups" },
 		"either keys or a secret":         func(c *token.VerifierConfig) { c.Issuers[1].Keys = nil },
 		"an iss is required":              func(c *token.VerifierConfig) { c.Issuers[1].ISS = "" },
 		"at least one audience":           func(c *token.VerifierConfig) { c.Issuers[1].Audiences = nil },

@@ -149,7 +149,7 @@ func TestUnreachableIsNeverReached(t *testing.T) {
 				q.Target = pick(r, "/p", "/p/", "/p/a", "/p/a/b", "/a/planted", "/b/planted")
 			}
 			requests--
-			a := set.Ask(q)
+			a := ask(set, q)
 			route := a.Match.Route
 			if route == nil {
 				continue

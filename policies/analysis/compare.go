@@ -122,58 +122,77 @@ func (d side) condition() *policies.Condition {
 }
 
 // outcomes is what a side may decide, as far as the assignment tells. 405 is deny, as in tests.
-func (s *space) outcomes(d side, a assignment) mask {
-	m := s.decisions(d, a)
-	if s.forged < 0 || m&maskOf(policies.Allow) == 0 || d.route == nil || d.route.Public() || a[0] == nobody || a[s.forged] == 0 ||
-		s.credential >= 0 && a[s.credential] == bearer {
-		return m
-	}
-	if a[0] == somebody && a[s.forged] == 1 && (s.credential < 0 || a[s.credential] >= 0) {
-		m &^= maskOf(policies.Allow)
-	}
-	return m | maskOf(policies.Deny)
-}
-
-// decisions are the outcomes before it is asked whether the request was forged.
-func (s *space) decisions(d side, a assignment) mask {
-	if a[0] < 0 {
-		var both mask
-		for _, who := range []int{nobody, somebody} {
-			with := slices.Clone(a)
-			with[0] = who
-			both |= s.decisions(d, with)
+func (s *space) outcomes(d side, a assignment) (m mask) {
+	for _, anonymous := range s.anonymous(a) {
+		with := slices.Clone(a)
+		with[0] = somebody
+		if anonymous {
+			with[0] = nobody
 		}
-		return both
-	}
-	r, condition := d.route, d.condition()
-	none := r == nil && condition == nil
-	switch {
-	case d.noHost, none && (d.allPublic || a[0] == somebody), r != nil && r.Closed():
-		return maskOf(policies.Deny)
-	case none, a[0] == nobody && (r == nil || !r.Public() && !r.Optional):
-		return maskOf(policies.Login)
-	case condition == nil: // public, authenticated, optional
-		return maskOf(policies.Allow)
-	}
-	now := s.truths(condition, a, false)
-	var m mask
-	if now&maskOf(policies.True) != 0 {
-		m = maskOf(policies.Allow)
-	}
-	if now&^maskOf(policies.True) == 0 {
-		return m
-	}
-	if a[0] == nobody {
-		return m | maskOf(policies.Login)
-	}
-	later := s.truths(condition, a, true)
-	if later&maskOf(policies.True) != 0 && condition.Freshens() {
-		m |= maskOf(policies.StepUp)
-	}
-	if later&^maskOf(policies.True) != 0 {
-		m |= maskOf(policies.Deny)
+		m |= s.decisions(d, with)
 	}
 	return m
+}
+
+// anonymous are the values that Case.Anonymous may have.
+func (s *space) anonymous(a assignment) []bool {
+	switch a[0] {
+	case nobody:
+		return []bool{true}
+	case somebody:
+		return []bool{false}
+	}
+	return []bool{true, false}
+}
+
+// decisions are the outcomes of every case that the assignment leaves open, where it says whether somebody asks. Each is
+// decided as a request is.
+func (s *space) decisions(d side, a assignment) (m mask) {
+	r, condition, anonymous := d.route, d.condition(), a[0] == nobody
+	terms := policies.Terms{}
+	switch {
+	case d.noHost, r == nil && condition == nil && (d.allPublic || !anonymous):
+		return maskOf(policies.Deny)
+	case r != nil:
+		terms = r.Terms()
+	case condition != nil:
+		terms.Freshens = condition.Freshens()
+	}
+	now, fresh := maskOf(policies.True), maskOf(policies.True)
+	if condition != nil {
+		now, fresh = s.truths(condition, a, false), s.truths(condition, a, true)
+		terms.Freshens = condition.Freshens()
+	}
+	for _, x := range now.truths() {
+		for _, y := range fresh.truths() {
+			for _, crossSite := range s.crossSite(r, a) {
+				m |= maskOf(terms.Outcome(policies.Case{Anonymous: anonymous, Now: x, Fresh: y, CrossSite: crossSite}))
+			}
+		}
+	}
+	return m
+}
+
+// crossSite are the values that Case.CrossSite may have.
+func (s *space) crossSite(r *policies.Route, a assignment) []bool {
+	byCookie := s.credential < 0 || a[s.credential] != bearer
+	switch {
+	case s.forged < 0 || r == nil || a[0] == nobody || !byCookie || a[s.forged] == 0:
+		return []bool{false}
+	case a[s.forged] == 1 && (s.credential < 0 || a[s.credential] >= 0):
+		return []bool{true}
+	}
+	return []bool{false, true}
+}
+
+// truths are the truths in a mask.
+func (m mask) truths() (all []policies.Truth) {
+	for t := policies.False; t <= policies.True; t++ {
+		if m&maskOf(t) != 0 {
+			all = append(all, t)
+		}
+	}
+	return all
 }
 
 // outcome is the one that a mask stands for.

@@ -20,7 +20,7 @@ func Coverage(set *policies.Set, results []policies.TestResult) (untouched []Unt
 	for _, result := range results {
 		a := result.Answer
 		r := a.Route
-		if r == nil || a.Preflight {
+		if r == nil || a.Kind == policies.CORSPreflight {
 			continue
 		}
 		routes[r] = true

@@ -45,7 +45,7 @@ type Lost struct {
 
 // Explain says how a request is decided, by the very decision that the gateway makes.
 func Explain(set *policies.Set, q policies.Request) Explanation {
-	a := set.Ask(q)
+	a, _ := set.Decide(&q) // who asks is known beforehand, so that there is no error
 	e := Explanation{
 		Request: q.Method + " https://" + q.Host + q.Target + " as " + nameOf(q.Identity),
 		Outcome: a.Outcome.String(), Reason: a.Reason, answer: a,
@@ -53,24 +53,24 @@ func Explain(set *policies.Set, q policies.Request) Explanation {
 	if a.Place.Line > 0 {
 		e.Place = a.Place.String()
 	}
-	r := a.Route
+	r := a.Decision.Route
 	if r != nil {
 		e.Route = r.Pattern
 		if r.Rate != nil {
 			e.Limit = r.Rate.String()
 		}
-		if c := r.Condition(); c != nil && !a.Preflight && a.Outcome != policies.BadRequest {
+		if c := r.Condition(); c != nil && a.Kind == policies.Routed && a.Outcome != policies.BadRequest {
 			e.Conditions = explainParts(r, c, a, q)
 		}
 	}
 	e.Needed = needed(a, q)
-	if a.Host != nil && !a.Itself {
+	if a.Kind == policies.Routed || a.Kind == policies.CORSPreflight {
 		way := walk(a)
 		if e.Lost, e.Others = lost(way, a); a.Match.Pattern == "" {
 			e.Stopped = way.stopped
 		}
 		if s := a.Host.Shadow; s != nil {
-			if other := s.Ask(q); other.Outcome != a.Outcome {
+			if other, _ := s.Decide(&q); other.Outcome != a.Outcome {
 				e.Shadow = fmt.Sprintf("%s: %s (%s)", other.Outcome, other.Reason, other.Place)
 			}
 		}
@@ -173,15 +173,17 @@ func needed(a policies.Answer, q policies.Request) []string {
 	switch {
 	case a.Outcome == policies.Allow:
 		return nil
-	case a.Forged:
+	case a.CrossSite:
 		return []string{"a request from this origin or one that cors or csrf: exempt lists, or one with a Bearer token"}
-	case a.Itself:
-		return []string{"another request: no policy can admit this one"}
-	case a.Host == nil:
+	case a.Kind == policies.UnknownHost:
 		return []string{"a policy for this host"}
+	case a.Kind == policies.OwnPath && a.Outcome == policies.Login:
+		return []string{"to be signed in"}
+	case a.Kind != policies.Routed && a.Kind != policies.CORSPreflight:
+		return []string{"another request: " + a.Reason}
 	case a.Outcome == policies.MethodNotAllowed:
 		return []string{"one of the methods " + strings.Join(a.Allow, ", ")}
-	case a.Outcome == policies.BadRequest || a.Preflight:
+	case a.Outcome == policies.BadRequest || a.Kind == policies.CORSPreflight:
 		return []string{"another request: " + a.Reason}
 	case a.Route == nil:
 		return []string{"a route for this path and method"}

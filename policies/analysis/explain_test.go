@@ -158,7 +158,7 @@ func TestExplainTestAndDecideAgree(t *testing.T) {
 			if !slices.Contains([]string{"GET", "HEAD", "POST", "DELETE"}, q.Method) {
 				continue
 			}
-			a := set.Ask(q)
+			a := ask(set, q)
 			tests += asTest(q, a)
 			e := Explain(set, q)
 			if e.Outcome != a.Outcome.String() || (len(e.Needed) == 0) != (a.Outcome == policies.Allow) {

@@ -8,8 +8,9 @@ import (
 	"github.com/viloforge/vilogate/policies"
 )
 
-// networks are conditions on the address: the networks cut the addresses into regions.
-func (s *space) networks(conditions []*policies.Condition) {
+// networks are conditions on the address: the networks cut the addresses into regions. That nobody knows the address is a
+// case of its own only where a not could make a difference between that and an address outside.
+func (s *space) networks(conditions, roots []*policies.Condition) {
 	var all []netip.Prefix
 	for _, c := range conditions {
 		all = append(all, c.Networks...)
@@ -47,9 +48,16 @@ func (s *space) networks(conditions []*policies.Condition) {
 			region("from "+n.String(), address)
 		}
 	}
+	unknown := anyNegated(roots, func(leaf *policies.Condition) bool { return leaf.Kind == policies.Networks })
+	if unknown {
+		values = append(values, value{text: "from an address that nobody knows", apply: func(p *person) { p.client = netip.Addr{} }})
+	}
 	v := s.add(values...)
 	for i, c := range conditions {
-		s.decides(c, v, func(value int) bool { return regions[value][i] })
+		s.decides(c, v, func(value int) bool { return value < len(regions) && regions[value][i] })
+		if unknown {
+			s.atoms[c][0].truth[len(regions)] = policies.Failed
+		}
 	}
 }
 

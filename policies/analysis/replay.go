@@ -34,6 +34,9 @@ func (q Recorded) Request() policies.Request {
 	}
 	if q.Forged {
 		r.Header = policies.Fields{"Sec-Fetch-Site": {"cross-site"}}
+		if request.IsSafe(q.Method) { // then it was a WebSocket handshake
+			r.Header["Upgrade"] = []string{"websocket"}
+		}
 	}
 	if fields, ok := q.Facts.Header.(policies.Fields); ok {
 		for name, values := range fields {
@@ -100,22 +103,17 @@ func NewReplayer(set *policies.Set) *Replayer {
 // Add replays one request. Requests are given in the order of time.
 func (r *Replayer) Add(q Recorded) {
 	r.replay.Requests++
-	d, pattern, missing := r.decide(q)
-	from, to := q.Decision, d.Outcome.String()
-	switch d.Outcome {
-	case policies.MethodNotAllowed:
+	a, missing := r.decide(q)
+	route := a.Decision.Route
+	from, to := q.Decision, a.Outcome.String()
+	switch {
+	case a.Outcome == policies.MethodNotAllowed || a.Outcome == policies.NotFound:
 		to = policies.Deny.String()
-	case policies.Allow:
-		if from == "limit" {
-			from = to
-		}
-		switch {
-		case !q.Forged || d.Route.Public():
-		case trustsOthers(d.Route):
-			missing = append(missing, "where the request came from")
-		default:
-			to = policies.Deny.String()
-		}
+	case a.Outcome == policies.Allow && from == "limit":
+		from = to
+	}
+	if a.CrossSite && a.Kind == policies.Routed && !route.Public() && trustsOthers(route) {
+		missing = append(missing, "where the request came from")
 	}
 	switch {
 	case len(missing) > 0:
@@ -127,9 +125,9 @@ func (r *Replayer) Add(q Recorded) {
 	default:
 		r.replay.Different++
 	}
-	g := ReplayGroup{Host: q.Host, Route: pattern, Method: q.Method, From: q.Decision, To: to, Missing: missing, Before: q.Rule}
-	if d.Route != nil {
-		g.After = d.Route.Place.String()
+	g := ReplayGroup{Host: q.Host, Route: a.Match.Pattern, Method: q.Method, From: q.Decision, To: to, Missing: missing, Before: q.Rule}
+	if route != nil {
+		g.After = route.Place.String()
 	}
 	key := strings.Join(append([]string{g.Host, g.Route, g.Method, g.From, g.To, g.Before, g.After}, missing...), "\x00")
 	if r.groups[key] == nil {
@@ -149,30 +147,27 @@ func trustsOthers(r *policies.Route) bool {
 	return len(r.CSRFExempt) > 0 || r.CORS != nil && len(r.CORS.Origins) > 0
 }
 
-// decide is the decision about a recorded request, the pattern of its path, and the facts that it depends on and the record
+// decide is the answer about a recorded request, the pattern of its path, and the facts that it depends on and the record
 // does not hold.
-func (r *Replayer) decide(q Recorded) (d policies.Decision, pattern string, missing []string) {
-	path, err := request.ParsePath(q.Path)
-	if err != nil {
-		return policies.Decision{Outcome: policies.BadRequest}, "", nil
-	}
-	h := r.set.Lookup(request.Host(q.Host))
-	if h == nil {
-		return policies.Decision{Outcome: policies.Deny}, "", nil
-	}
-	f := q.Facts
-	f.Path, f.Method, f.Host = path, q.Method, request.Host(q.Host)
-	m := h.Match(path, q.Method)
-	d = m.Decide(f, q.Identity)
-	if m.Route == nil || m.Odd != 0 || m.Route.Condition() == nil {
-		return d, m.Pattern, nil
+func (r *Replayer) decide(q Recorded) (a policies.Answer, missing []string) {
+	was := q.Request()
+	a, _ = r.set.Decide(&was)                               // who asked is known, so that there is no error
+	unspelled := q.Decision == policies.BadRequest.String() // and so nobody was asked who they are
+	m := a.Match
+	switch {
+	case a.Kind != policies.Routed || a.Outcome == policies.BadRequest:
+		return a, nil
+	case unspelled && q.Identity == nil && (m.Route == nil && !m.AllPublic || m.Route != nil && !m.Route.Public() && !m.Route.Closed()):
+		return a, []string{"who asked"}
+	case m.Route == nil || m.Route.Condition() == nil:
+		return a, nil
 	}
 	missing = lacking(q, m.Route.Reads)
-	spelling := slices.ContainsFunc(missing, isQuery) || q.Decision == policies.BadRequest.String() // or a header was there twice
-	if len(missing) == 0 || !spelling && !depends(m.Route, f, q) {
-		return d, m.Pattern, nil
+	spelling := slices.ContainsFunc(missing, isQuery) || unspelled // or a header was there twice
+	if len(missing) == 0 || !spelling && !depends(m.Route, a.Facts, q) {
+		return a, nil
 	}
-	return d, m.Pattern, missing
+	return a, missing
 }
 
 func isQuery(fact string) bool { return strings.HasPrefix(fact, "query.") }

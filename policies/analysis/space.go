@@ -71,7 +71,7 @@ func newSpace(sides ...side) *space {
 	s.lists(leaves[policies.Roles], "with the role", "with none of the roles", func(p *person, role string) { p.id.Roles = append(p.id.Roles, role) })
 	s.claims(leaves[policies.HasClaim])
 	s.lists(leaves[policies.AMR], "signed in by", "not signed in by any of", func(p *person, method string) { p.id.AMR = append(p.id.AMR, method) })
-	s.networks(leaves[policies.Networks])
+	s.networks(leaves[policies.Networks], roots)
 	s.ages(leaves[policies.MaxAge], "a login", func(p *person, age time.Duration) { p.id.AuthTime = p.now.Add(-age) })
 	s.ages(leaves[policies.MFA], "a second factor", func(p *person, age time.Duration) { p.id.MFATime = p.now.Add(-age) })
 	s.bearer(leaves[policies.Bearer])
@@ -350,7 +350,7 @@ func (s *space) expressions(conditions []*policies.Condition, routes map[*polici
 				truth policies.Truth
 				text  string
 			}{{policies.False, " is not true"}, {policies.True, " is true"}}
-			if slices.ContainsFunc(roots, func(root *policies.Condition) bool { return negated(root, c.When, false) }) {
+			if anyNegated(roots, func(leaf *policies.Condition) bool { return leaf.Kind == policies.Expression && leaf.When == c.When }) {
 				cases[0].text = " is false"
 				cases = append(cases, struct {
 					truth policies.Truth
@@ -390,15 +390,16 @@ func meaning(c *policies.Condition, r *policies.Route) string {
 	return text
 }
 
-// negated reports whether an expression stands behind a not.
-func negated(c *policies.Condition, expression string, behind bool) bool {
+// anyNegated reports whether a condition of such a kind stands behind a not in one of the roots.
+func anyNegated(roots []*policies.Condition, is func(leaf *policies.Condition) bool) bool {
+	return slices.ContainsFunc(roots, func(root *policies.Condition) bool { return negated(root, is, false) })
+}
+
+func negated(c *policies.Condition, is func(leaf *policies.Condition) bool, behind bool) bool {
 	if c == nil {
 		return false
 	}
-	if c.Kind == policies.Expression {
-		return behind && c.When == expression
-	}
-	return slices.ContainsFunc(c.Of, func(of *policies.Condition) bool {
-		return negated(of, expression, behind || c.Kind == policies.Not)
+	return behind && is(c) || slices.ContainsFunc(c.Of, func(of *policies.Condition) bool {
+		return negated(of, is, behind || c.Kind == policies.Not)
 	})
 }

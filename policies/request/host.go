@@ -38,8 +38,9 @@ func ParseHost(s string) (Host, error) {
 	return Host(lower(s)), nil
 }
 
-// parseAuthority splits an authority into host and port. User information has no place in a request.
-func parseAuthority(s string) (Host, string, error) {
+// ParseAuthority splits an authority (RFC 9110, section 7.2) into host and port; "" where it names none. User information
+// has no place in a request. The error is a *Malformed.
+func ParseAuthority(s string) (Host, string, error) {
 	name, port := s, ""
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
 		name, port = s[:i], s[i+1:]

@@ -20,7 +20,7 @@ func ParseOrigin(s string, publicPort int) (Origin, error) {
 	if strings.ContainsAny(authority, "/?#@*") {
 		return "", fmt.Errorf("an origin is a scheme, a host and perhaps a port, and nothing more, found %q", s)
 	}
-	host, port, err := parseAuthority(authority)
+	host, port, err := ParseAuthority(authority)
 	if err != nil {
 		return "", fmt.Errorf("%w, found %q", err, s)
 	}

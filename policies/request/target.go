@@ -26,7 +26,7 @@ func Canonicalise(method, authority, target string) (Target, error) {
 	if !IsMethod(method) {
 		return Target{}, malformed("the method is not a token")
 	}
-	host, port, err := parseAuthority(authority)
+	host, port, err := ParseAuthority(authority)
 	if err != nil {
 		return Target{}, err
 	}
@@ -52,9 +52,12 @@ func Canonicalise(method, authority, target string) (Target, error) {
 // IsMethod reports whether s could be a method: a token of RFC 9110, section 5.6.2.
 func IsMethod(s string) bool {
 	for i := 0; i < len(s); i++ {
-		if classes[s[i]]&tokenByte == 0 {
+		if !IsTokenByte(s[i]) {
 			return false
 		}
 	}
 	return s != ""
 }
+
+// IsTokenByte reports whether c may stand in a token of RFC 9110, section 5.6.2.
+func IsTokenByte(c byte) bool { return classes[c]&tokenByte != 0 }

@@ -21,9 +21,10 @@
 // headers beside it (X-User and its like) are good for logs: whoever reaches the
 // backend without the gateway can send those, but cannot sign.
 //
-// The package stands on floor 1: it knows tokens and key sets, and no other
-// room. An [Identity] in a request's context is the proof of a verified
-// assertion, since nobody else can put one there.
+// The package stands on floor 2 with the backends, since the keys that it asks
+// for are fetched one floor below; it knows tokens, key sets and the form of
+// refusals, and no other room. An [Identity] in a request's context is the proof
+// of a verified assertion, since nobody else can put one there.
 package identity
 
 import (

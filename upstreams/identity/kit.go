@@ -2,13 +2,13 @@ package identity
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/problem"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -131,37 +131,21 @@ func (k *Kit) verify(raw string) (*token.Assertion, error) {
 	return token.VerifyAssertion(raw, k.keys, k.config.Issuer, k.config.Audience, k.config.Now())
 }
 
-// problem is a problem detail (RFC 9457).
-type problem struct {
-	Type      string `json:"type"`
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	RequestID string `json:"request_id,omitempty"`
-}
-
 // refuse answers a request that nobody can be believed to have sent.
 func (k *Kit) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	k.note(r, err)
-	p := problem{
-		Type: "https://vilogate.dev/problems/unauthenticated", Title: "A good assertion of the gateway is needed",
+	d := problem.Details{
+		Type: problem.Type("unauthenticated"), Title: "A good assertion of the gateway is needed",
 		Status: http.StatusUnauthorized, RequestID: r.Header.Get("X-Request-Id"),
 	}
 	if errors.Is(err, token.ErrKeysMissing) {
-		p.Type, p.Title = "https://vilogate.dev/problems/unavailable", "The gateway's keys are not known yet"
-		p.Status = http.StatusServiceUnavailable
+		d.Type, d.Title, d.Status = problem.Type("unavailable"), "The gateway's keys are not known yet", http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
 	} else {
 		w.Header().Set("WWW-Authenticate", Header) // of the gateway, not of the person
 	}
-	body, err := json.Marshal(p)
-	if err != nil {
-		http.Error(w, p.Title, p.Status)
-		return
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(p.Status)
-	if _, err := w.Write(append(body, '\n')); err != nil {
+	if err := d.Write(w); err != nil {
 		k.config.Log.Debug("the refusal was not taken", "error", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/publicsuffix"
 
+	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -155,8 +156,8 @@ func (c *checker) checkIDP() {
 		}
 	}
 	switch {
-	case i.SessionMax > seconds(90*86400):
-		c.errorf(i.Places.Of("session_max"), "idp.session_max must be at most 90d, it is %s", i.SessionMax)
+	case i.SessionMax.Std() > revocation.LongestSession:
+		c.errorf(i.Places.Of("session_max"), "idp.session_max must be at most %s, it is %s", strictyaml.Duration(revocation.LongestSession), i.SessionMax)
 	case i.SessionIdle > i.SessionMax:
 		c.errorf(i.Places.Of("session_idle"), "idp.session_idle (%s) must not be longer than idp.session_max (%s)", i.SessionIdle, i.SessionMax)
 	case i.AccessTokenTTL > i.SessionMax:

@@ -1,6 +1,6 @@
 // Package jwks answers with public keys from memory: a fixed set ([Static],
 // [File]), or one that is fetched from its issuer and kept current ([Remote]).
-// It stands on floor 0, beside package token, and is what keeps invariant 3 for
+// It stands on floor 1, since it fetches, and is what keeps invariant 3 for
 // signatures: whoever asks for a key never waits for a network.
 //
 // A Remote has one goroutine, [Remote.Run]. It alone fetches, so that a fetch

@@ -52,9 +52,6 @@ type RemoteConfig struct {
 	// Timeout bounds a fetch as a whole, discovery included. Optional: 10s.
 	Timeout time.Duration
 
-	// Fallback is a key set to begin with, until the first fetch. Optional.
-	Fallback []byte
-
 	Log *slog.Logger
 	Now func() time.Time // Optional: time.Now. Only for Status.
 }
@@ -104,14 +101,6 @@ func NewRemote(c RemoteConfig) (*Remote, error) {
 	r := &Remote{config: c, client: *c.Client, wanted: make(chan struct{}, 1)}
 	r.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	r.status.Store(&Status{})
-	if c.Fallback != nil {
-		set, err := parse(c.Fallback)
-		if err != nil {
-			return nil, fmt.Errorf("jwks: fallback: %w", err)
-		}
-		r.keys.Store(set)
-		r.status.Store(&Status{Keys: set.Len()})
-	}
 	return r, nil
 }
 

@@ -135,7 +135,7 @@ func TestRandomKidsFetchOnceInThirtySeconds(t *testing.T) {
 func TestAnUnknownKidBringsTheNewKeyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after := newKey(t), newKey(t)
-		remote, from := run(t, func(c *jwks.RemoteConfig) { c.Fallback = setOf(before) })
+		remote, from := run(t, nil)
 		from.set(http.StatusOK, setOf(before))
 		wait(40 * time.Second)
 		from.set(http.StatusOK, setOf(after))
@@ -218,17 +218,6 @@ func TestTheFirstKeysAreFetchedSoon(t *testing.T) {
 	})
 }
 
-func TestAFallbackServesUntilTheFirstFetch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		key := newKey(t)
-		remote, from := run(t, func(c *jwks.RemoteConfig) { c.Fallback = setOf(key) })
-		wait(10 * time.Minute)
-		if !known(t, remote, key) || !remote.Status().LastGood.IsZero() || len(from.fetches()) == 0 {
-			t.Errorf("%+v", remote.Status())
-		}
-	})
-}
-
 func TestAnHTTPSIssuersKeysAreNotFetchedInTheClear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		remote, from := run(t, func(c *jwks.RemoteConfig) { c.URL, c.DiscoveryIssuer = "", "https://id.example.test" })
@@ -242,7 +231,7 @@ func TestAnHTTPSIssuersKeysAreNotFetchedInTheClear(t *testing.T) {
 
 func TestPollingKeepsItsInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		remote, from := run(t, func(c *jwks.RemoteConfig) { c.Interval = 10 * time.Minute; c.Fallback = setOf(newKey(t)) })
+		remote, from := run(t, func(c *jwks.RemoteConfig) { c.Interval = 10 * time.Minute })
 		from.set(http.StatusOK, setOf(newKey(t)))
 		wait(time.Hour + time.Minute)
 		// Seven, and one more where the first came before there was an answer.
@@ -275,7 +264,6 @@ func TestRemoteConfigurationIsChecked(t *testing.T) {
 		"either a URL or an issuer, too": {URL: "https://a.test", DiscoveryIssuer: "https://a.test", Client: client, Log: log},
 		"is not an http or https":        {URL: "file:///etc/passwd", Client: client, Log: log},
 		"a client and a log":             {URL: "https://a.test", Log: log},
-		"fallback":                       {URL: "https://a.test", Client: client, Log: log, Fallback: []byte("{}")},
 	} {
 		want = strings.TrimSuffix(want, ", too")
 		if _, err := jwks.NewRemote(c); err == nil || !strings.Contains(err.Error(), want) {

@@ -1,0 +1,91 @@
+package gateway
+
+import (
+	"github.com/viloforge/vilogate/gateway/audit"
+	"github.com/viloforge/vilogate/gateway/limits"
+	"github.com/viloforge/vilogate/policies"
+)
+
+// decided is what becomes of a request, and who sent it.
+type decided struct {
+	*located
+	authentication authentication
+	answer         policies.Answer
+	facts          *audit.Facts  // that the rule read, for the audit log
+	rate           *rate         // that the request was counted for, or nil
+	limited        limits.Result // of it
+}
+
+// Authenticate implements policies.Authenticator: who sends the request is found
+// out once, also where shadows ask first.
+func (x *exchange) Authenticate(*policies.Location) (*policies.Identity, error) {
+	if !x.authenticated {
+		x.authenticated = true
+		x.authErr = x.decided.authentication.authenticate(&x.located)
+	}
+	return x.decided.authentication.identity(), x.authErr
+}
+
+// decide has the policies, which are pure, decide. An error is the refusal.
+func (x *exchange) decide() (err error) {
+	d := &x.decided
+	d.authentication = authentication{keepCookie: -1, keepBearer: true}
+	d.answer, err = x.located.Location.Decide()
+	x.reply.setCookies = append(x.reply.setCookies, d.authentication.setCookies...)
+	if err != nil {
+		return err
+	}
+	if d.Kind == policies.Routed {
+		d.noteFacts()
+		x.evaluateShadows()
+	}
+	if d.answer.CrossSite && d.answer.Outcome == policies.Allow {
+		d.authentication.continueAnonymous()
+	}
+	return d.refusal()
+}
+
+// refusal is the answer to a request that may not go on; nil for one that may.
+func (d *decided) refusal() error {
+	a := &d.answer
+	switch a.Outcome {
+	case policies.Allow:
+		return nil
+	case policies.Login:
+		return d.loginRequired()
+	case policies.StepUp:
+		return d.stepUp()
+	case policies.MethodNotAllowed:
+		return refuseMethod(a.Reason, a.Allow)
+	case policies.BadRequest:
+		return refuseMalformed(a.Reason)
+	case policies.NotFound:
+		if a.Kind == policies.OwnPath {
+			return refuseNoEndpoint()
+		}
+		return refuseUnknownHost()
+	}
+	switch {
+	case a.CrossSite:
+		return refuseCSRF()
+	case d.authentication.principal == nil:
+		return refuseAll(a.Reason)
+	}
+	return refuseForbidden(a.Reason)
+}
+
+// loginRequired refuses an anonymous request for what needs somebody.
+func (d *decided) loginRequired() error {
+	switch route := d.answer.Decision.Route; {
+	case d.Kind == policies.OwnPath && d.Endpoint == policies.Me:
+		return refuseAnonymous()
+	case d.Kind == policies.OwnPath:
+		return refuseLogout(d.answer.Reason)
+	case route != nil && route.BearerOnly:
+		return refuseWithoutToken()
+	}
+	return refuseLoginRequired()
+}
+
+// route is the route that decided; nil on the login host.
+func (d *decided) route() *policies.Route { return d.answer.Decision.Route }

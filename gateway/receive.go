@@ -1,0 +1,58 @@
+package gateway
+
+import (
+	"crypto/rand"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
+)
+
+// received is what is known of a request when it arrives.
+type received struct {
+	g         *Gateway
+	gen       *Generation   // nil before the first one
+	r         *http.Request // as received; prepare changes its header
+	start     time.Time
+	client    netip.Addr // who asks, as far as trusted proxies can be believed; the zero Addr where it is unknown
+	requestID string
+	hsts      []string // as the edge has set it
+
+	record record
+	reply  reply
+}
+
+// receive notes when the request began, who asks, and under which id.
+func (x *exchange) receive(g *Gateway, w http.ResponseWriter, r *http.Request) {
+	x.received = received{
+		g: g, gen: g.generation.Load(), r: r, start: g.opts.Now(), client: request.ParseAddress(r.RemoteAddr),
+		hsts: w.Header()["Strict-Transport-Security"],
+	}
+	if x.gen != nil && request.InNetworks(x.gen.TrustedProxies, x.client) {
+		if id := r.Header["X-Request-Id"]; len(id) == 1 && request.IsRequestID(id[0]) {
+			x.requestID = id[0]
+		}
+		x.client = request.ClientAddress(x.client, r.Header["X-Forwarded-For"], x.gen.TrustedProxies)
+	}
+	if x.requestID == "" {
+		x.requestID = rand.Text()
+	}
+	x.reply.responseWriter = responseWriter{ResponseWriter: w}
+	x.reply.requestID = x.requestID
+	x.join()
+}
+
+// join has each stage know the one before it, and states the request as policies
+// take it.
+func (x *exchange) join() {
+	x.located.received, x.decided.located, x.forwarding.decided = &x.received, &x.located, &x.decided
+	x.request = policies.Request{
+		Method: x.r.Method, Host: x.r.Host, Target: x.r.RequestURI, Client: x.client, Header: policies.Fields(x.r.Header), Now: x.start,
+		Authenticator: x,
+	}
+}
+
+// isNavigation reports whether a person is on the way to a page.
+func (q *received) isNavigation() bool { return request.IsNavigation(q.r.Method, q.r.Header) }

@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"net/http"
+
+	"github.com/viloforge/vilogate/gateway/limits"
+)
+
+// reply is the answer to the client, and what every answer carries, refusals
+// included. Each stage adds its own until the header is written.
+type reply struct {
+	responseWriter
+	requestID  string
+	cross      crossOrigin
+	setCookies []string      // Set-Cookie lines
+	rate       *rate         // that the request was counted for, or nil
+	limited    limits.Result // of it
+}
+
+// decorate sets what every answer carries: the request id, the RateLimit fields,
+// the cookies, and the CORS headers in place of the backend's own.
+func (p *reply) decorate(h http.Header) {
+	h["X-Request-Id"] = []string{p.requestID}
+	p.noteRate(h)
+	for _, line := range p.setCookies {
+		h.Add("Set-Cookie", line)
+	}
+	p.cross.decorate(h)
+}
+
+// responseWriter notes the status and counts the body's bytes. Whoever needs to
+// flush or hijack finds the server's own writer through Unwrap.
+type responseWriter struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+// Unwrap is for http.ResponseController.
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter. Informational answers are not
+// the answer, but for the switch of protocols, after which there is none. Of them
+// early hints alone go on, and of those the links alone: nothing has cleaned the
+// rest.
+func (w *responseWriter) WriteHeader(status int) {
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		h := w.Header()
+		links := h["Link"]
+		clear(h)
+		if status == http.StatusEarlyHints && len(links) > 0 {
+			h["Link"] = links
+			w.ResponseWriter.WriteHeader(status)
+		}
+		return
+	}
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *responseWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// write writes the last of an answer. A client that does not take it is gone,
+// which the server finds out by itself.
+func (w *responseWriter) write(b []byte) {
+	if _, err := w.Write(b); err != nil {
+		return
+	}
+}

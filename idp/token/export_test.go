@@ -1,0 +1,8 @@
+package token
+
+// What tests tell apart, and no caller does.
+var (
+	ErrExpired = errExpired
+	ErrRevoked = errRevoked
+	ErrInvalid = errInvalid
+)

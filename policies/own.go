@@ -1,0 +1,83 @@
+package policies
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/viloforge/vilogate/policies/request"
+)
+
+// An Endpoint is one of the gateway's own, which it serves on every host and which no backend sees.
+type Endpoint uint8
+
+// The endpoints.
+const (
+	Keys   Endpoint = iota + 1 // the JWK set that backends verify assertions with
+	Me                         // who asks
+	Logout                     // ends the session
+)
+
+// The gateway's own paths: everything below OwnPrefix, and the JWK set under its well-known address (RFC 8615).
+const (
+	OwnPrefix  = "/.vilogate"
+	PathMe     = OwnPrefix + "/me"
+	PathLogout = OwnPrefix + "/logout"
+	PathKeys   = "/.well-known/vilogate/jwks.json"
+)
+
+// endpointOf is the endpoint of a canonical path, and the methods that it takes; false where there is none.
+func endpointOf(path string) (e Endpoint, methods []string, ok bool) {
+	switch path {
+	case PathKeys:
+		return Keys, readMethods, true
+	case PathMe:
+		return Me, readMethods, true
+	case PathLogout:
+		return Logout, writeMethods, true
+	}
+	return 0, nil, false
+}
+
+var (
+	readMethods  = []string{"GET", "HEAD"}
+	writeMethods = []string{"POST"}
+)
+
+// isOwn reports whether the gateway answers a path itself.
+func isOwn(path string) bool {
+	return path == PathKeys || path == OwnPrefix || strings.HasPrefix(path, OwnPrefix+"/")
+}
+
+// own is what the gateway's own paths make of a request, before it is known who asks; ok is false where the path is none of
+// them. An ambiguous spelling that a parser behind the gateway could read as one of them is refused.
+func own(t request.Target) (e Endpoint, d Decision, ok bool) {
+	path := t.Path.String()
+	ambiguous := t.Path.Oddities() != 0
+	if !isOwn(path) && !(ambiguous && isOwn(lenient(path))) {
+		return 0, Decision{}, false
+	}
+	if ambiguous {
+		return 0, Decision{Outcome: BadRequest, Reason: "an ambiguous spelling of one of the gateway's own paths"}, true
+	}
+	e, methods, exists := endpointOf(path)
+	switch {
+	case !exists:
+		d = Decision{Outcome: NotFound, Reason: "no such endpoint among the gateway's own paths"}
+	case !slices.Contains(methods, t.Method):
+		d = Decision{Outcome: MethodNotAllowed, Reason: "an endpoint of the gateway's own that takes other methods", Allow: methods}
+	case e == Keys:
+		d = Decision{Outcome: Allow, Reason: "the keys that backends verify assertions with are public"}
+	}
+	return e, d, true
+}
+
+// lenient is a canonical path as the most lenient parser reads it: decoded, without parameters and empty segments.
+func lenient(path string) string {
+	var b strings.Builder
+	for segment := range strings.SplitSeq(string(request.DecodeSegment(nil, path)), "/") {
+		if segment, _, _ = strings.Cut(segment, ";"); segment != "" {
+			b.WriteString("/" + segment)
+		}
+	}
+	return b.String()
+}

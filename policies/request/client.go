@@ -1,0 +1,84 @@
+package request
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// ClientAddress is who asks, as far as trusted proxies can be believed: it walks X-Forwarded-For from its end, where the
+// nearest proxy wrote, to the first address that is not a trusted proxy's. What stands before that was written by
+// strangers. Where everybody in the list is trusted it is the first of them; without a list, the peer.
+//
+// An entry that is no address ("unknown", an obfuscated name) means that the proxy does not know: nobody knows then, and
+// the answer is the zero Addr, which is in no network. It is never the proxy itself.
+func ClientAddress(peer netip.Addr, forwardedFor []string, trusted []netip.Prefix) netip.Addr {
+	client := plainAddress(peer)
+	if !slices.ContainsFunc(forwardedFor, func(line string) bool { return strings.Trim(line, ows) != "" }) {
+		return client
+	}
+	for _, line := range slices.Backward(forwardedFor) {
+		for more := true; more; {
+			if !InNetworks(trusted, client) {
+				return client
+			}
+			entry := line
+			if i := strings.LastIndexByte(line, ','); i >= 0 {
+				line, entry = line[:i], line[i+1:]
+			} else {
+				more = false
+			}
+			client = ParseAddress(strings.Trim(entry, ows))
+		}
+	}
+	return client
+}
+
+// ows is the optional whitespace around the elements of a list (RFC 9110, section 5.6.3).
+const ows = " \t"
+
+// ParseAddress reads an IP address as peers and proxies write it: alone or with a port, IPv6 in brackets or without. IPv4
+// in the clothes of IPv6 becomes IPv4, and a zone is dropped. It is the zero Addr where s is none.
+func ParseAddress(s string) netip.Addr {
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		if inner, ok = strings.CutSuffix(inner, "]"); ok {
+			if address, err := netip.ParseAddr(inner); err == nil && address.Is6() {
+				return plainAddress(address)
+			}
+			return netip.Addr{}
+		}
+	} else if address, err := netip.ParseAddr(s); err == nil {
+		return plainAddress(address)
+	}
+	peer, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return plainAddress(peer.Addr())
+}
+
+func plainAddress(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
+
+// InNetworks reports whether an address is in one of the networks. One that is not known, the zero Addr, is in none.
+func InNetworks(networks []netip.Prefix, address netip.Addr) bool {
+	address = plainAddress(address)
+	return slices.ContainsFunc(networks, func(network netip.Prefix) bool { return network.Contains(address) })
+}
+
+// AddressText is an address as logs and forwarded headers have it: "unknown" (RFC 7239, section 6.2) for the zero Addr.
+func AddressText(address netip.Addr) string {
+	if !address.IsValid() {
+		return "unknown"
+	}
+	return address.String()
+}
+
+// clientBits is how much of an IPv6 address is not its owner's to choose: one household or machine has the rest to itself.
+const clientBits = 64
+
+// ClientNetwork is what a client's requests are counted by: its address, of IPv6 the network that one household or machine
+// has to itself. It is the zero Prefix for all whose address is not known.
+func ClientNetwork(client netip.Addr) netip.Prefix {
+	client = plainAddress(client)
+	return netip.PrefixFrom(client, min(client.BitLen(), clientBits)).Masked()
+}
