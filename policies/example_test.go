@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/policies"
-	"github.com/viloforge/vilogate/policies/request"
 )
 
 const billing = `
@@ -25,25 +24,23 @@ var options = policies.Options{
 	Domain: "viloforge.com", LoginHost: "login.viloforge.com", PublicPort: 443, Upstreams: []string{"billing"}, Issuers: []string{"vilogate"},
 }
 
-// A request is decided on in three steps, of which each is a look into memory.
+// A request is decided on as the gateway does it, from the canonical form of its path to the reason.
 func ExampleCompile() {
 	set, err := policies.Compile([]policies.File{{Name: "billing.yaml", Data: []byte(billing)}}, options)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	target, err := request.Canonicalise("POST", "billing-api.viloforge.com", "/invoices/7/refund")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
 	now := time.Date(2030, 1, 2, 15, 0, 0, 0, time.UTC)
-	host := set.Lookup(target.Host) // nil where there is no policy
-	match := host.Match(target.Path, target.Method)
-	facts := policies.Facts{Now: now, Method: target.Method, Host: target.Host, Path: target.Path, Query: target.Query}
-	bob := policies.Identity{Issuer: "vilogate", User: "bob", Subject: "u-2", Roles: []string{"billing-admin"}, AMR: []string{"pwd"}, AuthTime: now}
-	for _, who := range []*policies.Identity{nil, {Issuer: "vilogate", User: "alice", Subject: "u-1"}, &bob} {
-		d := match.Decide(facts, who)
+	bob := policies.Identity{Issuer: "vilogate", User: "bob", Subject: "u-2", Roles: []string{"billing-admin"}, AMR: []string{"pwd"}, AuthTime: now, Bearer: true}
+	for _, who := range []*policies.Identity{nil, {Issuer: "vilogate", User: "alice", Subject: "u-1", Bearer: true}, &bob} {
+		d, err := set.Decide(&policies.Request{
+			Method: "POST", Host: "billing-api.viloforge.com", Target: "/invoices/7/refund", Now: now, Identity: who,
+		})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
 		fmt.Printf("%v: %s (%s)\n", d.Outcome, d.Reason, d.Place)
 	}
 	// Output:
