@@ -3,10 +3,9 @@
 //
 // It stands on floor 0 and is pure: no I/O, no clock, no net/http, nothing global that changes. [Compile] reads all
 // files, runs their tests and answers with a whole [Set] or with everything that is wrong, each error with file, line and
-// column; a Set is never written again. [Set.Lookup] finds the policy of a host, [HostPolicy.Match] the route of a path
-// and a method, [Match.Decide] what is to become of the request. On that way nothing is allocated, but for expressions. The
-// gateway and the tests of a policy file ([Set.Ask], [Test]) go it alike, so that what a test says is what happens. Package
-// analysis looks at policies as a whole.
+// column; a Set is never written again. [Set.Locate] finds where a request leads, [Location.Decide] what is to become of it,
+// and [Set.Decide] is both. On that way nothing is allocated, but for expressions. The gateway and the tests of a policy
+// file ([Test]) go it alike, so that what a test says is what happens. Package analysis looks at policies as a whole.
 //
 // The package keeps these promises: a file with anything in it that is not understood is refused; what no route lists is
 // denied; the decision about a path can be read off the patterns, whatever their order in the file; and every decision

@@ -24,7 +24,7 @@ var options = policies.Options{
 	Domain: "viloforge.com", LoginHost: "login.viloforge.com", PublicPort: 443, Upstreams: []string{"billing"}, Issuers: []string{"vilogate"},
 }
 
-// A request is decided on in memory: by its facts, and by who asks.
+// A request is decided on as the gateway does it, from the canonical form of its path to the reason.
 func ExampleCompile() {
 	set, err := policies.Compile([]policies.File{{Name: "billing.yaml", Data: []byte(billing)}}, options)
 	if err != nil {
@@ -33,13 +33,15 @@ func ExampleCompile() {
 	}
 	now := time.Date(2030, 1, 2, 15, 0, 0, 0, time.UTC)
 	bob := policies.Identity{Issuer: "vilogate", User: "bob", Subject: "u-2", Roles: []string{"billing-admin"}, AMR: []string{"pwd"}, AuthTime: now, Bearer: true}
-	for _, who := range []*policies.Identity{nil, {Issuer: "vilogate", User: "alice", Subject: "u-1"}, &bob} {
-		a, err := set.Decide(&policies.Request{Method: "POST", Host: "billing-api.viloforge.com", Target: "/invoices/7/refund", Now: now, Identity: who})
+	for _, who := range []*policies.Identity{nil, {Issuer: "vilogate", User: "alice", Subject: "u-1", Bearer: true}, &bob} {
+		d, err := set.Decide(&policies.Request{
+			Method: "POST", Host: "billing-api.viloforge.com", Target: "/invoices/7/refund", Now: now, Identity: who,
+		})
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
-		fmt.Printf("%v: %s (%s)\n", a.Outcome, a.Reason, a.Place)
+		fmt.Printf("%v: %s (%s)\n", d.Outcome, d.Reason, d.Place)
 	}
 	// Output:
 	// login: somebody is needed, and nobody is signed in (billing.yaml:7:5)
