@@ -20,6 +20,7 @@ import (
 	"github.com/viloforge/vilogate/idp/password"
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // purgeEvery is how often sessions that are over are removed.
@@ -136,7 +137,7 @@ func (o *Options) check() error {
 	switch {
 	case o.DB == nil, o.Revocations == nil, o.Now == nil, o.Log == nil:
 		return errors.New("a database, a revocation list, a clock and a log are required")
-	case !plainHost(o.Domain) || !plainHost(o.LoginHost):
+	case !request.IsHostName(o.Domain) || !request.IsHostName(o.LoginHost):
 		return fmt.Errorf("%q and %q are to be a domain and a host", o.Domain, o.LoginHost)
 	case o.PublicPort < 1 || o.PublicPort > 65535:
 		return fmt.Errorf("%d is no public port", o.PublicPort)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // maxReturnAddress is the longest address that a login returns to.
@@ -39,7 +41,7 @@ type returns struct {
 func newReturns(hosts []string, home, login string, port int) (*returns, error) {
 	r := &returns{hosts: slices.Clone(hosts), login: login, port: strconv.Itoa(port)}
 	for _, host := range hosts {
-		if !plainHost(strings.TrimPrefix(host, "*.")) {
+		if !request.IsHostName(strings.TrimPrefix(host, "*.")) {
 			return nil, fmt.Errorf("%q is no host, exact or with \"*.\" before it, to return to", host)
 		}
 	}
@@ -130,22 +132,7 @@ func splitAddress(address string) (authority string, ok bool) {
 			return "", false
 		}
 	}
-	return authority, plainHost(host) && plainRest(rest)
-}
-
-// plainHost reports whether it is a host name in lower case, and neither an address nor anything to be decoded.
-func plainHost(host string) bool {
-	if len(host) == 0 || len(host) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
-			!consistsOf(label, "abcdefghijklmnopqrstuvwxyz0123456789-") {
-			return false
-		}
-	}
-	last := host[strings.LastIndexByte(host, '.')+1:]
-	return last[0] < '0' || last[0] > '9' // else browsers read an IPv4 address
+	return authority, request.IsHostName(host) && plainRest(rest)
 }
 
 // plainRest reports whether path, query and fragment hold only what browsers send as it is: no space, no control, nothing
