@@ -15,6 +15,7 @@ import (
 
 	"github.com/julienschmidt/httprouter"
 
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
 	"github.com/viloforge/vilogate/idp/attempts"
 	"github.com/viloforge/vilogate/idp/database"
 	"github.com/viloforge/vilogate/idp/password"
@@ -70,9 +71,9 @@ type Options struct {
 // LoginLimits are rates of failed logins.
 type LoginLimits struct {
 	// PerAccount counts by account, however its name is spelt.
-	PerAccount attempts.Rate
+	PerAccount gcra.Rate
 	// PerAddress counts by client address, of IPv6 by /64.
-	PerAddress attempts.Rate
+	PerAddress gcra.Rate
 }
 
 // IDP is the identity provider. It is an http.Handler for the login host, and safe for concurrent use.

@@ -25,7 +25,6 @@ import (
 	"github.com/viloforge/vilogate/gateway/edge/acme"
 	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/idp"
-	"github.com/viloforge/vilogate/idp/attempts"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -164,8 +163,8 @@ func (p *process) openIDP(ctx context.Context, cfg *config.Config) error {
 		AccessTTL: i.AccessTokenTTL.Std(), SessionIdle: i.SessionIdle.Std(), SessionMax: i.SessionMax.Std(),
 		ReturnHosts: i.ReturnHosts, Home: i.Home, TrustedProxies: prefixes(proxies), Now: time.Now, Log: p.log,
 		LoginLimits: idp.LoginLimits{
-			PerAccount: attempts.Rate{Events: i.LoginLimits.PerAccount.Count, Per: i.LoginLimits.PerAccount.Per},
-			PerAddress: attempts.Rate{Events: i.LoginLimits.PerAddress.Count, Per: i.LoginLimits.PerAddress.Per},
+			PerAccount: i.LoginLimits.PerAccount.Rate,
+			PerAddress: i.LoginLimits.PerAddress.Rate,
 		},
 	})
 	if err != nil {
