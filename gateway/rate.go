@@ -30,7 +30,7 @@ func (gen *Generation) rateOf(host *policies.HostPolicy, route *policies.Route) 
 		// Not its place in the file, which a new line above it would change; but the rate itself: what was owed to another
 		// one, a stricter one perhaps, is not owed to this.
 		scope: limits.NewScope("route", host.Host, route.Pattern, strings.Join(route.Methods(), ","), route.Rate.String()),
-		rate:  limits.Rate{Events: route.Rate.Events, Per: route.Rate.Per},
+		rate:  route.Rate.Rate,
 		by:    route.Rate.By,
 		name:  `"per-` + string(route.Rate.By) + `"`,
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/viloforge/vilogate/idp/attempts"
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
 )
 
 const next = "battery staple"
@@ -104,7 +104,7 @@ func TestANewPasswordThatIsRefusedChangesNothing(t *testing.T) {
 
 func TestAStolenSessionIsNoWayToGuessThePassword(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *Options) { o.LoginLimits.PerAccount = attempts.Rate{Events: 3, Per: time.Hour} })
+	w := newWorld(t, func(o *Options) { o.LoginLimits.PerAccount = gcra.Rate{Events: 3, Per: time.Hour} })
 	c := w.client().login("alice")
 	for range 3 {
 		if got := c.changePassword("wrong", next, next); got.status != http.StatusForbidden {

@@ -15,11 +15,13 @@ import (
 
 	"github.com/julienschmidt/httprouter"
 
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
 	"github.com/viloforge/vilogate/idp/attempts"
 	"github.com/viloforge/vilogate/idp/database"
 	"github.com/viloforge/vilogate/idp/password"
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // purgeEvery is how often sessions that are over are removed.
@@ -66,9 +68,9 @@ type Options struct {
 // LoginLimits are rates of failed logins.
 type LoginLimits struct {
 	// PerAccount counts by account, however its name is spelt.
-	PerAccount attempts.Rate
+	PerAccount gcra.Rate
 	// PerAddress counts by client address, of IPv6 by /64.
-	PerAddress attempts.Rate
+	PerAddress gcra.Rate
 }
 
 // IDP is the identity provider. It is an http.Handler for the login host, and safe for concurrent use.
@@ -132,7 +134,7 @@ func (o *Options) check() error {
 	switch {
 	case o.DB == nil, o.Revocations == nil, o.Returns == nil, o.Now == nil, o.Log == nil:
 		return errors.New("a database, a revocation list, addresses to return to, a clock and a log are required")
-	case !plainHost(o.Domain) || !plainHost(o.LoginHost):
+	case !request.IsHostName(o.Domain) || !request.IsHostName(o.LoginHost):
 		return fmt.Errorf("%q and %q are to be a domain and a host", o.Domain, o.LoginHost)
 	case o.PublicPort < 1 || o.PublicPort > 65535:
 		return fmt.Errorf("%d is no public port", o.PublicPort)

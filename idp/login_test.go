@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/viloforge/vilogate/idp/attempts"
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
 )
 
 func TestALoginReturnsWithCookiesThatSayWhoItIs(t *testing.T) {
@@ -188,7 +188,7 @@ func TestTheWordsAndTheWorkAreTheSameForWhoDoesNotExist(t *testing.T) {
 
 func TestEverySpellingOfAnAccountHasOneCounter(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *Options) { o.LoginLimits.PerAccount = attempts.Rate{Events: 4, Per: time.Minute} })
+	w := newWorld(t, func(o *Options) { o.LoginLimits.PerAccount = gcra.Rate{Events: 4, Per: time.Minute} })
 	w.add("bob")
 	c := w.client()
 	for i, spelling := range []string{"alice", "ALICE", " alice ", "\u00a0aLiCe\t"} {
@@ -214,7 +214,7 @@ func TestEverySpellingOfAnAccountHasOneCounter(t *testing.T) {
 
 func TestAnAddressIsSlowedDownWhateverNamesItTries(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *Options) { o.LoginLimits.PerAddress = attempts.Rate{Events: 6, Per: time.Minute} })
+	w := newWorld(t, func(o *Options) { o.LoginLimits.PerAddress = gcra.Rate{Events: 6, Per: time.Minute} })
 	for range 10 {
 		w.client().login("alice") // successes are not counted
 	}
@@ -231,7 +231,7 @@ func TestAnAddressIsSlowedDownWhateverNamesItTries(t *testing.T) {
 
 func TestManyAttemptsAtOnceAreNoWayAroundTheCounter(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *Options) { o.LoginLimits.PerAccount = attempts.Rate{Events: 5, Per: time.Hour} })
+	w := newWorld(t, func(o *Options) { o.LoginLimits.PerAccount = gcra.Rate{Events: 5, Per: time.Hour} })
 	c := w.client()
 	f := c.get("/login").form(t, "username")
 	var mu sync.Mutex

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // maxReturnAddress is the longest address that a login returns to.
@@ -37,7 +39,7 @@ type Returns struct {
 
 // CheckReturnHost refuses a host that no login can return to, exact or with "*." before it for one label.
 func CheckReturnHost(host string) error {
-	if !plainHost(strings.TrimPrefix(host, "*.")) {
+	if !request.IsHostName(strings.TrimPrefix(host, "*.")) {
 		return fmt.Errorf("%q is no host, exact or with \"*.\" before it, to return to", host)
 	}
 	return nil
@@ -131,22 +133,7 @@ func splitAddress(address string) (authority string, ok bool) {
 			return "", false
 		}
 	}
-	return authority, plainHost(host) && plainRest(rest)
-}
-
-// plainHost reports whether it is a host name in lower case, and neither an address nor anything to be decoded.
-func plainHost(host string) bool {
-	if len(host) == 0 || len(host) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
-			!consistsOf(label, "abcdefghijklmnopqrstuvwxyz0123456789-") {
-			return false
-		}
-	}
-	last := host[strings.LastIndexByte(host, '.')+1:]
-	return last[0] < '0' || last[0] > '9' // else browsers read an IPv4 address
+	return authority, request.IsHostName(host) && plainRest(rest)
 }
 
 // plainRest reports whether path, query and fragment hold only what browsers send as it is: no space, no control, nothing

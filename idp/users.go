@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/viloforge/vilogate/idp/token/names"
 )
 
 var (
@@ -21,13 +23,8 @@ var (
 )
 
 const (
-	maxUserName    = 64
-	maxPassword    = 1024
-	leastPassword  = 8
-	maxRole        = 64
-	nameLetters    = "abcdefghijklmnopqrstuvwxyz0123456789._@+-"
-	roleLetters    = "abcdefghijklmnopqrstuvwxyz0123456789._-"
-	roleBeginnings = "abcdefghijklmnopqrstuvwxyz0123456789"
+	maxPassword   = 1024
+	leastPassword = 8
 )
 
 // User is somebody who may sign in.
@@ -55,9 +52,9 @@ func accountName(typed string) string { return strings.ToLower(strings.TrimSpace
 
 func checkUserName(name string) error {
 	switch {
-	case name == "" || len(name) > maxUserName:
-		return fmt.Errorf("a user name has 1 to %d characters", maxUserName)
-	case !consistsOf(name, nameLetters):
+	case name == "" || len(name) > names.MaxUser:
+		return fmt.Errorf("a user name has 1 to %d characters", names.MaxUser)
+	case !names.IsUser(name):
 		return fmt.Errorf("%q is no user name: it is lower case, of a-z, 0-9 and . _ @ + -", name)
 	default:
 		return nil
@@ -75,17 +72,13 @@ func checkEmail(email string) error {
 // cleanRoles returns the roles sorted, each once.
 func cleanRoles(roles []string) ([]string, error) {
 	for _, role := range roles {
-		if role == "" || len(role) > maxRole || !strings.Contains(roleBeginnings, role[:1]) || !consistsOf(role, roleLetters) {
-			return nil, fmt.Errorf("%q is no role: it is lower case, of a-z, 0-9 and . _ -, begins with a letter or digit, and has at most %d characters", role, maxRole)
+		if !names.IsRole(role) {
+			return nil, fmt.Errorf("%q is no role: it is lower case, of a-z, 0-9 and . _ -, begins with a letter or digit, and has at most %d characters", role, names.MaxRole)
 		}
 	}
 	clean := slices.Clone(roles)
 	slices.Sort(clean)
 	return slices.Compact(clean), nil
-}
-
-func consistsOf(s, letters string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(letters, r) })
 }
 
 // checkPassword says what is wrong with a new password. Demo users may have any.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/viloforge/vilogate/idp/attempts"
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
 	"github.com/viloforge/vilogate/idp/database"
 	"github.com/viloforge/vilogate/idp/password"
 	"github.com/viloforge/vilogate/idp/revocation"
@@ -155,7 +155,7 @@ func options(db *database.DB, list *list, clock *clock, log io.Writer) Options {
 		DB: db, Revocations: list, Domain: domain, LoginHost: loginHost, PublicPort: 443, CookieName: ssoCookie,
 		Audience: "viloforge", AccessTTL: 15 * time.Minute, SessionIdle: 8 * time.Hour, SessionMax: 30 * 24 * time.Hour,
 		Returns:     returning([]string{"*." + domain}, ""),
-		LoginLimits: LoginLimits{PerAccount: attempts.Rate{Events: 10, Per: time.Minute}, PerAddress: attempts.Rate{Events: 60, Per: time.Minute}},
+		LoginLimits: LoginLimits{PerAccount: gcra.Rate{Events: 10, Per: time.Minute}, PerAddress: gcra.Rate{Events: 60, Per: time.Minute}},
 		SealKey:     [32]byte{1}, PasswordCost: cheap, Now: clock.now, Log: slog.New(slog.NewTextHandler(log, nil)),
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/types"
 
+	"github.com/viloforge/vilogate/idp/token/names"
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
@@ -180,7 +181,7 @@ func (sizes) EstimateSize(element cost.AstNode) *cost.SizeEstimate {
 	case kind == types.ListKind || kind == types.MapKind:
 		return &cost.SizeEstimate{Max: maxElements}
 	case slices.Contains(element.Path(), "@items"): // many long ones do not fit into a token
-		return &cost.SizeEstimate{Max: maxRole}
+		return &cost.SizeEstimate{Max: names.MaxRole}
 	}
 	return &cost.SizeEstimate{Max: maxValue}
 }

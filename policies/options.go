@@ -4,17 +4,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
 // A Rate is how often a route may be asked: so many in a time, for each user, address or for everybody together.
 type Rate struct {
-	Events int
-	Per    time.Duration
-	By     RateBy
+	gcra.Rate
+	By RateBy
 }
 
 // RateBy is what a rate counts by.
@@ -29,12 +28,7 @@ const (
 
 // String is the rate as a file writes it.
 func (r Rate) String() string {
-	for unit, per := range rateUnits {
-		if per == r.Per {
-			return strconv.Itoa(r.Events) + "/" + unit + " per " + string(r.By)
-		}
-	}
-	return strconv.Itoa(r.Events) + " in " + r.Per.String() + " per " + string(r.By)
+	return r.Rate.String() + " per " + string(r.By)
 }
 
 // TLS is what a host asks of connections.

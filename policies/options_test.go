@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -60,12 +61,12 @@ func TestRouteOptions(t *testing.T) {
 	forms := []request.Origin{"https://forms.example"}
 	for path, want := range map[string]Route{
 		"/defaults": {
-			Rate: &Rate{100, time.Hour, PerIP}, MaxBody: 1 << 20, Timeout: 10 * time.Second, CSRFExempt: forms,
+			Rate: &Rate{gcra.Rate{Events: 100, Per: time.Hour}, PerIP}, MaxBody: 1 << 20, Timeout: 10 * time.Second, CSRFExempt: forms,
 			RewriteHost: "site.internal", WebSocket: true, OnStaleAllow: true,
 			Headers: Headers{Response: HeaderEdits{Remove: []string{"Server"}, Set: []HeaderField{{"X-Frame-Options", "DENY"}}}},
 		},
 		"/own/x": {
-			Rate: &Rate{10, time.Minute, PerUser}, MaxBody: 64 << 10, Timeout: 90 * time.Second, StripPrefix: "/own",
+			Rate: &Rate{gcra.Rate{Events: 10, Per: time.Minute}, PerUser}, MaxBody: 64 << 10, Timeout: 90 * time.Second, StripPrefix: "/own",
 			RewriteHost: "own.internal:8080",
 			Headers:     Headers{Request: HeaderEdits{Remove: []string{"User-Agent"}, Set: []HeaderField{{"X-Tenant", "a, b"}}}},
 		},

@@ -1,12 +1,11 @@
 package policies
 
 import (
-	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
@@ -120,8 +119,6 @@ func is[T ~bool](b *T) bool { return b != nil && bool(*b) }
 // isNone reports whether the word none stands there, with which a route takes back a default.
 func isNone(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Value == "none" }
 
-var rateUnits = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
-
 const maxEvents = 1_000_000
 
 // DecodeYAML takes the text of a rate, "10/m per user".
@@ -135,15 +132,13 @@ func (r *rateSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 		return
 	}
 	amount, by, _ := strings.Cut(text, " per ")
-	count, unit, _ := strings.Cut(amount, "/")
-	events, err := strconv.Atoi(count)
-	r.rate = Rate{Events: events, Per: rateUnits[unit], By: RateBy(by)}
+	rate, err := gcra.ParseRate(amount)
+	r.rate = Rate{Rate: rate, By: RateBy(by)}
 	switch {
-	case err != nil || events <= 0 || strconv.Itoa(events) != count || r.rate.Per == 0,
-		by != string(PerUser) && by != string(PerIP) && by != string(PerRoute):
-		d.Errorf(n, "a rate is written 10/m per user: a number, s, m, h or d, and per user, ip or route; found %q", d.Written(n))
-	case events > maxEvents:
+	case rate.Events > maxEvents:
 		d.Errorf(n, "a rate counts at most %d, found %q", maxEvents, d.Written(n))
+	case err != nil, by != string(PerUser) && by != string(PerIP) && by != string(PerRoute):
+		d.Errorf(n, "a rate is written 10/m per user: a number, s, m, h or d, and per user, ip or route; found %q", d.Written(n))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/viloforge/vilogate/idp/token/names"
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
@@ -24,23 +25,10 @@ func (c *compiler) words(at strictyaml.Place, key string, list []word, check fun
 	return texts
 }
 
-const maxRole = 64
-
 func (c *compiler) checkRole(w word) {
-	if !isRole(w.text) {
+	if !names.IsRole(w.text) {
 		c.errorf(w.at, "a role is at most 64 of a-z, 0-9, dot, underscore and hyphen, and begins with a letter or digit; found %q", w.text)
 	}
-}
-
-func isRole(s string) bool {
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || i > 0 && strings.IndexByte("._-", c) >= 0 {
-			continue
-		}
-		return false
-	}
-	return 0 < len(s) && len(s) <= maxRole
 }
 
 // checkUser takes a name as X-User has it: of another issuer, the issuer's name and a colon stand before it.
@@ -51,20 +39,9 @@ func (c *compiler) checkUser(w word) {
 	} else {
 		name = w.text
 	}
-	if !isUser(name) {
-		c.errorf(w.at, "a user name is of A-Z, a-z, 0-9 and . _ @ + -, as X-User has it; found %q", w.text)
+	if !names.IsForeignUser(name) {
+		c.errorf(w.at, "a user name is at most 150 of A-Z, a-z, 0-9 and . _ @ + -, as X-User has it; found %q", w.text)
 	}
-}
-
-func isUser(s string) bool {
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("._@+-", c) >= 0 {
-			continue
-		}
-		return false
-	}
-	return s != ""
 }
 
 func (c *compiler) checkIssuer(w word) { c.known(w, "issuer", c.o.Issuers) }

@@ -44,14 +44,14 @@ func (f *inTurn) Take(k Key, r Rate) Result {
 
 // ask learns what a key owes in the fleet.
 func (l *Limiter) ask(ctx context.Context, k Key, r Rate) error {
-	debts := []Debt{{Key: k, Quota: r.quota()}}
+	debts := []Debt{{Key: k, Quota: r.Quota()}}
 	if err := l.fleet.shared.Add(ctx, debts); err != nil {
 		return err
 	}
 	s, _ := l.table.of(k)
 	s.mu.Lock()
 	p, _ := s.find(k, l.moment())
-	p.quota = int64(r.quota())
+	p.quota = int64(r.Quota())
 	s.mu.Unlock()
 	l.learn(debts[0])
 	return nil
@@ -98,7 +98,7 @@ func TestContract(t *testing.T) {
 var route = NewScope("billing-api.example.test", "/invoices/:id/refund", "user")
 
 func burstThenPace(t *testing.T, l taker, c *clock) {
-	k, r := l.Key(route, "vilogate", "u-1"), Rate{10, time.Minute}
+	k, r := l.Key(route, "vilogate", "u-1"), Rate{Events: 10, Per: time.Minute}
 	for i := range 10 {
 		if got := l.Take(k, r); !got.OK || got.Remaining != 9-i {
 			t.Fatalf("request %d: %+v", i, got)
@@ -124,7 +124,7 @@ func burstThenPace(t *testing.T, l taker, c *clock) {
 }
 
 func keysApart(t *testing.T, l taker, _ *clock) {
-	r := Rate{1, time.Minute}
+	r := Rate{Events: 1, Per: time.Minute}
 	keys := []Key{
 		l.Key(route, "vilogate", "u-1"), l.Key(route, "vilogate", "u-2"), l.Key(route, "partner", "u-1"),
 		l.Key(route, "vilogateu-1", ""), l.Key(route, "", "vilogateu-1"), l.Key(route, "", ""),
@@ -143,7 +143,7 @@ func keysApart(t *testing.T, l taker, _ *clock) {
 }
 
 func refusedIsFree(t *testing.T, l taker, c *clock) {
-	k, r := l.Key(route, "", "192.0.2.7"), Rate{2, time.Minute}
+	k, r := l.Key(route, "", "192.0.2.7"), Rate{Events: 2, Per: time.Minute}
 	for range 40 {
 		l.Take(k, r)
 	}
@@ -156,7 +156,7 @@ func refusedIsFree(t *testing.T, l taker, c *clock) {
 // toldComesTrue: Remaining pass at once and no more; after Retry one passes, and not a moment before; after Reset one more
 // remains.
 func toldComesTrue(t *testing.T, l taker, c *clock) {
-	k, r := l.Key(route, "", "192.0.2.7"), Rate{7, time.Minute}
+	k, r := l.Key(route, "", "192.0.2.7"), Rate{Events: 7, Per: time.Minute}
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 40 {
 		c.advance(time.Duration(random.Int64N(int64(20 * time.Second))))
@@ -186,12 +186,12 @@ func toldComesTrue(t *testing.T, l taker, c *clock) {
 func asABucket(t *testing.T, l taker, c *clock) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for n := range 6 {
-		r := Rate{1 + random.IntN(12), time.Duration(1+random.IntN(120)) * time.Second}
+		r := Rate{Events: 1 + random.IntN(12), Per: time.Duration(1+random.IntN(120)) * time.Second}
 		k := l.Key(route, "user", fmt.Sprint(n))
 		tokens, last := float64(r.Events), c.now()
 		for i := range 120 {
-			c.advance(time.Duration(random.Int64N(int64(2 * r.interval()))))
-			tokens = min(float64(r.Events), tokens+float64(c.now().Sub(last))/float64(r.interval()))
+			c.advance(time.Duration(random.Int64N(int64(2 * r.Interval()))))
+			tokens = min(float64(r.Events), tokens+float64(c.now().Sub(last))/float64(r.Interval()))
 			last = c.now()
 			got, near := l.Take(k, r), tokens > 1-1e-3 && tokens < 1+1e-3
 			if got.OK != (tokens >= 1) && !near {
@@ -208,7 +208,7 @@ func TestManyAtOnceGetNoMoreThanTheQuota(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	l := newLimiter(t, Options{Now: c.now})
-	k, r := l.Key(route, "", "192.0.2.7"), Rate{100, time.Minute}
+	k, r := l.Key(route, "", "192.0.2.7"), Rate{Events: 100, Per: time.Minute}
 	var passed [8]int
 	var all sync.WaitGroup
 	for i := range passed {
@@ -235,7 +235,7 @@ func TestAClockThatGoesBackLocksNobodyOut(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	l := newLimiter(t, Options{Now: c.now})
-	k, r := l.Key(route, "", "192.0.2.7"), Rate{2, time.Minute}
+	k, r := l.Key(route, "", "192.0.2.7"), Rate{Events: 2, Per: time.Minute}
 	l.Take(k, r)
 	c.advance(-time.Hour)
 	got := l.Take(k, r)

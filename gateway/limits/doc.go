@@ -2,9 +2,7 @@
 //
 // It stands on floor 1 and knows neither HTTP nor policies. [Limiter.Take] decides, from memory and at once, whether one
 // more request of a [Key] fits its [Rate], and says what a client is told of it. The algorithm is GCRA, a pure function
-// (gcra.go): all that is remembered of a key is the moment at which nothing is owed any more, so that requests are let
-// through as a burst of the whole quota at first and at a steady pace after it, without windows whose edges let twice as
-// many through.
+// (gateway/limits/gcra): all that is remembered of a key is the moment at which nothing is owed any more.
 //
 // # Memory
 //

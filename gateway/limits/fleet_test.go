@@ -37,7 +37,7 @@ func TestAFleetLearnsFromBehind(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	one, two := running(t, s), running(t, s)
-	k, r := one.Key(route, "vilogate", "u-1"), Rate{10, time.Hour}
+	k, r := one.Key(route, "vilogate", "u-1"), Rate{Events: 10, Per: time.Hour}
 	if k != two.Key(route, "vilogate", "u-1") {
 		t.Fatal("two gateways have two keys for one user")
 	}
@@ -86,7 +86,7 @@ func TestNobodyWaitsForTheFleet(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- l.Run(ctx) }()
-		k, r := l.Key(route, "vilogate", "u-1"), Rate{5, time.Hour}
+		k, r := l.Key(route, "vilogate", "u-1"), Rate{Events: 5, Per: time.Hour}
 		l.Take(k, r)
 		<-store.asked
 		began := time.Now()
@@ -117,7 +117,7 @@ func TestOutage(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
 			one, two := running(t, s), running(t, s)
-			r := Rate{5, time.Hour}
+			r := Rate{Events: 5, Per: time.Hour}
 			before := one.Key(route, "vilogate", "before")
 			one.Take(before, r)
 			eventually(t, "the fleet is told", func() bool { return !one.Stats().Contact.IsZero() })
@@ -131,7 +131,7 @@ func TestOutage(t *testing.T) {
 			eventually(t, "the outage is noticed", func() bool { return one.Stats().Failures > 0 })
 			outage.end(s)
 			eventually(t, "the other gateway learns of it", func() bool {
-				two.Take(during, Rate{1000, 1000 * time.Second})
+				two.Take(during, Rate{Events: 1000, Per: 1000 * time.Second})
 				return owes(two, during) > 50*time.Minute
 			})
 			if got := one.Take(before, r); !got.OK || got.Remaining != 3 {
@@ -146,7 +146,7 @@ func TestWhatStandsInRedisTellsNoNamesAndExpires(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	l := newLimiter(t, Options{Shared: patientRedis(s.client), Secret: secret})
-	l.Take(l.Key(route, "vilogate", "alice-the-subject"), Rate{10, time.Minute})
+	l.Take(l.Key(route, "vilogate", "alice-the-subject"), Rate{Events: 10, Per: time.Minute})
 	if err := l.exchange(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestWhateverElseStandsInRedisCountsForNothing(t *testing.T) {
 	s := newServer(t)
 	for i, planted := range []string{"nan", "inf", "1e300", "-5", "", "x"} {
 		l := newLimiter(t, Options{Shared: patientRedis(s.client), Secret: secret})
-		k, r := l.Key(route, "vilogate", fmt.Sprint(i)), Rate{10, time.Minute}
+		k, r := l.Key(route, "vilogate", fmt.Sprint(i)), Rate{Events: 10, Per: time.Minute}
 		if err := s.client.Set(t.Context(), fmt.Sprintf("%s%x", keyPrefix, k[:]), planted, 0).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -182,7 +182,7 @@ func TestWhateverElseStandsInRedisCountsForNothing(t *testing.T) {
 	if err := s.client.RPush(t.Context(), fmt.Sprintf("%s%x", keyPrefix, k[:]), "x").Err(); err != nil {
 		t.Fatal(err)
 	}
-	l.Take(k, Rate{10, time.Minute})
+	l.Take(k, Rate{Events: 10, Per: time.Minute})
 	if err := l.exchange(t.Context()); err != nil {
 		t.Errorf("a list: %v", err)
 	}
@@ -193,7 +193,7 @@ func TestMoreThanCanBeToldIsCounted(t *testing.T) {
 	t.Parallel()
 	l := newLimiter(t, Options{Shared: nowhere{}, Secret: secret})
 	for i := range queueLength + 5000 {
-		l.Take(l.Key(route, "", fmt.Sprint(i)), Rate{10, time.Hour})
+		l.Take(l.Key(route, "", fmt.Sprint(i)), Rate{Events: 10, Per: time.Hour})
 	}
 	if err := l.exchange(t.Context()); err == nil {
 		t.Error("a store that is away takes what it is told")

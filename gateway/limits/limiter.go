@@ -9,6 +9,14 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
+)
+
+// A Rate is how often somebody may ask, and a Result what became of one request.
+type (
+	Rate   = gcra.Rate
+	Result = gcra.Result
 )
 
 // Options are what a Limiter is made of.
@@ -76,11 +84,11 @@ func (l *Limiter) Take(k Key, r Rate) Result {
 	s, number := l.table.of(k)
 	s.mu.Lock()
 	p, evicted := s.find(k, now)
-	owed, result := r.take(p.owed(now))
-	p.even, p.quota = now+int64(owed), int64(r.quota())
+	owed, result := r.Take(p.owed(now))
+	p.even, p.quota = now+int64(owed), int64(r.Quota())
 	tell := false
 	if result.OK && l.fleet != nil {
-		p.untold += int64(r.interval())
+		p.untold += int64(r.Interval())
 		tell = !p.queued
 		p.queued = true
 	}

@@ -12,7 +12,7 @@ func TestAMillionAddressesPushOutNobodyWhoIsNearTheLimit(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	l := newLimiter(t, Options{Now: c.now, Keys: 1 << 12})
-	r := Rate{10, time.Hour}
+	r := Rate{Events: 10, Per: time.Hour}
 	offenders := make([]Key, 64)
 	for i := range offenders {
 		offenders[i] = l.Key(route, "vilogate", fmt.Sprint("u-", i))
@@ -22,7 +22,7 @@ func TestAMillionAddressesPushOutNobodyWhoIsNearTheLimit(t *testing.T) {
 	}
 	before := len(l.table.sets)
 	for i := range 1_000_000 {
-		if got := l.Take(l.Key(route, "", fmt.Sprint(i)), Rate{1000, 24 * time.Hour}); !got.OK {
+		if got := l.Take(l.Key(route, "", fmt.Sprint(i)), Rate{Events: 1000, Per: 24 * time.Hour}); !got.OK {
 			t.Fatalf("a fresh address is refused: %+v", got)
 		}
 	}
@@ -43,7 +43,7 @@ func TestWhoOwesNothingHasNoPlace(t *testing.T) {
 	l := newLimiter(t, Options{Now: c.now, Keys: 1 << 10})
 	for round := range 50 {
 		for i := range 256 { // a quarter, so that sets hardly ever overflow
-			l.Take(l.Key(route, fmt.Sprint(round), fmt.Sprint(i)), Rate{1, time.Minute})
+			l.Take(l.Key(route, fmt.Sprint(round), fmt.Sprint(i)), Rate{Events: 1, Per: time.Minute})
 		}
 		c.advance(time.Minute)
 	}
@@ -55,7 +55,7 @@ func TestWhoOwesNothingHasNoPlace(t *testing.T) {
 func TestTakingAllocatesNothing(t *testing.T) {
 	for name, o := range map[string]Options{"alone": {}, "in a fleet": {Shared: nowhere{}, Secret: secret}} {
 		l := newLimiter(t, o)
-		if n := testing.AllocsPerRun(1000, func() { l.Take(l.Key(route, "vilogate", "u-0123456789"), Rate{10, time.Minute}) }); n != 0 {
+		if n := testing.AllocsPerRun(1000, func() { l.Take(l.Key(route, "vilogate", "u-0123456789"), Rate{Events: 10, Per: time.Minute}) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
@@ -72,7 +72,7 @@ func BenchmarkTake(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				l.Take(l.Key(route, "vilogate", subjects[i%len(subjects)]), Rate{1000, time.Minute})
+				l.Take(l.Key(route, "vilogate", subjects[i%len(subjects)]), Rate{Events: 1000, Per: time.Minute})
 				i += 7919
 			}
 		})

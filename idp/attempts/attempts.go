@@ -11,38 +11,31 @@
 package attempts
 
 import (
-	"errors"
+	"fmt"
 	"hash/maphash"
 	"sync/atomic"
 	"time"
+
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
 )
 
 // buckets is how many there are, 512 KiB of them.
 const buckets = 1 << 16
 
-// Rate is how many failures are free in how long a time: {10, time.Minute} allows ten at once, and one more every six
-// seconds.
-type Rate struct {
-	Events int
-	Per    time.Duration
-}
-
 // A Limiter counts the failures of each key. It is safe for concurrent use.
 type Limiter struct {
-	interval time.Duration // in which one attempt comes back
-	burst    time.Duration // what a full bucket is worth
-	seed     maphash.Seed
+	rate gcra.Rate // of failures: ten a minute allows ten at once, and one more every six seconds
+	seed maphash.Seed
 	// full holds, for each bucket, when it will be full again, in nanoseconds since 1970.
 	full [buckets]atomic.Int64
 }
 
 // New makes a limiter.
-func New(rate Rate) (*Limiter, error) {
-	if rate.Events < 1 || rate.Per <= 0 || rate.Per/time.Duration(rate.Events) <= 0 {
-		return nil, errors.New("attempts: a rate must be positive")
+func New(rate gcra.Rate) (*Limiter, error) {
+	if err := rate.Check(); err != nil {
+		return nil, fmt.Errorf("attempts: %w", err)
 	}
-	interval := rate.Per / time.Duration(rate.Events)
-	return &Limiter{interval: interval, burst: interval * time.Duration(rate.Events), seed: maphash.MakeSeed()}, nil
+	return &Limiter{rate: rate, seed: maphash.MakeSeed()}, nil
 }
 
 // Take takes an attempt of the key. Where there is none left it takes nothing, and says how long to wait for the next.
@@ -50,18 +43,18 @@ func (l *Limiter) Take(key string, now time.Time) (wait time.Duration, ok bool) 
 	bucket := l.bucket(key)
 	for {
 		full := bucket.Load()
-		next := max(full, now.UnixNano()) + int64(l.interval)
-		if over := next - now.UnixNano() - int64(l.burst); over > 0 {
-			return time.Duration(over), false
+		owed, result := l.rate.Take(time.Duration(full - now.UnixNano()))
+		if !result.OK {
+			return result.Retry, false
 		}
-		if bucket.CompareAndSwap(full, next) {
+		if bucket.CompareAndSwap(full, now.UnixNano()+int64(owed)) {
 			return 0, true
 		}
 	}
 }
 
 // GiveBack returns an attempt that was taken: it did not fail.
-func (l *Limiter) GiveBack(key string) { l.bucket(key).Add(-int64(l.interval)) }
+func (l *Limiter) GiveBack(key string) { l.bucket(key).Add(-int64(l.rate.Interval())) }
 
 func (l *Limiter) bucket(key string) *atomic.Int64 {
 	return &l.full[maphash.String(l.seed, key)%buckets]

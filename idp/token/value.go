@@ -8,15 +8,15 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/viloforge/vilogate/idp/token/names"
 )
 
 // What a claim may be at most, in bytes or in entries.
 const (
 	maxIdentifier = 255 // sub, jti, sid, kid
-	maxUser       = 150
 	maxEmail      = 254
 	maxName       = 256
-	maxRole       = 64
 	maxRoles      = 256
 	maxAMR        = 16
 	maxAudience   = 64
@@ -58,27 +58,13 @@ func checkSubject(s string) error {
 	return checkIdentifier(s)
 }
 
-// checkOwnUser judges a user name of our own IdP: [a-z0-9._@+-].
-func checkOwnUser(s string) error {
-	if strings.ToLower(s) != s {
-		return errUser
-	}
-	return checkForeignUser(s)
-}
+func checkOwnUser(s string) error { return userError(names.IsUser(s)) }
 
-// checkForeignUser judges a user name of another issuer, which is taken as it
-// is, never folded: [A-Za-z0-9._@+-].
-func checkForeignUser(s string) error {
-	if s == "" || len(s) > maxUser {
+func checkForeignUser(s string) error { return userError(names.IsForeignUser(s)) }
+
+func userError(good bool) error {
+	if !good {
 		return errUser
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '.', c == '_', c == '@', c == '+', c == '-':
-		default:
-			return errUser
-		}
 	}
 	return nil
 }
@@ -110,29 +96,13 @@ func checkText(s string, limit int) error {
 	return nil
 }
 
-// validRole reports whether s is [a-z0-9][a-z0-9._-]*, 64 characters at most.
-func validRole(s string) bool {
-	if s == "" || len(s) > maxRole {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		case i > 0 && (c == '.' || c == '_' || c == '-'):
-		default:
-			return false
-		}
-	}
-	return true
-}
-
 // strictRoles is for roles that our own IdP vouches for: all good, or an error.
 func strictRoles(roles []string) ([]string, error) {
 	if len(roles) > maxRoles {
 		return nil, errRole
 	}
 	for _, r := range roles {
-		if !validRole(r) {
+		if !names.IsRole(r) {
 			return nil, errRole
 		}
 	}
@@ -144,7 +114,7 @@ func strictRoles(roles []string) ([]string, error) {
 func knownRoles(roles []string) []string {
 	var good []string
 	for _, r := range roles {
-		if validRole(r) && len(good) < maxRoles {
+		if names.IsRole(r) && len(good) < maxRoles {
 			good = append(good, r)
 		}
 	}

@@ -38,6 +38,17 @@ func ParseHost(s string) (Host, error) {
 	return Host(lower(s)), nil
 }
 
+// IsHostName reports whether s is a host name in the form in which hosts are compared, in lower case and without a port,
+// and nothing that a browser reads as an IPv4 address: whose last label begins with a digit.
+func IsHostName(s string) bool {
+	host, err := ParseHost(s)
+	if err != nil || string(host) != s || s[0] == '[' {
+		return false
+	}
+	last := s[strings.LastIndexByte(s, '.')+1]
+	return last < '0' || '9' < last
+}
+
 // ParseAuthority splits an authority (RFC 9110, section 7.2) into host and port; "" where it names none. User information
 // has no place in a request. The error is a *Malformed.
 func ParseAuthority(s string) (Host, string, error) {

@@ -36,6 +36,21 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// TestHostNames: what browsers would read as an address, or write in another way, is no name.
+func TestHostNames(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]bool{
+		"website.viloforge.com": true, "localhost": true, "xn--caf-dma.example": true, "1.a": true, strings.Repeat("a", 63): true,
+		"": false, ".": false, "A.example": false, "a.example.": false, ".a": false, "a..b": false, "a.1": false, "127.0.0.1": false, "127.1": false,
+		"a.0x7f": false, "[::1]": false, "a:80": false, "-a": false, "a-": false, "a_b": false, "*.a": false, "a b": false, "caf\u00e9": false,
+		strings.Repeat("a", 64): false, strings.Repeat("a.", 127) + "a": false,
+	} {
+		if IsHostName(s) != want {
+			t.Errorf("%q: %t", s, !want)
+		}
+	}
+}
+
 func TestCanonicalise(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

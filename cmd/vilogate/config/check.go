@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"github.com/viloforge/vilogate/idp/revocation"
+	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -62,7 +63,7 @@ func (c *checker) all() {
 
 func (c *checker) checkDomain() {
 	at := c.Places.Of("domain")
-	if _, err := netip.ParseAddr(c.Domain); err == nil || !isHost(c.Domain) {
+	if _, err := netip.ParseAddr(c.Domain); err == nil || !request.IsHostName(c.Domain) {
 		c.errorf(at, "%q is no domain; one is written in lower case, without a port: viloforge.com", c.Domain)
 		return
 	}
@@ -170,9 +171,9 @@ func (c *checker) checkIDP() {
 		host, port, _ := strings.Cut(strings.TrimPrefix(h, "*."), ":")
 		switch at := i.Places.Of("return_hosts"); {
 		case h == "": // not known
-		case isHost(host) && isAddress(":"+port):
+		case request.IsHostName(host) && isAddress(":"+port):
 			c.errorf(at, "%q has a port, and logins return to the public one only; leave it out", h)
-		case !isHost(strings.TrimPrefix(h, "*.")):
+		case !request.IsHostName(strings.TrimPrefix(h, "*.")):
 			c.errorf(at, "%q is no host; one is written \"*.viloforge.com\" or website.viloforge.com", h)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -60,7 +61,7 @@ func (c *checker) checkNames() {
 		host := strings.TrimPrefix(name, "*.")
 		switch {
 		case name == "" || c.Domain == "": // not known
-		case !isHost(host):
+		case !request.IsHostName(host):
 			c.errorf(at, "%q is no name of a certificate; one is written viloforge.com or \"*.viloforge.com\"", name)
 		case t.Source == "cloudflare" && !strings.Contains(host, "."):
 			c.errorf(at, "%q has one label only, and no authority signs for that", name)
@@ -82,7 +83,7 @@ func (c *checker) checkCloudflare() {
 	if strings.ContainsAny(t.APIToken, " \t\r\n\"") {
 		c.errorf(t.Places.Of("api_token"), "certificates.api_token holds a character that no token has: a space, a quote or a line break")
 	}
-	if t.Email != "" && (strings.Count(t.Email, "@") != 1 || strings.ContainsAny(t.Email, " \t\r\n,<>") || !isHost(t.Email[strings.IndexByte(t.Email, '@')+1:])) {
+	if t.Email != "" && (strings.Count(t.Email, "@") != 1 || strings.ContainsAny(t.Email, " \t\r\n,<>") || !request.IsHostName(t.Email[strings.IndexByte(t.Email, '@')+1:])) {
 		c.errorf(t.Places.Of("email"), "%q is no e-mail address", t.Email)
 	}
 	if t.CA != "" && !isDirectory(t.CA) {
@@ -130,14 +131,14 @@ func isResolver(s string) bool {
 		host, port = s, "53"
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && number > 0 && (net.ParseIP(host) != nil || isHost(host))
+	return err == nil && number > 0 && (net.ParseIP(host) != nil || request.IsHostName(host))
 }
 
 // CheckAuthority says what is wrong with values that would stand under certificates:, and did not come from a file. The
 // error names none of them that may hold a secret. "" is left out.
 func CheckAuthority(host, directory, apiBase, challengeDomain string, resolvers []string) error {
 	switch {
-	case host != "" && (!isHost(host) || !strings.Contains(host, ".")):
+	case host != "" && (!request.IsHostName(host) || !strings.Contains(host, ".")):
 		return fmt.Errorf("%q is no name of a host; one has lower case letters, digits and - only", host)
 	case directory != "" && !isDirectory(directory):
 		return errors.New("the authority's directory is an https address without a user, or staging")
@@ -156,5 +157,5 @@ func CheckAuthority(host, directory, apiBase, challengeDomain string, resolvers 
 
 // isRecordName reports whether a TXT record can have the name.
 func isRecordName(s string) bool {
-	return isHost(strings.ReplaceAll(s, "_", "x")) && strings.Contains(s, ".")
+	return request.IsHostName(strings.ReplaceAll(s, "_", "x")) && strings.Contains(s, ".")
 }

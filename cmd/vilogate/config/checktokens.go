@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -173,21 +174,7 @@ func (c *checker) oneOf(at strictyaml.Place, key, word string, known ...string) 
 }
 
 func (c *checker) isBelowDomain(host string) bool {
-	return isHost(host) && (c.Domain == "" || strings.HasSuffix(host, "."+c.Domain))
-}
-
-// isHost reports whether s is a host name in the form in which it is compared: lower case, no port, no final dot, and
-// nothing that a browser reads as an IPv4 address.
-func isHost(s string) bool {
-	if last := s[strings.LastIndexByte(s, '.')+1:]; last != "" && last[0] >= '0' && last[0] <= '9' {
-		return false
-	}
-	for label := range strings.SplitSeq(s, ".") {
-		if !isLabel(label) {
-			return false
-		}
-	}
-	return len(s) <= 253
+	return request.IsHostName(host) && (c.Domain == "" || strings.HasSuffix(host, "."+c.Domain))
 }
 
 func isLabel(s string) bool {
@@ -208,7 +195,7 @@ func isHome(s string) bool {
 	if err != nil || u.User != nil || strings.HasPrefix(s, "//") {
 		return false
 	}
-	return strings.HasPrefix(s, "/") || strings.HasPrefix(s, "https://") && isHost(u.Hostname()) && (u.Host == u.Hostname() || u.Port() != "0" && isAddress(":"+u.Port()))
+	return strings.HasPrefix(s, "/") || strings.HasPrefix(s, "https://") && request.IsHostName(u.Hostname()) && (u.Host == u.Hostname() || u.Port() != "0" && isAddress(":"+u.Port()))
 }
 
 // isUpstreamURL reports whether s is http://host or http://host:port.

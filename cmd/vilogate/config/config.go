@@ -11,6 +11,7 @@ package config
 import (
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -306,7 +307,7 @@ type LoginLimits struct {
 
 // SetDefaults fills in what holds where the file says nothing.
 func (l *LoginLimits) SetDefaults() {
-	*l = LoginLimits{PerAccount: Rate{10, time.Minute}, PerAddress: Rate{60, time.Minute}}
+	*l = LoginLimits{PerAccount: Rate{gcra.Rate{Events: 10, Per: time.Minute}}, PerAddress: Rate{gcra.Rate{Events: 60, Per: time.Minute}}}
 }
 
 // Revocation says how old the knowledge of revocations may be.

@@ -7,10 +7,10 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -89,12 +89,7 @@ func (w *Network) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 }
 
 // Rate is so many in a time, 10/m.
-type Rate struct {
-	Count int
-	Per   time.Duration
-}
-
-var rateUnits = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
+type Rate struct{ gcra.Rate }
 
 // DecodeYAML takes the text of a rate.
 func (r *Rate) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
@@ -102,14 +97,9 @@ func (r *Rate) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	if !d.Decode(n, &s) {
 		return
 	}
-	count, unit, _ := strings.Cut(s, "/")
-	number, err := strconv.ParseUint(count, 10, 31)
-	r.Count, r.Per = int(number), rateUnits[unit]
-	switch {
-	case err != nil || number == 0 || r.Per == 0:
-		d.Errorf(n, "a rate is written 10/m, in s, m, h or d, found %q", d.Written(n))
-	case r.Per < time.Duration(number):
-		d.Errorf(n, "%q is more than one in a nanosecond", d.Written(n))
+	var err error
+	if r.Rate, err = gcra.ParseRate(s); err != nil {
+		d.Errorf(n, "%v, found %q", err, d.Written(n))
 	}
 }
 

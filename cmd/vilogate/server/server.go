@@ -30,7 +30,6 @@ import (
 	"github.com/viloforge/vilogate/gateway/edge/acme"
 	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/idp"
-	"github.com/viloforge/vilogate/idp/attempts"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/idp/token/jwks"
 )
@@ -205,8 +204,8 @@ func (s *Server) openIDP(ctx context.Context, cfg *config.Config) error {
 		Returns:        func() *idp.Returns { return s.current.Load().Returns },
 		TrustedProxies: generation.Prefixes(proxies), Now: time.Now, Log: s.o.Log,
 		LoginLimits: idp.LoginLimits{
-			PerAccount: attempts.Rate{Events: i.LoginLimits.PerAccount.Count, Per: i.LoginLimits.PerAccount.Per},
-			PerAddress: attempts.Rate{Events: i.LoginLimits.PerAddress.Count, Per: i.LoginLimits.PerAddress.Per},
+			PerAccount: i.LoginLimits.PerAccount.Rate,
+			PerAddress: i.LoginLimits.PerAddress.Rate,
 		},
 	})
 	if err != nil {
