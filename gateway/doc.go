@@ -6,28 +6,47 @@
 //
 // # A request's way
 //
-// [Gateway.ServeHTTP] reads like this list; each step is one file.
+// A request is an exchange in four stages. Each stage is made whole by one step,
+// is read-only afterwards, and knows the stages before it alone; what all of them
+// write to are the access record and the reply. serve, in gateway.go, reads like
+// this list.
 //
-//   - canonical.go: host, method and path are made canonical, once. Whatever is
-//     ambiguous ends here. What is authorised later is this very value, and
-//     this very value is forwarded.
-//   - own.go, logout.go, login.go: the gateway's own paths, and the login host,
-//     which no policy names.
-//   - route.go: the host's policy, the connection's certificate, the route.
-//   - cors.go: preflights are answered here, and nobody is asked who they are.
+// Received:
+//
+//   - receive.go: when it began, who asks as far as trusted proxies can be believed,
+//     and under which id.
+//
+// Located, before anybody is asked who they are:
+//
+//   - locate.go: policies.Locate makes host, method and path canonical, once, and
+//     finds out what they are for: one of the gateway's own paths, the login host, a
+//     preflight, or a route. Whatever is ambiguous ends here. The connection's
+//     certificate has to cover the host.
+//
+// Decided, in memory:
+//
 //   - credentials.go, authenticate.go: the Bearer token, or the SSO cookies, to a
-//     principal. Everything needed is in memory.
-//   - authorise.go: the route's decision, and the CSRF rule for cookies.
-//   - stepup.go: who has to sign in again, and how that cannot become a loop.
+//     principal, where the answer depends on it.
+//   - decide.go: what policies.Decide says of it, CSRF protection included; a refusal
+//     for everything but Allow.
 //   - shadow.go: what policies in the shadow would have decided. It changes nothing.
+//   - stepup.go: who has to sign in again, and how that cannot become a loop.
+//   - own.go, logout.go, cors.go: what the gateway answers itself.
 //   - options.go, rate.go: how large the body may be, and how often may be asked.
+//
+// Forwarding:
+//
 //   - headers.go, identity.go: what a stranger could have forged is removed;
 //     the principal's headers and the signed assertion are added.
 //   - account.go: the decision is put into the audit log, before it takes effect.
 //   - forward.go, options.go: the one narrow seam to the backend, and what a route
-//     changes of request and answer.
+//     changes of request and answer; login.go: the same to the identity provider.
+//
+// And on every way:
+//
 //   - refuse.go: every refusal, as a page for people and as problem+json for
 //     programs.
+//   - reply.go: what every answer carries.
 //   - record.go: one access record a request, also after a panic.
 //
 // # What this package keeps
