@@ -100,17 +100,14 @@ func TestManyStreamsOnOneConnection(t *testing.T) {
 	const streams = 250
 	arrived, finish := make(chan string, streams), make(chan struct{})
 	s := start(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodHead {
+		if r.URL.Path == "/first" {
 			return
 		}
 		arrived <- r.RemoteAddr
 		<-finish
 	}, nil)
 	c := s.client("h2")
-	// Many that find no connection would all open one.
-	if response, err := c.Head("https://www." + domain + "/"); closing(response.Body, err) != nil {
-		t.Fatal(err)
-	}
+	s.get(c, "https://www."+domain+"/first") // many that find no connection would all open one
 	var group sync.WaitGroup
 	for range streams {
 		group.Go(func() { s.get(c, "https://www."+domain+"/") })

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -261,6 +262,46 @@ func TestBodyIsNeverTheNextRequest(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestWhatFollowsABrokenBodyIsNoRequest: also in full duplex, in which net/http
+// leaves the body to the handler; whether the answer begins before or after.
+func TestWhatFollowsABrokenBodyIsNoRequest(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/", "/duplex", "/duplex/begun"} {
+		for _, body := range []string{"xx\r\n", "2\r\nhello\r\n", "5\nhello\r\n0\r\n\r\n", "1;" + strings.Repeat("x", 20000) + "\r\nh\r\n0\r\n\r\n"} {
+			synctest.Test(t, func(t *testing.T) {
+				var asked atomic.Int32
+				s := startInMemory(t, func(w http.ResponseWriter, r *http.Request) {
+					asked.Add(1)
+					control := http.NewResponseController(w)
+					if path != "/" {
+						if err := control.EnableFullDuplex(); err != nil {
+							t.Error(err)
+						}
+					}
+					if path == "/duplex/begun" {
+						if err := control.Flush(); err != nil {
+							t.Error(err)
+						}
+					}
+					if _, err := io.Copy(io.Discard, r.Body); err == nil {
+						t.Errorf("%.20q is a body", body)
+					}
+					w.WriteHeader(http.StatusBadRequest)
+				}, nil)
+				conn := s.dial("http/1.1")
+				_, err := io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: www."+domain+"\r\nTransfer-Encoding: chunked\r\n\r\n"+body+
+					"GET /smuggled HTTP/1.1\r\nHost: www."+domain+"\r\n\r\n")
+				if err != nil {
+					t.Logf("%s %.20q: %v", path, body, err) // it may be cut off before it has said all
+				}
+				if got := closes(t, conn); asked.Load() != 1 || strings.Count(got, "HTTP/1.1 ") != 1 {
+					t.Errorf("%s %.20q: %d requests, answered with %q", path, body, asked.Load(), got)
+				}
+			})
+		}
+	}
 }
 
 // TestBodiesWithoutLengthMayPause: a body without a length may be half of a

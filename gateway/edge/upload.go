@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,9 +37,67 @@ func boundUploads(next http.Handler, rate int64, patience time.Duration) http.Ha
 				panic(http.ErrAbortHandler)
 			}
 		}()
-		next.ServeHTTP(w, r)
+		if !body.http1 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		a := &answer{ResponseWriter: w, body: body}
+		next.ServeHTTP(a, r)
+		a.begin()
+		if body.broken.Load() && !a.last {
+			_ = control.Flush() // as much of the answer as there is
+			panic(http.ErrAbortHandler)
+		}
 	})
 }
+
+// answer is the answer to an upload of HTTP/1. Where a body broke off, nobody
+// knows where the next request begins. net/http ends such a connection only when
+// it reads the rest of the body itself, which it does not in full duplex.
+type answer struct {
+	http.ResponseWriter
+	body  *upload
+	begun bool
+	last  bool // its header says that the connection ends
+}
+
+func (a *answer) begin() {
+	if !a.begun && a.body.broken.Load() {
+		a.Header().Set("Connection", "close")
+		a.last = true
+	}
+	a.begun = true
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
+		a.begin()
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements io.Writer.
+func (a *answer) Write(p []byte) (int, error) {
+	a.begin()
+	return a.ResponseWriter.Write(p)
+}
+
+// FlushError is for http.ResponseController.
+func (a *answer) FlushError() error {
+	a.begin()
+	return a.body.control.Flush()
+}
+
+// Flush implements http.Flusher.
+func (a *answer) Flush() {
+	if err := a.FlushError(); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // upload is a body that must arrive at a minimum rate. One goroutine reads it.
 type upload struct {
@@ -47,7 +106,8 @@ type upload struct {
 	stall    *stall
 	http1    bool
 	begun    bool
-	rate     int64 // bytes a second; 0 for none
+	broken   atomic.Bool // a read failed before the end of the body
+	rate     int64       // bytes a second; 0 for none
 	patience time.Duration
 	credit   time.Duration // how long the next read may take
 }
@@ -61,6 +121,14 @@ func (u *upload) Read(p []byte) (int, error) {
 		}
 	}
 	u.begun = true
+	n, err := u.read(p)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, http.ErrBodyReadAfterClose) {
+		u.broken.Store(true)
+	}
+	return n, err
+}
+
+func (u *upload) read(p []byte) (int, error) {
 	if u.rate == 0 {
 		return u.ReadCloser.Read(p)
 	}
@@ -76,6 +144,9 @@ func (u *upload) Read(p []byte) (int, error) {
 // Close implements io.Closer. It reads what is left of a small body.
 func (u *upload) Close() error {
 	err := errors.Join(u.leave(), u.ReadCloser.Close())
+	if err != nil {
+		u.broken.Store(true)
+	}
 	if u.http1 {
 		// From here on net/http only watches for the client to go away, which has no end of time.
 		err = errors.Join(err, u.control.SetReadDeadline(time.Time{}))

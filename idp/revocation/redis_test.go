@@ -52,7 +52,12 @@ func TestASilentServerIsGivenUpInTwoSeconds(t *testing.T) {
 		silent := universal(replyTimeout)
 		silent.Dialer = func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
-			go func() { _, _ = io.Copy(io.Discard, theirs) }()
+			go func() { // greets, and says nothing more
+				if _, err := theirs.Read(make([]byte, 1024)); err == nil {
+					_, _ = io.WriteString(theirs, "-ERR unknown command\r\n")
+				}
+				_, _ = io.Copy(io.Discard, theirs)
+			}()
 			return ours, nil
 		}
 		closing(t, r.client)
