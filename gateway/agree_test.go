@@ -172,7 +172,7 @@ func (p person) identity(byCookie bool) *policies.Identity {
 	if p.principal == nil {
 		return nil
 	}
-	return p.principal.as(byCookie)
+	return p.principal.identity(byCookie)
 }
 
 func newPeople(s *site) []person {

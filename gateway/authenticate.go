@@ -17,14 +17,14 @@ const conflictCookie = "__Host-vilogate-conflict"
 // that say so.
 type authentication struct {
 	*located
-	credentials credentials
-	claims      *token.Claims      // of the credential that counts
-	principal   *principal         // nil: anonymous
-	byCookie    bool               // the principal comes from a cookie
-	keepBearer  bool               // the Authorization header is the backend's business
-	keepCookie  int                // index of the SSO cookie that is passed on, or -1
-	setCookies  []string           // Set-Cookie lines for the reply
-	endings     []revocation.Entry // with policies.Logout: what the cookies' sessions end with
+	credentials   credentials
+	claims        *token.Claims      // of the credential that counts
+	principal     *principal         // nil: anonymous
+	byCookie      bool               // the principal comes from a cookie
+	forwardBearer bool               // the Authorization header is the backend's business
+	forwardCookie int                // index of the SSO cookie that is passed on, or -1
+	setCookies    []string           // Set-Cookie lines for the reply
+	revocations   []revocation.Entry // with policies.Logout: what the cookies' sessions end with
 }
 
 // identity is who asks, as policies see it; nil for anonymous.
@@ -32,7 +32,7 @@ func (x *authentication) identity() *policies.Identity {
 	if x.principal == nil {
 		return nil
 	}
-	return x.principal.as(x.byCookie)
+	return x.principal.identity(x.byCookie)
 }
 
 // authenticate finds out who asks: the Bearer token first, then the SSO
@@ -41,26 +41,26 @@ func (x *authentication) identity() *policies.Identity {
 func (x *authentication) authenticate(l *located) error {
 	x.located = l
 	if l.Endpoint == policies.Logout {
-		x.readEndings()
+		x.readRevocations()
 		return nil
 	}
 	x.credentials = readCredentials(x.r.Header, x.gen.Cookies)
 	route := x.Match.Route
-	open := route != nil && route.Public() || route == nil && x.Match.AllPublic
+	public := route != nil && route.Public() || route == nil && x.Match.AllPublic
 	optional := route != nil && route.Optional
 	if optional && !x.credentials.hasBearer && !x.credentials.hasCookie {
 		return nil // another scheme, or none
 	}
 	stale := x.g.opts.Revocations.Stale(x.start)
-	if stale && !open && (route == nil || !route.OnStaleAllow) {
-		return refuseUnavailable("the view of the revocations is older than it may be")
+	if stale && !public && (route == nil || !route.OnStaleAllow) {
+		return refuseUnavailable("stale revocation view")
 	}
-	err := x.verifyCredentials(open)
-	if stale && open {
+	err := x.verifyCredentials(public)
+	if stale && public {
 		x.continueAnonymous()
 	}
 	if err == nil && optional && x.principal == nil {
-		return refuseBadCookie() // who shows a credential means it
+		return refuseInvalidCookie() // who shows a credential means it
 	}
 	return err
 }
@@ -69,21 +69,21 @@ func (x *authentication) authenticate(l *located) error {
 // somebody goes no further.
 func (x *authentication) continueAnonymous() {
 	if x.principal != nil {
-		x.keepBearer = false
+		x.forwardBearer = false
 	}
-	x.principal, x.claims, x.byCookie, x.keepCookie = nil, nil, false, -1
+	x.principal, x.claims, x.byCookie, x.forwardCookie = nil, nil, false, -1
 }
 
-func (x *authentication) verifyCredentials(open bool) error {
+func (x *authentication) verifyCredentials(public bool) error {
 	if x.credentials.hasBearer {
-		x.keepBearer = false
-		return x.verifyBearer(open)
+		x.forwardBearer = false
+		return x.verifyBearer(public)
 	}
 	if !x.credentials.hasCookie {
 		return nil
 	}
 	err := x.verifyCookies()
-	if open {
+	if public {
 		return nil
 	}
 	return err
@@ -91,26 +91,26 @@ func (x *authentication) verifyCredentials(open bool) error {
 
 // verifyBearer never falls back to the cookies: who sends a Bearer token means
 // it.
-func (x *authentication) verifyBearer(open bool) error {
+func (x *authentication) verifyBearer(public bool) error {
 	claims, err := x.gen.Verifier.Verify(x.credentials.bearer, x.start)
 	switch {
 	case err == nil:
-		x.become(claims)
-		x.keepBearer = x.passesTokenOf(claims)
+		x.setPrincipal(claims)
+		x.forwardBearer = x.forwardsToken(claims)
 		return nil
-	case errors.Is(err, token.ErrNotOurs):
-		x.keepBearer = open
-		if open {
+	case errors.Is(err, token.ErrUnknownIssuer):
+		x.forwardBearer = public
+		if public {
 			return nil
 		}
-		return refuseToken(err)
-	case errors.Is(err, token.ErrKeysMissing):
-		if open {
+		return refuseInvalidToken(err)
+	case errors.Is(err, token.ErrKeysNotLoaded):
+		if public {
 			return nil
 		}
-		return refuseUnavailable("the keys of the token's issuer are not loaded")
+		return refuseUnavailable("the JWKS of the token's issuer is not loaded")
 	default:
-		return refuseToken(err)
+		return refuseInvalidToken(err)
 	}
 }
 
@@ -118,7 +118,7 @@ func (x *authentication) verifyBearer(open bool) error {
 // the others'. It returns an error only when keys are missing and nobody was
 // found.
 func (x *authentication) verifyCookies() error {
-	var missing error
+	var keysMissing error
 	for i, cookie := range x.gen.Cookies {
 		sent := &x.credentials.cookies[i]
 		switch {
@@ -130,17 +130,17 @@ func (x *authentication) verifyCookies() error {
 		claims, err := x.gen.Verifier.Verify(sent.value, x.start)
 		switch {
 		case err == nil && claims.IssuerName() == cookie.Issuer:
-			x.become(claims)
+			x.setPrincipal(claims)
 			x.byCookie = true
-			if x.passesTokenOf(claims) {
-				x.keepCookie = i
+			if x.forwardsToken(claims) {
+				x.forwardCookie = i
 			}
 			return nil
-		case errors.Is(err, token.ErrKeysMissing):
-			missing = refuseUnavailable("the keys of the issuer of the cookie " + cookie.Name + " are not loaded")
+		case errors.Is(err, token.ErrKeysNotLoaded):
+			keysMissing = refuseUnavailable("the JWKS of the issuer of the cookie " + cookie.Name + " is not loaded")
 		}
 	}
-	return missing
+	return keysMissing
 }
 
 // conflictingCookies clears both cookies of that name. Whoever sent them is
@@ -154,7 +154,7 @@ func (x *authentication) conflictingCookies(name string) error {
 		for sent := range cookiePairs(line) {
 			if sent == conflictCookie {
 				x.setCookies = append(x.setCookies, clearHostCookie(conflictCookie))
-				return refuseConflict(name)
+				return refuseCookieConflict(name)
 			}
 		}
 	}
@@ -162,15 +162,15 @@ func (x *authentication) conflictingCookies(name string) error {
 	return nil
 }
 
-// become makes the bearer of verified claims the one who asks.
-func (x *authentication) become(claims *token.Claims) {
+// setPrincipal makes the bearer of verified claims the one who asks.
+func (x *authentication) setPrincipal(claims *token.Claims) {
 	x.claims = claims
 	x.principal = x.gen.principalOf(claims)
 }
 
-// passesTokenOf reports whether the upstream is to receive the access token
+// forwardsToken reports whether the upstream is to receive the access token
 // itself.
-func (x *authentication) passesTokenOf(claims *token.Claims) bool {
+func (x *authentication) forwardsToken(claims *token.Claims) bool {
 	if x.Host == nil {
 		return false
 	}

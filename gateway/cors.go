@@ -8,9 +8,9 @@ import (
 	"github.com/viloforge/vilogate/policies"
 )
 
-// crossOrigin is what the CORS rules of the route, or else of the host, say about
+// corsResult is what the CORS rules of the route, or else of the host, say about
 // this request.
-type crossOrigin struct {
+type corsResult struct {
 	varies      bool   // there are CORS rules: every answer varies by Origin
 	origin      string // the allowed origin to name, or ""
 	credentials bool
@@ -19,21 +19,21 @@ type crossOrigin struct {
 
 // crossOriginOf is what the rules say about the lines of Origin; without rules,
 // nothing.
-func crossOriginOf(cors *policies.CORS, origins []string) crossOrigin {
+func crossOriginOf(cors *policies.CORS, origins []string) corsResult {
 	if cors == nil {
-		return crossOrigin{}
+		return corsResult{}
 	}
-	if len(origins) == 1 && cors.Origin(origins[0]) {
-		return crossOrigin{varies: true, origin: origins[0], credentials: cors.Credentials, exposed: cors.Exposed}
+	if len(origins) == 1 && cors.AllowsOrigin(origins[0]) {
+		return corsResult{varies: true, origin: origins[0], credentials: cors.Credentials, exposed: cors.Exposed}
 	}
-	return crossOrigin{varies: true}
+	return corsResult{varies: true}
 }
 
 // answerPreflight answers a preflight that is allowed. It was matched by its path
 // and the method asked for, without credentials.
 func (l *located) answerPreflight() error {
 	answer := &l.Preflight
-	l.reply.cross = crossOrigin{varies: true, origin: l.r.Header["Origin"][0], credentials: answer.Credentials}
+	l.reply.cors = corsResult{varies: true, origin: l.r.Header["Origin"][0], credentials: answer.Credentials}
 	h := l.reply.Header()
 	h.Set("Access-Control-Allow-Methods", strings.Join(answer.Methods, ", "))
 	if len(answer.Headers) > 0 {
@@ -41,14 +41,14 @@ func (l *located) answerPreflight() error {
 	}
 	h.Set("Access-Control-Max-Age", strconv.Itoa(int(answer.MaxAge.Seconds())))
 	h.Add("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
-	l.reply.decorate(h)
+	l.reply.setCommonHeaders(h)
 	l.record.decision = "preflight"
 	l.reply.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
 // decorate sets the CORS headers.
-func (c *crossOrigin) decorate(h http.Header) {
+func (c *corsResult) decorate(h http.Header) {
 	if !c.varies {
 		return
 	}
@@ -73,7 +73,7 @@ const alwaysExposed = "X-Request-Id, WWW-Authenticate, Retry-After, RateLimit, R
 
 // dropOthers removes the backend's own CORS headers where the host's
 // rules stand in for them.
-func (c *crossOrigin) dropOthers(h http.Header) {
+func (c *corsResult) dropOthers(h http.Header) {
 	if !c.varies {
 		return
 	}

@@ -16,9 +16,9 @@ type credentials struct {
 	hasCookie bool                    // at least one of them was sent
 }
 
-// cookieValue is what was sent under one cookie's name. Two values that differ
-// are nobody: a sibling subdomain can plant a cookie, and which of the two is
-// the victim's cannot be told.
+// cookieValue is what was sent under one cookie's name. Two values that differ are
+// a conflict, and anonymous: a sibling subdomain can set a cookie (cookie tossing,
+// session fixation), and which of the two is the victim's cannot be told.
 type cookieValue struct {
 	value          string
 	sent, conflict bool
@@ -105,7 +105,7 @@ func stripCookies(h http.Header, known []Cookie, keep int) {
 			piece, rest, _ := strings.Cut(line, ";")
 			line = rest
 			piece = trimLeft(piece)
-			if piece == "" || holdsCookie(piece, known) && !isCookie(piece, known, keep) {
+			if piece == "" || mayContainCookie(piece, known) && !isCookie(piece, known, keep) {
 				continue
 			}
 			kept = append(kept, piece)
@@ -134,13 +134,13 @@ func isCookie(piece string, known []Cookie, i int) bool {
 		return false
 	}
 	name, value, ok := strings.Cut(piece, "=")
-	return ok && trim(name) == known[i].Name && !holdsCookie(value, known)
+	return ok && trim(name) == known[i].Name && !mayContainCookie(value, known)
 }
 
-// holdsCookie reports whether some parser could find a known cookie in a piece:
+// mayContainCookie reports whether some parser could find a known cookie in a piece:
 // its name at the beginning or after what separates cookies, before "=" or the
 // end.
-func holdsCookie(piece string, known []Cookie) bool {
+func mayContainCookie(piece string, known []Cookie) bool {
 	for _, cookie := range known {
 		for from := 0; ; {
 			i := strings.Index(piece[from:], cookie.Name)
@@ -190,7 +190,7 @@ func clearCookie(name, domain string) string {
 }
 
 // clearHostCookie is the same for a cookie that was set on this host alone,
-// which is where a planted one may stand.
+// which is where one that an attacker set may be.
 func clearHostCookie(name string) string {
 	return name + "=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax"
 }

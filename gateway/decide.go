@@ -29,14 +29,14 @@ func (x *exchange) Authenticate(*policies.Location) (*policies.Identity, error) 
 // decide has the policies, which are pure, decide. An error is the refusal.
 func (x *exchange) decide() (err error) {
 	d := &x.decided
-	d.authentication = authentication{keepCookie: -1, keepBearer: true}
+	d.authentication = authentication{forwardCookie: -1, forwardBearer: true}
 	d.answer, err = x.located.Location.Decide()
 	x.reply.setCookies = append(x.reply.setCookies, d.authentication.setCookies...)
 	if err != nil {
 		return err
 	}
 	if d.Kind == policies.Routed {
-		d.noteFacts()
+		d.recordFacts()
 		x.evaluateShadows()
 	}
 	if d.answer.CrossSite && d.answer.Outcome == policies.Allow {
@@ -56,12 +56,12 @@ func (d *decided) refusal() error {
 	case policies.StepUp:
 		return d.stepUp()
 	case policies.MethodNotAllowed:
-		return refuseMethod(a.Reason, a.Allow)
+		return refuseMethodNotAllowed(a.Reason, a.Allow)
 	case policies.BadRequest:
 		return refuseMalformed(a.Reason)
 	case policies.NotFound:
 		if a.Kind == policies.OwnPath {
-			return refuseNoEndpoint()
+			return refuseNotFound()
 		}
 		return refuseUnknownHost()
 	}
@@ -69,7 +69,7 @@ func (d *decided) refusal() error {
 	case a.CrossSite:
 		return refuseCSRF()
 	case d.authentication.principal == nil:
-		return refuseAll(a.Reason)
+		return refuseForbiddenAnonymous(a.Reason)
 	}
 	return refuseForbidden(a.Reason)
 }
@@ -78,11 +78,11 @@ func (d *decided) refusal() error {
 func (d *decided) loginRequired() error {
 	switch route := d.answer.Decision.Route; {
 	case d.Kind == policies.OwnPath && d.Endpoint == policies.Me:
-		return refuseAnonymous()
+		return refuseNotSignedIn()
 	case d.Kind == policies.OwnPath:
 		return refuseLogout(d.answer.Reason)
 	case route != nil && route.BearerOnly:
-		return refuseWithoutToken()
+		return refuseBearerRequired()
 	}
 	return refuseLoginRequired()
 }

@@ -29,7 +29,7 @@
 //     principal, where the answer depends on it.
 //   - decide.go: what policies.Decide says of it, CSRF protection included; a refusal
 //     for everything but Allow.
-//   - shadow.go: what policies in the shadow would have decided. It changes nothing.
+//   - shadow.go: shadow decisions: what other policies would have decided. It changes nothing.
 //   - stepup.go: who has to sign in again, and how that cannot become a loop.
 //   - own.go, logout.go, cors.go: what the gateway answers itself.
 //   - options.go, rate.go: how large the body may be, and how often may be asked.
@@ -38,7 +38,7 @@
 //
 //   - headers.go, identity.go: what a stranger could have forged is removed;
 //     the principal's headers and the signed assertion are added.
-//   - account.go: the decision is put into the audit log, before it takes effect.
+//   - auditlog.go: the decision is put into the audit log, before it takes effect.
 //   - forward.go, options.go: the one narrow seam to the backend, and what a route
 //     changes of request and answer; login.go: the same to the identity provider.
 //

@@ -37,7 +37,7 @@ func (x *exchange) prepare() error {
 	if err := f.cleanHeaders(); err != nil {
 		return err
 	}
-	return f.identify()
+	return f.prepareAssertion()
 }
 
 // forward is the one narrow seam to the backends: everything before it has
@@ -51,8 +51,8 @@ func (x *forwarding) forward() error {
 	x.record.upstream = x.upstream.Name
 	transport := x.upstream.transport
 	switch timeout := x.route().Timeout; {
-	case x.mayUpgrade() || isGRPC(x.r.Header):
-		transport = x.upstream.patient // such answers begin when they like
+	case x.allowsUpgrade() || isGRPC(x.r.Header):
+		transport = x.upstream.noTimeout // no response header timeout for streams
 	case timeout > 0:
 		transport = &failover{x.g.transports.of(timeout), x.upstream}
 	}
@@ -70,15 +70,15 @@ func (x *forwarding) proxy(target *url.URL, transport http.RoundTripper) error {
 		ErrorLog:   x.g.proxyLog,
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			x.rewrite(pr.Out, target)
-			body = x.carryTrailers(pr.In, pr.Out)
+			body = x.forwardTrailers(pr.In, pr.Out)
 			x.setIdentity(pr.Out.Header)
-			x.optRequest(pr.Out)
+			x.editRequest(pr.Out)
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			x.record.upstreamTime = x.g.opts.Now().Sub(x.start)
 			x.cleanResponse(resp)
-			x.optResponse(resp.Header)
-			x.reply.decorate(resp.Header)
+			x.editResponse(resp.Header)
+			x.reply.setCommonHeaders(resp.Header)
 			return nil
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
@@ -166,7 +166,7 @@ func forwarded(client, authority string) string {
 func (x *forwarding) cleanResponse(resp *http.Response) {
 	h := resp.Header
 	cleanTrailers(resp)
-	x.reply.cross.dropOthers(h)
+	x.reply.cors.dropOthers(h)
 	delete(h, "X-Request-Id")
 	if x.hsts != nil {
 		// Once only, and also after an informational answer, which empties
@@ -193,37 +193,38 @@ func (x *forwarding) cleanResponse(resp *http.Response) {
 	h["Set-Cookie"] = kept
 }
 
-// upstreamFailure says whose fault it was that no answer came.
+// upstreamFailure maps an error of the round trip: client closed request (499), a
+// failed read of the request body, or the upstream's (502, 504).
 func (x *forwarding) upstreamFailure(err error, body *requestBody) error {
 	if x.r.Context().Err() != nil || errors.Is(err, context.Canceled) {
-		x.record.status, x.record.reason = statusClientGone, "the client went away"
+		x.record.status, x.record.reason = statusClientClosedRequest, "client closed request"
 		// Returning would have net/http say 200 to whoever still listens.
 		panic(http.ErrAbortHandler)
 	}
-	if cause := body.failure(); cause != nil {
-		return refuseBody(cause)
+	if cause := body.readErr(); cause != nil {
+		return refuseBodyRead(cause)
 	}
 	x.record.upstreamError = true
 	var timeout interface{ Timeout() bool }
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return refuseUpstream(http.StatusGatewayTimeout, "the upstream did not answer in time", err)
+		return refuseUpstream(http.StatusGatewayTimeout, "upstream timeout", err)
 	}
-	return refuseUpstream(http.StatusBadGateway, "the upstream could not be asked", err)
+	return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
 }
 
 func isGRPC(h http.Header) bool {
 	return strings.HasPrefix(h.Get("Content-Type"), "application/grpc")
 }
 
-// failover tries the upstream's other addresses when one does not accept the
-// connection. Nothing was sent then, so that nothing is sent twice.
+// failover retries at the upstream's other addresses when dialling one failed.
+// Nothing was sent then, so that nothing is sent twice (also not idempotent requests).
 type failover struct {
-	base     http.RoundTripper
+	next     http.RoundTripper
 	upstream *upstream
 }
 
 func (f *failover) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := f.base.RoundTrip(r)
+	resp, err := f.next.RoundTrip(r)
 	for range len(f.upstream.URLs) - 1 {
 		var op *net.OpError
 		if err == nil || !errors.As(err, &op) || op.Op != "dial" || r.Context().Err() != nil {
@@ -233,10 +234,10 @@ func (f *failover) RoundTrip(r *http.Request) (*http.Response, error) {
 		address := *r.URL
 		again.URL = &address
 		again.URL.Host = f.upstream.nextURL().Host
-		resp, err = f.base.RoundTrip(&again)
+		resp, err = f.next.RoundTrip(&again)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("asking %s: %w", f.upstream.Name, err)
+		return nil, fmt.Errorf("upstream %s: %w", f.upstream.Name, err)
 	}
 	return resp, nil
 }
@@ -265,7 +266,7 @@ func (t *transports) of(timeout time.Duration) http.RoundTripper {
 // prepare makes the pools that gen needs, and gives them to its upstreams.
 func (t *transports) prepare(gen *Generation) {
 	for _, u := range gen.upstreams {
-		u.transport, u.patient = &failover{t.of(u.Timeout), u}, &failover{t.of(0), u}
+		u.transport, u.noTimeout = &failover{t.of(u.Timeout), u}, &failover{t.of(0), u}
 	}
 	if u := gen.login; u != nil {
 		u.transport = &failover{t.of(loginTimeout), u}

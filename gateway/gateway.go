@@ -33,8 +33,8 @@ type Audit interface {
 	// Put records the decision to forward a request, which goes on only when
 	// there is no error.
 	Put(*audit.Record) error
-	// PutAside records a decision on which nothing waits. It does not block.
-	PutAside(*audit.Record)
+	// PutBestEffort records a decision on which no request depends. It does not block.
+	PutBestEffort(*audit.Record)
 }
 
 // Options are what a Gateway is made of for the whole life of its process.
@@ -129,7 +129,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		cause := recover()
 		if cause != nil && cause != http.ErrAbortHandler {
-			g.opts.Log.Error("a request ended in a panic", "request_id", x.requestID, "panic", cause, "stack", string(debug.Stack()))
+			g.opts.Log.Error("panic in a request", "request_id", x.requestID, "panic", cause, "stack", string(debug.Stack()))
 		}
 		x.log(cause != nil)
 		if cause != nil {

@@ -55,7 +55,7 @@ func TestAssertionIsReusedUntilHalfItsLifeHasPassed(t *testing.T) {
 	}
 }
 
-func TestAStrangersHeadersNeverReachTheBackend(t *testing.T) {
+func TestForgedIdentityHeadersNeverReachTheBackend(t *testing.T) {
 	s := newSite(t)
 	hostile := []string{
 		"X-User: admin", "X_User: admin", "x.user-roles: admin", "X-User-Assertion: a.b.c", "Remote-User: admin", "X_Forwarded_Proto: http",
@@ -153,7 +153,7 @@ func TestUnknownHost(t *testing.T) {
 	wantStatus(t, s.askHost("app.example.test.", "GET", "/public/x", ""), 400)
 }
 
-func TestPublicRouteForwardsAForgedRequestAsAnonymous(t *testing.T) {
+func TestPublicRouteForwardsACrossSiteRequestAsAnonymous(t *testing.T) {
 	s := newSite(t)
 	wantStatus(t, s.ask("POST", "/public/x", "Cookie: __Secure-sso="+s.sign(s.grant())+"; a=1", "Origin: https://evil.test"), 200)
 	if got := s.reached(); got.Header.Get("X-User") != "" || got.Header.Get("X-User-Assertion") != "" || got.Header.Get("Cookie") != "a=1" {

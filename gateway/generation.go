@@ -102,7 +102,7 @@ type Generation struct {
 	portSuffix string               // ":8443", or "" for 443
 	upstreams  map[string]*upstream // by name
 	login      *upstream            // the identity provider in another process, or nil
-	mark       *generationMark      // of the principals that it made
+	id         *generationID        // that its principals carry
 	rates      sync.Map             // *policies.Route → *rate, of the routes that were asked for
 	// assertionIssuer is the iss of the assertions: a name, not an address.
 	assertionIssuer string
@@ -112,16 +112,16 @@ type Generation struct {
 // its connections belong to the gateway.
 type upstream struct {
 	Upstream
-	index   int           // of this upstream's assertions in a principal
-	headers *identityKeys // the names of its plain headers
-	next    atomic.Uint32 // round robin over URLs
+	index   int              // of this upstream's assertions in a principal
+	headers *identityHeaders // the names of its plain headers
+	next    atomic.Uint32    // round robin over URLs
 
 	transport http.RoundTripper // set before the generation is in force
-	patient   http.RoundTripper // the same, for answers that begin when they like
+	noTimeout http.RoundTripper // the same, without a response header timeout
 }
 
-// generationMark tells generations apart without keeping an old one alive.
-type generationMark struct{ _ byte }
+// generationID is the identity of a generation, without keeping an old one alive.
+type generationID struct{ _ byte }
 
 // NewGeneration verifies s and compiles it.
 func NewGeneration(s Settings) (*Generation, error) {
@@ -135,9 +135,9 @@ func NewGeneration(s Settings) (*Generation, error) {
 	case len(s.Cookies) > maxCookies:
 		return nil, fmt.Errorf("gateway: %d SSO cookies; at most %d are possible", len(s.Cookies), maxCookies)
 	case s.Login.Host != "" && s.Login.Handler == nil && s.Login.Upstream == nil:
-		return nil, errors.New("gateway: a login host, but nobody who serves it")
+		return nil, errors.New("gateway: a login host without a handler or an upstream")
 	}
-	gen := &Generation{Settings: s, mark: new(generationMark), upstreams: make(map[string]*upstream, len(s.Upstreams))}
+	gen := &Generation{Settings: s, id: new(generationID), upstreams: make(map[string]*upstream, len(s.Upstreams))}
 	if s.PublicPort != 443 {
 		gen.portSuffix = ":" + strconv.Itoa(s.PublicPort)
 	}
@@ -188,8 +188,8 @@ func (gen *Generation) Serves(host string) bool {
 // origin is the public origin of host.
 func (gen *Generation) origin(host string) string { return "https://" + host + gen.portSuffix }
 
-// loginURL is where somebody signs in to come back to returnTo; "" when nobody
-// can sign in here.
+// loginURL is the URL of the login page with returnTo as redirect_uri; "" where
+// there is no login.
 func (gen *Generation) loginURL(returnTo string) string {
 	base := gen.Login.URL
 	if base == "" && gen.Login.Host != "" {
@@ -213,7 +213,7 @@ func (gen *Generation) logoutURL() string {
 	return gen.Login.LogoutURL
 }
 
-// nextURL returns the upstream's next address in turn.
+// nextURL returns the upstream's next address (round robin).
 func (u *upstream) nextURL() *url.URL {
 	if len(u.URLs) == 1 {
 		return u.URLs[0]

@@ -10,8 +10,8 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// allows reports whether a header of that class goes on to the upstream.
-func (x *forwarding) allows(class request.HeaderClass) bool {
+// allowsHeader reports whether a header of that class is forwarded.
+func (x *forwarding) allowsHeader(class request.HeaderClass) bool {
 	switch class {
 	case request.OrdinaryHeader:
 		return true
@@ -24,8 +24,8 @@ func (x *forwarding) allows(class request.HeaderClass) bool {
 	}
 }
 
-// cleanHeaders removes from the request what only the gateway may say, what
-// parsers behind it would dispute, and the credentials that it has judged.
+// cleanHeaders removes reserved identity headers, header names that parsers behind
+// the gateway fold, and the credentials that it has verified.
 func (x *forwarding) cleanHeaders() error {
 	for name := range x.r.Header {
 		class := request.ClassifyHeader(name)
@@ -35,26 +35,27 @@ func (x *forwarding) cleanHeaders() error {
 				return refuseMalformed(ReasonOddHeader)
 			}
 		}
-		if !x.allows(class) {
+		if !x.allowsHeader(class) {
 			delete(x.r.Header, name)
 		}
 	}
-	if upgrade := x.r.Header["Upgrade"]; upgrade != nil && !x.mayUpgrade() {
+	if upgrade := x.r.Header["Upgrade"]; upgrade != nil && !x.allowsUpgrade() {
 		delete(x.r.Header, "Upgrade")
 	}
 	if x.Host == nil {
 		return nil
 	}
-	if !x.authentication.keepBearer {
+	if !x.authentication.forwardBearer {
 		delete(x.r.Header, "Authorization")
 	}
-	stripCookies(x.r.Header, x.gen.Cookies, x.authentication.keepCookie)
+	stripCookies(x.r.Header, x.gen.Cookies, x.authentication.forwardCookie)
 	return nil
 }
 
-// mayUpgrade reports whether the request asks for a WebSocket and may have one.
-// Nothing else is ever upgraded: an "h2c" would be a tunnel past the policies.
-func (x *forwarding) mayUpgrade() bool {
+// allowsUpgrade reports whether the request is a WebSocket handshake and its route
+// allows it. Nothing else is ever upgraded: h2c would be a tunnel past the policies
+// (h2c smuggling).
+func (x *forwarding) allowsUpgrade() bool {
 	return x.route() != nil && x.route().WebSocket && isWebSocket(x.r)
 }
 
@@ -64,13 +65,13 @@ func isWebSocket(r *http.Request) bool {
 	return len(upgrade) == 1 && strings.EqualFold(strings.TrimSpace(upgrade[0]), "websocket")
 }
 
-// requestBody is the body on its way to the backend. It remembers how reading
-// failed, so that a client's fault is not called the backend's, and at its end
-// it hands on the trailers that may pass.
+// requestBody is the body on its way to the backend. It keeps the read error, so
+// that a client's fault is not reported as the upstream's, and at EOF it copies the
+// trailers that may pass.
 type requestBody struct {
 	io.ReadCloser
-	finish func()
-	most   int64       // bytes that the route takes; 0 for no limit
+	onEOF  func()
+	limit  int64       // bytes that the route takes; 0 for no limit
 	read   int64       // owned by whoever reads
 	closed atomic.Bool // nothing more is read for the backend
 
@@ -84,17 +85,17 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	n, err := b.ReadCloser.Read(p)
-	if b.read += int64(n); b.most > 0 && b.read > b.most {
+	if b.read += int64(n); b.limit > 0 && b.read > b.limit {
 		// The backend sees the body end within it, and no more than it takes.
-		n, err = n-int(b.read-b.most), &http.MaxBytesError{Limit: b.most}
-		b.read = b.most
+		n, err = n-int(b.read-b.limit), &http.MaxBytesError{Limit: b.limit}
+		b.read = b.limit
 	}
 	if err != nil {
 		b.mu.Lock()
 		b.err = err
 		b.mu.Unlock()
 		if err == io.EOF {
-			b.once.Do(b.finish)
+			b.once.Do(b.onEOF)
 		}
 	}
 	return n, err
@@ -104,8 +105,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // handler has returned. A transport that could not connect must not.
 func (b *requestBody) Close() error { return nil }
 
-// failure is how reading the body failed, or nil.
-func (b *requestBody) failure() error {
+// readErr is the error of reading the body, or nil.
+func (b *requestBody) readErr() error {
 	if b == nil {
 		return nil
 	}
@@ -124,16 +125,16 @@ func (b *requestBody) ended() bool {
 	return b.err == io.EOF
 }
 
-// carryTrailers announces in out the trailers of in that may pass, and wraps
+// forwardTrailers announces in out the trailers of in that may pass, and wraps
 // out's body so that they follow it.
-func (x *forwarding) carryTrailers(in, out *http.Request) *requestBody {
+func (x *forwarding) forwardTrailers(in, out *http.Request) *requestBody {
 	out.Trailer = nil
 	if out.Body == nil {
 		return nil
 	}
 	var announced http.Header
 	for name := range in.Trailer {
-		if x.allows(request.ClassifyHeader(name)) && !forbiddenTrailer(name) && (x.route() == nil || !speaksOf(x.route(), name)) {
+		if x.allowsHeader(request.ClassifyHeader(name)) && !forbiddenTrailer(name) && (x.route() == nil || !controlsHeader(x.route(), name)) {
 			if announced == nil {
 				announced = make(http.Header, len(in.Trailer))
 			}
@@ -141,7 +142,7 @@ func (x *forwarding) carryTrailers(in, out *http.Request) *requestBody {
 		}
 	}
 	out.Trailer = announced
-	body := &requestBody{ReadCloser: out.Body, most: x.mostBody(), finish: func() {
+	body := &requestBody{ReadCloser: out.Body, limit: x.maxBody(), onEOF: func() {
 		for name := range announced {
 			announced[name] = in.Trailer[name]
 		}
@@ -150,33 +151,32 @@ func (x *forwarding) carryTrailers(in, out *http.Request) *requestBody {
 	return body
 }
 
-// cleanTrailers keeps the backend from saying in a trailer what it may not say
-// in the header.
+// cleanTrailers removes forbidden trailer fields from the upstream's response.
 func cleanTrailers(resp *http.Response) {
 	if resp.ContentLength >= 0 || resp.StatusCode == http.StatusSwitchingProtocols {
 		return // without trailers
 	}
-	drop := func() {
+	removeForbidden := func() {
 		for name := range resp.Trailer {
 			if forbiddenTrailer(name) {
 				delete(resp.Trailer, name)
 			}
 		}
 	}
-	drop() // those that are announced
-	resp.Body = &endOfBody{resp.Body, drop}
+	removeForbidden() // those that are announced
+	resp.Body = &eofNotifier{resp.Body, removeForbidden}
 }
 
-// endOfBody calls ended when the body has been read.
-type endOfBody struct {
+// eofNotifier calls onEOF when the body has been read.
+type eofNotifier struct {
 	io.ReadCloser
-	ended func()
+	onEOF func()
 }
 
-func (b *endOfBody) Read(p []byte) (int, error) {
+func (b *eofNotifier) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
-		b.ended()
+		b.onEOF()
 	}
 	return n, err
 }

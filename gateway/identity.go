@@ -11,29 +11,28 @@ import (
 	"github.com/viloforge/vilogate/policies"
 )
 
-// assertionLife is how long an assertion is good for; one is reused until half
+// assertionTTL is the lifetime of an assertion (exp - iat); one is reused until half
 // of it has passed.
-const assertionLife = 60 * time.Second
+const assertionTTL = 60 * time.Second
 
-// identityKeys are the canonical names under which a backend receives the plain
-// facts; "" where a preset has no name for one.
-type identityKeys struct{ user, email, name, roles, preferredUsername string }
+// identityHeaders are the canonical names under which a backend receives the plain
+// identity headers; "" where a preset has no name for one.
+type identityHeaders struct{ user, email, name, roles, preferredUsername string }
 
 // presets are the sets of names that an upstream can ask for.
-var presets = map[string]*identityKeys{
+var presets = map[string]*identityHeaders{
 	"x-user":           {user: "X-User", email: "X-User-Email", name: "X-User-Name", roles: "X-User-Roles"},
 	"remote-user":      {user: "Remote-User", email: "Remote-Email", name: "Remote-Name", roles: "Remote-Groups"},
 	"x-forwarded-user": {user: "X-Forwarded-User", email: "X-Forwarded-Email", roles: "X-Forwarded-Groups", preferredUsername: "X-Forwarded-Preferred-Username"},
 }
 
-// principal is somebody whose token was verified, with what every backend will
-// be told made ready: one value a token, shared by its requests. Safe for
-// concurrent use.
+// principal is the subject of a verified token, with its identity headers and
+// assertions: one value a token, shared by its requests. Safe for concurrent use.
 type principal struct {
-	claims   *token.Claims
-	madeBy   *generationMark
-	byCookie policies.Identity
-	byBearer policies.Identity
+	claims     *token.Claims
+	generation *generationID
+	byCookie   policies.Identity
+	byBearer   policies.Identity
 
 	// Header values, each a slice of one so that it can stand in an
 	// http.Header as it is. They are never written again.
@@ -44,19 +43,19 @@ type principal struct {
 
 // assertion is a signed assertion for one upstream.
 type assertion struct {
-	value []string
-	renew time.Time // when half its life has passed
+	value     []string
+	refreshAt time.Time // when half its life has passed
 }
 
-// principalOf returns the principal of verified claims. It is kept beside them,
-// so that it is found without another look-up and forgotten with the token.
+// principalOf returns the principal of verified claims. It is cached with them, so
+// that it is found without another look-up and evicted with the token.
 func (gen *Generation) principalOf(claims *token.Claims) *principal {
-	if p, ok := claims.Beside().(*principal); ok && p.madeBy == gen.mark {
+	if p, ok := claims.Cached().(*principal); ok && p.generation == gen.id {
 		return p
 	}
 	p := newPrincipal(claims, len(gen.Settings.Upstreams))
-	p.madeBy = gen.mark
-	claims.KeepBeside(p)
+	p.generation = gen.id
+	claims.SetCached(p)
 	return p
 }
 
@@ -77,20 +76,20 @@ func newPrincipal(c *token.Claims, upstreams int) *principal {
 	return p
 }
 
-// as returns the identity that policies judge, by the kind of credential.
-func (p *principal) as(byCookie bool) *policies.Identity {
+// identity returns the identity that policies decide on, by the kind of credential.
+func (p *principal) identity(byCookie bool) *policies.Identity {
 	if byCookie {
 		return &p.byCookie
 	}
 	return &p.byBearer
 }
 
-// assertionFor returns the signed assertion for the upstream: the one at hand
-// until half its life has passed, else a new one. Two requests may sign at
+// assertionFor returns the signed assertion for the upstream: the cached one until
+// half its lifetime has passed, else a new one. Two requests may sign at
 // once; either's is good.
 func (p *principal) assertionFor(up *upstream, issuer string, key *token.PrivateKey, now time.Time) ([]string, error) {
 	slot := &p.assertions[up.index]
-	if a := slot.Load(); a != nil && now.Before(a.renew) {
+	if a := slot.Load(); a != nil && now.Before(a.refreshAt) {
 		return a.value, nil
 	}
 	c := p.claims
@@ -98,18 +97,19 @@ func (p *principal) assertionFor(up *upstream, issuer string, key *token.Private
 		Issuer: issuer, Audience: up.Name,
 		Subject: c.Subject(), User: c.User(), Name: c.Name(), Email: c.Email(), Session: c.Session(),
 		Roles: c.Roles(), AMR: c.AMR(), AuthTime: c.AuthTime(),
-		IssuedAt: now, Expires: now.Add(assertionLife),
+		IssuedAt: now, Expires: now.Add(assertionTTL),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("signing the assertion for %s: %w", up.Name, err)
 	}
-	a := &assertion{value: []string{signed}, renew: now.Add(assertionLife / 2)}
+	a := &assertion{value: []string{signed}, refreshAt: now.Add(assertionTTL / 2)}
 	slot.Store(a)
 	return a.value, nil
 }
 
-// identify readies the assertion, where there is somebody to speak of.
-func (x *forwarding) identify() error {
+// prepareAssertion signs the assertion, or takes the cached one, where there is a
+// principal.
+func (x *forwarding) prepareAssertion() error {
 	if x.authentication.principal == nil {
 		return nil
 	}
@@ -121,25 +121,24 @@ func (x *forwarding) identify() error {
 	return nil
 }
 
-// setIdentity writes the identity headers, which cleanHeaders has made sure are
-// nobody else's.
+// setIdentity writes the identity headers; cleanHeaders has removed forged ones.
 func (x *forwarding) setIdentity(h http.Header) {
 	p := x.authentication.principal
 	if p == nil {
 		return
 	}
 	keys := x.upstream.headers
-	setFact(h, keys.user, p.user)
-	setFact(h, keys.preferredUsername, p.user)
-	setFact(h, keys.email, p.email)
-	setFact(h, keys.name, p.name)
-	setFact(h, keys.roles, p.roles)
+	setIfPresent(h, keys.user, p.user)
+	setIfPresent(h, keys.preferredUsername, p.user)
+	setIfPresent(h, keys.email, p.email)
+	setIfPresent(h, keys.name, p.name)
+	setIfPresent(h, keys.roles, p.roles)
 	h["X-User-Id"] = p.id
 	h["X-User-Assertion"] = x.assertion
 }
 
-// setFact sets a header whose canonical name and value are both there.
-func setFact(h http.Header, name string, value []string) {
+// setIfPresent sets a header whose canonical name and value are both not empty.
+func setIfPresent(h http.Header, name string, value []string) {
 	if name != "" && value[0] != "" {
 		h[name] = value
 	}

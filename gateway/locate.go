@@ -27,9 +27,9 @@ func (x *exchange) locate() error {
 			return err
 		}
 	}
-	x.reply.cross = crossOrigin{varies: true}
+	x.reply.cors = corsResult{varies: true}
 	if l.Kind != policies.CORSPreflight { // which is answered without CORS headers unless it is allowed
-		x.reply.cross = crossOriginOf(l.cors(), x.r.Header["Origin"])
+		x.reply.cors = crossOriginOf(l.cors(), x.r.Header["Origin"])
 	}
 	return nil
 }
@@ -39,7 +39,7 @@ func (x *exchange) locate() error {
 func (l *located) checkConnection() error {
 	host := string(l.Name)
 	if covers := l.g.opts.Covers; covers != nil && l.r.TLS != nil && !covers(l.r.TLS.ServerName, host) {
-		return refuseMisdirected("the certificate of this connection does not cover the host")
+		return refuseMisdirected("the certificate of this connection does not cover the host (connection coalescing)")
 	}
 	if l.gen.Admits != nil && !l.gen.Admits(l.r.TLS, host) {
 		return refuseMisdirected("the host asks for other TLS settings than this connection has")
@@ -53,7 +53,7 @@ func (l *located) cors() *policies.CORS {
 	case l.Host == nil:
 		return nil
 	case l.Kind == policies.Routed:
-		return l.Host.CORSOf(l.Match)
+		return l.Host.CORSFor(l.Match)
 	}
 	return l.Host.CORS
 }

@@ -9,22 +9,22 @@ import (
 )
 
 // forwardToLogin hands a request for the login host to our own identity
-// provider, in this process or in another. No policy speaks of this host, and
-// nobody's identity is asserted to it: it is the one who knows. What a stranger
-// could have forged is removed all the same.
+// provider, in this process or in another. No policy names this host, and no
+// identity is asserted to it: it is the identity provider. Forged identity headers
+// are removed all the same.
 func (x *forwarding) forwardToLogin() error {
 	x.record.decision = "login-host"
 	if x.gen.Login.Handler == nil {
 		x.record.upstream = "login"
 		return x.proxy(x.gen.Login.Upstream, x.gen.login.transport)
 	}
-	x.gen.Login.Handler.ServeHTTP(&x.reply, x.requestForLogin())
+	x.gen.Login.Handler.ServeHTTP(&x.reply, x.loginRequest())
 	return nil
 }
 
-// requestForLogin is the request as our identity provider in this process is to
-// see it: the canonical target, and the client's own address.
-func (x *forwarding) requestForLogin() *http.Request {
+// loginRequest is the request as our identity provider in this process is to see
+// it: the canonical target, and the client's own address.
+func (x *forwarding) loginRequest() *http.Request {
 	r := x.r.WithContext(x.r.Context())
 	path := x.Target.Path.String()
 	decoded, err := url.PathUnescape(path)

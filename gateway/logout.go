@@ -11,24 +11,24 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// judgedAtLogout is how many values of one cookie are looked at: a signature is
-// dear, and repeating a cookie costs a sender nothing.
-const judgedAtLogout = 4
+// maxLogoutValues bounds the values of one cookie that are verified: a signature
+// check is expensive, and repeating a cookie costs a sender nothing.
+const maxLogoutValues = 4
 
-// publishTimeout bounds how long somebody waits to be signed out.
+// publishTimeout bounds the wait for the revocation to be written.
 const publishTimeout = 3 * time.Second
 
-// serveLogout ends the sessions that the SSO cookies name, however old they
-// are, and says so only after the write was acknowledged.
+// serveLogout revokes the sessions of the SSO cookies, expired ones too, and
+// answers only after the write was acknowledged.
 func (x *decided) serveLogout() error {
-	entries := x.authentication.endings
+	entries := x.authentication.revocations
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), publishTimeout)
 	defer cancel()
 	if err := x.g.opts.Revocations.Publish(ctx, entries...); err != nil {
 		return &refusal{
 			status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not signed out",
 			detail: "You could not be signed out, because the sign-out could not be recorded. You are still signed in; try again shortly.",
-			reason: "publishing a logout", cause: err, retry: 5,
+			reason: "publishing the revocation", cause: err, retryAfter: 5,
 		}
 	}
 	for _, cookie := range x.gen.Cookies {
@@ -36,26 +36,26 @@ func (x *decided) serveLogout() error {
 	}
 	x.record.decision = "logout"
 	h := x.reply.Header()
-	x.reply.decorate(h)
+	x.reply.setCommonHeaders(h)
 	h.Set("Cache-Control", "no-store")
 	if !x.isFormPost() {
 		x.reply.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	h.Set("Location", x.afterLogout())
+	h.Set("Location", x.postLogoutRedirect())
 	x.reply.WriteHeader(http.StatusSeeOther)
 	return nil
 }
 
-// readEndings finds the sessions, tokens or subjects that the SSO cookies prove,
+// readRevocations finds the sessions, tokens or subjects that the SSO cookies prove,
 // and that a logout ends: each value with a good signature counts, also of two
 // that contradict each other, however old it is.
-func (x *authentication) readEndings() {
+func (x *authentication) readRevocations() {
 	var judged [maxCookies][]string
 	for _, line := range x.r.Header["Cookie"] {
 		for name, value := range cookiePairs(line) {
 			i := cookieIndex(x.gen.Cookies, name)
-			if i < 0 || len(judged[i]) == judgedAtLogout || slices.Contains(judged[i], value) {
+			if i < 0 || len(judged[i]) == maxLogoutValues || slices.Contains(judged[i], value) {
 				continue
 			}
 			judged[i] = append(judged[i], value)
@@ -65,15 +65,15 @@ func (x *authentication) readEndings() {
 			}
 			x.claims, x.byCookie = claims, true
 			x.principal = x.gen.principalOf(claims)
-			x.endings = append(x.endings, endOf(claims, x.start))
+			x.revocations = append(x.revocations, revocationFor(claims, x.start))
 		}
 	}
 }
 
-// endOf is the revocation that signs out whoever holds these claims: of the
+// revocationFor is the revocation that signs out whoever holds these claims: of the
 // session where there is one, else of the token, else of everything that its
 // subject was issued until now.
-func endOf(c *token.Claims, now time.Time) revocation.Entry {
+func revocationFor(c *token.Claims, now time.Time) revocation.Entry {
 	e := revocation.Entry{Issuer: c.IssuerName()}
 	switch {
 	case c.Session() != "":
@@ -86,8 +86,8 @@ func endOf(c *token.Claims, now time.Time) revocation.Entry {
 		e.Kind, e.ID, e.Expires = revocation.Token, c.ID(), c.Expires()
 	default:
 		e.Kind, e.ID = revocation.Subject, c.Subject()
-		e.Moment = latest(now, c.IssuedAt()).Truncate(time.Second)
-		e.Expires = latest(e.Moment.Add(revocation.LongestSession), c.Expires())
+		e.Cutoff = latest(now, c.IssuedAt()).Truncate(time.Second)
+		e.Expires = latest(e.Cutoff.Add(revocation.LongestSession), c.Expires())
 	}
 	return e
 }
@@ -109,8 +109,8 @@ func refuseLogout(reason string) error {
 	}
 }
 
-// afterLogout is where a form's sender lands.
-func (x *decided) afterLogout() string {
+// postLogoutRedirect is where a form's sender is redirected to.
+func (x *decided) postLogoutRedirect() string {
 	if logoutURL := x.gen.logoutURL(); logoutURL != "" {
 		return logoutURL + "?done"
 	}

@@ -8,17 +8,17 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// limitBody refuses a body that says itself that it is longer than the route
-// takes. One that does not say is cut off where it is (requestBody).
+// limitBody refuses a Content-Length beyond the route's max_body. A body without
+// one is cut off at the limit (requestBody).
 func (x *decided) limitBody() error {
-	if most := x.mostBody(); most > 0 && x.r.ContentLength > most {
-		return refuseTooLarge(most)
+	if limit := x.maxBody(); limit > 0 && x.r.ContentLength > limit {
+		return refuseTooLarge(limit)
 	}
 	return nil
 }
 
-// mostBody is how many bytes of a body the route takes; 0 for any number.
-func (x *decided) mostBody() int64 {
+// maxBody is the route's max_body, in bytes; 0 for no limit.
+func (x *decided) maxBody() int64 {
 	if x.route() == nil {
 		return 0 // the login host
 	}
@@ -34,9 +34,9 @@ func (x *decided) forwardPath() string {
 	return x.route().ForwardPath(x.Target.Path)
 }
 
-// optRequest changes the outgoing request as the route says. What identifies
-// somebody is not a route's to change; no policy with such a name compiles.
-func (x *forwarding) optRequest(out *http.Request) {
+// editRequest applies the route's options to the outgoing request. Identity headers
+// are not a route's to change; no policy with such a name compiles.
+func (x *forwarding) editRequest(out *http.Request) {
 	route := x.route()
 	if route == nil {
 		return
@@ -49,7 +49,7 @@ func (x *forwarding) optRequest(out *http.Request) {
 	}
 	if x.upstream.Odd == PassOdd {
 		for name := range out.Header {
-			if request.ClassifyHeader(name) == request.OddHeader && speaksOf(route, name) {
+			if request.ClassifyHeader(name) == request.OddHeader && controlsHeader(route, name) {
 				delete(out.Header, name)
 			}
 		}
@@ -57,10 +57,10 @@ func (x *forwarding) optRequest(out *http.Request) {
 	editHeader(out.Header, &route.Headers.Request)
 }
 
-// speaksOf reports whether the route changes or reads the header of that name, in
-// whatever spelling a server takes for it. By an odd name or by a trailer, the client
-// has no say in such a header: the backend would see what the policy did not.
-func speaksOf(route *policies.Route, name string) bool {
+// controlsHeader reports whether the route sets, removes or reads the header of that
+// name, after folding. Odd names and trailers that fold into such a header are
+// dropped: the backend would see what the policy did not.
+func controlsHeader(route *policies.Route, name string) bool {
 	edits := &route.Headers.Request
 	if len(edits.Remove)+len(edits.Set)+len(route.Reads.Headers) == 0 {
 		return false
@@ -71,8 +71,8 @@ func speaksOf(route *policies.Route, name string) bool {
 		slices.ContainsFunc(edits.Set, func(f policies.HeaderField) bool { return same(f.Name) })
 }
 
-// optResponse changes a backend's answer as the route says.
-func (x *forwarding) optResponse(h http.Header) {
+// editResponse applies the route's options to the upstream's response.
+func (x *forwarding) editResponse(h http.Header) {
 	if route := x.route(); route != nil {
 		editHeader(h, &route.Headers.Response)
 	}

@@ -22,17 +22,17 @@ func (d *decided) serveOwn() error {
 	return d.serveLogout()
 }
 
-func refuseNoEndpoint() error {
+func refuseNotFound() error {
 	return &refusal{
 		status: http.StatusNotFound, decision: decisionOwn, kind: "not-found", title: "Not found",
-		detail: "There is nothing at this address.", reason: "no such own path",
+		detail: "There is nothing at this address.", reason: "unknown gateway path",
 	}
 }
 
 // serveKeys answers with the keys that backends verify assertions with.
 func (x *decided) serveKeys() error {
 	h := x.reply.Header()
-	x.reply.decorate(h)
+	x.reply.setCommonHeaders(h)
 	h.Set("Content-Type", "application/jwk-set+json")
 	h.Set("Cache-Control", "public, max-age=60")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -67,7 +67,7 @@ func (x *decided) serveMe() error {
 	if t := c.AuthTime(); !t.IsZero() {
 		answer.AuthTime = t.Unix()
 	}
-	x.reply.decorate(x.reply.Header())
+	x.reply.setCommonHeaders(x.reply.Header())
 	x.reply.Header().Set("Cache-Control", "no-store")
 	x.received.writeJSON(http.StatusOK, "application/json", answer)
 	return nil

@@ -27,14 +27,14 @@ func (gen *Generation) rateOf(host *policies.HostPolicy, route *policies.Route) 
 		return known.(*rate)
 	}
 	r := &rate{
-		// Not its place in the file, which a new line above it would change; but the rate itself: what was owed to another
-		// one, a stricter one perhaps, is not owed to this.
+		// Not its position in the file, which a new line above it would change; but the rate itself: the backlog of
+		// another rate, a stricter one perhaps, is not this one's.
 		scope: limits.NewScope("route", host.Host, route.Pattern, strings.Join(route.Methods(), ","), route.Rate.String()),
 		rate:  route.Rate.Rate,
 		by:    route.Rate.By,
 		name:  `"per-` + string(route.Rate.By) + `"`,
 	}
-	r.policy = []string{r.name + ";q=" + strconv.Itoa(route.Rate.Events) + ";w=" + strconv.FormatInt(seconds(route.Rate.Per), 10)}
+	r.policy = []string{r.name + ";q=" + strconv.Itoa(route.Rate.Events) + ";w=" + strconv.FormatInt(ceilSeconds(route.Rate.Per), 10)}
 	known, _ := gen.rates.LoadOrStore(route, r)
 	return known.(*rate)
 }
@@ -57,7 +57,7 @@ func (x *decided) limit() error {
 		key = x.g.opts.Limits.Key(x.rate.scope, "", "")
 	case x.rate.by == policies.PerUser && x.authentication.principal != nil:
 		key = x.g.opts.Limits.Key(x.rate.scope, x.authentication.claims.IssuerName(), x.authentication.claims.Subject())
-	default: // by address; also who is nobody, where nobody need be anybody
+	default: // by address; also anonymous requests, where authentication is optional
 		key = x.addressKey()
 	}
 	x.limited = x.g.opts.Limits.Take(key, x.rate.rate)
@@ -67,13 +67,13 @@ func (x *decided) limit() error {
 	}
 	return &refusal{
 		status: http.StatusTooManyRequests, decision: "limit", kind: "rate-limited", title: "Too many requests",
-		detail: x.tooOften() + " Wait a little, then try again.",
-		reason: "the rate of the route is used up: " + route.Rate.String(), retry: int(seconds(x.limited.Retry)),
+		detail: x.rateLimitDetail() + " Wait a little, then try again.",
+		reason: "rate limit exceeded: " + route.Rate.String(), retryAfter: int(ceilSeconds(x.limited.RetryAfter)),
 	}
 }
 
-// tooOften says who has asked too often.
-func (x *decided) tooOften() string {
+// rateLimitDetail is the detail of a 429, by what is counted.
+func (x *decided) rateLimitDetail() string {
 	switch {
 	case x.rate.by == policies.PerRoute:
 		return "This page is asked for too often at the moment, by everybody together."
@@ -90,19 +90,19 @@ func (x *decided) addressKey() limits.Key {
 	return x.g.opts.Limits.Key(x.rate.scope, "", string(network))
 }
 
-// noteRate sets the RateLimit fields (draft-ietf-httpapi-ratelimit-headers) of a
+// setRateLimitFields sets the RateLimit fields (draft-ietf-httpapi-ratelimit-headers) of a
 // request that was counted, in place of the backend's own.
-func (x *reply) noteRate(h http.Header) {
+func (x *reply) setRateLimitFields(h http.Header) {
 	if x.rate == nil {
 		return
 	}
 	var buffer [64]byte
 	b := append(buffer[:0], x.rate.name...)
 	b = strconv.AppendInt(append(b, ";r="...), int64(x.limited.Remaining), 10)
-	b = strconv.AppendInt(append(b, ";t="...), seconds(x.limited.Reset), 10)
+	b = strconv.AppendInt(append(b, ";t="...), ceilSeconds(x.limited.Reset), 10)
 	h["Ratelimit"] = []string{string(b)}
 	h["Ratelimit-Policy"] = x.rate.policy
 }
 
-// seconds rounds up.
-func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+// ceilSeconds rounds up to whole seconds.
+func ceilSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }

@@ -31,7 +31,7 @@ type Record struct {
 	Duration  time.Duration // of the whole request
 	Wait      time.Duration // until the upstream's header; zero when there was none
 
-	UpstreamError bool // the upstream could not be asked, or did not answer
+	UpstreamError bool // the request to the upstream failed or timed out
 	OddHeaders    int  // headers with odd names
 	Shadow        []ShadowDecision
 	Aborted       bool // the answer was cut off
@@ -52,8 +52,8 @@ type record struct {
 
 // log writes the one access record of the request.
 func (x *exchange) log(aborted bool) {
-	x.writeAuditOfRefusal()
-	r := x.summary(aborted)
+	x.writeAuditBestEffort()
+	r := x.accessRecord(aborted)
 	if x.g.opts.Observe != nil {
 		x.g.opts.Observe(r)
 	}
@@ -70,14 +70,14 @@ func (x *exchange) log(aborted bool) {
 	attrs = append(attrs,
 		slog.String("request_id", r.RequestID), slog.String("client", request.AddressText(r.Client)),
 		slog.String("method", r.Method), slog.String("host", r.Host), slog.String("path", r.Path),
-		slog.String("route", r.Route), slog.String("decision", r.Decision), slog.String("rule", place(r.Rule)),
+		slog.String("route", r.Route), slog.String("decision", r.Decision), slog.String("rule", formatPlace(r.Rule)),
 		slog.String("subject", r.Subject), slog.String("upstream", r.Upstream), slog.Int("status", r.Status),
 		slog.Float64("duration_ms", milliseconds(r.Duration)), slog.Float64("wait_ms", milliseconds(r.Wait)), slog.Int64("bytes", r.Bytes))
 	if r.Reason != "" {
 		attrs = append(attrs, slog.String("reason", r.Reason))
 	}
 	for _, s := range r.Shadow {
-		attrs = append(attrs, slog.Group("shadow", slog.Bool("folder", s.Folder), slog.String("decision", s.Decision), slog.String("rule", place(s.Rule))))
+		attrs = append(attrs, slog.Group("shadow", slog.Bool("folder", s.Folder), slog.String("decision", s.Decision), slog.String("rule", formatPlace(s.Rule))))
 	}
 	if r.OddHeaders > 0 {
 		attrs = append(attrs, slog.Int("odd_headers", r.OddHeaders))
@@ -88,8 +88,8 @@ func (x *exchange) log(aborted bool) {
 	log.LogAttrs(ctx, level, "request", attrs...)
 }
 
-// place is where a rule stands, or "".
-func place(p strictyaml.Place) string {
+// formatPlace is file:line:column of a rule, or "".
+func formatPlace(p strictyaml.Place) string {
 	if p == (strictyaml.Place{}) {
 		return ""
 	}
@@ -98,7 +98,7 @@ func place(p strictyaml.Place) string {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func (x *exchange) summary(aborted bool) *Record {
+func (x *exchange) accessRecord(aborted bool) *Record {
 	note, d := &x.record, &x.decided
 	r := &Record{
 		RequestID: x.requestID, Client: x.client, Method: x.r.Method,

@@ -21,20 +21,20 @@ import (
 // (title, detail) and what the log says (reason) are kept apart: no client
 // learns a rule's text.
 type refusal struct {
-	status    int
-	decision  string // for the record: "deny", "login", "error", …
-	kind      string // last part of the problem type
-	title     string
-	detail    string // for a person
-	reason    string // for the log
-	challenge string // the WWW-Authenticate parameters after the realm
-	allow     []string
-	login     bool   // somebody who signs in may have more luck
-	redirect  bool   // and a person is sent there
-	demand    string // what the login has to ask for, as the end of a query
-	logout    bool   // the login host may know a session that this host does not
-	retry     int    // seconds; Retry-After
-	cause     error  // for the log
+	status          int
+	decision        string // for the record: "deny", "login", "error", …
+	kind            string // last part of the problem type
+	title           string
+	detail          string // for a person
+	reason          string // for the access record and the audit log
+	challenge       string // the WWW-Authenticate parameters after the realm
+	allow           []string
+	offerLogin      bool   // somebody who signs in may have more luck
+	redirectToLogin bool   // and a person is sent there
+	stepUpQuery     string // what the login has to ask for, as the end of a query
+	logout          bool   // the login host may know a session that this host does not
+	retryAfter      int    // seconds; Retry-After
+	cause           error  // for the log
 }
 
 func (r *refusal) Error() string {
@@ -46,8 +46,8 @@ func (r *refusal) Error() string {
 
 func (r *refusal) Unwrap() error { return r.cause }
 
-// statusClientGone is recorded, never sent: the client closed the request.
-const statusClientGone = 499
+// statusClientClosedRequest is recorded, never sent (nginx's 499).
+const statusClientClosedRequest = 499
 
 const decisionMalformed = "malformed"
 
@@ -72,7 +72,7 @@ func refuseUnknownHost() error {
 	}
 }
 
-func refuseMethod(reason string, allow []string) error {
+func refuseMethodNotAllowed(reason string, allow []string) error {
 	return &refusal{
 		status: http.StatusMethodNotAllowed, decision: "deny", kind: "method-not-allowed", title: "Method not allowed",
 		detail: "This address does not take that method.", reason: reason, allow: allow,
@@ -82,43 +82,43 @@ func refuseMethod(reason string, allow []string) error {
 func refuseLoginRequired() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",
-		detail: "You need to sign in to see this page.", reason: "somebody is needed, and nobody is signed in", login: true, redirect: true,
+		detail: "You need to sign in to see this page.", reason: "authentication required, and the request is anonymous", offerLogin: true, redirectToLogin: true,
 	}
 }
 
-// refuseBadCookie is for routes where nobody need be anybody, but whoever says
-// who they are has to be.
-func refuseBadCookie() error {
+// refuseInvalidCookie is for routes with optional authentication: anonymous requests
+// pass, invalid credentials do not.
+func refuseInvalidCookie() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",
-		detail: "Your sign-in is no longer valid.", reason: "the sign-in cookie does not verify, and the route is optional", login: true,
-		redirect: true,
+		detail: "Your sign-in is no longer valid.", reason: "optional authentication: the SSO cookie is invalid", offerLogin: true,
+		redirectToLogin: true,
 	}
 }
 
-// refuseWithoutToken is for routes that take Bearer tokens only: the login page
+// refuseBearerRequired is for routes that take Bearer tokens only: the login page
 // gives none.
-func refuseWithoutToken() error {
+func refuseBearerRequired() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "A Bearer token is needed",
-		detail: "This address is for programs, which send a Bearer token.", reason: "the route takes Bearer tokens only, and none was sent",
-		login: true,
+		detail: "This address is for programs, which send a Bearer token.", reason: "Bearer token required, none sent",
+		offerLogin: true,
 	}
 }
 
-func refuseToken(cause error) error {
+func refuseInvalidToken(cause error) error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "deny", kind: "invalid-token", title: "Invalid token",
-		detail: "The Bearer token is not valid here.", reason: "the Bearer token does not verify", cause: cause,
-		challenge: `error="invalid_token", error_description="the token is expired, revoked, malformed or not for this site"`, login: true,
+		detail: "The Bearer token is not valid here.", reason: "invalid Bearer token", cause: cause,
+		challenge: `error="invalid_token", error_description="the token is expired, revoked, malformed or not for this site"`, offerLogin: true,
 	}
 }
 
-// refuseAnonymous answers who asks who they are, and is nobody.
-func refuseAnonymous() error {
+// refuseNotSignedIn answers an anonymous request for /.vilogate/me.
+func refuseNotSignedIn() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: decisionOwn, kind: "unauthenticated", title: "Nobody is signed in",
-		detail: "Nobody is signed in here.", reason: "nobody is signed in", login: true,
+		detail: "Nobody is signed in here.", reason: "anonymous request", offerLogin: true,
 	}
 }
 
@@ -129,9 +129,9 @@ func refuseForbidden(reason string) error {
 	}
 }
 
-// refuseAll is for what is open to nobody, or not to a stranger who could
+// refuseForbiddenAnonymous is for what is open to nobody, or not to a stranger who could
 // sign in as long as they like.
-func refuseAll(reason string) error {
+func refuseForbiddenAnonymous(reason string) error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: "forbidden", title: "Not allowed",
 		detail: "This address is not open to you.", reason: reason,
@@ -143,7 +143,7 @@ func refuseAll(reason string) error {
 const (
 	// ReasonTooLarge begins the reason where the body is longer than the route takes.
 	ReasonTooLarge = "the body is longer than max_body"
-	// ReasonOddHeader: the upstream refuses what is sent beside the known headers.
+	// ReasonOddHeader: the upstream has odd_headers: reject.
 	ReasonOddHeader = "a header name that the upstream refuses"
 )
 
@@ -155,38 +155,37 @@ func refuseCSRF() error {
 	}
 }
 
-func refuseConflict(cookie string) error {
+func refuseCookieConflict(cookie string) error {
 	return &refusal{
 		status: http.StatusBadRequest, decision: "deny", kind: "cookie-conflict", title: "Two sign-ins at once",
 		detail: "Your browser keeps sending two different sign-in cookies, and which of them is yours cannot be told. " +
 			"Remove the cookies of this site in your browser's settings, then sign in again.",
-		reason: "two values of the cookie " + cookie + " came back after both were cleared",
+		reason: "conflicting cookies: two values of " + cookie + " after both were cleared",
 	}
 }
 
-// refuseTooLarge is for a body that says itself that it is too long.
-func refuseTooLarge(most int64) error {
+// refuseTooLarge is 413 for a Content-Length beyond the route's max_body.
+func refuseTooLarge(limit int64) error {
 	return &refusal{
 		status: http.StatusRequestEntityTooLarge, decision: "deny", kind: "too-large", title: "Content too large",
 		detail: "What was sent is larger than this address takes.",
-		reason: ReasonTooLarge + ", " + strconv.FormatInt(most, 10) + " bytes",
+		reason: ReasonTooLarge + ", " + strconv.FormatInt(limit, 10) + " bytes",
 	}
 }
 
 func refuseUnavailable(reason string) error {
 	return &refusal{
 		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
-		detail: "Your sign-in cannot be checked at the moment. You are still signed in; try again shortly.", reason: reason, retry: 5,
+		detail: "Your sign-in cannot be checked at the moment. You are still signed in; try again shortly.", reason: reason, retryAfter: 5,
 	}
 }
 
-// refuseUnrecorded is for a request that would be forwarded, if only its record
-// could be written.
-func refuseUnrecorded(cause error) error {
+// refuseAuditFailure is 503 for a request whose audit record could not be written.
+func refuseAuditFailure(cause error) error {
 	return &refusal{
 		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
 		detail: "Your request cannot be taken at the moment. You are still signed in; try again shortly.",
-		reason: "the decision cannot be recorded", cause: cause, retry: 5,
+		reason: "audit write failed", cause: cause, retryAfter: 5,
 	}
 }
 
@@ -201,11 +200,11 @@ func refuseUpstream(status int, reason string, cause error) error {
 	return r
 }
 
-// refuseBody says that the client did not send the body that it announced.
-func refuseBody(cause error) error {
+// refuseBodyRead is for a failed read of the request's body: 400, 408 or 413.
+func refuseBodyRead(cause error) error {
 	r := &refusal{
 		status: http.StatusBadRequest, decision: "allow", kind: "malformed", title: "Bad request",
-		detail: "The request's body could not be read.", reason: "reading the client's body", cause: cause,
+		detail: "The request's body could not be read.", reason: "reading the request body", cause: cause,
 	}
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -230,25 +229,25 @@ func (x *exchange) refuse(err error) {
 	}
 	x.record.decision, x.record.reason = r.decision, r.Error()
 	if x.reply.status != 0 {
-		return // too late: the answer has begun
+		return // too late: the response has begun
 	}
 	h := x.reply.Header()
-	x.reply.decorate(h)
+	x.reply.setCommonHeaders(h)
 	h.Set("Cache-Control", "no-store")
-	if r.retry > 0 {
-		h.Set("Retry-After", strconv.Itoa(r.retry))
+	if r.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(r.retryAfter))
 	}
 	if r.status == http.StatusMethodNotAllowed {
 		h.Set("Allow", strings.Join(r.allow, ", "))
 	}
 	loginURL := ""
-	if r.login && x.gen != nil {
-		loginURL = x.gen.loginURL(x.returnAddress())
+	if r.offerLogin && x.gen != nil {
+		loginURL = x.gen.loginURL(x.returnURL())
 	}
 	if loginURL != "" {
-		loginURL += r.demand
+		loginURL += r.stepUpQuery
 	}
-	if r.redirect && loginURL != "" && x.isNavigation() {
+	if r.redirectToLogin && loginURL != "" && x.isNavigation() {
 		h.Set("Location", loginURL)
 		x.reply.WriteHeader(http.StatusFound)
 		return
@@ -273,15 +272,15 @@ func (x *exchange) refuse(err error) {
 	})
 }
 
-// returnAddress is where somebody lands who signs in now: what was asked for,
-// unless it cannot be asked for again.
-func (x *exchange) returnAddress() string {
+// returnURL is where the login redirects back to: the requested URL of a
+// navigation, else the page that sent the request.
+func (x *exchange) returnURL() string {
 	if x.isNavigation() {
 		return x.located.url()
 	}
 	home := x.gen.origin(string(x.located.Name)) + "/"
-	if x.reply.cross.origin != "" {
-		home = x.reply.cross.origin + "/" // the page that asks
+	if x.reply.cors.origin != "" {
+		home = x.reply.cors.origin + "/" // the page that asks
 	}
 	if referer := x.r.Header["Referer"]; len(referer) == 1 && strings.HasPrefix(referer[0], home) {
 		return referer[0]
@@ -308,12 +307,12 @@ func (x *received) writeProblem(d problem.Details) {
 	}
 }
 
-// writeJSON answers with v. What it is given always encodes; what the client
-// does not take is the client's loss.
+// writeJSON answers with v, which always encodes. Write errors are ignored: the
+// client is gone.
 func (x *received) writeJSON(status int, contentType string, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
-		x.g.opts.Log.Error("encoding an answer", "request_id", x.requestID, "error", err)
+		x.g.opts.Log.Error("encoding a response failed", "request_id", x.requestID, "error", err)
 		status, body = http.StatusInternalServerError, []byte("{}")
 	}
 	h := x.reply.Header()
@@ -334,7 +333,7 @@ var (
 	refusalCSP  = contentSecurityPolicy(refusalCSS)
 )
 
-// contentSecurityPolicy lets the page have that one style, and nothing else.
+// contentSecurityPolicy allows that one inline style, by its hash, and nothing else.
 func contentSecurityPolicy(css string) string {
 	sum := sha256.Sum256([]byte(css))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
@@ -356,6 +355,6 @@ func (x *received) writePage(r *refusal, loginURL string) {
 		"LoginURL": loginURL, "CSS": template.CSS(refusalCSS),
 	})
 	if err != nil {
-		x.record.reason += "; the page was not taken: " + err.Error()
+		x.record.reason += "; writing the page failed: " + err.Error()
 	}
 }

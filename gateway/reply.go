@@ -11,21 +11,21 @@ import (
 type reply struct {
 	responseWriter
 	requestID  string
-	cross      crossOrigin
+	cors       corsResult
 	setCookies []string      // Set-Cookie lines
 	rate       *rate         // that the request was counted for, or nil
 	limited    limits.Result // of it
 }
 
-// decorate sets what every answer carries: the request id, the RateLimit fields,
+// setCommonHeaders sets what every answer carries: the request id, the RateLimit fields,
 // the cookies, and the CORS headers in place of the backend's own.
-func (p *reply) decorate(h http.Header) {
+func (p *reply) setCommonHeaders(h http.Header) {
 	h["X-Request-Id"] = []string{p.requestID}
-	p.noteRate(h)
+	p.setRateLimitFields(h)
 	for _, line := range p.setCookies {
 		h.Add("Set-Cookie", line)
 	}
-	p.cross.decorate(h)
+	p.cors.decorate(h)
 }
 
 // responseWriter notes the status and counts the body's bytes. Whoever needs to
@@ -39,10 +39,9 @@ type responseWriter struct {
 // Unwrap is for http.ResponseController.
 func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// WriteHeader implements http.ResponseWriter. Informational answers are not
-// the answer, but for the switch of protocols, after which there is none. Of them
-// early hints alone go on, and of those the links alone: nothing has cleaned the
-// rest.
+// WriteHeader implements http.ResponseWriter. Informational responses (1xx) are not
+// the final one, but for 101, after which there is none. Of them 103 (Early Hints)
+// alone is forwarded, and of it Link alone: nothing has cleaned the rest.
 func (w *responseWriter) WriteHeader(status int) {
 	if status < 200 && status != http.StatusSwitchingProtocols {
 		h := w.Header()
@@ -70,8 +69,8 @@ func (w *responseWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// write writes the last of an answer. A client that does not take it is gone,
-// which the server finds out by itself.
+// write writes the rest of a response. Errors are ignored: the client is gone, which
+// the server finds out by itself.
 func (w *responseWriter) write(b []byte) {
 	if _, err := w.Write(b); err != nil {
 		return

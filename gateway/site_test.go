@@ -77,7 +77,7 @@ func (r *revocations) covers(c *token.Claims) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range r.entries {
-		if e.Kind == revocation.Session && e.ID == c.Session() || e.Kind == revocation.Subject && e.ID == c.Subject() && !c.IssuedAt().After(e.Moment) {
+		if e.Kind == revocation.Session && e.ID == c.Session() || e.Kind == revocation.Subject && e.ID == c.Subject() && !c.IssuedAt().After(e.Cutoff) {
 			return true
 		}
 	}

@@ -8,9 +8,9 @@ import (
 	"github.com/viloforge/vilogate/policies"
 )
 
-// demand is what somebody who is signed in has to show anew, in the words of
-// OpenID Connect and RFC 9470.
-type demand struct {
+// authRequirement is what a step-up has to fulfil: max_age and acr_values of OpenID
+// Connect and RFC 9470.
+type authRequirement struct {
 	maxAge time.Duration // of the login, or of the second factor
 	mfa    bool          // a second factor
 }
@@ -18,56 +18,57 @@ type demand struct {
 // acrMFA asks for a second factor among acr_values.
 const acrMFA = "mfa"
 
-// demandOf is what the route asks of this person that a login just now would make
-// hold: of all parts what each lacks, of alternatives the one that a login can make
-// hold, and of several of those a fresh login rather than a second factor.
-func demandOf(route *policies.Route, f policies.Facts, id *policies.Identity) demand {
-	n := need{route, f, id}
-	if d := n.of(route.Condition()); d != (demand{}) {
+// requirementOf is what the route requires of this principal that a login just now
+// would fulfil: of all parts what each lacks, of alternatives the one that a login
+// can fulfil, and of several of those a fresh login rather than a second factor.
+func requirementOf(route *policies.Route, f policies.Facts, id *policies.Identity) authRequirement {
+	eval := stepUpEval{route, f, id}
+	if d := eval.requirement(route.Condition()); d != (authRequirement{}) {
 		return d
 	}
-	return demand{mfa: true} // behind two nots; it is a fresh login as well
+	return authRequirement{mfa: true} // behind two nots; it is a fresh login as well
 }
 
-// need is a person who asks for a route that a fresher or stronger login opens.
-type need struct {
+// stepUpEval evaluates a route for a principal whom a fresher or stronger login
+// would let in.
+type stepUpEval struct {
 	route    *policies.Route
 	facts    policies.Facts
 	identity *policies.Identity
 }
 
-// of is what it takes to make the condition hold, which a login can do.
-func (n *need) of(c *policies.Condition) (d demand) {
+// requirement is what a login has to fulfil for the condition to hold.
+func (n *stepUpEval) requirement(c *policies.Condition) (d authRequirement) {
 	if held, _ := n.route.Truth(c, n.facts, n.identity); held == policies.True {
-		return demand{}
+		return authRequirement{}
 	}
 	switch c.Kind {
 	case policies.MaxAge:
-		return demand{maxAge: c.Age}
+		return authRequirement{maxAge: c.Age}
 	case policies.MFA:
-		return demand{maxAge: c.Age, mfa: true}
+		return authRequirement{maxAge: c.Age, mfa: true}
 	case policies.AMR:
-		return demand{mfa: true}
+		return authRequirement{mfa: true}
 	case policies.All:
 		for _, of := range c.Of {
-			d = d.and(n.of(of))
+			d = d.merge(n.requirement(of))
 		}
 	case policies.Any:
-		found := false
+		have := false
 		for _, of := range c.Of {
-			if n.route.TruthAfterLogin(of, n.facts, n.identity) != policies.True {
+			if n.route.TruthAfterStepUp(of, n.facts, n.identity) != policies.True {
 				continue
 			}
-			if other := n.of(of); !found || d.mfa && !other.mfa {
-				d, found = other, true
+			if other := n.requirement(of); !have || d.mfa && !other.mfa {
+				d, have = other, true
 			}
 		}
 	}
 	return d
 }
 
-// and is both demands at once.
-func (d demand) and(other demand) demand {
+// merge is both requirements at once.
+func (d authRequirement) merge(other authRequirement) authRequirement {
 	switch {
 	case d.maxAge == 0:
 		d.maxAge = other.maxAge
@@ -78,8 +79,8 @@ func (d demand) and(other demand) demand {
 	return d
 }
 
-// query is the demand as it stands behind the return address in a login URL.
-func (d demand) query() string {
+// query is the requirement as the last parameters of a login URL.
+func (d authRequirement) query() string {
 	q := ""
 	if d.maxAge > 0 {
 		q += "&max_age=" + strconv.FormatInt(int64(d.maxAge/time.Second), 10)
@@ -90,8 +91,8 @@ func (d demand) query() string {
 	return q
 }
 
-// challenge is the demand as WWW-Authenticate has it (RFC 9470, section 3).
-func (d demand) challenge() string {
+// challenge is the requirement as WWW-Authenticate has it (RFC 9470, section 3).
+func (d authRequirement) challenge() string {
 	c := `error="insufficient_user_authentication", error_description="a more recent login is needed"`
 	if d.mfa {
 		c = `error="insufficient_user_authentication", error_description="a second factor is needed", acr_values="` + acrMFA + `"`
@@ -102,21 +103,21 @@ func (d demand) challenge() string {
 	return c
 }
 
-// stepUpCookie remembers for a while when a browser was sent to sign in again. If
-// it comes back with a login that is older still, another redirect would be a
-// loop: a page says so instead.
+// stepUpCookie holds for a while when a browser was redirected to a step-up login.
+// If it comes back with a login that is older still, another redirect would be a
+// redirect loop: a page says so instead.
 const (
 	stepUpCookie = "__Host-vilogate-step-up"
 	stepUpWindow = 5 * time.Minute
 )
 
-// stepUp refuses somebody who has to show more than they did.
+// stepUp refuses a principal whose login is too old or too weak.
 func (x *decided) stepUp() error {
-	d := demandOf(x.route(), x.Facts, x.authentication.identity())
+	d := requirementOf(x.route(), x.Facts, x.authentication.identity())
 	r := &refusal{
 		status: http.StatusUnauthorized, decision: "step-up", kind: "step-up", title: "Sign in again",
 		detail: "This page needs a more recent sign-in.", reason: x.answer.Reason, challenge: d.challenge(),
-		login: true, demand: d.query(), redirect: x.authentication.byCookie,
+		offerLogin: true, stepUpQuery: d.query(), redirectToLogin: x.authentication.byCookie,
 	}
 	if d.mfa {
 		r.detail = "This page needs a second factor, such as a security key or a code."
@@ -124,9 +125,9 @@ func (x *decided) stepUp() error {
 	if !x.authentication.byCookie || !x.isNavigation() {
 		return r
 	}
-	if sent, ok := x.sentToStepUp(); ok && x.authentication.claims.AuthTime().Before(sent) {
+	if sent, ok := x.lastStepUp(); ok && x.authentication.claims.AuthTime().Before(sent) {
 		x.reply.setCookies = append(x.reply.setCookies, clearHostCookie(stepUpCookie))
-		r.redirect, r.demand = false, r.demand+"&prompt=login"
+		r.redirectToLogin, r.stepUpQuery = false, r.stepUpQuery+"&prompt=login"
 		r.detail = "This page needs a more recent or a stronger sign-in than the one that you came back with."
 		return r
 	}
@@ -135,17 +136,17 @@ func (x *decided) stepUp() error {
 	return r
 }
 
-// sentToStepUp is when the browser was last sent to sign in again, if that was of
-// late.
-func (x *received) sentToStepUp() (sent time.Time, ok bool) {
+// lastStepUp is when the browser was last redirected to a step-up login, within
+// stepUpWindow.
+func (x *received) lastStepUp() (sent time.Time, ok bool) {
 	for _, line := range x.r.Header["Cookie"] {
 		for name, value := range cookiePairs(line) {
 			if name != stepUpCookie {
 				continue
 			}
-			seconds, err := strconv.ParseInt(value, 10, 64)
-			if moment := time.Unix(seconds, 0); err == nil && x.start.Sub(moment) < stepUpWindow && moment.After(sent) {
-				sent, ok = moment, true
+			unix, err := strconv.ParseInt(value, 10, 64)
+			if at := time.Unix(unix, 0); err == nil && x.start.Sub(at) < stepUpWindow && at.After(sent) {
+				sent, ok = at, true
 			}
 		}
 	}

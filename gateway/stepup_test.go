@@ -19,7 +19,7 @@ const stepUpRoutes = `routes:
   - { path: /nots, allow: { not: { not: { mfa: 15m } } } }
 `
 
-// signedIn is the cookie of somebody who signed in so long ago.
+// cookieSessions is the cookie of somebody who signed in so long ago.
 func (s *site) signedIn(ago time.Duration) string {
 	g := s.grant()
 	g.AuthTime = s.now.Add(-ago)

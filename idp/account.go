@@ -16,60 +16,60 @@ const (
 	doEverywhere = "everywhere"
 )
 
-// signedInHere returns the session of the login host, or the refusal that sends people to sign in.
-func (x *visit) signedInHere() (live, error) {
-	nobody := &refusal{
+// requireSession returns the session of the login host, or the refusal that sends people to sign in.
+func (x *exchange) requireSession() (activeSession, error) {
+	unauthenticated := &refusal{
 		status: http.StatusUnauthorized, kind: "unauthenticated", title: "Sign in to continue",
 		detail: "You need to sign in to see this page.", login: true,
 	}
-	secret, ok := x.session()
+	secret, ok := x.readSession()
 	if !ok {
-		return live{}, nobody
+		return activeSession{}, unauthenticated
 	}
-	if err := x.fresh(); err != nil {
-		return live{}, err
+	if err := x.checkStaleness(); err != nil {
+		return activeSession{}, err
 	}
 	l, err := x.idp.directory.findSession(x.r.Context(), secret)
 	if errors.Is(err, ErrUnknownSession) {
 		x.setCookie(sessionCookie, "", -1)
-		return live{}, nobody
+		return activeSession{}, unauthenticated
 	}
 	return l, err
 }
 
 // showAccount shows people who they are.
-func (x *visit) showAccount() error {
-	l, err := x.signedInHere()
+func (x *exchange) showAccount() error {
+	l, err := x.requireSession()
 	if err != nil {
 		return err
 	}
-	if err := x.idp.directory.useSession(x.r.Context(), l); err != nil {
+	if err := x.idp.directory.touchSession(x.r.Context(), l); err != nil {
 		return err
 	}
 	return x.accountPage(http.StatusOK, l, "", x.r.URL.Query().Has("changed"))
 }
 
-func (x *visit) accountPage(status int, l live, wrong string, changed bool) error {
+func (x *exchange) accountPage(status int, l activeSession, message string, changed bool) error {
 	x.page(status, pages.Account{
-		TokenField: formField, Token: x.formToken(accountForm, l.ID), LogoutToken: x.formToken(logoutForm, l.ID),
+		TokenField: csrfField, Token: x.csrfToken(accountForm, l.ID), LogoutToken: x.csrfToken(logoutForm, l.ID),
 		User: l.account.Name, FullName: l.account.FullName, Email: l.account.Email, Roles: l.account.Roles,
-		Since: l.AuthTime.UTC(), Error: wrong, Changed: changed,
+		Since: l.AuthTime.UTC(), Error: message, Changed: changed,
 	})
 	return nil
 }
 
 // changeAccount takes the forms of the account page.
-func (x *visit) changeAccount() error {
+func (x *exchange) changeAccount() error {
 	form, err := x.readForm()
 	if err != nil {
 		return err
 	}
-	l, err := x.signedInHere()
+	l, err := x.requireSession()
 	if err != nil {
 		return err
 	}
-	if !x.formGood(form, accountForm, l.ID) {
-		return x.accountPage(http.StatusForbidden, l, saysOld, false)
+	if !x.validCSRFToken(form, accountForm, l.ID) {
+		return x.accountPage(http.StatusForbidden, l, msgBadCSRFToken, false)
 	}
 	switch form.Get("do") {
 	case doPassword:
@@ -83,14 +83,14 @@ func (x *visit) changeAccount() error {
 
 // changePassword sets a new password, which ends every other session and every token. The session that did it stays, and
 // gets a new token.
-func (x *visit) changePassword(l live, form url.Values) error {
+func (x *exchange) changePassword(l activeSession, form url.Values) error {
 	next := form.Get("new_password")
-	wrong := checkPassword(next, l.account.Name, x.idp.o.DB.Demo())
-	if wrong == nil && next != form.Get("new_password_again") {
-		wrong = errors.New("the new password and its repetition are not the same")
+	invalid := checkPassword(next, l.account.Name, x.idp.o.DB.Demo())
+	if invalid == nil && next != form.Get("new_password_again") {
+		invalid = errors.New("the new password and its repetition are not the same")
 	}
-	if wrong != nil {
-		return x.accountPage(http.StatusUnprocessableEntity, l, sentence(wrong), false)
+	if invalid != nil {
+		return x.accountPage(http.StatusUnprocessableEntity, l, sentence(invalid), false)
 	}
 	if _, err := x.authenticate(l.account.Name, form.Get("password")); err != nil {
 		refused, ok := errors.AsType[*refusal](err)
@@ -100,20 +100,20 @@ func (x *visit) changePassword(l live, form url.Values) error {
 		if refused.status == http.StatusUnauthorized {
 			refused.status, refused.detail = http.StatusForbidden, "The current password is not right."
 		}
-		x.decorate(refused)
+		x.setRefusalHeaders(refused)
 		return x.accountPage(refused.status, l, refused.detail, false)
 	}
 	hash, err := x.idp.passwords.Hash(x.r.Context(), next)
 	if err != nil {
 		return err
 	}
-	_, err = x.idp.directory.endSubject(x.r.Context(), l.account.ID, l.ID, x.idp.directory.newPassword(l.account.ID, hash))
+	_, err = x.idp.directory.revokeSubject(x.r.Context(), l.account.ID, l.ID, x.idp.directory.newPassword(l.account.ID, hash))
 	if err != nil {
 		return err
 	}
 	x.log("password changed", "user", l.account.Name, "subject", l.account.ID)
-	secret, _ := x.session()
-	return x.goBack(secret, returnAddress{address: "/account?changed", home: true})
+	secret, _ := x.readSession()
+	return x.redirectBack(secret, redirectURI{uri: "/account?changed", isHome: true})
 }
 
 // newPassword is the change that gives a user another password.
@@ -122,10 +122,10 @@ func (d *directory) newPassword(subject, hash string) func(*sql.Tx) error {
 }
 
 // signOutEverywhere ends all sessions and tokens, this one's too.
-func (x *visit) signOutEverywhere(l live) error {
-	ended, err := x.idp.directory.endSubject(x.r.Context(), l.account.ID, "", nothingElse)
+func (x *exchange) signOutEverywhere(l activeSession) error {
+	ended, err := x.idp.directory.revokeSubject(x.r.Context(), l.account.ID, "", noChange)
 	if err != nil {
-		return stillSignedIn(err)
+		return logoutFailed(err)
 	}
 	x.log("signed out everywhere", "user", l.account.Name, "subject", l.account.ID, "sessions", ended)
 	x.clearCookies()

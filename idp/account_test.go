@@ -154,9 +154,9 @@ func TestTheAccountFormsAreBoundToBrowserAndSession(t *testing.T) {
 	c := w.client().login("alice")
 	for name, f := range map[string]form{
 		"no token":                  {"/account", map[string][]string{"do": {"everywhere"}}},
-		"the logout form's token":   {"/account", map[string][]string{"do": {"everywhere"}, formField: c.get("/logout").form(t, formField).fields[formField]}},
-		"another account's token":   {"/account", map[string][]string{"do": {"everywhere"}, formField: w.otherAccountToken(t)}},
-		"the login form's own part": {"/account", map[string][]string{"do": {"everywhere"}, formField: w.client().get("/login").form(t, "username").fields[formField]}},
+		"the logout form's token":   {"/account", map[string][]string{"do": {"everywhere"}, csrfField: c.get("/logout").form(t, csrfField).fields[csrfField]}},
+		"another account's token":   {"/account", map[string][]string{"do": {"everywhere"}, csrfField: w.otherAccountToken(t)}},
+		"the login form's own part": {"/account", map[string][]string{"do": {"everywhere"}, csrfField: w.client().get("/login").form(t, "username").fields[csrfField]}},
 	} {
 		if got := c.submit(f); got.status != http.StatusForbidden {
 			t.Errorf("%s: %d", name, got.status)
@@ -174,5 +174,5 @@ func TestTheAccountFormsAreBoundToBrowserAndSession(t *testing.T) {
 
 func (w *world) otherAccountToken(tb testing.TB) []string {
 	w.add("mallory")
-	return w.client().login("mallory").get("/account").form(tb, "do=everywhere").fields[formField]
+	return w.client().login("mallory").get("/account").form(tb, "do=everywhere").fields[csrfField]
 }

@@ -55,7 +55,7 @@ type NewUser struct {
 
 // AddUser adds a user. A name that is taken, or was, is an error.
 func (a *Admin) AddUser(ctx context.Context, n NewUser) (User, error) {
-	roles, rolesErr := cleanRoles(n.Roles)
+	roles, rolesErr := canonicalRoles(n.Roles)
 	err := errors.Join(checkUserName(n.Name), checkEmail(n.Email), rolesErr,
 		checkPassword(n.Password, n.Name, a.directory.db.Demo()))
 	if err != nil {
@@ -66,7 +66,7 @@ func (a *Admin) AddUser(ctx context.Context, n NewUser) (User, error) {
 		Name: n.Name, Email: n.Email, FullName: n.FullName, Roles: roles,
 		Created: now.Truncate(time.Second), PasswordChanged: now.Truncate(time.Second),
 	}}
-	if err := tooLarge(added.User); err != nil {
+	if err := checkTokenSize(added.User); err != nil {
 		return User{}, err
 	}
 	if added.password, err = a.passwords.Hash(ctx, n.Password); err != nil {
@@ -85,7 +85,7 @@ func (a *Admin) User(ctx context.Context, name string) (User, error) {
 }
 
 func (a *Admin) find(ctx context.Context, name string) (account, error) {
-	found, err := a.directory.findAccount(ctx, accountName(name))
+	found, err := a.directory.findAccount(ctx, canonicalUserName(name))
 	if errors.Is(err, ErrUnknownUser) {
 		err = fmt.Errorf("%q: %w", name, err)
 	}
@@ -105,7 +105,7 @@ func (a *Admin) SetPassword(ctx context.Context, name, password string) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.directory.endSubject(ctx, user.ID, "", a.directory.newPassword(user.ID, hash))
+	_, err = a.directory.revokeSubject(ctx, user.ID, "", a.directory.newPassword(user.ID, hash))
 	return err
 }
 
@@ -115,13 +115,13 @@ func (a *Admin) SetRoles(ctx context.Context, name string, roles []string) error
 	if err != nil {
 		return err
 	}
-	if user.Roles, err = cleanRoles(roles); err != nil {
+	if user.Roles, err = canonicalRoles(roles); err != nil {
 		return err
 	}
-	if err := tooLarge(user.User); err != nil {
+	if err := checkTokenSize(user.User); err != nil {
 		return err
 	}
-	return a.directory.endTokens(ctx, user.ID, change("setting roles", "UPDATE users SET roles = ? WHERE id = ?",
+	return a.directory.revokeTokens(ctx, user.ID, change("setting roles", "UPDATE users SET roles = ? WHERE id = ?",
 		strings.Join(user.Roles, ","), user.ID))
 }
 
@@ -131,7 +131,7 @@ func (a *Admin) Disable(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.directory.endSubject(ctx, user.ID, "", change("disabling a user", "UPDATE users SET disabled = 1 WHERE id = ?", user.ID))
+	_, err = a.directory.revokeSubject(ctx, user.ID, "", change("disabling a user", "UPDATE users SET disabled = 1 WHERE id = ?", user.ID))
 	return err
 }
 
@@ -150,7 +150,7 @@ func (a *Admin) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.directory.endSubject(ctx, user.ID, "", change("deleting a user",
+	_, err = a.directory.revokeSubject(ctx, user.ID, "", change("deleting a user",
 		"UPDATE users SET email = '', full_name = '', roles = '', password = '', deleted = ? WHERE id = ?",
 		a.directory.now().Unix(), user.ID))
 	return err
@@ -180,7 +180,7 @@ func (a *Admin) RevokeSession(ctx context.Context, id string) error {
 	case len(found) == 0:
 		return fmt.Errorf("%q: %w", id, ErrUnknownSession)
 	default:
-		return a.directory.endSessions(ctx, sessionEntry(found[0].ID, found[0].Expires))
+		return a.directory.revokeSessions(ctx, sessionEntry(found[0].ID, found[0].Expires))
 	}
 }
 
@@ -190,7 +190,7 @@ func (a *Admin) RevokeUser(ctx context.Context, name string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return a.directory.endSubject(ctx, user.ID, "", nothingElse)
+	return a.directory.revokeSubject(ctx, user.ID, "", noChange)
 }
 
 // Keys lists the keys that sign logins, the newest first.

@@ -9,15 +9,15 @@ import (
 // Cookies of the login host alone: no sibling host can set one whose name begins with __Host-.
 const (
 	sessionCookie = "__Host-session"
-	formCookie    = "__Host-form"
+	csrfCookie    = "__Host-form"
 )
 
-// maxSSOCookies is how many different SSO cookies of one request are judged: each costs the verification of a signature. A
+// maxSSOCookies is how many different SSO cookies of one request are verified: each costs the verification of a signature. A
 // browser with one of our own, one of the domain and one of the domain above has three.
 const maxSSOCookies = 4
 
 // cookie returns the value of a cookie. Two of one name that disagree are none.
-func (x *visit) cookie(name string) (value string, ok bool) {
+func (x *exchange) cookie(name string) (value string, ok bool) {
 	for _, c := range x.r.CookiesNamed(name) {
 		if ok && c.Value != value {
 			return "", false
@@ -28,7 +28,7 @@ func (x *visit) cookie(name string) (value string, ok bool) {
 }
 
 // ssoCookies returns the different values of the SSO cookie; not ok, and none, where they are too many to judge.
-func (x *visit) ssoCookies() (values []string, ok bool) {
+func (x *exchange) ssoCookies() (values []string, ok bool) {
 	for _, c := range x.r.CookiesNamed(x.idp.o.CookieName) {
 		if slices.Contains(values, c.Value) {
 			continue
@@ -42,26 +42,26 @@ func (x *visit) ssoCookies() (values []string, ok bool) {
 }
 
 // setCookie sets a cookie of the login host; without a life it ends with the browser.
-func (x *visit) setCookie(name, value string, life time.Duration) {
+func (x *exchange) setCookie(name, value string, maxAge time.Duration) {
 	http.SetCookie(x.w, &http.Cookie{
-		Name: name, Value: value, Path: "/", MaxAge: seconds(life), Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name: name, Value: value, Path: "/", MaxAge: cookieMaxAge(maxAge), Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 }
 
 // setSSO sets the cookie that every host of the domain gets. It lives as long as the session, longer than its token, so
 // that it can still name the session to sign out.
-func (x *visit) setSSO(raw string, life time.Duration) {
+func (x *exchange) setSSO(raw string, maxAge time.Duration) {
 	if _, ok := x.cookie(x.idp.o.CookieName); !ok && len(x.r.CookiesNamed(x.idp.o.CookieName)) > 0 {
 		x.setCookie(x.idp.o.CookieName, "", -1) // one of the two may be the login host's own
 	}
 	http.SetCookie(x.w, &http.Cookie{
-		Name: x.idp.o.CookieName, Value: raw, Domain: x.idp.o.Domain, Path: "/", MaxAge: seconds(life),
+		Name: x.idp.o.CookieName, Value: raw, Domain: x.idp.o.Domain, Path: "/", MaxAge: cookieMaxAge(maxAge),
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 }
 
-// clearCookies takes back what a login gave, where the browser has any of it.
-func (x *visit) clearCookies() {
+// clearCookies deletes the cookies of a login, where the browser sends any of them.
+func (x *exchange) clearCookies() {
 	if len(x.r.CookiesNamed(sessionCookie)) > 0 {
 		x.setCookie(sessionCookie, "", -1)
 	}
@@ -71,16 +71,16 @@ func (x *visit) clearCookies() {
 	}
 }
 
-// seconds is a Max-Age: 0 for none, negative for a cookie that is to go.
-func seconds(life time.Duration) int {
-	if life < 0 {
+// cookieMaxAge is a Max-Age: 0 for none, negative for a cookie that is to go.
+func cookieMaxAge(maxAge time.Duration) int {
+	if maxAge < 0 {
 		return -1
 	}
-	return int(life / time.Second)
+	return int(maxAge / time.Second)
 }
 
-// session returns the secret of the session cookie, where there is one that could be ours.
-func (x *visit) session() (sessionSecret, bool) {
+// readSession returns the secret of the session cookie, where there is one that could be ours.
+func (x *exchange) readSession() (sessionSecret, bool) {
 	value, ok := x.cookie(sessionCookie)
 	if !ok {
 		return sessionSecret{}, false

@@ -9,9 +9,9 @@
 //	/account  account.go  who you are; a new password; an end to all your sessions
 //
 // Programs read /.well-known/openid-configuration and /.well-known/jwks.json (discovery.go). serve.go finds the step and
-// turns its error into a page or a problem; visit.go is what every step shares: who asks, from where, with which cookies.
+// turns its error into a page or a problem; exchange.go is what every step shares: who asks, from where, with which cookies.
 //
-// Beneath the steps: users.go and sessions.go keep rows, keys.go the signing key, issue.go makes access tokens, ending.go
+// Beneath the steps: users.go and sessions.go keep rows, keys.go the signing key, issue.go makes access tokens, revoke.go
 // takes them back, and admin.go is what an administrator may do, with a server or without one.
 //
 // The package keeps these promises:
@@ -27,5 +27,5 @@
 //   - "Signed out" is said after an acknowledged write, and where no session lives. When the revocation list cannot be
 //     read or written, the answer is 503 and the cookies stay.
 //   - Nothing is issued to a subject with an iat at or before the moment up to which everything was revoked, and no token
-//     outlives its session (issue.go). Issuing and ending exclude each other, subject by subject (ending.go).
+//     outlives its session (issue.go). Issuing and ending exclude each other, subject by subject (revoke.go).
 package idp

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Forms are bound to the browser that they were given to. A cookie holds a random value, which __Host- keeps sibling hosts
+// CSRF protection, login CSRF included, is a signed double-submit cookie: forms are bound to their browser. A cookie holds a random value, which __Host- keeps sibling hosts
 // from planting; the form holds a MAC of that value, of the form's purpose, and of the session that it acts for. Another
 // site can have a browser send our cookies, but can neither read them nor make the MAC. Nothing is stored, and a page may
 // stay open for as long as its reader likes.
@@ -22,10 +22,10 @@ import (
 const (
 	// maxForm bounds a form's bytes.
 	maxForm = 64 << 10
-	// formPatience bounds how long all of them may take.
-	formPatience = 30 * time.Second
-	// formField is the hidden field of every form.
-	formField = "form_token"
+	// formTimeout bounds how long reading all of them may take (slow clients).
+	formTimeout = 30 * time.Second
+	// csrfField is the hidden field of every form.
+	csrfField = "form_token"
 )
 
 // A form's purpose.
@@ -35,37 +35,37 @@ const (
 	accountForm = "account"
 )
 
-// formToken returns what the hidden field of a form holds, and gives the browser its cookie where it has none.
-func (x *visit) formToken(purpose, session string) string {
-	value, ok := x.cookie(formCookie)
+// csrfToken returns the CSRF token that the hidden field of a form holds, and gives the browser its cookie where it has none.
+func (x *exchange) csrfToken(purpose, session string) string {
+	value, ok := x.cookie(csrfCookie)
 	if raw, err := base64.RawURLEncoding.Strict().DecodeString(value); !ok || err != nil || len(raw) != secretBytes {
 		raw = make([]byte, secretBytes)
 		rand.Read(raw)
 		value = base64.RawURLEncoding.EncodeToString(raw)
-		x.setCookie(formCookie, value, 0)
+		x.setCookie(csrfCookie, value, 0)
 	}
-	return base64.RawURLEncoding.EncodeToString(x.idp.formMAC(value, purpose, session))
+	return base64.RawURLEncoding.EncodeToString(x.idp.csrfMAC(value, purpose, session))
 }
 
-// formGood reports whether the form was given to this browser for that.
-func (x *visit) formGood(form url.Values, purpose, session string) bool {
-	value, ok := x.cookie(formCookie)
-	tokens := form[formField]
+// validCSRFToken reports whether the CSRF token of the form was given to this browser for this purpose.
+func (x *exchange) validCSRFToken(form url.Values, purpose, session string) bool {
+	value, ok := x.cookie(csrfCookie)
+	tokens := form[csrfField]
 	if !ok || value == "" || len(tokens) != 1 {
 		return false
 	}
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(tokens[0])
-	return err == nil && hmac.Equal(mac, x.idp.formMAC(value, purpose, session))
+	return err == nil && hmac.Equal(mac, x.idp.csrfMAC(value, purpose, session))
 }
 
-func (p *IDP) formMAC(value, purpose, session string) []byte {
-	mac := hmac.New(sha256.New, p.formKey)
+func (p *IDP) csrfMAC(value, purpose, session string) []byte {
+	mac := hmac.New(sha256.New, p.csrfKey)
 	mac.Write([]byte(value + "\x00" + purpose + "\x00" + session))
 	return mac.Sum(nil)
 }
 
 // readForm reads the form that a browser posts. A field that is given twice has two meanings, and is refused.
-func (x *visit) readForm() (url.Values, error) {
+func (x *exchange) readForm() (url.Values, error) {
 	if kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, &refusal{
 			status: http.StatusUnsupportedMediaType, kind: "unsupported-media-type", title: "Not a form",
@@ -88,19 +88,19 @@ func (x *visit) readForm() (url.Values, error) {
 	return form, nil
 }
 
-// longAgo is a deadline that has passed.
-var longAgo = time.Unix(1, 0)
+// expiredDeadline is a read deadline that has passed.
+var expiredDeadline = time.Unix(1, 0)
 
 // readBody reads the bytes of a form, unless they are too many or take too long.
-func (x *visit) readBody() ([]byte, error) {
+func (x *exchange) readBody() ([]byte, error) {
 	// The deadline is set when it has passed, not before: a gateway in this process takes deadlines back at the first read.
-	control, given := http.NewResponseController(x.w), make(chan error, 1)
-	timer := time.AfterFunc(formPatience, func() { given <- control.SetReadDeadline(longAgo) })
+	control, deadlineSet := http.NewResponseController(x.w), make(chan error, 1)
+	timer := time.AfterFunc(formTimeout, func() { deadlineSet <- control.SetReadDeadline(expiredDeadline) })
 	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxForm))
 	if !timer.Stop() {
 		// Also when the last byte came at that moment, or when deadlines are not supported. The timer's goroutine has ended
 		// before the handler does: nothing is set on a connection that is another request's.
-		err = errors.Join(os.ErrDeadlineExceeded, <-given)
+		err = errors.Join(os.ErrDeadlineExceeded, <-deadlineSet)
 	}
 	if err == nil {
 		return body, nil

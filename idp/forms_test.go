@@ -12,20 +12,20 @@ func TestAFormCountsOnlyInTheBrowserThatItWasGivenTo(t *testing.T) {
 	w := newWorld(t)
 	filled := []string{"username", "alice", "password", secret}
 	for name, forge := range map[string]func(c *client, f form) form{
-		"without its token":        func(_ *client, f form) form { f.fields.Del(formField); return f },
-		"with an empty token":      func(_ *client, f form) form { f.fields.Set(formField, ""); return f },
-		"with a changed token":     func(_ *client, f form) form { f.fields.Set(formField, f.fields.Get(formField)+"A"); return f },
-		"with a made-up token":     func(_ *client, f form) form { f.fields.Set(formField, strings.Repeat("A", 43)); return f },
-		"with the cookie as token": func(c *client, f form) form { f.fields.Set(formField, c.cookie(formCookie)); return f },
+		"without its token":        func(_ *client, f form) form { f.fields.Del(csrfField); return f },
+		"with an empty token":      func(_ *client, f form) form { f.fields.Set(csrfField, ""); return f },
+		"with a changed token":     func(_ *client, f form) form { f.fields.Set(csrfField, f.fields.Get(csrfField)+"A"); return f },
+		"with a made-up token":     func(_ *client, f form) form { f.fields.Set(csrfField, strings.Repeat("A", 43)); return f },
+		"with the cookie as token": func(c *client, f form) form { f.fields.Set(csrfField, c.cookie(csrfCookie)); return f },
 		"of another browser":       func(*client, form) form { return w.client().get("/login").form(t, "username") },
 		"of another step": func(c *client, f form) form {
-			x := &visit{idp: w.idp, r: &http.Request{Header: http.Header{"Cookie": {formCookie + "=" + c.cookie(formCookie)}}}}
-			f.fields.Set(formField, x.formToken(logoutForm, ""))
+			x := &exchange{idp: w.idp, r: &http.Request{Header: http.Header{"Cookie": {csrfCookie + "=" + c.cookie(csrfCookie)}}}}
+			f.fields.Set(csrfField, x.csrfToken(logoutForm, ""))
 			return f
 		},
 		"of another session": func(c *client, f form) form {
-			x := &visit{idp: w.idp, r: &http.Request{Header: http.Header{"Cookie": {formCookie + "=" + c.cookie(formCookie)}}}}
-			f.fields.Set(formField, x.formToken(loginForm, "other"))
+			x := &exchange{idp: w.idp, r: &http.Request{Header: http.Header{"Cookie": {csrfCookie + "=" + c.cookie(csrfCookie)}}}}
+			f.fields.Set(csrfField, x.csrfToken(loginForm, "other"))
 			return f
 		},
 	} {
@@ -40,7 +40,7 @@ func TestAFormCountsOnlyInTheBrowserThatItWasGivenTo(t *testing.T) {
 			t.Errorf("a form %s, then the one that came back: %d", name, got.status)
 		}
 	}
-	if strings.Contains(w.log.String(), "a login failed") {
+	if strings.Contains(w.log.String(), "login failed") {
 		t.Error("a forged form cost a hash, or an attempt of the account")
 	}
 }
@@ -57,7 +57,7 @@ func TestALoginFormWithoutItsCookieIsRefused(t *testing.T) {
 	f = c.get("/login").form(t, "username")
 	f.fields.Set("username", "alice")
 	f.fields.Set("password", secret)
-	got := c.do(http.MethodPost, f.at, f.fields.Encode(), "Content-Type: application/x-www-form-urlencoded", "Cookie: "+formCookie+"=x")
+	got := c.do(http.MethodPost, f.at, f.fields.Encode(), "Content-Type: application/x-www-form-urlencoded", "Cookie: "+csrfCookie+"=x")
 	if got.status != http.StatusForbidden {
 		t.Errorf("two cookies: %d", got.status)
 	}
@@ -108,7 +108,7 @@ func TestOnlyAFormIsReadAsAForm(t *testing.T) {
 		"JSON":              {`{"username":"alice"}`, "application/json", http.StatusUnsupportedMediaType},
 		"multipart":         {good, "multipart/form-data; boundary=x", http.StatusUnsupportedMediaType},
 		"a field twice":     {good + "&username=bob", "application/x-www-form-urlencoded", http.StatusBadRequest},
-		"the token twice":   {good + "&" + formField + "=x", "application/x-www-form-urlencoded", http.StatusBadRequest},
+		"the token twice":   {good + "&" + csrfField + "=x", "application/x-www-form-urlencoded", http.StatusBadRequest},
 		"an invalid escape": {good + "&x=%zz", "application/x-www-form-urlencoded", http.StatusBadRequest},
 		"too much":          {good + "&x=" + strings.Repeat("x", maxForm), "application/x-www-form-urlencoded", http.StatusRequestEntityTooLarge},
 		"with a charset":    {good, "application/x-www-form-urlencoded; charset=UTF-8", http.StatusSeeOther},

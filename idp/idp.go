@@ -24,7 +24,7 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// purgeEvery is how often sessions that are over are removed.
+// purgeInterval is how often sessions that are over are removed.
 const purgeEvery = time.Hour
 
 // Options are what an identity provider is made of. What is not said to be optional is required.
@@ -45,10 +45,10 @@ type Options struct {
 	Audience string
 	// AccessTTL is how long an access token holds.
 	AccessTTL time.Duration
-	// SessionIdle ends a session that is not used so long; SessionMax ends any, and is 90 days at most.
+	// SessionIdle is the idle timeout of a session; SessionMax its absolute timeout, 90 days at most.
 	SessionIdle, SessionMax time.Duration
-	// Returns says where a login may return to. A request keeps what it was told when it began.
-	Returns func() *Returns
+	// RedirectPolicy says where a login may return to. A request keeps what it was told when it began.
+	RedirectPolicy func() *RedirectPolicy
 	// LoginLimits slow failed logins down.
 	LoginLimits LoginLimits
 	// SealKey seals the signing keys in the database, and binds forms to browsers.
@@ -82,8 +82,8 @@ type IDP struct {
 	passwords  *password.Pool
 	perAccount *attempts.Limiter
 	perAddress *attempts.Limiter
-	loops      *loops
-	formKey    []byte
+	loops      *loopDetector
+	csrfKey    []byte
 	router     *httprouter.Router
 	origin     string
 }
@@ -104,7 +104,7 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 	if o.PasswordCost == (password.Cost{}) {
 		o.PasswordCost = password.DefaultCost()
 	}
-	p := &IDP{o: o, directory: newDirectory(o.DB, o.Revocations, o.Now, o.SessionIdle), loops: newLoops()}
+	p := &IDP{o: o, directory: newDirectory(o.DB, o.Revocations, o.Now, o.SessionIdle), loops: newLoopDetector()}
 	p.origin = "https://" + o.LoginHost
 	if o.PublicPort != 443 {
 		p.origin += ":" + strconv.Itoa(o.PublicPort)
@@ -120,7 +120,7 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 	p.verifier, errs[0] = token.NewVerifier(token.VerifierConfig{Issuers: []token.IssuerConfig{{
 		Name: token.OwnIssuer, ISS: p.origin, Audiences: []string{o.Audience}, Keys: keys, Cookie: o.CookieName, Own: true,
 	}}})
-	p.formKey, errs[1] = hkdf.Key(sha256.New, o.SealKey[:], nil, "vilogate forms v1", sha256.Size)
+	p.csrfKey, errs[1] = hkdf.Key(sha256.New, o.SealKey[:], nil, "vilogate forms v1", sha256.Size)
 	// Half of the processors: whoever is signed in already does not feel a flood of logins.
 	workers := max(1, runtime.GOMAXPROCS(0)/2)
 	p.passwords, errs[2] = password.NewPool(o.PasswordCost, workers, 8*workers)
@@ -132,7 +132,7 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 
 func (o *Options) check() error {
 	switch {
-	case o.DB == nil, o.Revocations == nil, o.Returns == nil, o.Now == nil, o.Log == nil:
+	case o.DB == nil, o.Revocations == nil, o.RedirectPolicy == nil, o.Now == nil, o.Log == nil:
 		return errors.New("a database, a revocation list, addresses to return to, a clock and a log are required")
 	case !request.IsHostName(o.Domain) || !request.IsHostName(o.LoginHost):
 		return fmt.Errorf("%q and %q are to be a domain and a host", o.Domain, o.LoginHost)
@@ -167,7 +167,7 @@ func (p *IDP) Run(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		if err := p.directory.purge(ctx); err != nil && ctx.Err() == nil {
-			p.o.Log.ErrorContext(ctx, "sessions that are over were not removed", "error", err)
+			p.o.Log.ErrorContext(ctx, "purging expired sessions failed", "error", err)
 		}
 		select {
 		case <-ticker.C:

@@ -22,29 +22,29 @@ type issuer struct {
 
 // issue returns a new access token of the session that the secret opens, and that session: ErrUnknownSession when there is
 // none that counts.
-func (i *issuer) issue(ctx context.Context, secret sessionSecret) (raw string, l live, err error) {
+func (i *issuer) issue(ctx context.Context, secret sessionSecret) (raw string, l activeSession, err error) {
 	l, err = i.directory.findSession(ctx, secret)
 	if err != nil {
-		return "", live{}, err
+		return "", activeSession{}, err
 	}
 	// From here on nobody ends what this subject has; what was ended until now is not found again.
-	lock := i.directory.locks.of(l.account.ID)
+	lock := i.directory.locks.forSubject(l.account.ID)
 	lock.RLock()
 	defer lock.RUnlock()
 	l, err = i.directory.findSession(ctx, secret)
 	if err != nil {
-		return "", live{}, err
+		return "", activeSession{}, err
 	}
-	issued, err := i.moment(ctx, l.account.ID)
+	issued, err := i.issueTime(ctx, l.account.ID)
 	if err != nil {
-		return "", live{}, err
+		return "", activeSession{}, err
 	}
 	expires := issued.Add(i.ttl)
 	if expires.After(l.Expires) {
 		expires = l.Expires
 	}
 	if !expires.After(issued) {
-		return "", live{}, ErrUnknownSession // its last second
+		return "", activeSession{}, ErrUnknownSession // its last second
 	}
 	raw, err = i.keys.signing.SignAccess(token.Grant{
 		Issuer: i.iss, Audience: i.audience, Subject: l.account.ID, User: l.account.Name, Email: l.account.Email,
@@ -52,22 +52,22 @@ func (i *issuer) issue(ctx context.Context, secret sessionSecret) (raw string, l
 		AuthTime: l.AuthTime, IssuedAt: issued, Expires: expires,
 	})
 	if err != nil {
-		return "", live{}, fmt.Errorf("issuing an access token: %w", err)
+		return "", activeSession{}, fmt.Errorf("issuing an access token: %w", err)
 	}
-	return raw, l, i.directory.useSession(ctx, l)
+	return raw, l, i.directory.touchSession(ctx, l)
 }
 
-// moment is the iat of a token that is issued now: later than the moment up to which everything of the subject is
+// issueTime is the iat of a token that is issued now: later than the moment up to which everything of the subject is
 // revoked. Times are whole seconds, so that it may have to wait for the next; a moment further ahead, of a clock that was
 // wrong, is not waited for but dated past.
-func (i *issuer) moment(ctx context.Context, subject string) (time.Time, error) {
+func (i *issuer) issueTime(ctx context.Context, subject string) (time.Time, error) {
 	now := i.directory.now()
 	issued := now.Truncate(time.Second)
-	revoked, ok := i.directory.revocations.SubjectMoment(token.OwnIssuer, subject)
-	if !ok || issued.After(revoked) {
+	cutoff, ok := i.directory.revocations.SubjectCutoff(token.OwnIssuer, subject)
+	if !ok || issued.After(cutoff) {
 		return issued, nil
 	}
-	issued = revoked.Truncate(time.Second).Add(time.Second)
+	issued = cutoff.Truncate(time.Second).Add(time.Second)
 	if wait := issued.Sub(now); wait <= time.Second {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
@@ -80,9 +80,9 @@ func (i *issuer) moment(ctx context.Context, subject string) (time.Time, error) 
 	return issued, nil
 }
 
-// tooLarge says why nobody could be issued a token with these facts: it would not fit a cookie, or a gateway would refuse
+// checkTokenSize says why nobody could be issued a token with these facts: it would not fit a cookie, or a gateway would refuse
 // it. Names that are not known here are taken to be as long as they can be.
-func tooLarge(u User) error {
+func checkTokenSize(u User) error {
 	key, err := token.GenerateKey()
 	if err != nil {
 		return err

@@ -97,7 +97,7 @@ func TestALoginWithThePasswordThatIsJustChangedIsNone(t *testing.T) {
 		if err := step.change(); err != nil {
 			t.Fatal(err)
 		}
-		_, err := w.idp.directory.beginSession(t.Context(), beginning{account: a, amr: []string{byPassword}, max: time.Hour})
+		_, err := w.idp.directory.createSession(t.Context(), sessionParams{account: a, amr: []string{amrPassword}, max: time.Hour})
 		if err == nil || !strings.Contains(err.Error(), errChanged.Error()) {
 			t.Errorf("%s: %v, want errChanged", step.name, err)
 		}
@@ -121,7 +121,7 @@ func TestManyAtOnceGetTokensThatCount(t *testing.T) {
 		}
 		group.Go(func() {
 			for range 5 {
-				ended, _ := w.list.SubjectMoment(token.OwnIssuer, w.alice.ID) // and more may end meanwhile
+				ended, _ := w.list.SubjectCutoff(token.OwnIssuer, w.alice.ID) // and more may end meanwhile
 				raw, _, err := w.idp.issuer.issue(context.Background(), secret)
 				if err != nil {
 					t.Errorf("%v", err)

@@ -35,16 +35,16 @@ func openKeyring(ctx context.Context, db *database.DB, seal [32]byte, now time.T
 	if err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
-	box, err := cipher.NewGCMWithRandomNonce(block)
+	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
-	keys, err := unsealKeys(ctx, db, box)
+	keys, err := unsealKeys(ctx, db, aead)
 	if err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
 	if len(keys) == 0 {
-		key, err := addKey(ctx, db, box, now)
+		key, err := addKey(ctx, db, aead, now)
 		if err != nil {
 			return nil, fmt.Errorf("signing keys: %w", err)
 		}
@@ -61,7 +61,7 @@ func openKeyring(ctx context.Context, db *database.DB, seal [32]byte, now time.T
 }
 
 // unsealKeys returns the keys, the newest first.
-func unsealKeys(ctx context.Context, db *database.DB, box cipher.AEAD) (keys []*token.PrivateKey, err error) {
+func unsealKeys(ctx context.Context, db *database.DB, aead cipher.AEAD) (keys []*token.PrivateKey, err error) {
 	rows, err := db.SQL().QueryContext(ctx, "SELECT id, sealed FROM signing_keys ORDER BY created DESC, id")
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func unsealKeys(ctx context.Context, db *database.DB, box cipher.AEAD) (keys []*
 		if err := rows.Scan(&id, &sealed); err != nil {
 			return nil, err
 		}
-		plain, err := box.Open(nil, nil, sealed, sealedAs(id))
+		plain, err := aead.Open(nil, nil, sealed, sealAAD(id))
 		if err != nil {
 			return nil, errSeal
 		}
@@ -86,7 +86,7 @@ func unsealKeys(ctx context.Context, db *database.DB, box cipher.AEAD) (keys []*
 	return keys, rows.Err()
 }
 
-func addKey(ctx context.Context, db *database.DB, box cipher.AEAD, now time.Time) (*token.PrivateKey, error) {
+func addKey(ctx context.Context, db *database.DB, aead cipher.AEAD, now time.Time) (*token.PrivateKey, error) {
 	key, err := token.GenerateKey()
 	if err != nil {
 		return nil, err
@@ -96,12 +96,12 @@ func addKey(ctx context.Context, db *database.DB, box cipher.AEAD, now time.Time
 		return nil, err
 	}
 	_, err = db.SQL().ExecContext(ctx, "INSERT INTO signing_keys (id, sealed, created) VALUES (?, ?, ?)",
-		key.ID(), box.Seal(nil, nil, plain, sealedAs(key.ID())), now.Unix())
+		key.ID(), aead.Seal(nil, nil, plain, sealAAD(key.ID())), now.Unix())
 	return key, err
 }
 
-// sealedAs binds a sealed key to its purpose and its row.
-func sealedAs(id string) []byte { return []byte("vilogate signing key\x00" + id) }
+// sealAAD is the additional data of the AEAD: it binds a sealed key to its purpose and its row.
+func sealAAD(id string) []byte { return []byte("vilogate signing key\x00" + id) }
 
 // Key finds a key for verification; it is a token.KeySource.
 func (k *keyring) Key(kid string, _ time.Time) (token.PublicKey, error) {

@@ -63,7 +63,7 @@ func TestWhatWasEndedStaysEndedAfterAStart(t *testing.T) {
 	w.add("bob")
 	c, bob := w.client().login("alice"), w.client().login("bob")
 	claims, hers, session := w.claims(c.cookie(ssoCookie)), w.claims(bob.cookie(ssoCookie)), c.cookie(sessionCookie)
-	if got := c.submit(c.get("/logout").form(t, formField)); got.status != http.StatusSeeOther {
+	if got := c.submit(c.get("/logout").form(t, csrfField)); got.status != http.StatusSeeOther {
 		t.Fatalf("%d\n%s", got.status, got.body)
 	}
 	if done := c.get("/logout?done"); !strings.Contains(done.body, "You are signed out") {

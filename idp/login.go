@@ -11,37 +11,37 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// maxTyped is the longest user name that is looked at.
-const maxTyped = 256
+// maxUsernameInput is the longest user name that is looked at.
+const maxUsernameInput = 256
 
-// byPassword is how somebody proved who they are, as RFC 8176 calls it.
-const byPassword = "pwd"
+// amrPassword is the amr of a login by password (RFC 8176).
+const amrPassword = "pwd"
 
 // What the form says. It never tells whether it was the name or the password, nor whether there is such a user.
 const (
-	saysWrong   = "That user name and password do not go together."
-	saysTooMany = "Too many failed attempts. Please wait a little, then try again."
-	saysBusy    = "Too many people are signing in at this moment. Please try again shortly."
-	saysOld     = "The form was from another browser, or your browser does not keep cookies. Please try again."
+	msgBadCredentials  = "That user name and password do not go together."
+	msgTooManyAttempts = "Too many failed attempts. Please wait a little, then try again."
+	msgBusy            = "Too many people are signing in at this moment. Please try again shortly."
+	msgBadCSRFToken    = "The form was from another browser, or your browser does not keep cookies. Please try again."
 )
 
 // showLogin sends whoever has a session back with a new access token, and shows everybody else the form; also who has to
 // show once more who they are.
-func (x *visit) showLogin() error {
-	to, asked := x.returns.of(x.r.URL.RawQuery), demandOf(x.r.URL.RawQuery)
-	if asked.secondFactor {
+func (x *exchange) showLogin() error {
+	to, required := x.redirects.resolve(x.r.URL.RawQuery), parseAuthRequirements(x.r.URL.RawQuery)
+	if required.mfa {
 		return errNoSecondFactor
 	}
-	secret, ok := x.session()
+	secret, ok := x.readSession()
 	if !ok {
 		return x.loginPage(http.StatusOK, to, "", "")
 	}
-	user, again, err := x.again(secret, asked)
-	if again {
-		return x.showForm(http.StatusOK, to, pages.Login{User: user, Again: true})
+	user, reauthenticate, err := x.needsReauthentication(secret, required)
+	if reauthenticate {
+		return x.showForm(http.StatusOK, to, pages.Login{User: user, Reauthenticate: true})
 	}
 	if err == nil {
-		err = x.goBack(secret, to)
+		err = x.redirectBack(secret, to)
 	}
 	if errors.Is(err, ErrUnknownSession) {
 		x.setCookie(sessionCookie, "", -1)
@@ -50,9 +50,9 @@ func (x *visit) showLogin() error {
 	return err
 }
 
-// goBack issues an access token of the session and returns to the address, unless that goes in circles.
-func (x *visit) goBack(secret sessionSecret, to returnAddress) error {
-	if err := x.fresh(); err != nil {
+// redirectBack issues an access token of the session and redirects back to the address, unless that is a redirect loop.
+func (x *exchange) redirectBack(secret sessionSecret, to redirectURI) error {
+	if err := x.checkStaleness(); err != nil {
 		return err
 	}
 	raw, l, err := x.idp.issuer.issue(x.r.Context(), secret)
@@ -60,20 +60,20 @@ func (x *visit) goBack(secret sessionSecret, to returnAddress) error {
 		return err
 	}
 	now := x.idp.o.Now()
-	if !to.home && x.idp.loops.circling(l.ID, to.address, now) {
-		x.log("a browser was going in circles", "session", l.ID)
-		x.page(http.StatusConflict, pages.Loop{Cookie: x.idp.o.CookieName, Domain: x.idp.o.Domain, Back: to.address})
+	if !to.isHome && x.idp.loops.isLoop(l.ID, to.uri, now) {
+		x.log("redirect loop detected", "session", l.ID)
+		x.page(http.StatusConflict, pages.Loop{Cookie: x.idp.o.CookieName, Domain: x.idp.o.Domain, Back: to.uri})
 		return nil
 	}
 	life := l.Expires.Sub(now)
 	x.setCookie(sessionCookie, secret.cookie(), life)
 	x.setSSO(raw, life)
-	x.redirect(http.StatusSeeOther, to.address)
+	x.redirect(http.StatusSeeOther, to.uri)
 	return nil
 }
 
-// fresh reports errStale when the revocation list is too old to tell whose session lives.
-func (x *visit) fresh() error {
+// checkStaleness reports errStale when the revocation list is too old to tell whose session lives.
+func (x *exchange) checkStaleness() error {
 	if x.idp.o.Revocations.Stale(x.idp.o.Now()) {
 		return errStale
 	}
@@ -81,67 +81,67 @@ func (x *visit) fresh() error {
 }
 
 // loginPage shows the form, with what was wrong with the last one.
-func (x *visit) loginPage(status int, to returnAddress, user, wrong string) error {
-	return x.showForm(status, to, pages.Login{User: user, Error: wrong})
+func (x *exchange) loginPage(status int, to redirectURI, user, message string) error {
+	return x.showForm(status, to, pages.Login{User: user, Error: message})
 }
 
 // showForm shows the form with a token of its own.
-func (x *visit) showForm(status int, to returnAddress, form pages.Login) error {
-	form.Token, form.TokenField, form.To = x.formToken(loginForm, ""), formField, to.host()
+func (x *exchange) showForm(status int, to redirectURI, form pages.Login) error {
+	form.Token, form.TokenField, form.ReturnHost = x.csrfToken(loginForm, ""), csrfField, to.host()
 	x.page(status, form, to.origin)
 	return nil
 }
 
 // refuseLogin shows the form again, with the status and the headers of the refusal.
-func (x *visit) refuseLogin(r *refusal, to returnAddress, user, says string) error {
-	x.decorate(r)
-	return x.loginPage(r.status, to, user, says)
+func (x *exchange) refuseLogin(r *refusal, to redirectURI, user, message string) error {
+	x.setRefusalHeaders(r)
+	return x.loginPage(r.status, to, user, message)
 }
 
 // login takes the form.
-func (x *visit) login() error {
-	to := x.returns.of(x.r.URL.RawQuery)
+func (x *exchange) login() error {
+	to := x.redirects.resolve(x.r.URL.RawQuery)
 	form, err := x.readForm()
 	if err != nil {
 		return err
 	}
-	typed := form.Get("username")
-	if len(typed) > maxTyped {
-		typed = "" // nobody's name, and not to be sent back
+	username := form.Get("username")
+	if len(username) > maxUsernameInput {
+		username = "" // nobody's name, and not to be sent back
 	}
-	if !x.formGood(form, loginForm, "") {
-		return x.refuseLogin(&refusal{status: http.StatusForbidden}, to, "", saysOld)
+	if !x.validCSRFToken(form, loginForm, "") {
+		return x.refuseLogin(&refusal{status: http.StatusForbidden}, to, "", msgBadCSRFToken)
 	}
-	if err := x.fresh(); err != nil {
+	if err := x.checkStaleness(); err != nil {
 		return err
 	}
-	a, err := x.authenticate(accountName(typed), form.Get("password"))
+	a, err := x.authenticate(canonicalUserName(username), form.Get("password"))
 	if refused, ok := errors.AsType[*refusal](err); ok {
-		return x.refuseLogin(refused, to, typed, refused.detail)
+		return x.refuseLogin(refused, to, username, refused.detail)
 	} else if err != nil {
 		return err
 	}
-	if err := x.endEarlier(); err != nil {
+	if err := x.revokePreviousSession(); err != nil {
 		return err
 	}
-	secret, err := x.idp.directory.beginSession(x.r.Context(), beginning{
-		account: a, amr: []string{byPassword}, address: request.AddressText(x.client), userAgent: x.r.UserAgent(), max: x.idp.o.SessionMax,
+	secret, err := x.idp.directory.createSession(x.r.Context(), sessionParams{
+		account: a, amr: []string{amrPassword}, address: request.AddressText(x.client), userAgent: x.r.UserAgent(), max: x.idp.o.SessionMax,
 	})
 	if err == nil {
 		x.log("signed in", "user", a.Name, "subject", a.ID)
-		err = x.goBack(secret, to)
+		err = x.redirectBack(secret, to)
 	}
 	// What was right a moment ago is not any more: the password was changed, or the user disabled.
 	if errors.Is(err, errChanged) || errors.Is(err, ErrUnknownSession) {
-		return x.refuseLogin(&refusal{status: http.StatusUnauthorized}, to, typed, saysWrong)
+		return x.refuseLogin(&refusal{status: http.StatusUnauthorized}, to, username, msgBadCredentials)
 	}
 	return err
 }
 
 // authenticate checks a password. It costs one hash whoever is named, and takes an attempt of the account and of the
 // address unless it succeeds. The refusal's detail is what the form says.
-func (x *visit) authenticate(name, typed string) (a account, err error) {
-	giveBack, err := x.attempt(name)
+func (x *exchange) authenticate(name, typed string) (a account, err error) {
+	refund, err := x.takeAttempt(name)
 	if err != nil {
 		return account{}, err
 	}
@@ -150,7 +150,7 @@ func (x *visit) authenticate(name, typed string) (a account, err error) {
 		a, err = x.idp.directory.findAccount(x.r.Context(), name)
 		known = err == nil && !a.Disabled
 		if err != nil && !errors.Is(err, ErrUnknownUser) {
-			giveBack()
+			refund()
 			return account{}, err
 		}
 	}
@@ -158,29 +158,29 @@ func (x *visit) authenticate(name, typed string) (a account, err error) {
 	if known && len(typed) <= maxPassword {
 		hash = a.password
 	} else {
-		typed = "" // as much work, for nobody
+		typed = "" // the same work without a user (timing, user enumeration)
 	}
-	good, err := x.idp.passwords.Check(x.r.Context(), hash, typed)
+	match, err := x.idp.passwords.Check(x.r.Context(), hash, typed)
 	switch {
 	case errors.Is(err, password.ErrBusy):
-		giveBack()
-		return account{}, &refusal{status: http.StatusTooManyRequests, retry: 2 * time.Second, detail: saysBusy}
+		refund()
+		return account{}, &refusal{status: http.StatusTooManyRequests, retry: 2 * time.Second, detail: msgBusy}
 	case err != nil:
-		giveBack()
+		refund()
 		return account{}, fmt.Errorf("checking a password: %w", err)
-	case !good:
-		x.log("a login failed", "known", known, "subject", a.ID)
-		return account{}, &refusal{status: http.StatusUnauthorized, detail: saysWrong}
+	case !match:
+		x.log("login failed", "known", known, "subject", a.ID)
+		return account{}, &refusal{status: http.StatusUnauthorized, detail: msgBadCredentials}
 	}
-	giveBack()
-	x.renew(a, typed)
+	refund()
+	x.rehash(a, typed)
 	return a, nil
 }
 
-// renew hashes a password that was just proven once more, where its hash is of another cost than today's. It may fail:
+// rehash rehashes a password that was just proven, where its hash is of another cost than today's. It may fail:
 // then the next login tries again.
-func (x *visit) renew(a account, typed string) {
-	if !x.idp.passwords.Outdated(a.password) {
+func (x *exchange) rehash(a account, typed string) {
+	if !x.idp.passwords.NeedsRehash(a.password) {
 		return
 	}
 	hash, err := x.idp.passwords.Hash(x.r.Context(), typed)
@@ -188,32 +188,32 @@ func (x *visit) renew(a account, typed string) {
 		_, err = x.idp.o.DB.SQL().ExecContext(x.r.Context(), "UPDATE users SET password = ? WHERE id = ? AND password = ?", hash, a.ID, a.password)
 	}
 	if err != nil {
-		x.log("a password was not hashed anew", "subject", a.ID, "error", err)
+		x.log("password rehash failed", "subject", a.ID, "error", err)
 	}
 }
 
-// attempt takes an attempt of the account and of the address, and returns what gives both back.
-func (x *visit) attempt(name string) (giveBack func(), err error) {
+// takeAttempt takes an attempt of the account and of the address, and returns what refunds both.
+func (x *exchange) takeAttempt(name string) (refund func(), err error) {
 	now, address := x.idp.o.Now(), request.ClientNetwork(x.client).String()
 	wait, ok := x.idp.perAddress.Take(address, now)
 	if ok {
 		if wait, ok = x.idp.perAccount.Take(name, now); !ok {
-			x.idp.perAddress.GiveBack(address)
+			x.idp.perAddress.Refund(address)
 		}
 	}
 	if !ok {
-		x.log("a login was slowed down", "wait", wait)
-		return nil, &refusal{status: http.StatusTooManyRequests, retry: wait, detail: saysTooMany}
+		x.log("login rate limited", "wait", wait)
+		return nil, &refusal{status: http.StatusTooManyRequests, retry: wait, detail: msgTooManyAttempts}
 	}
 	return func() {
-		x.idp.perAddress.GiveBack(address)
-		x.idp.perAccount.GiveBack(name)
+		x.idp.perAddress.Refund(address)
+		x.idp.perAccount.Refund(name)
 	}, nil
 }
 
-// endEarlier ends the session whose cookie was there before the login, whoever planted it.
-func (x *visit) endEarlier() error {
-	secret, ok := x.session()
+// revokePreviousSession ends the session whose cookie was there before the login, whoever planted it (session fixation).
+func (x *exchange) revokePreviousSession() error {
+	secret, ok := x.readSession()
 	if !ok {
 		return nil
 	}
@@ -224,5 +224,5 @@ func (x *visit) endEarlier() error {
 	case err != nil:
 		return err
 	}
-	return x.idp.directory.endSessions(x.r.Context(), sessionEntry(l.ID, l.Expires))
+	return x.idp.directory.revokeSessions(x.r.Context(), sessionEntry(l.ID, l.Expires))
 }

@@ -173,7 +173,7 @@ func TestTheWordsAndTheWorkAreTheSameForWhoDoesNotExist(t *testing.T) {
 			t.Errorf("%q with %.10q: %d", test.user, test.password, got.status)
 		}
 		words[varying.ReplaceAllString(got.body, "")] = test.user
-		if !strings.Contains(got.body, `role="alert"`) || !strings.Contains(got.body, saysWrong) {
+		if !strings.Contains(got.body, `role="alert"`) || !strings.Contains(got.body, msgBadCredentials) {
 			t.Errorf("%q: no error to be seen:\n%s", test.user, got.body)
 		}
 	}
@@ -181,7 +181,7 @@ func TestTheWordsAndTheWorkAreTheSameForWhoDoesNotExist(t *testing.T) {
 	if len(words) > 2 {
 		t.Errorf("%d different answers", len(words))
 	}
-	if failed := strings.Count(w.log.String(), "a login failed"); failed != 12 {
+	if failed := strings.Count(w.log.String(), "login failed"); failed != 12 {
 		t.Errorf("%d of 12 failures were logged", failed)
 	}
 }
@@ -238,7 +238,7 @@ func TestManyAttemptsAtOnceAreNoWayAroundTheCounter(t *testing.T) {
 	statuses := map[int]int{}
 	var group sync.WaitGroup
 	for i := range 40 {
-		f := form{f.at, url.Values{"username": {"alice"}, "password": {fmt.Sprint("wrong", i)}, formField: f.fields[formField]}}
+		f := form{f.at, url.Values{"username": {"alice"}, "password": {fmt.Sprint("wrong", i)}, csrfField: f.fields[csrfField]}}
 		group.Go(func() {
 			got := c.submit(f)
 			mu.Lock()
@@ -324,7 +324,7 @@ func TestABrowserThatGoesInCirclesIsTold(t *testing.T) {
 	c := w.client().login("alice")
 	path := "/login?redirect_uri=" + url.QueryEscape("https://website.viloforge.test/x")
 	var got answer
-	for range loopMost {
+	for range maxLoopRedirects {
 		if got = c.get(path, "Cookie: "+ssoCookie+"=tossed"); got.status != http.StatusSeeOther {
 			t.Fatalf("%d\n%s", got.status, got.body)
 		}
@@ -360,7 +360,7 @@ func TestAPasswordHashedAtAnotherCostIsHashedAnew(t *testing.T) {
 	w.server.Config.Handler = dearer
 	w.client().login("alice")
 	after, err := w.idp.directory.findAccount(t.Context(), "alice")
-	if err != nil || after.password == before.password || dearer.passwords.Outdated(after.password) {
+	if err != nil || after.password == before.password || dearer.passwords.NeedsRehash(after.password) {
 		t.Errorf("the hash was %s and is %s (%v)", before.password, after.password, err)
 	}
 	w.client().login("alice")
@@ -377,7 +377,7 @@ func TestAUserCannotPileUpSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := func() error {
-		_, err := w.idp.directory.beginSession(t.Context(), beginning{account: a, max: 30 * 24 * time.Hour})
+		_, err := w.idp.directory.createSession(t.Context(), sessionParams{account: a, max: 30 * 24 * time.Hour})
 		return err
 	}
 	w.clock.advance(time.Hour)

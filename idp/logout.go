@@ -14,50 +14,50 @@ import (
 
 // A gateway that has just ended a session sends the browser here at once, and its revocation may arrive a little later.
 const (
-	settleWithin = time.Second
-	settleEvery  = 10 * time.Millisecond
+	revocationWait = time.Second
+	revocationPoll = 10 * time.Millisecond
 )
 
-// saysTooManyCookies is said to who brings more SSO cookies than are judged.
-const saysTooManyCookies = "Your browser sends too many sign-in cookies to tell whether one of them still works. " +
+// msgTooManyCookies is shown to who sends more SSO cookies than are verified.
+const msgTooManyCookies = "Your browser sends too many sign-in cookies to tell whether one of them still works. " +
 	"Please delete the cookies of this site and of its sister sites, then sign out again."
 
-// signedIn is what a browser's cookies prove: the session of the login host, and those that its SSO cookies name.
-type signedIn struct {
+// cookieSessions is what a browser's cookies prove: the session of the login host, and those that its SSO cookies name.
+type cookieSessions struct {
 	// session is the id of the login host's session, where it lives.
 	session string
 	// entries end everything that was named.
 	entries []revocation.Entry
-	// open are the ids of those that still open doors.
-	open []string
-	// unclear says that there were more SSO cookies than are judged, so that none was.
-	unclear bool
+	// active are the ids of those that are still active.
+	active []string
+	// tooManyCookies says that there were more SSO cookies than are verified, so that none was.
+	tooManyCookies bool
 }
 
-// forget drops what the revocation list has named meanwhile. It asks nobody but the list, and so costs next to nothing.
-func (s *signedIn) forget(list Revocations) {
-	s.open = slices.DeleteFunc(s.open, func(id string) bool { return list.SessionRevoked(token.OwnIssuer, id) })
-	if !slices.Contains(s.open, s.session) {
+// dropRevoked drops what the revocation list has named meanwhile. It asks nobody but the list, and so costs next to nothing.
+func (s *cookieSessions) dropRevoked(list Revocations) {
+	s.active = slices.DeleteFunc(s.active, func(id string) bool { return list.SessionRevoked(token.OwnIssuer, id) })
+	if !slices.Contains(s.active, s.session) {
 		s.session = ""
 	}
 }
 
-// whoIsSignedIn looks at the cookies. An SSO cookie with a good signature names its session, however old it is.
-func (x *visit) whoIsSignedIn() (s signedIn, err error) {
-	if err := x.fresh(); err != nil {
-		return signedIn{}, err
+// sessionsFromCookies looks at the cookies. An SSO cookie with a good signature names its session, however old it is.
+func (x *exchange) sessionsFromCookies() (s cookieSessions, err error) {
+	if err := x.checkStaleness(); err != nil {
+		return cookieSessions{}, err
 	}
-	if secret, ok := x.session(); ok {
+	if secret, ok := x.readSession(); ok {
 		l, err := x.idp.directory.findSession(x.r.Context(), secret)
 		if err != nil && !errors.Is(err, ErrUnknownSession) {
-			return signedIn{}, err
+			return cookieSessions{}, err
 		}
 		if err == nil {
-			s = signedIn{session: l.ID, open: []string{l.ID}, entries: []revocation.Entry{sessionEntry(l.ID, l.Expires)}}
+			s = cookieSessions{session: l.ID, active: []string{l.ID}, entries: []revocation.Entry{sessionEntry(l.ID, l.Expires)}}
 		}
 	}
 	values, ok := x.ssoCookies()
-	s.unclear = !ok
+	s.tooManyCookies = !ok
 	for _, value := range values {
 		claims, err := x.idp.verifier.VerifySignature(value)
 		if err != nil || claims.Session() == s.session {
@@ -65,27 +65,27 @@ func (x *visit) whoIsSignedIn() (s signedIn, err error) {
 		}
 		s.entries = append(s.entries, sessionEntry(claims.Session(), claims.AuthTime().Add(revocation.LongestSession)))
 		if claims.Expires().After(x.idp.o.Now()) {
-			s.open = append(s.open, claims.Session())
+			s.active = append(s.active, claims.Session())
 		}
 	}
-	s.forget(x.idp.o.Revocations)
+	s.dropRevoked(x.idp.o.Revocations)
 	return s, nil
 }
 
 // showLogout asks whether to sign out. ?done is where a sign-out ends: it says so only where nothing lives any more.
-func (x *visit) showLogout() error {
+func (x *exchange) showLogout() error {
 	done := x.r.URL.Query().Has("done")
-	s, err := x.whoIsSignedIn()
+	s, err := x.sessionsFromCookies()
 	if err != nil {
 		return err
 	}
 	if done {
-		x.settle(&s)
+		x.awaitRevocation(&s)
 	}
 	switch {
-	case s.unclear:
-		return x.logoutPage(http.StatusOK, s, saysTooManyCookies)
-	case len(s.open) > 0:
+	case s.tooManyCookies:
+		return x.logoutPage(http.StatusOK, s, msgTooManyCookies)
+	case len(s.active) > 0:
 		return x.logoutPage(http.StatusOK, s, "")
 	}
 	x.clearCookies()
@@ -93,42 +93,42 @@ func (x *visit) showLogout() error {
 	return nil
 }
 
-// settle waits a moment for a sign-out that is on its way.
-func (x *visit) settle(s *signedIn) {
-	ctx, cancel := context.WithTimeout(x.r.Context(), settleWithin)
+// awaitRevocation waits a moment for a revocation that is still on its way.
+func (x *exchange) awaitRevocation(s *cookieSessions) {
+	ctx, cancel := context.WithTimeout(x.r.Context(), revocationWait)
 	defer cancel()
-	ticker := time.NewTicker(settleEvery)
+	ticker := time.NewTicker(revocationPoll)
 	defer ticker.Stop()
-	for len(s.open) > 0 {
+	for len(s.active) > 0 {
 		select {
 		case <-ticker.C:
-			s.forget(x.idp.o.Revocations)
+			s.dropRevoked(x.idp.o.Revocations)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (x *visit) logoutPage(status int, s signedIn, wrong string) error {
-	x.page(status, pages.Logout{Token: x.formToken(logoutForm, s.session), TokenField: formField, Error: wrong})
+func (x *exchange) logoutPage(status int, s cookieSessions, message string) error {
+	x.page(status, pages.Logout{Token: x.csrfToken(logoutForm, s.session), TokenField: csrfField, Error: message})
 	return nil
 }
 
 // logout takes the form, and ends what the browser's cookies prove.
-func (x *visit) logout() error {
+func (x *exchange) logout() error {
 	form, err := x.readForm()
 	if err != nil {
 		return err
 	}
-	s, err := x.whoIsSignedIn()
+	s, err := x.sessionsFromCookies()
 	if err != nil {
-		return stillSignedIn(err)
+		return logoutFailed(err)
 	}
-	if !x.formGood(form, logoutForm, s.session) {
-		return x.logoutPage(http.StatusForbidden, s, saysOld)
+	if !x.validCSRFToken(form, logoutForm, s.session) {
+		return x.logoutPage(http.StatusForbidden, s, msgBadCSRFToken)
 	}
-	if err := x.idp.directory.endSessions(x.r.Context(), s.entries...); err != nil {
-		return stillSignedIn(err)
+	if err := x.idp.directory.revokeSessions(x.r.Context(), s.entries...); err != nil {
+		return logoutFailed(err)
 	}
 	x.log("signed out", "sessions", len(s.entries))
 	x.clearCookies()
@@ -136,8 +136,8 @@ func (x *visit) logout() error {
 	return nil
 }
 
-// stillSignedIn is what is said when a sign-out could not be recorded: never that it happened.
-func stillSignedIn(cause error) error {
+// logoutFailed is what is said when a sign-out could not be recorded: never that it happened.
+func logoutFailed(cause error) error {
 	return &refusal{
 		status: http.StatusServiceUnavailable, kind: "unavailable", title: "You are still signed in",
 		detail: "You could not be signed out, because it could not be recorded. Please try again shortly.",

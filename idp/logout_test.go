@@ -22,7 +22,7 @@ func TestSigningOutEndsTheSessionAndSaysSo(t *testing.T) {
 	if strings.Contains(page.body, "signed out") {
 		t.Errorf("the question says that it was done:\n%s", page.body)
 	}
-	got := c.submit(page.form(t, formField))
+	got := c.submit(page.form(t, csrfField))
 	if got.status != http.StatusSeeOther || got.location() != "/logout?done" || !w.list.revoked(claims) {
 		t.Fatalf("%d to %q, revoked %t", got.status, got.location(), w.list.revoked(claims))
 	}
@@ -45,7 +45,7 @@ func TestALogoutThatCannotBeRecordedIsNoLogout(t *testing.T) {
 	w := newWorld(t)
 	for _, where := range []struct {
 		page, field string
-	}{{"/logout", formField}, {"/account", "do=everywhere"}} {
+	}{{"/logout", csrfField}, {"/account", "do=everywhere"}} {
 		c := w.client().login("alice")
 		claims := w.claims(c.cookie(ssoCookie))
 		f := c.get(where.page).form(t, where.field)
@@ -118,7 +118,7 @@ func TestAnSSOCookieNamesItsSessionHoweverOldItIs(t *testing.T) {
 	}
 	other.get("/login") // gives the form cookie
 	w.clock.advance(-5 * time.Hour)
-	f := other.get("/logout").form(t, formField)
+	f := other.get("/logout").form(t, csrfField)
 	w.clock.advance(5 * time.Hour)
 	if got := other.submit(f); got.status != http.StatusSeeOther || !w.list.revoked(claims) {
 		t.Errorf("%d, revoked %t", got.status, w.list.revoked(claims))
@@ -154,8 +154,8 @@ func TestALogoutFormIsBoundToItsSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.client().login("alice")
-	f := c.get("/logout").form(t, formField)
-	c.submit(c.get("/logout").form(t, formField))
+	f := c.get("/logout").form(t, csrfField)
+	c.submit(c.get("/logout").form(t, csrfField))
 	c.login("alice")
 	if got := c.submit(f); got.status != http.StatusForbidden || c.get("/account").status != http.StatusOK {
 		t.Errorf("a form of an earlier session: %d", got.status)
@@ -233,7 +233,7 @@ func TestManyForgedSSOCookiesAreNeitherVerifiedNorCalledSignedOut(t *testing.T) 
 	if c.get("/logout", forged(maxSSOCookies-1)); verified.Load() != maxSSOCookies {
 		t.Errorf("%d signatures were verified, want %d", verified.Load(), maxSSOCookies)
 	}
-	f := c.get("/logout").form(t, formField)
+	f := c.get("/logout").form(t, csrfField)
 	verified.Store(0)
 	// Whoever tosses cookies keeps nobody's own session from being ended, but what the SSO cookies name is not known.
 	got := c.do(http.MethodPost, f.at, f.fields.Encode(), forged(maxSSOCookies), "Content-Type: application/x-www-form-urlencoded")

@@ -60,7 +60,7 @@ var hostile = []string{
 	"https://127.0.0.1/", "https://[::1]/", "https://[website.viloforge.test]/", "https://0x7f.1/", "https://2130706433/", "https://0177.0.0.1/", "https://[::ffff:127.0.0.1]/", "https://[fe80::1%25eth0]/", "https://169.254.169.254/latest/", "https://1.apps.viloforge.1/",
 	// Markup, and too much.
 	"https://website.viloforge.test/\"><script>alert(1)</script>", "https://website.viloforge.test/<x>", "https://website.viloforge.test/?a=\"", "https://website.viloforge.test\"/", "https://website.viloforge.test'/", "https://website.viloforge.test/é", "https://website.viloforge.test/%zz", "https://website.viloforge.test/%",
-	"https://website.viloforge.test/" + strings.Repeat("x", maxReturnAddress), strings.Repeat("https://website.viloforge.test/", 1000),
+	"https://website.viloforge.test/" + strings.Repeat("x", maxRedirectURI), strings.Repeat("https://website.viloforge.test/", 1000),
 }
 
 // good survive byte for byte.
@@ -74,7 +74,7 @@ var good = []string{
 
 func returnWorld(t *testing.T, home string) *world {
 	return newWorld(t, func(o *Options) {
-		o.Returns = returning([]string{"website.viloforge.test", "*.apps.viloforge.test"}, home)
+		o.RedirectPolicy = returning([]string{"website.viloforge.test", "*.apps.viloforge.test"}, home)
 	})
 }
 
@@ -146,7 +146,7 @@ func TestTheReturnAddressIsJudgedAgainWhereThePasswordIsGiven(t *testing.T) {
 
 func TestThePublicPortIsPartOfTheAddress(t *testing.T) {
 	t.Parallel()
-	r, err := NewReturns([]string{"*.viloforge.test"}, "", loginHost, 8443)
+	r, err := NewRedirectPolicy([]string{"*.viloforge.test"}, "", loginHost, 8443)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestThePublicPortIsPartOfTheAddress(t *testing.T) {
 		"https://website.viloforge.test:8443/": true, "https://website.viloforge.test:8443": true, "https://website.viloforge.test/": false, "https://website.viloforge.test:443/": false,
 		"https://website.viloforge.test:08443/": false, "https://login.viloforge.test:8443/account": true, "https://login.viloforge.test/account": false, "https://login.viloforge.test:8443/x": false,
 	} {
-		if _, ok := r.judge(address); ok != want {
+		if _, ok := r.validate(address); ok != want {
 			t.Errorf("%s: %t", address, ok)
 		}
 	}
@@ -171,12 +171,12 @@ func TestHomeMayBeElsewhere(t *testing.T) {
 		t.Errorf("%q", got.location())
 	}
 	for _, home := range []string{"//evil.example", "http://x.example/", "account", "/a b", "/\\x", "https://", "javascript:x"} {
-		if _, err := NewReturns(nil, home, loginHost, 443); err == nil {
+		if _, err := NewRedirectPolicy(nil, home, loginHost, 443); err == nil {
 			t.Errorf("home %q was taken", home)
 		}
 	}
 	for _, host := range []string{"", "*", "*.", "*.*.x", "https://x.example", "x.example:443", "X.example", "a.*.example", ".x", "x."} {
-		if _, err := NewReturns([]string{host}, "", loginHost, 443); err == nil {
+		if _, err := NewRedirectPolicy([]string{host}, "", loginHost, 443); err == nil {
 			t.Errorf("return host %q was taken", host)
 		}
 	}
@@ -185,7 +185,7 @@ func TestHomeMayBeElsewhere(t *testing.T) {
 func TestReturnHostsChangeWhileItRuns(t *testing.T) {
 	t.Parallel()
 	current := returning([]string{"website.viloforge.test"}, "")
-	w := newWorld(t, func(o *Options) { o.Returns = func() *Returns { return current() } })
+	w := newWorld(t, func(o *Options) { o.RedirectPolicy = func() *RedirectPolicy { return current() } })
 	c := w.client().login("alice")
 	path := "/login?redirect_uri=" + url.QueryEscape("https://new.viloforge.test/")
 	if got := c.get(path); got.location() != "/account" {
@@ -203,12 +203,12 @@ func FuzzReturnAddress(f *testing.F) {
 			f.Add(address)
 		}
 	}
-	r, err := NewReturns([]string{"website.viloforge.test", "*.apps.viloforge.test"}, "", loginHost, 443)
+	r, err := NewRedirectPolicy([]string{"website.viloforge.test", "*.apps.viloforge.test"}, "", loginHost, 443)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, address string) {
-		to, ok := r.judge(address)
+		to, ok := r.validate(address)
 		if !ok || to.origin == "" {
 			return
 		}
@@ -218,7 +218,7 @@ func FuzzReturnAddress(f *testing.F) {
 		if err != nil && strings.ContainsAny(address, "%[]:") {
 			return // Go is stricter about what comes after the host
 		}
-		if err != nil || to.address != address || u.Scheme != "https" || u.User != nil || "https://"+u.Host != to.origin ||
+		if err != nil || to.uri != address || u.Scheme != "https" || u.User != nil || "https://"+u.Host != to.origin ||
 			u.Hostname() != "website.viloforge.test" && !strings.HasSuffix(u.Hostname(), ".apps.viloforge.test") {
 			t.Errorf("%q is let pass: %+v, %v", address, u, err)
 		}

@@ -17,7 +17,7 @@ import (
 )
 
 // step is one step of the flow. It answers, or returns why it did not.
-type step func(*visit) error
+type step func(*exchange) error
 
 // routes lists the steps. Only the router's Lookup is used, which neither redirects nor rewrites anything.
 func (p *IDP) routes() *httprouter.Router {
@@ -26,16 +26,16 @@ func (p *IDP) routes() *httprouter.Router {
 		method, path string
 		step         step
 	}{
-		{http.MethodGet, "/", (*visit).showLogin},
-		{http.MethodPost, "/", (*visit).login},
-		{http.MethodGet, "/login", (*visit).showLogin},
-		{http.MethodPost, "/login", (*visit).login},
-		{http.MethodGet, "/logout", (*visit).showLogout},
-		{http.MethodPost, "/logout", (*visit).logout},
-		{http.MethodGet, "/account", (*visit).showAccount},
-		{http.MethodPost, "/account", (*visit).changeAccount},
-		{http.MethodGet, "/.well-known/openid-configuration", (*visit).configuration},
-		{http.MethodGet, "/.well-known/jwks.json", (*visit).keys},
+		{http.MethodGet, "/", (*exchange).showLogin},
+		{http.MethodPost, "/", (*exchange).login},
+		{http.MethodGet, "/login", (*exchange).showLogin},
+		{http.MethodPost, "/login", (*exchange).login},
+		{http.MethodGet, "/logout", (*exchange).showLogout},
+		{http.MethodPost, "/logout", (*exchange).logout},
+		{http.MethodGet, "/account", (*exchange).showAccount},
+		{http.MethodPost, "/account", (*exchange).changeAccount},
+		{http.MethodGet, "/.well-known/openid-configuration", (*exchange).serveMetadata},
+		{http.MethodGet, "/.well-known/jwks.json", (*exchange).serveJWKS},
 	} {
 		router.Handle(route.method, route.path, func(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
 			p.answer(w, r, route.step)
@@ -47,7 +47,7 @@ func (p *IDP) routes() *httprouter.Router {
 // serve finds the step.
 func (p *IDP) serve(w http.ResponseWriter, r *http.Request) {
 	if host, _, _ := strings.Cut(r.Host, ":"); host != p.o.LoginHost {
-		p.answer(w, r, func(*visit) error {
+		p.answer(w, r, func(*exchange) error {
 			return &refusal{
 				status: http.StatusMisdirectedRequest, kind: "misdirected", title: "Misdirected request",
 				detail: "This is not the address of the login pages.",
@@ -63,7 +63,7 @@ func (p *IDP) serve(w http.ResponseWriter, r *http.Request) {
 		handle(w, r, nil)
 		return
 	}
-	p.answer(w, r, func(*visit) error { return p.refusePath(r.URL.Path) })
+	p.answer(w, r, func(*exchange) error { return p.refusePath(r.URL.Path) })
 }
 
 func (p *IDP) refusePath(path string) error {
@@ -90,7 +90,7 @@ func (p *IDP) refusePath(path string) error {
 
 // answer has the step answer, or says why it did not.
 func (p *IDP) answer(w http.ResponseWriter, r *http.Request, step step) {
-	x := p.visit(w, r)
+	x := p.newExchange(w, r)
 	h := w.Header()
 	h.Set("X-Request-Id", x.requestID)
 	h.Set("Cache-Control", "no-store")
@@ -105,14 +105,14 @@ func (p *IDP) answer(w http.ResponseWriter, r *http.Request, step step) {
 }
 
 // record writes one line a request where no gateway in this process does.
-func (x *visit) record(began time.Time) {
+func (x *exchange) record(began time.Time) {
 	if len(x.idp.o.TrustedProxies) > 0 {
 		ms := float64(x.idp.o.Now().Sub(began).Microseconds()) / 1000
 		x.log("request", "method", x.r.Method, "host", x.r.Host, "path", x.r.URL.Path, "status", x.status, "duration_ms", ms)
 	}
 }
 
-// refusal is an error that the client is to hear of. What the client reads and what the log says are kept apart.
+// refusal is an error with its response to the client. What the client reads and what the log says are kept apart.
 type refusal struct {
 	status int
 	kind   string // the last part of the problem's type
@@ -168,16 +168,16 @@ func refusalOf(err error) *refusal {
 }
 
 // refuse says why, as a page to a person and as problem+json to a program.
-func (x *visit) refuse(err error) {
+func (x *exchange) refuse(err error) {
 	r := refusalOf(err)
 	if r.status >= http.StatusInternalServerError {
 		level := slog.LevelError
 		if x.r.Context().Err() != nil {
 			level = slog.LevelInfo // nobody waits for the answer any more
 		}
-		x.logAt(level, "a request failed", "status", r.status, "error", err)
+		x.logAt(level, "request failed", "status", r.status, "error", err)
 	}
-	x.decorate(r)
+	x.setRefusalHeaders(r)
 	if !request.WantsDocument(x.r.Header) {
 		d := problem.Details{Type: problem.Type(r.kind), Title: r.title, Status: r.status, RequestID: x.requestID}
 		if r.login {
@@ -196,8 +196,8 @@ func (x *visit) refuse(err error) {
 	x.page(r.status, pages.Message{Title: r.title, Detail: r.detail, SignIn: r.login, RequestID: x.requestID})
 }
 
-// decorate sets the headers that belong to a refusal, whatever its body.
-func (x *visit) decorate(r *refusal) {
+// setRefusalHeaders sets the headers that belong to a refusal, whatever its body.
+func (x *exchange) setRefusalHeaders(r *refusal) {
 	h := x.w.Header()
 	if r.retry > 0 {
 		h.Set("Retry-After", strconv.FormatInt(int64((r.retry+time.Second-1)/time.Second), 10))

@@ -62,9 +62,9 @@ func TestProgramsFindTheKeys(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.client()
-	var found discovered
+	var found providerMetadata
 	got := c.get("/.well-known/openid-configuration")
-	if err := json.Unmarshal([]byte(got.body), &found); err != nil || found.Issuer != loginAt || found.Keys != loginAt+"/.well-known/jwks.json" {
+	if err := json.Unmarshal([]byte(got.body), &found); err != nil || found.Issuer != loginAt || found.JWKSURI != loginAt+"/.well-known/jwks.json" {
 		t.Fatalf("%v\n%s", err, got.body)
 	}
 	got = c.get("/.well-known/jwks.json")
@@ -173,7 +173,7 @@ func TestTheClientsAddressIsBelievedOfTrustedProxiesAlone(t *testing.T) {
 		r.RemoteAddr = test.remote
 		r.Header.Set("X-Forwarded-For", test.forwarded)
 		r.Header.Set("X-Request-Id", test.id)
-		x := test.world.idp.visit(httptest.NewRecorder(), r)
+		x := test.world.idp.newExchange(httptest.NewRecorder(), r)
 		if x.client.String() != test.client || (x.requestID == test.id) != test.keepsID || x.requestID == "" {
 			t.Errorf("%+v: client %s, request id %s", test, x.client, x.requestID)
 		}
@@ -194,7 +194,7 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		"no life":            func(o *Options) { o.AccessTTL = 0 },
 		"too long a life":    func(o *Options) { o.SessionMax = revocation.LongestSession + 1 },
 		"no limit":           func(o *Options) { o.LoginLimits.PerAccount.Events = 0 },
-		"nowhere to return":  func(o *Options) { o.Returns = nil },
+		"nowhere to return":  func(o *Options) { o.RedirectPolicy = nil },
 	} {
 		o := options(w.db, w.list, w.clock, w.log)
 		change(&o)

@@ -24,8 +24,8 @@ var errChanged = errors.New("the user was changed meanwhile")
 const (
 	// maxSessions is how many sessions a user may have at a time.
 	maxSessions = 100
-	// usedEvery is how precisely the last use of a session is remembered.
-	usedEvery = time.Minute
+	// lastUsedResolution is how precisely the last use of a session is remembered.
+	lastUsedResolution = time.Minute
 	// secretBytes is the length of what the session cookie holds.
 	secretBytes = 32
 	// maxUserAgent cuts what a browser says of itself.
@@ -44,8 +44,8 @@ type Session struct {
 	UserAgent string    `json:"user_agent"`
 }
 
-// live is a session that counts, and whose it is.
-type live struct {
+// activeSession is an active session, and whose it is.
+type activeSession struct {
 	Session
 	account account
 }
@@ -65,8 +65,8 @@ func parseSessionSecret(cookie string) (s sessionSecret, ok bool) {
 	return sessionSecret(raw), true
 }
 
-// beginning is what a new session is made of.
-type beginning struct {
+// sessionParams is what a new session is made of.
+type sessionParams struct {
 	account   account // as it was when the password was checked
 	amr       []string
 	address   string
@@ -74,9 +74,9 @@ type beginning struct {
 	max       time.Duration
 }
 
-// beginSession makes a session, unless the user was changed or disabled since the password was checked. Of a user who has
+// createSession makes a session, unless the user was changed or disabled since the password was checked. Of a user who has
 // as many as there may be, it ends the one that was not used for the longest.
-func (d *directory) beginSession(ctx context.Context, b beginning) (sessionSecret, error) {
+func (d *directory) createSession(ctx context.Context, b sessionParams) (sessionSecret, error) {
 	var secret sessionSecret
 	rand.Read(secret[:])
 	now := d.now()
@@ -84,14 +84,14 @@ func (d *directory) beginSession(ctx context.Context, b beginning) (sessionSecre
 	if len(agent) > maxUserAgent {
 		agent = strings.ToValidUTF8(agent[:maxUserAgent], "")
 	}
-	lock := d.locks.of(b.account.ID) // so that two logins at a time count each other
+	lock := d.locks.forSubject(b.account.ID) // so that two logins at a time count each other
 	lock.Lock()
 	defer lock.Unlock()
-	surplus, err := d.surplus(ctx, b.account.ID)
+	evicted, err := d.sessionsToEvict(ctx, b.account.ID)
 	if err != nil {
 		return secret, err
 	}
-	if err := d.endSessions(ctx, surplus...); err != nil {
+	if err := d.revokeSessions(ctx, evicted...); err != nil {
 		return secret, err
 	}
 	result, err := d.db.SQL().ExecContext(ctx, `INSERT INTO sessions (id, secret, user_id, epoch, amr, auth_time, used, expires, address, user_agent)
@@ -107,8 +107,8 @@ func (d *directory) beginSession(ctx context.Context, b beginning) (sessionSecre
 	return secret, nil
 }
 
-// surplus returns what ends the sessions of a user that leave no room for another: those used the longest ago.
-func (d *directory) surplus(ctx context.Context, userID string) (entries []revocation.Entry, err error) {
+// sessionsToEvict returns the revocations of the sessions to evict before a user begins another: the least recently used.
+func (d *directory) sessionsToEvict(ctx context.Context, userID string) (entries []revocation.Entry, err error) {
 	rows, err := d.db.SQL().QueryContext(ctx, `SELECT id, expires FROM sessions WHERE user_id = ?
 		ORDER BY used DESC, auth_time DESC, rowid DESC LIMIT -1 OFFSET ?`, userID, maxSessions-1)
 	if err != nil {
@@ -129,21 +129,21 @@ func (d *directory) surplus(ctx context.Context, userID string) (entries []revoc
 const sessionColumns = `s.id, s.amr, s.auth_time, s.used, s.expires, s.address, s.user_agent,
 	u.id, u.name, u.email, u.full_name, u.roles, u.password, u.epoch, u.disabled, u.created, u.changed`
 
-// counting is the condition under which a session counts, but for the revocation list.
-const counting = "s.epoch = u.epoch AND u.disabled = 0 AND u.deleted IS NULL AND s.expires > ? AND s.used > ?"
+// activeCondition is the condition under which a session is active, but for the revocation list.
+const activeCondition = "s.epoch = u.epoch AND u.disabled = 0 AND u.deleted IS NULL AND s.expires > ? AND s.used > ?"
 
-// columns scans the first columns of a row itself and leaves the others to somebody else.
-type columns struct {
+// prefixScanner scans the first columns of a row itself and leaves the others to somebody else.
+type prefixScanner struct {
 	row  scanner
 	into []any
 }
 
-func (c columns) Scan(into ...any) error { return c.row.Scan(append(c.into, into...)...) }
+func (c prefixScanner) Scan(into ...any) error { return c.row.Scan(append(c.into, into...)...) }
 
-func scanSession(row scanner) (l live, err error) {
+func scanSession(row scanner) (l activeSession, err error) {
 	var amr string
 	var authTime, used, expires int64
-	l.account, err = scanAccount(columns{row, []any{&l.ID, &amr, &authTime, &used, &expires, &l.Address, &l.UserAgent}})
+	l.account, err = scanAccount(prefixScanner{row, []any{&l.ID, &amr, &authTime, &used, &expires, &l.Address, &l.UserAgent}})
 	l.User, l.AMR = l.account.Name, splitList(amr)
 	l.AuthTime, l.Used, l.Expires = time.Unix(authTime, 0), time.Unix(used, 0), time.Unix(expires, 0)
 	return l, err
@@ -151,18 +151,18 @@ func scanSession(row scanner) (l live, err error) {
 
 // findSession returns the session of a cookie's secret: ErrUnknownSession when there is none that counts. One that the
 // revocation list names is over, and removed.
-func (d *directory) findSession(ctx context.Context, secret sessionSecret) (live, error) {
+func (d *directory) findSession(ctx context.Context, secret sessionSecret) (activeSession, error) {
 	now := d.now()
 	l, err := scanSession(d.db.SQL().QueryRowContext(ctx, "SELECT "+sessionColumns+
-		" FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.secret = ? AND "+counting,
+		" FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.secret = ? AND "+activeCondition,
 		secret.hash(), now.Unix(), now.Add(-d.idle).Unix()))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return live{}, ErrUnknownSession
+		return activeSession{}, ErrUnknownSession
 	case err != nil:
-		return live{}, fmt.Errorf("finding a session: %w", err)
+		return activeSession{}, fmt.Errorf("finding a session: %w", err)
 	case d.revocations.SessionRevoked(token.OwnIssuer, l.ID):
-		return live{}, errors.Join(ErrUnknownSession, d.removeSession(ctx, l.ID))
+		return activeSession{}, errors.Join(ErrUnknownSession, d.removeSession(ctx, l.ID))
 	default:
 		return l, nil
 	}
@@ -173,7 +173,7 @@ func (d *directory) findSession(ctx context.Context, secret sessionSecret) (live
 func (d *directory) sessions(ctx context.Context, userID, id string) (found []Session, err error) {
 	now := d.now()
 	rows, err := d.db.SQL().QueryContext(ctx, "SELECT "+sessionColumns+" FROM sessions s JOIN users u ON u.id = s.user_id"+
-		" WHERE (? = '' OR u.id = ?) AND (? = '' OR s.id = ?) AND "+counting+" ORDER BY s.auth_time DESC, s.id",
+		" WHERE (? = '' OR u.id = ?) AND (? = '' OR s.id = ?) AND "+activeCondition+" ORDER BY s.auth_time DESC, s.id",
 		userID, userID, id, id, now.Unix(), now.Add(-d.idle).Unix())
 	if err != nil {
 		return nil, fmt.Errorf("listing sessions: %w", err)
@@ -192,10 +192,10 @@ func (d *directory) sessions(ctx context.Context, userID, id string) (found []Se
 	return found, rows.Err()
 }
 
-// useSession remembers that the session was used, now and then.
-func (d *directory) useSession(ctx context.Context, l live) error {
+// touchSession updates the last use, from which the idle timeout counts, at most once a minute.
+func (d *directory) touchSession(ctx context.Context, l activeSession) error {
 	now := d.now()
-	if now.Sub(l.Used) < usedEvery {
+	if now.Sub(l.Used) < lastUsedResolution {
 		return nil
 	}
 	_, err := d.db.SQL().ExecContext(ctx, "UPDATE sessions SET used = ? WHERE id = ? AND used < ?", now.Unix(), l.ID, now.Unix())

@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// demand is what a login has to ask for beyond a session that lives, in the words of OpenID Connect: max_age (seconds since
+// authRequirements is what the authentication request parameters of OpenID Connect ask for beyond an active session: max_age (seconds since
 // the login), prompt=login, and acr_values with mfa in it.
-type demand struct {
-	maxAge       time.Duration // of the login; with any
-	any          bool          // a login of some age only
-	secondFactor bool
+type authRequirements struct {
+	maxAge         time.Duration // of the login; with any
+	reauthenticate bool          // a login of some age only
+	mfa            bool
 }
 
-// demandOf reads what the query of a login URL asks for. What cannot be understood asks for a login just now.
-func demandOf(query string) demand {
+// parseAuthRequirements reads what the query of a login URL asks for. What cannot be understood asks for a login just now.
+func parseAuthRequirements(query string) authRequirements {
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return demand{} // no parameter of ours can be read in it
+		return authRequirements{} // no parameter of ours can be read in it
 	}
-	var d demand
+	var d authRequirements
 	for _, prompt := range values["prompt"] {
 		if slices.Contains(strings.Fields(prompt), "login") {
-			d.any = true
+			d.reauthenticate = true
 		}
 	}
 	for i, age := range values["max_age"] {
@@ -34,13 +34,13 @@ func demandOf(query string) demand {
 		if err != nil {
 			seconds = 0
 		}
-		if limit := time.Duration(seconds) * time.Second; i == 0 && !d.any || limit < d.maxAge {
+		if limit := time.Duration(seconds) * time.Second; i == 0 && !d.reauthenticate || limit < d.maxAge {
 			d.maxAge = limit
 		}
-		d.any = true
+		d.reauthenticate = true
 	}
 	for _, acr := range values["acr_values"] {
-		d.secondFactor = d.secondFactor || slices.Contains(strings.Fields(acr), "mfa")
+		d.mfa = d.mfa || slices.Contains(strings.Fields(acr), "mfa")
 	}
 	return d
 }
@@ -51,14 +51,14 @@ var errNoSecondFactor = &refusal{
 	detail: "The page that you came from asks for a second factor, such as a security key or a code, and people cannot have one here yet. Whoever runs that page can tell you more.",
 }
 
-// again reports whether the session is not enough for what is asked for, and whose it is.
-func (x *visit) again(secret sessionSecret, asked demand) (user string, again bool, err error) {
-	if !asked.any {
+// needsReauthentication reports whether a fresh login is required (step-up), and whose session it is.
+func (x *exchange) needsReauthentication(secret sessionSecret, required authRequirements) (user string, reauthenticate bool, err error) {
+	if !required.reauthenticate {
 		return "", false, nil
 	}
 	l, err := x.idp.directory.findSession(x.r.Context(), secret)
 	if err != nil {
 		return "", false, err
 	}
-	return l.User, x.idp.o.Now().Sub(l.AuthTime) > asked.maxAge || asked.maxAge == 0, nil
+	return l.User, x.idp.o.Now().Sub(l.AuthTime) > required.maxAge || required.maxAge == 0, nil
 }

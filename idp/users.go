@@ -23,8 +23,8 @@ var (
 )
 
 const (
-	maxPassword   = 1024
-	leastPassword = 8
+	maxPassword = 1024
+	minPassword = 8
 )
 
 // User is somebody who may sign in.
@@ -46,9 +46,9 @@ type account struct {
 	epoch    int64
 }
 
-// accountName is the one spelling of a user name: lower case, without space around it. Every spelling of an account that
+// canonicalUserName is the one spelling of a user name: lower case, without space around it. Every spelling of an account that
 // could sign in has the same.
-func accountName(typed string) string { return strings.ToLower(strings.TrimSpace(typed)) }
+func canonicalUserName(input string) string { return strings.ToLower(strings.TrimSpace(input)) }
 
 func checkUserName(name string) error {
 	switch {
@@ -69,16 +69,16 @@ func checkEmail(email string) error {
 	return nil
 }
 
-// cleanRoles returns the roles sorted, each once.
-func cleanRoles(roles []string) ([]string, error) {
+// canonicalRoles returns the roles sorted, each once.
+func canonicalRoles(roles []string) ([]string, error) {
 	for _, role := range roles {
 		if !names.IsRole(role) {
 			return nil, fmt.Errorf("%q is no role: it is lower case, of a-z, 0-9 and . _ -, begins with a letter or digit, and has at most %d characters", role, names.MaxRole)
 		}
 	}
-	clean := slices.Clone(roles)
-	slices.Sort(clean)
-	return slices.Compact(clean), nil
+	sorted := slices.Clone(roles)
+	slices.Sort(sorted)
+	return slices.Compact(sorted), nil
 }
 
 // checkPassword says what is wrong with a new password. Demo users may have any.
@@ -90,9 +90,9 @@ func checkPassword(password, name string, demo bool) error {
 		return errors.New("a password is not empty")
 	case demo:
 		return nil
-	case utf8.RuneCountInString(password) < leastPassword:
-		return fmt.Errorf("a password has at least %d characters", leastPassword)
-	case accountName(password) == name:
+	case utf8.RuneCountInString(password) < minPassword:
+		return fmt.Errorf("a password has at least %d characters", minPassword)
+	case canonicalUserName(password) == name:
 		return errors.New("a password is not the user name")
 	default:
 		return nil

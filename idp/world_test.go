@@ -56,8 +56,8 @@ func (l *list) Publish(_ context.Context, entries ...revocation.Entry) error {
 		case revocation.Session:
 			l.sessions[e.ID] = true
 		case revocation.Subject:
-			if e.Moment.After(l.moments[e.ID]) {
-				l.moments[e.ID] = e.Moment
+			if e.Cutoff.After(l.moments[e.ID]) {
+				l.moments[e.ID] = e.Cutoff
 			}
 		}
 	}
@@ -74,7 +74,7 @@ func (l *list) SessionRevoked(issuer, sid string) bool {
 	return issuer == token.OwnIssuer && l.sessions[sid]
 }
 
-func (l *list) SubjectMoment(issuer, sub string) (time.Time, bool) {
+func (l *list) SubjectCutoff(issuer, sub string) (time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	moment, ok := l.moments[sub]
@@ -89,7 +89,7 @@ func (l *list) Stale(time.Time) bool {
 
 // revoked reports whether a gateway with this list refuses the token.
 func (l *list) revoked(c *token.Claims) bool {
-	moment, ok := l.SubjectMoment(c.IssuerName(), c.Subject())
+	moment, ok := l.SubjectCutoff(c.IssuerName(), c.Subject())
 	return l.SessionRevoked(c.IssuerName(), c.Session()) || ok && !c.IssuedAt().After(moment)
 }
 
@@ -154,19 +154,19 @@ func options(db *database.DB, list *list, clock *clock, log io.Writer) Options {
 	return Options{
 		DB: db, Revocations: list, Domain: domain, LoginHost: loginHost, PublicPort: 443, CookieName: ssoCookie,
 		Audience: "viloforge", AccessTTL: 15 * time.Minute, SessionIdle: 8 * time.Hour, SessionMax: 30 * 24 * time.Hour,
-		Returns:     returning([]string{"*." + domain}, ""),
-		LoginLimits: LoginLimits{PerAccount: gcra.Rate{Events: 10, Per: time.Minute}, PerAddress: gcra.Rate{Events: 60, Per: time.Minute}},
-		SealKey:     [32]byte{1}, PasswordCost: cheap, Now: clock.now, Log: slog.New(slog.NewTextHandler(log, nil)),
+		RedirectPolicy: returning([]string{"*." + domain}, ""),
+		LoginLimits:    LoginLimits{PerAccount: gcra.Rate{Events: 10, Per: time.Minute}, PerAddress: gcra.Rate{Events: 60, Per: time.Minute}},
+		SealKey:        [32]byte{1}, PasswordCost: cheap, Now: clock.now, Log: slog.New(slog.NewTextHandler(log, nil)),
 	}
 }
 
 // returning is where a login of the tests may return to.
-func returning(hosts []string, home string) func() *Returns {
-	r, err := NewReturns(hosts, home, loginHost, 443)
+func returning(hosts []string, home string) func() *RedirectPolicy {
+	r, err := NewRedirectPolicy(hosts, home, loginHost, 443)
 	if err != nil {
 		panic(err) // a test's own mistake
 	}
-	return func() *Returns { return r }
+	return func() *RedirectPolicy { return r }
 }
 
 func newWorld(tb testing.TB, changes ...func(*Options)) *world {

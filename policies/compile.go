@@ -27,9 +27,9 @@ type Options struct {
 	Upstreams  []string // names
 	Issuers    []string // names; our own is "vilogate"
 
-	// Alone means that the configuration is not known: any name of an upstream or issuer will do, and any host. It is for
+	// Standalone means that the configuration is not known: any name of an upstream or issuer will do, and any host. It is for
 	// tools that look at a folder of policies by itself.
-	Alone bool
+	Standalone bool
 }
 
 // A Set is all policies, compiled and tested. It is never written again, and safe for concurrent use.
@@ -131,11 +131,11 @@ func (c *compiler) errorf(at strictyaml.Place, format string, a ...any) {
 	c.errs = append(c.errs, &strictyaml.Error{Place: at, Msg: fmt.Sprintf(format, a...)})
 }
 
-// known checks that a word is one of those that the configuration names.
-func (c *compiler) known(w word, kind string, names []string) {
+// checkKnown checks that a word is one of those that the configuration names.
+func (c *compiler) checkKnown(w word, kind string, names []string) {
 	near := strictyaml.Nearest(w.text, names)
 	switch {
-	case slices.Contains(names, w.text), c.o.Alone && (kind == "upstream" || kind == "issuer"):
+	case slices.Contains(names, w.text), c.o.Standalone && (kind == "upstream" || kind == "issuer"):
 	case near != "":
 		c.errorf(w.at, "unknown %s %q, did you mean %q?", kind, w.text, near)
 	case len(names) == 0:
@@ -182,7 +182,7 @@ func (c *compiler) decode(f File, into any) bool {
 
 func (c *compiler) host(f *fileSyntax) *HostPolicy {
 	h := &HostPolicy{Upstream: f.Upstream.text, Place: f.Host.at, publicPort: c.o.PublicPort}
-	c.known(f.Upstream, "upstream", c.o.Upstreams)
+	c.checkKnown(f.Upstream, "upstream", c.o.Upstreams)
 	if f.CORS != nil && !f.CORS.none {
 		h.CORS = c.cors(f.CORS)
 	}
@@ -192,21 +192,21 @@ func (c *compiler) host(f *fileSyntax) *HostPolicy {
 	if len(f.Routes) == 0 {
 		c.errorf(f.Place, "there is no route: every path would be refused")
 	}
-	h.rules = c.nameRules(f.Rules)
+	h.rules = c.compileRules(f.Rules)
 	var cookie *Route // one of the routes that cannot do without
 	for i := range f.Routes {
 		r := c.route(h, &f.Routes[i], f.Defaults)
-		if cookie == nil && r.needsCookie() {
+		if cookie == nil && r.requiresCookie() {
 			cookie = r
 		}
 	}
 	h.Host = c.hostName(f.Host, cookie)
-	c.plant(h)
+	c.buildTrees(h)
 	return h
 }
 
-// nameRules makes the rules of a file ready to be used, and compiles them all: one that nobody uses is to be right too.
-func (c *compiler) nameRules(rules map[string]*conditionsSyntax) map[string]*Condition {
+// compileRules makes the rules of a file ready to be used, and compiles them all: one that nobody uses is to be right too.
+func (c *compiler) compileRules(rules map[string]*conditionsSyntax) map[string]*Condition {
 	compiled := map[string]*Condition{}
 	c.rules = make(map[string]*namedRule, len(rules))
 	for name, syntax := range rules {
@@ -235,7 +235,7 @@ func (c *compiler) hostName(w word, cookie *Route) string {
 		c.errorf(w.at, "%q: %v", w.text, err)
 	case name == c.o.LoginHost && name != "" && !wildcard:
 		c.errorf(w.at, "%s is the login host: it is built in, always public, and has no policy", name)
-	case cookie != nil && !c.o.Alone && name != c.o.Domain && !strings.HasSuffix(name, "."+c.o.Domain):
+	case cookie != nil && !c.o.Standalone && name != c.o.Domain && !strings.HasSuffix(name, "."+c.o.Domain):
 		c.errorf(w.at, "%s does not lie under %s, so that the sign-in cookie never arrives; the route at %s needs it: "+
 			"make every route public, or write bearer: only", w.text, c.o.Domain, cookie.Place)
 	}
@@ -258,15 +258,15 @@ func (c *compiler) addHost(s *Set, h *HostPolicy) {
 	hosts[name] = h
 }
 
-// plant puts the routes into the trees: the live one, and where a route is in the shadow, the one as it would be.
-func (c *compiler) plant(h *HostPolicy) {
+// buildTrees puts the routes into the trees: the live one, and where a route is in the shadow, the one as it would be.
+func (c *compiler) buildTrees(h *HostPolicy) {
 	shadow := *h
 	for _, r := range h.routes {
 		if r.Shadow {
-			c.add(&shadow.root, r)
+			c.addToTree(&shadow.root, r)
 			h.Shadow = &shadow
 		} else {
-			c.add(&h.root, r)
+			c.addToTree(&h.root, r)
 		}
 	}
 	h.root.checkOverrides(c)
@@ -277,7 +277,7 @@ func (c *compiler) plant(h *HostPolicy) {
 		if r.Shadow || r.segments == nil {
 			continue
 		}
-		if l := shadow.root.leaf(r.segments); !l.takesAllOf(r) {
+		if l := shadow.root.leaf(r.segments); !l.coversMethodsOf(r) {
 			l.add(r)
 		}
 	}
@@ -287,7 +287,7 @@ func (c *compiler) plant(h *HostPolicy) {
 // checkOverrides refuses method_override: pass where the method matters, to the route or to others of its pattern: a header
 // would choose behind the gateway what the gateway refuses or another route decides.
 func (n *node) checkOverrides(c *compiler) {
-	for _, l := range []*leaf{n.here, n.rest} {
+	for _, l := range []*leaf{n.terminal, n.catchAll} {
 		if l == nil {
 			continue
 		}
@@ -304,7 +304,7 @@ func (n *node) checkOverrides(c *compiler) {
 			}
 		}
 	}
-	for _, next := range n.words {
+	for _, next := range n.literals {
 		next.checkOverrides(c)
 	}
 	if n.param != nil {

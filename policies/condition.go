@@ -28,16 +28,16 @@ type Condition struct {
 
 	expression *expression // of Expression; nil after an error
 
-	size   int    // how many conditions it is made of, itself included; set once it is whole
-	denial string // why the answer is no, made at load so that saying it costs nothing
+	size       int    // how many conditions it is made of, itself included; set once it is whole
+	denyReason string // why the answer is no, made at load so that saying it costs nothing
 }
 
 // maxConditions bounds what a condition is made of once its rules are written out. Rules that are made of other rules
 // double with every step, and each of their conditions is asked anew.
 const maxConditions = 4096
 
-// measured is the size of a condition whose parts are whole.
-func (c *Condition) measured() int {
+// computeSize is the size of a condition whose parts are whole.
+func (c *Condition) computeSize() int {
 	size := 1
 	for _, of := range c.Of {
 		size += max(1, of.size)
@@ -66,14 +66,14 @@ const (
 	Expression                            // when: is true
 )
 
-// A Truth is what a condition comes to. Errors are no answer, neither yes nor no: what is not known opens no door, behind
+// A Truth is what a condition comes to, in three-valued (Kleene) logic. Errors are no answer, neither yes nor no: what is not known opens no door, behind
 // a not either.
 type Truth uint8
 
 // The truths, so that all is the least of them and any the greatest.
 const (
 	False Truth = iota + 1
-	Failed
+	Unknown
 	True
 )
 
@@ -82,8 +82,8 @@ type evaluation struct {
 	facts Facts
 	id    *Identity // nil for nobody
 	route *Route
-	// fresh is the question whether it would hold if this person had just signed in again, with a second factor.
-	fresh bool
+	// afterStepUp is the question whether it would hold if this person had just signed in again, with a second factor.
+	afterStepUp bool
 }
 
 // truth evaluates a condition. It allocates nothing, but for expressions.
@@ -109,9 +109,9 @@ func (c *Condition) truth(e *evaluation) Truth {
 		return True + False - c.Of[0].truth(e)
 	case Networks:
 		if !e.facts.Client.IsValid() {
-			return Failed
+			return Unknown
 		}
-		return truthOf(request.InNetworks(c.Networks, e.facts.Client))
+		return toTruth(request.InNetworks(c.Networks, e.facts.Client))
 	case Expression:
 		truth, _ := c.expression.evaluate(e)
 		return truth
@@ -119,10 +119,10 @@ func (c *Condition) truth(e *evaluation) Truth {
 	if e.id == nil {
 		return False
 	}
-	return truthOf(c.identity(e))
+	return toTruth(c.identity(e))
 }
 
-func truthOf(b bool) Truth {
+func toTruth(b bool) Truth {
 	if b {
 		return True
 	}
@@ -134,21 +134,21 @@ func (c *Condition) identity(e *evaluation) bool {
 	id := e.id
 	switch c.Kind {
 	case Roles:
-		return anyOf(id.Roles, c.Words)
+		return intersects(id.Roles, c.Words)
 	case Users:
 		return slices.Contains(c.Words, id.User)
 	case EmailDomains:
-		return id.EmailVerified && isOfDomain(id.Email, c.Words)
+		return id.EmailVerified && hasEmailDomain(id.Email, c.Words)
 	case HasClaim:
 		return c.claims(id)
 	case Issuers:
 		return slices.Contains(c.Words, id.Issuer)
 	case AMR:
-		return anyOf(id.AMR, c.Words) || e.fresh && slices.Contains(c.Words, amrMFA)
+		return intersects(id.AMR, c.Words) || e.afterStepUp && slices.Contains(c.Words, amrMFA)
 	case MFA:
-		return e.fresh || within(c.Age, e.facts.Now, id.SecondFactor())
+		return e.afterStepUp || within(c.Age, e.facts.Now, id.SecondFactor())
 	case MaxAge:
-		return e.fresh || within(c.Age, e.facts.Now, id.AuthTime)
+		return e.afterStepUp || within(c.Age, e.facts.Now, id.AuthTime)
 	case Bearer:
 		return id.Bearer
 	}
@@ -172,8 +172,8 @@ func within(age time.Duration, now, then time.Time) bool {
 	return !then.IsZero() && now.Sub(then) <= age
 }
 
-// anyOf reports whether two lists have a word in common.
-func anyOf(have, want []string) bool {
+// intersects reports whether two lists have a word in common.
+func intersects(have, want []string) bool {
 	for _, w := range want {
 		if slices.Contains(have, w) {
 			return true
@@ -182,9 +182,9 @@ func anyOf(have, want []string) bool {
 	return false
 }
 
-// isOfDomain reports whether an address has one @, and one of the domains behind it. Case counts for nothing, as far as
+// hasEmailDomain reports whether an address has one @, and one of the domains behind it. Case counts for nothing, as far as
 // ASCII goes.
-func isOfDomain(address string, domains []string) bool {
+func hasEmailDomain(address string, domains []string) bool {
 	local, domain, _ := strings.Cut(address, "@")
 	return local != "" && strings.IndexByte(domain, '@') < 0 &&
 		slices.ContainsFunc(domains, func(d string) bool { return equalASCII(d, domain) })
@@ -248,11 +248,11 @@ func (c *Condition) isValue(value any) bool {
 	return false
 }
 
-// failing is what keeps a condition from holding: of several that all must, the first that does not; nil where it holds.
-func (c *Condition) failing(e *evaluation) *Condition {
+// firstUnmet is what keeps a condition from holding: of several that all must, the first that does not; nil where it holds.
+func (c *Condition) firstUnmet(e *evaluation) *Condition {
 	if c.Kind == All {
 		for _, of := range c.Of {
-			if failed := of.failing(e); failed != nil {
+			if failed := of.firstUnmet(e); failed != nil {
 				return failed
 			}
 		}
@@ -277,15 +277,15 @@ func (c *Condition) bearerOnly() bool {
 	return false
 }
 
-// Freshens reports whether a login just now, with a second factor, could make a difference.
-func (c *Condition) Freshens() bool {
+// CanStepUp reports whether a login just now, with a second factor, could make a difference.
+func (c *Condition) CanStepUp() bool {
 	switch c.Kind {
 	case MFA, MaxAge:
 		return true
 	case AMR:
 		return slices.Contains(c.Words, amrMFA)
 	}
-	return slices.ContainsFunc(c.Of, (*Condition).Freshens)
+	return slices.ContainsFunc(c.Of, (*Condition).CanStepUp)
 }
 
 // reads adds the facts that a condition depends on.
@@ -294,7 +294,7 @@ func (c *Condition) reads(r *Reads) {
 	case Networks:
 		r.Client = true
 	case HasClaim:
-		r.Claims = sortedWith(r.Claims, c.Claim)
+		r.Claims = insertSorted(r.Claims, c.Claim)
 	case Expression:
 		if c.expression != nil {
 			r.add(&c.expression.reads)
@@ -313,20 +313,20 @@ func (c *Condition) Reads() (r Reads) {
 
 // add adds the facts that an expression reads.
 func (r *Reads) add(more *Reads) {
-	r.Client, r.Now, r.Life = r.Client || more.Client, r.Now || more.Now, r.Life || more.Life
+	r.Client, r.Now, r.TokenLifetime = r.Client || more.Client, r.Now || more.Now, r.TokenLifetime || more.TokenLifetime
 	for _, name := range more.Query {
-		r.Query = sortedWith(r.Query, name)
+		r.Query = insertSorted(r.Query, name)
 	}
 	for _, name := range more.Headers {
-		r.Headers = sortedWith(r.Headers, name)
+		r.Headers = insertSorted(r.Headers, name)
 	}
 	for _, name := range more.Claims {
-		r.Claims = sortedWith(r.Claims, name)
+		r.Claims = insertSorted(r.Claims, name)
 	}
 }
 
-// sortedWith is a sorted list with one more word, once.
-func sortedWith(list []string, word string) []string {
+// insertSorted is a sorted list with one more word, once.
+func insertSorted(list []string, word string) []string {
 	if i, found := slices.BinarySearch(list, word); !found {
 		return slices.Insert(list, i, word)
 	}

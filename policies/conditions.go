@@ -11,7 +11,7 @@ import (
 )
 
 func bearerCondition(at strictyaml.Place) *Condition {
-	return &Condition{Kind: Bearer, Place: at, Text: "bearer: only", denial: "bearer: only, and the credential is a cookie"}
+	return &Condition{Kind: Bearer, Place: at, Text: "bearer: only", denyReason: "bearer: only, and the credential is a cookie"}
 }
 
 // conditions compiles a map, whose keys must all hold.
@@ -22,7 +22,7 @@ func (c *compiler) conditions(s *conditionsSyntax) *Condition {
 			words := c.words(s.Place, key, *list, check)
 			all.Of = append(all.Of, &Condition{
 				Kind: kind, Place: placeOf(s.Place, *list), Words: words,
-				Text: key + ": [" + strings.Join(words, ", ") + "]", denial: denial + strings.Join(words, ", "),
+				Text: key + ": [" + strings.Join(words, ", ") + "]", denyReason: denial + strings.Join(words, ", "),
 			})
 		}
 	}
@@ -44,13 +44,13 @@ func (c *compiler) conditions(s *conditionsSyntax) *Condition {
 		text := "max_age: " + s.MaxAge.age.String()
 		all.Of = append(all.Of, &Condition{
 			Kind: MaxAge, Place: s.MaxAge.at, Age: s.MaxAge.age.Std(), Text: text,
-			denial: "the login is older than " + s.MaxAge.age.String(),
+			denyReason: "the login is older than " + s.MaxAge.age.String(),
 		})
 	}
 	if s.MFA != nil {
 		all.Of = append(all.Of, &Condition{
 			Kind: MFA, Place: s.MFA.at, Age: s.MFA.age.Std(), Text: "mfa: " + s.MFA.age.String(),
-			denial: "no second factor within " + s.MFA.age.String(),
+			denyReason: "no second factor within " + s.MFA.age.String(),
 		})
 	}
 	return c.compositions(all, s)
@@ -61,7 +61,7 @@ func (c *compiler) namedRule(w word) *Condition {
 	s, ok := c.rules[w.text]
 	switch {
 	case !ok:
-		c.known(w, "rule", slices.Sorted(maps.Keys(c.rules)))
+		c.checkKnown(w, "rule", slices.Sorted(maps.Keys(c.rules)))
 		return &Condition{Kind: All}
 	case s.compiled != nil:
 		return s.compiled
@@ -103,10 +103,10 @@ func (c *compiler) compositions(all *Condition, s *conditionsSyntax) *Condition 
 	if s.When != nil {
 		all.Of = append(all.Of, &Condition{
 			Kind: Expression, Place: s.When.at, When: s.When.text, Text: "when: " + oneLine(s.When.text), expression: c.expression(s.When),
-			denial: "the expression of when is not true",
+			denyReason: "the expression of when is not true",
 		})
 	}
-	if all.size = all.measured(); all.size > maxConditions {
+	if all.size = all.computeSize(); all.size > maxConditions {
 		c.errorf(s.Place, "this is made of %d conditions once its rules are written out, and may be of %d", all.size, maxConditions)
 		return &Condition{Kind: All, Place: s.Place, Of: []*Condition{{Kind: Roles}}} // the rest of the file is to be read too
 	}
@@ -115,7 +115,7 @@ func (c *compiler) compositions(all *Condition, s *conditionsSyntax) *Condition 
 }
 
 // composition compiles the maps that any, all or not is made of.
-func (c *compiler) composition(kind ConditionKind, key string, at strictyaml.Place, list []*conditionsSyntax, denial string) *Condition {
+func (c *compiler) composition(kind ConditionKind, key string, at strictyaml.Place, list []*conditionsSyntax, denyReason string) *Condition {
 	composed := &Condition{Kind: kind, Place: at}
 	if len(list) == 0 {
 		c.errorf(at, "the list of %s is empty", key)
@@ -126,23 +126,23 @@ func (c *compiler) composition(kind ConditionKind, key string, at strictyaml.Pla
 			c.errorf(s.Place, "a map without a condition")
 		}
 		composed.Place = s.Place
-		composed.Of = append(composed.Of, of.simple())
+		composed.Of = append(composed.Of, of.unwrapSingle())
 	}
-	if composed.size = composed.measured(); len(list) > 0 {
+	if composed.size = composed.computeSize(); len(list) > 0 {
 		composed.Place = list[0].Place
 	}
 	if kind == Not {
 		composed.Text = "not: { " + joined(composed.Of, ", ") + " }"
-		composed.denial = "what must not hold does: " + joined(composed.Of, ", ")
+		composed.denyReason = "what must not hold does: " + joined(composed.Of, ", ")
 		return composed
 	}
 	composed.Text = key + ": [{ " + joined(composed.Of, " }, { ") + " }]"
-	composed.denial = denial + joined(composed.Of, " | ")
+	composed.denyReason = denyReason + joined(composed.Of, " | ")
 	return composed
 }
 
-// simple is the only condition of a map that has no other, else the map.
-func (c *Condition) simple() *Condition {
+// unwrapSingle is the only condition of a map that has no other, else the map.
+func (c *Condition) unwrapSingle() *Condition {
 	if c.Kind == All && len(c.Of) == 1 && c.Rule == "" {
 		return c.Of[0]
 	}
@@ -170,7 +170,7 @@ func (c *compiler) networks(at strictyaml.Place, list []word) *Condition {
 	words := c.words(at, "networks", list, func(word) {})
 	n := &Condition{
 		Kind: Networks, Place: placeOf(at, list), Text: "networks: [" + strings.Join(words, ", ") + "]",
-		denial: "the address is in none of the networks " + strings.Join(words, ", "),
+		denyReason: "the address is in none of the networks " + strings.Join(words, ", "),
 	}
 	for _, w := range list {
 		if address, err := netip.ParseAddr(w.text); err == nil && address.Zone() == "" {
@@ -215,7 +215,7 @@ func (c *compiler) claims(s *claimsSyntax) (conditions []*Condition) {
 		}
 		conditions = append(conditions, &Condition{
 			Kind: HasClaim, Place: claim.name.at, Claim: claim.name.text, Values: claim.values,
-			Text: "claims: { " + claim.name.text + ": " + values + " }", denial: "the claim " + claim.name.text + " is not " + values,
+			Text: "claims: { " + claim.name.text + ": " + values + " }", denyReason: "the claim " + claim.name.text + " is not " + values,
 		})
 	}
 	return conditions

@@ -17,16 +17,16 @@ type CORS struct {
 	Exposed     []string         // of answers, besides those that the gateway shows always
 	MaxAge      time.Duration    // of the answer to a preflight
 
-	every    bool // "*"
-	patterns []request.OriginPattern
+	anyOrigin bool // "*"
+	patterns  []request.OriginPattern
 }
 
-// Origin reports whether an origin, given as the browser wrote it, may call.
-func (c *CORS) Origin(origin string) bool {
+// AllowsOrigin reports whether an origin, given as the browser wrote it, may call.
+func (c *CORS) AllowsOrigin(origin string) bool {
 	if c == nil || origin == "" {
 		return false
 	}
-	return c.every || slices.Contains(c.Origins, request.Origin(origin)) ||
+	return c.anyOrigin || slices.Contains(c.Origins, request.Origin(origin)) ||
 		slices.ContainsFunc(c.patterns, func(p request.OriginPattern) bool { return p.Match(origin) })
 }
 
@@ -40,15 +40,15 @@ type Preflight struct {
 const preflightMaxAge = 10 * time.Minute
 
 var (
-	// preflightHeaders may be sent; those that browsers send without asking need not be named.
-	preflightHeaders = []string{"Authorization", "Content-Type", "X-Request-Id"}
-	unaskedHeaders   = []string{"Accept", "Accept-Language", "Content-Language", "Range"}
-	// usualMethods are named where a route takes every method.
-	usualMethods = []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}
+	// defaultAllowHeaders may be sent; CORS-safelisted ones need not be named.
+	defaultAllowHeaders = []string{"Authorization", "Content-Type", "X-Request-Id"}
+	safelistedHeaders   = []string{"Accept", "Accept-Language", "Content-Language", "Range"}
+	// defaultAllowMethods are named where a route takes every method.
+	defaultAllowMethods = []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}
 )
 
-// CORSOf are the CORS rules of a match: its route's, or its host's where there is none; nil where there are no rules.
-func (h *HostPolicy) CORSOf(m Match) *CORS {
+// CORSFor are the CORS rules of a match: its route's, or its host's where there is none; nil where there are no rules.
+func (h *HostPolicy) CORSFor(m Match) *CORS {
 	if m.Route != nil {
 		return m.Route.CORS
 	}
@@ -59,11 +59,11 @@ func (h *HostPolicy) CORSOf(m Match) *CORS {
 // Nobody is asked who they are: browsers send no credentials with it. The answer no is false.
 func (h *HostPolicy) Preflight(p request.Path, origin, method string, headers []string) (Preflight, bool) {
 	m := h.Match(p, method)
-	cors := h.CORSOf(m)
-	if m.Route == nil || m.Odd != 0 || !cors.Origin(origin) {
+	cors := h.CORSFor(m)
+	if m.Route == nil || m.Ambiguities != 0 || !cors.AllowsOrigin(origin) {
 		return Preflight{}, false
 	}
-	methods := h.methodsOf(p, method)
+	methods := h.allowedMethods(p, method)
 	if cors.Methods != nil {
 		if !slices.Contains(cors.Methods, method) {
 			return Preflight{}, false
@@ -72,7 +72,7 @@ func (h *HostPolicy) Preflight(p request.Path, origin, method string, headers []
 	}
 	for _, name := range headers {
 		sameName := func(known string) bool { return strings.EqualFold(known, name) }
-		if !slices.ContainsFunc(cors.Headers, sameName) && !slices.ContainsFunc(unaskedHeaders, sameName) {
+		if !slices.ContainsFunc(cors.Headers, sameName) && !slices.ContainsFunc(safelistedHeaders, sameName) {
 			return Preflight{}, false
 		}
 	}
@@ -81,22 +81,22 @@ func (h *HostPolicy) Preflight(p request.Path, origin, method string, headers []
 	}, true
 }
 
-// methodsOf are the methods of the pattern that a path matches; asked is one of them.
-func (h *HostPolicy) methodsOf(p request.Path, asked string) []string {
+// allowedMethods are the methods of the pattern that a path matches; asked is one of them.
+func (h *HostPolicy) allowedMethods(p request.Path, requested string) []string {
 	l := h.root.find(p.String())
 	for _, r := range l.routes {
 		if r.methods == nil {
-			if slices.Contains(usualMethods, asked) {
-				return usualMethods
+			if slices.Contains(defaultAllowMethods, requested) {
+				return defaultAllowMethods
 			}
-			return append([]string{asked}, usualMethods...)
+			return append([]string{requested}, defaultAllowMethods...)
 		}
 	}
 	return l.allow
 }
 
 func (c *compiler) cors(s *corsSyntax) *CORS {
-	cors := &CORS{Credentials: s.Credentials, Headers: preflightHeaders, MaxAge: preflightMaxAge}
+	cors := &CORS{Credentials: s.Credentials, Headers: defaultAllowHeaders, MaxAge: preflightMaxAge}
 	if len(s.Origins) == 0 {
 		c.errorf(s.Place, "the list of origins is empty; leave cors out if no page of another origin calls this host")
 	}
@@ -128,7 +128,7 @@ func (c *compiler) origin(cors *CORS, w word) {
 			c.errorf(w.at, "%q with credentials: true would let pages that nobody thought of act with somebody's cookie; list the origins", w.text)
 		}
 		if w.text == "*" {
-			cors.every = true
+			cors.anyOrigin = true
 			return
 		}
 		pattern, err := request.ParseOriginPattern(w.text, c.o.PublicPort)
@@ -178,7 +178,7 @@ func (c *CORS) AllOrigins() []string {
 	for _, p := range c.patterns {
 		all = append(all, p.String())
 	}
-	if c.every {
+	if c.anyOrigin {
 		all = append(all, "*")
 	}
 	return all

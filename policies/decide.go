@@ -59,12 +59,12 @@ type Header interface {
 // Reads are the facts that a decision of a route depends on, besides who asks: what an audit record has to hold so that
 // the decision can be made again.
 type Reads struct {
-	Client  bool // the client's address
-	Now     bool // the time of day; not the age of a login, which is who asks
-	Life    bool // when the token was issued, and until when it is good
-	Query   []string
-	Headers []string // by canonical names, X-Tenant
-	Claims  []string
+	Client        bool // the client's address
+	Now           bool // the time of day; not the age of a login, which is who asks
+	TokenLifetime bool // when the token was issued, and until when it is good
+	Query         []string
+	Headers       []string // by canonical names, X-Tenant
+	Claims        []string
 }
 
 // An Outcome is what is to become of a request.
@@ -74,7 +74,7 @@ type Outcome uint8
 const (
 	Allow            Outcome = iota + 1
 	Deny                     // 403
-	Login                    // somebody is needed and nobody is there: 302 or 401
+	Login                    // authentication required, and the request is anonymous: 302 or 401
 	StepUp                   // a fresher or stronger login is needed
 	MethodNotAllowed         // 405, with Decision.Allow
 	BadRequest               // 400: a spelling that the route does not permit, or a query or header that it cannot read
@@ -121,11 +121,11 @@ func (m Match) decide(f Facts, id *Identity) Decision {
 	case m.Route != nil:
 		d.Outcome, d.Reason, d.Condition = m.Route.rule.decide(&evaluation{facts: f, id: id, route: m.Route})
 	case len(m.Allow) > 0 && (m.AllPublic || id != nil):
-		d.Outcome, d.Reason, d.Allow = MethodNotAllowed, "the routes of this pattern take other methods", m.Allow
+		d.Outcome, d.Reason, d.Allow = MethodNotAllowed, "method not allowed by the routes of this pattern", m.Allow
 	case id == nil:
-		d.Outcome, d.Reason = Login, "no route lists this path and method, and nobody is signed in"
+		d.Outcome, d.Reason = Login, "no route matches this path and method, and the request is anonymous"
 	default:
-		d.Outcome, d.Reason = Deny, "no route lists this path"
+		d.Outcome, d.Reason = Deny, "no route matches this path"
 	}
 	return d
 }
@@ -161,18 +161,18 @@ func (h *HostPolicy) Decide(r *Request) (Answer, error) {
 // Decide is the second half of [Set.Decide]: who asks, what the rule says of them, and CSRF protection.
 func (l *Location) Decide() (a Answer, err error) {
 	a = Answer{Location: l, Decision: l.decision}
-	if l.Settled() {
+	if l.Decided() {
 		a.place()
 		return a, nil
 	}
 	a.Identity = l.request.Identity
-	if who := l.request.Authenticator; who != nil {
-		if a.Identity, err = who.Authenticate(l); err != nil {
+	if authenticator := l.request.Authenticator; authenticator != nil {
+		if a.Identity, err = authenticator.Authenticate(l); err != nil {
 			return a, err
 		}
 	}
 	if l.Kind == OwnPath {
-		a.own()
+		a.decideEndpoint()
 		a.place()
 		return a, nil
 	}
@@ -189,8 +189,8 @@ func (a *Answer) place() {
 	}
 }
 
-// own decides about the endpoints that ask who asks.
-func (a *Answer) own() {
+// decideEndpoint decides about the endpoints that ask who asks.
+func (a *Answer) decideEndpoint() {
 	switch {
 	case a.Endpoint == Logout && !request.CSRFSafe(a.csrfFacts(nil, nil)):
 		a.CrossSite = true
@@ -232,10 +232,10 @@ func (a *Answer) csrfFacts(allowed, exempt []request.Origin) request.CSRFFacts {
 	f := request.CSRFFacts{
 		Method: a.Target.Method, WebSocket: webSocket(header), Origin: header["Origin"],
 		SecFetchSite: strings.Join(header["Sec-Fetch-Site"], ","), SecFetchMode: strings.Join(header["Sec-Fetch-Mode"], ","),
-		Own: request.Origin("https://" + string(a.Name)), Allowed: allowed, Exempt: exempt,
+		SelfOrigin: request.Origin("https://" + string(a.Name)), CORSOrigins: allowed, Exempt: exempt,
 	}
 	if a.publicPort != 443 && a.publicPort != 0 {
-		f.Own += request.Origin(":" + strconv.Itoa(a.publicPort))
+		f.SelfOrigin += request.Origin(":" + strconv.Itoa(a.publicPort))
 	}
 	return f
 }

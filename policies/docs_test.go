@@ -18,7 +18,7 @@ func TestExamplesOfTheDocsCompile(t *testing.T) {
 		for _, example := range examples(string(data), indent) {
 			found++
 			o := testOptions
-			o.Alone = true
+			o.Standalone = true
 			if _, err := Compile([]File{{name, []byte(example)}}, o); err != nil {
 				t.Errorf("%v\n%s", err, example)
 			}

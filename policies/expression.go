@@ -115,7 +115,7 @@ func (c *compiler) expression(s *expressionSyntax) *expression {
 		c.issues(s, issues)
 		return nil
 	}
-	reader := &expressionReader{c: c, syntax: s, ast: parsed.NativeRep(), into: e, known: map[int64]bool{}}
+	reader := &expressionReader{c: c, syntax: s, ast: parsed.NativeRep(), into: e, resolved: map[int64]bool{}}
 	reader.read(parsed.NativeRep().Expr())
 	if len(c.errs) > before {
 		return nil
@@ -125,14 +125,14 @@ func (c *compiler) expression(s *expressionSyntax) *expression {
 		c.issues(s, issues)
 		return nil
 	}
-	if reader.missed(checked.NativeRep()); len(c.errs) > before {
+	if reader.checkUnread(checked.NativeRep()); len(c.errs) > before {
 		return nil
 	}
 	if checked.OutputType() != types.BoolType {
 		c.errorf(s.at, "an expression is true or false, and this one is of type %s; compare it with something", checked.OutputType())
 		return nil
 	}
-	estimate, err := c.env.EstimateCost(checked, sizes{})
+	estimate, err := c.env.EstimateCost(checked, sizeEstimator{})
 	switch {
 	case err != nil:
 		c.errorf(s.at, "estimating the cost: %v", err)
@@ -169,11 +169,11 @@ func (c *compiler) issues(s *expressionSyntax, issues *cel.Issues) {
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// sizes bounds what is not known before a request comes.
-type sizes struct{}
+// sizeEstimator estimates the sizes that are not known before a request comes.
+type sizeEstimator struct{}
 
 // EstimateSize implements cost.Estimator.
-func (sizes) EstimateSize(element cost.AstNode) *cost.SizeEstimate {
+func (sizeEstimator) EstimateSize(element cost.AstNode) *cost.SizeEstimate {
 	if element.ComputedSize() != nil {
 		return nil
 	}
@@ -187,20 +187,20 @@ func (sizes) EstimateSize(element cost.AstNode) *cost.SizeEstimate {
 }
 
 // EstimateCallCost implements cost.Estimator: CEL's own functions cost what CEL says.
-func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
+func (sizeEstimator) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
 	return nil
 }
 
-// long reports whether a text, or one in a list or map, is longer than the estimate of the cost took for granted, or a list
+// exceedsLimits reports whether a text, or one in a list or map, is longer than the estimate of the cost took for granted, or a list
 // or map has more elements.
-func long(value any) bool {
+func exceedsLimits(value any) bool {
 	switch v := value.(type) {
 	case string:
 		return len(v) > maxValue
 	case []string:
 		return len(v) > maxElements || slices.ContainsFunc(v, func(s string) bool { return len(s) > maxValue })
 	case []any:
-		return len(v) > maxElements || slices.ContainsFunc(v, long)
+		return len(v) > maxElements || slices.ContainsFunc(v, exceedsLimits)
 	case map[string]string:
 		for name, s := range v {
 			if len(name) > maxValue || len(s) > maxValue {
@@ -210,7 +210,7 @@ func long(value any) bool {
 		return len(v) > maxElements
 	case map[string]any:
 		for name, element := range v {
-			if len(name) > maxValue || long(element) {
+			if len(name) > maxValue || exceedsLimits(element) {
 				return true
 			}
 		}
@@ -223,9 +223,9 @@ func long(value any) bool {
 func (x *expression) evaluate(e *evaluation) (Truth, error) {
 	value, _, err := x.program.Eval(&activation{expression: x, facts: e.facts, id: e.id, route: e.route})
 	if err != nil {
-		return Failed, fmt.Errorf("evaluating %q: %w", x.text, err)
+		return Unknown, fmt.Errorf("evaluating %q: %w", x.text, err)
 	}
-	return truthOf(value == types.True), nil
+	return toTruth(value == types.True), nil
 }
 
 // An activation gives an expression what it asks for, and makes nothing that it does not.
@@ -242,7 +242,7 @@ func (a *activation) Parent() cel.Activation { return nil }
 // ResolveName implements cel.Activation. What is longer than it may be has no value.
 func (a *activation) ResolveName(name string) (any, bool) {
 	value, ok := a.value(name)
-	if long(value) {
+	if exceedsLimits(value) {
 		return types.NewErr("%s has a text of more than %d bytes, or more than %d elements", name, maxValue, maxElements), true
 	}
 	return value, ok
@@ -360,7 +360,7 @@ func (r *Route) params(p request.Path) map[string]string {
 			values[name[1:]] = decoded
 			continue // all of it
 		}
-		if withoutParameters(segment) == "" {
+		if cutPathParameters(segment) == "" {
 			continue
 		}
 		if name[0] == ':' {

@@ -19,11 +19,11 @@ import (
 // would let pass: names that are none, with the nearest that is; keys, patterns and time zones that are not known before a
 // request comes; and facts that a policy has better ways to ask for, or must not see.
 type expressionReader struct {
-	c      *compiler
-	syntax *expressionSyntax
-	ast    *ast.AST
-	into   *expression
-	known  map[int64]bool // the parts that were taken for variables, by their id
+	c        *compiler
+	syntax   *expressionSyntax
+	ast      *ast.AST
+	into     *expression
+	resolved map[int64]bool // the parts that were taken for variables, by their id
 }
 
 func (r *expressionReader) place(e ast.Expr) strictyaml.Place {
@@ -35,11 +35,11 @@ func (r *expressionReader) errorf(e ast.Expr, format string, a ...any) {
 	r.c.errorf(r.place(e), format, a...)
 }
 
-// missed refuses variables that the type checker found and the reader did not, however they may be spelt: nothing that a
+// checkUnread refuses variables that the type checker found and the reader did not, however they may be spelt: nothing that a
 // policy reads goes unnoticed.
-func (r *expressionReader) missed(checked *ast.AST) {
+func (r *expressionReader) checkUnread(checked *ast.AST) {
 	for _, id := range slices.Sorted(maps.Keys(checked.ReferenceMap())) {
-		if name := checked.ReferenceMap()[id].Name; variables[name] != nil && !r.known[id] {
+		if name := checked.ReferenceMap()[id].Name; variables[name] != nil && !r.resolved[id] {
 			l := checked.SourceInfo().GetStartLocation(id)
 			r.c.errorf(r.syntax.place(l.Line(), l.Column()), "%s is to be written just so", name)
 		}
@@ -71,7 +71,7 @@ func (r *expressionReader) read(e ast.Expr) {
 			r.errorf(e, "%s is no value; ask for one of its fields: %s", name, strings.Join(fieldsOf(name), ", "))
 		}
 	case ast.LiteralKind:
-		r.number(e)
+		r.checkNumber(e)
 	case ast.SelectKind:
 		r.selection(e)
 	case ast.CallKind:
@@ -100,8 +100,8 @@ func (r *expressionReader) read(e ast.Expr) {
 	}
 }
 
-// number refuses a number that others are taken for.
-func (r *expressionReader) number(e ast.Expr) {
+// checkNumber refuses a number that others are taken for.
+func (r *expressionReader) checkNumber(e ast.Expr) {
 	exact := true
 	switch n := e.AsLiteral().(type) {
 	case types.Int:
@@ -112,7 +112,7 @@ func (r *expressionReader) number(e ast.Expr) {
 		exact = isExact(float64(n))
 	}
 	if !exact {
-		r.errorf(e, "%s", inexact)
+		r.errorf(e, "%s", msgInexactNumber)
 	}
 }
 
@@ -125,7 +125,7 @@ func (r *expressionReader) variable(e ast.Expr) string {
 	if s.Operand().Kind() != ast.IdentKind || !slices.Contains(namespaces, s.Operand().AsIdent()) {
 		return ""
 	}
-	r.known[e.ID()] = true
+	r.resolved[e.ID()] = true
 	return s.Operand().AsIdent() + "." + s.FieldName()
 }
 
@@ -160,12 +160,12 @@ func (r *expressionReader) selection(e ast.Expr) {
 	case name == "request.time":
 		r.into.reads.Now = true
 	case name == "token.issued_at" || name == "token.expires":
-		r.into.reads.Life = true
+		r.into.reads.TokenLifetime = true
 	}
 }
 
-// zoned are the functions that take a time zone.
-var zoned = []string{
+// timeZoneFunctions are the functions that take a time zone.
+var timeZoneFunctions = []string{
 	"getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getHours", "getMinutes",
 	"getSeconds", "getMilliseconds",
 }
@@ -184,8 +184,8 @@ func (r *expressionReader) call(c ast.CallExpr, e ast.Expr) {
 		r.literalKey(args[1], args[0])
 		return
 	case name == "matches" && len(args) > 0:
-		r.pattern(args[len(args)-1])
-	case slices.Contains(zoned, name) && len(args) == 1 && c.IsMemberFunction():
+		r.checkRegex(args[len(args)-1])
+	case slices.Contains(timeZoneFunctions, name) && len(args) == 1 && c.IsMemberFunction():
 		if zone, ok := literal(args[0]); !ok || !zoneOffset.MatchString(zone) {
 			r.errorf(args[0], `a time zone is written out, as an offset such as "+01:00"`)
 		}
@@ -198,8 +198,8 @@ func (r *expressionReader) call(c ast.CallExpr, e ast.Expr) {
 	}
 }
 
-// pattern checks a regular expression.
-func (r *expressionReader) pattern(e ast.Expr) {
+// checkRegex checks a regular expression.
+func (r *expressionReader) checkRegex(e ast.Expr) {
 	text, ok := literal(e)
 	if !ok {
 		r.errorf(e, "a regular expression is written out, so that it can be checked and compiled beforehand")
@@ -228,8 +228,8 @@ func (r *expressionReader) literalKey(variable, key ast.Expr) {
 	r.key(variable, name, key)
 }
 
-// hidden are headers that a policy never sees, because they are secret or the gateway judges them already.
-var hidden = []string{"authorization", "cookie", "proxy-authorization"}
+// credentialHeaders are headers that a policy never sees: credentials, which the gateway verifies itself.
+var credentialHeaders = []string{"authorization", "cookie", "proxy-authorization"}
 
 // key notes a name that a variable is asked for.
 func (r *expressionReader) key(variable ast.Expr, name string, at ast.Expr) {
@@ -241,7 +241,7 @@ func (r *expressionReader) key(variable ast.Expr, name string, at ast.Expr) {
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '%' }) {
 			r.errorf(at, "%q is no name of a query parameter", name)
 		}
-		reads.Query = sortedWith(reads.Query, name)
+		reads.Query = insertSorted(reads.Query, name)
 	case "request.headers":
 		folded := request.FoldHeader(name)
 		canonical, ok := request.CanonicalHeader(name)
@@ -250,17 +250,17 @@ func (r *expressionReader) key(variable ast.Expr, name string, at ast.Expr) {
 			r.errorf(at, "a header's name is of letters, digits and hyphens, found %q", name)
 		case folded == "host":
 			r.errorf(at, "the host is request.host")
-		case slices.Contains(hidden, folded):
+		case slices.Contains(credentialHeaders, folded):
 			r.errorf(at, "a policy does not see the header %s; ask for the user or a claim of the token", name)
-		case slices.Contains(connectionHeaders, folded):
+		case slices.Contains(hopByHopHeaders, folded):
 			r.errorf(at, "%s belongs to the connection and is never forwarded; a policy cannot rely on it", name)
 		case request.IsReservedHeader(folded):
 			r.errorf(at, "%s from a client means nothing; ask for user.username, request.ip and their like", name)
 		}
-		reads.Headers = sortedWith(reads.Headers, canonical)
-		r.into.headers = sortedWith(r.into.headers, name)
+		reads.Headers = insertSorted(reads.Headers, canonical)
+		r.into.headers = insertSorted(r.into.headers, name)
 	case "token.claims":
-		reads.Claims = sortedWith(reads.Claims, name)
+		reads.Claims = insertSorted(reads.Claims, name)
 	}
 }
 

@@ -107,7 +107,7 @@ func FuzzMatch(f *testing.F) {
 			return
 		}
 		m := h.Match(target.Path, "GET")
-		if m.Odd != 0 {
+		if m.Ambiguities != 0 {
 			return // 400
 		}
 		forwarded := target.Path.String()
@@ -144,7 +144,9 @@ func holdsSlash(m Match, path string) bool {
 	return permits(m, request.EncodedSlash) && strings.Contains(path, "%2F")
 }
 
-func permits(m Match, o request.Oddity) bool { return m.Route != nil && m.Route.permits&o != 0 }
+func permits(m Match, o request.Ambiguity) bool {
+	return m.Route != nil && m.Route.permittedAmbiguities&o != 0
+}
 
 // withoutParams are the segments as a server sees them for which a semicolon begins parameters.
 func withoutParams(m Match, segments []string) []string {

@@ -24,8 +24,8 @@ type HeaderField struct{ Name, Value string }
 
 const maxHeaderValue = 8 << 10
 
-// connectionHeaders are between two neighbours, and the gateway's business on both sides; folded.
-var connectionHeaders = []string{
+// hopByHopHeaders are hop-by-hop (RFC 9110, section 7.6.1), and the gateway's business on both sides; folded.
+var hopByHopHeaders = []string{
 	"connection", "content-length", "expect", "host", "keep-alive", "proxy-authenticate", "proxy-authorization",
 	"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 }
@@ -66,22 +66,22 @@ func responseHeader(folded string, set bool) string {
 }
 
 // edits compiles the changes of one header; why says which names are not a route's to change.
-func (c *compiler) edits(s *editsSyntax, why func(folded string, set bool) string) HeaderEdits {
+func (c *compiler) edits(s *editsSyntax, forbidden func(folded string, set bool) string) HeaderEdits {
 	var e HeaderEdits
 	seen := map[string]strictyaml.Place{}
 	name := func(w word, set bool) string {
 		canonical, ok := request.CanonicalHeader(w.text)
 		folded := request.FoldHeader(w.text)
-		first, twice := seen[folded]
+		first, duplicate := seen[folded]
 		seen[folded] = w.at
-		switch reason := why(folded, set); {
+		switch reason := forbidden(folded, set); {
 		case reason != "":
 			c.errorf(w.at, "a route cannot change %s: %s", w.text, reason)
-		case slices.Contains(connectionHeaders, folded):
+		case slices.Contains(hopByHopHeaders, folded):
 			c.errorf(w.at, "a route cannot change %s: it belongs to the connection", w.text)
 		case !ok:
 			c.errorf(w.at, "a header's name is of letters, digits and hyphens, found %q", w.text)
-		case twice:
+		case duplicate:
 			c.errorf(w.at, "%s is changed twice, first at %s", canonical, first)
 		}
 		return canonical

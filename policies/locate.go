@@ -87,9 +87,9 @@ type Location struct {
 // Reasons of decisions that are made before a route is asked.
 const (
 	// ReasonHopByHop: the client has a header end at the gateway that the route reads (RFC 9110, section 7.6.1).
-	ReasonHopByHop = "Connection names a header that the policy reads, and that the backend would not get"
+	ReasonHopByHop = "Connection makes a header hop-by-hop that the policy reads: the backend would not get it"
 	// ReasonUnknownHost: no file is for the host.
-	ReasonUnknownHost = "no policy is for this host (404)"
+	ReasonUnknownHost = "no policy for this host (404)"
 )
 
 // Locate finds out where a request leads: from its canonical form over the host, the gateway's own paths, the login host and
@@ -148,7 +148,7 @@ func (l *Location) canonicalise(r *Request) bool {
 	l.Name = target.Host
 	hosts := r.Header["Host"] // beside :authority, in HTTP/2
 	if slices.ContainsFunc(hosts, func(host string) bool { return host != r.Host }) {
-		return l.malformed("two hosts")
+		return l.malformed("conflicting Host and :authority")
 	}
 	if len(r.Header["Authorization"]) > 1 {
 		return l.malformed("more than one Authorization line")
@@ -167,7 +167,7 @@ func (l *Location) malformed(reason string) bool {
 
 // ownPath reports whether the path is one of the gateway's own.
 func (l *Location) ownPath() (ok bool) {
-	if l.Endpoint, l.decision, ok = own(l.Target); ok {
+	if l.Endpoint, l.decision, ok = matchEndpoint(l.Target); ok {
 		l.Kind = OwnPath
 	}
 	return ok
@@ -176,8 +176,8 @@ func (l *Location) ownPath() (ok bool) {
 func (l *Location) loginHost() {
 	l.Kind = LoginHost
 	l.decision = Decision{Outcome: Allow, Reason: "the login host is built in, and always public"}
-	if ambiguous := l.Target.Path.Oddities(); ambiguous != 0 {
-		l.decision = Decision{Outcome: BadRequest, Reason: "the login host does not take this spelling of the path (" + ambiguous.String() + ")"}
+	if ambiguous := l.Target.Path.Ambiguities(); ambiguous != 0 {
+		l.decision = Decision{Outcome: BadRequest, Reason: "ambiguous path, which the login host does not take (" + ambiguous.String() + ")"}
 	}
 }
 
@@ -190,11 +190,11 @@ func (l *Location) preflight() bool {
 		return false
 	}
 	m := l.Host.Match(l.Target.Path, methods[0])
-	if l.Host.CORSOf(m) == nil {
+	if l.Host.CORSFor(m) == nil {
 		return false
 	}
 	l.Kind, l.Match = CORSPreflight, m
-	l.decision = Decision{Outcome: Deny, Reason: "no route of this path answers a preflight for this origin, method and headers", Place: m.Place, Route: m.Route}
+	l.decision = Decision{Outcome: Deny, Reason: "CORS preflight refused: no route allows this origin, method and headers", Place: m.Place, Route: m.Route}
 	var names []string
 	for _, line := range header["Access-Control-Request-Headers"] {
 		for name := range strings.SplitSeq(line, ",") {
@@ -205,7 +205,7 @@ func (l *Location) preflight() bool {
 	}
 	var ok bool
 	if l.Preflight, ok = l.Host.Preflight(l.Target.Path, origins[0], methods[0], names); ok {
-		l.decision.Outcome, l.decision.Reason = Allow, "the preflight is answered at the edge"
+		l.decision.Outcome, l.decision.Reason = Allow, "CORS preflight answered at the edge"
 	}
 	return true
 }
@@ -216,7 +216,7 @@ func (l *Location) route() {
 	l.Match = l.Host.Match(l.Target.Path, l.Target.Method)
 	m := &l.Match
 	reason := m.ambiguity(l.Facts)
-	if m.Route != nil && request.EndsAtHop(l.request.Header["Connection"], m.Route.Reads.Headers) {
+	if m.Route != nil && request.IsHopByHop(l.request.Header["Connection"], m.Route.Reads.Headers) {
 		reason = ReasonHopByHop
 	}
 	if reason != "" {
@@ -227,22 +227,22 @@ func (l *Location) route() {
 // ambiguity is why the route could not be sure that a backend reads the request as it does; "" where it can.
 func (m *Match) ambiguity(f Facts) string {
 	switch {
-	case m.Odd != 0:
-		return "the route does not permit this spelling of the path (encoded_slash, double_slash, semicolon)"
+	case m.Ambiguities != 0:
+		return "ambiguous path, which the route does not permit (encoded_slash, double_slash, semicolon)"
 	case m.Route == nil:
 		return ""
-	case len(m.Route.Reads.Headers) > 0 && twice(f.Header, m.Route.Reads.Headers):
-		return "the policy reads a header that is there twice, and servers could take either"
+	case len(m.Route.Reads.Headers) > 0 && hasDuplicateHeader(f.Header, m.Route.Reads.Headers):
+		return "duplicate header that the policy reads: servers could take either"
 	case len(m.Route.Reads.Query) > 0 && request.CheckQuery(f.Query, m.Route.Reads.Query) != nil:
-		return "the policy reads the query, and servers could read it in another way"
+		return "ambiguous query that the policy reads (parameter pollution)"
 	}
 	return ""
 }
 
-// twice reports whether one of the headers has several lines.
-func twice(h Header, names []string) bool {
+// hasDuplicateHeader reports whether one of the headers has several lines.
+func hasDuplicateHeader(h Header, names []string) bool {
 	return h != nil && slices.ContainsFunc(names, func(name string) bool { return len(h.Values(name)) > 1 })
 }
 
-// Settled reports whether the decision is made already, whoever asks.
-func (l *Location) Settled() bool { return l.decision.Outcome != 0 }
+// Decided reports whether the decision is made already, whoever asks.
+func (l *Location) Decided() bool { return l.decision.Outcome != 0 }

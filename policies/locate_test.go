@@ -36,7 +36,8 @@ routes:
 // ask is the decision about a request, who asks being known.
 func ask(decider interface {
 	Decide(*Request) (Answer, error)
-}, q Request) Answer {
+}, q Request,
+) Answer {
 	a, err := decider.Decide(&q)
 	if err != nil {
 		panic(err) // there is no Authenticator

@@ -13,22 +13,22 @@ type Match struct {
 	Pattern string           // the pattern that the path matched; "" where none did
 	Place   strictyaml.Place // of Route; else of the pattern's first route; else of the file
 
-	// Odd are the odd spellings in the path that Route does not permit; all of them where Route is nil.
-	Odd request.Oddity
+	// Ambiguities are the ambiguous spellings in the path that Route does not permit; all of them where Route is nil.
+	Ambiguities request.Ambiguity
 	// Allow are the methods of the pattern, and AllPublic says whether all its routes are public, where the path is
 	// listed by other methods only.
 	Allow     []string
 	AllPublic bool
 }
 
-// A node is a place in the tree of patterns. What leads from it is tried in the order of its fields, and the choice is
+// A node is a node of the tree (trie) of patterns. What leads from it is tried in the order of its fields, and the choice is
 // final: that is what makes the decision about a path independent of the order of the file, and fit to be read off it.
 type node struct {
-	here  *leaf            // the patterns that end here
-	words map[string]*node // by the decoded segment
-	param *node
-	rest  *leaf
-	name  string // of the parameter that leads here, as the first pattern has it; for people
+	terminal *leaf            // the patterns that end here
+	literals map[string]*node // by the decoded segment
+	param    *node
+	catchAll *leaf
+	name     string // of the parameter that leads here, as the first pattern has it; for people
 }
 
 // A leaf is one pattern: its routes differ by their methods.
@@ -38,21 +38,21 @@ type leaf struct {
 	allPublic bool
 }
 
-// maxWord bounds the segments of a pattern, so that a path's can be decoded in place.
-const maxWord = 255
+// maxSegment bounds the segments of a pattern, so that a path's can be decoded in place.
+const maxSegment = 255
 
 // Match finds the route of a path and a method. It allocates nothing.
 func (h *HostPolicy) Match(p request.Path, method string) Match {
-	m := Match{Odd: p.Oddities(), Place: h.Place}
+	m := Match{Ambiguities: p.Ambiguities(), Place: h.Place}
 	l := h.root.find(p.String())
 	if l == nil {
 		return m
 	}
 	m.Place, m.Pattern = l.routes[0].Place, l.routes[0].Pattern
 	for _, r := range l.routes {
-		if r.takes(method) {
+		if r.allowsMethod(method) {
 			m.Route, m.Place, m.Pattern = r, r.Place, r.Pattern
-			m.Odd &^= r.permits
+			m.Ambiguities &^= r.permittedAmbiguities
 			return m
 		}
 	}
@@ -66,38 +66,38 @@ func (n *node) find(path string) *leaf {
 	for rest := path; rest != ""; {
 		var segment string
 		segment, rest, _ = strings.Cut(rest, "/")
-		if segment = withoutParameters(segment); segment == "" {
+		if segment = cutPathParameters(segment); segment == "" {
 			continue
 		}
 		next := n.next(segment)
 		if next == nil {
-			return n.rest
+			return n.catchAll
 		}
 		n = next
 	}
-	if n.here != nil {
-		return n.here
+	if n.terminal != nil {
+		return n.terminal
 	}
-	return n.rest
+	return n.catchAll
 }
 
 // next is where a segment leads: by a word, else by a parameter.
 func (n *node) next(segment string) *node {
 	if strings.IndexByte(segment, '%') < 0 {
-		if next := n.words[segment]; next != nil {
+		if next := n.literals[segment]; next != nil {
 			return next
 		}
-	} else if len(segment) <= 3*maxWord { // no word is longer, however it is escaped
-		var buffer [3 * maxWord]byte
-		if next := n.words[string(request.DecodeSegment(buffer[:0], segment))]; next != nil {
+	} else if len(segment) <= 3*maxSegment { // no word is longer, however it is escaped
+		var buffer [3 * maxSegment]byte
+		if next := n.literals[string(request.DecodeSegment(buffer[:0], segment))]; next != nil {
 			return next
 		}
 	}
 	return n.param
 }
 
-// withoutParameters cuts a canonical segment at its first semicolon, raw or escaped.
-func withoutParameters(segment string) string {
+// cutPathParameters cuts a canonical segment at its first semicolon, raw or escaped.
+func cutPathParameters(segment string) string {
 	segment, _, _ = strings.Cut(segment, ";")
 	if i := strings.Index(segment, "%3B"); i >= 0 {
 		segment = segment[:i]

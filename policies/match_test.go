@@ -63,7 +63,7 @@ func TestMatching(t *testing.T) {
 		method, path string
 		pattern      string // "" for none
 		matched      bool   // a route takes it
-		odd          request.Oddity
+		odd          request.Ambiguity
 	}{
 		{"GET", "/", "/", true, 0},
 		{"GET", "/elsewhere", "/*rest", true, 0},
@@ -110,9 +110,9 @@ func TestMatching(t *testing.T) {
 		{"GET", "/" + strings.Repeat("%C3%A9", 600), "/*rest", true, 0},
 	} {
 		got := h.Match(parsed(t, c.path), c.method)
-		if got.Pattern != c.pattern || (got.Route != nil) != c.matched || got.Odd != c.odd {
+		if got.Pattern != c.pattern || (got.Route != nil) != c.matched || got.Ambiguities != c.odd {
 			t.Errorf("%s %s: pattern %q, route %v, odd %q; want %q, %v, %q",
-				c.method, c.path, got.Pattern, got.Route != nil, got.Odd, c.pattern, c.matched, c.odd)
+				c.method, c.path, got.Pattern, got.Route != nil, got.Ambiguities, c.pattern, c.matched, c.odd)
 		}
 	}
 }

@@ -19,7 +19,7 @@ type Rate struct {
 // RateBy is what a rate counts by.
 type RateBy string
 
-// What there is to count by. Who is nobody, where nobody need be anybody, counts by address under PerUser.
+// What there is to count by. Under PerUser, anonymous requests (optional authentication) count by address.
 const (
 	PerUser  RateBy = "user"
 	PerIP    RateBy = "ip"
@@ -56,8 +56,8 @@ func (c *compiler) tls(s *tlsSyntax) *TLS {
 
 // options compiles what a route says beside who may, with the defaults of its file.
 func (c *compiler) options(r *Route, o optionsSyntax) {
-	r.WebSocket, r.OnStaleAllow, r.MethodOverridePass = is(o.WebSocket), is(o.OnStale), is(o.MethodOverride)
-	r.permits = o.oddities()
+	r.WebSocket, r.OnStaleAllow, r.MethodOverridePass = isTrue(o.WebSocket), isTrue(o.OnStale), isTrue(o.MethodOverride)
+	r.permittedAmbiguities = o.permittedAmbiguities()
 	if o.Rate != nil && !o.Rate.none {
 		r.Rate = &o.Rate.rate
 		if r.Rate.By == PerUser && r.Public() {
@@ -71,7 +71,7 @@ func (c *compiler) options(r *Route, o optionsSyntax) {
 		r.Timeout = o.Timeout.timeout.Std()
 	}
 	if o.StripPrefix != nil && o.StripPrefix.text != "none" {
-		r.StripPrefix, r.strip = c.stripPrefix(r, *o.StripPrefix)
+		r.StripPrefix, r.stripSegments = c.stripPrefix(r, *o.StripPrefix)
 		if r.StripPrefix != "" {
 			if p, err := request.ParsePath(r.StripPrefix); err == nil { // else the pattern is none either
 				r.ForwardedPrefix = p.String()
@@ -85,11 +85,11 @@ func (c *compiler) options(r *Route, o optionsSyntax) {
 		r.Headers = c.headers(o.Headers)
 	}
 	if o.CSRF != nil {
-		r.CSRFExempt = c.exempt(o.CSRF)
+		r.CSRFExempt = c.csrfExempt(o.CSRF)
 	}
 	if o.Mode != nil {
 		if r.Shadow = o.Mode.text == "shadow"; !r.Shadow && o.Mode.text != "enforce" {
-			c.known(*o.Mode, "mode", []string{"shadow", "enforce"})
+			c.checkKnown(*o.Mode, "mode", []string{"shadow", "enforce"})
 		}
 	}
 }
@@ -118,17 +118,17 @@ func (c *compiler) stripPrefix(r *Route, w word) (prefix string, segments int) {
 // would be stripped, and the backend asked for what another route is for. It allocates nothing.
 func (r *Route) ForwardPath(p request.Path) string {
 	rest := p.String()
-	for left := r.strip; left > 0; {
+	for left := r.stripSegments; left > 0; {
 		end := strings.IndexByte(rest[1:], '/') + 1
 		if end == 0 {
 			return "/"
 		}
-		if withoutParameters(rest[1:end]) != "" {
+		if cutPathParameters(rest[1:end]) != "" {
 			left--
 		}
 		rest = rest[end:]
 	}
-	if r.strip == 0 {
+	if r.stripSegments == 0 {
 		return rest
 	}
 	for strings.HasPrefix(rest, "//") { // it would name another host to whoever reads it as a reference
@@ -155,8 +155,8 @@ func (c *compiler) rewriteHost(w word) string {
 	return string(host)
 }
 
-// exempt are the origins whose forms may be posted with a cookie.
-func (c *compiler) exempt(s *csrfSyntax) []request.Origin {
+// csrfExempt are the origins whose forms may be posted with a cookie.
+func (c *compiler) csrfExempt(s *csrfSyntax) []request.Origin {
 	var origins []request.Origin
 	for _, w := range s.Exempt {
 		origin, err := request.ParseOrigin(w.text, c.o.PublicPort)

@@ -95,15 +95,15 @@ func TestCORSOfRoutes(t *testing.T) {
 		"https://a.example.org": false, "https://-.preview.viloforge.com": false, "https://evil.example/.preview.viloforge.com": false,
 		"https://evil.example#.preview.viloforge.com": false, "https://a.preview.viloforge.com.evil.example": false, "null": false, "": false,
 	} {
-		if got := h.CORS.Origin(origin); got != want {
+		if got := h.CORS.AllowsOrigin(origin); got != want {
 			t.Errorf("%q: %v", origin, got)
 		}
 	}
-	if !h.CORSOf(own).Origin("https://anywhere.example") || h.CORSOf(own).Origin("") || h.CORSOf(without) != nil ||
-		h.CORSOf(h.Match(parsed(t, "/nowhere"), "GET")) != h.CORS {
+	if !h.CORSFor(own).AllowsOrigin("https://anywhere.example") || h.CORSFor(own).AllowsOrigin("") || h.CORSFor(without) != nil ||
+		h.CORSFor(h.Match(parsed(t, "/nowhere"), "GET")) != h.CORS {
 		t.Error("the rules of a route are not its own")
 	}
-	if len(h.CORS.Origins) != 1 || len(h.CORSOf(own).Origins) != 0 {
+	if len(h.CORS.Origins) != 1 || len(h.CORSFor(own).Origins) != 0 {
 		t.Errorf("wildcards among the origins that CSRF protection trusts: %q", h.CORS.Origins)
 	}
 	const app = "https://app.viloforge.com"
@@ -157,7 +157,7 @@ routes:
 	} {
 		p := parsed(t, path)
 		m := h.Match(p, "GET")
-		if m.Route == nil || m.Odd != 0 {
+		if m.Route == nil || m.Ambiguities != 0 {
 			t.Errorf("%s: %+v", path, m)
 			continue
 		}
@@ -221,7 +221,7 @@ func TestEveryOptionIsInEveryList(t *testing.T) {
 		var defaults optionsSyntax
 		given := reflect.New(f.Type.Elem())
 		reflect.ValueOf(&defaults).Elem().FieldByIndex(f.Index).Set(given)
-		taken := reflect.ValueOf(optionsSyntax{}.over(&defaults)).FieldByIndex(f.Index)
+		taken := reflect.ValueOf(optionsSyntax{}.withDefaults(&defaults)).FieldByIndex(f.Index)
 		if taken.Pointer() != given.Pointer() {
 			t.Errorf("%s under defaults does not reach a route", f.Name)
 		}

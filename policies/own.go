@@ -43,17 +43,17 @@ var (
 	writeMethods = []string{"POST"}
 )
 
-// isOwn reports whether the gateway answers a path itself.
-func isOwn(path string) bool {
+// isReservedPath reports whether the gateway answers a path itself.
+func isReservedPath(path string) bool {
 	return path == PathKeys || path == OwnPrefix || strings.HasPrefix(path, OwnPrefix+"/")
 }
 
-// own is what the gateway's own paths make of a request, before it is known who asks; ok is false where the path is none of
+// matchEndpoint is what the gateway's own paths make of a request, before it is known who asks; ok is false where the path is none of
 // them. An ambiguous spelling that a parser behind the gateway could read as one of them is refused.
-func own(t request.Target) (e Endpoint, d Decision, ok bool) {
+func matchEndpoint(t request.Target) (e Endpoint, d Decision, ok bool) {
 	path := t.Path.String()
-	ambiguous := t.Path.Oddities() != 0
-	if !isOwn(path) && !(ambiguous && isOwn(lenient(path))) {
+	ambiguous := t.Path.Ambiguities() != 0
+	if !isReservedPath(path) && !(ambiguous && isReservedPath(decodeLenient(path))) {
 		return 0, Decision{}, false
 	}
 	if ambiguous {
@@ -71,8 +71,8 @@ func own(t request.Target) (e Endpoint, d Decision, ok bool) {
 	return e, d, true
 }
 
-// lenient is a canonical path as the most lenient parser reads it: decoded, without parameters and empty segments.
-func lenient(path string) string {
+// decodeLenient is a canonical path as the most lenient parser reads it: decoded, without parameters and empty segments.
+func decodeLenient(path string) string {
 	var b strings.Builder
 	for segment := range strings.SplitSeq(string(request.DecodeSegment(nil, path)), "/") {
 		if segment, _, _ = strings.Cut(segment, ";"); segment != "" {

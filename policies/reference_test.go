@@ -186,9 +186,9 @@ func checkReference(t *testing.T, routes []referenceRoute, h *HostPolicy, raw, m
 		return
 	}
 	want, got := referenceMatch(routes, p.String(), method), h.Match(p, method)
-	permitted := p.Oddities()
+	permitted := p.Ambiguities()
 	if want.route >= 0 {
-		for oddity, name := range map[request.Oddity]string{request.EncodedSlash: "encoded_slash", request.DoubleSlash: "double_slash", request.Semicolon: "semicolon"} {
+		for oddity, name := range map[request.Ambiguity]string{request.EncodedSlash: "encoded_slash", request.DoubleSlash: "double_slash", request.Semicolon: "semicolon"} {
 			if routes[want.route].permits == name {
 				permitted &^= oddity
 			}
@@ -196,9 +196,9 @@ func checkReference(t *testing.T, routes []referenceRoute, h *HostPolicy, raw, m
 	}
 	switch {
 	case shapeOf(got.Pattern) != shapeOf(want.pattern) || (got.Pattern == "") != (want.pattern == ""),
-		(got.Route != nil) != (want.route >= 0), got.Odd != permitted:
+		(got.Route != nil) != (want.route >= 0), got.Ambiguities != permitted:
 		t.Fatalf("%s %q (%s) is %q, route %v, odd %q; by the design it is %q, %v, %q\n%s",
-			method, raw, p, got.Pattern, got.Route != nil, got.Odd, want.pattern, want.route >= 0, permitted, referencePolicy(routes))
+			method, raw, p, got.Pattern, got.Route != nil, got.Ambiguities, want.pattern, want.route >= 0, permitted, referencePolicy(routes))
 	case got.Route == nil && want.pattern != "" && (!slices.Equal(got.Allow, want.allow) || got.AllPublic != want.public):
 		t.Fatalf("%s %q: Allow is %q, all public %v; by the design it is %q, %v\n%s", method, raw, got.Allow, got.AllPublic, want.allow, want.public, referencePolicy(routes))
 	case got.Route != nil && got.Route.Pattern != want.pattern:

@@ -17,7 +17,7 @@ type Route struct {
 	OnStaleAllow       bool // it is served while the view of revocations is stale
 	BearerOnly         bool // a cookie does not count
 	MethodOverridePass bool // X-HTTP-Method-Override and its like may pass
-	Optional           bool // nobody need be anybody, but whoever says who they are has to be
+	Optional           bool // optional authentication: anonymous requests pass, bad credentials do not
 	Shadow             bool // in the shadow only: no request is decided by it
 
 	CORS        *CORS            // the route's own, else its host's; nil for none
@@ -32,12 +32,12 @@ type Route struct {
 	Headers         Headers
 	Reads           Reads
 
-	at       strictyaml.Place // of the pattern
-	segments []string         // of the pattern; nil where it is none
-	methods  []string         // nil: every one
-	permits  request.Oddity
-	strip    int // segments
-	rule     rule
+	at                   strictyaml.Place // of the pattern
+	segments             []string         // of the pattern; nil where it is none
+	methods              []string         // nil: every one
+	permittedAmbiguities request.Ambiguity
+	stripSegments        int // segments
+	rule                 rule
 }
 
 // Public reports whether nobody is asked who they are.
@@ -46,13 +46,13 @@ func (r *Route) Public() bool { return r.rule.kind == rulePublic }
 // Methods are the methods that the route takes, sorted; nil for every one. Read them only.
 func (r *Route) Methods() []string { return r.methods }
 
-// takes reports whether the route is for the method. GET implies HEAD. Methods are case-sensitive.
-func (r *Route) takes(method string) bool {
+// allowsMethod reports whether the route is for the method. GET implies HEAD. Methods are case-sensitive.
+func (r *Route) allowsMethod(method string) bool {
 	return r.methods == nil || slices.Contains(r.methods, method)
 }
 
-// needsCookie reports whether the route is of use only to somebody whose browser sends the SSO cookie.
-func (r *Route) needsCookie() bool {
+// requiresCookie reports whether the route is of use only to somebody whose browser sends the SSO cookie.
+func (r *Route) requiresCookie() bool {
 	return (r.rule.kind == ruleAuthenticated || r.rule.kind == ruleConditions) && !r.BearerOnly
 }
 
@@ -65,7 +65,7 @@ func commonMethods(a, b *Route) (methods []string, every bool) {
 		return a.methods, false
 	}
 	for _, m := range a.methods {
-		if b.takes(m) {
+		if b.allowsMethod(m) {
 			methods = append(methods, m)
 		}
 	}
@@ -88,17 +88,17 @@ func (c *compiler) route(h *HostPolicy, s *routeSyntax, defaults *optionsSyntax)
 	if r.rule.condition != nil {
 		r.rule.condition.reads(&r.Reads)
 		c.checkParams(r, r.rule.condition)
-		if n := len(r.Reads.Query); n > request.MaxNames {
-			c.errorf(s.Place, "the policy reads %d parameters of the query, and may read %d", n, request.MaxNames)
+		if n := len(r.Reads.Query); n > request.MaxReadParameters {
+			c.errorf(s.Place, "the policy reads %d parameters of the query, and may read %d", n, request.MaxReadParameters)
 		}
 	}
-	c.options(r, s.over(defaults))
+	c.options(r, s.withDefaults(defaults))
 	h.routes = append(h.routes, r)
 	return r
 }
 
-// add puts a route into a tree, beside those of its pattern that take other methods.
-func (c *compiler) add(root *node, r *Route) {
+// addToTree puts a route into a tree, beside those of its pattern that take other methods.
+func (c *compiler) addToTree(root *node, r *Route) {
 	if r.segments == nil {
 		return
 	}
@@ -124,15 +124,15 @@ func (l *leaf) add(r *Route) {
 	l.allow = slices.Compact(l.allow)
 }
 
-// takesAllOf reports whether other routes of the pattern take every method of r.
-func (l *leaf) takesAllOf(r *Route) bool {
-	taken := func(method string) bool {
-		return slices.ContainsFunc(l.routes, func(other *Route) bool { return other.takes(method) })
+// coversMethodsOf reports whether other routes of the pattern take every method of r.
+func (l *leaf) coversMethodsOf(r *Route) bool {
+	covered := func(method string) bool {
+		return slices.ContainsFunc(l.routes, func(other *Route) bool { return other.allowsMethod(method) })
 	}
 	if r.methods == nil {
 		return slices.ContainsFunc(l.routes, func(other *Route) bool { return other.methods == nil })
 	}
-	return !slices.ContainsFunc(r.methods, func(method string) bool { return !taken(method) })
+	return !slices.ContainsFunc(r.methods, func(method string) bool { return !covered(method) })
 }
 
 // knownMethods are what a method that is spelt wrongly was probably meant to be.
@@ -164,8 +164,8 @@ func (c *compiler) methods(at strictyaml.Place, list []word) []string {
 	return slices.Compact(methods)
 }
 
-// ownPaths are answered by the gateway itself; no backend sees them.
-var ownPaths = []string{"/.vilogate", "/.well-known/vilogate"}
+// reservedPaths are answered by the gateway itself; no backend sees them.
+var reservedPaths = []string{"/.vilogate", "/.well-known/vilogate"}
 
 // pattern splits a pattern into its segments and checks each; nil where it is none.
 func (c *compiler) pattern(w word) (segments []string) {
@@ -177,9 +177,9 @@ func (c *compiler) pattern(w word) (segments []string) {
 		return fail("%q: a pattern begins with /")
 	}
 	if i := strings.IndexFunc(w.text, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`%?#\;{}`, r) }); i >= 0 {
-		return fail("%q: %s", whyNot(w.text[i]))
+		return fail("%q: %s", describeForbiddenByte(w.text[i]))
 	}
-	for _, own := range ownPaths {
+	for _, own := range reservedPaths {
 		if w.text == own || strings.HasPrefix(w.text, own+"/") {
 			return fail("%q: the gateway answers %s itself; no backend sees it", own)
 		}
@@ -197,8 +197,8 @@ func (c *compiler) pattern(w word) (segments []string) {
 			return fail("%q: a segment is empty; in matching, double_slash: allow takes several slashes for one")
 		case segment == "." || segment == "..":
 			return fail("%q: a path with a dot segment is always refused")
-		case len(segment) > maxWord:
-			return fail("%q: a segment is longer than %d bytes", maxWord)
+		case len(segment) > maxSegment:
+			return fail("%q: a segment is longer than %d bytes", maxSegment)
 		case segment[0] == '*' && (i != len(segments)-1 || strings.HasSuffix(w.text, "/")):
 			return fail("%q: nothing can follow a *rest")
 		case segment[0] == ':' || segment[0] == '*':
@@ -216,8 +216,8 @@ func (c *compiler) pattern(w word) (segments []string) {
 	return segments
 }
 
-// whyNot says why a byte cannot stand in a pattern.
-func whyNot(b byte) string {
+// describeForbiddenByte says why a byte cannot stand in a pattern.
+func describeForbiddenByte(b byte) string {
 	switch b {
 	case '%':
 		return "a pattern is written decoded, as it is compared: a space for %20, é for %C3%A9"
@@ -243,7 +243,7 @@ func isName(s string) bool {
 
 // leaf is where a pattern ends, made where there is none yet.
 func (n *node) leaf(segments []string) *leaf {
-	slot := &n.here
+	slot := &n.terminal
 	for _, segment := range segments {
 		switch segment[0] {
 		case ':':
@@ -251,18 +251,18 @@ func (n *node) leaf(segments []string) *leaf {
 				n.param = &node{name: segment[1:]}
 			}
 			n = n.param
-			slot = &n.here
+			slot = &n.terminal
 		case '*':
-			slot = &n.rest
+			slot = &n.catchAll
 		default:
-			if n.words == nil {
-				n.words = map[string]*node{}
+			if n.literals == nil {
+				n.literals = map[string]*node{}
 			}
-			if n.words[segment] == nil {
-				n.words[segment] = &node{}
+			if n.literals[segment] == nil {
+				n.literals[segment] = &node{}
 			}
-			n = n.words[segment]
-			slot = &n.here
+			n = n.literals[segment]
+			slot = &n.terminal
 		}
 	}
 	if *slot == nil {

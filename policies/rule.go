@@ -4,8 +4,8 @@ package policies
 type rule struct {
 	kind      ruleKind
 	condition *Condition // with ruleConditions, an All; with ruleAuthenticated, the Bearer or nil
-	optional  bool       // nobody need be anybody
-	freshens  bool       // a login just now could make a difference
+	optional  bool       // optional authentication
+	canStepUp bool       // a login just now could make a difference
 }
 
 type ruleKind uint8
@@ -19,18 +19,18 @@ const (
 
 // Terms are what a rule is, apart from its condition.
 type Terms struct {
-	Public   bool // nobody is asked who they are
-	Closed   bool // deny
-	Optional bool // authentication is optional
-	Freshens bool // a login just now could make the condition hold
+	Public    bool // nobody is asked who they are
+	DeniesAll bool // deny
+	Optional  bool // authentication is optional
+	CanStepUp bool // a login just now could make the condition hold
 }
 
 // A Case is what an outcome depends on besides the rule's terms.
 type Case struct {
-	Anonymous bool
-	Now       Truth // of the condition; True where there is none
-	Fresh     Truth // of the condition, had this person just signed in again; only after Now did not hold
-	CrossSite bool  // a cookie alone could have brought the request about from another site
+	Anonymous   bool
+	Now         Truth // of the condition; True where there is none
+	AfterStepUp Truth // of the condition, had this person just signed in again; only after Now did not hold
+	CrossSite   bool  // a cookie alone could have brought the request about from another site
 }
 
 // Outcome is the one order in which a rule goes from what holds to what becomes of the request. Decisions go by it, and so
@@ -39,7 +39,7 @@ func (t Terms) Outcome(c Case) Outcome {
 	switch {
 	case t.Public:
 		return Allow
-	case t.Closed:
+	case t.DeniesAll:
 		return Deny
 	case c.Anonymous && !t.Optional:
 		return Login
@@ -49,14 +49,14 @@ func (t Terms) Outcome(c Case) Outcome {
 		return Allow
 	case c.Anonymous:
 		return Login
-	case t.Freshens && c.Fresh == True:
+	case t.CanStepUp && c.AfterStepUp == True:
 		return StepUp
 	}
 	return Deny
 }
 
 func (r *rule) terms() Terms {
-	return Terms{Public: r.kind == rulePublic, Closed: r.kind == ruleDeny, Optional: r.optional, Freshens: r.freshens}
+	return Terms{Public: r.kind == rulePublic, DeniesAll: r.kind == ruleDeny, Optional: r.optional, CanStepUp: r.canStepUp}
 }
 
 // Terms are the terms of the route's rule.
@@ -66,50 +66,50 @@ func (r *Route) Terms() Terms { return r.rule.terms() }
 func (r *rule) decide(e *evaluation) (Outcome, string, *Condition) {
 	terms := r.terms()
 	c := Case{Anonymous: e.id == nil, Now: True}
-	var failed *Condition
-	if !terms.Public && !terms.Closed && (!c.Anonymous || terms.Optional) {
-		if failed = r.failing(e); failed != nil {
+	var unmet *Condition
+	if !terms.Public && !terms.DeniesAll && (!c.Anonymous || terms.Optional) {
+		if unmet = r.firstUnmet(e); unmet != nil {
 			c.Now = False
 		}
 	}
-	if failed != nil && terms.Freshens && !c.Anonymous {
-		e.fresh = true
-		if lasting := r.failing(e); lasting == nil {
-			c.Fresh = True
+	if unmet != nil && terms.CanStepUp && !c.Anonymous {
+		e.afterStepUp = true
+		if unmetAfterStepUp := r.firstUnmet(e); unmetAfterStepUp == nil {
+			c.AfterStepUp = True
 		} else {
-			failed = lasting
+			unmet = unmetAfterStepUp
 		}
 	}
 	outcome := terms.Outcome(c)
-	return outcome, r.reason(outcome, c, failed), failed
+	return outcome, r.reason(outcome, c, unmet), unmet
 }
 
 // reason is why the rule comes to an outcome.
-func (r *rule) reason(o Outcome, c Case, failed *Condition) string {
+func (r *rule) reason(o Outcome, c Case, unmet *Condition) string {
 	switch {
 	case r.kind == rulePublic:
 		return "public"
 	case r.kind == ruleDeny:
-		return "the route is open to nobody"
+		return "the route denies everybody"
 	case o == Allow && c.Anonymous:
-		return "optional, and nobody is signed in"
+		return "optional authentication, anonymous"
 	case o == Allow && r.kind == ruleAuthenticated:
 		return "authenticated"
 	case o == Allow:
 		return "every condition of allow holds"
-	case c.Anonymous && failed == nil:
-		return "somebody is needed, and nobody is signed in"
+	case c.Anonymous && unmet == nil:
+		return "authentication required, and the request is anonymous"
 	case c.Anonymous:
-		return "what is asked of nobody does not hold, and nobody is signed in"
+		return "authentication required: the conditions do not hold for an anonymous request"
 	}
-	return failed.denial
+	return unmet.denyReason
 }
 
-func (r *rule) failing(e *evaluation) *Condition {
+func (r *rule) firstUnmet(e *evaluation) *Condition {
 	if r.condition == nil {
 		return nil
 	}
-	return r.condition.failing(e)
+	return r.condition.firstUnmet(e)
 }
 
 // rule compiles the allow of a route.
@@ -140,10 +140,10 @@ func (c *compiler) rule(route *routeSyntax) rule {
 		if bearer != nil {
 			r.condition.Of = append([]*Condition{bearer}, r.condition.Of...)
 		}
-		r.freshens = r.condition.Freshens()
+		r.canStepUp = r.condition.CanStepUp()
 	}
 	if r.optional && r.bearerOnly() {
-		c.errorf(a.word.at, "with optional nobody need be anybody, and with bearer: only a cookie is refused: "+
+		c.errorf(a.word.at, "optional lets anonymous requests pass, and bearer: only refuses a cookie: "+
 			"a browser with one would fare worse than without; choose one of them")
 	}
 	return r

@@ -53,14 +53,14 @@ type (
 
 // Words of the language that are to come. To accept one and ignore it would leave a door open that somebody closed.
 var (
-	laterInFile  = []string{"signature"}
-	laterInRoute = []string{"signature"}
+	unsupportedInFile  = []string{"signature"}
+	unsupportedInRoute = []string{"signature"}
 )
 
 func (f *fileSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	type plain fileSyntax
-	n = withoutLater(d, n, laterInFile)
-	n = without(n, optionKeys, func(key *yaml.Node) {
+	n = rejectUnsupported(d, n, unsupportedInFile)
+	n = withoutKeys(n, optionKeys, func(key *yaml.Node) {
 		d.Errorf(key, "%q stands on a route, or under defaults: for every route of the file", key.Value)
 	})
 	d.Decode(n, (*plain)(f))
@@ -77,16 +77,16 @@ func (c *corsSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 
 func (r *routeSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	type plain routeSyntax
-	d.Decode(withoutLater(d, n, laterInRoute), (*plain)(r))
+	d.Decode(rejectUnsupported(d, n, unsupportedInRoute), (*plain)(r))
 }
 
-// withoutLater reports the keys of a mapping that are not supported yet, and returns the mapping without them.
-func withoutLater(d *strictyaml.Decoder, n *yaml.Node, later []string) *yaml.Node {
-	return without(n, later, func(key *yaml.Node) { d.Errorf(key, "%q is not supported yet", key.Value) })
+// rejectUnsupported reports the keys of a mapping that are not supported yet, and returns the mapping without them.
+func rejectUnsupported(d *strictyaml.Decoder, n *yaml.Node, later []string) *yaml.Node {
+	return withoutKeys(n, later, func(key *yaml.Node) { d.Errorf(key, "%q is not supported yet", key.Value) })
 }
 
-// without returns a mapping without the given keys, and reports those it had.
-func without(n *yaml.Node, keys []string, report func(key *yaml.Node)) *yaml.Node {
+// withoutKeys returns a mapping without the given keys, and reports those it had.
+func withoutKeys(n *yaml.Node, keys []string, report func(key *yaml.Node)) *yaml.Node {
 	if n.Kind != yaml.MappingNode {
 		return n
 	}

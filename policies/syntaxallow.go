@@ -117,7 +117,7 @@ const maxInteger = 1<<53 - 1
 
 func isExact(f float64) bool { return -maxInteger <= f && f <= maxInteger }
 
-const inexact = "numbers beyond 9007199254740991 are not kept apart in a token; have the issuer write a text, and compare that"
+const msgInexactNumber = "numbers beyond 9007199254740991 are not kept apart in a token; have the issuer write a text, and compare that"
 
 func claimValue(d *strictyaml.Decoder, n *yaml.Node) any {
 	switch {
@@ -128,7 +128,7 @@ func claimValue(d *strictyaml.Decoder, n *yaml.Node) any {
 	case n.Kind == yaml.ScalarNode && (n.ShortTag() == "!!int" || n.ShortTag() == "!!float"):
 		var f float64
 		if d.Decode(n, &f) && !isExact(f) {
-			d.Errorf(n, "%s", inexact)
+			d.Errorf(n, "%s", msgInexactNumber)
 		}
 		return f
 	}
@@ -147,6 +147,6 @@ func (a *ageSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 
 // DecodeYAML takes a text.
 func (s *expressionSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
-	s.inside = d.Inside(n)
+	s.inside = d.PlaceWithin(n)
 	d.Decode(n, &s.word)
 }

@@ -75,8 +75,8 @@ type (
 	settingSyntax struct{ name, value word }
 )
 
-// over puts the options of a route over those of its file.
-func (o optionsSyntax) over(defaults *optionsSyntax) optionsSyntax {
+// withDefaults puts the options of a route over those of its file.
+func (o optionsSyntax) withDefaults(defaults *optionsSyntax) optionsSyntax {
 	if defaults == nil {
 		return o
 	}
@@ -99,27 +99,27 @@ func orDefault[T any](own, otherwise *T) *T {
 	return otherwise
 }
 
-// oddities are the odd spellings that a route permits.
-func (o *optionsSyntax) oddities() (permitted request.Oddity) {
-	if is(o.EncodedSlash) {
+// permittedAmbiguities are the ambiguous spellings that a route permits.
+func (o *optionsSyntax) permittedAmbiguities() (permitted request.Ambiguity) {
+	if isTrue(o.EncodedSlash) {
 		permitted |= request.EncodedSlash
 	}
-	if is(o.DoubleSlash) {
+	if isTrue(o.DoubleSlash) {
 		permitted |= request.DoubleSlash
 	}
-	if is(o.Semicolon) {
+	if isTrue(o.Semicolon) {
 		permitted |= request.Semicolon
 	}
 	return permitted
 }
 
-// is reports whether a switch is given and on.
-func is[T ~bool](b *T) bool { return b != nil && bool(*b) }
+// isTrue reports whether a switch is given and on.
+func isTrue[T ~bool](b *T) bool { return b != nil && bool(*b) }
 
 // isNone reports whether the word none stands there, with which a route takes back a default.
 func isNone(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Value == "none" }
 
-const maxEvents = 1_000_000
+const maxRateEvents = 1_000_000
 
 // DecodeYAML takes the text of a rate, "10/m per user".
 func (r *rateSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
@@ -135,8 +135,8 @@ func (r *rateSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	rate, err := gcra.ParseRate(amount)
 	r.rate = Rate{Rate: rate, By: RateBy(by)}
 	switch {
-	case rate.Events > maxEvents:
-		d.Errorf(n, "a rate counts at most %d, found %q", maxEvents, d.Written(n))
+	case rate.Events > maxRateEvents:
+		d.Errorf(n, "a rate counts at most %d, found %q", maxRateEvents, d.Written(n))
 	case err != nil, by != string(PerUser) && by != string(PerIP) && by != string(PerRoute):
 		d.Errorf(n, "a rate is written 10/m per user: a number, s, m, h or d, and per user, ip or route; found %q", d.Written(n))
 	}
@@ -185,18 +185,20 @@ type (
 
 // DecodeYAML takes the words allow and refuse.
 func (a *allowed) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
-	*a = allowed(isWord(d, n, "allow", "refuse"))
+	*a = allowed(decodeSwitch(d, n, "allow", "refuse"))
 }
 
 // DecodeYAML takes the words pass and drop.
 func (p *passed) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
-	*p = passed(isWord(d, n, "pass", "drop"))
+	*p = passed(decodeSwitch(d, n, "pass", "drop"))
 }
 
 // DecodeYAML takes the word only.
-func (o *only) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) { *o = only(isWord(d, n, "only", "")) }
+func (o *only) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	*o = only(decodeSwitch(d, n, "only", ""))
+}
 
-func isWord(d *strictyaml.Decoder, n *yaml.Node, on, off string) bool {
+func decodeSwitch(d *strictyaml.Decoder, n *yaml.Node, on, off string) bool {
 	switch {
 	case n.Kind == yaml.ScalarNode && n.Value == on:
 		return true

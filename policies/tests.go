@@ -41,7 +41,7 @@ func (c *compiler) tests(h *HostPolicy, list []testSyntax) (tests []test) {
 		s := &list[i]
 		before := len(c.errs)
 		if !slices.Contains(expectations, s.Expect.text) {
-			c.known(s.Expect, "outcome", expectations)
+			c.checkKnown(s.Expect, "outcome", expectations)
 		}
 		if !strings.HasPrefix(s.target.text, "/") {
 			c.errorf(s.target.at, "a test's path begins with /, found %q", s.target.text)
@@ -51,7 +51,7 @@ func (c *compiler) tests(h *HostPolicy, list []testSyntax) (tests []test) {
 			for _, r := range h.routes {
 				patterns = append(patterns, r.Pattern)
 			}
-			c.known(s.Rule, "route", slices.Compact(patterns))
+			c.checkKnown(s.Rule, "route", slices.Compact(patterns))
 		}
 		t := test{syntax: s, times: 1, request: Request{
 			Method: s.method, Host: strings.Replace(h.Host, "*", "any", 1), Target: s.target.text, Client: s.IP.Addr,
@@ -62,8 +62,8 @@ func (c *compiler) tests(h *HostPolicy, list []testSyntax) (tests []test) {
 		}
 		switch {
 		case s.Times != nil:
-			if t.times = *s.Times; t.times < 1 || t.times > maxEvents+1 {
-				c.errorf(s.Place, "times is a number from 1 to %d", maxEvents+1)
+			if t.times = *s.Times; t.times < 1 || t.times > maxRateEvents+1 {
+				c.errorf(s.Place, "times is a number from 1 to %d", maxRateEvents+1)
 			}
 		case s.Expect.text == "limit":
 			t.times = 0
@@ -100,8 +100,8 @@ func (t *test) run(h *HostPolicy) TestResult {
 	switch route := a.Route; {
 	case route != nil && route.Reads.Now && t.syntax.At.IsZero():
 		r.Failure = "the route " + route.Pattern + " asks for the time; a test of it says when it takes place, such as at: 2030-01-02T15:04:05Z"
-	case !t.meets(a):
-		r.Failure = fmt.Sprintf("expected %s, got %s: %s (%s, %s)", r.Expected, t.got(a), a.Reason, decidedBy(a), a.Place)
+	case !t.matchesExpectation(a):
+		r.Failure = fmt.Sprintf("expected %s, got %s: %s (%s, %s)", r.Expected, t.actual(a), a.Reason, describeRule(a), a.Place)
 	case t.syntax.Rule.text != "" && t.syntax.Rule.text != ruleOf(a):
 		r.Failure = fmt.Sprintf("%s as expected, but by the rule %s instead of %s: %s (%s)", r.Expected, ruleOf(a), t.syntax.Rule.text, a.Reason, a.Place)
 	}
@@ -113,16 +113,16 @@ func (t *test) limited(a *Answer) bool {
 	return a.Outcome == Allow && a.Route != nil && a.Route.Rate != nil && a.Kind != CORSPreflight && (t.times == 0 || t.times > a.Route.Rate.Events)
 }
 
-func (t *test) got(a *Answer) string {
+func (t *test) actual(a *Answer) string {
 	if t.limited(a) {
 		return "limit"
 	}
 	return a.Outcome.String()
 }
 
-// meets reports whether an answer is what a test expects. 400 and 405 are deny too, and a 405 to a stranger is login too,
+// matchesExpectation reports whether an answer is what a test expects. 400 and 405 are deny too, and a 405 to a stranger is login too,
 // as it would be where the methods were not all public.
-func (t *test) meets(a *Answer) bool {
+func (t *test) matchesExpectation(a *Answer) bool {
 	switch t.syntax.Expect.text {
 	case "allow":
 		return a.Outcome == Allow && !t.limited(a)
@@ -146,8 +146,8 @@ func ruleOf(a *Answer) string {
 	return a.Route.Pattern
 }
 
-// decidedBy says which rule decided.
-func decidedBy(a *Answer) string {
+// describeRule says which rule decided.
+func describeRule(a *Answer) string {
 	switch {
 	case a.Route != nil:
 		return "the route " + a.Route.Pattern
@@ -225,12 +225,12 @@ func (c *compiler) identity(t *testSyntax, now time.Time) *Identity {
 		id.MFATime = now.Add(-s.MFAAge.Std())
 	}
 	id.Claims = testClaims(s.Claims)
-	id.Bearer = c.byBearer(t)
+	id.Bearer = c.usesBearer(t)
 	return id
 }
 
-// byBearer reports whether who asks comes with a Bearer token.
-func (c *compiler) byBearer(t *testSyntax) bool {
+// usesBearer reports whether who asks comes with a Bearer token.
+func (c *compiler) usesBearer(t *testSyntax) bool {
 	switch by := t.As.By; by.text {
 	case "bearer":
 		return true
@@ -238,7 +238,7 @@ func (c *compiler) byBearer(t *testSyntax) bool {
 		return false
 	case "":
 	default:
-		c.known(by, "credential", []string{"bearer", "cookie"})
+		c.checkKnown(by, "credential", []string{"bearer", "cookie"})
 	}
 	for name := range t.Headers {
 		if folded := request.FoldHeader(name); folded == "origin" || strings.HasPrefix(folded, "sec-fetch-") {

@@ -35,7 +35,7 @@ func (c *compiler) checkRole(w word) {
 func (c *compiler) checkUser(w word) {
 	issuer, name, foreign := strings.Cut(w.text, ":")
 	if foreign {
-		c.known(word{issuer, w.at}, "issuer", c.o.Issuers)
+		c.checkKnown(word{issuer, w.at}, "issuer", c.o.Issuers)
 	} else {
 		name = w.text
 	}
@@ -44,7 +44,7 @@ func (c *compiler) checkUser(w word) {
 	}
 }
 
-func (c *compiler) checkIssuer(w word) { c.known(w, "issuer", c.o.Issuers) }
+func (c *compiler) checkIssuer(w word) { c.checkKnown(w, "issuer", c.o.Issuers) }
 
 // checkDomain takes the domain of e-mail addresses, in lower case.
 func (c *compiler) checkDomain(w word) {

@@ -30,7 +30,7 @@ func invoicesOf(user string) []invoice {
 func Billing(kit *identity.Kit) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", serveHealth)
-	mux.Handle("GET /favicon.ico", static("icon.svg", iconSVG)) // browsers ask for it unasked
+	mux.Handle("GET /favicon.ico", staticFile("icon.svg", iconSVG)) // browsers ask for it unasked
 	mux.Handle("GET /whoami", kit.Require(http.HandlerFunc(serveWhoami)))
 	mux.Handle("GET /invoices", kit.Require(http.HandlerFunc(listInvoices)))
 	mux.Handle("POST /invoices/{id}/refund", kit.Require(http.HandlerFunc(refundInvoice)))
@@ -50,5 +50,5 @@ func refundInvoice(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	refuse(w, r, http.StatusNotFound, "There is no such invoice")
+	writeProblem(w, r, http.StatusNotFound, "There is no such invoice")
 }

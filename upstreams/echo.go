@@ -39,7 +39,7 @@ type echo struct {
 //     each flushed when it is written.
 //   - /ws is a WebSocket that sends back each message that it gets.
 func Echo() http.Handler {
-	messages := websocket.Server{Handler: serveMessages}
+	messages := websocket.Server{Handler: serveWebSocket}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path { // a mux would redirect odd paths, which the echo is asked about
 		case "/sse":
@@ -57,10 +57,10 @@ func serveEcho(w http.ResponseWriter, r *http.Request) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		refuse(w, r, http.StatusRequestEntityTooLarge, "The echo is not that loud")
+		writeProblem(w, r, http.StatusRequestEntityTooLarge, "The body is too large for the echo")
 		return
 	case err != nil:
-		refuse(w, r, http.StatusBadRequest, "The body ended too soon")
+		writeProblem(w, r, http.StatusBadRequest, "The body is truncated")
 		return
 	}
 	answer := echo{
@@ -74,12 +74,11 @@ func serveEcho(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, answer)
 }
 
-// serveEvents sends server-sent events until there were enough of them, or
-// nobody listens any more.
+// serveEvents sends count server-sent events, or fewer when the client disconnects.
 func serveEvents(w http.ResponseWriter, r *http.Request) {
-	count, every, err := eventsWanted(r)
+	count, every, err := parseEventParams(r)
 	if err != nil {
-		refuse(w, r, http.StatusBadRequest, err.Error())
+		writeProblem(w, r, http.StatusBadRequest, err.Error())
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -105,7 +104,7 @@ func serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func eventsWanted(r *http.Request) (count int, every time.Duration, err error) {
+func parseEventParams(r *http.Request) (count int, every time.Duration, err error) {
 	count, every = 3, 100*time.Millisecond
 	query := r.URL.Query()
 	if s := query.Get("count"); s != "" {
@@ -127,8 +126,8 @@ type message struct {
 	data []byte
 }
 
-// messages carries messages without a change of type.
-var messages = websocket.Codec{
+// rawMessages is a codec that keeps the type of messages.
+var rawMessages = websocket.Codec{
 	Marshal: func(v any) ([]byte, byte, error) {
 		m, ok := v.(message)
 		if !ok {
@@ -146,19 +145,19 @@ var messages = websocket.Codec{
 	},
 }
 
-// serveMessages sends each message back, until either side has had enough.
-func serveMessages(conn *websocket.Conn) {
+// serveWebSocket echoes each message, until either side closes.
+func serveWebSocket(conn *websocket.Conn) {
 	conn.MaxPayloadBytes = maxEchoFrame
 	var m message
 	for {
-		if err := messages.Receive(conn, &m); err != nil {
+		if err := rawMessages.Receive(conn, &m); err != nil {
 			break
 		}
-		if err := messages.Send(conn, m); err != nil {
+		if err := rawMessages.Send(conn, m); err != nil {
 			break
 		}
 	}
 	if err := conn.Close(); err != nil {
-		return // the other side was faster
+		return // the peer closed first
 	}
 }

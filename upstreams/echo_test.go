@@ -57,7 +57,7 @@ func TestEchoOfBytesThatAreNoText(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	if w := send(upstreams.Echo(), http.MethodPost, "/", "", strings.Repeat("x", 32<<20+1)); w.Code != http.StatusRequestEntityTooLarge {
-		t.Errorf("too loud: %d", w.Code)
+		t.Errorf("oversized body: %d", w.Code)
 	}
 }
 

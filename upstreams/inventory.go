@@ -37,7 +37,7 @@ func Inventory(kit *identity.Kit) http.Handler {
 	stock := &inventory{items: []item{{1, "Anvil", 3}, {2, "Hammer", 12}, {3, "Tongs", 7}}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", serveHealth)
-	mux.Handle("GET /favicon.ico", static("icon.svg", iconSVG)) // browsers ask for it unasked
+	mux.Handle("GET /favicon.ico", staticFile("icon.svg", iconSVG)) // browsers ask for it unasked
 	mux.Handle("GET /whoami", kit.Require(http.HandlerFunc(serveWhoami)))
 	mux.Handle("GET /items", kit.Require(http.HandlerFunc(stock.list)))
 	mux.Handle("POST /items", kit.Require(http.HandlerFunc(stock.create)))
@@ -56,15 +56,15 @@ func (s *inventory) create(w http.ResponseWriter, r *http.Request) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		refuse(w, r, http.StatusRequestEntityTooLarge, "An item is smaller than that")
+		writeProblem(w, r, http.StatusRequestEntityTooLarge, "An item is smaller than that")
 		return
 	case err != nil:
-		refuse(w, r, http.StatusBadRequest, `An item is {"name": text, "quantity": number}`)
+		writeProblem(w, r, http.StatusBadRequest, `An item is {"name": text, "quantity": number}`)
 		return
 	}
 	created, ok := s.add(wanted)
 	if !ok {
-		refuse(w, r, http.StatusInsufficientStorage, "The shelves are full")
+		writeProblem(w, r, http.StatusInsufficientStorage, "The inventory is full")
 		return
 	}
 	writeJSON(w, http.StatusCreated, created)
@@ -82,7 +82,7 @@ func readItem(w http.ResponseWriter, r *http.Request) (item, error) {
 		return item{}, err
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return item{}, errors.New("something follows the item")
+		return item{}, errors.New("trailing data after the item")
 	}
 	switch {
 	case body.Name == nil || *body.Name == "" || len(*body.Name) > maxItemName:

@@ -21,22 +21,22 @@ import (
 	"github.com/viloforge/vilogate/upstreams/identity"
 )
 
-// patience is how long a page may take to become what it should be.
-const patience = 2 * time.Minute
+// waitTimeout is how long a page may take to become what it should be.
+const waitTimeout = 2 * time.Minute
 
-// edge stands where the gateway would: it sends each host's requests to its
+// fakeGateway stands where the gateway would: it sends each host's requests to its
 // backend, as alice's, and can make the two APIs refuse.
-type edge struct {
-	tb     testing.TB
-	port   string
-	refuse atomic.Pointer[http.HandlerFunc] // what the APIs do instead; nil: nothing
-	logins atomic.Int64                     // how often the login page was asked for
+type fakeGateway struct {
+	tb       testing.TB
+	port     string
+	override atomic.Pointer[http.HandlerFunc] // what the APIs do instead; nil: nothing
+	logins   atomic.Int64                     // how often the login page was asked for
 }
 
-func newEdge(tb testing.TB) *edge {
+func newFakeGateway(tb testing.TB) *fakeGateway {
 	tb.Helper()
 	g := newGateway(tb)
-	e := &edge{tb: tb}
+	e := &fakeGateway{tb: tb}
 	backends := map[string]http.Handler{
 		"website":       upstreams.Website(g.kit("website"), upstreams.WebsiteConfig{Domain: domain}),
 		"billing-api":   upstreams.Billing(g.kit("billing-api")),
@@ -55,7 +55,7 @@ func newEdge(tb testing.TB) *edge {
 		case name != "website":
 			w.Header().Set("Access-Control-Allow-Origin", "https://website."+domain+e.port)
 			w.Header().Set("Access-Control-Allow-Credentials", "true")
-			if refuse := e.refuse.Load(); refuse != nil {
+			if refuse := e.override.Load(); refuse != nil {
 				(*refuse)(w, r)
 				return
 			}
@@ -72,17 +72,17 @@ func newEdge(tb testing.TB) *edge {
 	return e
 }
 
-// apis makes both APIs answer like that; nil makes them serve again.
-func (e *edge) apis(refuse http.HandlerFunc) {
-	if refuse == nil {
-		e.refuse.Store(nil)
+// setAPIs overrides the responses of both APIs; nil makes them serve again.
+func (e *fakeGateway) setAPIs(handler http.HandlerFunc) {
+	if handler == nil {
+		e.override.Store(nil)
 		return
 	}
-	e.refuse.Store(&refuse)
+	e.override.Store(&handler)
 }
 
 // problem is what the gateway answers an API's caller with.
-func (e *edge) problem(status int, members string) http.HandlerFunc {
+func (e *fakeGateway) problem(status int, members string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(status)
@@ -93,7 +93,7 @@ func (e *edge) problem(status int, members string) http.HandlerFunc {
 }
 
 // loginURL is the member that names the login page, to return to the API itself.
-func (e *edge) loginURL() string {
+func (e *fakeGateway) loginURL() string {
 	return fmt.Sprintf(`,"login_url":"https://login.%s%s/login?redirect_uri=https%%3A%%2F%%2Fbilling-api.%s%s%%2F"`, domain, e.port, domain, e.port)
 }
 
@@ -128,7 +128,7 @@ func browse(t *testing.T) tab {
 
 func (b tab) open(address string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
 	defer cancel()
 	if err := chromedp.Do(ctx, chromedp.Navigate(address)); err != nil {
 		b.t.Fatalf("%s: %v", address, err)
@@ -138,16 +138,16 @@ func (b tab) open(address string) {
 // until waits for JavaScript to become true; navigations may come in between.
 func (b tab) until(expression string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
 	defer cancel()
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
 	for {
 		if is, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression)); err == nil && is {
 			return
 		}
 		select {
-		case <-again.C:
+		case <-ticker.C:
 		case <-ctx.Done():
 			page, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("location.href + ' ' + document.body.innerText"))
 			b.t.Fatalf("never true: %s\n%s %v", expression, page, err)
@@ -158,7 +158,7 @@ func (b tab) until(expression string) {
 // do runs JavaScript.
 func (b tab) do(expression string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
 	defer cancel()
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("(() => { "+expression+"; return true; })()")); err != nil {
 		b.t.Fatalf("%s: %v", expression, err)
@@ -173,7 +173,7 @@ const (
 
 func TestPageShowsWhatTheAPIsAnswer(t *testing.T) {
 	t.Parallel()
-	e, b := newEdge(t), browse(t)
+	e, b := newFakeGateway(t), browse(t)
 	address := "https://website." + domain + e.port + "/"
 	noted := func(text string) { t.Helper(); b.until(invoiceNote + `.includes(` + strconv.Quote(text) + `)`) }
 
@@ -205,23 +205,23 @@ func TestPageShowsWhatTheAPIsAnswer(t *testing.T) {
 	}
 	cancel()
 
-	e.apis(e.problem(http.StatusForbidden, ""))
+	e.setAPIs(e.problem(http.StatusForbidden, ""))
 	b.open(address)
 	noted("You are signed in, but this is not open to you. (request request-7)")
 
-	e.apis(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	e.setAPIs(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	b.open(address)
 	noted("The service could not be reached.")
-	e.apis(nil)
+	e.setAPIs(nil)
 	b.do(`document.querySelector('#invoices + .note button').click()`)
 	b.until(invoiceRows + ` === "1 100 alice,2 250 alice"`)
 
-	e.apis(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<h1>Oh</h1>", http.StatusBadGateway) })
+	e.setAPIs(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<h1>Oh</h1>", http.StatusBadGateway) })
 	b.do(`document.dispatchEvent(new Event('visibilitychange'))`)
 	noted("The service is not available right now. You are still signed in.")
 	b.until(invoiceRows + ` === ""`)
 
-	e.apis(func(w http.ResponseWriter, _ *http.Request) {
+	e.setAPIs(func(w http.ResponseWriter, _ *http.Request) {
 		http.ServeContent(w, &http.Request{}, "x.html", time.Time{}, strings.NewReader("<p>"))
 	})
 	b.open(address)
@@ -230,12 +230,12 @@ func TestPageShowsWhatTheAPIsAnswer(t *testing.T) {
 
 func TestPageSendsPeopleToTheLoginPageAndBack(t *testing.T) {
 	t.Parallel()
-	e, b := newEdge(t), browse(t)
+	e, b := newFakeGateway(t), browse(t)
 	address := "https://website." + domain + e.port + "/?month=2026-11&x=%26"
 
 	b.open(address)
 	b.until(invoiceRows + ` === "1 100 alice,2 250 alice"`)
-	e.apis(e.problem(http.StatusUnauthorized, e.loginURL()))      // signed out in another tab
+	e.setAPIs(e.problem(http.StatusUnauthorized, e.loginURL()))   // signed out in another tab
 	b.do(`document.dispatchEvent(new Event('visibilitychange'))`) // and back to this one
 	b.until(`location.host === "login.` + domain + e.port + `"`)  // where signing in leads back to this very page
 	b.until(`location.search === ` + strconv.Quote("?redirect_uri="+url.QueryEscape(address)))
@@ -247,7 +247,7 @@ func TestPageSendsPeopleToTheLoginPageAndBack(t *testing.T) {
 		t.Errorf("sent to the login page %d times", logins)
 	}
 
-	e.apis(e.problem(http.StatusUnauthorized, `,"login_url":"javascript:alert(1)"`))
+	e.setAPIs(e.problem(http.StatusUnauthorized, `,"login_url":"javascript:alert(1)"`))
 	b.open(address)
 	b.until(`document.querySelector('#items + .note button')?.innerText === 'Try again'`)
 }

@@ -39,7 +39,7 @@ type whoami struct {
 func serveWhoami(w http.ResponseWriter, r *http.Request) {
 	who, _ := identity.From(r.Context())
 	writeJSON(w, http.StatusOK, whoami{
-		User: who.User, ID: who.ID, Email: who.Email, Name: who.Name, Roles: list(who.Roles), Session: who.Session,
+		User: who.User, ID: who.ID, Email: who.Email, Name: who.Name, Roles: nonNil(who.Roles), Session: who.Session,
 		Headers: lowerCase(r.Header),
 	})
 }
@@ -57,21 +57,21 @@ func lowerCase(h http.Header) map[string][]string {
 	return lower
 }
 
-// list is never nil, so that it is [] in JSON and not null.
-func list(s []string) []string {
+// nonNil is never nil, so that it is [] in JSON and not null.
+func nonNil(s []string) []string {
 	if s == nil {
 		return []string{}
 	}
 	return s
 }
 
-// refuse answers with a problem. The title alone says what is wrong.
-func refuse(w http.ResponseWriter, r *http.Request, status int, title string) {
+// writeProblem answers with a problem detail. The title alone says what is wrong.
+func writeProblem(w http.ResponseWriter, r *http.Request, status int, title string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	d := problem.Details{Type: problem.Blank, Title: title, Status: status, RequestID: r.Header.Get("X-Request-Id")}
 	if err := d.Write(w); err != nil {
-		return // nobody is listening any more
+		return // the client has disconnected
 	}
 }
 
@@ -86,6 +86,6 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	if _, err := w.Write(append(body, '\n')); err != nil {
-		return // nobody is listening any more
+		return // the client has disconnected
 	}
 }

@@ -47,13 +47,13 @@ func Website(kit *identity.Kit, c WebsiteConfig) http.Handler {
 	site := &website{domain: c.Domain, pages: template.Must(template.ParseFS(pageHTML, "page/*.html"))}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", serveHealth)
-	mux.Handle("GET /favicon.ico", static("icon.svg", iconSVG)) // browsers ask for it unasked
+	mux.Handle("GET /favicon.ico", staticFile("icon.svg", iconSVG)) // browsers ask for it unasked
 	mux.Handle("GET /whoami", kit.Require(http.HandlerFunc(serveWhoami)))
 	mux.Handle("GET /{$}", kit.Require(site.page("home.html")))
 	mux.Handle("GET /about", kit.Optional(site.page("about.html")))
-	mux.Handle("GET /static/site.css", static("site.css", siteCSS))
-	mux.Handle("GET /static/site.js", static("site.js", siteJS))
-	mux.Handle("GET /static/icon.svg", static("icon.svg", iconSVG))
+	mux.Handle("GET /static/site.css", staticFile("site.css", siteCSS))
+	mux.Handle("GET /static/site.js", staticFile("site.js", siteJS))
+	mux.Handle("GET /static/icon.svg", staticFile("icon.svg", iconSVG))
 	return mux
 }
 
@@ -79,7 +79,7 @@ func (s *website) page(name string) http.Handler {
 		v.Who, v.SignedIn = identity.From(r.Context())
 		var body bytes.Buffer
 		if err := s.pages.ExecuteTemplate(&body, name, v); err != nil {
-			refuse(w, r, http.StatusInternalServerError, "The page could not be made")
+			writeProblem(w, r, http.StatusInternalServerError, "The page could not be made")
 			return
 		}
 		h := w.Header()
@@ -91,7 +91,7 @@ func (s *website) page(name string) http.Handler {
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		if _, err := w.Write(body.Bytes()); err != nil {
-			return // nobody is listening any more
+			return // the client has disconnected
 		}
 	})
 }
@@ -110,8 +110,8 @@ func publicPort(host string) string {
 	return ":" + strconv.FormatUint(number, 10)
 }
 
-// static serves a file of the page, under a tag by which browsers keep it.
-func static(name string, content []byte) http.Handler {
+// staticFile serves a file of the page with an ETag.
+func staticFile(name string, content []byte) http.Handler {
 	sum := sha256.Sum256(content)
 	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

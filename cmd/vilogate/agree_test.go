@@ -18,7 +18,7 @@ import (
 	"github.com/viloforge/vilogate/policies/analysis"
 )
 
-// identityOf is who a token of our own IdP is of, as policies see it.
+// fromAssertion is who a token of our own IdP is of, as policies see it.
 func identityOf(t *testing.T, raw string, byBearer bool) *policies.Identity {
 	t.Helper()
 	if raw == "" {
@@ -77,7 +77,7 @@ func statusesOf(a policies.Answer) []int {
 }
 
 // replayed replays the records of the policies in force against these very policies.
-func (a attacked) replayed(t *testing.T) (report struct{ Requests, Same, Different, Undecidable int }) {
+func (a attackSite) replayed(t *testing.T) (report struct{ Requests, Same, Different, Undecidable int }) {
 	t.Helper()
 	generation := object[struct{ Policies string }](t, a.admin(t, "/status")).Policies
 	all, err := os.ReadFile(a.auditLog())

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// forwardedHeadersFromAStranger: headers that tell some gateway which request was meant change no decision, and
+// spoofedForwardedHeaders: headers that tell some gateway which request was meant change no decision, and
 // none of them reaches the backend as it came.
-func forwardedHeadersFromAStranger(t *testing.T, a attacked) {
+func spoofedForwardedHeaders(t *testing.T, a attackSite) {
 	for _, p := range protocols() {
 		for number, line := range []string{
 			"X-Forwarded-Uri: /public/forged", "X-Forwarded-Path: /public/forged", "X-Forwarded-Prefix: /forged", "X-Forwarded-Method: FORGED",
@@ -54,8 +54,8 @@ func forwardedHeadersFromAStranger(t *testing.T, a attacked) {
 	}
 }
 
-// whatABackendIsTold: the headers about the request itself are the gateway's, and true.
-func whatABackendIsTold(t *testing.T, a attacked) {
+// forwardedHeaders: the headers about the request itself are the gateway's, and true.
+func forwardedHeaders(t *testing.T, a attackSite) {
 	for _, p := range protocols() {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
@@ -80,8 +80,8 @@ func whatABackendIsTold(t *testing.T, a attacked) {
 	}
 }
 
-// probesAreNobodySpecial: some gateways let health probes in by their User-Agent.
-func probesAreNobodySpecial(t *testing.T, a attacked) {
+// healthProbesAreAnonymous: some gateways let health probes in by their User-Agent.
+func healthProbesAreAnonymous(t *testing.T, a attackSite) {
 	for _, agent := range []string{"kube-probe/1.30", "GoogleHC/1.0", "ELB-HealthChecker/2.0", "Prometheus/2.0", ""} {
 		t.Run(agent, func(t *testing.T) {
 			t.Parallel()
@@ -94,8 +94,8 @@ func probesAreNobodySpecial(t *testing.T, a attacked) {
 	}
 }
 
-// brokenCookies: an SSO cookie that is no token is nobody's, on every route, and never passed on.
-func brokenCookies(t *testing.T, a attacked) {
+// malformedCookies: an SSO cookie that is no token is nobody's, on every route, and never passed on.
+func malformedCookies(t *testing.T, a attackSite) {
 	name := ssoCookie + "="
 	for label, cookie := range map[string]string{
 		"empty": name, "quoted-empty": name + `""`, "word": name + "broken-cookie", "quoted": name + `"broken-cookie"`,
@@ -119,7 +119,7 @@ func brokenCookies(t *testing.T, a attacked) {
 					return
 				}
 				seen := probe.one()
-				nobody(t, seen)
+				assertAnonymous(t, seen)
 				if strings.Contains(seen.head, ssoCookie) || strings.Contains(seen.head, "broken-cookie") {
 					t.Errorf("the cookie was passed on:\n%.500s", seen.head)
 				}
@@ -128,8 +128,8 @@ func brokenCookies(t *testing.T, a attacked) {
 	}
 }
 
-// credentialsStayAtTheEdge: whatever the gateway has verified is not shown to backends; the rest is, untouched.
-func credentialsStayAtTheEdge(t *testing.T, a attacked) {
+// credentialsAreStripped: whatever the gateway has verified is not shown to backends; the rest is, untouched.
+func credentialsAreStripped(t *testing.T, a attackSite) {
 	sso := ssoCookie + "=" + a.alice
 	for name, c := range map[string]struct {
 		target, authorization, cookie string
@@ -242,8 +242,8 @@ upstreams:
 	}
 }
 
-// TestWSGIBackendIsNotFooled: a real gunicorn, which reads X_User as X-User, sees the gateway's identity or none.
-func TestWSGIBackendIsNotFooled(t *testing.T) {
+// TestWSGIHeaderFolding: a real gunicorn, which reads X_User as X-User, sees the gateway's identity or none.
+func TestWSGIHeaderFolding(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
 	dir := t.TempDir()

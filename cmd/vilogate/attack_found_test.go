@@ -96,7 +96,7 @@ func TestAnswerTrailers(t *testing.T) {
 // credential that we would have judged, or refused as revoked, gets past us to them in that disguise.
 func TestSSOCookieBehindOddSpace(t *testing.T) {
 	t.Parallel()
-	g := guide(t)
+	g := newLegacySite(t)
 	raw, other := g.token(nil), g.token(claims{"username": "mallory"})
 	for name, space := range map[string]string{
 		"U+00A0": "\u00a0", "U+0085": "\u0085", "U+2003": "\u2003", "U+3000": "\u3000", "U+FEFF": "\ufeff", "latin1-A0": "\xa0", "latin1-85": "\x85",
@@ -121,7 +121,7 @@ func TestSSOCookieBehindOddSpace(t *testing.T) {
 // TestOwnPathsAreNoLabels: whatever stands below /.vilogate/, the metrics stay as they are.
 func TestOwnPathsAreNoLabels(t *testing.T) {
 	t.Parallel()
-	a := attack(t)
+	a := newAttackSite(t)
 	c := a.client()
 	for i := range 20 {
 		c.get(a.url("app", fmt.Sprintf("/.vilogate/made-up-%d", i)))
@@ -131,11 +131,11 @@ func TestOwnPathsAreNoLabels(t *testing.T) {
 	}
 }
 
-// TestSlowBodyOfPlainHTTP: a body that is announced to the redirecting listener and never comes holds nothing for ever.
+// TestSlowBodyTimeout: a body that is announced to the redirecting listener and never comes holds nothing for ever.
 // The same for a form without a length at the login host.
-func TestSlowBodyWithoutHaste(t *testing.T) {
+func TestSlowBodyTimeout(t *testing.T) {
 	t.Parallel()
-	a := attack(t)
+	a := newAttackSite(t)
 	for name, dial := range map[string]func() (net.Conn, string){
 		"plain": func() (net.Conn, string) {
 			conn, err := net.Dial("tcp", a.at.HTTP)
@@ -155,11 +155,11 @@ func TestSlowBodyWithoutHaste(t *testing.T) {
 			if _, err := io.WriteString(conn, text); err != nil {
 				t.Fatal(err)
 			}
-			if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			if err := conn.SetReadDeadline(time.Now().Add(waitTimeout)); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("the connection was still open after %v", patience)
+				t.Errorf("the connection was still open after %v", waitTimeout)
 			}
 		})
 	}
@@ -169,7 +169,7 @@ func TestSlowBodyWithoutHaste(t *testing.T) {
 // cookie eighty bytes, and each copy's signature is verified, again and again while /logout?done waits.
 func TestManySSOCookiesAtLogout(t *testing.T) {
 	t.Parallel()
-	a := attack(t)
+	a := newAttackSite(t)
 	fields := request{host: "login.viloforge.test", target: "/logout?done"}.fields()
 	for range 80 {
 		fields = append(fields, field{"cookie", ssoCookie + "=" + a.alice})
@@ -216,7 +216,7 @@ func processorTime(tb testing.TB, pid int) time.Duration {
 // TestTwoHostsInHTTP2: two authorities are ambiguous in HTTP/2 as they are in HTTP/1.1 (RFC 9113, section 8.3.1).
 func TestTwoHostsInHTTP2(t *testing.T) {
 	t.Parallel()
-	a := attack(t)
+	a := newAttackSite(t)
 	for name, r := range map[string]request{
 		"beside-authority": {host: appHost, target: "/public/x", header: []string{"Host: login.viloforge.test"}},
 		"two-hosts":        {host: "-", target: "/public/x", header: []string{"Host: " + appHost, "Host: login.viloforge.test"}},

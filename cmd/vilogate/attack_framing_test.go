@@ -9,7 +9,7 @@ import (
 
 // requestSmuggling: a message whose end can be read in two ways is refused, the connection closed, and what may be
 // a second request inside it never reaches a backend.
-func requestSmuggling(t *testing.T, a attacked) {
+func requestSmuggling(t *testing.T, a attackSite) {
 	const smuggled = "GET /admin?smuggled HTTP/1.1\r\nHost: app.viloforge.test\r\n"
 	for name, message := range map[string]string{
 		"CL-TE":                 "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG",
@@ -73,8 +73,8 @@ func requestSmuggling(t *testing.T, a attacked) {
 	}
 }
 
-// oddRequestLines: what is not HTTP/1.1 is not taken for it.
-func oddRequestLines(t *testing.T, a attacked) {
+// malformedRequestLines: what is not HTTP/1.1 is not taken for it.
+func malformedRequestLines(t *testing.T, a attackSite) {
 	for name, line := range map[string]string{
 		"HTTP-1.2": "GET /public/x HTTP/1.2\r\n", "HTTP-2.0": "GET /public/x HTTP/2.0\r\n", "HTTP-0.9": "GET /public/x\r\n", "HTTP-1.10": "GET /public/x HTTP/1.10\r\n",
 		"lower-case": "GET /public/x http/1.1\r\n", "HTTPS": "GET /public/x HTTPS/1.1\r\n", "space-in-target": "GET /public/x y HTTP/1.1\r\n",
@@ -95,7 +95,7 @@ func oddRequestLines(t *testing.T, a attacked) {
 }
 
 // http2Malformed: what HTTP/2 carries beside HTTP/1.1's meaning of a request becomes no request.
-func http2Malformed(t *testing.T, a attacked) {
+func http2Malformed(t *testing.T, a attackSite) {
 	pseudo := []field{{":method", "POST"}, {":scheme", "https"}, {":path", "/public/x"}, {":authority", appHost}}
 	for name, fields := range map[string][]field{
 		"transfer-encoding": append(pseudo[:4:4], field{"transfer-encoding", "chunked"}),
@@ -133,7 +133,7 @@ func http2Malformed(t *testing.T, a attacked) {
 			c := a.h2(t, appHost)
 			got := c.exchange(append(fields[:len(fields):len(fields)], field{"x-probe", probe.mark + "."}), "hello")
 			seen := a.backend.with(probe.mark + ".")
-			if got.status != 0 && got.status != http.StatusBadRequest && got.status != http.StatusMisdirectedRequest && !harmless(name, seen) {
+			if got.status != 0 && got.status != http.StatusBadRequest && got.status != http.StatusMisdirectedRequest && !forbiddenFieldDropped(name, seen) {
 				t.Errorf("got %v, and the backend %q", got, seen)
 			}
 			for _, r := range seen {
@@ -148,8 +148,8 @@ func http2Malformed(t *testing.T, a attacked) {
 	}
 }
 
-// harmless says whether a field that HTTP/2 forbids was left out of a request that is plain otherwise.
-func harmless(name string, seen []recorded) bool {
+// forbiddenFieldDropped reports whether a field that HTTP/2 forbids was left out of a request that is plain otherwise.
+func forbiddenFieldDropped(name string, seen []recorded) bool {
 	switch name {
 	case "connection", "keep-alive", "proxy-connection", "te", "upgrade", "length-twice", "length-plus", "space-in-path", "no-scheme":
 		for _, r := range seen {
@@ -163,7 +163,7 @@ func harmless(name string, seen []recorded) bool {
 }
 
 // noH2CUpgrade: an upgrade to cleartext HTTP/2 would carry requests past the gateway.
-func noH2CUpgrade(t *testing.T, a attacked) {
+func noH2CUpgrade(t *testing.T, a attackSite) {
 	for number, header := range [][]string{
 		{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"},
 		{"Connection: Upgrade", "Upgrade: h2c"},

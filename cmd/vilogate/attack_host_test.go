@@ -51,7 +51,7 @@ func TestHostDecides(t *testing.T) {
 				} else {
 					got = s.on(t, c.sni, r)
 				}
-				refusal(t, p, got, c.statuses...)
+				assertRefused(t, p, got, c.statuses...)
 				strictly.none()
 				if c.statuses[0] != http.StatusOK {
 					opened.none()
@@ -59,11 +59,11 @@ func TestHostDecides(t *testing.T) {
 			})
 		}
 	}
-	t.Run("two-opinions", func(t *testing.T) { twoHosts(t, s, open, strict) })
+	t.Run("two-opinions", func(t *testing.T) { conflictingHosts(t, s, open, strict) })
 }
 
-// twoHosts: a request that names two hosts is refused, or is one host's alone.
-func twoHosts(t *testing.T, s *site, open, strict *recorder) {
+// conflictingHosts: a request that names two hosts is refused, or is one host's alone.
+func conflictingHosts(t *testing.T, s *site, open, strict *recorder) {
 	t.Run("HTTP2/authority-and-host-disagree", func(t *testing.T) {
 		t.Parallel()
 		strictly := strict.probe(t)
@@ -106,7 +106,7 @@ func (s *site) on(tb testing.TB, serverName string, r request) answer {
 }
 
 // ownPathsNeverReachABackend: /.vilogate/ and the gateway's keys are answered at the edge, in every spelling.
-func ownPathsNeverReachABackend(t *testing.T, a attacked) {
+func ownPathsNeverReachABackend(t *testing.T, a attackSite) {
 	for _, p := range protocols() {
 		for _, target := range []string{
 			"/.vilogate/me", "/.vilogate", "/.vilogate/", "/.vilogate/unknown", "/%2evilogate/me", "/.%76ilogate/x", "/.vilogate/logout",

@@ -14,9 +14,9 @@ var reserved = []string{
 	"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Preferred-Username", "X-Forwarded-Groups",
 }
 
-// forgedIdentityHeaders: a stranger and a plain user send every identity header in every spelling that some server
+// identityHeaderSpoofing: a stranger and a plain user send every identity header in every spelling that some server
 // folds into it, hop-by-hop or not, and in trailers. The value must be nowhere in what the backend receives.
-func forgedIdentityHeaders(t *testing.T, a attacked) {
+func identityHeaderSpoofing(t *testing.T, a attackSite) {
 	spellings := func(name string) []string {
 		return []string{
 			name, strings.ToLower(name), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", "."),
@@ -51,9 +51,9 @@ func forgedIdentityHeaders(t *testing.T, a attacked) {
 							t.Errorf("%q reached the backend:\n%s", line, seen.head)
 						}
 						if who.cookie == "" {
-							nobody(t, seen)
+							assertAnonymous(t, seen)
 						} else {
-							somebody(t, seen, "alice", "member")
+							assertIdentity(t, seen, "alice", "member")
 						}
 					})
 				}
@@ -62,8 +62,8 @@ func forgedIdentityHeaders(t *testing.T, a attacked) {
 	}
 }
 
-// nobody asserts that a request says of nobody that it is from them.
-func nobody(t *testing.T, seen recorded) {
+// assertAnonymous asserts that a request has no identity headers.
+func assertAnonymous(t *testing.T, seen recorded) {
 	t.Helper()
 	for _, name := range reserved {
 		if lines := seen.folding(name); len(lines) != 0 {
@@ -72,8 +72,8 @@ func nobody(t *testing.T, seen recorded) {
 	}
 }
 
-// somebody asserts that the gateway's own identity headers arrived, once each and in one spelling.
-func somebody(t *testing.T, seen recorded, user, roles string) {
+// assertIdentity asserts that the gateway's own identity headers arrived, once each and in one spelling.
+func assertIdentity(t *testing.T, seen recorded, user, roles string) {
 	t.Helper()
 	for name, want := range map[string]string{
 		"X-User": user, "X-User-Roles": roles, "X-User-Email": user + "@viloforge.test", "X-User-Name": user + " the user",
@@ -93,8 +93,8 @@ func somebody(t *testing.T, seen recorded, user, roles string) {
 	}
 }
 
-// identityThatIsPartlyAbsent: where the gateway itself sets nothing, a stranger's header must not fill the gap.
-func identityThatIsPartlyAbsent(t *testing.T, a attacked) {
+// absentIdentityHeaders: where the gateway itself sets nothing, a stranger's header must not fill the gap.
+func absentIdentityHeaders(t *testing.T, a attackSite) {
 	forged := []string{"X-User-Roles: admin", "X-User: admin", "X-User-Email: admin@viloforge.test"}
 	for _, p := range protocols() {
 		t.Run(p.name+"/no-roles", func(t *testing.T) {
@@ -104,7 +104,7 @@ func identityThatIsPartlyAbsent(t *testing.T, a attacked) {
 			if got := p.send(a.site, t, request{host: appHost, target: "/x", header: header}); got.status != http.StatusOK {
 				t.Errorf("got %v", got)
 			}
-			somebody(t, probe.one(), "nora", "")
+			assertIdentity(t, probe.one(), "nora", "")
 		})
 		t.Run(p.name+"/public", func(t *testing.T) {
 			t.Parallel()
@@ -113,13 +113,13 @@ func identityThatIsPartlyAbsent(t *testing.T, a attacked) {
 			if got := p.send(a.site, t, request{host: appHost, target: "/public/x", header: header}); got.status != http.StatusOK {
 				t.Errorf("got %v", got)
 			}
-			nobody(t, probe.one())
+			assertAnonymous(t, probe.one())
 		})
 	}
 }
 
 // connectionHeaderStripsIdentity: hop-by-hop names must not remove what the gateway itself sets.
-func connectionHeaderStripsIdentity(t *testing.T, a attacked) {
+func connectionHeaderStripsIdentity(t *testing.T, a attackSite) {
 	for number, header := range [][]string{
 		{"Connection: close, X-User, X-User-Roles, X-User-Assertion, X-User-Id, X-User-Email, X-User-Name"},
 		{"Connection: close, x-user, x-user-roles"},
@@ -138,7 +138,7 @@ func connectionHeaderStripsIdentity(t *testing.T, a attacked) {
 				t.Fatalf("got %v", got)
 			}
 			seen := probe.one()
-			somebody(t, seen, "alice", "member")
+			assertIdentity(t, seen, "alice", "member")
 			for _, name := range []string{"Host", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Request-Id"} {
 				if len(seen.values(name)) != 1 {
 					t.Errorf("%s is not there:\n%s", name, seen.head)
@@ -149,7 +149,7 @@ func connectionHeaderStripsIdentity(t *testing.T, a attacked) {
 }
 
 // identityInTrailers: what may not stand in a header may not come behind the body either.
-func identityInTrailers(t *testing.T, a attacked) {
+func identityInTrailers(t *testing.T, a attackSite) {
 	for number, name := range []string{"X-User", "x_user", "X-User-Roles", "Remote-User", "X-User-Assertion", "X.User"} {
 		origin := "Origin: https://" + appHost
 		t.Run(fmt.Sprintf("HTTP1.1/%d", number), func(t *testing.T) {
@@ -160,7 +160,7 @@ func identityInTrailers(t *testing.T, a attacked) {
 				header: []string{probe.header(), cookieLine(a.alice), origin, "Transfer-Encoding: chunked", "Trailer: " + name},
 				body:   "2\r\nhi\r\n0\r\n" + name + ": forged-admin\r\n\r\n",
 			})
-			a.noTrace(t, probe, got)
+			a.assertNotForwarded(t, probe, got)
 		})
 		t.Run(fmt.Sprintf("HTTP2/%d", number), func(t *testing.T) {
 			t.Parallel()
@@ -170,13 +170,13 @@ func identityInTrailers(t *testing.T, a attacked) {
 			stream := c.headers(r.fields(), false)
 			c.check(c.framer.WriteData(stream, false, []byte("hi")))
 			c.writeBlock(stream, []field{{strings.ToLower(name), "forged-admin"}}, true)
-			a.noTrace(t, probe, c.read(stream))
+			a.assertNotForwarded(t, probe, c.read(stream))
 		})
 	}
 }
 
-// noTrace asserts that a request was refused, or forwarded without what was forged in it.
-func (a attacked) noTrace(t *testing.T, p probe, got answer) {
+// assertNotForwarded asserts that a request was refused, or forwarded without the spoofed value.
+func (a attackSite) assertNotForwarded(t *testing.T, p probe, got answer) {
 	t.Helper()
 	switch got.status {
 	case http.StatusOK:
@@ -190,8 +190,8 @@ func (a attacked) noTrace(t *testing.T, p probe, got answer) {
 	}
 }
 
-// repeatedLines: two lines of one name, good and bad in both orders, mean one and the same on every protocol.
-func repeatedLines(t *testing.T, a attacked) {
+// duplicateHeaderLines: two lines of one name, good and bad in both orders, mean one and the same on every protocol.
+func duplicateHeaderLines(t *testing.T, a attackSite) {
 	bearer := "Authorization: Bearer " + a.alice
 	for _, p := range protocols() {
 		for name, header := range map[string][]string{
@@ -221,7 +221,7 @@ func repeatedLines(t *testing.T, a attacked) {
 				t.Fatalf("got %v", got)
 			}
 			seen := probe.one()
-			somebody(t, seen, "alice", "member")
+			assertIdentity(t, seen, "alice", "member")
 			if cookies := seen.values("Cookie"); len(cookies) != 1 || cookies[0] != `b=2; a=1; c="3"; b=4` {
 				t.Errorf("Cookie: %q, want the others, in order and whole", cookies)
 			}
@@ -240,8 +240,8 @@ func repeatedLines(t *testing.T, a attacked) {
 	}
 }
 
-// theGatewaysOwnAssertionIsNoCredential: the key that signs identity headers signs no logins (invariant 7).
-func theGatewaysOwnAssertionIsNoCredential(t *testing.T, a attacked) {
+// assertionIsNoCredential: the key that signs identity headers signs no logins (invariant 7).
+func assertionIsNoCredential(t *testing.T, a attackSite) {
 	first := a.backend.probe(t)
 	if got := a.http1(t, request{host: appHost, target: "/x", header: []string{first.header(), cookieLine(a.alice)}}); got.status != http.StatusOK {
 		t.Fatalf("got %v", got)
@@ -260,7 +260,7 @@ func theGatewaysOwnAssertionIsNoCredential(t *testing.T, a attacked) {
 }
 
 // signedAssertion: the signed form of the identity says what the plain headers say, verifiable with the published keys.
-func signedAssertion(t *testing.T, a attacked) {
+func signedAssertion(t *testing.T, a attackSite) {
 	probe := a.backend.probe(t)
 	a.http1(t, request{host: appHost, target: "/x", header: []string{probe.header(), cookieLine(a.carol)}})
 	seen := probe.one()

@@ -14,11 +14,11 @@ import (
 
 func bearer(raw string) string { return "Authorization: Bearer " + raw }
 
-// TestAnotherSpellingOfTheSignature: an ES256 signature has two. Signing out must not be undone by the second one, on
+// TestSignatureMalleability: an ES256 signature has two valid forms. Signing out must not be undone by the second one, on
 // whichever the verification was cached.
-func TestAnotherSpellingOfTheSignature(t *testing.T) {
+func TestSignatureMalleability(t *testing.T) {
 	t.Parallel()
-	x := trust(t)
+	x := newIssuerSite(t)
 	status := func(raw string) int {
 		return x.http1(t, request{host: appHost, target: "/x", header: []string{cookieLine(raw)}}).status
 	}
@@ -26,7 +26,7 @@ func TestAnotherSpellingOfTheSignature(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			one := x.ownToken(nil)
-			other := respelled(t, one)
+			other := malleated(t, one)
 			if status(one) != http.StatusOK {
 				t.Fatal("the token is good")
 			}
@@ -54,7 +54,7 @@ func TestAnotherSpellingOfTheSignature(t *testing.T) {
 // backend one. It must not hide the claims beside it from a rule that keeps people out by one.
 func TestAClaimThatCannotBeReadOpensNoDoor(t *testing.T) {
 	t.Parallel()
-	x := trust(t)
+	x := newIssuerSite(t)
 	for name, c := range map[string]struct {
 		changes claims
 		status  int
@@ -75,7 +75,7 @@ func TestAClaimThatCannotBeReadOpensNoDoor(t *testing.T) {
 // TestATokenIsGoodForItsOwnIssuerAndAudience: that it was accepted, and cached, for one route says nothing about another.
 func TestATokenIsGoodForItsOwnIssuerAndAudience(t *testing.T) {
 	t.Parallel()
-	x := trust(t)
+	x := newIssuerSite(t)
 	partner, own := x.partnerToken(nil), x.ownToken(nil)
 	for _, c := range []struct {
 		name, host, target, line string
@@ -112,7 +112,7 @@ func TestATokenIsGoodForItsOwnIssuerAndAudience(t *testing.T) {
 // TestCookiesOfDifferentIssuers: our own is looked at first, then the others in the order of the file.
 func TestCookiesOfDifferentIssuers(t *testing.T) {
 	t.Parallel()
-	x := trust(t)
+	x := newIssuerSite(t)
 	own, partner := ssoCookie+"="+x.ownToken(nil), "partner-sso="+x.partnerToken(nil)
 	bad := ssoCookie + "=" + x.ownToken(claims{"exp": time.Now().Unix()})
 	for name, c := range map[string]struct{ cookie, id string }{
@@ -137,7 +137,7 @@ func TestCookiesOfDifferentIssuers(t *testing.T) {
 // server misbehaves, and good tokens are served all the while.
 func TestTenThousandUnknownKeys(t *testing.T) {
 	t.Parallel()
-	x := trust(t)
+	x := newIssuerSite(t)
 	before := x.partnerKeys.fetches.Load()
 	misbehave := []http.HandlerFunc{
 		func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusInternalServerError) },
@@ -159,7 +159,7 @@ func TestTenThousandUnknownKeys(t *testing.T) {
 			raw := encode([]byte(x.partner.header(claims{"kid": rand.Text(), "typ": "JWT"}))) + "." + encode([]byte(body)) + "." + encode(make([]byte, 64))
 			requests.WriteString(request{host: appHost, target: "/x", header: []string{bearer(raw)}}.text())
 		}
-		err := conn.SetDeadline(time.Now().Add(patience))
+		err := conn.SetDeadline(time.Now().Add(waitTimeout))
 		if _, wrote := io.WriteString(conn, requests.String()); err != nil || wrote != nil {
 			t.Fatal(err, wrote)
 		}
@@ -190,7 +190,7 @@ upstreams: { app: { url: %q } }
 `, partnerISS, nowhere, backend.url()),
 		"policies/app.yaml": attackedPolicy,
 	})
-	x := trusting{site: s, partner: partner}
+	x := issuerSite{site: s, partner: partner}
 	raw := x.partnerToken(nil)
 	for name, line := range map[string]string{"bearer": bearer(raw), "cookie": "Cookie: a=1; partner-sso=" + raw} {
 		for _, p := range protocols() {
@@ -206,7 +206,7 @@ upstreams: { app: { url: %q } }
 					t.Fatalf("a public route: %v", got)
 				}
 				seen := probe.one()
-				nobody(t, seen)
+				assertAnonymous(t, seen)
 				if strings.Contains(seen.head, raw[len(raw)-30:]) {
 					t.Errorf("the token reached the backend:\n%s", seen.head)
 				}

@@ -125,8 +125,8 @@ func TestRedirectAfterPassword(t *testing.T) {
 
 const sessionCookie = "__Host-session"
 
-// TestPlantedSession: a session cookie from before the login is not the session after it, and is worth nothing.
-func TestPlantedSession(t *testing.T) {
+// TestSessionFixation: a session cookie from before the login is not the session after it, and is worth nothing.
+func TestSessionFixation(t *testing.T) {
 	t.Parallel()
 	s, _ := signing(t, "access_token_ttl: 1h")
 	at := s.url("login", "/login")
@@ -204,7 +204,7 @@ func TestCookieTossing(t *testing.T) {
 				if got.status != http.StatusOK {
 					t.Errorf("a public route: %v", got)
 				}
-				nobody(t, probe.one())
+				assertAnonymous(t, probe.one())
 			})
 		}
 	}

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// refusal says which statuses refuse a request before any backend sees it. On HTTP/2 a malformed request may also end
+// assertRefused says which statuses refuse a request before any backend sees it. On HTTP/2 a malformed request may also end
 // its stream without a response (RFC 9113, 8.1.1).
-func refusal(t *testing.T, p protocol, got answer, statuses ...int) {
+func assertRefused(t *testing.T, p protocol, got answer, statuses ...int) {
 	t.Helper()
 	if p.name == "HTTP2" && got.status == 0 {
 		return
@@ -24,7 +24,7 @@ func refusal(t *testing.T, p protocol, got answer, statuses ...int) {
 
 // pathConfusion: no spelling of a path may be judged as one route and served as another. A stranger aims at /admin
 // through /public, and so does somebody who is signed in without the role.
-func pathConfusion(t *testing.T, a attacked) {
+func pathConfusion(t *testing.T, a attackSite) {
 	malformed := []string{
 		"/public/../admin", "/public/..%2fadmin", "/public/..%2Fadmin", "/public/%2e%2e/admin", "/public/%2E./admin", "/public/.%2e/admin",
 		"/public/..%252fadmin", "/public/%252e%252e/admin", "/public/%25252e%25252e%25252fadmin", "/public/%252e%252e%252fadmin",
@@ -49,7 +49,7 @@ func pathConfusion(t *testing.T, a attacked) {
 						header = append(header, cookieLine(cookie))
 					}
 					got := p.send(a.site, t, request{host: appHost, target: target, header: header})
-					if refusal(t, p, got, http.StatusBadRequest); t.Failed() {
+					if assertRefused(t, p, got, http.StatusBadRequest); t.Failed() {
 						t.Errorf("target %q", target)
 					}
 					probe.none()
@@ -59,8 +59,8 @@ func pathConfusion(t *testing.T, a attacked) {
 	}
 }
 
-// adminBySpelling: as a plain user, every spelling of /admin is refused.
-func adminBySpelling(t *testing.T, a attacked) {
+// adminByPathEncoding: as a plain user, every spelling of /admin is refused.
+func adminByPathEncoding(t *testing.T, a attackSite) {
 	for _, p := range protocols() {
 		for number, target := range []string{
 			"/admin", "/admin/", "/%61dmin", "/%61%64%6d%69%6e", "/admi%6E", "/admin?x=/public/", "/admin?/public/", "/admin?", "/admin/?",
@@ -73,7 +73,7 @@ func adminBySpelling(t *testing.T, a attacked) {
 				t.Parallel()
 				probe := a.backend.probe(t)
 				got := p.send(a.site, t, request{host: appHost, target: target, header: []string{probe.header(), cookieLine(a.alice)}})
-				if refusal(t, p, got, http.StatusBadRequest, http.StatusForbidden); t.Failed() {
+				if assertRefused(t, p, got, http.StatusBadRequest, http.StatusForbidden); t.Failed() {
 					t.Errorf("target %q", target)
 				}
 				probe.none()
@@ -82,8 +82,8 @@ func adminBySpelling(t *testing.T, a attacked) {
 	}
 }
 
-// whatWasAuthorisedIsWhatIsForwarded: one spelling of a path is decided on, and that very string is forwarded.
-func whatWasAuthorisedIsWhatIsForwarded(t *testing.T, a attacked) {
+// authorisedPathIsForwarded: one spelling of a path is decided on, and that very string is forwarded.
+func authorisedPathIsForwarded(t *testing.T, a attackSite) {
 	for number, c := range []struct{ target, want string }{
 		{"/public/x", "/public/x"},
 		{"/public", "/public"},
@@ -128,7 +128,7 @@ func whatWasAuthorisedIsWhatIsForwarded(t *testing.T, a attacked) {
 }
 
 // absoluteForm: a target that names a host of its own is no second opinion about the host.
-func absoluteForm(t *testing.T, a attacked) {
+func absoluteForm(t *testing.T, a attackSite) {
 	for _, p := range protocols() {
 		for number, target := range []string{
 			"https://app.viloforge.test/public/x", "http://app.viloforge.test/public/x", "https://other.viloforge.test/public/x",
@@ -149,7 +149,7 @@ func absoluteForm(t *testing.T, a attacked) {
 				} else {
 					got = p.send(a.site, t, r)
 				}
-				refusal(t, p, got, http.StatusBadRequest, http.StatusMisdirectedRequest)
+				assertRefused(t, p, got, http.StatusBadRequest, http.StatusMisdirectedRequest)
 				probe.none()
 			})
 		}
@@ -157,7 +157,7 @@ func absoluteForm(t *testing.T, a attacked) {
 }
 
 // methodsThatAreNoRequests: CONNECT and TRACE reach no backend.
-func methodsThatAreNoRequests(t *testing.T, a attacked) {
+func methodsThatAreNoRequests(t *testing.T, a attackSite) {
 	for _, p := range protocols() {
 		for _, r := range []request{
 			{method: "CONNECT", target: appHost + ":443"},
@@ -165,11 +165,11 @@ func methodsThatAreNoRequests(t *testing.T, a attacked) {
 			{method: "CONNECT", target: "/public/x"},
 			{method: "TRACE", target: "/public/x"},
 		} {
-			t.Run(p.name+"/"+r.method+"/"+folded(r.target), func(t *testing.T) {
+			t.Run(p.name+"/"+r.method+"/"+foldHeaderName(r.target), func(t *testing.T) {
 				t.Parallel()
 				probe := a.backend.probe(t)
 				r.host, r.header = appHost, []string{probe.header(), cookieLine(a.carol)}
-				refusal(t, p, p.send(a.site, t, r), http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusBadRequest)
+				assertRefused(t, p, p.send(a.site, t, r), http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusBadRequest)
 				probe.none()
 			})
 		}
@@ -188,7 +188,7 @@ func methodsThatAreNoRequests(t *testing.T, a attacked) {
 			{"origin", "https://" + appHost},
 			{"sec-websocket-version", "13"},
 		}, "")
-		refusal(t, protocols()[1], got, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusBadRequest)
+		assertRefused(t, protocols()[1], got, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusBadRequest)
 		probe.none()
 	})
 }

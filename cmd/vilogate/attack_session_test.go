@@ -83,8 +83,8 @@ func TestAddressLimit(t *testing.T) {
 	t.Error("20 failures from one address, and no limit")
 }
 
-// TestWhoExistsIsNotTold: a wrong password and an unknown name are answered in the same words.
-func TestWhoExistsIsNotTold(t *testing.T) {
+// TestUserEnumeration: a wrong password and an unknown name are answered in the same words.
+func TestUserEnumeration(t *testing.T) {
 	t.Parallel()
 	s, _ := signing(t, "access_token_ttl: 1h")
 	s.addUser("gone", "member")
@@ -106,8 +106,8 @@ func TestWhoExistsIsNotTold(t *testing.T) {
 	}
 }
 
-// TestForgedForms: the IdP's forms take only what they themselves gave out, to the same browser.
-func TestForgedForms(t *testing.T) {
+// TestCSRFTokenOfForms: the IdP's forms take only what they themselves gave out, to the same browser.
+func TestCSRFTokenOfForms(t *testing.T) {
 	t.Parallel()
 	s, _ := signing(t, "access_token_ttl: 1h")
 	at := s.url("login", "/login")
@@ -218,7 +218,7 @@ func TestCrossSiteRequests(t *testing.T) {
 					if got := p.send(s, t, request{method: method, host: appHost, target: "/public/x", header: header}); got.status != http.StatusOK {
 						t.Fatalf("a public route: got %v", got)
 					}
-					nobody(t, probe.one())
+					assertAnonymous(t, probe.one())
 				})
 			}
 		}
@@ -231,12 +231,12 @@ func TestCrossSiteRequests(t *testing.T) {
 	})
 	t.Run("logout", func(t *testing.T) {
 		t.Parallel()
-		logoutFromElsewhere(t, s, alice)
+		crossSiteLogout(t, s, alice)
 	})
 }
 
-// logoutFromElsewhere: nobody is signed out by a page of somebody else's.
-func logoutFromElsewhere(t *testing.T, s *site, alice string) {
+// crossSiteLogout: nobody is signed out by a page of somebody else's.
+func crossSiteLogout(t *testing.T, s *site, alice string) {
 	t.Helper()
 	for _, header := range []string{"Origin: https://evil.example", "Origin: https://other.viloforge.test", "Sec-Fetch-Site: cross-site", "Accept: text/html"} {
 		got := s.http1(t, request{method: http.MethodPost, host: appHost, target: "/.vilogate/logout", header: []string{cookieLine(alice), header}})

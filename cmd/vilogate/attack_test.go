@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// attacked is the site that the attacks run against: /public/* public, /admin for the role admin, the rest for anybody
+// attackSite is the site that the attacks run against: /public/* public, /admin for the role admin, the rest for anybody
 // signed in. alice is a member, carol an admin, nora has no role at all.
-type attacked struct {
+type attackSite struct {
 	*site
 	backend            *recorder
 	alice, carol, nora string // SSO cookies
@@ -45,7 +45,7 @@ login: { host: login.viloforge.test }
 idp: { database: sqlite }
 `
 
-func attack(t *testing.T, more ...string) attacked {
+func newAttackSite(t *testing.T, more ...string) attackSite {
 	t.Helper()
 	backend := record(t)
 	s := serve(t, map[string]string{
@@ -55,7 +55,7 @@ func attack(t *testing.T, more ...string) attacked {
 	s.addUser("alice", "member")
 	s.addUser("carol", "admin", "member")
 	s.addUser("nora")
-	return attacked{
+	return attackSite{
 		site: s, backend: backend,
 		alice: s.client().login("alice").sso(), carol: s.client().login("carol").sso(), nora: s.client().login("nora").sso(),
 	}
@@ -66,7 +66,7 @@ const appHost = "app.viloforge.test"
 func cookieLine(sso string) string { return "Cookie: " + ssoCookie + "=" + sso }
 
 // in is the site as one of several tests that share it sees it.
-func (a attacked) in(t *testing.T) attacked {
+func (a attackSite) in(t *testing.T) attackSite {
 	mine := *a.site
 	server := *a.process
 	server.tb = t
@@ -76,9 +76,9 @@ func (a attacked) in(t *testing.T) attacked {
 }
 
 // tests are run side by side against one site.
-type tests map[string]func(*testing.T, attacked)
+type tests map[string]func(*testing.T, attackSite)
 
-func (list tests) against(t *testing.T, a attacked) {
+func (list tests) against(t *testing.T, a attackSite) {
 	for name, test := range list {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -90,26 +90,26 @@ func (list tests) against(t *testing.T, a attacked) {
 func TestIdentityHeaders(t *testing.T) {
 	t.Parallel()
 	tests{
-		"forged": forgedIdentityHeaders, "partly-absent": identityThatIsPartlyAbsent, "named-in-Connection": connectionHeaderStripsIdentity,
-		"in-trailers": identityInTrailers, "repeated-lines": repeatedLines, "assertion": signedAssertion,
-		"assertion-as-credential": theGatewaysOwnAssertionIsNoCredential, "forwarded-headers": forwardedHeadersFromAStranger,
-		"what-a-backend-is-told": whatABackendIsTold, "probes": probesAreNobodySpecial, "bad-cookies": brokenCookies,
-		"credentials-stay": credentialsStayAtTheEdge,
-	}.against(t, attack(t))
+		"forged": identityHeaderSpoofing, "partly-absent": absentIdentityHeaders, "named-in-Connection": connectionHeaderStripsIdentity,
+		"in-trailers": identityInTrailers, "repeated-lines": duplicateHeaderLines, "assertion": signedAssertion,
+		"assertion-as-credential": assertionIsNoCredential, "forwarded-headers": spoofedForwardedHeaders,
+		"what-a-backend-is-told": forwardedHeaders, "probes": healthProbesAreAnonymous, "bad-cookies": malformedCookies,
+		"credentials-stay": credentialsAreStripped,
+	}.against(t, newAttackSite(t))
 }
 
 func TestPathsAndFraming(t *testing.T) {
 	t.Parallel()
 	tests{
-		"confusion": pathConfusion, "admin-by-spelling": adminBySpelling, "forwarded-as-authorised": whatWasAuthorisedIsWhatIsForwarded,
-		"absolute-form": absoluteForm, "no-requests": methodsThatAreNoRequests, "smuggling": requestSmuggling, "request-lines": oddRequestLines,
+		"confusion": pathConfusion, "admin-by-spelling": adminByPathEncoding, "forwarded-as-authorised": authorisedPathIsForwarded,
+		"absolute-form": absoluteForm, "no-requests": methodsThatAreNoRequests, "smuggling": requestSmuggling, "request-lines": malformedRequestLines,
 		"HTTP2-malformed": http2Malformed, "h2c": noH2CUpgrade, "own-paths": ownPathsNeverReachABackend,
-	}.against(t, attack(t))
+	}.against(t, newAttackSite(t))
 }
 
 func TestEdge(t *testing.T) {
 	t.Parallel()
 	tests{
-		"TLS": tlsVersionsAndProtocols, "local-CA": localCA, "plain-HTTP": plainHTTP, "HSTS": strictTransport, "huge-headers": hugeHeaders,
-	}.against(t, attack(t))
+		"TLS": tlsVersionsAndProtocols, "local-CA": localCA, "plain-HTTP": plainHTTP, "HSTS": strictTransport, "huge-headers": oversizedHeaders,
+	}.against(t, newAttackSite(t))
 }

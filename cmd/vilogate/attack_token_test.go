@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// trusting is a gateway whose issuers are all in the hands of the test: our own IdP (another process, as the gateway
+// issuerSite is a gateway whose issuers are all in the hands of the test: our own IdP (another process, as the gateway
 // sees it), a partner with published keys, and the guide's issuer with a shared secret.
-type trusting struct {
+type issuerSite struct {
 	*site
 	backend      *recorder
 	own, partner signer
@@ -27,11 +27,11 @@ type trusting struct {
 
 const partnerISS = "https://id.partner.example"
 
-func trust(t *testing.T) trusting {
+func newIssuerSite(t *testing.T) issuerSite {
 	t.Helper()
 	redis := freeAddress(t)
 	redisServer(t, redis)
-	x := trusting{
+	x := issuerSite{
 		backend: record(t), own: newSigner(t), partner: newSigner(t), secret: []byte("the guide's secret, of 32 bytes or more"), redis: redis,
 	}
 	x.ownKeys, x.partnerKeys = publishKeys(t, x.own), publishKeys(t, x.partner)
@@ -63,7 +63,7 @@ routes:
 	return x
 }
 
-func (x trusting) partnerToken(changes claims) string {
+func (x issuerSite) partnerToken(changes claims) string {
 	now := time.Now()
 	return x.partner.sign(x.partner.header(claims{"typ": "JWT"}), claims{
 		"iss": partnerISS, "aud": "for-us", "sub": "p-1", "jti": fmt.Sprint(now.UnixNano()), "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
@@ -72,12 +72,12 @@ func (x trusting) partnerToken(changes claims) string {
 }
 
 // ownToken is an access token of our own IdP with some claims changed.
-func (x trusting) ownToken(changes claims) string {
+func (x issuerSite) ownToken(changes claims) string {
 	return x.own.sign(x.own.header(nil), good("alice", changes).json())
 }
 
-// refuses sends a token as Bearer and as every SSO cookie, to a route that needs somebody and to a public one.
-func (x trusting) refuses(t *testing.T, raw string) {
+// assertTokenRefused sends a token as Bearer and as every SSO cookie, to a route that needs somebody and to a public one.
+func (x issuerSite) assertTokenRefused(t *testing.T, raw string) {
 	t.Helper()
 	probe := x.backend.probe(t)
 	ask := func(target, line string) answer {
@@ -94,14 +94,14 @@ func (x trusting) refuses(t *testing.T, raw string) {
 	probe.none()
 	ask("/public/x", cookieLine(raw))
 	for _, seen := range x.backend.with(probe.mark + ".") {
-		nobody(t, seen)
+		assertAnonymous(t, seen)
 	}
 }
 
 // TestForgedTokens: no token that the issuer did not sign, in exactly the way that was agreed, is anybody's.
 func TestForgedTokens(t *testing.T) {
 	t.Parallel()
-	x := trust(t)
+	x := newIssuerSite(t)
 	public, err := x509.MarshalPKIXPublicKey(&x.own.key.PublicKey)
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestForgedTokens(t *testing.T) {
 	for name, raw := range forged {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			x.refuses(t, raw)
+			x.assertTokenRefused(t, raw)
 		})
 	}
 	t.Run("the-honest-one", func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestForgedTokens(t *testing.T) {
 // TestKeysAreNeverFetchedWhereATokenSays: jku, x5u and kid are addresses of an attacker's choice.
 func TestKeysAreNeverFetchedWhereATokenSays(t *testing.T) {
 	t.Parallel()
-	x := trust(t)
+	x := newIssuerSite(t)
 	stranger := newSigner(t)
 	bait := publishKeys(t, stranger)
 	address := bait.URL + "/.well-known/jwks.json"
@@ -173,7 +173,7 @@ func TestKeysAreNeverFetchedWhereATokenSays(t *testing.T) {
 		"x5c": {"x5c": []string{"MIIB"}}, "jwk-and-x5c": {"x5c": []string{encode([]byte("cert"))}, "jku": address},
 	} {
 		t.Run(name, func(t *testing.T) {
-			x.refuses(t, stranger.sign(stranger.header(changes), good("alice", nil).json()))
+			x.assertTokenRefused(t, stranger.sign(stranger.header(changes), good("alice", nil).json()))
 		})
 	}
 	if n := bait.fetches.Load(); n != 0 {
@@ -188,10 +188,10 @@ func TestKeysAreNeverFetchedWhereATokenSays(t *testing.T) {
 	})
 }
 
-// TestMisshapenTokens: signed by the issuer's own key, and still nobody's.
-func TestMisshapenTokens(t *testing.T) {
+// TestMalformedTokens: signed by the issuer's own key, and still nobody's.
+func TestMalformedTokens(t *testing.T) {
 	t.Parallel()
-	x := trust(t)
+	x := newIssuerSite(t)
 	now := time.Now()
 	bad := map[string]string{}
 	header := func(name, text string) { bad["header-"+name] = x.own.sign(text, good("alice", nil).json()) }
@@ -246,15 +246,15 @@ func TestMisshapenTokens(t *testing.T) {
 	for name, raw := range bad {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			x.refuses(t, raw)
+			x.assertTokenRefused(t, raw)
 		})
 	}
 }
 
-// TestMonstrousTokens: what is made to cost something costs nothing, and good tokens are served all the while.
-func TestMonstrousTokens(t *testing.T) {
+// TestOversizedTokens: what is made to cost something costs nothing, and good tokens are served all the while.
+func TestOversizedTokens(t *testing.T) {
 	t.Parallel()
-	x := trust(t)
+	x := newIssuerSite(t)
 	long := strings.Repeat("A", 20000)
 	for name, raw := range map[string]string{
 		"60000-dots": strings.Repeat(".", 60000), "letters-and-dots": strings.Repeat("a.", 25000), "900000-dots": strings.Repeat(".", 900000),
@@ -266,7 +266,7 @@ func TestMonstrousTokens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			x.refuses(t, raw)
+			x.assertTokenRefused(t, raw)
 			if got := x.http1(t, request{host: appHost, target: "/x", header: []string{cookieLine(x.ownToken(nil))}}); got.status != http.StatusOK {
 				t.Errorf("a good token beside it: got %v", got)
 			}

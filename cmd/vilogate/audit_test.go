@@ -16,15 +16,15 @@ import (
 )
 
 // audited is a site with an audit log.
-func audited(t *testing.T, settings string) attacked {
+func audited(t *testing.T, settings string) attackSite {
 	t.Helper()
-	return attack(t, "audit: { file: logs/../audit.log, "+settings+" }")
+	return newAttackSite(t, "audit: { file: logs/../audit.log, "+settings+" }")
 }
 
-func (a attacked) auditLog() string { return filepath.Join(a.dir, "audit.log") }
+func (a attackSite) auditLog() string { return filepath.Join(a.dir, "audit.log") }
 
 // audit returns the record of a request, by the id that its answer names.
-func (a attacked) audit(t *testing.T, got answer) *audit.Record {
+func (a attackSite) audit(t *testing.T, got answer) *audit.Record {
 	t.Helper()
 	var r *audit.Record
 	eventually(t, "the record of the request", func() bool {
@@ -171,7 +171,7 @@ func TestAFullDisk(t *testing.T) {
 			if got := a.http1(t, request{host: appHost, target: "/x"}); got.status != http.StatusUnauthorized {
 				t.Errorf("a refusal of our own: %v", got)
 			}
-			if got := a.admin(t, "/metrics").body; !strings.Contains(got, "vilogate_audit_failing 1\n") || strings.Contains(got, "vilogate_audit_failures_total 0\n") {
+			if got := a.admin(t, "/metrics").body; !strings.Contains(got, "vilogate_audit_failing 1\n") || strings.Contains(got, "vilogate_audit_write_failures_total 0\n") {
 				t.Error("the metrics say nothing of it")
 			}
 			if err := unix.Prlimit(a.cmd.Process.Pid, unix.RLIMIT_FSIZE, &room, nil); err != nil {
@@ -225,7 +225,7 @@ routes:
 	s.arguments = append(s.arguments, "--shadow-policies", filepath.Join(s.dir, "next"))
 	s.start()
 	s.addUser("alice", "member")
-	a := attacked{site: s, backend: backend, alice: s.client().login("alice").sso()}
+	a := attackSite{site: s, backend: backend, alice: s.client().login("alice").sso()}
 	for _, p := range protocols() {
 		got := p.send(s, t, request{host: appHost, target: "/x", header: []string{cookieLine(a.alice)}})
 		if r := a.audit(t, got); got.status != http.StatusOK || len(r.Shadow) != 1 || r.Shadow[0].Decision != "deny" || r.Shadow[0].Generation != "" || !strings.HasSuffix(r.Shadow[0].Rule, "policies/app.yaml:6:5") {
@@ -288,7 +288,7 @@ routes:
         && "x-api-key" in request.headers && request.query["page"] == "secret-in-query"
 `,
 	})
-	a := attacked{site: s, backend: backend}
+	a := attackSite{site: s, backend: backend}
 	raw := partner.sign(partner.header(nil), good("pat", claims{
 		"iss": "https://id.partner.test", "aud": "for-us", "department": "finance", "salary": 7, "email": "pat@partner.test", "email_verified": true,
 	}).json())

@@ -30,7 +30,7 @@ type backendCommand struct {
 }
 
 // Run runs until the context ends.
-func (c *backendCommand) Run(w *world) error {
+func (c *backendCommand) Run(w *commandEnv) error {
 	log := newLog(w.stderr)
 	b := &backend{kind: c.Kind}
 	if c.Kind != "echo" {
@@ -78,7 +78,7 @@ func (b *backend) handler(domain string) http.Handler {
 	return upstreams.Echo()
 }
 
-// serve serves until ctx ends, and lets what is under way finish for a moment.
+// serve serves until ctx ends, then shuts down gracefully for a moment.
 func (b *backend) serve(ctx context.Context, domain string, log *slog.Logger) error {
 	server := &http.Server{
 		Handler: b.handler(domain), ReadHeaderTimeout: 10 * time.Second,
@@ -86,7 +86,7 @@ func (b *backend) serve(ctx context.Context, domain string, log *slog.Logger) er
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	if b.kit != nil {
-		group.Go(func() error { return unlessDone(ctx, b.kit.Run(ctx)) })
+		group.Go(func() error { return ignoreCanceled(ctx, b.kit.Run(ctx)) })
 	}
 	group.Go(func() error {
 		if err := server.Serve(b.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -106,8 +106,8 @@ func (b *backend) serve(ctx context.Context, domain string, log *slog.Logger) er
 	return group.Wait()
 }
 
-// unlessDone drops the error of something that ended because ctx did.
-func unlessDone(ctx context.Context, err error) error {
+// ignoreCanceled drops the error of a task that ended because ctx was canceled or timed out.
+func ignoreCanceled(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil
 	}
@@ -156,7 +156,7 @@ func (demo demoBackends) serve(ctx context.Context, domain string, keys token.Ke
 	return group.Wait()
 }
 
-// close closes ports that were opened in vain.
+// close closes listeners that were never served.
 func (demo demoBackends) close() error {
 	var err error
 	for _, b := range demo {

@@ -83,7 +83,7 @@ upstreams: { app: { url: %q } }
 // nothing.
 func (b *tab) fetch(address, options string) string {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
 	defer cancel()
 	got, err := chromedp.Run(ctx, chromedp.Evaluate[string](fmt.Sprintf(`fetch(%q, %s).then(async r => {
 		let who = ""; try { who = (await r.json()).user } catch {}
@@ -205,7 +205,7 @@ routes:
 	b.signIn("alice", passwordOf("alice"))
 	b.at(s.url("website", "/"))
 	eventually(t, "the login is not recent any more", func() bool {
-		ctx, cancel := context.WithTimeout(b.ctx, patience)
+		ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
 		defer cancel()
 		status, err := chromedp.Run(ctx, chromedp.Evaluate[int](`fetch("/recent").then(r => r.status)`, chromedp.EvalAwaitPromise))
 		return err == nil && status == http.StatusUnauthorized

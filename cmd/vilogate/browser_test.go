@@ -90,7 +90,7 @@ func (b *browser) tab() *tab {
 // run does something in the tab, within the time that everything here gets.
 func (b *tab) run(what string, steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		b.t.Fatalf("%s: %v\nat %s\nconsole: %q\n%s", what, err, b.location(), b.said(), b.evaluate("document.documentElement.outerHTML"))
@@ -105,7 +105,7 @@ func (b *tab) open(address string) {
 // evaluate runs JavaScript and returns its value as text; "" while a page is on its way.
 func (b *tab) evaluate(expression string) string {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
 	defer cancel()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[string]("String("+expression+")"))
 	if err != nil {
@@ -310,7 +310,7 @@ upstreams: { app: { url: %q } }
 	b.signIn("alice", passwordOf("alice"))
 	b.at(s.url("app", "/first"))
 	eventually(t, "the access token runs out", func() bool {
-		ctx, cancel := context.WithTimeout(b.ctx, patience)
+		ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
 		defer cancel()
 		status, err := chromedp.Run(ctx, chromedp.Evaluate[int](`fetch("/.vilogate/me").then(r => r.status)`, chromedp.EvalAwaitPromise))
 		return err == nil && status == http.StatusUnauthorized

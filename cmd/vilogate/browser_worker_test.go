@@ -36,7 +36,7 @@ routes:
 `})
 	b := browse(t, s).tab()
 	b.open(s.url("app", "/"))
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
 	defer cancel()
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`navigator.serviceWorker.register("/worker.js").then(() => new Promise(done => {
 		const look = () => navigator.serviceWorker.controller && done(true)

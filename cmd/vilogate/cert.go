@@ -30,10 +30,10 @@ type certStatusCommand struct {
 }
 
 // Run asks the server; where none runs, it looks by itself.
-func (c *certStatusCommand) Run(w *world) error {
-	list, err := ask[[]acme.Status](w, c.target, "cert/status", control.Nothing{}, false)
+func (c *certStatusCommand) Run(w *commandEnv) error {
+	list, err := call[[]acme.Status](w, c.target, "cert/status", control.Nothing{}, false)
 	if errors.Is(err, errNoServer) {
-		list, err = c.alone(w, func(ctx context.Context, m *acme.Manager) error { return m.Look(ctx) })
+		list, err = c.offline(w, func(ctx context.Context, m *acme.Manager) error { return m.Load(ctx) })
 	}
 	if err != nil {
 		return err
@@ -47,14 +47,14 @@ type certRenewCommand struct {
 	JSON   bool   `help:"Print JSON."`
 }
 
-// renewTime is how long the authority and DNS may take, for all names.
-const renewTime = 3 * time.Hour
+// renewTimeout is how long the ACME server and DNS may take, for all names.
+const renewTimeout = 3 * time.Hour
 
 // Run asks the server; where none runs, it obtains by itself.
-func (c *certRenewCommand) Run(w *world) error {
-	list, err := askWithin[[]acme.Status](w, c.target, "cert/renew", server.CertificateName{Name: c.Name}, false, renewTime)
+func (c *certRenewCommand) Run(w *commandEnv) error {
+	list, err := callWithTimeout[[]acme.Status](w, c.target, "cert/renew", server.CertificateName{Name: c.Name}, false, renewTimeout)
 	if errors.Is(err, errNoServer) {
-		list, err = c.alone(w, func(ctx context.Context, m *acme.Manager) error { return renewAlone(ctx, m, c.Name) })
+		list, err = c.offline(w, func(ctx context.Context, m *acme.Manager) error { return renewOffline(ctx, m, c.Name) })
 	}
 	if err != nil {
 		return err
@@ -62,17 +62,17 @@ func (c *certRenewCommand) Run(w *world) error {
 	return printCertificates(w, list, c.JSON)
 }
 
-// renewAlone has a manager that nobody runs obtain certificates.
-func renewAlone(ctx context.Context, m *acme.Manager, name string) error {
-	if err := m.Look(ctx); err != nil {
+// renewOffline obtains certificates with a manager that no server runs.
+func renewOffline(ctx context.Context, m *acme.Manager, name string) error {
+	if err := m.Load(ctx); err != nil {
 		return err
 	}
 	return m.Obtain(ctx, name, true)
 }
 
-// alone does with the certificates of a state folder what no server is there to be asked for.
-func (t target) alone(w *world, do func(context.Context, *acme.Manager) error) (list []acme.Status, err error) {
-	ctx, cancel := context.WithTimeout(w.ctx, renewTime)
+// offline runs do on the certificates of a state folder without a server.
+func (t target) offline(w *commandEnv, do func(context.Context, *acme.Manager) error) (list []acme.Status, err error) {
+	ctx, cancel := context.WithTimeout(w.ctx, renewTimeout)
 	defer cancel()
 	dir, err := t.dir(w)
 	if err != nil {
@@ -110,7 +110,7 @@ func (t target) alone(w *world, do func(context.Context, *acme.Manager) error) (
 }
 
 // printCertificates prints a list for people, or for programs.
-func printCertificates(w *world, list []acme.Status, asJSON bool) error {
+func printCertificates(w *commandEnv, list []acme.Status, asJSON bool) error {
 	if asJSON {
 		return printList(w, list)
 	}
@@ -118,11 +118,11 @@ func printCertificates(w *world, list []acme.Status, asJSON bool) error {
 		if t == nil {
 			return "-"
 		}
-		return moment(*t)
+		return formatTime(*t)
 	}
-	err := table(w.stdout, "NAME\tISSUER\tSERIAL\tNOT AFTER\tNEXT RENEWAL\tFAILURES\tSTORED", func(row func(...string)) {
+	err := printTable(w.stdout, "NAME\tISSUER\tSERIAL\tNOT AFTER\tNEXT RENEWAL\tFAILURES\tSTORED", func(row func(...string)) {
 		for _, s := range list {
-			row(s.Name, dash(s.Issuer), dash(s.Serial), when(s.NotAfter), when(s.NextAttempt), strconv.Itoa(s.Failures), s.Stored)
+			row(s.Name, orDash(s.Issuer), orDash(s.Serial), when(s.NotAfter), when(s.NextAttempt), strconv.Itoa(s.Failures), s.Stored)
 		}
 	})
 	for _, s := range list {
@@ -134,7 +134,7 @@ func printCertificates(w *world, list []acme.Status, asJSON bool) error {
 	return err
 }
 
-func dash(s string) string {
+func orDash(s string) string {
 	if s == "" {
 		return "-"
 	}

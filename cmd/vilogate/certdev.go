@@ -36,7 +36,7 @@ type certDevCommand struct {
 const tokenVariable = "CLOUDFLARE_API_TOKEN"
 
 // Run gets the certificate, and says how to use it.
-func (c *certDevCommand) Run(w *world) (err error) {
+func (c *certDevCommand) Run(w *commandEnv) (err error) {
 	domain := devDomain
 	if c.Project != "" {
 		domain = c.Project + "." + c.Zone
@@ -45,7 +45,7 @@ func (c *certDevCommand) Run(w *world) (err error) {
 	if c.Project != "" {
 		host = domain
 	}
-	if err := config.CheckAuthority(host, directoryOf(c.CA), c.APIBase, c.ChallengeDomain, c.Resolver); err != nil {
+	if err := config.CheckACME(host, acmeDirectory(c.CA), c.APIBase, c.ChallengeDomain, c.Resolver); err != nil {
 		return usageError{err}
 	}
 	if c.State == "" {
@@ -73,7 +73,7 @@ func (c *certDevCommand) Run(w *world) (err error) {
 }
 
 // local makes the local CA, and says how to have it trusted.
-func (c *certDevCommand) local(w *world, st *state.Folder, domain string) error {
+func (c *certDevCommand) local(w *commandEnv, st *state.Folder, domain string) error {
 	ca, err := edge.OpenLocalCA(st.Dir, domain, []string{domain, "*." + domain}, time.Now)
 	if err != nil {
 		return err
@@ -95,8 +95,8 @@ It can vouch for no other name, and nothing trusts it until you say so:
 }
 
 // obtain gets a certificate that everybody trusts.
-func (c *certDevCommand) obtain(w *world, st *state.Folder, domain, token string) error {
-	ctx, cancel := context.WithTimeout(w.ctx, renewTime)
+func (c *certDevCommand) obtain(w *commandEnv, st *state.Folder, domain, token string) error {
+	ctx, cancel := context.WithTimeout(w.ctx, renewTimeout)
 	defer cancel()
 	roots, err := generation.AuthorityRoots(c.CARoots)
 	if err != nil {
@@ -108,17 +108,17 @@ func (c *certDevCommand) obtain(w *world, st *state.Folder, domain, token string
 	}
 	names := []string{domain, "*." + domain}
 	m, err := acme.New(ctx, acme.Options{
-		Names: names, Directory: directoryOf(c.CA), Roots: roots, APIToken: token, APIBase: c.APIBase,
+		Names: names, Directory: acmeDirectory(c.CA), Roots: roots, APIToken: token, APIBase: c.APIBase,
 		ChallengeDomain: c.ChallengeDomain, Resolvers: c.Resolver, Storage: files,
 		Serve: new(edge.Managed).Replace, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err
 	}
-	if err := m.Look(ctx); err != nil {
+	if err := m.Load(ctx); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(w.stdout, "Obtaining %s from %s; this takes a minute or two …\n", strings.Join(names, " and "), directoryOf(c.CA)); err != nil {
+	if _, err := fmt.Fprintf(w.stdout, "Obtaining %s from %s; this takes a minute or two …\n", strings.Join(names, " and "), acmeDirectory(c.CA)); err != nil {
 		return err
 	}
 	if err := m.Obtain(ctx, "", false); err != nil {
@@ -127,21 +127,21 @@ func (c *certDevCommand) obtain(w *world, st *state.Folder, domain, token string
 	if err := printCertificates(w, m.Status(), false); err != nil {
 		return err
 	}
-	return c.sayHow(ctx, w, domain)
+	return c.printNextSteps(ctx, w, domain)
 }
 
-// directoryOf is the directory that a word or an address means.
-func directoryOf(ca string) string {
+// acmeDirectory is the ACME directory URL of a word or an address.
+func acmeDirectory(ca string) string {
 	if ca == "staging" {
 		return "https://acme-staging-v02.api.letsencrypt.org/directory"
 	}
 	return cmp.Or(ca, "https://acme-v02.api.letsencrypt.org/directory")
 }
 
-// sayHow says how dev is started with the certificate, and how its hosts are found where DNS does not know them.
-func (c *certDevCommand) sayHow(ctx context.Context, w *world, domain string) error {
+// printNextSteps says how dev is started with the certificate, and how its hosts are found where DNS does not know them.
+func (c *certDevCommand) printNextSteps(ctx context.Context, w *commandEnv, domain string) error {
 	_, err := fmt.Fprintf(w.stdout, "\nNow: make dev DOMAIN=%s   (or: vilogate dev --domain %s --state %s)\n", domain, domain, c.State)
-	if err != nil || leadsHere(ctx, "website."+domain) {
+	if err != nil || resolvesToLoopback(ctx, "website."+domain) {
 		return err
 	}
 	hosts := []string{domain}
@@ -157,8 +157,8 @@ DNS does not point website.%s at this machine. Either a record *.%s A 127.0.0.1,
 	return err
 }
 
-// leadsHere reports whether a name is known as an address of this machine's own.
-func leadsHere(ctx context.Context, host string) bool {
+// resolvesToLoopback reports whether a name resolves to a loopback address.
+func resolvesToLoopback(ctx context.Context, host string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)

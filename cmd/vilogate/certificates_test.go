@@ -39,8 +39,8 @@ func authorityConfig(w *acmetest.World, backend, more string) map[string]string 
 	}
 }
 
-// shake shakes hands with a site as a client that trusts roots, for a name.
-func (s *site) shake(config *tls.Config) (tls.ConnectionState, error) {
+// handshakeState completes a TLS handshake with a site and returns the connection state.
+func (s *site) handshakeState(config *tls.Config) (tls.ConnectionState, error) {
 	conn, err := tls.Dial("tcp", s.at.HTTPS, config)
 	if err != nil {
 		return tls.ConnectionState{}, err
@@ -52,7 +52,7 @@ func (s *site) shake(config *tls.Config) (tls.ConnectionState, error) {
 // serial is the serial number of the certificate for a name.
 func (s *site) serial(tb testing.TB, roots *x509.CertPool, name string) string {
 	tb.Helper()
-	state, err := s.shake(&tls.Config{RootCAs: roots, ServerName: name})
+	state, err := s.handshakeState(&tls.Config{RootCAs: roots, ServerName: name})
 	if err != nil {
 		tb.Fatalf("%s: %v", name, err)
 	}
@@ -93,7 +93,7 @@ func TestCertificatesFromAnAuthority(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		for _, protocol := range []string{"http/1.1", "h2"} {
 			for name, good := range map[string]bool{"viloforge.test": true, "app.viloforge.test": true, "a.b.viloforge.test": false, "viloforge.example": false} {
-				state, err := s.shake(&tls.Config{RootCAs: s.roots, ServerName: name, MinVersion: version, MaxVersion: version, NextProtos: []string{protocol}})
+				state, err := s.handshakeState(&tls.Config{RootCAs: s.roots, ServerName: name, MinVersion: version, MaxVersion: version, NextProtos: []string{protocol}})
 				if (err == nil) != good || good && (state.NegotiatedProtocol != protocol || len(state.VerifiedChains[0]) != 3) {
 					t.Errorf("%s, %s, %s: %v", tls.VersionName(version), protocol, name, err)
 				}
@@ -116,8 +116,8 @@ func TestCertificatesFromAnAuthority(t *testing.T) {
 	}
 	metrics := s.admin(t, "/metrics").body
 	for _, line := range []string{
-		`vilogate_certificate_failures{name="*.viloforge.test"} 0`, `vilogate_ready{part="certificate_renewal"} 1`, `vilogate_ready{part="certificate"} 1`,
-		`vilogate_certificate_not_after_timestamp_seconds{name="viloforge.test"} `, "vilogate_certificate_days_left 89.9",
+		`vilogate_certificate_consecutive_failures{name="*.viloforge.test"} 0`, `vilogate_ready{part="certificate_renewal"} 1`, `vilogate_ready{part="certificate"} 1`,
+		`vilogate_certificate_not_after_timestamp_seconds{name="viloforge.test"} `, "vilogate_certificate_earliest_expiry_timestamp_seconds 1.",
 	} {
 		if !strings.Contains(metrics, line) {
 			t.Errorf("metrics lack %s", line)
@@ -167,7 +167,7 @@ func TestTwentyKills(t *testing.T) {
 	files := authorityConfig(w, record(t).url(), "")
 	files["vilogate.yaml"] = strings.Replace(files["vilogate.yaml"], "  source: cloudflare\n", "  source: cloudflare\n  names: [\"*.viloforge.test\"]\n", 1)
 	s := prepare(t, files)
-	asked := func() int { return strings.Count(w.Log(), "calling handler()") + w.Cloudflare.Asked() }
+	asked := func() int { return strings.Count(w.Log(), "calling handler()") + w.Cloudflare.Requests() }
 	for i := range 20 {
 		before := asked()
 		s.spawn()
@@ -249,7 +249,7 @@ func TestTwoGatewaysOneCertificate(t *testing.T) {
 	redisServer(t, address)
 	more := "\n" + certificateFleet(address)
 	sites := []*site{prepare(t, authorityConfig(w, record(t).url(), more)), prepare(t, authorityConfig(w, record(t).url(), more))}
-	w.Zones.Hide(true)
+	w.Zones.HideTXT(true)
 	for _, s := range sites {
 		s.spawn()
 	}
@@ -260,7 +260,7 @@ func TestTwoGatewaysOneCertificate(t *testing.T) {
 		holder, other = other, holder
 	}
 	holder.kill()
-	w.Zones.Hide(false)
+	w.Zones.HideTXT(false)
 	begun := time.Now()
 	eventually(t, "the addresses are written", func() bool { _, err := os.Stat(filepath.Join(other.state, "addresses.json")); return err == nil })
 	other.readAddresses()
@@ -286,15 +286,15 @@ func TestTwoGatewaysOneCertificate(t *testing.T) {
 			ClientSessionCache: tls.NewLRUClientSessionCache(1),
 		}
 		for i, s := range []*site{holder, other, holder} {
-			if resumed := s.greet(t, config); resumed != (i > 0) {
+			if resumed := s.resumesSession(t, config); resumed != (i > 0) {
 				t.Errorf("%s, connection %d: resumed %v", tls.VersionName(version), i, resumed)
 			}
 		}
 	}
 }
 
-// greet sends one request and reports whether its connection went on with an earlier session.
-func (s *site) greet(tb testing.TB, config *tls.Config) bool {
+// resumesSession sends one request and reports whether its connection resumed a TLS session.
+func (s *site) resumesSession(tb testing.TB, config *tls.Config) bool {
 	tb.Helper()
 	conn, err := tls.Dial("tcp", s.at.HTTPS, config)
 	if err != nil {

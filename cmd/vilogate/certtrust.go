@@ -32,13 +32,13 @@ type certUntrustCommand struct {
 }
 
 // Run has the stores trust the CA.
-func (c *certTrustCommand) Run(w *world) error {
-	return c.each(w, func(s trustStore, ca localCA) (string, error) { return s.add(ca) })
+func (c *certTrustCommand) Run(w *commandEnv) error {
+	return c.forEachStore(w, func(s trustStore, ca localCA) (string, error) { return s.add(ca) })
 }
 
 // Run removes the CA from the stores.
-func (c *certUntrustCommand) Run(w *world) error {
-	return c.each(w, func(s trustStore, ca localCA) (string, error) { return s.remove(ca) })
+func (c *certUntrustCommand) Run(w *commandEnv) error {
+	return c.forEachStore(w, func(s trustStore, ca localCA) (string, error) { return s.remove(ca) })
 }
 
 // A trustStore is where programs look up whom to trust. Both methods say what was done, and are no error where nothing had
@@ -56,25 +56,25 @@ type localCA struct {
 	pem  []byte
 }
 
-// each does something with the CA in each store that was asked for. One that cannot be changed does not keep the others
+// forEachStore calls do for each selected store. One that cannot be changed does not keep the others
 // from being changed.
-func (f trustFlags) each(w *world, do func(trustStore, localCA) (string, error)) error {
+func (f trustFlags) forEachStore(w *commandEnv, do func(trustStore, localCA) (string, error)) error {
 	ca, err := readLocalCA(f.State)
 	if err != nil {
 		return err
 	}
 	var stores []trustStore
 	if f.NSS || !f.System {
-		stores = append(stores, nssStores(w.getenv("HOME")))
+		stores = append(stores, findNSS(w.getenv("HOME")))
 	}
 	if f.System || !f.NSS {
-		stores = append(stores, systemStores(os.Geteuid() == 0))
+		stores = append(stores, findSystemStore(os.Geteuid() == 0))
 	}
 	var errs []error
 	for _, s := range stores {
-		said, err := do(s, ca)
-		if said != "" {
-			if _, err := fmt.Fprintln(w.stdout, said); err != nil {
+		message, err := do(s, ca)
+		if message != "" {
+			if _, err := fmt.Fprintln(w.stdout, message); err != nil {
 				return err
 			}
 		}
@@ -121,7 +121,7 @@ type nss struct {
 	dirs []string
 }
 
-func nssStores(home string) nss {
+func findNSS(home string) nss {
 	dirs := []string{filepath.Join(home, ".pki", "nssdb")}
 	for _, pattern := range []string{".mozilla/firefox/*/cert9.db", "snap/firefox/common/.mozilla/firefox/*/cert9.db"} {
 		found, err := filepath.Glob(filepath.Join(home, pattern))
@@ -196,8 +196,8 @@ type system struct {
 	update []string
 }
 
-// systemStores is the store of this machine; one without a folder where it is not known.
-func systemStores(root bool) system {
+// findSystemStore is the store of this machine; one without a folder where it is not known.
+func findSystemStore(root bool) system {
 	for _, s := range []system{
 		{root, "/usr/local/share/ca-certificates", []string{"update-ca-certificates"}}, // Debian, Ubuntu, Alpine
 		{root, "/etc/pki/ca-trust/source/anchors", []string{"update-ca-trust"}},        // Fedora, RHEL

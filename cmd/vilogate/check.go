@@ -15,7 +15,7 @@ type checkCommand struct {
 }
 
 // Run says what is wrong, all of it, or that nothing is.
-func (c *checkCommand) Run(w *world) error {
+func (c *checkCommand) Run(w *commandEnv) error {
 	cfg, err := config.Load(c.Config, config.Sources{Getenv: w.getenv, ReadFile: os.ReadFile, NoSecrets: c.NoSecrets})
 	if err != nil {
 		return err
@@ -32,7 +32,7 @@ func (c *checkCommand) Run(w *world) error {
 }
 
 // warn says which hosts no certificate is for: they would be answered 421.
-func (c *checkCommand) warn(w *world, gen *generation.Generation) error {
+func (c *checkCommand) warn(w *commandEnv, gen *generation.Generation) error {
 	covers := generation.Covers(gen.Config, gen.Files)
 	for _, host := range gen.ServedHosts() {
 		if !covers(host) {

@@ -106,7 +106,7 @@ func newClient(tb testing.TB, s *site, config *tls.Config) *client {
 	}
 	tb.Cleanup(transport.CloseIdleConnections)
 	return &client{tb: tb, site: s, jar: jar, http: &http.Client{
-		Transport: transport, Jar: jar, Timeout: patience,
+		Transport: transport, Jar: jar, Timeout: waitTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }

@@ -13,7 +13,7 @@ type completionCommand struct {
 }
 
 // Run prints the script. It is made from the command line's own description, so that the two cannot differ.
-func (c *completionCommand) Run(w *world, model *kong.Application) error {
+func (c *completionCommand) Run(w *commandEnv, model *kong.Application) error {
 	var cases strings.Builder
 	completions(&cases, model.Node, "", map[string]string{"bash": bashCase, "zsh": bashCase, "fish": fishCase}[c.Shell])
 	_, err := fmt.Fprintf(w.stdout, map[string]string{"bash": bashScript, "zsh": zshScript, "fish": fishScript}[c.Shell], cases.String())

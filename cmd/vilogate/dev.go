@@ -48,7 +48,7 @@ func demoUsers(domain string) []idp.NewUser {
 }
 
 // Run runs until the context ends.
-func (c *devCommand) Run(w *world) (err error) {
+func (c *devCommand) Run(w *commandEnv) (err error) {
 	if err := c.checkFlags(); err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (c *devCommand) Run(w *world) (err error) {
 	if err := s.AddUsers(w.ctx, demoUsers(s.Config().Domain)); err != nil {
 		return errors.Join(err, demo.close())
 	}
-	s.Also(func(ctx context.Context) error {
+	s.AddTask(func(ctx context.Context) error {
 		return demo.serve(ctx, s.Config().Domain, jwks.Static([]token.PublicKey{s.AssertionKey()}), log)
 	})
 	return s.Run(w.ctx, func(at server.Addresses) error { return c.announce(w, s.Config(), at) })
@@ -129,21 +129,21 @@ func (c *devCommand) writeFiles(st *state.Folder) error {
 	if err != nil {
 		return err
 	}
-	// Written aside and put in place whole, so that a first start cut short is made again.
-	aside := st.Path(".policies")
-	if err := errors.Join(os.RemoveAll(aside), os.Mkdir(aside, 0o700)); err != nil {
+	// Written to a staging folder and renamed atomically, so that an interrupted first start is repeated.
+	staging := st.Path(".policies")
+	if err := errors.Join(os.RemoveAll(staging), os.Mkdir(staging, 0o700)); err != nil {
 		return err
 	}
 	for _, f := range files {
-		if err := os.WriteFile(filepath.Join(aside, filepath.Base(f.Name)), f.Data, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(staging, filepath.Base(f.Name)), f.Data, 0o600); err != nil {
 			return err
 		}
 	}
-	return os.Rename(aside, st.Path("policies"))
+	return os.Rename(staging, st.Path("policies"))
 }
 
 // load reads the configuration, and puts in what the flags say.
-func (c *devCommand) load(w *world, st *state.Folder) (*config.Config, error) {
+func (c *devCommand) load(w *commandEnv, st *state.Folder) (*config.Config, error) {
 	cfg, err := config.Load(st.Path("vilogate.yaml"), config.Sources{Getenv: w.getenv, ReadFile: os.ReadFile})
 	if err != nil {
 		return nil, err
@@ -178,9 +178,9 @@ func (c *devCommand) load(w *world, st *state.Folder) (*config.Config, error) {
 }
 
 // announce says where everything is.
-func (c *devCommand) announce(w *world, cfg *config.Config, at server.Addresses) error {
+func (c *devCommand) announce(w *commandEnv, cfg *config.Config, at server.Addresses) error {
 	origin := func(name string) string { return at.Origin(name + "." + cfg.Domain) }
-	err := table(w.stdout, "", func(row func(...string)) {
+	err := printTable(w.stdout, "", func(row func(...string)) {
 		for _, name := range []string{"website", "billing-api", "inventory-api"} {
 			row("  "+name, origin(name))
 		}

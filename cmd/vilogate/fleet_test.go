@@ -191,7 +191,7 @@ func TestRedisAway(t *testing.T) {
 			if got := s.http1(t, request{host: appHost, target: "/public/x", header: []string{probe.header(), cookieLine(live)}}); got.status != http.StatusOK {
 				t.Errorf("a public route: %v", got)
 			}
-			nobody(t, probe.one())
+			assertAnonymous(t, probe.one())
 			if got := s.admin(t, "/readyz"); got.status != http.StatusOK {
 				t.Errorf("once ready, trouble with Redis does not take the gateway out of service: %v", got)
 			}
@@ -283,10 +283,10 @@ func TestFleetKilledInTheMiddle(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, "", "")
 	one, two := f.gateway(), f.gateway()
-	c := gather(t, one, two, 8)
+	c := startLoginLoad(t, one, two, 8)
 	c.killAfter(5, one, f.idp)
 	f.idp.start()
 	one.start()
-	c.holds(one)
-	c.holds(two)
+	c.assertDurable(one)
+	c.assertDurable(two)
 }

@@ -25,8 +25,8 @@ import (
 	"time"
 )
 
-// patience ends a test that hangs. It is far above what anything takes, so that a busy machine fails no test.
-const patience = 3 * time.Minute
+// waitTimeout ends a test that hangs. It is far above what anything takes, so that a busy machine fails no test.
+const waitTimeout = 3 * time.Minute
 
 // unhelped bounds what has to happen by itself: it is less than the time after which a gateway looks at its whole
 // revocation list again, and would find what it had missed.
@@ -89,7 +89,7 @@ func program(tb testing.TB, name, debianPackage string) string {
 // eventually waits for a condition without sleeping blindly, and fails with what was waited for.
 func eventually(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
-	within(tb, patience, what, condition)
+	within(tb, waitTimeout, what, condition)
 }
 
 func within(tb testing.TB, limit time.Duration, what string, condition func() bool) {
@@ -176,7 +176,7 @@ func (p *process) wait() error {
 	p.tb.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		p.tb.Fatalf("%s did not end", p.name)
 	}
 	return p.err

@@ -6,8 +6,8 @@ import (
 )
 
 type keysCommands struct {
-	List   keysListCommand `cmd:"" help:"List the keys that sign logins."`
-	Rotate laterCommand    `cmd:"" passthrough:"" help:"Replace the key that signs logins (not supported yet)."`
+	List   keysListCommand    `cmd:"" help:"List the keys that sign logins."`
+	Rotate unsupportedCommand `cmd:"" passthrough:"" help:"Replace the key that signs logins (not supported yet)."`
 }
 
 type keysListCommand struct {
@@ -15,17 +15,17 @@ type keysListCommand struct {
 	JSON   bool `help:"Print JSON."`
 }
 
-func (c *keysListCommand) Run(w *world) error {
-	keys, err := ask[[]idp.Key](w, c.target, "keys/list", control.Nothing{}, true)
+func (c *keysListCommand) Run(w *commandEnv) error {
+	keys, err := call[[]idp.Key](w, c.target, "keys/list", control.Nothing{}, true)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		return printList(w, keys)
 	}
-	return table(w.stdout, "ID\tALGORITHM\tCREATED", func(row func(...string)) {
+	return printTable(w.stdout, "ID\tALGORITHM\tCREATED", func(row func(...string)) {
 		for _, k := range keys {
-			row(k.ID, k.Algorithm, moment(k.Created))
+			row(k.ID, k.Algorithm, formatTime(k.Created))
 		}
 	})
 }

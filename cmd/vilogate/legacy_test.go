@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// guided is a site on its way from the guide's Django login to our own: both cookies open its backends.
-type guided struct {
+// legacySite is a site on its way from the guide's Django login to our own: both cookies open its backends.
+type legacySite struct {
 	*site
 	backend *recorder
 	secret  []byte
 }
 
-func guide(t *testing.T) guided {
+func newLegacySite(t *testing.T) legacySite {
 	t.Helper()
-	g := guided{backend: record(t), secret: []byte("the JWT_SECRET of the guide's services")}
+	g := legacySite{backend: record(t), secret: []byte("the JWT_SECRET of the guide's services")}
 	g.site = serve(t, map[string]string{
 		"vilogate.yaml": serveConfig + ownIdP + fmt.Sprintf(`
 tokens:
@@ -36,7 +36,7 @@ upstreams:
 }
 
 // token is a token as the guide's login_user view makes it: PyJWT's header, four claims.
-func (g guided) token(changes claims) string {
+func (g legacySite) token(changes claims) string {
 	now := time.Now()
 	return hs(crypto.SHA256, g.secret, `{"alg":"HS256","typ":"JWT"}`, claims{
 		"username": "dora", "email": "dora@viloforge.com", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
@@ -46,7 +46,7 @@ func (g guided) token(changes claims) string {
 // TestTheGuidesToken: HS256, cookie `jwt`, neither iss nor aud nor sub nor jti, and a backend opens.
 func TestTheGuidesToken(t *testing.T) {
 	t.Parallel()
-	g := guide(t)
+	g := newLegacySite(t)
 	raw := g.token(nil)
 	for name, line := range map[string]string{"cookie": "Cookie: csrftoken=x; jwt=" + raw + "; sessionid=y", "bearer": bearer(raw)} {
 		for _, p := range protocols() {
@@ -80,7 +80,7 @@ func TestTheGuidesToken(t *testing.T) {
 // TestForwardedToken: a service that still verifies the guide's token itself gets it, where it came, and no other.
 func TestForwardedToken(t *testing.T) {
 	t.Parallel()
-	g := guide(t)
+	g := newLegacySite(t)
 	g.addUser("alice", "member")
 	own, raw := g.client().login("alice").sso(), g.token(nil)
 	for name, c := range map[string]struct {
@@ -115,7 +115,7 @@ func TestForwardedToken(t *testing.T) {
 // somebody who has signed in with our own IdP.
 func TestForgedGuideTokens(t *testing.T) {
 	t.Parallel()
-	g := guide(t)
+	g := newLegacySite(t)
 	g.addUser("alice", "member")
 	own := g.client().login("alice").sso()
 	now := time.Now()
@@ -157,7 +157,7 @@ func TestForgedGuideTokens(t *testing.T) {
 // TestGuideTokenSignsOut: a token without a jti is signed out by its subject: everything issued until then.
 func TestGuideTokenSignsOut(t *testing.T) {
 	t.Parallel()
-	g := guide(t)
+	g := newLegacySite(t)
 	raw, other := g.token(nil), g.token(claims{"username": "erik"})
 	status := func(raw string) int {
 		return g.http1(t, request{host: appHost, target: "/x", header: []string{"Cookie: jwt=" + raw}}).status
@@ -205,7 +205,7 @@ upstreams: { app: { url: %q } }
 	if got := c.open(to); got.status != http.StatusOK {
 		t.Errorf("the login page behind the gateway: %v", got)
 	}
-	g := guided{secret: secret}
+	g := legacySite{secret: secret}
 	if got := c.open(s.url("app", "/x"), "Cookie: jwt="+g.token(nil)); got.status != http.StatusOK {
 		t.Errorf("with the guide's token: %v", got)
 	}

@@ -18,7 +18,7 @@ import (
 // half a minute to find out; gateway/edge tests it with a clock of its own.)
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
-	a := attack(t, "limits: { header_time: 5s, idle_time: 5s }") // a handshake has the former, too
+	a := newAttackSite(t, "limits: { header_time: 5s, idle_time: 5s }") // a handshake has the former, too
 	for name, raw := range map[string]string{
 		"half-a-header": "GET /public/x HTTP/1.1\r\nHost: app.vilo", "nothing": "", "an-answer-and-nothing": "GET /public/x HTTP/1.1\r\nHost: app.viloforge.test\r\n\r\n",
 	} {
@@ -39,8 +39,8 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// hugeHeaders: more than the limit is refused and costs nothing; as much as the limit is served.
-func hugeHeaders(t *testing.T, a attacked) {
+// oversizedHeaders: more than the limit is refused and costs nothing; as much as the limit is served.
+func oversizedHeaders(t *testing.T, a attackSite) {
 	for name, header := range map[string][]string{
 		"one-cookie":    {"Cookie: a=" + strings.Repeat("x", 900<<10)},
 		"1.2-MB":        {"X-A: " + strings.Repeat("x", 600<<10), "X-B: " + strings.Repeat("x", 600<<10)},
@@ -70,7 +70,7 @@ func hugeHeaders(t *testing.T, a attacked) {
 		probe := a.backend.probe(t)
 		got := a.http2(t, request{host: appHost, target: "/x", header: []string{probe.header(), "Cookie: " + strings.Repeat("c=1; ", 3500) + ssoCookie + "=" + a.alice}})
 		if got.status == http.StatusOK {
-			somebody(t, probe.one(), "alice", "member")
+			assertIdentity(t, probe.one(), "alice", "member")
 		} else if got.status != http.StatusRequestHeaderFieldsTooLarge {
 			t.Errorf("got %v", got)
 		}

@@ -24,25 +24,25 @@ import (
 
 func main() {
 	ctx := context.Background()
-	if !holdsNothing(os.Args[1:]) {
+	if !skipsGracefulShutdown(os.Args[1:]) {
 		var stop context.CancelFunc
 		ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	}
 	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr); err != nil {
-		complain(os.Stderr, err)
+		printError(os.Stderr, err)
 		os.Exit(exitCode(err))
 	}
 }
 
-// holdsNothing reports whether a command reads and computes alone: nothing has to be put in order when it is to end, and a
-// signal ends it at once, as it does any program.
-func holdsNothing(args []string) bool {
+// skipsGracefulShutdown reports whether a command only reads and computes: it needs no graceful shutdown, and keeps the
+// default action of signals.
+func skipsGracefulShutdown(args []string) bool {
 	return len(args) > 0 && (args[0] == "policy" || args[0] == "check")
 }
 
-// world is what a command may touch of the world outside.
-type world struct {
+// commandEnv is the environment of a command: context, variables and standard streams.
+type commandEnv struct {
 	ctx    context.Context
 	getenv func(string) string
 	stdin  io.Reader
@@ -51,43 +51,43 @@ type world struct {
 }
 
 type commands struct {
-	Dev        devCommand        `cmd:"" help:"Run the whole system on this machine, with nothing to configure."`
-	Serve      serveCommand      `cmd:"" help:"Run what the configuration says: the gateway, the identity provider, or both."`
-	Check      checkCommand      `cmd:"" help:"Validate configuration and policies, without side effects."`
-	Reload     reloadCommand     `cmd:"" help:"Have the running process read its configuration and policies again."`
-	User       userCommands      `cmd:"" help:"Administer users."`
-	Session    sessionCommands   `cmd:"" help:"List and end sessions."`
-	Keys       keysCommands      `cmd:"" help:"List the keys that sign logins."`
-	Policy     policyCommands    `cmd:"" help:"Check, test, explain and compare policies."`
-	Cert       certCommands      `cmd:"" help:"Administer certificates."`
-	Client     laterCommand      `cmd:"" passthrough:"" help:"Administer OAuth clients (not supported yet)."`
-	Token      laterCommand      `cmd:"" passthrough:"" help:"Create tokens (not supported yet)."`
-	Backend    backendCommand    `cmd:"" help:"Run one of the demo backends."`
-	Version    versionCommand    `cmd:"" help:"Print the version."`
-	Completion completionCommand `cmd:"" help:"Print a script that completes commands in your shell."`
+	Dev        devCommand         `cmd:"" help:"Run the whole system on this machine, with nothing to configure."`
+	Serve      serveCommand       `cmd:"" help:"Run what the configuration says: the gateway, the identity provider, or both."`
+	Check      checkCommand       `cmd:"" help:"Validate configuration and policies, without side effects."`
+	Reload     reloadCommand      `cmd:"" help:"Have the running process read its configuration and policies again."`
+	User       userCommands       `cmd:"" help:"Administer users."`
+	Session    sessionCommands    `cmd:"" help:"List and end sessions."`
+	Keys       keysCommands       `cmd:"" help:"List the keys that sign logins."`
+	Policy     policyCommands     `cmd:"" help:"Check, test, explain and compare policies."`
+	Cert       certCommands       `cmd:"" help:"Administer certificates."`
+	Client     unsupportedCommand `cmd:"" passthrough:"" help:"Administer OAuth clients (not supported yet)."`
+	Token      unsupportedCommand `cmd:"" passthrough:"" help:"Create tokens (not supported yet)."`
+	Backend    backendCommand     `cmd:"" help:"Run one of the demo backends."`
+	Version    versionCommand     `cmd:"" help:"Print the version."`
+	Completion completionCommand  `cmd:"" help:"Print a script that completes commands in your shell."`
 }
 
 // run is the program. It returns when the command is done; canceling ctx asks it to finish early.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
-	w := &world{ctx, getenv, stdin, stdout, stderr}
+	w := &commandEnv{ctx, getenv, stdin, stdout, stderr}
 	var all commands
-	helped := false
+	helpShown := false
 	parser, err := kong.New(&all,
 		kong.Name("vilogate"),
 		kong.Description("A gateway that signs people in once, at the edge, and tells backends who is asking."),
 		kong.Writers(stdout, stderr),
-		kong.Exit(func(int) { helped = true }),
+		kong.Exit(func(int) { helpShown = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {
-		return fmt.Errorf("the command line's own description: %w", err)
+		return fmt.Errorf("building the command line parser: %w", err)
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	command, err := parser.Parse(args)
 	switch {
-	case helped:
+	case helpShown:
 		return nil
 	case err != nil:
 		return usageError{err}
@@ -108,8 +108,8 @@ func exitCode(err error) int {
 	return 1
 }
 
-// complain tells a person what went wrong. Errors of a file are one a line, as editors take them.
-func complain(to io.Writer, err error) {
+// printError prints an error for a person. Errors of a file are one a line, as editors take them.
+func printError(to io.Writer, err error) {
 	text := "vilogate: " + err.Error()
 	var places strictyaml.Errors
 	switch {

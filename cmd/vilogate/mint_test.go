@@ -76,8 +76,8 @@ func (s signer) signature(input string) []byte {
 	return signature
 }
 
-// respelled is the same token with the other valid spelling of its ES256 signature: (r, n-s) instead of (r, s).
-func respelled(tb testing.TB, raw string) string {
+// malleated is the same token with the other valid form of its ES256 signature (malleability): (r, n-s) instead of (r, s).
+func malleated(tb testing.TB, raw string) string {
 	tb.Helper()
 	cut := strings.LastIndexByte(raw, '.')
 	signature, err := base64.RawURLEncoding.DecodeString(raw[cut+1:])

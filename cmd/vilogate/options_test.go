@@ -36,7 +36,7 @@ routes:
 `
 
 // options is a site whose routes have every option.
-func options(t *testing.T, more string) attacked {
+func options(t *testing.T, more string) attackSite {
 	t.Helper()
 	backend := record(t)
 	s := serve(t, map[string]string{
@@ -45,20 +45,20 @@ func options(t *testing.T, more string) attacked {
 	})
 	s.addUser("alice", "member")
 	s.addUser("carol", "admin")
-	return attacked{site: s, backend: backend, alice: s.client().login("alice").sso(), carol: s.client().login("carol").sso()}
+	return attackSite{site: s, backend: backend, alice: s.client().login("alice").sso(), carol: s.client().login("carol").sso()}
 }
 
 func TestRouteOptions(t *testing.T) {
 	t.Parallel()
 	tests{
-		"body": bodiesBeyondTheLimit, "stripped": whatIsStrippedIsAPieceOfWhatWasAuthorised, "headers": headersOfARoute,
-		"rates": ratesOfARoute, "optional": optionalRoutes, "csrf": exemptedOrigins, "cors": corsOfARoute, "facts": factsOfTheRequest,
+		"body": oversizedBodies, "stripped": strippedPrefixOfAuthorisedPath, "headers": headersOfARoute,
+		"rates": ratesOfARoute, "optional": optionalRoutes, "csrf": csrfExemptOrigins, "cors": corsOfARoute, "facts": factsOfTheRequest,
 	}.against(t, options(t, ""))
 }
 
-// bodiesBeyondTheLimit: 413, said beforehand or found out on the way, and the connection is good for nothing that hides in
+// oversizedBodies: 413, said beforehand or found out on the way, and the connection is good for nothing that hides in
 // the rest of the body.
-func bodiesBeyondTheLimit(t *testing.T, a attacked) {
+func oversizedBodies(t *testing.T, a attackSite) {
 	chunked := func(sizes ...int) string {
 		var b strings.Builder
 		for _, n := range sizes {
@@ -132,7 +132,7 @@ func bodiesBeyondTheLimit(t *testing.T, a attacked) {
 	})
 }
 
-func whatIsStrippedIsAPieceOfWhatWasAuthorised(t *testing.T, a attacked) {
+func strippedPrefixOfAuthorisedPath(t *testing.T, a attackSite) {
 	for target, want := range map[string]string{
 		"/api/v1": "/", "/api/v1/": "/", "/api/v1/x?y=%2F": "/x?y=%2F", "/%61pi/v1/caf%c3%a9": "/caf%C3%A9", "/api/v1/a%2fb": "/a%2Fb",
 		"/api/v1/api/v1/x": "/api/v1/x", "/api/v1/%5B%5d": "/%5B%5D", "/api/v1/.vilogate/x": "/.vilogate/x",
@@ -166,7 +166,7 @@ func whatIsStrippedIsAPieceOfWhatWasAuthorised(t *testing.T, a attacked) {
 	}
 }
 
-func headersOfARoute(t *testing.T, a attacked) {
+func headersOfARoute(t *testing.T, a attackSite) {
 	for _, p := range protocols() {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
@@ -185,7 +185,7 @@ func headersOfARoute(t *testing.T, a attacked) {
 	}
 }
 
-func ratesOfARoute(t *testing.T, a attacked) {
+func ratesOfARoute(t *testing.T, a attackSite) {
 	// Both protocols count together; another spelling of the path, of the token's signature or of the cookie counts the same.
 	send := func(p protocol, sso, target string) answer {
 		return p.send(a.site, t, request{host: appHost, target: target, header: []string{cookieLine(sso)}})
@@ -227,7 +227,7 @@ func ratesOfARoute(t *testing.T, a attacked) {
 	}
 }
 
-func optionalRoutes(t *testing.T, a attacked) {
+func optionalRoutes(t *testing.T, a attackSite) {
 	for _, p := range protocols() {
 		for want, header := range map[int][]string{200: {}, 401: {"Cookie: " + ssoCookie + "=x"}} {
 			probe := a.backend.probe(t)
@@ -238,10 +238,10 @@ func optionalRoutes(t *testing.T, a attacked) {
 	}
 	probe := a.backend.probe(t)
 	a.http1(t, request{host: appHost, target: "/optional", header: []string{probe.header(), cookieLine(a.alice)}})
-	somebody(t, probe.one(), "alice", "member")
+	assertIdentity(t, probe.one(), "alice", "member")
 }
 
-func exemptedOrigins(t *testing.T, a attacked) {
+func csrfExemptOrigins(t *testing.T, a attackSite) {
 	for _, p := range protocols() {
 		for origin, want := range map[string]int{
 			"https://pay.example": 200, "https://pay.example.": 403, "https://sub.pay.example": 403, "http://pay.example": 403, "https://evil.example": 403,
@@ -261,7 +261,7 @@ func exemptedOrigins(t *testing.T, a attacked) {
 	}
 }
 
-func corsOfARoute(t *testing.T, a attacked) {
+func corsOfARoute(t *testing.T, a attackSite) {
 	for _, p := range protocols() {
 		got := p.send(a.site, t, request{host: appHost, target: "/any", header: []string{"Origin: https://evil.example"}})
 		if got.header.Get("Access-Control-Allow-Origin") != "https://evil.example" || got.header.Get("Access-Control-Allow-Credentials") != "" || !strings.HasSuffix(got.header.Get("Access-Control-Expose-Headers"), ", X-Total") {
@@ -284,7 +284,7 @@ func corsOfARoute(t *testing.T, a attacked) {
 	}
 }
 
-func factsOfTheRequest(t *testing.T, a attacked) {
+func factsOfTheRequest(t *testing.T, a attackSite) {
 	for _, p := range protocols() {
 		for _, c := range []struct {
 			target, sso, agent string

@@ -35,7 +35,7 @@ type policySet struct {
 }
 
 // read reads the policies.
-func (s policySource) read(w *world) (p policySet, err error) {
+func (s policySource) read(w *commandEnv) (p policySet, err error) {
 	file := s.Config
 	if file == "" {
 		if _, err := os.Stat("vilogate.yaml"); err == nil {
@@ -44,7 +44,7 @@ func (s policySource) read(w *world) (p policySet, err error) {
 			return p, usageError{errors.New("there is no vilogate.yaml here; name the configuration with -c, or a folder of policies with --policies")}
 		}
 	}
-	p.options.Alone = file == ""
+	p.options.Standalone = file == ""
 	if file != "" {
 		p.cfg, err = config.Load(file, config.Sources{Getenv: w.getenv, ReadFile: os.ReadFile, NoSecrets: true})
 		if err != nil {
@@ -62,8 +62,8 @@ func (s policySource) read(w *world) (p policySet, err error) {
 	return p, err
 }
 
-// compiled are the policies, ready to be asked. Tests that fail do not matter here.
-func (p policySet) compiled() (*policies.Set, error) {
+// compile compiles the policies. Failed tests are no error here.
+func (p policySet) compile() (*policies.Set, error) {
 	set, _, err := policies.Test(p.files, p.options)
 	return set, err
 }

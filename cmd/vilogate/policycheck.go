@@ -24,16 +24,16 @@ type checkReport struct {
 }
 
 // Run prints errors and warnings, and fails where there are errors.
-func (c *policyCheckCommand) Run(w *world) error {
+func (c *policyCheckCommand) Run(w *commandEnv) error {
 	p, err := c.read(w)
 	if err != nil && !c.JSON {
 		return err
 	}
 	report := checkReport{Errors: []jsonProblem{}, Warnings: []jsonProblem{}}
 	if err != nil {
-		report.fail(err)
+		report.addError(err)
 	} else {
-		report.policies(p)
+		report.addPolicies(p)
 	}
 	if c.JSON {
 		if err := printJSON(w.stdout, report); err != nil {
@@ -51,7 +51,7 @@ func (c *policyCheckCommand) Run(w *world) error {
 	return nil
 }
 
-func (r *checkReport) print(w *world, p policySet) error {
+func (r *checkReport) print(w *commandEnv, p policySet) error {
 	for _, problem := range r.Errors {
 		if _, err := fmt.Fprintln(w.stderr, problem); err != nil {
 			return err
@@ -71,8 +71,8 @@ func (r *checkReport) print(w *world, p policySet) error {
 	return err
 }
 
-// fail adds what an error says, each of its places.
-func (r *checkReport) fail(err error) {
+// addError adds an error, one problem for each of its places.
+func (r *checkReport) addError(err error) {
 	var places strictyaml.Errors
 	if errors.As(err, &places) {
 		for _, e := range places {
@@ -83,11 +83,11 @@ func (r *checkReport) fail(err error) {
 	r.Errors = append(r.Errors, jsonProblem{Kind: "error", Message: err.Error()})
 }
 
-// policies adds everything about the policies.
-func (r *checkReport) policies(p policySet) {
+// addPolicies adds errors, failed tests and warnings of the policies.
+func (r *checkReport) addPolicies(p policySet) {
 	set, results, err := policies.Test(p.files, p.options)
 	if err != nil {
-		r.fail(err)
+		r.addError(err)
 	}
 	for _, result := range results {
 		if result.Failure != "" {
@@ -100,11 +100,11 @@ func (r *checkReport) policies(p policySet) {
 	for _, f := range analysis.Check(set) {
 		r.Warnings = append(r.Warnings, problemAt(f.Place, string(f.Kind), f.Msg))
 	}
-	r.surroundings(p, set)
+	r.addConfigWarnings(p, set)
 }
 
-// surroundings adds what is doubtful between policies and configuration.
-func (r *checkReport) surroundings(p policySet, set *policies.Set) {
+// addConfigWarnings adds warnings about policies and configuration together.
+func (r *checkReport) addConfigWarnings(p policySet, set *policies.Set) {
 	if p.cfg == nil {
 		return
 	}

@@ -22,7 +22,7 @@ type policyDiffCommand struct {
 var errDifferences = errors.New("the policies differ")
 
 // Run compares two folders of policies by themselves: the names of a configuration make no difference to decisions.
-func (c *policyDiffCommand) Run(w *world) error {
+func (c *policyDiffCommand) Run(w *commandEnv) error {
 	before, err := c.read(c.Old)
 	if err != nil {
 		return err
@@ -35,9 +35,9 @@ func (c *policyDiffCommand) Run(w *world) error {
 	if c.JSON {
 		err = printJSON(w.stdout, report)
 	} else {
-		_, err = fmt.Fprint(w.stdout, diffText(report))
+		_, err = fmt.Fprint(w.stdout, formatDiff(report))
 	}
-	if err == nil && c.ExitCode && len(report.Changes)+len(report.Rewordings)+len(report.Options)+len(report.Incomplete) > 0 {
+	if err == nil && c.ExitCode && len(report.Changes)+len(report.Expressions)+len(report.Options)+len(report.Incomplete) > 0 {
 		return errDifferences
 	}
 	return err
@@ -48,25 +48,25 @@ func (c *policyDiffCommand) read(dir string) (*policies.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return policySet{dir: dir, files: files, options: policies.Options{Alone: true}}.compiled()
+	return policySet{dir: dir, files: files, options: policies.Options{Standalone: true}}.compile()
 }
 
-// diffText is a report for people: the changes of a class of requests together.
-func diffText(r analysis.Report) string {
+// formatDiff is a report for people: the changes of a class of requests together.
+func formatDiff(r analysis.Report) string {
 	var b strings.Builder
-	if len(r.Changes)+len(r.Rewordings)+len(r.Options)+len(r.Incomplete) == 0 {
+	if len(r.Changes)+len(r.Expressions)+len(r.Options)+len(r.Incomplete) == 0 {
 		return "no request is decided differently\n"
 	}
 	class := ""
 	for _, c := range r.Changes {
-		if title := classOf(c); title != class {
+		if title := changeTitle(c); title != class {
 			class = title
 			b.WriteString(title + "\n")
 		}
 		fmt.Fprintf(&b, "    %s -> %s: %s\n", c.From, c.To, c.Who)
-		fmt.Fprintf(&b, "        for example %s %s as %s%s\n", c.Example.Method, c.Example.URL, c.Example.As, exampleRest(c.Example))
+		fmt.Fprintf(&b, "        for example %s %s as %s%s\n", c.Example.Method, c.Example.URL, c.Example.As, exampleConditions(c.Example))
 	}
-	for _, w := range r.Rewordings {
+	for _, w := range r.Expressions {
 		fmt.Fprintf(&b, "%s: %s%s: the expressions changed, and what they come to is not known beforehand\n", w.Place, w.Host+w.Pattern, methodsText(w.Methods))
 		for _, text := range w.Removed {
 			fmt.Fprintf(&b, "    - when: %s\n", strings.TrimSpace(text))
@@ -84,7 +84,7 @@ func diffText(r analysis.Report) string {
 	return b.String()
 }
 
-func classOf(c analysis.Change) string {
+func changeTitle(c analysis.Change) string {
 	more := ""
 	if c.More > 0 {
 		more = fmt.Sprintf(", and %d more", c.More)
@@ -103,7 +103,7 @@ func methodsText(methods []string) string {
 	return " for " + strings.Join(methods, ", ")
 }
 
-func exampleRest(e analysis.Example) string {
+func exampleConditions(e analysis.Example) string {
 	rest := ""
 	if e.IP != "" {
 		rest = " from " + e.IP

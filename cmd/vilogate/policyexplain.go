@@ -42,12 +42,12 @@ type policyExplainCommand struct {
 }
 
 // Run explains one request.
-func (c *policyExplainCommand) Run(w *world) error {
+func (c *policyExplainCommand) Run(w *commandEnv) error {
 	p, err := c.read(w)
 	if err != nil {
 		return err
 	}
-	set, err := p.compiled()
+	set, err := p.compile()
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (c *policyExplainCommand) Run(w *world) error {
 	case (c.URL == "") == (c.RequestID == ""):
 		return usageError{errors.New("either a URL or --request-id")}
 	case c.RequestID != "":
-		return c.past(w, p, set)
+		return c.explainRecord(w, p, set)
 	}
 	q, err := c.request(w, p)
 	if err != nil {
@@ -64,8 +64,8 @@ func (c *policyExplainCommand) Run(w *world) error {
 	return explain(w, set, q, c.JSON)
 }
 
-// past explains a request of the audit log, by the policies of today.
-func (c *policyExplainCommand) past(w *world, p policySet, set *policies.Set) error {
+// explainRecord explains a request of the audit log, by the policies of today.
+func (c *policyExplainCommand) explainRecord(w *commandEnv, p policySet, set *policies.Set) error {
 	log, err := p.auditLog(c.Log)
 	if err != nil {
 		return err
@@ -75,12 +75,12 @@ func (c *policyExplainCommand) past(w *world, p policySet, set *policies.Set) er
 		return err
 	}
 	old := knownPolicies{generation.PoliciesID(p.dir, p.files): set}
-	r, ok := old.recorded(record)
+	r, ok := old.fromRecord(record)
 	if !ok {
-		return fmt.Errorf("no rule decided the request: %s: %s", printable(record.Decision), printable(record.Reason))
+		return fmt.Errorf("no rule decided the request: %s: %s", quoteUnprintable(record.Decision), quoteUnprintable(record.Reason))
 	}
 	if !c.JSON {
-		if _, err := fmt.Fprintf(w.stdout, "%s: it was %s: %s\n", record.Time.Format(time.RFC3339), printable(record.Decision), printable(record.Reason)); err != nil {
+		if _, err := fmt.Fprintf(w.stdout, "%s: it was %s: %s\n", record.Time.Format(time.RFC3339), quoteUnprintable(record.Decision), quoteUnprintable(record.Reason)); err != nil {
 			return err
 		}
 	}
@@ -99,7 +99,7 @@ func (c *policyExplainCommand) past(w *world, p policySet, set *policies.Set) er
 }
 
 // explain prints the explanation of a request.
-func explain(w *world, set *policies.Set, q policies.Request, asJSON bool) error {
+func explain(w *commandEnv, set *policies.Set, q policies.Request, asJSON bool) error {
 	e := analysis.Explain(set, q)
 	if asJSON {
 		return printJSON(w.stdout, e)
@@ -109,7 +109,7 @@ func explain(w *world, set *policies.Set, q policies.Request, asJSON bool) error
 }
 
 // request is the request that the flags describe.
-func (c *policyExplainCommand) request(w *world, p policySet) (q policies.Request, err error) {
+func (c *policyExplainCommand) request(w *commandEnv, p policySet) (q policies.Request, err error) {
 	q = policies.Request{Method: c.Method, Now: time.Now(), Header: policies.Fields{}}
 	rest, ok := strings.CutPrefix(c.URL, "https://")
 	if !ok {
@@ -145,7 +145,7 @@ func (c *policyExplainCommand) request(w *world, p policySet) (q policies.Reques
 }
 
 // identity is who asks; nil for nobody.
-func (c *policyExplainCommand) identity(w *world, p policySet, now time.Time) (*policies.Identity, error) {
+func (c *policyExplainCommand) identity(w *commandEnv, p policySet, now time.Time) (*policies.Identity, error) {
 	if c.As == "" {
 		return nil, nil
 	}
@@ -154,11 +154,11 @@ func (c *policyExplainCommand) identity(w *world, p policySet, now time.Time) (*
 		IssuedAt: now, Expires: now.Add(15 * time.Minute), Claims: jsonClaims{},
 	}
 	if strings.HasSuffix(c.As, ".json") {
-		if err := claimsFile(id, c.As, now); err != nil {
+		if err := readClaims(id, c.As, now); err != nil {
 			return nil, err
 		}
 	} else {
-		c.named(w, p, id)
+		c.lookupUser(w, p, id)
 	}
 	if c.AuthAge != "" {
 		age, err := strictyaml.ParseDuration(c.AuthAge)
@@ -187,8 +187,8 @@ func (c *policyExplainCommand) identity(w *world, p policySet, now time.Time) (*
 	return id, nil
 }
 
-// named fills in what is known of a user: from the identity provider, where one runs here.
-func (c *policyExplainCommand) named(w *world, p policySet, id *policies.Identity) {
+// lookupUser fills in what is known of a user: from the identity provider, where one runs here.
+func (c *policyExplainCommand) lookupUser(w *commandEnv, p policySet, id *policies.Identity) {
 	id.User, id.Subject = c.As, c.As
 	if issuer, _, foreign := strings.Cut(c.As, ":"); foreign {
 		id.Issuer = issuer
@@ -197,9 +197,9 @@ func (c *policyExplainCommand) named(w *world, p policySet, id *policies.Identit
 	if c.Roles != nil || p.cfg == nil || p.cfg.IDP == nil || p.cfg.State == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, waitTimeout)
 	defer cancel()
-	u, err := askServer[idp.User](ctx, p.cfg.State, "user/show", administration.UserName{Name: c.As})
+	u, err := callServer[idp.User](ctx, p.cfg.State, "user/show", administration.UserName{Name: c.As})
 	if err != nil {
 		_, _ = fmt.Fprintf(w.stderr, "note: what the identity provider knows of %s cannot be asked for (%v); give --roles and --email\n", c.As, err)
 		return
@@ -216,9 +216,9 @@ func (c jsonClaims) Claim(name string) (any, bool) {
 	return v, ok
 }
 
-// claimsFile takes over the claims of our own identity provider's tokens, under the names that those have, and issuer: the
+// readClaims takes over the claims of our own identity provider's tokens, under the names that those have, and issuer: the
 // issuer's name in the configuration. What they do not say is not known, as with a token.
-func claimsFile(id *policies.Identity, name string, now time.Time) error {
+func readClaims(id *policies.Identity, name string, now time.Time) error {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return fmt.Errorf("reading the claims: %w", err)

@@ -35,12 +35,12 @@ type replayReport struct {
 }
 
 // Run replays the log.
-func (c *policyReplayCommand) Run(w *world) error {
+func (c *policyReplayCommand) Run(w *commandEnv) error {
 	p, err := policySource{Config: c.Config, Policies: c.New}.read(w)
 	if err != nil {
 		return err
 	}
-	set, err := p.compiled()
+	set, err := p.compile()
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (c *policyReplayCommand) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	old, err := c.old(p)
+	old, err := c.oldPolicies(p)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (c *policyReplayCommand) Run(w *world) error {
 		case err != nil:
 			return err
 		default:
-			if r, ok := old.recorded(record); ok {
+			if r, ok := old.fromRecord(record); ok {
 				replayer.Add(r)
 			} else {
 				report.NotDecided++
@@ -76,8 +76,8 @@ func (c *policyReplayCommand) Run(w *world) error {
 	return err
 }
 
-// old are the policies that were in force, as far as they are at hand.
-func (c *policyReplayCommand) old(p policySet) (knownPolicies, error) {
+// oldPolicies are the policies that were in force, as far as they are at hand.
+func (c *policyReplayCommand) oldPolicies(p policySet) (knownPolicies, error) {
 	dir := c.Old
 	if dir == "" && p.cfg != nil {
 		dir = p.cfg.Policies
@@ -89,7 +89,7 @@ func (c *policyReplayCommand) old(p policySet) (knownPolicies, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := policySet{dir: dir, files: files, options: policies.Options{Alone: true}}.compiled()
+	set, err := policySet{dir: dir, files: files, options: policies.Options{Standalone: true}}.compile()
 	return knownPolicies{generation.PoliciesID(dir, files): set}, err
 }
 
@@ -107,12 +107,12 @@ func (p policySet) auditLog(named string) (string, error) {
 func (r replayReport) text() string {
 	var b strings.Builder
 	for _, g := range r.Groups {
-		fmt.Fprintf(&b, "%6d  %s -> %s  %s %s%s (%s -> %s)\n", g.Count, g.From, g.To, printable(g.Method), printable(g.Host), cmp.Or(g.Route, " (no route)"),
-			printable(cmp.Or(g.Before, "no rule")), cmp.Or(g.After, "no rule"))
+		fmt.Fprintf(&b, "%6d  %s -> %s  %s %s%s (%s -> %s)\n", g.Count, g.From, g.To, quoteUnprintable(g.Method), quoteUnprintable(g.Host), cmp.Or(g.Route, " (no route)"),
+			quoteUnprintable(cmp.Or(g.Before, "no rule")), cmp.Or(g.After, "no rule"))
 		if len(g.Missing) > 0 {
 			fmt.Fprintf(&b, "        the records do not hold %s\n", strings.Join(g.Missing, ", "))
 		}
-		fmt.Fprintf(&b, "        such as %s\n", printable(strings.Join(g.Examples, ", ")))
+		fmt.Fprintf(&b, "        such as %s\n", quoteUnprintable(strings.Join(g.Examples, ", ")))
 	}
 	fmt.Fprintf(&b, "%d requests: %d as before, %d differently, %d undecidable\n", r.Requests, r.Same, r.Different, r.Undecidable)
 	if r.NotDecided > 0 {
@@ -124,8 +124,8 @@ func (r replayReport) text() string {
 	return b.String()
 }
 
-// printable is a text from a log as a terminal may have it: quoted where it holds what a terminal could obey.
-func printable(s string) string {
+// quoteUnprintable quotes a text from a log that holds control characters (terminal escape sequences).
+func quoteUnprintable(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return s
 	}
@@ -135,26 +135,26 @@ func printable(s string) string {
 // knownPolicies are policies by the id that records name them by. They tell what a record of theirs would hold.
 type knownPolicies map[string]*policies.Set
 
-// decisions are those that policies make; what records hold of others is not theirs to replay.
-var decisions = []string{"allow", "bad-request", "deny", "limit", "login", "step-up"}
+// policyDecisions are those that policies make; what records hold of others is not theirs to replay.
+var policyDecisions = []string{"allow", "bad-request", "deny", "limit", "login", "step-up"}
 
-// decided reports whether a rule made the decision of a record. Where there is none, the request was refused before it came
+// ruleDecided reports whether a rule made the decision of a record. Where there is none, the request was refused before it came
 // to a rule: a token that does not verify, a preflight, two Authorization lines. An OPTIONS request that a rule decided was no
-// preflight. What the rule allowed and the gateway refused all the same is not the rule's either, but for a forged request,
-// which the rule can exempt.
-func decided(r *audit.Record) bool {
+// preflight. What the rule allowed and the gateway refused all the same is not the rule's either, but for a cross-site
+// request (CSRF), which the rule can exempt.
+func ruleDecided(r *audit.Record) bool {
 	switch {
 	case r.Host == "" || r.Path == "" || r.Rule == "":
 		return false
 	case strings.HasPrefix(r.Reason, gateway.ReasonTooLarge), r.Reason == gateway.ReasonOddHeader:
 		return false
 	}
-	return slices.Contains(decisions, r.Decision)
+	return slices.Contains(policyDecisions, r.Decision)
 }
 
-// recorded is a record as the tools take it; false where no policy decided.
-func (k knownPolicies) recorded(r *audit.Record) (analysis.Recorded, bool) {
-	if !decided(r) {
+// fromRecord is an audit record as the analysis takes it; false where no policy decided.
+func (k knownPolicies) fromRecord(r *audit.Record) (analysis.Recorded, bool) {
+	if !ruleDecided(r) {
 		return analysis.Recorded{}, false
 	}
 	headers, claims := policies.Fields{}, jsonClaims{}
@@ -176,10 +176,10 @@ func (k knownPolicies) recorded(r *audit.Record) (analysis.Recorded, bool) {
 	q := analysis.Recorded{
 		ID: r.RequestID, Decision: r.Decision, Rule: r.Rule, Method: r.Method, Host: r.Host, Path: r.Path,
 		Facts:    policies.Facts{Now: r.Time, Client: r.Client, Header: headers},
-		Identity: recordedIdentity(r.Who, claims), Forged: r.Reason == policies.ReasonCSRF,
+		Identity: recordedIdentity(r.Who, claims), CrossSite: r.Reason == policies.ReasonCSRF,
 	}
-	read := k.read(r)
-	q.Knows = func(fact string) bool {
+	read := k.factsRead(r)
+	q.HasFact = func(fact string) bool {
 		kind, name, _ := strings.Cut(fact, ".")
 		switch kind {
 		case "headers":
@@ -195,9 +195,9 @@ func (k knownPolicies) recorded(r *audit.Record) (analysis.Recorded, bool) {
 	return q, true
 }
 
-// read are the facts that the rule of a record read, so that those which the record does not have were not there; none
+// factsRead are the facts that the rule of a record read, so that those which the record does not have were not there; none
 // where the policies in force then are not at hand.
-func (k knownPolicies) read(r *audit.Record) (facts []string) {
+func (k knownPolicies) factsRead(r *audit.Record) (facts []string) {
 	set := k[r.Generation]
 	path, err := request.ParsePath(r.Path)
 	if set == nil || err != nil {

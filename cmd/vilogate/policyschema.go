@@ -10,7 +10,7 @@ type policySchemaCommand struct {
 }
 
 // Run prints a JSON Schema, with which editors complete words and underline mistakes.
-func (c *policySchemaCommand) Run(w *world) error {
+func (c *policySchemaCommand) Run(w *commandEnv) error {
 	schema := policies.Schemas[c.Of]
 	if c.Of == "config" {
 		schema = config.Schema

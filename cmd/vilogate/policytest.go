@@ -27,7 +27,7 @@ type jsonTest struct {
 }
 
 // Run runs the tests, and fails where one does.
-func (c *policyTestCommand) Run(w *world) error {
+func (c *policyTestCommand) Run(w *commandEnv) error {
 	p, err := c.read(w)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (c *policyTestCommand) text(p policySet, results []policies.TestResult) str
 	return b.String()
 }
 
-func (c *policyTestCommand) coverage(untouched []analysis.Untouched, total int) string {
+func (c *policyTestCommand) coverage(untouched []analysis.Uncovered, total int) string {
 	if !c.Coverage {
 		return ""
 	}
@@ -100,7 +100,7 @@ func (c *policyTestCommand) coverage(untouched []analysis.Untouched, total int) 
 	return b.String()
 }
 
-func (c *policyTestCommand) report(results []policies.TestResult, untouched []analysis.Untouched, total int) any {
+func (c *policyTestCommand) report(results []policies.TestResult, untouched []analysis.Uncovered, total int) any {
 	report := struct {
 		Tests     []jsonTest    `json:"tests"`
 		Untouched []jsonProblem `json:"untouched,omitempty"`

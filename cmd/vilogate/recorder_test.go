@@ -174,14 +174,14 @@ func (r recorded) folding(name string) []string {
 	var found []string
 	lines := strings.Split(r.head, "\r\n")
 	for _, line := range lines[1:] {
-		if n, _, ok := strings.Cut(line, ":"); ok && folded(n) == folded(name) {
+		if n, _, ok := strings.Cut(line, ":"); ok && foldHeaderName(n) == foldHeaderName(name) {
 			found = append(found, line)
 		}
 	}
 	return found
 }
 
-func folded(name string) string {
+func foldHeaderName(name string) string {
 	return strings.Map(func(c rune) rune {
 		switch {
 		case 'A' <= c && c <= 'Z':

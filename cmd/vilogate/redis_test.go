@@ -29,12 +29,12 @@ func redisServer(tb testing.TB, address string) *process {
 
 // redisDo sends one inline command to Redis and returns the first line of its answer.
 func redisDo(address, command string) (string, error) {
-	conn, err := net.DialTimeout("tcp", address, patience)
+	conn, err := net.DialTimeout("tcp", address, waitTimeout)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(waitTimeout)); err != nil {
 		return "", err
 	}
 	if _, err := io.WriteString(conn, command+"\r\n"); err != nil {
@@ -46,7 +46,7 @@ func redisDo(address, command string) (string, error) {
 
 // redisAll sends one inline command to Redis and returns all of its answer.
 func redisAll(address, command string) (all string, err error) {
-	conn, err := net.DialTimeout("tcp", address, patience)
+	conn, err := net.DialTimeout("tcp", address, waitTimeout)
 	if err != nil {
 		return "", err
 	}

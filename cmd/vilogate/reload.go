@@ -15,8 +15,8 @@ type reloadCommand struct {
 }
 
 // Run asks the server, and prints what changed or why nothing did.
-func (c *reloadCommand) Run(w *world) error {
-	r, err := ask[server.Reloaded](w, c.target, "reload", control.Nothing{}, false)
+func (c *reloadCommand) Run(w *commandEnv) error {
+	r, err := call[server.Reloaded](w, c.target, "reload", control.Nothing{}, false)
 	if err != nil {
 		separator := " "
 		if errors.As(err, new(strictyaml.Errors)) {

@@ -22,7 +22,7 @@ type target struct {
 }
 
 // dir is the server's state folder.
-func (t target) dir(w *world) (string, error) {
+func (t target) dir(w *commandEnv) (string, error) {
 	switch {
 	case t.Config != "" && t.State != "":
 		return "", usageError{errors.New("either -c or --state")}
@@ -42,42 +42,42 @@ func (t target) dir(w *world) (string, error) {
 	return "/var/lib/vilogate", nil
 }
 
-// patience is how long a command waits for a server that is just starting, or just ending.
-const patience = 10 * time.Second
+// waitTimeout is how long a command waits for a server that is just starting, or just ending.
+const waitTimeout = 10 * time.Second
 
 // errNoServer says that no server has the state folder.
 var errNoServer = errors.New("no server is running")
 
-// askTime is how long a server may take for what it is asked, where nothing else is known.
-const askTime = time.Minute
+// callTimeout bounds a call, where nothing else is said.
+const callTimeout = time.Minute
 
-// ask has the server of the target do what is called name. Where none runs and the action does not need one, this process
+// call runs the action called name on the server of the target. Where none runs and the action does not need one, this process
 // takes the state folder for as long as it takes, and does it itself: through the same socket, so that there is one way.
-func ask[Out any](w *world, t target, name string, in any, alone bool) (out Out, err error) {
-	return askWithin[Out](w, t, name, in, alone, askTime)
+func call[Out any](w *commandEnv, t target, name string, in any, offline bool) (out Out, err error) {
+	return callWithTimeout[Out](w, t, name, in, offline, callTimeout)
 }
 
-// askWithin is ask for what may take longer.
-func askWithin[Out any](w *world, t target, name string, in any, alone bool, limit time.Duration) (out Out, err error) {
+// callWithTimeout is call for actions that may take longer.
+func callWithTimeout[Out any](w *commandEnv, t target, name string, in any, offline bool, timeout time.Duration) (out Out, err error) {
 	dir, err := t.dir(w)
 	if err != nil {
 		return out, err
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, limit)
+	ctx, cancel := context.WithTimeout(w.ctx, timeout)
 	defer cancel()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(waitTimeout)
 	for {
-		st, err := state.Open(dir, alone && t.Config != "")
+		st, err := state.Open(dir, offline && t.Config != "")
 		switch {
-		case err == nil && alone:
-			return askAlone[Out](ctx, w, t, st, name, in)
+		case err == nil && offline:
+			return callOffline[Out](ctx, w, t, st, name, in)
 		case err == nil:
 			return out, errors.Join(fmt.Errorf("%w with the state folder %s", errNoServer, dir), st.Close())
 		case !errors.Is(err, state.ErrInUse):
 			return out, err
 		}
-		out, err := askServer[Out](ctx, dir, name, in)
-		if !errors.Is(err, control.ErrNobody) || time.Now().After(deadline) {
+		out, err := callServer[Out](ctx, dir, name, in)
+		if !errors.Is(err, control.ErrUnreachable) || time.Now().After(deadline) {
 			return out, err
 		}
 		select {
@@ -88,7 +88,7 @@ func askWithin[Out any](w *world, t target, name string, in any, alone bool, lim
 	}
 }
 
-func askServer[Out any](ctx context.Context, dir, name string, in any) (out Out, err error) {
+func callServer[Out any](ctx context.Context, dir, name string, in any) (out Out, err error) {
 	client, err := control.Dial(dir)
 	if err != nil {
 		return out, err
@@ -97,8 +97,8 @@ func askServer[Out any](ctx context.Context, dir, name string, in any) (out Out,
 	return out, client.Call(ctx, name, in, &out)
 }
 
-// askAlone does it without a server. It owns the state folder, and gives it up at the end.
-func askAlone[Out any](ctx context.Context, w *world, t target, st *state.Folder, name string, in any) (out Out, err error) {
+// callOffline runs the action in this process, without a server. It owns the state folder, and gives it up at the end.
+func callOffline[Out any](ctx context.Context, w *commandEnv, t target, st *state.Folder, name string, in any) (out Out, err error) {
 	defer func() { err = errors.Join(err, st.Close()) }()
 	cfg, err := t.lastConfig(w, st)
 	if err != nil {
@@ -118,12 +118,12 @@ func askAlone[Out any](ctx context.Context, w *world, t target, st *state.Folder
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()
 	defer func() { err = errors.Join(err, server.Close(), <-served) }()
-	return askServer[Out](ctx, st.Dir, name, in)
+	return callServer[Out](ctx, st.Dir, name, in)
 }
 
 // lastConfig is the configuration of the server that a command stands in for: the one given, else the one that the state
 // folder was last served with.
-func (t target) lastConfig(w *world, st *state.Folder) (*config.Config, error) {
+func (t target) lastConfig(w *commandEnv, st *state.Folder) (*config.Config, error) {
 	path := t.Config
 	if path == "" {
 		data, err := os.ReadFile(st.Path(state.Config))

@@ -174,9 +174,9 @@ func TestRevocationsOutliveTheProcess(t *testing.T) {
 	}
 }
 
-// crowd is people who sign in and out at once, and what each of them was told. The first to leave waits for the first to
+// loginLoad is concurrent logins and logouts, and what was acknowledged of each. The first to leave waits for the first to
 // be in, so that whoever kills a server after a few answers cuts off both.
-type crowd struct {
+type loginLoad struct {
 	t             *testing.T
 	people        sync.WaitGroup
 	acknowledged  chan struct{} // one for each answer
@@ -186,10 +186,10 @@ type crowd struct {
 	out, sessions []string // guarded by mu: SSO cookies of who left, session cookies of who came
 }
 
-// gather has everybody leave at one site, and as many come at the other, all as alice.
-func gather(t *testing.T, leaveAt, comeAt *site, count int) *crowd {
+// startLoginLoad has everybody leave at one site, and as many come at the other, all as alice.
+func startLoginLoad(t *testing.T, leaveAt, comeAt *site, count int) *loginLoad {
 	t.Helper()
-	c := &crowd{t: t, acknowledged: make(chan struct{}, 2*count), entered: make(chan struct{})}
+	c := &loginLoad{t: t, acknowledged: make(chan struct{}, 2*count), entered: make(chan struct{})}
 	leaving := make([]*client, count)
 	for i := range leaving {
 		leaving[i] = leaveAt.client().login("alice")
@@ -202,7 +202,7 @@ func gather(t *testing.T, leaveAt, comeAt *site, count int) *crowd {
 		c.people.Go(func() {
 			got, err := newcomer.try(http.MethodPost, f.action, f.fields.Encode(), "Content-Type: application/x-www-form-urlencoded", "Origin: https://login.viloforge.test")
 			if err == nil && got.status == http.StatusSeeOther {
-				c.note(&c.sessions, newcomer.cookie("login", sessionCookie))
+				c.record(&c.sessions, newcomer.cookie("login", sessionCookie))
 				c.once.Do(func() { close(c.entered) })
 			}
 		})
@@ -211,14 +211,14 @@ func gather(t *testing.T, leaveAt, comeAt *site, count int) *crowd {
 			sso := leaver.sso()
 			got, err := leaver.try(http.MethodPost, leaveAt.url("app", "/.vilogate/logout"), "", "Origin: https://app.viloforge.test")
 			if err == nil && got.status == http.StatusNoContent {
-				c.note(&c.out, sso)
+				c.record(&c.out, sso)
 			}
 		})
 	}
 	return c
 }
 
-func (c *crowd) note(list *[]string, value string) {
+func (c *loginLoad) record(list *[]string, value string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	*list = append(*list, value)
@@ -226,12 +226,12 @@ func (c *crowd) note(list *[]string, value string) {
 }
 
 // killAfter waits for so many answers, ends the servers at once, and waits until nobody is on the way any more.
-func (c *crowd) killAfter(answers int, servers ...*site) {
+func (c *loginLoad) killAfter(answers int, servers ...*site) {
 	c.t.Helper()
 	for range answers {
 		select {
 		case <-c.acknowledged:
-		case <-time.After(patience):
+		case <-time.After(waitTimeout):
 			c.t.Fatal("nobody gets in or out")
 		}
 	}
@@ -242,8 +242,8 @@ func (c *crowd) killAfter(answers int, servers ...*site) {
 	c.t.Logf("%d signed in and %d signed out before the kill", len(c.sessions), len(c.out))
 }
 
-// holds asserts that everything acknowledged is so at a site.
-func (c *crowd) holds(s *site) {
+// assertDurable asserts that everything acknowledged holds at a site.
+func (c *loginLoad) assertDurable(s *site) {
 	c.t.Helper()
 	for _, sso := range c.out {
 		within(c.t, unhelped, "a sign-out that was acknowledged holds", func() bool { return s.ask(c.t, "app", sso) == http.StatusUnauthorized })
@@ -261,10 +261,10 @@ func TestKilledInTheMiddle(t *testing.T) {
 	t.Parallel()
 	s, _ := signing(t, "login_limits: { per_account: 1000/m, per_address: 1000/m }")
 	for round := range 3 {
-		c := gather(t, s, s, 8)
+		c := startLoginLoad(t, s, s, 8)
 		c.killAfter(2+3*round, s)
 		s.start()
-		c.holds(s)
+		c.assertDurable(s)
 	}
 }
 
@@ -308,12 +308,12 @@ func TestDatabaseCutShort(t *testing.T) {
 				select {
 				case <-cut.output.ready:
 					cut.readAddresses()
-					cut.consistent(t, name, keep, revoked)
+					cut.assertConsistent(t, name, keep, revoked)
 				case <-cut.ended:
 					if said := cut.output.String(); cut.err == nil || !strings.Contains(said, filepath.Join(cut.state, "vilogate.db")) {
 						t.Errorf("refused with %v without naming the database:\n%s", cut.err, said)
 					}
-				case <-time.After(patience):
+				case <-time.After(waitTimeout):
 					t.Error("neither started nor refused")
 				}
 			})
@@ -321,9 +321,9 @@ func TestDatabaseCutShort(t *testing.T) {
 	}
 }
 
-// consistent holds a server that started on a shortened database to what an earlier state is: its users are there and
+// assertConsistent holds a server that started on a shortened database to what an earlier state is: its users are there and
 // what was signed out is, or the loss was said.
-func (s *site) consistent(t *testing.T, name string, keep float64, revoked string) {
+func (s *site) assertConsistent(t *testing.T, name string, keep float64, revoked string) {
 	t.Helper()
 	users := s.must("", "user", "list", "--json", "--state", s.state)
 	said := s.output.String()

@@ -86,7 +86,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	case <-process.output.ready:
 	case <-process.ended:
 		ts.Fatalf("vilogate %s ended before it was ready: %v\n%s", strings.Join(args[1:], " "), process.err, process.output)
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		ts.Fatalf("vilogate %s did not become ready:\n%s", strings.Join(args[1:], " "), process.output)
 	}
 	s.site.readAddresses()

@@ -19,7 +19,7 @@ type serveCommand struct {
 }
 
 // Run runs until the context ends. SIGHUP makes it read its files again.
-func (c *serveCommand) Run(w *world) (err error) {
+func (c *serveCommand) Run(w *commandEnv) (err error) {
 	log := newLog(w.stderr)
 	load := func() (*config.Config, error) {
 		return config.Load(c.Config, config.Sources{Getenv: w.getenv, ReadFile: os.ReadFile})
@@ -38,7 +38,7 @@ func (c *serveCommand) Run(w *world) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	s.Also(func(ctx context.Context) error {
+	s.AddTask(func(ctx context.Context) error {
 		hangups := make(chan os.Signal, 1)
 		signal.Notify(hangups, syscall.SIGHUP)
 		defer signal.Stop(hangups)

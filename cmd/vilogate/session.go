@@ -19,17 +19,17 @@ type sessionListCommand struct {
 	JSON   bool   `help:"Print JSON."`
 }
 
-func (c *sessionListCommand) Run(w *world) error {
-	sessions, err := ask[[]idp.Session](w, c.target, "session/list", administration.UserName{Name: c.User}, true)
+func (c *sessionListCommand) Run(w *commandEnv) error {
+	sessions, err := call[[]idp.Session](w, c.target, "session/list", administration.UserName{Name: c.User}, true)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		return printList(w, sessions)
 	}
-	return table(w.stdout, "ID\tUSER\tSIGNED IN\tLAST USED\tENDS\tADDRESS", func(row func(...string)) {
+	return printTable(w.stdout, "ID\tUSER\tSIGNED IN\tLAST USED\tENDS\tADDRESS", func(row func(...string)) {
 		for _, s := range sessions {
-			row(s.ID, s.User, moment(s.AuthTime), moment(s.Used), moment(s.Expires), s.Address)
+			row(s.ID, s.User, formatTime(s.AuthTime), formatTime(s.Used), formatTime(s.Expires), s.Address)
 		}
 	})
 }
@@ -40,11 +40,11 @@ type sessionRevokeCommand struct {
 	User   string `help:"End everything of this user instead."`
 }
 
-func (c *sessionRevokeCommand) Run(w *world) error {
+func (c *sessionRevokeCommand) Run(w *commandEnv) error {
 	if (c.ID == "") == (c.User == "") {
 		return usageError{errors.New("session revoke takes either an ID or --user NAME")}
 	}
-	ended, err := ask[int](w, c.target, "session/revoke", administration.SessionRevoke{ID: c.ID, User: c.User}, true)
+	ended, err := call[int](w, c.target, "session/revoke", administration.SessionRevoke{ID: c.ID, User: c.User}, true)
 	if err != nil {
 		return err
 	}

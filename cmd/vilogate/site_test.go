@@ -81,7 +81,7 @@ func (s *site) start() {
 	case <-s.output.ready:
 	case <-s.ended:
 		s.tb.Fatalf("vilogate %s ended before it was ready: %v", strings.Join(s.arguments, " "), s.err)
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		s.tb.Fatalf("vilogate %s did not become ready", strings.Join(s.arguments, " "))
 	}
 	s.readAddresses()
@@ -149,7 +149,7 @@ func (p *process) checkOutput() {
 // command runs `vilogate …` beside the site and returns what it printed.
 func (s *site) command(stdin string, arguments ...string) (stdout, stderr string, err error) {
 	s.tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, arguments...)
 	cmd.Dir, cmd.Env = s.dir, s.environment()

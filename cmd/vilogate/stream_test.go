@@ -266,7 +266,7 @@ func wait(t *testing.T, signal <-chan struct{}, what string) {
 	t.Helper()
 	select {
 	case <-signal:
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		t.Fatalf("waited in vain: %s", what)
 	}
 }

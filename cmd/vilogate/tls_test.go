@@ -101,7 +101,7 @@ func TestCertificateFilesAreReloaded(t *testing.T) {
 }
 
 // tlsVersionsAndProtocols: TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2; nothing older.
-func tlsVersionsAndProtocols(t *testing.T, a attacked) {
+func tlsVersionsAndProtocols(t *testing.T, a attackSite) {
 	for version, ok := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
 		config := a.tls(appHost, "h2", "http/1.1")
 		config.MinVersion, config.MaxVersion = version, version
@@ -127,7 +127,7 @@ func tlsVersionsAndProtocols(t *testing.T, a attacked) {
 }
 
 // localCA: its root can vouch for nothing but the domain, its keys are nobody else's to read, its leaf is short-lived.
-func localCA(t *testing.T, a attacked) {
+func localCA(t *testing.T, a attackSite) {
 	data, err := os.ReadFile(a.at.CA)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func localCA(t *testing.T, a attacked) {
 }
 
 // plainHTTP: it redirects what is served, and does nothing else.
-func plainHTTP(t *testing.T, a attacked) {
+func plainHTTP(t *testing.T, a attackSite) {
 	c, probe := a.client(), a.backend.probe(t)
 	for _, row := range []struct {
 		method, host, target, location string
@@ -197,7 +197,7 @@ func plainHTTP(t *testing.T, a attacked) {
 }
 
 // strictTransport: on in production, without a claim on names that are not ours to claim; off in dev.
-func strictTransport(t *testing.T, a attacked) {
+func strictTransport(t *testing.T, a attackSite) {
 	for _, address := range []string{a.url("app", "/public/x"), a.url("app", "/x"), a.url("login", "/login"), a.url("nowhere", "/")} {
 		got := a.client().get(address).header.Values("Strict-Transport-Security")
 		if len(got) != 1 || !strings.HasPrefix(got[0], "max-age=") || strings.Contains(strings.ToLower(got[0]), "includesubdomains") || strings.Contains(got[0], "preload") {

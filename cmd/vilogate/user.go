@@ -38,12 +38,12 @@ type userAddCommand struct {
 	JSON          bool     `help:"Print JSON."`
 }
 
-func (c *userAddCommand) Run(w *world) error {
+func (c *userAddCommand) Run(w *commandEnv) error {
 	password, err := readPassword(w, c.Name, c.PasswordStdin)
 	if err != nil {
 		return err
 	}
-	u, err := ask[idp.User](w, c.target, "user/add", idp.NewUser{Name: c.Name, Email: c.Email, FullName: c.FullName, Roles: c.Roles, Password: password}, true)
+	u, err := call[idp.User](w, c.target, "user/add", idp.NewUser{Name: c.Name, Email: c.Email, FullName: c.FullName, Roles: c.Roles, Password: password}, true)
 	if err != nil {
 		return err
 	}
@@ -55,15 +55,15 @@ type userListCommand struct {
 	JSON   bool `help:"Print JSON."`
 }
 
-func (c *userListCommand) Run(w *world) error {
-	users, err := ask[[]idp.User](w, c.target, "user/list", control.Nothing{}, true)
+func (c *userListCommand) Run(w *commandEnv) error {
+	users, err := call[[]idp.User](w, c.target, "user/list", control.Nothing{}, true)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		return printList(w, users)
 	}
-	return table(w.stdout, "NAME\tEMAIL\tFULL NAME\tROLES\tSTATE", func(row func(...string)) {
+	return printTable(w.stdout, "NAME\tEMAIL\tFULL NAME\tROLES\tSTATE", func(row func(...string)) {
 		for _, u := range users {
 			row(u.Name, u.Email, u.FullName, strings.Join(u.Roles, ","), userState(u))
 		}
@@ -76,8 +76,8 @@ type userShowCommand struct {
 	JSON   bool   `help:"Print JSON."`
 }
 
-func (c *userShowCommand) Run(w *world) error {
-	u, err := ask[idp.User](w, c.target, "user/show", administration.UserName{Name: c.Name}, true)
+func (c *userShowCommand) Run(w *commandEnv) error {
+	u, err := call[idp.User](w, c.target, "user/show", administration.UserName{Name: c.Name}, true)
 	if err != nil {
 		return err
 	}
@@ -90,12 +90,12 @@ type userPasswdCommand struct {
 	PasswordStdin bool   `help:"Read the password from standard input, instead of asking for it."`
 }
 
-func (c *userPasswdCommand) Run(w *world) error {
+func (c *userPasswdCommand) Run(w *commandEnv) error {
 	password, err := readPassword(w, c.Name, c.PasswordStdin)
 	if err != nil {
 		return err
 	}
-	return done(w, c.target, "user/passwd", administration.UserPasswd{Name: c.Name, Password: password}, "the password of %s is set, and its sessions are over", c.Name)
+	return callAndPrint(w, c.target, "user/passwd", administration.UserPasswd{Name: c.Name, Password: password}, "the password of %s is set, and its sessions are over", c.Name)
 }
 
 type userRolesCommand struct {
@@ -104,9 +104,9 @@ type userRolesCommand struct {
 	Roles  string `arg:"" help:"All roles that the user is to have, comma-separated; \"\" for none."`
 }
 
-func (c *userRolesCommand) Run(w *world) error {
+func (c *userRolesCommand) Run(w *commandEnv) error {
 	roles := strings.FieldsFunc(c.Roles, func(r rune) bool { return r == ',' })
-	return done(w, c.target, "user/roles", administration.UserRoles{Name: c.Name, Roles: roles}, "%s has the roles %q", c.Name, strings.Join(roles, ","))
+	return callAndPrint(w, c.target, "user/roles", administration.UserRoles{Name: c.Name, Roles: roles}, "%s has the roles %q", c.Name, strings.Join(roles, ","))
 }
 
 type userDisableCommand struct {
@@ -114,8 +114,8 @@ type userDisableCommand struct {
 	Name   string `arg:"" help:"The user's name."`
 }
 
-func (c *userDisableCommand) Run(w *world) error {
-	return done(w, c.target, "user/disable", administration.UserName{Name: c.Name}, "%s is disabled, and its sessions are over", c.Name)
+func (c *userDisableCommand) Run(w *commandEnv) error {
+	return callAndPrint(w, c.target, "user/disable", administration.UserName{Name: c.Name}, "%s is disabled, and its sessions are over", c.Name)
 }
 
 type userEnableCommand struct {
@@ -123,8 +123,8 @@ type userEnableCommand struct {
 	Name   string `arg:"" help:"The user's name."`
 }
 
-func (c *userEnableCommand) Run(w *world) error {
-	return done(w, c.target, "user/enable", administration.UserName{Name: c.Name}, "%s may sign in again", c.Name)
+func (c *userEnableCommand) Run(w *commandEnv) error {
+	return callAndPrint(w, c.target, "user/enable", administration.UserName{Name: c.Name}, "%s may sign in again", c.Name)
 }
 
 type userDeleteCommand struct {
@@ -132,31 +132,31 @@ type userDeleteCommand struct {
 	Name   string `arg:"" help:"The user's name."`
 }
 
-func (c *userDeleteCommand) Run(w *world) error {
-	return done(w, c.target, "user/delete", administration.UserName{Name: c.Name}, "%s is deleted, and its sessions are over", c.Name)
+func (c *userDeleteCommand) Run(w *commandEnv) error {
+	return callAndPrint(w, c.target, "user/delete", administration.UserName{Name: c.Name}, "%s is deleted, and its sessions are over", c.Name)
 }
 
-// done asks for something that has no answer, and says that it was done.
-func done(w *world, t target, name string, in any, format string, a ...any) error {
-	if _, err := ask[control.Nothing](w, t, name, in, true); err != nil {
+// callAndPrint calls an action that has no result, and prints that it was done.
+func callAndPrint(w *commandEnv, t target, name string, in any, format string, a ...any) error {
+	if _, err := call[control.Nothing](w, t, name, in, true); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w.stdout, format+"\n", a...)
 	return err
 }
 
-func printUser(w *world, asJSON bool, u idp.User) error {
+func printUser(w *commandEnv, asJSON bool, u idp.User) error {
 	if asJSON {
 		return printJSON(w.stdout, u)
 	}
-	return table(w.stdout, "", func(row func(...string)) {
+	return printTable(w.stdout, "", func(row func(...string)) {
 		row("name", u.Name)
 		row("id", u.ID)
 		row("email", u.Email)
 		row("full name", u.FullName)
 		row("roles", strings.Join(u.Roles, ","))
 		row("state", userState(u))
-		row("created", moment(u.Created))
+		row("created", formatTime(u.Created))
 	})
 }
 
@@ -167,7 +167,7 @@ func userState(u idp.User) string {
 	return "enabled"
 }
 
-func moment(t time.Time) string {
+func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
@@ -175,15 +175,15 @@ func moment(t time.Time) string {
 }
 
 // printList prints JSON; an empty list is [], not null.
-func printList[T any](w *world, list []T) error {
+func printList[T any](w *commandEnv, list []T) error {
 	if list == nil {
 		list = []T{}
 	}
 	return printJSON(w.stdout, list)
 }
 
-// table prints columns, as wide as they have to be.
-func table(to io.Writer, head string, rows func(row func(...string))) error {
+// printTable prints aligned columns.
+func printTable(to io.Writer, head string, rows func(row func(...string))) error {
 	t := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0)
 	var err error
 	line := func(text string) {
@@ -200,7 +200,7 @@ func table(to io.Writer, head string, rows func(row func(...string))) error {
 
 // readPassword takes a password from standard input, or asks for it twice. It is never an argument, which other users of
 // the machine could see.
-func readPassword(w *world, name string, fromStdin bool) (string, error) {
+func readPassword(w *commandEnv, name string, fromStdin bool) (string, error) {
 	if fromStdin {
 		line, err := bufio.NewReader(io.LimitReader(w.stdin, 4096)).ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -215,11 +215,11 @@ func readPassword(w *world, name string, fromStdin bool) (string, error) {
 	if !isTerminal(w.stdin) {
 		return "", errors.New("there is no terminal to ask for the password; give it on standard input with --password-stdin")
 	}
-	first, err := prompt(w, "New password for "+name+": ")
+	first, err := promptPassword(w, "New password for "+name+": ")
 	if err != nil {
 		return "", err
 	}
-	second, err := prompt(w, "The same again: ")
+	second, err := promptPassword(w, "The same again: ")
 	switch {
 	case err != nil:
 		return "", err
@@ -229,7 +229,7 @@ func readPassword(w *world, name string, fromStdin bool) (string, error) {
 	return first, nil
 }
 
-func prompt(w *world, question string) (string, error) {
+func promptPassword(w *commandEnv, question string) (string, error) {
 	if _, err := fmt.Fprint(w.stderr, question); err != nil {
 		return "", err
 	}

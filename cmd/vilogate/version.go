@@ -13,7 +13,7 @@ type versionCommand struct {
 }
 
 // Run prints the version.
-func (c *versionCommand) Run(w *world) error {
+func (c *versionCommand) Run(w *commandEnv) error {
 	v := server.ReadBuildInfo()
 	if c.JSON {
 		return printJSON(w.stdout, v)

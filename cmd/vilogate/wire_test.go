@@ -56,7 +56,7 @@ func (s *site) handshake(tb testing.TB, config *tls.Config) *tls.Conn {
 		tb.Fatalf("TLS handshake for %s: %v", config.ServerName, err)
 	}
 	tb.Cleanup(func() { closeQuietly(tb, conn) })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(waitTimeout)); err != nil {
 		tb.Fatal(err)
 	}
 	return conn

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-func full() *Record {
+func fullRecord() *Record {
 	signedIn := time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
 	return &Record{
 		Version: Version, Time: time.Date(2026, 11, 26, 9, 0, 0, 123456000, time.UTC), RequestID: "r-1", Generation: "ab12",
@@ -36,15 +36,15 @@ func full() *Record {
 	}
 }
 
-// named is a record of a request.
-func named(id string) *Record {
-	r := full()
+// recordWithID is a record of a request.
+func recordWithID(id string) *Record {
+	r := fullRecord()
 	r.RequestID = id
 	return r
 }
 
-// opened is a log whose Run ends with the test; stop ends it earlier, and returns what Run returned.
-func opened(t testing.TB, o Options) (l *Log, stop func() error) {
+// runLog is a log whose Run ends with the test; stop ends it earlier, and returns what Run returned.
+func runLog(t testing.TB, o Options) (l *Log, stop func() error) {
 	t.Helper()
 	if o.MaxSize == 0 {
 		o.MaxSize = 1 << 30
@@ -90,12 +90,12 @@ func eventually(t testing.TB, what string, holds func() bool) {
 func TestARecordComesBackAsItWasPut(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "audit.log")
-	l, stop := opened(t, Options{File: path})
+	l, stop := runLog(t, Options{File: path})
 	least := &Record{
 		Version: Version, Time: time.Unix(1, 0).UTC(), RequestID: "r-2", Method: "GET", Decision: "malformed",
 		Client: netip.MustParseAddr("2001:db8::1"),
 	}
-	for _, r := range []*Record{full(), least} {
+	for _, r := range []*Record{fullRecord(), least} {
 		if err := l.Put(r); err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestARecordComesBackAsItWasPut(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := read(t, path)
-	if len(got) != 2 || !reflect.DeepEqual(got[0], full()) || !reflect.DeepEqual(got[1], least) {
+	if len(got) != 2 || !reflect.DeepEqual(got[0], fullRecord()) || !reflect.DeepEqual(got[1], least) {
 		t.Errorf("got %+v", got)
 	}
 	info, err := os.Stat(path)
@@ -132,22 +132,22 @@ func TestEveryMemberIsDocumented(t *testing.T) {
 
 func TestWhatIsNoRecordIsRefused(t *testing.T) {
 	t.Parallel()
-	good, err := json.Marshal(full())
+	good, err := json.Marshal(fullRecord())
 	if err != nil {
 		t.Fatal(err)
 	}
 	cut := func(old, now string) string { return strings.Replace(string(good), old, now, 1) }
 	for want, line := range map[string]string{
-		"this is no record: unexpected end":                      string(good[:40]),
-		"this is no record: invalid character":                   "hello",
-		"it names no version":                                    cut(`"v":1,`, ""),
-		"a record of version 2; this program knows":              cut(`"v":1`, `"v":2`),
-		`unknown field "extra"`:                                  cut(`"v":1`, `"v":1,"extra":1`),
-		"time, request_id, method and decision are never left":   cut(`"decision":"deny"`, `"decision":""`),
-		"a credential is cookie or bearer":                       cut(`"credential":"cookie"`, `"credential":"magic"`),
-		"cannot unmarshal":                                       cut(`"latency_us":12`, `"latency_us":"12"`),
-		"a line of more than 1048576 bytes":                      cut("curl/8", strings.Repeat("x", longestRecord)),
-		"this is no record: invalid character '{' after top-lev": string(good) + string(good),
+		"invalid record: unexpected end":                       string(good[:40]),
+		"invalid record: invalid character":                    "hello",
+		"it names no version":                                  cut(`"v":1,`, ""),
+		"a record of version 2; this program knows":            cut(`"v":1`, `"v":2`),
+		`unknown field "extra"`:                                cut(`"v":1`, `"v":1,"extra":1`),
+		"time, request_id, method and decision are never left": cut(`"decision":"deny"`, `"decision":""`),
+		"a credential is cookie or bearer":                     cut(`"credential":"cookie"`, `"credential":"magic"`),
+		"cannot unmarshal":                                     cut(`"latency_us":12`, `"latency_us":"12"`),
+		"a line of more than 1048576 bytes":                    cut("curl/8", strings.Repeat("x", maxRecordSize)),
+		"invalid record: invalid character '{' after top-lev":  string(good) + string(good),
 	} {
 		var got []error
 		text := string(good) + "\n" + line + "\n\n" + string(good) + "\n" + string(good)
@@ -160,7 +160,7 @@ func TestWhatIsNoRecordIsRefused(t *testing.T) {
 			}
 		}
 		if records != 2 || len(got) != 2 || !strings.HasPrefix(got[0].Error(), "audit.log:2: ") || !strings.Contains(got[0].Error(), want) ||
-			got[1].Error() != "audit.log:5: the line does not end" || !errors.As(got[0], new(*LineError)) {
+			got[1].Error() != "audit.log:5: truncated line" || !errors.As(got[0], new(*LineError)) {
 			t.Errorf("%s: %d records, %v", want, records, got)
 		}
 	}
@@ -170,14 +170,14 @@ func TestWhatIsNoRecordIsRefused(t *testing.T) {
 func TestRotationKeepsSoManyFiles(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "audit [1].log")
-	line, err := json.Marshal(named("r-000"))
+	line, err := json.Marshal(recordWithID("r-000"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	size := int64(len(line) + 1)
-	l, stop := opened(t, Options{File: path, MaxSize: 10 * size, Keep: 3, Fsync: Always})
+	l, stop := runLog(t, Options{File: path, MaxSize: 10 * size, Keep: 3, Fsync: Always})
 	for i := range 65 {
-		if err := l.Put(named(fmt.Sprintf("r-%03d", i))); err != nil {
+		if err := l.Put(recordWithID(fmt.Sprintf("r-%03d", i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -215,8 +215,8 @@ func TestWhatIsNoFileIsWrittenToAndNeverRotated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, stop := opened(t, Options{File: fmt.Sprintf("/proc/self/fd/%d", writing.Fd()), MaxSize: 1, Keep: 1, Fsync: Always})
-	if err := errors.Join(l.Put(named("one")), l.Put(named("two")), stop(), writing.Close()); err != nil {
+	l, stop := runLog(t, Options{File: fmt.Sprintf("/proc/self/fd/%d", writing.Fd()), MaxSize: 1, Keep: 1, Fsync: Always})
+	if err := errors.Join(l.Put(recordWithID("one")), l.Put(recordWithID("two")), stop(), writing.Close()); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -235,13 +235,13 @@ func TestWhatIsNoFileIsWrittenToAndNeverRotated(t *testing.T) {
 func TestAFileThatIsMovedIsBegunAnew(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "audit.log")
-	l, stop := opened(t, Options{File: path, Fsync: Always})
+	l, stop := runLog(t, Options{File: path, Fsync: Always})
 	for _, away := range []func() error{func() error { return os.Rename(path, path+"-moved") }, func() error { return os.Remove(path) }} {
-		if err := errors.Join(l.Put(named("before")), away()); err != nil {
+		if err := errors.Join(l.Put(recordWithID("before")), away()); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "records are found by the name of the file", func() bool {
-			if err := l.Put(named("after")); err != nil {
+			if err := l.Put(recordWithID("after")); err != nil {
 				t.Fatal(err)
 			}
 			_, err := Find(path, "after")
@@ -263,8 +263,8 @@ func TestAfterACrash(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"v":1,"time":"2026-`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, stop := opened(t, Options{File: path})
-	if err := errors.Join(l.Put(named("after")), stop()); err != nil {
+	l, stop := runLog(t, Options{File: path})
+	if err := errors.Join(l.Put(recordWithID("after")), stop()); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := Find(path, "after"); err != nil || r.RequestID != "after" {
@@ -276,13 +276,13 @@ func TestAfterACrash(t *testing.T) {
 func TestWithAlwaysARecordIsInTheFileWhenPutReturns(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "audit.log")
-	l, _ := opened(t, Options{File: path, Fsync: Always})
+	l, _ := runLog(t, Options{File: path, Fsync: Always})
 	var all sync.WaitGroup
 	for n := range 8 {
 		all.Go(func() {
 			for i := range 20 {
 				id := fmt.Sprintf("r-%d-%d", n, i)
-				if err := l.Put(named(id)); err != nil {
+				if err := l.Put(recordWithID(id)); err != nil {
 					t.Error(err)
 				}
 				data, err := os.ReadFile(path)
@@ -304,7 +304,7 @@ func TestWhatWaitsIsWrittenAtTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 3000 {
-		l.PutAside(named(fmt.Sprint("r-", i))) // fewer than half the queue
+		l.PutBestEffort(recordWithID(fmt.Sprint("r-", i))) // fewer than half the queue
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	stop()
@@ -314,10 +314,10 @@ func TestWhatWaitsIsWrittenAtTheEnd(t *testing.T) {
 	if n := len(read(t, path)); n != 3000 {
 		t.Errorf("%d of 3000 records", n)
 	}
-	if err := l.Put(named("late")); !errors.Is(err, errUnrecorded) {
+	if err := l.Put(recordWithID("late")); !errors.Is(err, errUnrecorded) {
 		t.Errorf("a closed log takes a record: %v", err)
 	}
-	if l.PutAside(named("late")); l.Stats().Dropped != 2 {
+	if l.PutBestEffort(recordWithID("late")); l.Stats().Dropped != 2 {
 		t.Errorf("what a closed log does not take is not counted: %+v", l.Stats())
 	}
 }
@@ -339,7 +339,7 @@ func TestOpeningReportsWhatWouldKeepItFromBeingWritten(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	good, err := json.Marshal(full())
+	good, err := json.Marshal(fullRecord())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -368,11 +368,11 @@ func FuzzRead(f *testing.F) {
 func BenchmarkPut(b *testing.B) {
 	for name, fsync := range map[string]Fsync{"interval": Interval, "always": Always} {
 		b.Run(name, func(b *testing.B) {
-			l, _ := opened(b, Options{File: filepath.Join(b.TempDir(), "audit.log"), Fsync: fsync})
-			r := full()
+			l, _ := runLog(b, Options{File: filepath.Join(b.TempDir(), "audit.log"), Fsync: fsync})
+			r := fullRecord()
 			b.ReportAllocs()
 			for b.Loop() {
-				for l.Stats().Waiting > queueLength-batch {
+				for l.Stats().Waiting > queueLength-maxBatch {
 					time.Sleep(time.Microsecond)
 				}
 				if err := l.Put(r); err != nil {
@@ -396,9 +396,9 @@ func TestRefusalsLeaveRoomForWhatPasses(t *testing.T) {
 		}
 	}()
 	for range 2 * queueLength { // and nobody writes
-		l.PutAside(full())
+		l.PutBestEffort(fullRecord())
 	}
-	if err := l.Put(named("passes")); err != nil {
+	if err := l.Put(recordWithID("passes")); err != nil {
 		t.Error(err)
 	}
 	if s := l.Stats(); s.Dropped != 3*queueLength/2 || s.Waiting != queueLength/2+1 {

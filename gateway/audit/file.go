@@ -19,7 +19,7 @@ type file struct {
 	f       *os.File // nil after a rotation that could not open the next one
 	size    int64
 	regular bool
-	torn    bool // the last line has no end
+	torn    bool // torn write: the last line has no newline
 }
 
 func openFile(path string, maxSize int64, keep int) (*file, error) {
@@ -39,7 +39,7 @@ func (f *file) open() error {
 	}
 	f.f, f.size, f.regular, f.torn = opened, info.Size(), info.Mode().IsRegular(), false
 	if f.regular && f.size > 0 {
-		f.torn, err = endsWithin(f.path, f.size)
+		f.torn, err = endsMidLine(f.path, f.size)
 	}
 	if err != nil {
 		f.f = nil
@@ -48,8 +48,8 @@ func (f *file) open() error {
 	return nil
 }
 
-// endsWithin reports whether a file ends within a line.
-func endsWithin(path string, size int64) (within bool, err error) {
+// endsMidLine reports whether a file ends without a newline (a torn write).
+func endsMidLine(path string, size int64) (mid bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return false, fmt.Errorf("audit: looking at the end of the log: %w", err)
@@ -94,9 +94,9 @@ func (f *file) write(lines []byte) error {
 	return err
 }
 
-// rotate gives the files their next numbers, lets go of the last, and begins a new one.
+// rotate renames the files to their next numbers, removes the last, and opens a new one.
 func (f *file) rotate() error {
-	if err := f.finish(); err != nil {
+	if err := f.syncAndClose(); err != nil {
 		return fmt.Errorf("audit: rotating: %w", err)
 	}
 	if f.keep == 0 {
@@ -119,11 +119,11 @@ func (f *file) rotate() error {
 	if err := f.open(); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(f.path))
+	return syncDir(filepath.Dir(f.path))
 }
 
-// syncFolder forces the names of the files to the disk.
-func syncFolder(dir string) error {
+// syncDir fsyncs the directory, so that the renames last.
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("audit: rotating: %w", err)
@@ -134,28 +134,28 @@ func syncFolder(dir string) error {
 	return nil
 }
 
-// reopen begins a new file where somebody has moved the one that is written, or removed it: what went there would be
-// lost to whoever looks for it by its name.
+// reopen opens a new file where the current one was moved or removed, as logrotate does: what went there would be lost to
+// whoever looks for it by its name.
 func (f *file) reopen() error {
 	if f.f == nil || !f.regular {
 		return nil
 	}
-	mine, err := f.f.Stat()
+	current, err := f.f.Stat()
 	if err != nil {
 		return fmt.Errorf("audit: looking at the log: %w", err)
 	}
-	named, err := os.Stat(f.path)
-	if err == nil && os.SameFile(mine, named) {
+	atPath, err := os.Stat(f.path)
+	if err == nil && os.SameFile(current, atPath) {
 		return nil
 	}
-	if err := f.finish(); err != nil {
-		return fmt.Errorf("audit: closing the log that was moved: %w", err)
+	if err := f.syncAndClose(); err != nil {
+		return fmt.Errorf("audit: closing the moved log: %w", err)
 	}
 	return f.open()
 }
 
-// finish forces the file to the disk and closes it. It is closed, too, where that failed.
-func (f *file) finish() error {
+// syncAndClose fsyncs the file and closes it. It is closed, too, where the fsync failed.
+func (f *file) syncAndClose() error {
 	if f.f == nil {
 		return nil
 	}
@@ -164,13 +164,13 @@ func (f *file) finish() error {
 	return err
 }
 
-// sync forces what was written to the disk. What is no regular file has none.
+// sync fsyncs a regular file.
 func (f *file) sync() error {
 	if f.f == nil || !f.regular {
 		return nil
 	}
 	if err := f.f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
-		return fmt.Errorf("audit: forcing the log to the disk: %w", err)
+		return fmt.Errorf("audit: fsync: %w", err)
 	}
 	return nil
 }

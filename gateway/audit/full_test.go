@@ -11,12 +11,12 @@ import (
 	"testing"
 )
 
-// roomFor is the variable that makes of this program the one whose files may not grow.
-const roomFor = "VILOGATE_AUDIT_TEST_ROOM"
+// fileSizeLimitEnv is the variable that makes this program the child process whose files may not grow (RLIMIT_FSIZE).
+const fileSizeLimitEnv = "VILOGATE_AUDIT_TEST_ROOM"
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(roomFor); dir != "" {
-		if err := withoutRoom(dir); err != nil {
+	if dir := os.Getenv(fileSizeLimitEnv); dir != "" {
+		if err := runWithFileSizeLimit(dir); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
@@ -32,17 +32,17 @@ func TestFullDisk(t *testing.T) {
 		for _, onFailure := range []OnFailure{Refuse, Drop} {
 			t.Run(fmt.Sprint(fsync, onFailure), func(t *testing.T) {
 				t.Parallel()
-				l, stop := opened(t, Options{File: "/dev/full", Fsync: fsync, OnFailure: onFailure})
-				first := l.Put(named("first"))
+				l, stop := runLog(t, Options{File: "/dev/full", Fsync: fsync, OnFailure: onFailure})
+				first := l.Put(recordWithID("first"))
 				eventually(t, "the failure is noticed", func() bool { return l.Stats().Failing })
-				switch err := l.Put(named("second")); {
+				switch err := l.Put(recordWithID("second")); {
 				case onFailure == Refuse && (!errors.Is(err, errUnrecorded) || fsync == Always && !errors.Is(first, errUnrecorded)):
 					t.Errorf("the request goes on: %v, %v", first, err)
 				case onFailure == Drop && (err != nil || first != nil):
 					t.Errorf("the request is refused: %v, %v", first, err)
 				}
 				for i := range 3 * queueLength { // memory stays bounded
-					_ = l.Put(named(fmt.Sprint(i)))
+					_ = l.Put(recordWithID(fmt.Sprint(i)))
 				}
 				if err := stop(); err != nil {
 					t.Error(err)
@@ -60,17 +60,17 @@ func TestFullDisk(t *testing.T) {
 func TestADiskThatIsFullForAWhile(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), roomFor+"="+t.TempDir())
+	cmd.Env = append(os.Environ(), fileSizeLimitEnv+"="+t.TempDir())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
 
-func withoutRoom(dir string) error {
+func runWithFileSizeLimit(dir string) error {
 	for _, fsync := range []Fsync{Always, Interval} {
 		for _, onFailure := range []OnFailure{Refuse, Drop} {
 			path := filepath.Join(dir, fmt.Sprint("audit-", fsync, onFailure, ".log"))
-			if err := fullForAWhile(path, fsync, onFailure); err != nil {
+			if err := diskFullForAWhile(path, fsync, onFailure); err != nil {
 				return fmt.Errorf("fsync %d, on failure %d: %w", fsync, onFailure, err)
 			}
 		}
@@ -89,9 +89,9 @@ func (c *child) Cleanup(f func())               { c.cleanups = append(c.cleanups
 func (c *child) Fatal(a ...any)                 { panic(fmt.Sprint(a...)) }
 func (c *child) Fatalf(format string, a ...any) { panic(fmt.Sprintf(format, a...)) }
 
-func fullForAWhile(path string, fsync Fsync, onFailure OnFailure) (err error) {
+func diskFullForAWhile(path string, fsync Fsync, onFailure OnFailure) (err error) {
 	t := &child{}
-	l, stop := opened(t, Options{File: path, Fsync: fsync, OnFailure: onFailure})
+	l, stop := runLog(t, Options{File: path, Fsync: fsync, OnFailure: onFailure})
 	const room = 10_000 // not a whole number of lines
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
@@ -102,7 +102,7 @@ func fullForAWhile(path string, fsync Fsync, onFailure OnFailure) (err error) {
 	}
 	passed := map[string]bool{}
 	put := func(id string) {
-		if l.Put(named(id)) == nil {
+		if l.Put(recordWithID(id)) == nil {
 			passed[id] = true
 		}
 	}

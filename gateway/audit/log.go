@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Fsync says when records are forced to the disk.
+// Fsync says when the file is fsynced.
 type Fsync uint8
 
 // The three ways; the package's doc says what each promises.
@@ -43,7 +43,7 @@ type Options struct {
 const queueLength = 8192
 
 // errUnrecorded means that a record could not be written, and that the request must not go on.
-var errUnrecorded = errors.New("audit: the decision cannot be recorded")
+var errUnrecorded = errors.New("audit: record not written")
 
 // Log is an audit log that is open. It is safe for concurrent use.
 type Log struct {
@@ -51,11 +51,11 @@ type Log struct {
 	file  *file // owned by Run
 	queue chan item
 
-	ended   chan struct{} // closed when Run writes nothing more
-	idle    chan struct{} // closed when nobody has the file any more
-	once    sync.Once
-	failing atomic.Bool  // the last write failed
-	tried   atomic.Int64 // when it was last tried for a request, in nanoseconds since 1970
+	ended        chan struct{} // closed when Run writes nothing more
+	fileReleased chan struct{} // closed when the writer has released the file
+	once         sync.Once
+	failing      atomic.Bool  // the last write failed
+	lastProbe    atomic.Int64 // when a request last probed a failing log, in nanoseconds since 1970
 
 	written, dropped, failures atomic.Uint64
 }
@@ -80,11 +80,11 @@ func Open(o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Log{opts: o, file: f, queue: make(chan item, queueLength), ended: make(chan struct{}), idle: make(chan struct{})}, nil
+	return &Log{opts: o, file: f, queue: make(chan item, queueLength), ended: make(chan struct{}), fileReleased: make(chan struct{})}, nil
 }
 
-// patience is how long a request waits for the disk, and the end of the process for what waits to be written.
-const patience = 5 * time.Second
+// writeTimeout bounds a request's wait for its write, and the drain of the queue at shutdown.
+const writeTimeout = 5 * time.Second
 
 // Put records a decision, which nobody changes afterwards. It returns once the record waits to be written; with fsync
 // "always", once it is on the disk, or once the disk has taken too long for that. The error says that the request must
@@ -93,14 +93,14 @@ const patience = 5 * time.Second
 func (l *Log) Put(r *Record) error {
 	wait := l.opts.Fsync == Always
 	if l.failing.Load() {
-		// With fsync "always", a request now and then shows whether the log can be written again.
-		wait = wait && l.opts.OnFailure == Refuse && l.mayTry()
+		// Half-open: with fsync "always", a request now and then probes whether writes succeed again.
+		wait = wait && l.opts.OnFailure == Refuse && l.probeDue()
 		if l.opts.OnFailure == Refuse && !wait {
-			return l.lost(errors.New("the log cannot be written at the moment"))
+			return l.drop(errors.New("the last write failed"))
 		}
 	}
 	if l.closed() {
-		return l.lost(errClosed)
+		return l.drop(errClosed)
 	}
 	i := item{record: r}
 	var done chan error
@@ -111,49 +111,49 @@ func (l *Log) Put(r *Record) error {
 	select {
 	case l.queue <- i:
 	default:
-		return l.lost(errors.New("too many records wait to be written"))
+		return l.drop(errors.New("the write queue is full"))
 	}
 	if done == nil {
 		return nil
 	}
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(writeTimeout)
 	defer timer.Stop()
 	select {
 	case err := <-done:
-		return l.answered(err)
+		return l.writeResult(err)
 	case <-l.ended:
 	case <-timer.C:
-		// The writer hangs in a write. What it was given is written when the disk goes on, if it does.
-		l.fail(errSlow)
-		return l.answered(errSlow)
+		// The writer is blocked in a write. Its batch is written when the disk goes on, if it does.
+		l.setFailing(errWriteTimeout)
+		return l.writeResult(errWriteTimeout)
 	}
 	select {
 	case err := <-done: // with the last batch
-		return l.answered(err)
+		return l.writeResult(err)
 	default:
-		return l.lost(errClosed)
+		return l.drop(errClosed)
 	}
 }
 
 var (
-	errClosed = errors.New("the log is closed")
-	errSlow   = errors.New("the disk does not take what is written")
+	errClosed       = errors.New("the log is closed")
+	errWriteTimeout = errors.New("write timeout")
 )
 
-// fail notes that the log cannot be written.
-func (l *Log) fail(err error) {
+// setFailing notes a failed write, and logs the first of a row.
+func (l *Log) setFailing(err error) {
 	l.failures.Add(1)
 	if l.failing.Swap(true) {
 		return
 	}
 	requests := "are refused"
 	if l.opts.OnFailure == Drop {
-		requests = "pass, and are not recorded once too many wait"
+		requests = "pass, and are dropped from the log once the queue is full"
 	}
-	l.opts.Log.Error("the audit log cannot be written", "file", l.opts.File, "error", err, "requests", requests)
+	l.opts.Log.Error("audit log write failed", "file", l.opts.File, "error", err, "requests", requests)
 }
 
-// closed reports whether nothing more is written.
+// closed reports whether the writer has stopped.
 func (l *Log) closed() bool {
 	select {
 	case <-l.ended:
@@ -163,15 +163,15 @@ func (l *Log) closed() bool {
 	}
 }
 
-// mayTry reports whether it is time to try again a log that could not be written.
-func (l *Log) mayTry() bool {
-	now, last := time.Now().UnixNano(), l.tried.Load()
-	return now-last >= int64(tick) && l.tried.CompareAndSwap(last, now)
+// probeDue reports whether a request may probe a failing log now.
+func (l *Log) probeDue() bool {
+	now, last := time.Now().UnixNano(), l.lastProbe.Load()
+	return now-last >= int64(flushInterval) && l.lastProbe.CompareAndSwap(last, now)
 }
 
-// PutAside records a decision of which nothing depends on the record: it never waits. Half of the queue is not for these,
-// so that whoever is refused again and again does not keep others from being recorded.
-func (l *Log) PutAside(r *Record) {
+// PutBestEffort records a decision whose request does not depend on the record: it never blocks. Half of the queue is
+// reserved for Put, so that a flood of refusals does not keep other decisions from being recorded.
+func (l *Log) PutBestEffort(r *Record) {
 	if len(l.queue) >= queueLength/2 || l.closed() {
 		l.dropped.Add(1)
 		return
@@ -183,17 +183,17 @@ func (l *Log) PutAside(r *Record) {
 	}
 }
 
-// answered is what became of a record that somebody waited for. Where its request goes on all the same, the record is
-// tried again.
-func (l *Log) answered(err error) error {
+// writeResult is the result for a record that was waited for. Where its request goes on all the same (drop), the record
+// is retried.
+func (l *Log) writeResult(err error) error {
 	if err == nil || l.opts.OnFailure == Drop {
 		return nil
 	}
-	return l.lost(err)
+	return l.drop(err)
 }
 
-// lost counts a record that will not be written.
-func (l *Log) lost(cause error) error {
+// drop counts a record that will not be written; its error is ErrUnrecorded where requests are refused for it.
+func (l *Log) drop(cause error) error {
 	l.dropped.Add(1)
 	if l.opts.OnFailure == Drop {
 		return nil
@@ -206,7 +206,7 @@ type Stats struct {
 	Written  uint64
 	Dropped  uint64 // decisions that have no record
 	Failures uint64 // writes that failed
-	Waiting  int    // records that wait to be written
+	Waiting  int    // length of the write queue
 	Failing  bool   // the last write failed
 }
 

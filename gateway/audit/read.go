@@ -16,8 +16,8 @@ import (
 	"strings"
 )
 
-// longestRecord bounds a line that is read.
-const longestRecord = 1 << 20
+// maxRecordSize bounds a line that is read, in bytes.
+const maxRecordSize = 1 << 20
 
 // ErrNotFound means that no record has the request's id.
 var ErrNotFound = errors.New("audit: no record has this request id")
@@ -42,14 +42,14 @@ func Read(r io.Reader, name string) iter.Seq2[*Record, error] {
 		for number := 1; ; number++ {
 			line, err := readLine(lines)
 			if len(line) > 0 {
-				record, wrong := parse(line)
-				if wrong == nil && err != nil {
-					record, wrong = nil, errors.New("the line does not end")
+				record, invalid := parse(line)
+				if invalid == nil && err != nil {
+					record, invalid = nil, errors.New("truncated line")
 				}
-				if wrong != nil {
-					wrong = &LineError{name, number, wrong}
+				if invalid != nil {
+					invalid = &LineError{name, number, invalid}
 				}
-				if !yield(record, wrong) {
+				if !yield(record, invalid) {
 					return
 				}
 			}
@@ -67,9 +67,9 @@ func Read(r io.Reader, name string) iter.Seq2[*Record, error] {
 // readLine returns a line without its end; of one that is too long, enough to be refused for it.
 func readLine(r *bufio.Reader) (line []byte, err error) {
 	for {
-		piece, err := r.ReadSlice('\n')
-		if room := longestRecord + 1 - len(line); room > 0 {
-			line = append(line, piece[:min(len(piece), room)]...)
+		chunk, err := r.ReadSlice('\n')
+		if remaining := maxRecordSize + 1 - len(line); remaining > 0 {
+			line = append(line, chunk[:min(len(chunk), remaining)]...)
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			return bytes.TrimSuffix(line, []byte("\n")), err
@@ -78,32 +78,32 @@ func readLine(r *bufio.Reader) (line []byte, err error) {
 }
 
 func parse(line []byte) (*Record, error) {
-	if len(line) > longestRecord {
-		return nil, fmt.Errorf("a line of more than %d bytes is no record", longestRecord)
+	if len(line) > maxRecordSize {
+		return nil, fmt.Errorf("record too long: a line of more than %d bytes", maxRecordSize)
 	}
 	var version struct {
 		V *int `json:"v"`
 	}
 	if err := json.Unmarshal(line, &version); err != nil {
-		return nil, fmt.Errorf("this is no record: %w", err)
+		return nil, fmt.Errorf("invalid record: %w", err)
 	}
 	switch {
 	case version.V == nil:
-		return nil, errors.New("this is no record: it names no version (v)")
+		return nil, errors.New("invalid record: it names no version (v)")
 	case *version.V != Version:
-		return nil, fmt.Errorf("a record of version %d; this program knows version %d", *version.V, Version)
+		return nil, fmt.Errorf("unsupported version: a record of version %d; this program knows version %d", *version.V, Version)
 	}
 	record := new(Record)
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(record); err != nil {
-		return nil, fmt.Errorf("this is no record: %w", err)
+		return nil, fmt.Errorf("invalid record: %w", err)
 	}
 	switch {
 	case record.Time.IsZero() || record.RequestID == "" || record.Decision == "" || record.Method == "":
-		return nil, errors.New("this is no record: time, request_id, method and decision are never left out")
+		return nil, errors.New("invalid record: time, request_id, method and decision are never left out")
 	case record.Who != nil && record.Who.Credential != ByCookie && record.Who.Credential != ByBearer:
-		return nil, errors.New("this is no record: a credential is cookie or bearer")
+		return nil, errors.New("invalid record: a credential is cookie or bearer")
 	}
 	return record, nil
 }

@@ -121,7 +121,7 @@ func TestADiskThatHangs(t *testing.T) {
 		t.Error("nobody is told")
 	}
 	cancel()
-	if err := <-ended; !errors.Is(err, errSlow) {
+	if err := <-ended; !errors.Is(err, errWriteTimeout) {
 		t.Errorf("Run: %v", err)
 	}
 	if err := l.Close(); err != nil {

@@ -9,20 +9,19 @@ import (
 )
 
 const (
-	// batch bounds the records that are written at once.
-	batch = 512
-	// tick is the interval of fsync "interval", and how often a log that cannot be written is tried again.
-	tick = time.Second
+	// maxBatch bounds the records of one write.
+	maxBatch = 512
+	// flushInterval is the interval of fsync "interval", and of retries after a failed write.
+	flushInterval = time.Second
 )
 
-// Run writes what is put, until ctx ends and everything that waits is written. The log is closed then. A disk that takes
-// nothing more does not keep the process from ending: what waits is given up after some time, and so is the goroutine
-// that hangs in the write.
+// Run writes what is put, until ctx ends and the queue is drained. The log is closed then. A disk that takes nothing more
+// does not block shutdown: after writeTimeout the queue is given up, and so is the goroutine that is blocked in the write.
 func (l *Log) Run(ctx context.Context) error {
-	defer l.end()
+	defer l.stop()
 	done := make(chan error, 1)
 	go func() {
-		defer close(l.idle)
+		defer close(l.fileReleased)
 		done <- l.serve(ctx)
 	}()
 	select {
@@ -30,27 +29,27 @@ func (l *Log) Run(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(writeTimeout)
 	defer timer.Stop()
 	select {
 	case err := <-done:
 		return err
 	case <-timer.C:
-		return fmt.Errorf("audit: %d records were not written before the end: %w", len(l.queue), errSlow)
+		return fmt.Errorf("audit: shutdown with %d records unwritten: %w", len(l.queue), errWriteTimeout)
 	}
 }
 
 // serve is what Run does.
 func (l *Log) serve(ctx context.Context) error {
 	w := &writer{Log: l}
-	ticker := time.NewTicker(tick)
+	ticker := time.NewTicker(flushInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case i := <-l.queue:
-			w.take(w.gather(i))
+			w.writeOrRetry(w.nextBatch(i))
 		case <-ticker.C:
-			w.tick()
+			w.flushDue()
 		case <-ctx.Done():
 			return w.flush()
 		}
@@ -62,31 +61,31 @@ func (l *Log) Close() error {
 	select {
 	case <-l.ended:
 		select {
-		case <-l.idle:
+		case <-l.fileReleased:
 		default:
-			return nil // whoever hangs in a write has the file
+			return nil // a blocked writer has the file
 		}
 	default:
-		l.end()
+		l.stop()
 	}
 	return l.file.close()
 }
 
-// end has nobody wait any more.
-func (l *Log) end() { l.once.Do(func() { close(l.ended) }) }
+// stop releases everybody who waits.
+func (l *Log) stop() { l.once.Do(func() { close(l.ended) }) }
 
 // writer is the goroutine that writes.
 type writer struct {
 	*Log
-	lines []byte // of a batch; the space is used again
-	kept  []item // what could not be written, and is tried again
-	dirty bool   // something was written since the last fsync
+	lines   []byte // of a batch; the buffer is reused
+	retries []item // to be retried after a failed write
+	dirty   bool   // something was written since the last fsync
 }
 
-// gather is a record with those that wait behind it, up to a batch.
-func (w *writer) gather(first item) []item {
+// nextBatch is a record with those queued behind it, up to maxBatch.
+func (w *writer) nextBatch(first item) []item {
 	items := []item{first}
-	for len(items) < batch {
+	for len(items) < maxBatch {
 		select {
 		case i := <-w.queue:
 			items = append(items, i)
@@ -97,14 +96,14 @@ func (w *writer) gather(first item) []item {
 	return items
 }
 
-// take writes a batch. While the log cannot be written, only records that somebody waits for are tried at once.
-func (w *writer) take(items []item) {
+// writeOrRetry writes a batch. While writes fail, only records that are waited for are tried at once.
+func (w *writer) writeOrRetry(items []item) {
 	if w.failing.Load() && items[0].done == nil {
-		w.keep(items, errors.New("the log cannot be written at the moment"))
+		w.retryLater(items, errors.New("the last write failed"))
 		return
 	}
 	if err := w.write(items); err != nil {
-		w.keep(items, err)
+		w.retryLater(items, err)
 	}
 }
 
@@ -114,7 +113,7 @@ func (w *writer) write(items []item) error {
 	for _, i := range items {
 		line, err := json.Marshal(i.record)
 		if err != nil { // a record holds nothing that cannot be written
-			w.opts.Log.Error("a record of the audit log could not be made", "request_id", i.record.RequestID, "error", err)
+			w.opts.Log.Error("encoding an audit record failed", "request_id", i.record.RequestID, "error", err)
 			continue
 		}
 		w.lines = append(append(w.lines, line...), '\n')
@@ -127,68 +126,67 @@ func (w *writer) write(items []item) error {
 		}
 	}
 	if err != nil {
-		w.fail(err)
+		w.setFailing(err)
 		return err
 	}
-	w.recover()
+	w.clearFailing()
 	w.written.Add(uint64(len(items)))
 	for _, i := range items {
-		i.tell(nil)
+		i.notify(nil)
 	}
 	return nil
 }
 
-// keep has records that could not be written tried again later, as many as fit a queue, but not those whose requests are
-// refused for it.
-func (w *writer) keep(items []item, err error) {
+// retryLater keeps records of a failed write for a retry, queueLength at most, but not those whose requests are refused for
+// it.
+func (w *writer) retryLater(items []item, err error) {
 	for _, i := range items {
-		i.tell(err)
+		i.notify(err)
 		if i.done != nil && w.opts.OnFailure == Refuse {
 			continue // whoever waited counts it
 		}
-		if len(w.kept) == queueLength {
+		if len(w.retries) == queueLength {
 			w.dropped.Add(1)
 			continue
 		}
-		w.kept = append(w.kept, item{record: i.record})
+		w.retries = append(w.retries, item{record: i.record})
 	}
 }
 
-// tell tells who waits.
-func (i item) tell(err error) {
+// notify passes the result of the write to whoever waits for it.
+func (i item) notify(err error) {
 	if i.done != nil {
 		i.done <- err
 	}
 }
 
-// recover notes that it can.
-func (w *writer) recover() {
+// clearFailing notes a write that succeeded, and logs the first after a failure.
+func (w *writer) clearFailing() {
 	if w.failing.Swap(false) {
-		w.opts.Log.Warn("the audit log can be written again", "file", w.opts.File, "dropped", w.dropped.Load())
+		w.opts.Log.Warn("audit log writes recovered", "file", w.opts.File, "dropped", w.dropped.Load())
 	}
 }
 
-// tick tries again what could not be written, forces to the disk what an interval left, and sees that the file has its
-// name still.
-func (w *writer) tick() {
+// flushDue retries what could not be written, fsyncs what an interval left, and reopens a file that was moved.
+func (w *writer) flushDue() {
 	if err := w.file.reopen(); err != nil {
-		w.fail(err)
+		w.setFailing(err)
 	}
-	for len(w.kept) > 0 {
-		next := w.kept[:min(len(w.kept), batch)]
+	for len(w.retries) > 0 {
+		next := w.retries[:min(len(w.retries), maxBatch)]
 		if w.write(next) != nil {
 			return
 		}
-		w.kept = w.kept[len(next):]
+		w.retries = w.retries[len(next):]
 	}
-	w.kept = nil
+	w.retries = nil
 	if w.opts.Fsync == Off || !w.dirty && !w.failing.Load() {
 		return
 	}
 	if err := w.sync(); err != nil {
-		w.fail(err)
+		w.setFailing(err)
 	} else if w.opts.Fsync == Interval {
-		w.recover()
+		w.clearFailing()
 	}
 }
 
@@ -198,18 +196,18 @@ func (w *writer) sync() error {
 	return err
 }
 
-// flush writes what waits, and closes the log.
+// flush drains the queue, and closes the log.
 func (w *writer) flush() error {
 	for {
 		select {
 		case i := <-w.queue:
-			w.take(w.gather(i))
+			w.writeOrRetry(w.nextBatch(i))
 			continue
 		default:
 		}
 		break
 	}
-	w.tick()
-	w.dropped.Add(uint64(len(w.kept)))
+	w.flushDue()
+	w.dropped.Add(uint64(len(w.retries)))
 	return w.file.close()
 }

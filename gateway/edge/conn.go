@@ -9,9 +9,9 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// bounded is the listener with everything that bounds its connections.
-func (s *Server) bounded(l net.Listener) net.Listener {
-	return proxied(netutil.LimitListener(patient{l, writePatience}, maxConnections()), s.opts.TrustedProxies)
+// limitConns is the listener with a connection limit, the write timeout and the PROXY protocol.
+func (s *Server) limitConns(l net.Listener) net.Listener {
+	return acceptProxyProtocol(netutil.LimitListener(writeTimeoutListener{l, writePatience}, maxConnections()), s.opts.TrustedProxies)
 }
 
 // maxConnections is how many connections one listener has at a time: half of
@@ -26,33 +26,33 @@ func maxConnections() int {
 	return int(max(min(files.Cur/2, most), 1))
 }
 
-// patient is a listener whose connections end when the client leaves what it is
-// sent lying for too long: a client that does not read would otherwise hold a
-// request, and its connection to the upstream, for ever.
-type patient struct {
+// writeTimeoutListener is a listener whose connections have a timeout for each
+// write: a slow reader (slow read attack) would otherwise hold a request, and its
+// connection to the upstream, for ever.
+type writeTimeoutListener struct {
 	net.Listener
-	patience time.Duration
+	timeout time.Duration
 }
 
 // Accept implements net.Listener.
-func (p patient) Accept() (net.Conn, error) {
+func (p writeTimeoutListener) Accept() (net.Conn, error) {
 	c, err := p.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &patientConn{Conn: c, patience: p.patience}, nil
+	return &writeTimeoutConn{Conn: c, timeout: p.timeout}, nil
 }
 
-type patientConn struct {
+type writeTimeoutConn struct {
 	net.Conn
-	patience time.Duration
-	deadline atomic.Bool // somebody has set one for writing, which then counts
+	timeout     time.Duration
+	hasDeadline atomic.Bool // an explicit write deadline is set, which takes precedence
 }
 
-// Write implements net.Conn. It is of pieces of 16 KiB at most, TLS records.
-func (c *patientConn) Write(p []byte) (int, error) {
-	if !c.deadline.Load() {
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.patience)); err != nil {
+// Write implements net.Conn. It is given TLS records, 16 KiB at most.
+func (c *writeTimeoutConn) Write(p []byte) (int, error) {
+	if !c.hasDeadline.Load() {
+		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 			return 0, err
 		}
 	}
@@ -60,13 +60,13 @@ func (c *patientConn) Write(p []byte) (int, error) {
 }
 
 // SetWriteDeadline implements net.Conn.
-func (c *patientConn) SetWriteDeadline(t time.Time) error {
-	c.deadline.Store(!t.IsZero())
+func (c *writeTimeoutConn) SetWriteDeadline(t time.Time) error {
+	c.hasDeadline.Store(!t.IsZero())
 	return c.Conn.SetWriteDeadline(t)
 }
 
 // SetDeadline implements net.Conn.
-func (c *patientConn) SetDeadline(t time.Time) error {
-	c.deadline.Store(!t.IsZero())
+func (c *writeTimeoutConn) SetDeadline(t time.Time) error {
+	c.hasDeadline.Store(!t.IsZero())
 	return c.Conn.SetDeadline(t)
 }

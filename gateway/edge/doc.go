@@ -4,19 +4,18 @@
 // and within bounds.
 //
 //   - listen.go: sockets on both loopbacks, errors that name port and setting.
-//   - conn.go: how many connections, and how long a client may leave what it is
-//     sent lying.
+//   - conn.go: how many connections, and the write timeout for slow readers.
 //   - proxyproto.go: the client's address from load balancers that are trusted.
-//   - handshake.go: TLS handshakes, each in a time of its own.
-//   - framing.go, strict.go: a message of HTTP/1 that could be taken apart in two
-//     ways is refused before net/http sees it.
+//   - handshake.go: TLS handshakes, each with a timeout of its own.
+//   - framing.go, strict.go: a message of HTTP/1 with ambiguous framing (request
+//     smuggling) is refused before net/http sees it.
 //   - server.go: HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3, and the way down:
 //     drain, GOAWAY, end.
-//   - upload.go, download.go: the slowest that a body may come, and that an
-//     HTTP/2 stream may be read; both by stall.go.
+//   - upload.go, download.go: the minimum rate of uploads (slow POST), and the
+//     write timeout of HTTP/2 streams without a window; both by stall.go.
 //   - redirect.go: plain HTTP, which redirects and does nothing else.
-//   - quiet.go: what is no news in the log of a server on the Internet.
-//   - tickets.go: the keys of session tickets, changed together by a fleet.
+//   - quiet.go: Internet background noise, logged at debug level.
+//   - tickets.go: session ticket keys, rotated together by a fleet.
 //   - source.go: where certificates come from, [Source]. files.go reads them
 //     from files, localca.go makes them for machines that are not public, and
 //     [Managed] is given them by package acme below, which obtains them from an

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// boundDownloads ends the streams of HTTP/2 that a client gives no window to: to
-// the connection they do no harm, and so it is not for it to end them. HTTP/1 and
+// boundDownloads resets HTTP/2 streams whose client, a slow reader, opens no
+// flow-control window: they do not block the connection, whose timeout does not end them. HTTP/1 and
 // what has been upgraded are bounded by the connection.
-func boundDownloads(next http.Handler, patience time.Duration) http.Handler {
+func boundDownloads(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 1 {
 			next.ServeHTTP(w, r)
 			return
 		}
 		control := http.NewResponseController(w)
-		d := &download{ResponseWriter: w, control: control, stall: newStall(control.SetWriteDeadline), patience: patience}
+		d := &download{ResponseWriter: w, control: control, stall: newStallTimer(control.SetWriteDeadline), timeout: timeout}
 		defer func() {
 			// What is still buffered is written when this has returned.
-			err := errors.Join(d.stall.close(), control.SetWriteDeadline(time.Now().Add(patience)))
+			err := errors.Join(d.stall.close(), control.SetWriteDeadline(time.Now().Add(timeout)))
 			if err != nil {
 				panic(http.ErrAbortHandler)
 			}
@@ -31,21 +31,21 @@ func boundDownloads(next http.Handler, patience time.Duration) http.Handler {
 // download is an answer that the client must take.
 type download struct {
 	http.ResponseWriter
-	control  *http.ResponseController
-	stall    *stall
-	patience time.Duration
+	control *http.ResponseController
+	stall   *stallTimer
+	timeout time.Duration
 }
 
 // Write implements io.Writer.
 func (d *download) Write(p []byte) (int, error) {
-	d.stall.start(d.patience)
+	d.stall.start(d.timeout)
 	defer d.stall.stop()
 	return d.ResponseWriter.Write(p)
 }
 
 // FlushError is for http.ResponseController.
 func (d *download) FlushError() error {
-	d.stall.start(d.patience)
+	d.stall.start(d.timeout)
 	defer d.stall.stop()
 	return d.control.Flush()
 }

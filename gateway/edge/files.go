@@ -14,8 +14,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// Pair are the paths of a certificate chain and its key, both PEM.
-type Pair struct{ Certificate, Key string }
+// KeyPair are the paths of a certificate chain and its private key, both PEM.
+type KeyPair struct{ Certificate, Key string }
 
 // Files is a source whose certificates were read from files. It never changes:
 // whoever watches the files opens them again (see [WatchFiles]).
@@ -23,7 +23,7 @@ type Files struct{ certificates }
 
 // OpenFiles reads every pair, and fails when one cannot be used: a file is
 // missing or broken, or key and certificate do not match.
-func OpenFiles(pairs []Pair) (*Files, error) {
+func OpenFiles(pairs []KeyPair) (*Files, error) {
 	if len(pairs) == 0 {
 		return nil, errors.New("edge: no certificate files")
 	}
@@ -50,23 +50,24 @@ func (f *Files) Same(other *Files) bool {
 	})
 }
 
-// settle is how long files must be left alone before they are read: a
-// certificate and its key are seldom written at once.
-const settle = 200 * time.Millisecond
+// debounce is how long files must not change before they are read: a certificate
+// and its key are seldom written at once.
+const debounce = 200 * time.Millisecond
 
-// again is when the files are read even so: a watch does not outlive its folder.
-const again = time.Hour
+// rescanInterval is when the files are read without an event: a watch does not
+// outlive its directory.
+const rescanInterval = time.Hour
 
 // WatchFiles watches the files' folders until ctx ends, and calls changed when
 // something changed there, once as it begins, and now and then all the same.
-func WatchFiles(ctx context.Context, pairs []Pair, log *slog.Logger, changed func()) error {
+func WatchFiles(ctx context.Context, pairs []KeyPair, log *slog.Logger, changed func()) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("edge: watching the certificates: %w", err)
 	}
 	defer func() {
 		if err := watcher.Close(); err != nil {
-			log.Warn("closing the watch of the certificates", "error", err)
+			log.Warn("closing the certificate watcher", "error", err)
 		}
 	}()
 	for _, pair := range pairs {
@@ -76,7 +77,7 @@ func WatchFiles(ctx context.Context, pairs []Pair, log *slog.Logger, changed fun
 			}
 		}
 	}
-	timer := time.NewTimer(settle)
+	timer := time.NewTimer(debounce)
 	defer timer.Stop()
 	for {
 		select {
@@ -86,7 +87,7 @@ func WatchFiles(ctx context.Context, pairs []Pair, log *slog.Logger, changed fun
 			if !open {
 				return nil
 			}
-			timer.Reset(settle)
+			timer.Reset(debounce)
 		case err, open := <-watcher.Errors:
 			if !open {
 				return nil
@@ -94,7 +95,7 @@ func WatchFiles(ctx context.Context, pairs []Pair, log *slog.Logger, changed fun
 			log.Warn("watching the certificates", "error", err)
 		case <-timer.C:
 			changed()
-			timer.Reset(again)
+			timer.Reset(rescanInterval)
 		}
 	}
 }

@@ -35,14 +35,14 @@ func put(t *testing.T, path string, data []byte) {
 	}
 }
 
-func openFiles(t *testing.T, names ...string) (*Files, Pair) {
+func openFiles(t *testing.T, names ...string) (*Files, KeyPair) {
 	t.Helper()
 	dir := t.TempDir()
-	pair := Pair{filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")}
+	pair := KeyPair{filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")}
 	certificate, key := pairOf(t, names...)
 	put(t, pair.Certificate, certificate)
 	put(t, pair.Key, key)
-	f, err := OpenFiles([]Pair{pair})
+	f, err := OpenFiles([]KeyPair{pair})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,19 +65,19 @@ func TestBrokenFilesAreRefused(t *testing.T) {
 	} {
 		put(t, pair.Certificate, row.certificate)
 		put(t, pair.Key, row.key)
-		if _, err := OpenFiles([]Pair{pair}); err == nil || !strings.Contains(err.Error(), pair.Certificate) {
+		if _, err := OpenFiles([]KeyPair{pair}); err == nil || !strings.Contains(err.Error(), pair.Certificate) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if err := os.Remove(pair.Key); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenFiles([]Pair{pair}); err == nil {
+	if _, err := OpenFiles([]KeyPair{pair}); err == nil {
 		t.Errorf("a missing file: %v", err)
 	}
 	put(t, pair.Certificate, good)
 	put(t, pair.Key, key)
-	if next, err := OpenFiles([]Pair{pair}); err != nil || next.Same(f) || !next.Same(next) || f.Ready() != nil {
+	if next, err := OpenFiles([]KeyPair{pair}); err != nil || next.Same(f) || !next.Same(next) || f.Ready() != nil {
 		t.Errorf("the good one is refused, or the same as the one before: %v", err)
 	}
 }
@@ -88,7 +88,9 @@ func TestFilesAreWatched(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	var told atomic.Int32
-	go func() { ended <- WatchFiles(ctx, []Pair{pair}, slog.New(slog.DiscardHandler), func() { told.Add(1) }) }()
+	go func() {
+		ended <- WatchFiles(ctx, []KeyPair{pair}, slog.New(slog.DiscardHandler), func() { told.Add(1) })
+	}()
 	eventually(t, "what changed before the watch began is seen", func() bool { return told.Load() > 0 })
 	certificate, key := pairOf(t, "www."+domain)
 	before := told.Load()
@@ -108,15 +110,15 @@ func TestOpenFilesRefuses(t *testing.T) {
 	if _, err := OpenFiles(nil); err == nil {
 		t.Error("no files are no error")
 	}
-	missing := Pair{filepath.Join(t.TempDir(), "a.crt"), filepath.Join(t.TempDir(), "a.key")}
-	if _, err := OpenFiles([]Pair{missing}); err == nil || !strings.Contains(err.Error(), missing.Certificate) {
+	missing := KeyPair{filepath.Join(t.TempDir(), "a.crt"), filepath.Join(t.TempDir(), "a.key")}
+	if _, err := OpenFiles([]KeyPair{missing}); err == nil || !strings.Contains(err.Error(), missing.Certificate) {
 		t.Errorf("a missing file: %v", err)
 	}
 }
 
 func TestWhatACertificateCovers(t *testing.T) { // counts allocations: not in parallel
 	var c certificates
-	if c.Ready() == nil || c.Covers("www."+domain) || c.SameCertificate("", "www."+domain) || !c.NotAfter().IsZero() {
+	if c.Ready() == nil || c.Covers("www."+domain) || c.CanCoalesce("", "www."+domain) || !c.NotAfter().IsZero() {
 		t.Error("nothing covers something")
 	}
 	if _, err := c.GetCertificate(&tls.ClientHelloInfo{ServerName: domain}); !errors.Is(err, errNoCertificate) {
@@ -149,14 +151,14 @@ func TestWhatACertificateCovers(t *testing.T) { // counts allocations: not in pa
 		{"unknown.example", "www." + domain, true},
 		{"unknown.example", "unknown.example", false},
 	} {
-		if got := c.SameCertificate(row.name, row.host); got != row.same {
+		if got := c.CanCoalesce(row.name, row.host); got != row.same {
 			t.Errorf("handshake for %q, host %q: %v", row.name, row.host, got)
 		}
 	}
 	if got := c.NotAfter(); !got.Equal(soon) {
 		t.Errorf("ends at %v", got)
 	}
-	if allocations := testing.AllocsPerRun(100, func() { c.SameCertificate("www."+domain, "billing."+domain) }); allocations > 0 {
+	if allocations := testing.AllocsPerRun(100, func() { c.CanCoalesce("www."+domain, "billing."+domain) }); allocations > 0 {
 		t.Errorf("%v allocations", allocations)
 	}
 }

@@ -5,28 +5,29 @@ import (
 	"errors"
 )
 
-// errFraming says that a message of HTTP/1 could be taken apart in two ways.
-var errFraming = errors.New("edge: ambiguous framing")
+// errAmbiguousFraming: a message of HTTP/1 that two parsers could frame differently (request smuggling).
+var errAmbiguousFraming = errors.New("edge: ambiguous framing")
 
-// framing follows the messages of one HTTP/1 connection, and finds
-// what readers disagree about (RFC 9112, sections 2.2, 5.2, 6.1 and 6.3): a line
-// that a bare LF ends, a folded line, two lengths, a length beside a transfer
-// coding, another coding than chunked, another version. net/http takes some of
-// that in its stride; a server before or behind it may not take it the same way.
+// framing follows the messages of one HTTP/1 connection, and finds what enables
+// request smuggling (RFC 9112, sections 2.2, 5.2, 6.1, 6.3 and 11.2): a bare LF, a
+// bare CR, obs-fold, two Content-Lengths, a Content-Length beside a
+// Transfer-Encoding (CL.TE, TE.CL), another coding than chunked, another version.
+// net/http tolerates some of that; a server before or behind it may parse it
+// differently.
 //
 // It decides nothing else. What it lets through is for net/http to judge.
 type framing struct {
-	state    framingState
-	carriage bool     // the byte before was a CR
-	length   int      // of the line
-	begins   [64]byte // how the line begins
-	version  uint64   // how the request line ends: its last 8 bytes
+	state   framingState
+	afterCR bool     // the last byte was a CR
+	length  int      // of the line
+	prefix  [64]byte // first bytes of the line
+	version uint64   // last 8 bytes of the request line
 
-	old      bool // the message is of HTTP/1.0
-	lengths  int  // Content-Length lines of the message
-	chunked  bool
-	left     int64 // bytes of the body or chunk
-	trailing bool  // the lines are trailers
+	http10    bool // the message is of HTTP/1.0
+	lengths   int  // Content-Length lines of the message
+	chunked   bool
+	remaining int64 // bytes of the body or chunk
+	inTrailer bool  // the lines are trailer fields
 }
 
 type framingState uint8
@@ -46,22 +47,22 @@ const (
 	http10 = 'H'<<56 | 'T'<<48 | 'T'<<40 | 'P'<<32 | '/'<<24 | '1'<<16 | '.'<<8 | '0'
 )
 
-// feed follows p, and returns how many bytes of it are beyond doubt.
+// feed follows p, and returns how many bytes of it are unambiguous.
 func (f *framing) feed(p []byte) (int, error) {
 	for i := 0; i < len(p); {
 		if f.state == inBody || f.state == inChunk {
-			n := min(int64(len(p)-i), f.left)
+			n := min(int64(len(p)-i), f.remaining)
 			i += int(n)
-			if f.left -= n; f.left == 0 {
+			if f.remaining -= n; f.remaining == 0 {
 				f.endOfData()
 			}
 			continue
 		}
 		part, _, ends := bytes.Cut(p[i:], []byte("\n"))
-		n := f.part(part)
+		n := f.linePart(part)
 		i += n
-		if n < len(part) || ends && (!f.carriage || !f.endOfLine()) {
-			return i, errFraming
+		if n < len(part) || ends && (!f.afterCR || !f.endOfLine()) {
+			return i, errAmbiguousFraming
 		}
 		if ends {
 			i++
@@ -70,23 +71,23 @@ func (f *framing) feed(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// part follows a part of a line, without its LF, and returns how many bytes of
-// it may stand there.
-func (f *framing) part(b []byte) int {
+// linePart follows a part of a line, without its LF, and returns how many bytes of
+// it are valid.
+func (f *framing) linePart(b []byte) int {
 	switch {
 	case len(b) == 0:
 		return 0
-	case f.carriage: // a bare CR
+	case f.afterCR: // a bare CR
 		return 0
-	case f.state == inFields && f.length == 0 && (b[0] == ' ' || b[0] == '\t'): // a folded line
+	case f.state == inFields && f.length == 0 && (b[0] == ' ' || b[0] == '\t'): // obs-fold
 		return 0
 	case f.state == afterChunk && b[0] != '\r':
 		return 0
 	}
-	text, after, carriage := bytes.Cut(b, []byte("\r"))
-	f.carriage = carriage
-	if f.length < len(f.begins) {
-		copy(f.begins[f.length:], text)
+	text, after, cr := bytes.Cut(b, []byte("\r"))
+	f.afterCR = cr
+	if f.length < len(f.prefix) {
+		copy(f.prefix[f.length:], text)
 	}
 	f.length += len(text)
 	if f.state == inRequestLine {
@@ -97,28 +98,28 @@ func (f *framing) part(b []byte) int {
 	return len(b) - len(after)
 }
 
-// endOfLine judges a line, and finds out what comes next.
+// endOfLine checks a line, and moves to the next state.
 func (f *framing) endOfLine() bool {
-	line, whole := f.begins[:min(f.length, len(f.begins))], f.length <= len(f.begins)
+	line, whole := f.prefix[:min(f.length, len(f.prefix))], f.length <= len(f.prefix)
 	empty := f.length == 0
-	f.carriage, f.length = false, 0
+	f.afterCR, f.length = false, 0
 	switch f.state {
 	case inRequestLine:
 		version := f.version
-		f.old = version == http10
-		f.state, f.version, f.lengths, f.chunked, f.trailing, f.left = inFields, 0, 0, false, false, 0
+		f.http10 = version == http10
+		f.state, f.version, f.lengths, f.chunked, f.inTrailer, f.remaining = inFields, 0, 0, false, false, 0
 		return version == http10 || version == http11
 	case inFields:
 		switch {
 		case !empty:
-			return f.trailing || f.field(line, whole)
-		case f.trailing:
+			return f.inTrailer || f.field(line, whole)
+		case f.inTrailer:
 			f.state = inRequestLine
 		case f.chunked:
 			f.state = inChunkSize
 		default:
 			f.state = inBody
-			if f.left == 0 {
+			if f.remaining == 0 {
 				f.endOfData()
 			}
 		}
@@ -130,33 +131,33 @@ func (f *framing) endOfLine() bool {
 	return true
 }
 
-// field judges a line of the header that frames the message.
+// field checks a header line that frames the message.
 func (f *framing) field(line []byte, whole bool) bool {
 	name, value, _ := bytes.Cut(line, []byte(":"))
 	value = bytes.Trim(value, " \t")
 	switch {
 	case bytes.EqualFold(name, []byte("content-length")):
 		f.lengths++
-		n, ok := number(value, 10)
-		f.left = n
+		n, ok := parseDigits(value, 10)
+		f.remaining = n
 		return whole && ok && f.lengths == 1 && !f.chunked
 	case bytes.EqualFold(name, []byte("transfer-encoding")):
-		good := whole && bytes.EqualFold(value, []byte("chunked")) && !f.chunked && f.lengths == 0 && !f.old
+		good := whole && bytes.EqualFold(value, []byte("chunked")) && !f.chunked && f.lengths == 0 && !f.http10
 		f.chunked = true
 		return good
 	}
 	return true
 }
 
-// chunkSize reads the size of a chunk; what a sender says beside it is nobody's.
+// chunkSize parses the size of a chunk; chunk extensions are ignored (RFC 9112, section 7.1.1).
 func (f *framing) chunkSize(line []byte, whole bool) bool {
 	digits, _, extended := bytes.Cut(line, []byte(";"))
-	n, ok := number(bytes.TrimRight(digits, " \t"), 16)
-	switch f.left = n; {
+	n, ok := parseDigits(bytes.TrimRight(digits, " \t"), 16)
+	switch f.remaining = n; {
 	case !ok || !whole && !extended:
 		return false
 	case n == 0:
-		f.state, f.trailing = inFields, true
+		f.state, f.inTrailer = inFields, true
 	default:
 		f.state = inChunk
 	}
@@ -172,8 +173,8 @@ func (f *framing) endOfData() {
 	f.state = inRequestLine
 }
 
-// number reads digits of base 10 or 16, and nothing but digits.
-func number(digits []byte, base int64) (int64, bool) {
+// parseDigits parses digits of base 10 or 16, and nothing but digits.
+func parseDigits(digits []byte, base int64) (int64, bool) {
 	var n int64
 	for _, c := range digits {
 		d := int64(99)
@@ -193,9 +194,9 @@ func number(digits []byte, base int64) (int64, bool) {
 	return n, len(digits) > 0
 }
 
-// poison is what net/http refuses wherever the messages broke off: a line
-// without end where it expects the size of a chunk, else a field without a name.
-func (f *framing) poison() []byte {
+// invalidMessage is what net/http answers 400 to in this state: a line without
+// end where it expects a chunk size, else a field with an invalid name.
+func (f *framing) invalidMessage() []byte {
 	switch {
 	case f.state == inChunkSize:
 		return bytes.Repeat([]byte("x"), 8<<10)

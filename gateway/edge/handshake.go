@@ -10,38 +10,39 @@ import (
 	"time"
 )
 
-// handshaken is a listener whose connections have shaken hands: those that chose
-// HTTP/2 as they are, the others as a strictConn. Each handshake has a goroutine
-// of its own, which ends with the handshake, its time, or the listener.
-type handshaken struct {
+// handshakeListener is a listener of connections after the TLS handshake: those
+// that negotiated HTTP/2 (ALPN) as they are, the others as a strictConn. Each
+// handshake has a goroutine of its own, which ends with the handshake, its
+// timeout, or the listener.
+type handshakeListener struct {
 	net.Listener
-	config *tls.Config
-	time   time.Duration // of a handshake
-	log    *slog.Logger
+	config  *tls.Config
+	timeout time.Duration // of a handshake
+	log     *slog.Logger
 
-	done   context.Context // ends with the listener
-	close  context.CancelFunc
-	ready  chan net.Conn
-	failed chan error // why nothing more is accepted
-	hands  sync.WaitGroup
+	done       context.Context // ends with the listener
+	cancel     context.CancelFunc
+	ready      chan net.Conn
+	acceptErr  chan error // why nothing more is accepted
+	handshakes sync.WaitGroup
 }
 
-// shakeHands begins to accept.
-func shakeHands(l net.Listener, config *tls.Config, time time.Duration, log *slog.Logger) *handshaken {
-	h := &handshaken{Listener: l, config: config, time: time, log: log, ready: make(chan net.Conn), failed: make(chan error, 1)}
-	h.done, h.close = context.WithCancel(context.Background())
-	h.hands.Add(1)
-	go h.acceptAll()
+// newHandshakeListener begins to accept.
+func newHandshakeListener(l net.Listener, config *tls.Config, timeout time.Duration, log *slog.Logger) *handshakeListener {
+	h := &handshakeListener{Listener: l, config: config, timeout: timeout, log: log, ready: make(chan net.Conn), acceptErr: make(chan error, 1)}
+	h.done, h.cancel = context.WithCancel(context.Background())
+	h.handshakes.Add(1)
+	go h.acceptLoop()
 	return h
 }
 
 // Accept implements net.Listener.
-func (h *handshaken) Accept() (net.Conn, error) {
+func (h *handshakeListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-h.ready:
 		return c, nil
-	case err := <-h.failed:
-		h.failed <- err
+	case err := <-h.acceptErr:
+		h.acceptErr <- err
 		return nil, err
 	case <-h.done.Done():
 		return nil, net.ErrClosed
@@ -49,41 +50,41 @@ func (h *handshaken) Accept() (net.Conn, error) {
 }
 
 // Close implements net.Listener. It returns when no handshake is under way.
-func (h *handshaken) Close() error {
-	h.close()
+func (h *handshakeListener) Close() error {
+	h.cancel()
 	err := h.Listener.Close()
-	h.hands.Wait()
+	h.handshakes.Wait()
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
 }
 
-// most is the longest pause after an error that may pass, such as too many open
-// files.
-const mostPause = time.Second
+// maxBackoff is the longest backoff after a temporary error, such as too many
+// open files.
+const maxBackoff = time.Second
 
-func (h *handshaken) acceptAll() {
-	defer h.hands.Done()
-	pause := 5 * time.Millisecond
+func (h *handshakeListener) acceptLoop() {
+	defer h.handshakes.Done()
+	backoff := 5 * time.Millisecond
 	for {
 		c, err := h.Listener.Accept()
-		var passing interface{ Temporary() bool }
+		var temporary interface{ Temporary() bool }
 		switch {
 		case err == nil:
-			pause = 5 * time.Millisecond
-			h.hands.Add(1)
-			go h.shake(c)
+			backoff = 5 * time.Millisecond
+			h.handshakes.Add(1)
+			go h.handshake(c)
 			continue
 		case h.done.Err() != nil:
 			return
-		case !errors.As(err, &passing) || !passing.Temporary():
-			h.failed <- err
+		case !errors.As(err, &temporary) || !temporary.Temporary():
+			h.acceptErr <- err
 			return
 		}
-		h.log.Warn("accepting a connection failed; trying again", "error", err)
-		timer := time.NewTimer(pause)
-		pause = min(2*pause, mostPause)
+		h.log.Warn("accept failed, retrying", "error", err)
+		timer := time.NewTimer(backoff)
+		backoff = min(2*backoff, maxBackoff)
 		select {
 		case <-timer.C:
 		case <-h.done.Done():
@@ -93,14 +94,14 @@ func (h *handshaken) acceptAll() {
 	}
 }
 
-// shake does one handshake, and hands the connection on.
-func (h *handshaken) shake(raw net.Conn) {
-	defer h.hands.Done()
-	ctx, cancel := context.WithTimeout(h.done, h.time)
+// handshake does one handshake, and passes the connection to Accept.
+func (h *handshakeListener) handshake(raw net.Conn) {
+	defer h.handshakes.Done()
+	ctx, cancel := context.WithTimeout(h.done, h.timeout)
 	defer cancel()
 	conn := tls.Server(raw, h.config)
 	if err := conn.HandshakeContext(ctx); err != nil {
-		h.log.Debug("a TLS handshake failed", "client", raw.RemoteAddr().String(), "error", err)
+		h.log.Debug("TLS handshake failed", "client", raw.RemoteAddr().String(), "error", err)
 		h.drop(raw)
 		return
 	}
@@ -115,7 +116,7 @@ func (h *handshaken) shake(raw net.Conn) {
 	}
 }
 
-func (h *handshaken) drop(c net.Conn) {
+func (h *handshakeListener) drop(c net.Conn) {
 	if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		h.log.Debug("closing a connection", "error", err)
 	}

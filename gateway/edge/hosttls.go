@@ -16,7 +16,7 @@ type HostTLS struct {
 	minVersion uint16              // 0 for the least that any server takes
 	roots      []*x509.Certificate // that certify clients; nil: none is asked for
 	pool       *x509.CertPool      // of roots
-	sum        [sha256.Size]byte   // of roots
+	rootsHash  [sha256.Size]byte   // hash of roots
 }
 
 // NewHostTLS takes the least version, as on the wire or 0 for the server's own,
@@ -53,19 +53,19 @@ func NewHostTLS(minVersion uint16, clientCA []byte) (*HostTLS, error) {
 	if len(h.roots) == 0 {
 		return nil, errors.New("it holds no certificate in PEM")
 	}
-	hash.Sum(h.sum[:0])
+	hash.Sum(h.rootsHash[:0])
 	return h, nil
 }
 
-// nothing reports whether the host asks for no more than every server does.
-func (h *HostTLS) nothing() bool { return h == nil || h.minVersion == 0 && h.roots == nil }
+// isDefault reports whether the host asks for no more than every server does.
+func (h *HostTLS) isDefault() bool { return h == nil || h.minVersion == 0 && h.roots == nil }
 
-// Same reports whether two hosts ask the same; nil asks for nothing.
-func (h *HostTLS) Same(other *HostTLS) bool {
-	if h.nothing() || other.nothing() {
-		return h.nothing() && other.nothing()
+// Equal reports whether two hosts have the same settings; nil is the default.
+func (h *HostTLS) Equal(other *HostTLS) bool {
+	if h.isDefault() || other.isDefault() {
+		return h.isDefault() && other.isDefault()
 	}
-	return h.minVersion == other.minVersion && h.sum == other.sum
+	return h.minVersion == other.minVersion && h.rootsHash == other.rootsHash
 }
 
 // Admits reports whether a connection is what the host asks for now, whatever it
@@ -87,23 +87,23 @@ func (h *HostTLS) Admits(state *tls.ConnectionState) bool {
 	return false
 }
 
-// withHosts has the handshakes for hosts that ask for more than base do what they
-// ask. Those have no session tickets: a session never goes on under other settings
+// withHostTLS selects the settings of a host by SNI. Hosts with settings of their
+// own have no session tickets: a session is never resumed under other settings
 // than it began with.
-func withHosts(base *tls.Config, settings func(serverName string) *HostTLS) *tls.Config {
+func withHostTLS(base *tls.Config, settings func(serverName string) *HostTLS) *tls.Config {
 	config := base.Clone()
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		host := settings(hello.ServerName)
-		if host.nothing() {
+		if host.isDefault() {
 			return nil, nil
 		}
-		own := base.Clone()
-		own.SessionTicketsDisabled = true
-		own.MinVersion = max(own.MinVersion, host.minVersion)
+		hostConfig := base.Clone()
+		hostConfig.SessionTicketsDisabled = true
+		hostConfig.MinVersion = max(hostConfig.MinVersion, host.minVersion)
 		if host.roots != nil {
-			own.ClientAuth, own.ClientCAs = tls.RequireAndVerifyClientCert, host.pool
+			hostConfig.ClientAuth, hostConfig.ClientCAs = tls.RequireAndVerifyClientCert, host.pool
 		}
-		return own, nil
+		return hostConfig, nil
 	}
 	return config
 }

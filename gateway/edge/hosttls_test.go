@@ -84,8 +84,8 @@ func (c *oneSession) Put(_ string, s *tls.ClientSessionState) {
 	c.session = s
 }
 
-// shake makes a connection, asks for something over it, and says how it was made; nil where it was refused.
-func (s *site) shake(serverName string, change func(*tls.Config)) *tls.ConnectionState {
+// handshake makes a connection, asks for something over it, and says how it was made; nil where it was refused.
+func (s *site) handshake(serverName string, change func(*tls.Config)) *tls.ConnectionState {
 	s.t.Helper()
 	config := s.tls("http/1.1")
 	config.ServerName = serverName + "." + domain
@@ -137,7 +137,7 @@ func TestAHostAsksForMoreThanACertificate(t *testing.T) {
 		{"a certificate of somebody else", "mtls", with(theirs, tls.VersionTLS13), false},
 		{"a certificate where none is asked for", "www", with(theirs, tls.VersionTLS13), true},
 	} {
-		if got := s.shake(c.host, c.change) != nil; got != c.admitted {
+		if got := s.handshake(c.host, c.change) != nil; got != c.admitted {
 			t.Errorf("%s: admitted is %v", c.what, got)
 		}
 	}
@@ -158,20 +158,20 @@ func TestASessionNeverGoesOnUnderOtherSettings(t *testing.T) {
 			anybody(c)
 			c.Certificates = []tls.Certificate{ours.leaf}
 		}
-		if first := s.shake("www", anybody); first == nil || first.DidResume {
+		if first := s.handshake("www", anybody); first == nil || first.DidResume {
 			t.Fatalf("%x: the first connection: %+v", version, first)
 		}
-		if again := s.shake("www", anybody); again == nil || !again.DidResume {
+		if again := s.handshake("www", anybody); again == nil || !again.DidResume {
 			t.Errorf("%x: an ordinary host does not resume; this test shows nothing", version)
 		}
-		if state := s.shake("mtls", anybody); state != nil {
+		if state := s.handshake("mtls", anybody); state != nil {
 			t.Errorf("%x: a session without a certificate was admitted: resumed %v", version, state.DidResume)
 		}
-		if state := s.shake("mtls", certified); state == nil || state.DidResume {
+		if state := s.handshake("mtls", certified); state == nil || state.DidResume {
 			t.Errorf("%x: with a certificate: %+v", version, state)
 		}
 		cache.Put("", nil)
-		if s.shake("mtls", certified); cache.session != nil {
+		if s.handshake("mtls", certified); cache.session != nil {
 			t.Errorf("%x: a host that asks for certificates gives tickets away", version)
 		}
 	}
@@ -197,11 +197,11 @@ func TestAConnectionIsJudgedByWhatItIs(t *testing.T) {
 		"no settings": (*HostTLS)(nil).Admits(&tls.ConnectionState{}), "ours": mtls.Admits(certified(ours)),
 		"theirs": !mtls.Admits(certified(theirs)), "none": !mtls.Admits(&tls.ConnectionState{Version: tls.VersionTLS13}),
 		"old": !newer.Admits(certified(ours)), "new": newer.Admits(&tls.ConnectionState{Version: tls.VersionTLS13}), "no TLS": !newer.Admits(nil),
-		"same": mtls.Same(newHostTLS(t, 0, ours.pem)) && (*HostTLS)(nil).Same(nil),
-		"1.2 is what every host asks": (*HostTLS)(nil).Same(newHostTLS(t, tls.VersionTLS12, nil)) && newHostTLS(t, tls.VersionTLS12, nil).Same(nil) &&
-			newHostTLS(t, 0, nil).Same(newHostTLS(t, tls.VersionTLS12, nil)) && mtls.Same(newHostTLS(t, tls.VersionTLS12, ours.pem)),
-		"differ": !mtls.Same(nil) && !(*HostTLS)(nil).Same(mtls) && !mtls.Same(newer) && !mtls.Same(newHostTLS(t, 0, theirs.pem)) &&
-			!mtls.Same(newHostTLS(t, tls.VersionTLS13, ours.pem)),
+		"same": mtls.Equal(newHostTLS(t, 0, ours.pem)) && (*HostTLS)(nil).Equal(nil),
+		"1.2 is what every host asks": (*HostTLS)(nil).Equal(newHostTLS(t, tls.VersionTLS12, nil)) && newHostTLS(t, tls.VersionTLS12, nil).Equal(nil) &&
+			newHostTLS(t, 0, nil).Equal(newHostTLS(t, tls.VersionTLS12, nil)) && mtls.Equal(newHostTLS(t, tls.VersionTLS12, ours.pem)),
+		"differ": !mtls.Equal(nil) && !(*HostTLS)(nil).Equal(mtls) && !mtls.Equal(newer) && !mtls.Equal(newHostTLS(t, 0, theirs.pem)) &&
+			!mtls.Equal(newHostTLS(t, tls.VersionTLS13, ours.pem)),
 	} {
 		if !ok {
 			t.Error(what)

@@ -47,8 +47,8 @@ func listenBoth(ctx context.Context, port, setting string) ([]net.Listener, erro
 	if err != nil {
 		return nil, err
 	}
-	same := strconv.Itoa(first.Addr().(*net.TCPAddr).Port)
-	second, err := listen(ctx, net.JoinHostPort("::1", same), setting)
+	samePort := strconv.Itoa(first.Addr().(*net.TCPAddr).Port)
+	second, err := listen(ctx, net.JoinHostPort("::1", samePort), setting)
 	switch {
 	case err == nil:
 		return []net.Listener{first, second}, nil

@@ -22,13 +22,13 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// How long what the local CA makes is good for, and when a leaf is renewed.
+// Lifetimes of what the local CA issues, and when a leaf is renewed.
 const (
-	caLife     = 10 * 365 * 24 * time.Hour
-	leafLife   = 396 * 24 * time.Hour // with the backdate below the 397 days that browsers accept
-	leafRenew  = 30 * 24 * time.Hour  // before its end
-	backdate   = time.Hour            // for clocks that are behind
-	renewCheck = time.Hour
+	caLifetime      = 10 * 365 * 24 * time.Hour
+	leafLifetime    = 396 * 24 * time.Hour // with the backdate below the 397 days that browsers accept
+	leafRenewBefore = 30 * 24 * time.Hour  // before its end
+	backdate        = time.Hour            // for clocks that are behind
+	renewCheck      = time.Hour
 )
 
 // LocalCA is a source for machines that are not public: a certificate authority
@@ -90,7 +90,7 @@ func (c *LocalCA) Run(ctx context.Context) error {
 }
 
 func (c *LocalCA) renewIfDue() error {
-	if c.now().Before(c.NotAfter().Add(-leafRenew)) {
+	if c.now().Before(c.NotAfter().Add(-leafRenewBefore)) {
 		return nil
 	}
 	return c.renew()
@@ -163,7 +163,7 @@ func (c *LocalCA) create(keyPath string) error {
 		SerialNumber:                serial,
 		Subject:                     pkix.Name{CommonName: "vilogate local CA for " + c.domain},
 		NotBefore:                   c.now().Add(-backdate),
-		NotAfter:                    c.now().Add(caLife),
+		NotAfter:                    c.now().Add(caLifetime),
 		KeyUsage:                    x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid:       true,
 		IsCA:                        true,
@@ -209,7 +209,7 @@ func (c *LocalCA) renew() error {
 		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: c.names[0]},
 		NotBefore:             c.now().Add(-backdate),
-		NotAfter:              c.now().Add(leafLife),
+		NotAfter:              c.now().Add(leafLifetime),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,

@@ -103,7 +103,7 @@ func TestLocalLeafIsRenewedBeforeItsEnd(t *testing.T) {
 			}
 			cancel()
 			left := time.Until(ca.NotAfter())
-			if left < leafRenew-renewCheck {
+			if left < leafRenewBefore-renewCheck {
 				t.Fatalf("after %d years the certificate has %v left", years+1, left)
 			}
 			roots := x509.NewCertPool()
@@ -168,7 +168,7 @@ func TestLocalCARefuses(t *testing.T) {
 		"a name outside the domain":   {names: []string{domain, "*.other.test"}, says: `"*.other.test"`},
 		"a name that only ends alike": {names: []string{"evil" + domain}, says: "evil" + domain},
 		"no names":                    {names: []string{}, says: "no names"},
-		"a CA that has ended":         {now: time.Now().Add(caLife + time.Hour), says: "ended on"},
+		"a CA that has ended":         {now: time.Now().Add(caLifetime + time.Hour), says: "ended on"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -9,10 +9,10 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// proxied believes the PROXY protocol, version 1 or 2, of peers in the trusted
-// networks; they may do without it. From anybody else its bytes are just a broken
+// acceptProxyProtocol takes the PROXY protocol, version 1 or 2, from peers in the
+// trusted networks; they may do without it. From anybody else its bytes are just a broken
 // TLS hello.
-func proxied(l net.Listener, trusted []netip.Prefix) net.Listener {
+func acceptProxyProtocol(l net.Listener, trusted []netip.Prefix) net.Listener {
 	if len(trusted) == 0 {
 		return l
 	}
@@ -35,7 +35,7 @@ func (l proxyListener) Accept() (net.Conn, error) {
 	if err != nil || !request.InNetworks(l.trusted, peer.Addr()) {
 		return c, nil
 	}
-	return proxyConn{proxyproto.NewConn(c, proxyproto.WithPolicy(proxyproto.USE), proxyproto.SetReadHeaderTimeout(headerPatience))}, nil
+	return proxyConn{proxyproto.NewConn(c, proxyproto.WithPolicy(proxyproto.USE), proxyproto.SetReadHeaderTimeout(proxyHeaderTimeout))}, nil
 }
 
 type proxyConn struct{ *proxyproto.Conn }

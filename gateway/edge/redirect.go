@@ -7,7 +7,7 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// redirect answers plain HTTP: 308 to the same address over TLS for the hosts
+// redirect answers plain HTTP: 308 (Permanent Redirect) to the same address over TLS for the hosts
 // that are served, 404 for others. It reads no body.
 func redirect(served func(host string) bool, port int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -59,9 +59,9 @@ const (
 	writePatience  = time.Minute      // nothing of what it is sent is taken
 )
 
-// headerPatience bounds the reading of a PROXY header. A TLS handshake has the
-// time of a request's header.
-const headerPatience = 5 * time.Second
+// proxyHeaderTimeout bounds the reading of a PROXY header. A TLS handshake has
+// the timeout of a request's header.
+const proxyHeaderTimeout = 5 * time.Second
 
 // New makes a server from listeners that are already open.
 func New(o Options) (*Server, error) {
@@ -86,11 +86,11 @@ func New(o Options) (*Server, error) {
 		NextProtos:     []string{"h2", "http/1.1"},
 	}
 	if o.HostTLS != nil {
-		s.https.TLSConfig = withHosts(s.https.TLSConfig, o.HostTLS)
+		s.https.TLSConfig = withHostTLS(s.https.TLSConfig, o.HostTLS)
 	}
 	var err error
 	if s.tickets, err = newTickets(s.https.TLSConfig, o.Tickets, time.Now, o.Log); err != nil {
-		return nil, fmt.Errorf("edge: the first key of session tickets: %w", err)
+		return nil, fmt.Errorf("edge: the first session ticket key: %w", err)
 	}
 	s.http = s.server(redirect(o.ServedHost, o.PublicPort))
 	// It answers at once and reads no body, and so waits for nobody.
@@ -112,13 +112,13 @@ func (s *Server) server(handler http.Handler) *http.Server {
 		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: l.Streams},
 		// `OPTIONS *` is for the handler to refuse, as anything else.
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(quiet{s.opts.Log.Handler()}, slog.LevelWarn),
+		ErrorLog:                     slog.NewLogLogger(noiseFilter{s.opts.Log.Handler()}, slog.LevelWarn),
 	}
 }
 
 // secure puts around the handler what every answer over TLS has.
 func (s *Server) secure(next http.Handler) http.Handler {
-	return seeTLSState(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return restoreTLSState(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.opts.HSTS {
 			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
 		}
@@ -135,7 +135,7 @@ func (s *Server) Serve() error {
 	var group errgroup.Group
 	run := func(serve func(net.Listener) error, l net.Listener) {
 		group.Go(func() error {
-			err := serve(s.bounded(l))
+			err := serve(s.limitConns(l))
 			if errors.Is(err, http.ErrServerClosed) {
 				return nil
 			}
@@ -144,7 +144,7 @@ func (s *Server) Serve() error {
 	}
 	for _, l := range s.opts.HTTPS {
 		run(func(l net.Listener) error {
-			return s.https.Serve(shakeHands(l, s.https.TLSConfig, s.opts.Limits.HeaderTime, s.opts.Log))
+			return s.https.Serve(newHandshakeListener(l, s.https.TLSConfig, s.opts.Limits.HeaderTime, s.opts.Log))
 		}, l)
 	}
 	for _, l := range s.opts.HTTP {
@@ -153,7 +153,7 @@ func (s *Server) Serve() error {
 	return group.Wait()
 }
 
-// RotateTickets changes the keys of session tickets in time, until ctx ends.
+// RotateTickets rotates the session ticket keys until ctx ends.
 func (s *Server) RotateTickets(ctx context.Context) error { return s.tickets.run(ctx) }
 
 // Drain takes the server down: for delay it goes on accepting, so that load

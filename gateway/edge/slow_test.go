@@ -125,7 +125,7 @@ func TestSteadyBodyMayTakeItsTime(t *testing.T) {
 			go func() {
 				ticker := time.NewTicker(50 * time.Millisecond)
 				defer ticker.Stop()
-				for range 20 { // a second in all, three times the patience
+				for range 20 { // a second in all, three times the timeout
 					<-ticker.C
 					if _, err := io.WriteString(in, strings.Repeat("x", 200)); err != nil {
 						t.Errorf("%s: %v", protocol, err)

@@ -16,9 +16,9 @@ type Source interface {
 	GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Covers reports whether some certificate is for host.
 	Covers(host string) bool
-	// SameCertificate reports whether the certificate that a handshake for
-	// serverName was given is for host too.
-	SameCertificate(serverName, host string) bool
+	// CanCoalesce reports whether the certificate that a handshake for serverName
+	// was given covers host too (connection coalescing; RFC 9113, section 9.1.1).
+	CanCoalesce(serverName, host string) bool
 	// Leaves are the certificates in force, for who wants to know what is in them.
 	Leaves() []*x509.Certificate
 	// Ready is nil as soon as there is a certificate, else it says what is missing.
@@ -44,9 +44,9 @@ func (c *certificates) all() []*tls.Certificate {
 
 func (c *certificates) replace(all []*tls.Certificate) { c.current.Store(&all) }
 
-// pick is the certificate for a server name: the first that is for it, else the
-// first, as for clients that send no name.
-func (c *certificates) pick(serverName string) *tls.Certificate {
+// selectFor is the certificate for a server name (SNI): the first that covers it,
+// else the first, the default, as for clients that send no SNI.
+func (c *certificates) selectFor(serverName string) *tls.Certificate {
 	all := c.all()
 	for _, certificate := range all {
 		if covers(certificate.Leaf, serverName) {
@@ -61,7 +61,7 @@ func (c *certificates) pick(serverName string) *tls.Certificate {
 
 // GetCertificate implements Source.
 func (c *certificates) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if certificate := c.pick(hello.ServerName); certificate != nil {
+	if certificate := c.selectFor(hello.ServerName); certificate != nil {
 		return certificate, nil
 	}
 	return nil, errNoCertificate
@@ -77,9 +77,9 @@ func (c *certificates) Covers(host string) bool {
 	return false
 }
 
-// SameCertificate implements Source.
-func (c *certificates) SameCertificate(serverName, host string) bool {
-	certificate := c.pick(serverName)
+// CanCoalesce implements Source.
+func (c *certificates) CanCoalesce(serverName, host string) bool {
+	certificate := c.selectFor(serverName)
 	return certificate != nil && covers(certificate.Leaf, host)
 }
 
@@ -112,8 +112,8 @@ func (c *certificates) NotAfter() time.Time {
 	return first
 }
 
-// covers reports whether the certificate is for host, without an allocation:
-// by its exact name, or by a wildcard of one label.
+// covers reports whether the certificate is for host, without an allocation: by
+// its exact dNSName, or by a wildcard of one label (RFC 9525, section 6.3).
 func covers(leaf *x509.Certificate, host string) bool {
 	if host == "" {
 		return false

@@ -5,42 +5,42 @@ import (
 	"time"
 )
 
-// longAgo is a deadline that has passed.
-var longAgo = time.Unix(1, 0)
+// expired is a deadline that has passed.
+var expired = time.Unix(1, 0)
 
-// stall ends a read or a write that takes too long. Its time runs only while
-// one is under way: what the other side of the gateway takes does not count.
-type stall struct {
-	timer *time.Timer
-	mu    sync.Mutex
-	over  bool  // guarded by mu: the request has ended, and its connection may have another
-	err   error // guarded by mu: what setting the deadline came to
+// stallTimer is the timeout of single reads or writes. It runs only while one is
+// in progress: time that the other side of the gateway takes does not count.
+type stallTimer struct {
+	timer  *time.Timer
+	mu     sync.Mutex
+	closed bool  // guarded by mu: the request has ended, and its connection may have another
+	err    error // guarded by mu: what setting the deadline came to
 }
 
-// newStall makes a stall that sets a deadline in the past, from a goroutine of
-// its own, when time has run out; never after close.
-func newStall(setDeadline func(time.Time) error) *stall {
-	s := &stall{}
+// newStallTimer makes a timer that sets an expired deadline, from a goroutine of
+// its own, at the timeout; never after close.
+func newStallTimer(setDeadline func(time.Time) error) *stallTimer {
+	s := &stallTimer{}
 	s.timer = time.AfterFunc(time.Hour, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if !s.over {
-			s.err = setDeadline(longAgo)
+		if !s.closed {
+			s.err = setDeadline(expired)
 		}
 	})
 	s.timer.Stop()
 	return s
 }
 
-func (s *stall) start(patience time.Duration) { s.timer.Reset(patience) }
+func (s *stallTimer) start(timeout time.Duration) { s.timer.Reset(timeout) }
 
-func (s *stall) stop() { s.timer.Stop() }
+func (s *stallTimer) stop() { s.timer.Stop() }
 
-// close ends the stall with its request.
-func (s *stall) close() error {
+// close stops the timer with its request.
+func (s *stallTimer) close() error {
 	s.timer.Stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.over = true
+	s.closed = true
 	return s.err
 }

@@ -8,46 +8,46 @@ import (
 	"net/http"
 )
 
-// strictConn is a connection of HTTP/1 on which no message arrives that could be
-// taken apart in two ways. In its place net/http reads something that it refuses
-// with 400, and after which it closes; what was asked before is still answered.
+// strictConn is a connection of HTTP/1 that passes on no message with ambiguous
+// framing (request smuggling). In its place net/http reads an invalid message,
+// which it answers with 400 before it closes; earlier requests are still answered.
 // Only one goroutine reads at a time, as net/http does.
 type strictConn struct {
 	*tls.Conn
 	framing framing
 	refused bool
-	pending []byte // of the poison
+	invalid []byte // rest of the invalid message to be read
 }
 
 // Read implements net.Conn.
 func (c *strictConn) Read(p []byte) (int, error) {
-	if len(c.pending) > 0 {
-		n := copy(p, c.pending)
-		c.pending = c.pending[n:]
+	if len(c.invalid) > 0 {
+		n := copy(p, c.invalid)
+		c.invalid = c.invalid[n:]
 		return n, nil
 	}
 	n, err := c.Conn.Read(p)
-	for c.refused && err == nil { // nobody is to see what follows
+	for c.refused && err == nil { // what follows is discarded
 		n, err = c.Conn.Read(p)
 	}
 	if c.refused {
 		return 0, err
 	}
-	good, bad := c.framing.feed(p[:n])
-	if bad == nil {
+	unambiguous, framingErr := c.framing.feed(p[:n])
+	if framingErr == nil {
 		return n, err
 	}
-	c.refused, c.pending = true, c.framing.poison()
-	if good > 0 {
-		return good, nil
+	c.refused, c.invalid = true, c.framing.invalidMessage()
+	if unambiguous > 0 {
+		return unambiguous, nil
 	}
 	return c.Read(p)
 }
 
 type tlsStateKey struct{}
 
-// withTLSState hands the state of TLS on to the requests of a strictConn, in
-// which net/http does not find it.
+// withTLSState puts the tls.ConnectionState of a strictConn into the context of
+// its requests: net/http does not find it there.
 func withTLSState(ctx context.Context, conn net.Conn) context.Context {
 	strict, ok := conn.(*strictConn)
 	if !ok {
@@ -57,28 +57,28 @@ func withTLSState(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, tlsStateKey{}, &state)
 }
 
-// seeTLSState gives every request its TLS state, and whoever takes a connection
-// over the connection itself: what is spoken there is no longer HTTP.
-func seeTLSState(next http.Handler) http.Handler {
+// restoreTLSState sets Request.TLS, and has Hijack return the bare connection:
+// what is spoken there after an upgrade is no longer HTTP.
+func restoreTLSState(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if state, ok := r.Context().Value(tlsStateKey{}).(*tls.ConnectionState); ok {
 			r.TLS = state
 			if r.Header["Upgrade"] != nil {
-				w = takeover{w}
+				w = hijackable{w}
 			}
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// takeover is an answer that may become a takeover of the connection.
-type takeover struct{ http.ResponseWriter }
+// hijackable is a ResponseWriter whose Hijack returns the tls.Conn under a strictConn.
+type hijackable struct{ http.ResponseWriter }
 
 // Unwrap is for http.ResponseController.
-func (t takeover) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+func (t hijackable) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
 // Hijack implements http.Hijacker.
-func (t takeover) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (t hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := http.NewResponseController(t.ResponseWriter).Hijack()
 	if strict, ok := conn.(*strictConn); ok {
 		conn = strict.Conn

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// twins are two servers with one certificate and one store of ticket keys, as two
+// twoServers are two servers with one certificate and one store of ticket keys, as two
 // gateways of a fleet.
-func twins(t *testing.T, store TicketStore) (one, two *site) {
+func twoServers(t *testing.T, store TicketStore) (one, two *site) {
 	t.Helper()
 	ca := openCA(t, t.TempDir())
 	change := func(o *Options) { o.Source, o.Tickets = ca, store }
@@ -59,7 +59,7 @@ func TestAClientResumesAtAnyGateway(t *testing.T) {
 	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			one, two := twins(t, &ownTickets{})
+			one, two := twoServers(t, &localTickets{})
 			now := time.Now()
 			for _, s := range []*site{one, two} {
 				s.tickets.now = func() time.Time { return now }
@@ -78,7 +78,7 @@ func TestAClientResumesAtAnyGateway(t *testing.T) {
 			if !two.resumed(t, sessions, version) {
 				t.Error("not resumed at the other gateway")
 			}
-			now = now.Add(ticketPeriod)
+			now = now.Add(ticketRotation)
 			refresh(t, one) // the other one is late
 			if !one.resumed(t, sessions, version) {
 				t.Error("not resumed after the keys have changed")
@@ -87,7 +87,7 @@ func TestAClientResumesAtAnyGateway(t *testing.T) {
 				t.Error("not resumed at a gateway that has not changed its keys yet")
 			}
 			refresh(t, two)
-			now = now.Add(3 * ticketPeriod)
+			now = now.Add(3 * ticketRotation)
 			refresh(t, one, two)
 			if two.resumed(t, sessions, version) {
 				t.Error("resumed with a key of long ago")
@@ -96,10 +96,10 @@ func TestAClientResumesAtAnyGateway(t *testing.T) {
 	}
 }
 
-// awayTickets is a store that is away.
-type awayTickets struct{}
+// unreachableTickets is a store that is away.
+type unreachableTickets struct{}
 
-func (awayTickets) TicketKey(context.Context, int64) ([32]byte, error) {
+func (unreachableTickets) TicketKey(context.Context, int64) ([32]byte, error) {
 	return [32]byte{}, errors.New("the store is away")
 }
 
@@ -114,7 +114,7 @@ func TestTicketKeysWhileTheStoreIsAway(t *testing.T) {
 		t.Error("the first key is all zeros")
 	}
 	before := keys.keys
-	keys.store = awayTickets{}
+	keys.store = unreachableTickets{}
 	if err := keys.refresh(t.Context()); err == nil {
 		t.Error("a store that is away is no error")
 	}

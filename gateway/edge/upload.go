@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// boundUploads cuts an upload of a known length off when it falls behind rate
-// bytes a second by more than patience. Nothing limits the total time of a body,
+// boundUploads cuts an upload of a known length off (slow POST) when it falls
+// behind rate bytes a second by more than the timeout. Nothing limits the total time of a body,
 // nor the pauses of one without a length: it may be half of a conversation.
-func boundUploads(next http.Handler, rate int64, patience time.Duration) http.Handler {
+func boundUploads(next http.Handler, rate int64, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 {
 			next.ServeHTTP(w, r)
@@ -19,13 +19,13 @@ func boundUploads(next http.Handler, rate int64, patience time.Duration) http.Ha
 		}
 		control := http.NewResponseController(w)
 		body := &upload{
-			ReadCloser: r.Body, control: control, stall: newStall(control.SetReadDeadline),
-			http1: r.ProtoMajor == 1, patience: patience, credit: patience,
+			ReadCloser: r.Body, control: control, stall: newStallTimer(control.SetReadDeadline),
+			http1: r.ProtoMajor == 1, timeout: timeout, credit: timeout,
 		}
 		if r.ContentLength > 0 {
 			body.rate = rate
 		}
-		if err := body.leave(); err != nil {
+		if err := body.limitDrain(); err != nil {
 			panic(http.ErrAbortHandler)
 		}
 		// A copy: net/http looks at the body of its own request to see whether the connection can have another, which
@@ -33,7 +33,7 @@ func boundUploads(next http.Handler, rate int64, patience time.Duration) http.Ha
 		r = r.WithContext(r.Context())
 		r.Body = body
 		defer func() {
-			if err := errors.Join(body.stall.close(), body.leave()); err != nil {
+			if err := errors.Join(body.stall.close(), body.limitDrain()); err != nil {
 				panic(http.ErrAbortHandler)
 			}
 		}()
@@ -102,25 +102,25 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 // upload is a body that must arrive at a minimum rate. One goroutine reads it.
 type upload struct {
 	io.ReadCloser
-	control  *http.ResponseController
-	stall    *stall
-	http1    bool
-	begun    bool
-	broken   atomic.Bool // a read failed before the end of the body
-	rate     int64       // bytes a second; 0 for none
-	patience time.Duration
-	credit   time.Duration // how long the next read may take
+	control *http.ResponseController
+	stall   *stallTimer
+	http1   bool
+	started bool
+	broken  atomic.Bool // a read failed before the end of the body
+	rate    int64       // bytes a second; 0 for none
+	timeout time.Duration
+	credit  time.Duration // how long the next read may take
 }
 
 // Read implements io.Reader. An error of a client that is too slow is an
 // os.ErrDeadlineExceeded.
 func (u *upload) Read(p []byte) (int, error) {
-	if !u.begun && u.http1 {
+	if !u.started && u.http1 {
 		if err := u.control.SetReadDeadline(time.Time{}); err != nil {
 			return 0, err
 		}
 	}
-	u.begun = true
+	u.started = true
 	n, err := u.read(p)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, http.ErrBodyReadAfterClose) {
 		u.broken.Store(true)
@@ -137,13 +137,13 @@ func (u *upload) read(p []byte) (int, error) {
 	n, err := u.ReadCloser.Read(p)
 	u.stall.stop()
 	earned := time.Duration(n) * time.Second / time.Duration(u.rate)
-	u.credit = min(u.credit-time.Since(began)+earned, u.patience)
+	u.credit = min(u.credit-time.Since(began)+earned, u.timeout)
 	return n, err
 }
 
 // Close implements io.Closer. It reads what is left of a small body.
 func (u *upload) Close() error {
-	err := errors.Join(u.leave(), u.ReadCloser.Close())
+	err := errors.Join(u.limitDrain(), u.ReadCloser.Close())
 	if err != nil {
 		u.broken.Store(true)
 	}
@@ -154,11 +154,11 @@ func (u *upload) Close() error {
 	return err
 }
 
-// leave bounds the time in which net/http itself reads what the handler leaves
-// of a body of HTTP/1: before an answer, to use the connection again.
-func (u *upload) leave() error {
+// limitDrain sets the read deadline for net/http's own draining of what the
+// handler leaves of a body of HTTP/1, to reuse the connection (keep-alive).
+func (u *upload) limitDrain() error {
 	if !u.http1 {
 		return nil
 	}
-	return u.control.SetReadDeadline(time.Now().Add(u.patience))
+	return u.control.SetReadDeadline(time.Now().Add(u.timeout))
 }

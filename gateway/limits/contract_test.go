@@ -11,56 +11,56 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// taker is what the contract is about: one limiter, or a fleet of them that was told of everything.
-type taker interface {
+// limiter is what the contract is about: one limiter, or a fleet of them that are in sync.
+type limiter interface {
 	Take(k Key, r Rate) Result
 	Key(scope Scope, issuer, subject string) Key
 }
 
-// inTurn is a fleet: each event comes to the next gateway, after the one before has been told.
-type inTurn struct {
+// roundRobin is a fleet: each event comes to the next gateway, after the one before has been synced.
+type roundRobin struct {
 	t        *testing.T
 	gateways []*Limiter
 	next     int
 }
 
-func (f *inTurn) Key(scope Scope, issuer, subject string) Key {
+func (f *roundRobin) Key(scope Scope, issuer, subject string) Key {
 	return f.gateways[0].Key(scope, issuer, subject)
 }
 
-func (f *inTurn) Take(k Key, r Rate) Result {
+func (f *roundRobin) Take(k Key, r Rate) Result {
 	g := f.gateways[f.next%len(f.gateways)]
 	f.next++
-	// What others let through is learnt with the next event that is told; here the gateway asks beforehand.
-	if err := g.ask(context.Background(), k, r); err != nil {
+	// The backlog of the fleet comes with the next push; here the gateway pulls it beforehand.
+	if err := g.pull(context.Background(), k, r); err != nil {
 		f.t.Fatal(err)
 	}
 	result := g.Take(k, r)
-	if err := g.exchange(context.Background()); err != nil {
+	if err := g.sync(context.Background()); err != nil {
 		f.t.Fatal(err)
 	}
 	return result
 }
 
-// ask learns what a key owes in the fleet.
-func (l *Limiter) ask(ctx context.Context, k Key, r Rate) error {
-	debts := []Debt{{Key: k, Quota: r.Quota()}}
+// pull merges the backlog of a key in the fleet.
+func (l *Limiter) pull(ctx context.Context, k Key, r Rate) error {
+	debts := []Usage{{Key: k, Burst: r.Burst()}}
 	if err := l.fleet.shared.Add(ctx, debts); err != nil {
 		return err
 	}
-	s, _ := l.table.of(k)
+	s, _ := l.table.lookup(k)
 	s.mu.Lock()
-	p, _ := s.find(k, l.moment())
-	p.quota = int64(r.Quota())
+	p, _ := s.find(k, l.elapsed())
+	p.burst = int64(r.Burst())
 	s.mu.Unlock()
-	l.learn(debts[0])
+	l.merge(debts[0])
 	return nil
 }
 
-func stores() map[string]func(*testing.T, *clock) taker {
-	fleetOf := func(open func(*testing.T) redis.UniversalClient) func(*testing.T, *clock) taker {
-		return func(t *testing.T, c *clock) taker {
-			f, client := &inTurn{t: t}, open(t)
+func stores() map[string]func(*testing.T, *clock) limiter {
+	fleetOf := func(open func(*testing.T) redis.UniversalClient) func(*testing.T, *clock) limiter {
+		return func(t *testing.T, c *clock) limiter {
+			f, client := &roundRobin{t: t}, open(t)
 			for range 2 {
 				shared := patientRedis(client)
 				shared.now = c.now
@@ -69,8 +69,8 @@ func stores() map[string]func(*testing.T, *clock) taker {
 			return f
 		}
 	}
-	return map[string]func(*testing.T, *clock) taker{
-		"alone":                      func(t *testing.T, c *clock) taker { return newLimiter(t, Options{Now: c.now}) },
+	return map[string]func(*testing.T, *clock) limiter{
+		"alone":                      func(t *testing.T, c *clock) limiter { return newLimiter(t, Options{Now: c.now}) },
 		"two gateways and Redis":     fleetOf(func(t *testing.T) redis.UniversalClient { return newServer(t).client }),
 		"two gateways and a Cluster": fleetOf(func(t *testing.T) redis.UniversalClient { return newCluster(t) }),
 	}
@@ -79,12 +79,12 @@ func stores() map[string]func(*testing.T, *clock) taker {
 func TestContract(t *testing.T) {
 	t.Parallel()
 	for store, open := range stores() {
-		for name, promise := range map[string]func(*testing.T, taker, *clock){
+		for name, promise := range map[string]func(*testing.T, limiter, *clock){
 			"the whole quota at once, then a steady pace": burstThenPace,
-			"keys do not mix":                    keysApart,
-			"a refused request costs nothing":    refusedIsFree,
-			"what is told to clients comes true": toldComesTrue,
-			"as a bucket of tokens":              asABucket,
+			"keys do not mix":                      keysApart,
+			"a refused request costs nothing":      refusedIsFree,
+			"Remaining, RetryAfter and Reset hold": resultsHold,
+			"as a bucket of tokens":                asTokenBucket,
 		} {
 			t.Run(store+"/"+name, func(t *testing.T) {
 				t.Parallel()
@@ -97,7 +97,7 @@ func TestContract(t *testing.T) {
 
 var route = NewScope("billing-api.example.test", "/invoices/:id/refund", "user")
 
-func burstThenPace(t *testing.T, l taker, c *clock) {
+func burstThenPace(t *testing.T, l limiter, c *clock) {
 	k, r := l.Key(route, "vilogate", "u-1"), Rate{Events: 10, Per: time.Minute}
 	for i := range 10 {
 		if got := l.Take(k, r); !got.OK || got.Remaining != 9-i {
@@ -105,7 +105,7 @@ func burstThenPace(t *testing.T, l taker, c *clock) {
 		}
 	}
 	got := l.Take(k, r)
-	if got.OK || got.Retry != 6*time.Second || got.Remaining != 0 {
+	if got.OK || got.RetryAfter != 6*time.Second || got.Remaining != 0 {
 		t.Fatalf("the eleventh: %+v", got)
 	}
 	c.advance(6 * time.Second)
@@ -123,7 +123,7 @@ func burstThenPace(t *testing.T, l taker, c *clock) {
 	}
 }
 
-func keysApart(t *testing.T, l taker, _ *clock) {
+func keysApart(t *testing.T, l limiter, _ *clock) {
 	r := Rate{Events: 1, Per: time.Minute}
 	keys := []Key{
 		l.Key(route, "vilogate", "u-1"), l.Key(route, "vilogate", "u-2"), l.Key(route, "partner", "u-1"),
@@ -142,7 +142,7 @@ func keysApart(t *testing.T, l taker, _ *clock) {
 	}
 }
 
-func refusedIsFree(t *testing.T, l taker, c *clock) {
+func refusedIsFree(t *testing.T, l limiter, c *clock) {
 	k, r := l.Key(route, "", "192.0.2.7"), Rate{Events: 2, Per: time.Minute}
 	for range 40 {
 		l.Take(k, r)
@@ -153,9 +153,9 @@ func refusedIsFree(t *testing.T, l taker, c *clock) {
 	}
 }
 
-// toldComesTrue: Remaining pass at once and no more; after Retry one passes, and not a moment before; after Reset one more
+// resultsHold: Remaining pass at once and no more; after Retry one passes, and not a moment before; after Reset one more
 // remains.
-func toldComesTrue(t *testing.T, l taker, c *clock) {
+func resultsHold(t *testing.T, l limiter, c *clock) {
 	k, r := l.Key(route, "", "192.0.2.7"), Rate{Events: 7, Per: time.Minute}
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 40 {
@@ -171,7 +171,7 @@ func toldComesTrue(t *testing.T, l taker, c *clock) {
 				t.Fatalf("more passes than was said to remain: %+v", got)
 			}
 		}
-		c.advance(got.Retry - 10*time.Microsecond)
+		c.advance(got.RetryAfter - 10*time.Microsecond)
 		if early := l.Take(k, r); early.OK {
 			t.Fatalf("one passes earlier than said: %+v after %+v", early, got)
 		}
@@ -182,16 +182,16 @@ func toldComesTrue(t *testing.T, l taker, c *clock) {
 	}
 }
 
-// asABucket compares random requests with the slow and obvious way: a bucket of tokens, counted in exact shares.
-func asABucket(t *testing.T, l taker, c *clock) {
+// asTokenBucket compares random requests with the slow and obvious way: a token bucket, counted in exact shares.
+func asTokenBucket(t *testing.T, l limiter, c *clock) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for n := range 6 {
 		r := Rate{Events: 1 + random.IntN(12), Per: time.Duration(1+random.IntN(120)) * time.Second}
 		k := l.Key(route, "user", fmt.Sprint(n))
 		tokens, last := float64(r.Events), c.now()
 		for i := range 120 {
-			c.advance(time.Duration(random.Int64N(int64(2 * r.Interval()))))
-			tokens = min(float64(r.Events), tokens+float64(c.now().Sub(last))/float64(r.Interval()))
+			c.advance(time.Duration(random.Int64N(int64(2 * r.EmissionInterval()))))
+			tokens = min(float64(r.Events), tokens+float64(c.now().Sub(last))/float64(r.EmissionInterval()))
 			last = c.now()
 			got, near := l.Take(k, r), tokens > 1-1e-3 && tokens < 1+1e-3
 			if got.OK != (tokens >= 1) && !near {

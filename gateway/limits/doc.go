@@ -6,19 +6,19 @@
 //
 // # Memory
 //
-// The moments stand in a table of fixed size (table.go): sets of a few places each, found by a keyed hash that nobody
-// outside can predict. A key that owes nothing any more has no place. Where a set is full, the key that owes the least,
-// as a share of its quota, gives up its place: whoever sends from a million addresses pushes out addresses that asked
+// The TATs are in a set-associative table of fixed size (table.go): sets of a few slots each, found by a keyed hash that
+// nobody outside can predict. A key without a backlog has no slot. Where a set is full, the key with the least backlog,
+// as a share of its burst, is evicted: whoever sends from a million addresses pushes out addresses that asked
 // once, and never one that is near its limit. Evictions are counted; they mean that the table is too small for the
 // traffic.
 //
 // # A fleet
 //
-// Every gateway decides alone. With a [Shared] store, which is Redis (redis.go), [Limiter.Run] tells the others from
-// behind what was let through here, and learns what is owed altogether (reconcile.go). No request waits for that. While
-// the store is away, each gateway limits what it sees itself; when it is back, what is still owed is told. In the moment
-// between two exchanges a fleet may let through more than the quota: that much more is owed then, up to some quotas, so
-// that the rate holds in the long run.
+// Every gateway decides alone. With a [Shared] store, which is Redis (redis.go), [Limiter.Run] pushes in the
+// background what was let through here, and merges the backlogs of all (reconcile.go). No request waits for that. While
+// the store is away, each gateway limits what it sees itself; when it is back, the remaining backlog is pushed. Between two
+// syncs a fleet may let through more than the quota: the backlog is that much longer then, up to some bursts, so that
+// the rate holds in the long run.
 //
 // What this package keeps: a key is made of who asks and where (issuer and subject, address, route), never of a token's
 // text; what stands in Redis is a hash that tells nobody's name; deciding allocates nothing.

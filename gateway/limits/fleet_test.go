@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// nowhere is a store that is away.
-type nowhere struct{}
+// unreachable is a store that is away.
+type unreachable struct{}
 
-func (nowhere) Add(context.Context, []Debt) error { return errors.New("away") }
+func (unreachable) Add(context.Context, []Usage) error { return errors.New("away") }
 
 // running is a gateway of a fleet whose Run has an end.
 func running(t *testing.T, s *server) *Limiter {
@@ -32,8 +32,8 @@ func running(t *testing.T, s *server) *Limiter {
 	return l
 }
 
-// TestAFleetLearnsFromBehind: what one gateway let through, another knows after its first own event, by itself.
-func TestAFleetLearnsFromBehind(t *testing.T) {
+// TestFleetSyncsInTheBackground: what one gateway let through, another knows after its first own event, by itself.
+func TestFleetSyncsInTheBackground(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	one, two := running(t, s), running(t, s)
@@ -44,25 +44,25 @@ func TestAFleetLearnsFromBehind(t *testing.T) {
 	for range 10 {
 		one.Take(k, r)
 	}
-	eventually(t, "the fleet is told", func() bool { return !one.Stats().Contact.IsZero() })
+	eventually(t, "the fleet is told", func() bool { return !one.Stats().LastSync.IsZero() })
 	if got := two.Take(k, r); !got.OK {
 		t.Fatalf("the first decision waits for somebody: %+v", got)
 	}
-	eventually(t, "the other gateway knows", func() bool { return owes(two, k) > 65*time.Minute })
-	if got := two.Take(k, r); got.OK || got.Retry < 11*time.Minute {
+	eventually(t, "the other gateway knows", func() bool { return backlogOf(two, k) > 65*time.Minute })
+	if got := two.Take(k, r); got.OK || got.RetryAfter < 11*time.Minute {
 		t.Errorf("the event that was too much is not owed: %+v", got)
 	}
 }
 
-// owes is what a gateway knows that a key owes.
-func owes(l *Limiter, k Key) time.Duration {
-	s, _ := l.table.of(k)
+// backlogOf is the backlog of a key, as a gateway knows it.
+func backlogOf(l *Limiter, k Key) time.Duration {
+	s, _ := l.table.lookup(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := l.moment()
-	for i := range s.places {
-		if s.places[i].key == k {
-			return s.places[i].owed(now)
+	now := l.elapsed()
+	for i := range s.slots {
+		if s.slots[i].key == k {
+			return s.slots[i].backlog(now)
 		}
 	}
 	return 0
@@ -71,7 +71,7 @@ func owes(l *Limiter, k Key) time.Duration {
 // stuck is a store that says nothing until it is given up.
 type stuck struct{ asked chan struct{} }
 
-func (s stuck) Add(ctx context.Context, _ []Debt) error {
+func (s stuck) Add(ctx context.Context, _ []Usage) error {
 	close(s.asked)
 	<-ctx.Done()
 	return ctx.Err()
@@ -120,7 +120,7 @@ func TestOutage(t *testing.T) {
 			r := Rate{Events: 5, Per: time.Hour}
 			before := one.Key(route, "vilogate", "before")
 			one.Take(before, r)
-			eventually(t, "the fleet is told", func() bool { return !one.Stats().Contact.IsZero() })
+			eventually(t, "the fleet is told", func() bool { return !one.Stats().LastSync.IsZero() })
 			outage.begin(s)
 			during := one.Key(route, "vilogate", "during")
 			for i := range 6 {
@@ -132,7 +132,7 @@ func TestOutage(t *testing.T) {
 			outage.end(s)
 			eventually(t, "the other gateway learns of it", func() bool {
 				two.Take(during, Rate{Events: 1000, Per: 1000 * time.Second})
-				return owes(two, during) > 50*time.Minute
+				return backlogOf(two, during) > 50*time.Minute
 			})
 			if got := one.Take(before, r); !got.OK || got.Remaining != 3 {
 				t.Errorf("what was known is not what is known: %+v", got)
@@ -147,7 +147,7 @@ func TestWhatStandsInRedisTellsNoNamesAndExpires(t *testing.T) {
 	s := newServer(t)
 	l := newLimiter(t, Options{Shared: patientRedis(s.client), Secret: secret})
 	l.Take(l.Key(route, "vilogate", "alice-the-subject"), Rate{Events: 10, Per: time.Minute})
-	if err := l.exchange(t.Context()); err != nil {
+	if err := l.sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	keys, err := s.client.Keys(t.Context(), "*").Result()
@@ -170,10 +170,10 @@ func TestWhateverElseStandsInRedisCountsForNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Take(k, r)
-		if err := l.exchange(t.Context()); err != nil {
+		if err := l.sync(t.Context()); err != nil {
 			t.Errorf("%q: %v", planted, err)
 		}
-		if got := l.Take(k, r); got.Retry > quotasOwed*time.Minute {
+		if got := l.Take(k, r); got.RetryAfter > maxBacklogBursts*time.Minute {
 			t.Errorf("%q: %+v", planted, got)
 		}
 	}
@@ -183,22 +183,22 @@ func TestWhateverElseStandsInRedisCountsForNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Take(k, Rate{Events: 10, Per: time.Minute})
-	if err := l.exchange(t.Context()); err != nil {
+	if err := l.sync(t.Context()); err != nil {
 		t.Errorf("a list: %v", err)
 	}
 }
 
-// TestMoreThanCanBeToldIsCounted: a store that is away for long costs no memory.
-func TestMoreThanCanBeToldIsCounted(t *testing.T) {
+// TestSyncQueueOverflowIsCounted: a store that is away for long costs no memory.
+func TestSyncQueueOverflowIsCounted(t *testing.T) {
 	t.Parallel()
-	l := newLimiter(t, Options{Shared: nowhere{}, Secret: secret})
+	l := newLimiter(t, Options{Shared: unreachable{}, Secret: secret})
 	for i := range queueLength + 5000 {
 		l.Take(l.Key(route, "", fmt.Sprint(i)), Rate{Events: 10, Per: time.Hour})
 	}
-	if err := l.exchange(t.Context()); err == nil {
+	if err := l.sync(t.Context()); err == nil {
 		t.Error("a store that is away takes what it is told")
 	}
-	if l.Stats().Untold < 4000 || l.Stats().Failures != 1 {
+	if l.Stats().Unsynced < 4000 || l.Stats().Failures != 1 {
 		t.Errorf("%+v", l.Stats())
 	}
 }

@@ -8,16 +8,16 @@ import (
 // A Key is whom a rate is counted for, as a hash that only those can make who know the limiter's secret.
 type Key [16]byte
 
-// number picks the set of a key.
-func (k Key) number() uint32 { return binary.LittleEndian.Uint32(k[:4]) }
+// setIndex picks the set of a key.
+func (k Key) setIndex() uint32 { return binary.LittleEndian.Uint32(k[:4]) }
 
-// keyPart bounds a part of a key that stands in it as it is; a longer one stands as its hash.
-const keyPart = 128
+// maxKeyPart bounds a part of a key that is hashed as it is, in bytes; a longer one is hashed before.
+const maxKeyPart = 128
 
 // Key is the key of a scope, which is the route and what it counts, and of somebody in it: an issuer and a subject, an
 // address, or nobody in particular. It allocates nothing.
 func (l *Limiter) Key(scope Scope, issuer, subject string) Key {
-	var buffer [len(l.secret) + len(scope) + 2*(keyPart+1)]byte
+	var buffer [len(l.secret) + len(scope) + 2*(maxKeyPart+1)]byte
 	b := append(buffer[:0], l.secret[:]...)
 	b = append(b, scope[:]...)
 	b = appendPart(b, issuer)
@@ -26,11 +26,11 @@ func (l *Limiter) Key(scope Scope, issuer, subject string) Key {
 	return Key(sum[:len(Key{})])
 }
 
-// appendPart appends a part so that no two parts can be taken for others: its length stands before it.
+// appendPart appends a part with its length before it (injective encoding), so that no two parts can be taken for others.
 func appendPart(b []byte, part string) []byte {
-	if len(part) > keyPart {
+	if len(part) > maxKeyPart {
 		sum := sha256.Sum256([]byte(part))
-		return append(append(b, keyPart+1), sum[:]...)
+		return append(append(b, maxKeyPart+1), sum[:]...)
 	}
 	return append(append(b, byte(len(part))), part...)
 }

@@ -23,7 +23,7 @@ type (
 type Options struct {
 	// Keys is how many keys are remembered at a time. Optional: DefaultKeys, for which a full table takes 25 MiB.
 	Keys int
-	// Shared tells the other gateways of a fleet. Optional: this one limits alone.
+	// Shared syncs the backlogs with the other gateways of a fleet. Optional: this one limits alone.
 	Shared Shared
 	// Secret is what the fleet shares; without one the limiter makes its own. Required with Shared.
 	Secret []byte
@@ -38,14 +38,14 @@ type Limiter struct {
 	table  *table
 	secret [16]byte
 	now    func() time.Time
-	began  time.Time // what moments are counted from
+	epoch  time.Time // what TATs are counted from, by the monotonic clock
 	fleet  *fleet    // nil where it limits alone
 
 	evicted atomic.Uint64
 }
 
-// purpose is what the key of the hashes is derived for.
-const purpose = "vilogate limits v1"
+// hkdfInfo is HKDF's info (RFC 5869) for the key of the hashes.
+const hkdfInfo = "vilogate limits v1"
 
 // New makes a limiter.
 func New(o Options) (*Limiter, error) {
@@ -59,7 +59,7 @@ func New(o Options) (*Limiter, error) {
 	if l.now == nil {
 		l.now = time.Now
 	}
-	l.began = l.now()
+	l.epoch = l.now()
 	if len(o.Secret) == 0 {
 		if o.Shared != nil {
 			return nil, errors.New("limits: gateways that share their limits need a secret in common")
@@ -67,7 +67,7 @@ func New(o Options) (*Limiter, error) {
 		rand.Read(l.secret[:])
 		return l, nil
 	}
-	derived, err := hkdf.Key(sha256.New, o.Secret, nil, purpose, len(l.secret))
+	derived, err := hkdf.Key(sha256.New, o.Secret, nil, hkdfInfo, len(l.secret))
 	if err != nil {
 		return nil, fmt.Errorf("limits: deriving the key: %w", err)
 	}
@@ -80,57 +80,57 @@ func New(o Options) (*Limiter, error) {
 
 // Take counts one event of a key, if its rate has room for it.
 func (l *Limiter) Take(k Key, r Rate) Result {
-	now := l.moment()
-	s, number := l.table.of(k)
+	now := l.elapsed()
+	s, index := l.table.lookup(k)
 	s.mu.Lock()
 	p, evicted := s.find(k, now)
-	owed, result := r.Take(p.owed(now))
-	p.even, p.quota = now+int64(owed), int64(r.Quota())
-	tell := false
+	backlog, result := r.Take(p.backlog(now))
+	p.tat, p.burst = now+int64(backlog), int64(r.Burst())
+	push := false
 	if result.OK && l.fleet != nil {
-		p.untold += int64(r.Interval())
-		tell = !p.queued
+		p.unsynced += int64(r.EmissionInterval())
+		push = !p.queued
 		p.queued = true
 	}
 	s.mu.Unlock()
 	if evicted {
 		l.evicted.Add(1)
 	}
-	if tell && !l.fleet.enqueue(number) {
-		l.unqueue(s, k)
+	if push && !l.fleet.enqueue(index) {
+		l.clearQueued(s, k)
 	}
 	return result
 }
 
-// moment is the present, in nanoseconds since the limiter began. A wall clock that is set does not move it.
-func (l *Limiter) moment() int64 { return int64(l.now().Sub(l.began)) }
+// elapsed is the monotonic time since the epoch, in nanoseconds. A wall clock that is set does not move it.
+func (l *Limiter) elapsed() int64 { return int64(l.now().Sub(l.epoch)) }
 
-// unqueue notes that nobody will tell the fleet of a key: the next event tries again.
-func (l *Limiter) unqueue(s *set, k Key) {
+// clearQueued notes that a key is in no sync queue: the next event enqueues it again.
+func (l *Limiter) clearQueued(s *set, k Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.places {
-		if s.places[i].key == k {
-			s.places[i].queued = false
+	for i := range s.slots {
+		if s.slots[i].key == k {
+			s.slots[i].queued = false
 		}
 	}
 }
 
 // Stats are counts since the start.
 type Stats struct {
-	Evicted  uint64 // debts that were forgotten to make room
-	Untold   uint64 // events of which the fleet could not be told at once, because too much waited for it
-	Failures uint64 // exchanges with the shared store that failed
-	Contact  time.Time
+	Evicted  uint64 // backlogs that were evicted to make room
+	Unsynced uint64 // events that were not pushed with the next sync, because the sync queue was full
+	Failures uint64 // syncs with the shared store that failed
+	LastSync time.Time
 }
 
-// Stats returns the counts; Contact is when the fleet was last told, zero where there is none.
+// Stats returns the counts; LastSync is when the fleet was last synced with, zero where there is none.
 func (l *Limiter) Stats() Stats {
 	s := Stats{Evicted: l.evicted.Load()}
 	if l.fleet != nil {
-		s.Untold, s.Failures = l.fleet.untold.Load(), l.fleet.failures.Load()
-		if contact := l.fleet.contact.Load(); contact != 0 {
-			s.Contact = time.Unix(0, contact)
+		s.Unsynced, s.Failures = l.fleet.unsynced.Load(), l.fleet.failures.Load()
+		if lastSync := l.fleet.lastSync.Load(); lastSync != 0 {
+			s.LastSync = time.Unix(0, lastSync)
 		}
 	}
 	return s

@@ -7,63 +7,63 @@ import (
 	"time"
 )
 
-// A Debt is what a key owes, and the most that its rate allows to owe.
-type Debt struct {
-	Key         Key
-	Owed, Quota time.Duration
+// A Usage is the backlog of a key, and the burst of its rate.
+type Usage struct {
+	Key            Key
+	Backlog, Burst time.Duration
 }
 
-// Shared is where the gateways of a fleet tell each other what their keys owe.
+// Shared is the store through which the gateways of a fleet sync the backlogs of their keys.
 type Shared interface {
-	// Add adds to what each key owes in the fleet, and sets Owed to what that is then. It does so within a second or
-	// two, or fails; then some of it may have been added. No two of the debts have one key.
-	Add(ctx context.Context, debts []Debt) error
+	// Add adds to the backlog of each key in the fleet, and sets Backlog to what that is then. It does so within a second
+	// or two, or fails; then some of it may have been added. No two of the batch have one key.
+	Add(ctx context.Context, batch []Usage) error
 }
 
 const (
-	// exchangeEvery is how often the fleet is told.
-	exchangeEvery = 200 * time.Millisecond
-	// retryMost is the longest pause after failures.
-	retryMost = 5 * time.Second
-	// queueLength is how many sets may wait for the next exchange.
+	// syncInterval is the time between two syncs.
+	syncInterval = 200 * time.Millisecond
+	// maxBackoff is the longest backoff after failures.
+	maxBackoff = 5 * time.Second
+	// queueLength is how many sets may wait for the next sync.
 	queueLength = 1 << 16
-	// exchangeMost bounds an exchange.
-	exchangeMost = 4096
+	// maxBatch bounds a batch, in keys.
+	maxBatch = 4096
 )
 
-// fleet is what waits to be told, by the number of its set.
+// fleet is the sync queue: the indexes of sets with an unsynced backlog.
 type fleet struct {
 	shared Shared
 	log    *slog.Logger
 	queue  chan uint32
 
-	untold   atomic.Uint64
+	unsynced atomic.Uint64
 	failures atomic.Uint64
-	contact  atomic.Int64
+	lastSync atomic.Int64
 }
 
 func newFleet(shared Shared, log *slog.Logger) *fleet {
 	return &fleet{shared: shared, log: log, queue: make(chan uint32, queueLength)}
 }
 
-// enqueue notes that a set has something to tell, if there is room. It does not wait.
-func (f *fleet) enqueue(number uint32) bool {
+// enqueue enqueues a set for the next sync, if there is room. It does not wait.
+func (f *fleet) enqueue(index uint32) bool {
 	select {
-	case f.queue <- number:
+	case f.queue <- index:
 		return true
 	default:
-		f.untold.Add(1)
+		f.unsynced.Add(1)
 		return false
 	}
 }
 
-// Run exchanges what is owed with the fleet until ctx ends. It returns at once where the limiter is alone.
+// Run syncs the backlogs with the fleet until ctx ends. It returns at once where the limiter is alone.
 func (l *Limiter) Run(ctx context.Context) error {
 	if l.fleet == nil {
 		return nil
 	}
-	pause, away := exchangeEvery, false
-	timer := time.NewTimer(pause)
+	backoff, failing := syncInterval, false
+	timer := time.NewTimer(backoff)
 	defer timer.Stop()
 	for {
 		select {
@@ -71,109 +71,107 @@ func (l *Limiter) Run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
-		err := l.exchange(ctx)
+		err := l.sync(ctx)
 		switch {
-		case err == nil && away:
-			l.fleet.log.Info("the limits are shared with the fleet again")
+		case err == nil && failing:
+			l.fleet.log.Info("rate limit sync with the fleet restored")
 			fallthrough
 		case err == nil:
-			pause, away = exchangeEvery, false
+			backoff, failing = syncInterval, false
 		case ctx.Err() != nil:
 			return nil
 		default:
-			if !away {
-				l.fleet.log.Warn("the limits are not shared with the fleet for now; each gateway limits what it sees", "error", err)
+			if !failing {
+				l.fleet.log.Warn("rate limit sync with the fleet failed; each gateway limits what it sees", "error", err)
 			}
-			pause, away = min(2*pause, retryMost), true
+			backoff, failing = min(2*backoff, maxBackoff), true
 		}
-		timer.Reset(pause)
+		timer.Reset(backoff)
 	}
 }
 
-// exchange tells the fleet what waits, and learns what is owed altogether. What could not be told waits on.
-func (l *Limiter) exchange(ctx context.Context) error {
+// sync pushes the sync queue to the fleet, and merges the backlogs that come back. What could not be pushed is requeued.
+func (l *Limiter) sync(ctx context.Context) error {
 	for {
-		debts := l.collect()
-		if len(debts) == 0 {
+		batch := l.nextBatch()
+		if len(batch) == 0 {
 			return nil
 		}
-		told := make([]Debt, len(debts))
-		copy(told, debts)
-		if err := l.fleet.shared.Add(ctx, told); err != nil {
+		pushed := make([]Usage, len(batch))
+		copy(pushed, batch)
+		if err := l.fleet.shared.Add(ctx, pushed); err != nil {
 			l.fleet.failures.Add(1)
-			for _, d := range debts {
-				l.putBack(d)
+			for _, d := range batch {
+				l.requeue(d)
 			}
 			return err
 		}
-		l.fleet.contact.Store(l.now().UnixNano())
-		for _, d := range told {
-			l.learn(d)
+		l.fleet.lastSync.Store(l.now().UnixNano())
+		for _, d := range pushed {
+			l.merge(d)
 		}
-		if len(debts) < exchangeMost {
+		if len(batch) < maxBatch {
 			return nil
 		}
 	}
 }
 
-// collect takes what waits, a bounded number of keys at a time. Of what was let through, what has been given back since
-// is not told.
-func (l *Limiter) collect() []Debt {
-	var debts []Debt
-	for len(debts)+ways <= exchangeMost {
+// nextBatch takes a batch from the sync queue. Of the unsynced part, what has left the backlog since is not pushed.
+func (l *Limiter) nextBatch() []Usage {
+	var batch []Usage
+	for len(batch)+ways <= maxBatch {
 		var s *set
 		select {
-		case number := <-l.fleet.queue:
-			s = &l.table.sets[number]
+		case index := <-l.fleet.queue:
+			s = &l.table.sets[index]
 		default:
-			return debts
+			return batch
 		}
-		now := l.moment()
+		now := l.elapsed()
 		s.mu.Lock()
-		for i := range s.places {
-			p := &s.places[i]
+		for i := range s.slots {
+			p := &s.slots[i]
 			if !p.queued {
 				continue
 			}
-			if owed := min(time.Duration(p.untold), p.owed(now)); owed > 0 {
-				debts = append(debts, Debt{p.key, owed, time.Duration(p.quota)})
+			if backlog := min(time.Duration(p.unsynced), p.backlog(now)); backlog > 0 {
+				batch = append(batch, Usage{p.key, backlog, time.Duration(p.burst)})
 			}
-			p.untold, p.queued = 0, false
+			p.unsynced, p.queued = 0, false
 		}
 		s.mu.Unlock()
 	}
-	return debts
+	return batch
 }
 
-// putBack has what could not be told wait again.
-func (l *Limiter) putBack(d Debt) {
-	s, number := l.table.of(d.Key)
+// requeue puts what could not be pushed back into the sync queue.
+func (l *Limiter) requeue(d Usage) {
+	s, index := l.table.lookup(d.Key)
 	s.mu.Lock()
-	tell := false
-	for i := range s.places {
-		if p := &s.places[i]; p.key == d.Key {
-			p.untold += int64(d.Owed)
-			tell = !p.queued
+	push := false
+	for i := range s.slots {
+		if p := &s.slots[i]; p.key == d.Key {
+			p.unsynced += int64(d.Backlog)
+			push = !p.queued
 			p.queued = true
 		}
 	}
 	s.mu.Unlock()
-	if tell && !l.fleet.enqueue(number) {
-		l.unqueue(s, d.Key)
+	if push && !l.fleet.enqueue(index) {
+		l.clearQueued(s, d.Key)
 	}
 }
 
-// learn takes over what a key owes in the fleet, where that is more than is known of here. A store that has forgotten
-// something does not make anybody owe less.
-func (l *Limiter) learn(d Debt) {
-	now := l.moment()
-	s, _ := l.table.of(d.Key)
+// merge raises the TAT of a key to the fleet's, where that is later than ours. A store that has lost a key lowers no TAT.
+func (l *Limiter) merge(d Usage) {
+	now := l.elapsed()
+	s, _ := l.table.lookup(d.Key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.places {
-		if p := &s.places[i]; p.key == d.Key {
-			// What was let through here since then is not in it yet.
-			p.even = max(p.even, now+int64(d.Owed)+p.untold)
+	for i := range s.slots {
+		if p := &s.slots[i]; p.key == d.Key {
+			// What is unsynced here is not in the fleet's backlog yet.
+			p.tat = max(p.tat, now+int64(d.Backlog)+p.unsynced)
 		}
 	}
 }

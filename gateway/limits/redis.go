@@ -13,17 +13,16 @@ import (
 )
 
 //go:embed add.lua
-var addText string
+var addSource string
 
-var addScript = redis.NewScript(addText)
+var addScript = redis.NewScript(addSource)
 
 const (
 	// keyPrefix begins the names of the keys in Redis. Each is a slot of its own in a Cluster.
 	keyPrefix = "vilogate:limit:"
-	// quotasOwed is how many quotas a key may owe at most: as many gateways may let a burst through before they learn of
-	// each other.
-	quotasOwed = 16
-	// addTimeout bounds an exchange.
+	// maxBacklogBursts bounds the backlog of a key, in bursts: as many gateways may let one through before they have synced.
+	maxBacklogBursts = 16
+	// addTimeout bounds a sync.
 	addTimeout = 2 * time.Second
 )
 
@@ -40,24 +39,24 @@ func NewRedis(client redis.UniversalClient) *Redis {
 }
 
 // Add implements Shared, in one round trip to each server.
-func (r *Redis) Add(ctx context.Context, debts []Debt) error {
+func (r *Redis) Add(ctx context.Context, batch []Usage) error {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	failed := func(err error) error { return fmt.Errorf("limits: sharing %d keys: %w", len(debts), err) }
-	answers := r.run(ctx, debts)
-	var again []int // a server that was started anew does not have the script yet
-	var anew []Debt
+	failed := func(err error) error { return fmt.Errorf("limits: syncing %d keys: %w", len(batch), err) }
+	answers := r.run(ctx, batch)
+	var unloaded []int // NOSCRIPT: a restarted server has not loaded the script
+	var retry []Usage
 	for i, answer := range answers {
 		if redis.HasErrorPrefix(answer.Err(), "NOSCRIPT") {
-			again, anew = append(again, i), append(anew, debts[i])
+			unloaded, retry = append(unloaded, i), append(retry, batch[i])
 		}
 	}
-	if len(again) > 0 {
+	if len(unloaded) > 0 {
 		if err := addScript.Load(ctx, r.client).Err(); err != nil {
 			return failed(err)
 		}
-		for i, answer := range r.run(ctx, anew) {
-			answers[again[i]] = answer
+		for i, answer := range r.run(ctx, retry) {
+			answers[unloaded[i]] = answer
 		}
 	}
 	for i, answer := range answers {
@@ -66,26 +65,26 @@ func (r *Redis) Add(ctx context.Context, debts []Debt) error {
 			return failed(err)
 		}
 		micros, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || micros < 0 || micros > quotasOwed*microseconds(debts[i].Quota) {
-			return failed(errors.New("what Redis says is owed cannot be"))
+		if err != nil || micros < 0 || micros > maxBacklogBursts*microseconds(batch[i].Burst) {
+			return failed(errors.New("the backlog in the answer is out of range"))
 		}
-		debts[i].Owed = time.Duration(micros) * time.Microsecond
+		batch[i].Backlog = time.Duration(micros) * time.Microsecond
 	}
 	return nil
 }
 
-// run adds the debts, each by a script of its own, since in a Cluster each may be at another server. Whatever failed is
-// said in the answers.
-func (r *Redis) run(ctx context.Context, debts []Debt) []*redis.Cmd {
+// run adds the batch in one pipeline, a script for each key, since in a Cluster each may be at another server. Errors are
+// those of the commands.
+func (r *Redis) run(ctx context.Context, batch []Usage) []*redis.Cmd {
 	now := ""
 	if r.now != nil {
 		now = strconv.FormatInt(r.now().UnixMicro(), 10)
 	}
-	answers := make([]*redis.Cmd, len(debts))
+	answers := make([]*redis.Cmd, len(batch))
 	pipe := r.client.Pipeline()
-	for i, d := range debts {
+	for i, d := range batch {
 		key := keyPrefix + hex.EncodeToString(d.Key[:])
-		answers[i] = addScript.EvalSha(ctx, pipe, []string{key}, microseconds(d.Owed), microseconds(d.Quota), quotasOwed, now)
+		answers[i] = addScript.EvalSha(ctx, pipe, []string{key}, microseconds(d.Backlog), microseconds(d.Burst), maxBacklogBursts, now)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		for _, answer := range answers {

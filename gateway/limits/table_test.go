@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// TestAMillionAddressesPushOutNobodyWhoIsNearTheLimit: the table stays as large as it is, and who has used up the quota
+// TestMillionAddressesDoNotEvictWhoIsNearTheLimit: the table stays as large as it is, and who has used up the quota
 // stays refused.
-func TestAMillionAddressesPushOutNobodyWhoIsNearTheLimit(t *testing.T) {
+func TestMillionAddressesDoNotEvictWhoIsNearTheLimit(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	l := newLimiter(t, Options{Now: c.now, Keys: 1 << 12})
@@ -36,8 +36,8 @@ func TestAMillionAddressesPushOutNobodyWhoIsNearTheLimit(t *testing.T) {
 	}
 }
 
-// TestWhoOwesNothingHasNoPlace: a table that was full is free again when the debts are paid, and nobody is evicted.
-func TestWhoOwesNothingHasNoPlace(t *testing.T) {
+// TestEmptyBacklogHasNoSlot: a table that was full is free again when the backlogs are empty, and nobody is evicted.
+func TestEmptyBacklogHasNoSlot(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	l := newLimiter(t, Options{Now: c.now, Keys: 1 << 10})
@@ -53,7 +53,7 @@ func TestWhoOwesNothingHasNoPlace(t *testing.T) {
 }
 
 func TestTakingAllocatesNothing(t *testing.T) {
-	for name, o := range map[string]Options{"alone": {}, "in a fleet": {Shared: nowhere{}, Secret: secret}} {
+	for name, o := range map[string]Options{"alone": {}, "in a fleet": {Shared: unreachable{}, Secret: secret}} {
 		l := newLimiter(t, o)
 		if n := testing.AllocsPerRun(1000, func() { l.Take(l.Key(route, "vilogate", "u-0123456789"), Rate{Events: 10, Per: time.Minute}) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
@@ -62,7 +62,7 @@ func TestTakingAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkTake(b *testing.B) {
-	for name, o := range map[string]Options{"alone": {}, "fleet": {Shared: nowhere{}, Secret: secret}} {
+	for name, o := range map[string]Options{"alone": {}, "fleet": {Shared: unreachable{}, Secret: secret}} {
 		b.Run(name, func(b *testing.B) {
 			l := newLimiter(b, o)
 			subjects := make([]string, 100_000)

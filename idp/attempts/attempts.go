@@ -26,8 +26,8 @@ const buckets = 1 << 16
 type Limiter struct {
 	rate gcra.Rate // of failures: ten a minute allows ten at once, and one more every six seconds
 	seed maphash.Seed
-	// full holds, for each bucket, when it will be full again, in nanoseconds since 1970.
-	full [buckets]atomic.Int64
+	// tat holds, for each bucket, the theoretical arrival time (TAT) of GCRA: when it will be full again, in nanoseconds since 1970.
+	tat [buckets]atomic.Int64
 }
 
 // New makes a limiter.
@@ -42,20 +42,20 @@ func New(rate gcra.Rate) (*Limiter, error) {
 func (l *Limiter) Take(key string, now time.Time) (wait time.Duration, ok bool) {
 	bucket := l.bucket(key)
 	for {
-		full := bucket.Load()
-		owed, result := l.rate.Take(time.Duration(full - now.UnixNano()))
+		tat := bucket.Load()
+		owed, result := l.rate.Take(time.Duration(tat - now.UnixNano()))
 		if !result.OK {
-			return result.Retry, false
+			return result.RetryAfter, false
 		}
-		if bucket.CompareAndSwap(full, now.UnixNano()+int64(owed)) {
+		if bucket.CompareAndSwap(tat, now.UnixNano()+int64(owed)) {
 			return 0, true
 		}
 	}
 }
 
-// GiveBack returns an attempt that was taken: it did not fail.
-func (l *Limiter) GiveBack(key string) { l.bucket(key).Add(-int64(l.rate.Interval())) }
+// Refund refunds an attempt that was taken: it did not fail.
+func (l *Limiter) Refund(key string) { l.bucket(key).Add(-int64(l.rate.EmissionInterval())) }
 
 func (l *Limiter) bucket(key string) *atomic.Int64 {
-	return &l.full[maphash.String(l.seed, key)%buckets]
+	return &l.tat[maphash.String(l.seed, key)%buckets]
 }

@@ -61,7 +61,7 @@ func TestSuccessIsNotCounted(t *testing.T) {
 		if _, ok := l.Take("alice", start); !ok {
 			t.Fatal("refused")
 		}
-		l.GiveBack("alice")
+		l.Refund("alice")
 	}
 }
 

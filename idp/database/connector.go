@@ -13,11 +13,11 @@ import (
 // A connector opens connections that count their commits.
 type connector struct {
 	driver.Connector
-	// fresh says that an empty file may be made a database.
-	fresh bool
-	demo  bool
+	// mayCreate says that an empty file may be made a database.
+	mayCreate bool
+	demo      bool
 	// mark is where commits are remembered; nil until Open has compared it.
-	mark *atomic.Pointer[mark]
+	mark *atomic.Pointer[highWaterMark]
 }
 
 // sqliteConn is what SQLite's driver implements; a wrapper must not hide any of it.
@@ -60,41 +60,41 @@ func (c *connector) prepare(ctx context.Context, conn *countedConn) error {
 			return fmt.Errorf("%s: %w", pragma, err)
 		}
 	}
-	tables, err := conn.number(ctx, "SELECT count(*) FROM sqlite_schema")
+	tables, err := conn.queryInt(ctx, "SELECT count(*) FROM sqlite_schema")
 	if err != nil {
 		return err
 	}
 	if tables == 0 {
-		if !c.fresh {
+		if !c.mayCreate {
 			return errEmpty
 		}
-		err = conn.found(ctx, c.demo)
+		err = conn.createLedger(ctx, c.demo)
 	} else {
-		err = conn.recognise(ctx)
+		err = conn.checkLedger(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	return conn.readOnly(ctx, true)
+	return conn.setReadOnly(ctx, true)
 }
 
 // A countedConn counts each transaction that may write, in the database and then in the mark. It serves one goroutine at
 // a time, as database/sql promises.
 type countedConn struct {
 	sqliteConn
-	mark *atomic.Pointer[mark]
+	mark *atomic.Pointer[highWaterMark]
 	// writing is set within a transaction that may write.
 	writing bool
 }
 
-// founding is the count of a database that was just founded: its own first commit.
-const founding = 1
+// initialCommits is the count of a database that was just founded: its own first commit.
+const initialCommits = 1
 
 // Unwrap returns the driver's own connection.
 func (c *countedConn) Unwrap() driver.Conn { return c.sqliteConn }
 
-// found makes an empty file a database, with an identity that its mark can name.
-func (c *countedConn) found(ctx context.Context, demo bool) error {
+// createLedger makes an empty file a database, with an identity that its mark can name.
+func (c *countedConn) createLedger(ctx context.Context, demo bool) error {
 	id := make([]byte, 16)
 	rand.Read(id)
 	statement := fmt.Sprintf(`BEGIN IMMEDIATE;
@@ -105,29 +105,29 @@ func (c *countedConn) found(ctx context.Context, demo bool) error {
 			demo    INTEGER NOT NULL
 		) STRICT;
 		INSERT INTO ledger VALUES (1, '%x', %d, %t);
-		COMMIT`, id, founding, demo)
+		COMMIT`, id, initialCommits, demo)
 	_, err := c.sqliteConn.ExecContext(ctx, statement, nil)
 	return err
 }
 
-func (c *countedConn) recognise(ctx context.Context) error {
-	switch n, err := c.number(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'ledger'"); {
+func (c *countedConn) checkLedger(ctx context.Context) error {
+	switch n, err := c.queryInt(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'ledger'"); {
 	case err != nil:
 		return err
 	case n == 0:
-		return errForeign
+		return errNotOurs
 	default:
 		return nil
 	}
 }
 
-func (c *countedConn) readOnly(ctx context.Context, on bool) error {
+func (c *countedConn) setReadOnly(ctx context.Context, on bool) error {
 	_, err := c.sqliteConn.ExecContext(ctx, fmt.Sprintf("PRAGMA query_only = %t", on), nil)
 	return err
 }
 
-// number asks for one integer.
-func (c *countedConn) number(ctx context.Context, query string) (n int64, err error) {
+// queryInt asks for one integer.
+func (c *countedConn) queryInt(ctx context.Context, query string) (n int64, err error) {
 	rows, err := c.QueryContext(ctx, query, nil)
 	if err != nil {
 		return 0, err
@@ -174,12 +174,12 @@ func (c *countedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (drive
 	if opts.ReadOnly {
 		return c.sqliteConn.BeginTx(ctx, opts)
 	}
-	if err := c.readOnly(ctx, false); err != nil {
+	if err := c.setReadOnly(ctx, false); err != nil {
 		return nil, err
 	}
 	raw, err := c.sqliteConn.BeginTx(ctx, opts)
 	if err != nil {
-		return nil, errors.Join(err, c.readOnly(context.WithoutCancel(ctx), true))
+		return nil, errors.Join(err, c.setReadOnly(context.WithoutCancel(ctx), true))
 	}
 	c.writing = true
 	return &countedTx{conn: c, raw: raw}, nil
@@ -192,7 +192,7 @@ type countedTx struct {
 
 // Commit returns once the commit, and then its mark, are on the disk.
 func (t *countedTx) Commit() error {
-	commits, err := t.conn.number(context.Background(), "UPDATE ledger SET commits = commits + 1 RETURNING commits")
+	commits, err := t.conn.queryInt(context.Background(), "UPDATE ledger SET commits = commits + 1 RETURNING commits")
 	if err != nil {
 		return errors.Join(fmt.Errorf("counting a commit: %w", err), t.Rollback())
 	}
@@ -213,5 +213,5 @@ func (t *countedTx) Rollback() error {
 
 func (t *countedTx) end() error {
 	t.conn.writing = false
-	return t.conn.readOnly(context.Background(), true)
+	return t.conn.setReadOnly(context.Background(), true)
 }

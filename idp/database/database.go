@@ -30,7 +30,7 @@ var (
 	errNotDemo = errors.New("it is a database of real users, not one of demo users")
 	// errLost means that something that was acknowledged is not there any more.
 	errLost = errors.New("acknowledged writes are missing")
-	// errDamaged means that SQLite finds the file inconsistent.
+	// errCorrupt means that SQLite finds the file inconsistent.
 	errDamaged = errors.New("the file is damaged")
 	// errInUse means that another process has the database open.
 	errInUse = errors.New("another process has it open")
@@ -38,7 +38,7 @@ var (
 	errNewer = errors.New("a newer version of vilogate wrote it")
 
 	errEmpty   = errors.New("the file is empty")
-	errForeign = errors.New("it is not a vilogate database")
+	errNotOurs = errors.New("it is not a vilogate database")
 )
 
 // Error is why the database at Path cannot be used.
@@ -62,7 +62,7 @@ type Options struct {
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
 	sql  *sql.DB
-	mark *mark
+	mark *highWaterMark
 	path string
 	demo bool
 }
@@ -88,7 +88,7 @@ func open(ctx context.Context, path string, o Options) (db *DB, err error) {
 	if o.Log == nil {
 		return nil, errors.New("options without a log")
 	}
-	known, err := look(path)
+	recovery, err := readRecoveryState(path)
 	if err != nil {
 		return nil, err
 	}
@@ -96,22 +96,22 @@ func open(ctx context.Context, path string, o Options) (db *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	marks := new(atomic.Pointer[mark])
-	pool := sql.OpenDB(&connector{Connector: base, fresh: !known.marked, demo: o.Demo, mark: marks})
+	markPointer := new(atomic.Pointer[highWaterMark])
+	pool := sql.OpenDB(&connector{Connector: base, mayCreate: !recovery.hasMark, demo: o.Demo, mark: markPointer})
 	pool.SetMaxOpenConns(1)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, pool.Close())
 		}
 	}()
-	if err := known.compare(ctx, pool, o); err != nil {
+	if err := recovery.compare(ctx, pool, o); err != nil {
 		return nil, err
 	}
-	m, err := openMark(path+markSuffix, known.id, known.commits)
+	m, err := openMark(path+markSuffix, recovery.id, recovery.commits)
 	if err != nil {
 		return nil, err
 	}
-	marks.Store(m)
+	markPointer.Store(m)
 	if err := migrate(ctx, pool); err != nil {
 		return nil, errors.Join(err, m.close())
 	}
@@ -175,8 +175,8 @@ func migrate(ctx context.Context, pool *sql.DB) error {
 	return nil
 }
 
-// check has SQLite read every page.
-func check(ctx context.Context, pool *sql.DB) (err error) {
+// integrityCheck has SQLite read every page.
+func integrityCheck(ctx context.Context, pool *sql.DB) (err error) {
 	rows, err := pool.QueryContext(ctx, "PRAGMA integrity_check(10)")
 	if err != nil {
 		return fmt.Errorf("%w: %w", errDamaged, err)

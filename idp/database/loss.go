@@ -15,20 +15,20 @@ const (
 	walSuffix  = "-wal"
 )
 
-// evidence is what the files beside a database tell of it, gathered before SQLite touches them, for SQLite throws a log
+// recoveryState is what the files beside a database tell of it, gathered before SQLite touches them, for SQLite throws a log
 // without a database away.
-type evidence struct {
+type recoveryState struct {
 	path string
-	// marked says that there is a mark, readable or not.
-	marked bool
+	// hasMark says that there is a mark, readable or not.
+	hasMark bool
 	// id and commits are the mark's where it can be read; compare sets them to the database's.
 	id      string
 	commits int64
 }
 
-// look gathers the evidence, and makes the file of a new database, for its owner's eyes only.
-func look(path string) (*evidence, error) {
-	e := &evidence{path: path, marked: true}
+// readRecoveryState gathers the evidence, and makes the file of a new database, for its owner's eyes only.
+func readRecoveryState(path string) (*recoveryState, error) {
+	e := &recoveryState{path: path, hasMark: true}
 	size, err := fileSize(path)
 	if err != nil {
 		return nil, err
@@ -36,15 +36,15 @@ func look(path string) (*evidence, error) {
 	e.id, e.commits, err = readMark(path + markSuffix)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		e.marked = false
+		e.hasMark = false
 	case err != nil && !errors.Is(err, errMarkDamaged):
 		return nil, err
 	}
 	if size > 0 {
 		return e, nil
 	}
-	if e.marked {
-		return nil, e.lost("the file is empty or gone, and its mark counts %d commits", e.commits)
+	if e.hasMark {
+		return nil, e.lossError("the file is empty or gone, and its mark counts %d commits", e.commits)
 	}
 	if log, err := fileSize(path + walSuffix); err != nil || log > 0 {
 		return nil, errors.Join(err, fmt.Errorf("%w: the file is empty or gone, while %d bytes of its log %s are there; put a backup back, "+
@@ -58,7 +58,7 @@ func look(path string) (*evidence, error) {
 }
 
 // compare holds the database against the evidence. It sets the evidence to what the database says of itself.
-func (e *evidence) compare(ctx context.Context, pool *sql.DB, o Options) error {
+func (e *recoveryState) compare(ctx context.Context, pool *sql.DB, o Options) error {
 	var (
 		id      string
 		commits int64
@@ -67,11 +67,11 @@ func (e *evidence) compare(ctx context.Context, pool *sql.DB, o Options) error {
 	err := pool.QueryRowContext(ctx, "SELECT id, commits, demo FROM ledger").Scan(&id, &commits, &demo)
 	switch {
 	case errors.Is(err, errEmpty):
-		return e.lost("the tables are gone")
+		return e.lossError("the tables are gone")
 	case err != nil:
 		return err
 	}
-	if err := check(ctx, pool); err != nil {
+	if err := integrityCheck(ctx, pool); err != nil {
 		return err
 	}
 	switch {
@@ -80,10 +80,10 @@ func (e *evidence) compare(ctx context.Context, pool *sql.DB, o Options) error {
 	case !demo && o.Demo:
 		return errNotDemo
 	case e.id != "" && e.id != id:
-		return e.lost("the mark is of another database")
+		return e.lossError("the mark is of another database")
 	case e.id != "" && commits < e.commits:
-		return e.lost("%d of %d commits are not there any more", e.commits-commits, e.commits)
-	case e.id == "" && (e.marked || commits > founding):
+		return e.lossError("%d of %d commits are not there any more", e.commits-commits, e.commits)
+	case e.id == "" && (e.hasMark || commits > initialCommits):
 		o.Log.WarnContext(ctx, "the database has no readable high-water mark: whether it lost anything cannot be told",
 			"database", e.path, "mark", e.path+markSuffix, "commits", commits)
 	}
@@ -91,8 +91,8 @@ func (e *evidence) compare(ctx context.Context, pool *sql.DB, o Options) error {
 	return nil
 }
 
-// lost says what is missing, and how to go on.
-func (e *evidence) lost(format string, args ...any) error {
+// lossError says what is missing, and how to go on.
+func (e *recoveryState) lossError(format string, args ...any) error {
 	return fmt.Errorf("%w: %s; put a backup back, or, to go on with what is there (logins and sign-outs may be undone), remove %s",
 		errLost, fmt.Sprintf(format, args...), e.path+markSuffix)
 }

@@ -22,7 +22,7 @@ const (
 var errMarkDamaged = errors.New("the high-water mark is damaged")
 
 // A mark remembers, in a file beside the database, how many commits were acknowledged.
-type mark struct {
+type highWaterMark struct {
 	file *os.File
 
 	mu      sync.Mutex
@@ -68,17 +68,17 @@ func parseMark(sector []byte) (id string, commits int64, ok bool) {
 }
 
 // openMark opens or makes the mark at path, and sets it to the count of the database id.
-func openMark(path, id string, commits int64) (m *mark, err error) {
+func openMark(path, id string, commits int64) (m *highWaterMark, err error) {
 	_, err = os.Lstat(path)
-	made := errors.Is(err, fs.ErrNotExist)
+	created := errors.Is(err, fs.ErrNotExist)
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	m = &mark{file: file, id: id}
+	m = &highWaterMark{file: file, id: id}
 	err = m.advance(commits)
-	if made {
-		err = errors.Join(err, syncFolder(filepath.Dir(path)))
+	if created {
+		err = errors.Join(err, syncDir(filepath.Dir(path)))
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -87,7 +87,7 @@ func openMark(path, id string, commits int64) (m *mark, err error) {
 }
 
 // advance remembers that so many commits were made; it returns once that is on the disk.
-func (m *mark) advance(commits int64) error {
+func (m *highWaterMark) advance(commits int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if commits <= m.commits {
@@ -103,10 +103,10 @@ func (m *mark) advance(commits int64) error {
 	return nil
 }
 
-func (m *mark) close() error { return m.file.Close() }
+func (m *highWaterMark) close() error { return m.file.Close() }
 
-// syncFolder makes the entry of a new file in a folder durable.
-func syncFolder(path string) error {
+// syncDir makes the entry of a new file in a folder durable.
+func syncDir(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {
 		return err

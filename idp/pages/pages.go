@@ -36,15 +36,15 @@ type Login struct {
 	Token, TokenField string
 	User              string // as it was typed
 	Error             string // what was wrong with the last attempt
-	Again             bool   // somebody is signed in, and has to show once more who they are
-	To                string // the host that it leads back to
+	Reauthenticate    bool   // somebody is signed in, and has to show once more who they are
+	ReturnHost        string // the host that it leads back to
 }
 
 func (Login) name() string { return "login.html" }
 
 // Heading is the page's title.
 func (p Login) Heading() string {
-	if p.Again {
+	if p.Reauthenticate {
 		return "Sign in again"
 	}
 	return "Sign in"
@@ -101,7 +101,7 @@ func (Account) Heading() string { return "Your account" }
 // Failed reports whether a change failed.
 func (p Account) Failed() bool { return p.Error != "" }
 
-// Loop stops a browser that goes in circles.
+// Loop stops a redirect loop.
 type Loop struct{ Cookie, Domain, Back string }
 
 func (Loop) name() string { return "loop.html" }
@@ -138,8 +138,8 @@ func styleSource() string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// frame is what the templates see: the page as .Page, and what is the same on all.
-type frame struct {
+// pageData is what the templates see: the page as .Page, and what is the same on all.
+type pageData struct {
 	Page  Page
 	Style template.CSS
 }
@@ -147,7 +147,7 @@ type frame struct {
 // Render makes the HTML of a page.
 func Render(p Page) ([]byte, error) {
 	var body bytes.Buffer
-	err := templates.ExecuteTemplate(&body, p.name(), frame{Page: p, Style: template.CSS(css)})
+	err := templates.ExecuteTemplate(&body, p.name(), pageData{Page: p, Style: template.CSS(css)})
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}

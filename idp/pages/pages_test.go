@@ -10,8 +10,8 @@ import (
 
 // all is each page, with as much on it as there can be.
 var all = map[string]Page{
-	"login":         Login{TokenField: "t", Token: "x", To: "website.viloforge.com"},
-	"login, failed": Login{TokenField: "t", Token: "x", User: "alice", Error: "No.", To: "website.viloforge.com"},
+	"login":         Login{TokenField: "t", Token: "x", ReturnHost: "website.viloforge.com"},
+	"login, failed": Login{TokenField: "t", Token: "x", User: "alice", Error: "No.", ReturnHost: "website.viloforge.com"},
 	"logout":        Logout{TokenField: "t", Token: "x", Error: "No."},
 	"signed out":    SignedOut{Done: true},
 	"nobody":        SignedOut{},
@@ -148,7 +148,7 @@ func TestWhatAPageShowsIsNoMarkup(t *testing.T) {
 	t.Parallel()
 	const hostile = `"><script>alert(1)</script>`
 	for _, page := range []Page{
-		Login{User: hostile, Error: hostile, To: hostile, Token: hostile, TokenField: "t"},
+		Login{User: hostile, Error: hostile, ReturnHost: hostile, Token: hostile, TokenField: "t"},
 		Account{User: hostile, FullName: hostile, Email: hostile, Roles: []string{hostile}, Error: hostile},
 		Loop{Cookie: hostile, Domain: hostile, Back: "javascript:alert(1)"},
 		Message{Title: hostile, Detail: hostile, RequestID: hostile},

@@ -52,10 +52,10 @@ type Pool struct {
 	cost    Cost
 	workers chan struct{}
 	queue   chan struct{}
-	// decoy is checked where there is no hash.
-	decoy string
-	// hashes is told of each hash that is computed. Tests count with it.
-	hashes func()
+	// dummyHash is checked where there is no hash, so that the time does not tell who exists (user enumeration).
+	dummyHash string
+	// onHash is called for each hash that is computed. Tests count with it.
+	onHash func()
 }
 
 // NewPool makes a pool of so many workers, for whom so many more may wait.
@@ -68,22 +68,22 @@ func NewPool(cost Cost, workers, waiting int) (*Pool, error) {
 	}
 	p := &Pool{
 		cost: cost, workers: make(chan struct{}, workers), queue: make(chan struct{}, workers+waiting),
-		hashes: func() {},
+		onHash: func() {},
 	}
 	salt, key := make([]byte, saltBytes), make([]byte, keyBytes)
 	rand.Read(salt)
 	rand.Read(key)
-	p.decoy = format(cost, salt, key)
+	p.dummyHash = format(cost, salt, key)
 	return p, nil
 }
 
 // Hash returns the PHC string of a password.
 func (p *Pool) Hash(ctx context.Context, password string) (string, error) {
-	done, err := p.enter(ctx)
+	release, err := p.acquire(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer done()
+	defer release()
 	salt := make([]byte, saltBytes)
 	rand.Read(salt)
 	return format(p.cost, salt, p.derive(p.cost, password, salt)), nil
@@ -93,29 +93,29 @@ func (p *Pool) Hash(ctx context.Context, password string) (string, error) {
 func (p *Pool) Check(ctx context.Context, hash, password string) (bool, error) {
 	known := hash != ""
 	if !known {
-		hash = p.decoy
+		hash = p.dummyHash
 	}
 	cost, salt, want, err := parse(hash)
 	if err != nil {
 		return false, err
 	}
-	done, err := p.enter(ctx)
+	release, err := p.acquire(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer done()
-	same := subtle.ConstantTimeCompare(p.derive(cost, password, salt), want) == 1
-	return same && known, nil
+	defer release()
+	match := subtle.ConstantTimeCompare(p.derive(cost, password, salt), want) == 1
+	return match && known, nil
 }
 
-// Outdated reports whether a hash was made at another cost than today's.
-func (p *Pool) Outdated(hash string) bool {
+// NeedsRehash reports whether a hash was made at another cost than today's.
+func (p *Pool) NeedsRehash(hash string) bool {
 	cost, _, _, err := parse(hash)
 	return err != nil || cost != p.cost
 }
 
-// enter waits for a worker's place.
-func (p *Pool) enter(ctx context.Context) (leave func(), err error) {
+// acquire waits for a free worker.
+func (p *Pool) acquire(ctx context.Context) (release func(), err error) {
 	select {
 	case p.queue <- struct{}{}:
 	default:
@@ -131,7 +131,7 @@ func (p *Pool) enter(ctx context.Context) (leave func(), err error) {
 }
 
 func (p *Pool) derive(cost Cost, password string, salt []byte) []byte {
-	p.hashes()
+	p.onHash()
 	return argon2.IDKey([]byte(password), salt, cost.Time, cost.Memory, cost.Threads, keyBytes)
 }
 

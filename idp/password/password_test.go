@@ -54,7 +54,7 @@ func TestAHashOfAnotherCostIsCheckedAndOutdated(t *testing.T) {
 	if ok, err := p.Check(t.Context(), hash, "x"); !ok || err != nil {
 		t.Errorf("%t, %v", ok, err)
 	}
-	if !p.Outdated(hash) || older.Outdated(hash) {
+	if !p.NeedsRehash(hash) || older.NeedsRehash(hash) {
 		t.Error("a hash is outdated where its cost differs, and there alone")
 	}
 }
@@ -67,7 +67,7 @@ func TestNobodyCostsAsMuchAsSomebody(t *testing.T) {
 		t.Fatal(err)
 	}
 	var count atomic.Int64
-	p.hashes = func() { count.Add(1) }
+	p.onHash = func() { count.Add(1) }
 	for _, stored := range []string{hash, ""} {
 		count.Store(0)
 		if ok, err := p.Check(t.Context(), stored, "wrong"); ok || err != nil || count.Load() != 1 {
@@ -81,7 +81,7 @@ func TestTheQueueIsBounded(t *testing.T) {
 	const workers, waiting = 2, 3
 	p := newPool(t, workers, waiting)
 	working, release := make(chan struct{}), make(chan struct{})
-	p.hashes = func() { working <- struct{}{}; <-release }
+	p.onHash = func() { working <- struct{}{}; <-release }
 	results := make(chan error)
 	for range workers + waiting {
 		go func() {

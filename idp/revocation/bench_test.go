@@ -12,7 +12,7 @@ import (
 func filled(n int) *List {
 	l := NewList(nil, Options{})
 	for i := range n {
-		l.table.add(fact{name: name{Kind(i%3 + 1), "vilogate", fmt.Sprintf("V1StGXR8_Z5jdHi6B-myT%06d", i)}, expires: lastSecond})
+		l.table.add(fact{name: name{Kind(i%3 + 1), "vilogate", fmt.Sprintf("V1StGXR8_Z5jdHi6B-myT%06d", i)}, expires: maxTime})
 	}
 	return l
 }
@@ -89,7 +89,7 @@ func TestReadingAllocatesNothing(t *testing.T) {
 		l.Revoked("vilogate", benchJTI, benchSID, benchSub, iat)
 		l.Revoked("vilogate", "V1StGXR8_Z5jdHi6B-myT000000", "", "", iat)
 		l.SessionRevoked("vilogate", benchSID)
-		l.SubjectMoment("vilogate", "V1StGXR8_Z5jdHi6B-myT000002")
+		l.SubjectCutoff("vilogate", "V1StGXR8_Z5jdHi6B-myT000002")
 		l.Stale(now)
 	})
 	if got != 0 {

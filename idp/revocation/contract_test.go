@@ -85,8 +85,8 @@ func TestWhatIsRevokedIsRefused(t *testing.T) {
 	published := []Entry{
 		{Kind: Token, Issuer: ours, ID: "jti-1", Expires: end},
 		{Kind: Session, Issuer: ours, ID: "sid-1", Expires: end},
-		{Kind: Subject, Issuer: ours, ID: "sub-1", Moment: now, Expires: end},
-		{Kind: Subject, Issuer: foreign, ID: "partner:sub-1", Moment: now.Add(900 * time.Millisecond), Expires: end},
+		{Kind: Subject, Issuer: ours, ID: "sub-1", Cutoff: now, Expires: end},
+		{Kind: Subject, Issuer: foreign, ID: "partner:sub-1", Cutoff: now.Add(900 * time.Millisecond), Expires: end},
 	}
 	for i := range 1234 { // more than fit one command
 		published = append(published, Entry{Kind: Session, Issuer: foreign, ID: fmt.Sprintf("many-%d", i), Expires: end})
@@ -131,13 +131,13 @@ func TestWhatIsRevokedIsRefused(t *testing.T) {
 		if !l.SessionRevoked(ours, "sid-1") || l.SessionRevoked(foreign, "sid-1") || l.SessionRevoked(ours, "jti-1") {
 			t.Errorf("%s: SessionRevoked is wrong", where)
 		}
-		if m, ok := l.SubjectMoment(foreign, "partner:sub-1"); !ok || !m.Equal(now) {
+		if m, ok := l.SubjectCutoff(foreign, "partner:sub-1"); !ok || !m.Equal(now) {
 			t.Errorf("%s: SubjectMoment is %v, %v", where, m, ok)
 		}
-		if _, ok := l.SubjectMoment(ours, "partner:sub-1"); ok {
+		if _, ok := l.SubjectCutoff(ours, "partner:sub-1"); ok {
 			t.Errorf("%s: SubjectMoment knows a subject of another issuer", where)
 		}
-		if s := l.Stats(); s.Entries != len(published) || s.Refused != 0 || s.Contact.IsZero() {
+		if s := l.Stats(); s.Entries != len(published) || s.Rejected != 0 || s.LastSync.IsZero() {
 			t.Errorf("%s: %+v", where, s)
 		}
 	}
@@ -155,7 +155,7 @@ func TestReplayAndReorderChangeNothing(t *testing.T) {
 	now := time.Now().Truncate(time.Second)
 	at := func(moment, end int) Entry {
 		return Entry{
-			Kind: Subject, Issuer: ours, ID: "sub", Moment: now.Add(time.Duration(moment) * time.Minute),
+			Kind: Subject, Issuer: ours, ID: "sub", Cutoff: now.Add(time.Duration(moment) * time.Minute),
 			Expires: now.Add(time.Duration(end) * time.Hour),
 		}
 	}
@@ -174,12 +174,12 @@ func TestReplayAndReorderChangeNothing(t *testing.T) {
 			}
 			c := &clock{}
 			l, stop := running(t, s.open(), Options{Now: c.now})
-			if m, _ := l.SubjectMoment(ours, "sub"); !m.Equal(now.Add(3 * time.Minute)) {
+			if m, _ := l.SubjectCutoff(ours, "sub"); !m.Equal(now.Add(3 * time.Minute)) {
 				t.Errorf("order %d: the moment is %v", i, m)
 			}
 			c.advance(2*time.Hour + time.Minute)
 			l.table.purge(c.now().Unix())
-			if _, ok := l.SubjectMoment(ours, "sub"); !ok {
+			if _, ok := l.SubjectCutoff(ours, "sub"); !ok {
 				t.Errorf("order %d: forgotten before the latest end", i)
 			}
 			stop()
@@ -206,10 +206,10 @@ func TestBadEntriesAreRefusedWhole(t *testing.T) {
 		"a space":           change(func(e *Entry) { e.ID = "a b" }),
 		"not ASCII":         change(func(e *Entry) { e.ID = "ä" }),
 		"no end":            change(func(e *Entry) { e.Expires = time.Time{} }),
-		"a far end":         change(func(e *Entry) { e.Expires = time.Unix(lastSecond+1, 0) }),
+		"a far end":         change(func(e *Entry) { e.Expires = time.Unix(maxTime+1, 0) }),
 		"no moment":         change(func(e *Entry) { e.Kind = Subject }),
-		"a far moment":      change(func(e *Entry) { e.Kind, e.Moment = Subject, time.Unix(lastSecond+1, 0) }),
-		"before the moment": change(func(e *Entry) { e.Kind, e.Moment = Subject, time.Unix(-1, 0) }),
+		"a far moment":      change(func(e *Entry) { e.Kind, e.Cutoff = Subject, time.Unix(maxTime+1, 0) }),
+		"before the moment": change(func(e *Entry) { e.Kind, e.Cutoff = Subject, time.Unix(-1, 0) }),
 	}
 	contract(t, func(t *testing.T, s store) {
 		l, _ := running(t, s.open(), Options{})

@@ -42,20 +42,20 @@ func dialer(secure *tls.Config, timeout time.Duration) func(ctx context.Context,
 // A boundedConn fails when what is read since the last write is too much.
 type boundedConn struct {
 	net.Conn
-	left atomic.Int64
+	remaining atomic.Int64
 }
 
 func (c *boundedConn) Write(b []byte) (int, error) {
-	c.left.Store(maxReply)
+	c.remaining.Store(maxReply)
 	return c.Conn.Write(b)
 }
 
 func (c *boundedConn) Read(b []byte) (int, error) {
-	left := c.left.Load()
+	left := c.remaining.Load()
 	if left <= 0 {
 		return 0, errReply
 	}
 	n, err := c.Conn.Read(b[:min(int64(len(b)), left)])
-	c.left.Add(int64(-n))
+	c.remaining.Add(int64(-n))
 	return n, err
 }

@@ -32,15 +32,15 @@ const (
 	maxIssuer = 64
 	maxID     = 320
 
-	// lastSecond is the end of the year 9999.
-	lastSecond = 253402300799
+	// maxTime is the end of the year 9999.
+	maxTime = 253402300799
 )
 
 var (
 	errKind    = errors.New("revocation: an entry is of no kind")
 	errIssuer  = errors.New("revocation: an issuer's name is 1 to 64 visible ASCII characters")
 	errID      = errors.New("revocation: an identifier is 1 to 320 visible ASCII characters")
-	errMoment  = errors.New("revocation: a subject's moment is not a time between 1970 and 9999")
+	errCutoff  = errors.New("revocation: a subject's cutoff is not a time between 1970 and 9999")
 	errExpires = errors.New("revocation: an entry's end is not a time between 1970 and 9999")
 	errRecord  = errors.New("revocation: not the record of an entry")
 )
@@ -52,8 +52,8 @@ type Entry struct {
 	Issuer string
 	// ID is the jti, the sid or the sub, as the claims of a verified token give it.
 	ID string
-	// Moment is for subjects: whatever was issued in this second or earlier is revoked. Fractions do not count.
-	Moment time.Time
+	// Cutoff is the cutoff of a subject: whatever has an iat in this second or earlier is revoked. Fractions do not count.
+	Cutoff time.Time
 	// Expires is when there is nothing left to revoke. It is kept in whole seconds, rounded up.
 	Expires time.Time
 }
@@ -61,7 +61,7 @@ type Entry struct {
 // fact is an entry that was checked, in the only form that it has here.
 type fact struct {
 	name
-	moment  int64 // seconds since 1970; 0 unless a subject
+	cutoff  int64 // seconds since 1970; 0 unless a subject
 	expires int64 // seconds since 1970
 }
 
@@ -78,7 +78,7 @@ func (e Entry) fact() (fact, error) {
 		f.expires++
 	}
 	if e.Kind == Subject {
-		f.moment = e.Moment.Unix()
+		f.cutoff = e.Cutoff.Unix()
 	}
 	return f, f.check()
 }
@@ -99,7 +99,7 @@ func facts(entries []Entry) ([]fact, error) {
 func (f fact) entry() Entry {
 	e := Entry{Kind: f.kind, Issuer: f.issuer, ID: f.id, Expires: time.Unix(f.expires, 0)}
 	if f.kind == Subject {
-		e.Moment = time.Unix(f.moment, 0)
+		e.Cutoff = time.Unix(f.cutoff, 0)
 	}
 	return e
 }
@@ -108,21 +108,21 @@ func (f fact) check() error {
 	switch {
 	case f.kind < Token || f.kind > Subject:
 		return errKind
-	case !visible(f.issuer, maxIssuer):
+	case !isVisibleASCII(f.issuer, maxIssuer):
 		return errIssuer
-	case !visible(f.id, maxID):
+	case !isVisibleASCII(f.id, maxID):
 		return errID
-	case f.moment < 0 || f.moment > lastSecond || f.kind != Subject && f.moment != 0:
-		return errMoment
-	case f.expires < 0 || f.expires > lastSecond:
+	case f.cutoff < 0 || f.cutoff > maxTime || f.kind != Subject && f.cutoff != 0:
+		return errCutoff
+	case f.expires < 0 || f.expires > maxTime:
 		return errExpires
 	}
 	return nil
 }
 
-// visible reports whether s is 1 to most visible ASCII characters.
-func visible(s string, most int) bool {
-	if s == "" || len(s) > most {
+// isVisibleASCII reports whether s is 1 to most visible ASCII characters.
+func isVisibleASCII(s string, limit int) bool {
+	if s == "" || len(s) > limit {
 		return false
 	}
 	for i := range len(s) {
@@ -135,7 +135,7 @@ func visible(s string, most int) bool {
 
 // merge takes the later of each time: what both say, and nothing else. The names are the same.
 func (f fact) merge(other fact) fact {
-	f.moment = max(f.moment, other.moment)
+	f.cutoff = max(f.cutoff, other.cutoff)
 	f.expires = max(f.expires, other.expires)
 	return f
 }
@@ -151,7 +151,7 @@ const (
 func (f fact) record() []byte {
 	b := make([]byte, 0, recordHeader+len(f.issuer)+len(f.id))
 	b = append(b, recordVersion, byte(f.kind))
-	b = binary.BigEndian.AppendUint64(b, uint64(f.moment))
+	b = binary.BigEndian.AppendUint64(b, uint64(f.cutoff))
 	b = binary.BigEndian.AppendUint64(b, uint64(f.expires))
 	b = append(b, byte(len(f.issuer)))
 	b = append(b, f.issuer...)
@@ -167,7 +167,7 @@ func parseRecord(b []byte) (fact, error) {
 	}
 	f := fact{
 		name:    name{kind: Kind(b[1])},
-		moment:  int64(binary.BigEndian.Uint64(b[2:])),
+		cutoff:  int64(binary.BigEndian.Uint64(b[2:])),
 		expires: int64(binary.BigEndian.Uint64(b[10:])),
 	}
 	issuer, rest := int(b[18]), b[recordHeader:]

@@ -9,19 +9,19 @@ import (
 var recordSeeds = []fact{
 	{name{Token, ours, "AcFi0hPzTz2sV7Jx1CkRzw"}, 0, 1_790_000_000},
 	{name{Session, "i", "s"}, 0, 0},
-	{name{Subject, "partner", "partner:sub"}, 1_790_000_000, lastSecond},
+	{name{Subject, "partner", "partner:sub"}, 1_790_000_000, maxTime},
 }
 
 // TestTimesCountInWholeSeconds: a moment by the second that it lies in, an end by the next, so that nothing ends too soon.
 func TestTimesCountInWholeSeconds(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1_790_000_000, 1)
-	f, err := Entry{Kind: Subject, Issuer: ours, ID: "s", Moment: at, Expires: at}.fact()
-	if err != nil || f.moment != 1_790_000_000 || f.expires != 1_790_000_001 {
+	f, err := Entry{Kind: Subject, Issuer: ours, ID: "s", Cutoff: at, Expires: at}.fact()
+	if err != nil || f.cutoff != 1_790_000_000 || f.expires != 1_790_000_001 {
 		t.Errorf("got %+v, %v", f, err)
 	}
-	f, err = Entry{Kind: Token, Issuer: ours, ID: "s", Moment: at, Expires: at.Truncate(time.Second)}.fact()
-	if err != nil || f.moment != 0 || f.expires != 1_790_000_000 {
+	f, err = Entry{Kind: Token, Issuer: ours, ID: "s", Cutoff: at, Expires: at.Truncate(time.Second)}.fact()
+	if err != nil || f.cutoff != 0 || f.expires != 1_790_000_000 {
 		t.Errorf("got %+v, %v", f, err)
 	}
 }
@@ -59,14 +59,14 @@ func FuzzSealed(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, seed := range recordSeeds {
-		f.Add(mine.put(seed.record()))
-		f.Add(other.put(seed.record()))
+		f.Add(mine.seal(seed.record()))
+		f.Add(other.seal(seed.record()))
 		f.Add(seed.record())
 	}
 	f.Fuzz(func(t *testing.T, sealed []byte) {
 		before := bytes.Clone(sealed)
 		content, ok := mine.open(sealed)
-		if ok && !bytes.Equal(mine.put(bytes.Clone(content)), before) {
+		if ok && !bytes.Equal(mine.seal(bytes.Clone(content)), before) {
 			t.Errorf("%q opened, though it was never sealed", before)
 		}
 		if _, both := other.open(sealed); ok && both {

@@ -19,8 +19,8 @@ var (
 	positionScript = redis.NewScript(positionText)
 )
 
-// reloadPause is the least time between two loads of the index, whatever the stream looks like.
-const reloadPause = 250 * time.Millisecond
+// minReloadInterval is the least time between two loads of the index, whatever the stream looks like.
+const minReloadInterval = 250 * time.Millisecond
 
 // Reasons to load the index again.
 var (
@@ -51,20 +51,20 @@ func parsePosition(id string) (position, error) {
 // was trimmed or reset, and every so often.
 func (r *Redis) Follow(ctx context.Context, to Sink) error {
 	for {
-		earliest := time.NewTimer(reloadPause)
+		earliest := time.NewTimer(minReloadInterval)
 		began := to.Now()
 		at, err := r.load(ctx, to)
 		if err != nil {
-			return r.failed("loading the revocations", err)
+			return r.commandError("loading the revocations", err)
 		}
 		// Loading takes a hundredth of the time at most, however large the index is.
 		due := time.NewTimer(max(r.reconcileEvery, 100*to.Now().Sub(began)))
-		err = r.read(ctx, to, at, due.C)
+		err = r.followStream(ctx, to, at, due.C)
 		switch {
 		case errors.Is(err, errTrimmed), errors.Is(err, errReset):
-			r.log.Info("the revocations are loaded again", "reason", err)
+			r.log.Info("revocation index reloaded", "reason", err)
 		case err != nil:
-			return r.failed("reading the stream of revocations", err)
+			return r.commandError("reading the stream of revocations", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -80,16 +80,16 @@ func (r *Redis) load(ctx context.Context, to Sink) (position, error) {
 	asOf := to.Now()
 	// What takes no writes is a replica, or a master that was replaced: what it holds may be old. Only one whose disk is
 	// full is still the one that everybody writes to, when there is anything to write.
-	if _, err := r.writeInTime(ctx, nil); err != nil && !redis.HasErrorPrefix(err, "MISCONF") {
+	if _, err := r.writeWithTimeout(ctx, nil); err != nil && !redis.HasErrorPrefix(err, "MISCONF") {
 		return position{}, err
 	}
-	at, err := r.end(ctx)
+	at, err := r.lastPosition(ctx)
 	if err != nil {
 		return at, err
 	}
 	held, forged, err := r.readIndex(ctx)
 	if forged > 0 {
-		to.Refuse(forged)
+		to.Reject(forged)
 	}
 	if err != nil {
 		return at, err
@@ -98,9 +98,9 @@ func (r *Redis) load(ctx context.Context, to Sink) (position, error) {
 	for i, f := range held {
 		entries[i] = f.entry()
 	}
-	added, err := r.putBack(ctx, to.Reconcile(entries, asOf))
+	added, err := r.restore(ctx, to.Reconcile(entries, asOf))
 	if added > 0 {
-		r.log.Info("revocations that Redis had lost were put back", "entries", added)
+		r.log.Info("revocations that Redis had lost were restored", "entries", added)
 	}
 	if err != nil {
 		return at, err
@@ -108,9 +108,9 @@ func (r *Redis) load(ctx context.Context, to Sink) (position, error) {
 	return at, r.removeSuperseded(ctx, held)
 }
 
-// read tells what is added to the stream, until due.
-func (r *Redis) read(ctx context.Context, to Sink, at position, due <-chan time.Time) error {
-	elsewhere := false // the stream ended at another place than at, and nothing has come from there yet
+// followStream tells what is added to the stream, until due.
+func (r *Redis) followStream(ctx context.Context, to Sink, at position, due <-chan time.Time) error {
+	diverged := false // the stream ends elsewhere than at, and nothing has come from there yet
 	for ctx.Err() == nil {
 		select {
 		case <-due:
@@ -118,36 +118,36 @@ func (r *Redis) read(ctx context.Context, to Sink, at position, due <-chan time.
 		default:
 		}
 		asOf := to.Now()
-		news, err := r.next(ctx, at, !elsewhere)
+		messages, err := r.readStream(ctx, at, !diverged)
 		if err != nil {
 			return err
 		}
-		if len(news) > 0 {
-			elsewhere = false
-			if at, err = r.tell(to, at, news, asOf); err != nil {
+		if len(messages) > 0 {
+			diverged = false
+			if at, err = r.applyMessages(to, at, messages, asOf); err != nil {
 				return err
 			}
 			continue
 		}
 		asOf = to.Now()
-		end, err := r.end(ctx)
+		end, err := r.lastPosition(ctx)
 		switch {
 		case err != nil:
 			return err
 		case end == at:
-			elsewhere = false
+			diverged = false
 			to.Apply(nil, asOf)
-		case elsewhere:
+		case diverged:
 			return errReset
 		default:
-			elsewhere = true
+			diverged = true
 		}
 	}
 	return ctx.Err()
 }
 
-// next returns what the stream holds behind a position, and may wait for it.
-func (r *Redis) next(ctx context.Context, at position, blocking bool) ([]redis.XMessage, error) {
+// readStream returns what the stream holds behind a position, and may wait for it.
+func (r *Redis) readStream(ctx context.Context, at position, blocking bool) ([]redis.XMessage, error) {
 	block := time.Duration(-1)
 	if blocking {
 		block = r.readBlock
@@ -166,18 +166,18 @@ func (r *Redis) next(ctx context.Context, at position, blocking bool) ([]redis.X
 	return streams[0].Messages, nil
 }
 
-// tell hands on what came from the stream, and returns how far it was read. When entries are missing it hands on nothing:
+// applyMessages hands on what came from the stream, and returns how far it was read. When entries are missing it hands on nothing:
 // what is known would not be complete.
-func (r *Redis) tell(to Sink, at position, news []redis.XMessage, asOf time.Time) (position, error) {
-	entries := make([]Entry, 0, len(news))
+func (r *Redis) applyMessages(to Sink, at position, messages []redis.XMessage, asOf time.Time) (position, error) {
+	entries := make([]Entry, 0, len(messages))
 	forged := 0
-	for _, message := range news {
+	for _, message := range messages {
 		p, err := parsePosition(message.ID)
 		if err != nil {
 			return at, err
 		}
 		sealed, _ := message.Values["e"].(string)
-		f, ok := r.open(sealed)
+		f, ok := r.openRecord(sealed)
 		switch {
 		case !ok:
 			forged++ // whoever forges may give it any number
@@ -193,14 +193,14 @@ func (r *Redis) tell(to Sink, at position, news []redis.XMessage, asOf time.Time
 		at = p
 	}
 	if forged > 0 {
-		to.Refuse(forged)
+		to.Reject(forged)
 	}
 	to.Apply(entries, asOf)
 	return at, nil
 }
 
-// end is the position of the last entry that the stream ever had.
-func (r *Redis) end(ctx context.Context) (position, error) {
+// lastPosition is the position of the last entry that the stream ever had.
+func (r *Redis) lastPosition(ctx context.Context) (position, error) {
 	ctx, cancel := r.answerBy(ctx)
 	defer cancel()
 	id, err := positionScript.Run(ctx, r.client, []string{keyStream}).Text()

@@ -25,12 +25,12 @@ func TestForgedEntriesAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	mine := s.open()
-	sealed := mine.entries.put(f.record())
+	sealed := mine.entries.seal(f.record())
 	tampered := slices.Clone(sealed)
 	tampered[len(tampered)-sealSize-1] ^= 1
 	forgeries := [][]byte{
 		nil, []byte("x"), f.record(), sealed[:len(sealed)-1], append(slices.Clone(sealed), 0), tampered,
-		stranger.entries.put(f.record()), mine.gateways.put(f.record()), make([]byte, sealSize), make([]byte, 4<<10),
+		stranger.entries.seal(f.record()), mine.gateways.seal(f.record()), make([]byte, sealSize), make([]byte, 4<<10),
 	}
 	for _, forgery := range forgeries {
 		s.do("XADD", keyStream, "*", "e", forgery)
@@ -39,7 +39,7 @@ func TestForgedEntriesAreRefused(t *testing.T) {
 	s.do("XADD", keyStream, "*", "f", sealed)
 	appendTo(t, stranger, session("stranger"))
 	for _, l := range []*List{one, two} {
-		eventually(t, "the forged entries of the stream are counted", func() bool { return l.Stats().Refused >= uint64(len(forgeries)+2) })
+		eventually(t, "the forged entries of the stream are counted", func() bool { return l.Stats().Rejected >= uint64(len(forgeries)+2) })
 	}
 	// A genuine entry still arrives at once, and the lists that start now know it and no other.
 	appendTo(t, mine, genuine.entry())
@@ -50,7 +50,7 @@ func TestForgedEntriesAreRefused(t *testing.T) {
 			t.Errorf("%d entries are believed, want 2", got)
 		}
 	}
-	if got := third.Stats().Refused; got != uint64(len(forgeries)+1) {
+	if got := third.Stats().Rejected; got != uint64(len(forgeries)+1) {
 		t.Errorf("%d forged entries of the index are counted, want %d", got, len(forgeries)+1)
 	}
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// keyLife is how long a gateway's key counts after it was last published: longer than any assertion that it signed.
-const keyLife = 10 * time.Minute
+// keyTTL is how long a gateway's key counts after it was last published: longer than any assertion that it signed.
+const keyTTL = 10 * time.Minute
 
-// followKeysEvery is how often the keys are looked at.
-const followKeysEvery = time.Second
+// keyPollInterval is how often the keys are looked at.
+const keyPollInterval = time.Second
 
 // What is believed of keys, whoever published them.
 const (
@@ -37,16 +37,16 @@ func (r *Redis) PublishKey(ctx context.Context, jwk []byte) error {
 	ctx, cancel := r.answerBy(ctx)
 	defer cancel()
 	now := r.now()
-	expires := now.Add(keyLife).Unix()
+	expires := now.Add(keyTTL).Unix()
 	record := append(binary.BigEndian.AppendUint64(nil, uint64(expires)), jwk...)
 	_, err := r.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.ZAdd(ctx, keyGateways, redis.Z{Score: float64(expires), Member: r.gateways.put(record)})
+		p.ZAdd(ctx, keyGateways, redis.Z{Score: float64(expires), Member: r.gateways.seal(record)})
 		p.ZRemRangeByScore(ctx, keyGateways, "-inf", strconv.FormatInt(now.Add(-grace).Unix(), 10))
-		p.Expire(ctx, keyGateways, keyLife+grace)
+		p.Expire(ctx, keyGateways, keyTTL+grace)
 		return nil
 	})
 	if err != nil {
-		return r.failed("publishing the key of this gateway", err)
+		return r.commandError("publishing the key of this gateway", err)
 	}
 	return nil
 }
@@ -55,22 +55,22 @@ func (r *Redis) PublishKey(ctx context.Context, jwk []byte) error {
 // lost counts until it expires; while Redis is away nothing changes.
 func (r *Redis) FollowKeys(ctx context.Context, f func(jwks [][]byte)) error {
 	known := map[string]int64{} // key → the second in which it expires
-	var told [][]byte
+	var published [][]byte
 	first, failing := true, false
 	for {
 		err := r.readKeys(ctx, known)
 		switch {
 		case err == nil:
 			failing = false
-			if keys := sortedKeys(known); first || !slices.EqualFunc(keys, told, bytes.Equal) {
-				first, told = false, keys
+			if keys := sortedKeys(known); first || !slices.EqualFunc(keys, published, bytes.Equal) {
+				first, published = false, keys
 				f(keys)
 			}
 		case ctx.Err() == nil && !failing:
 			failing = true
-			r.log.Warn("the keys of the other gateways cannot be read; it is tried again until they can", "error", r.failed("reading the gateways' keys", err))
+			r.log.Warn("gateway keys unreadable; retrying", "error", r.commandError("reading the gateways' keys", err))
 		}
-		if !wait(ctx, followKeysEvery) {
+		if !sleep(ctx, keyPollInterval) {
 			return ctx.Err()
 		}
 	}
@@ -92,7 +92,7 @@ func (r *Redis) readKeys(ctx context.Context, known map[string]int64) error {
 	}, &forged)
 	maps.DeleteFunc(known, func(_ string, expires int64) bool { return expires <= now })
 	if forged > 0 {
-		r.log.Warn("forged keys of gateways were refused: somebody writes to Redis who does not know this secret", "keys", forged)
+		r.log.Warn("forged gateway keys rejected (bad MAC): somebody writes to Redis who does not know this secret", "keys", forged)
 	}
 	return err
 }

@@ -88,7 +88,7 @@ func TestGatewaysKnowEachOthersKeys(t *testing.T) {
 		t.Errorf("publishing to nobody: %v", err)
 	}
 	s.start()
-	c.advance(keyLife - 5*time.Second)
+	c.advance(keyTTL - 5*time.Second)
 	publishKey(t, one, `{"kid":"one"}`)
 	c.advance(10 * time.Second)
 	eventually(t, "the key that nobody publishes any more is gone", seen.are(`{"kid":"one"}`))
@@ -108,9 +108,9 @@ func TestOldRecordsOfKeysAreDropped(t *testing.T) {
 	r := openRedis(t, RedisOptions{URL: s.url(), Now: c.now})
 	for range 50 {
 		publishKey(t, r, `{"kid":"one"}`)
-		c.advance(keyLife)
+		c.advance(keyTTL)
 	}
-	if n, most := s.number("ZCARD", keyGateways), int64(grace/keyLife)+2; n > most {
+	if n, most := s.number("ZCARD", keyGateways), int64(grace/keyTTL)+2; n > most {
 		t.Errorf("%d records, want %d at most", n, most)
 	}
 }
@@ -125,7 +125,7 @@ func TestForgedKeysAreRefused(t *testing.T) {
 	record := func(jwk string) []byte { return append(binary.BigEndian.AppendUint64(nil, uint64(end)), jwk...) }
 	publishKey(t, stranger, `{"kid":"stranger"}`)
 	for _, forgery := range [][]byte{
-		record(`{"kid":"plain"}`), r.entries.put(record(`{"kid":"entries"}`)), r.gateways.put(record("")), nil, make([]byte, 64<<10),
+		record(`{"kid":"plain"}`), r.entries.seal(record(`{"kid":"entries"}`)), r.gateways.seal(record("")), nil, make([]byte, 64<<10),
 	} {
 		s.do("ZADD", keyGateways, end, forgery)
 	}
@@ -146,7 +146,7 @@ func TestKeysAreBounded(t *testing.T) {
 	end := uint64(time.Now().Add(time.Hour).Unix())
 	args := []any{"ZADD", keyGateways}
 	for i := range maxKeys + 100 {
-		args = append(args, end, r.gateways.put(append(binary.BigEndian.AppendUint64(nil, end), fmt.Sprint(i)...)))
+		args = append(args, end, r.gateways.seal(append(binary.BigEndian.AppendUint64(nil, end), fmt.Sprint(i)...)))
 	}
 	s.do(args...)
 	known := map[string]int64{}

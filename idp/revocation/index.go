@@ -40,7 +40,7 @@ func (r *Redis) Append(ctx context.Context, entries []Entry) error {
 	defer cancel()
 	for some := range slices.Chunk(checked, batch) {
 		if _, err := r.write(ctx, some); err != nil {
-			return r.failed("writing revocations", err)
+			return r.commandError("writing revocations", err)
 		}
 	}
 	return nil
@@ -52,7 +52,7 @@ func (r *Redis) write(ctx context.Context, facts []fact) (added int, err error) 
 	args := make([]any, 0, 2+2*len(facts))
 	args = append(args, r.streamLength, int64(grace/time.Second))
 	for _, f := range facts {
-		args = append(args, f.expires, r.entries.put(f.record()))
+		args = append(args, f.expires, r.entries.seal(f.record()))
 	}
 	return appendScript.Run(ctx, r.client, []string{keyStream, keyIndex}, args...).Int()
 }
@@ -61,7 +61,7 @@ func (r *Redis) write(ctx context.Context, facts []fact) (added int, err error) 
 // added meanwhile may be.
 func (r *Redis) readIndex(ctx context.Context) (held []fact, forged int, err error) {
 	err = r.scan(ctx, keyIndex, maxRecord+sealSize, func(member string) {
-		f, ok := r.open(member)
+		f, ok := r.openRecord(member)
 		if !ok {
 			forged++
 			return
@@ -71,8 +71,8 @@ func (r *Redis) readIndex(ctx context.Context) (held []fact, forged int, err err
 	return held, forged, err
 }
 
-// open reads a sealed record.
-func (r *Redis) open(sealed string) (fact, bool) {
+// openRecord reads a sealed record.
+func (r *Redis) openRecord(sealed string) (fact, bool) {
 	record, ok := r.entries.open([]byte(sealed))
 	if !ok {
 		return fact{}, false
@@ -111,14 +111,14 @@ func (r *Redis) scanStep(ctx context.Context, key, cursor string, longest int) (
 	return scanScript.Run(ctx, r.client, []string{key}, cursor, batch, longest).StringSlice()
 }
 
-// putBack adds what the index lacks, and returns how much that was.
-func (r *Redis) putBack(ctx context.Context, lacking []Entry) (added int, err error) {
+// restore adds what the index lacks, and returns how much that was.
+func (r *Redis) restore(ctx context.Context, lacking []Entry) (added int, err error) {
 	checked, err := facts(lacking)
 	if err != nil {
 		return 0, err
 	}
 	for some := range slices.Chunk(checked, batch) {
-		n, err := r.writeInTime(ctx, some)
+		n, err := r.writeWithTimeout(ctx, some)
 		if err != nil {
 			return added, err
 		}
@@ -127,7 +127,7 @@ func (r *Redis) putBack(ctx context.Context, lacking []Entry) (added int, err er
 	return added, nil
 }
 
-func (r *Redis) writeInTime(ctx context.Context, facts []fact) (added int, err error) {
+func (r *Redis) writeWithTimeout(ctx context.Context, facts []fact) (added int, err error) {
 	ctx, cancel := r.answerBy(ctx)
 	defer cancel()
 	return r.write(ctx, facts)
@@ -138,7 +138,7 @@ func (r *Redis) removeSuperseded(ctx context.Context, held []fact) error {
 	for some := range slices.Chunk(superseded(held), batch) {
 		members := make([]any, len(some))
 		for i, f := range some {
-			members[i] = r.entries.put(f.record())
+			members[i] = r.entries.seal(f.record())
 		}
 		if err := r.remove(ctx, members); err != nil {
 			return err
@@ -154,17 +154,17 @@ func (r *Redis) remove(ctx context.Context, members []any) error {
 }
 
 // superseded returns the facts that another one of the same name includes.
-func superseded(held []fact) (less []fact) {
-	most := make(map[name]fact, len(held))
+func superseded(held []fact) (subsumed []fact) {
+	latest := make(map[name]fact, len(held))
 	for _, f := range held {
-		if g, ok := most[f.name]; !ok || f.moment > g.moment || f.moment == g.moment && f.expires > g.expires {
-			most[f.name] = f
+		if g, ok := latest[f.name]; !ok || f.cutoff > g.cutoff || f.cutoff == g.cutoff && f.expires > g.expires {
+			latest[f.name] = f
 		}
 	}
 	for _, f := range held {
-		if g := most[f.name]; f != g && g.merge(f) == g {
-			less = append(less, f)
+		if g := latest[f.name]; f != g && g.merge(f) == g {
+			subsumed = append(subsumed, f)
 		}
 	}
-	return less
+	return subsumed
 }

@@ -26,21 +26,21 @@ type Sink interface {
 	Apply(entries []Entry, asOf time.Time)
 	// Reconcile is Apply for all that the log holds, and returns what it lacks: what the sink knows besides.
 	Reconcile(held []Entry, asOf time.Time) (lacking []Entry)
-	// Refuse says that n entries were forged, each time they are met.
-	Refuse(n int)
+	// Reject says that n entries were forged, each time they are met.
+	Reject(n int)
 }
 
-// always is as of when a view is complete that nobody else can change.
-var always = time.Unix(1<<40, 0)
+// neverStale is as of when a view is complete that nobody else can change.
+var neverStale = time.Unix(1<<40, 0)
 
-// How long Run waits before it follows a log again that it could not.
+// The backoff of Run after a log could not be followed.
 const (
-	shortestPause = 50 * time.Millisecond
-	longestPause  = time.Second
+	minBackoff = 50 * time.Millisecond
+	maxBackoff = time.Second
 )
 
-// purgeEvery is how often what has expired is dropped.
-const purgeEvery = time.Minute
+// purgeInterval is how often what has expired is dropped.
+const purgeInterval = time.Minute
 
 // Options say how a list behaves.
 type Options struct {
@@ -56,11 +56,11 @@ type Options struct {
 type Stats struct {
 	// Entries is how many entries the list has in memory.
 	Entries int
-	// Contact is as of when the view is complete; zero before the first. A list with an embedded log is always complete
+	// LastSync is when the view was last in sync with the log; zero before the first time. A list with an embedded log is always complete
 	// as of now.
-	Contact time.Time
-	// Refused counts the forged entries, each time one was met.
-	Refused uint64
+	LastSync time.Time
+	// Rejected counts the forged entries, each time one was met.
+	Rejected uint64
 }
 
 // A List is one process's view of what is revoked. It is safe for concurrent use.
@@ -70,13 +70,13 @@ type List struct {
 	logger       *slog.Logger
 	maxStaleness time.Duration
 
-	table   *table
-	contact atomic.Pointer[time.Time]
-	refused atomic.Uint64
-	failing atomic.Bool // the log could not be followed, and was not heard of since
+	table        *table
+	lastSync     atomic.Pointer[time.Time]
+	rejected     atomic.Uint64
+	disconnected atomic.Bool // the log could not be followed, and was not heard of since
 
-	// refusal is when forged entries were last written to the log. Only Follow's goroutine uses it.
-	refusal time.Time
+	// forgedLoggedAt is when forged entries were last written to the log. Only Follow's goroutine uses it.
+	forgedLoggedAt time.Time
 }
 
 // NewList returns a list that is empty and stale until [List.Run] has heard from the log.
@@ -101,29 +101,29 @@ func (l *List) Run(ctx context.Context) error {
 	tasks.Go(func() { l.purge(ctx) })
 	defer tasks.Wait()
 	defer stop()
-	pause := shortestPause
+	backoff := minBackoff
 	for {
-		before := l.contact.Load()
+		before := l.lastSync.Load()
 		err := l.log.Follow(ctx, sink{l})
 		if ctx.Err() != nil {
 			return nil
 		}
-		if l.contact.Load() != before {
-			pause = shortestPause
+		if l.lastSync.Load() != before {
+			backoff = minBackoff
 		}
-		if !l.failing.Swap(true) {
-			l.logger.Warn("the revocation log cannot be followed; it is tried again until it can", "error", err)
+		if !l.disconnected.Swap(true) {
+			l.logger.Warn("revocation log unreachable; retrying with backoff", "error", err)
 		}
-		if !wait(ctx, pause) {
+		if !sleep(ctx, backoff) {
 			return nil
 		}
-		pause = min(2*pause, longestPause)
+		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
 // purge drops what has expired, until ctx ends.
 func (l *List) purge(ctx context.Context) {
-	for wait(ctx, purgeEvery) {
+	for sleep(ctx, purgeInterval) {
 		l.table.purge(l.now().Unix())
 	}
 }
@@ -158,7 +158,7 @@ func (l *List) Revoked(issuer, jti, sid, sub string, iat time.Time) bool {
 		return false
 	}
 	f := l.table.find(Subject, issuer, sub)
-	return f != nil && iat.Unix() <= f.moment
+	return f != nil && iat.Unix() <= f.cutoff
 }
 
 // SessionRevoked reports whether a session is revoked.
@@ -166,22 +166,22 @@ func (l *List) SessionRevoked(issuer, sid string) bool {
 	return l.table.find(Session, issuer, sid) != nil
 }
 
-// SubjectMoment returns the moment up to which everything is revoked that the subject was issued, in whole seconds. An
+// SubjectCutoff returns the cutoff up to which everything is revoked that the subject was issued, in whole seconds. An
 // issuer dates nothing for the subject at or before it.
-func (l *List) SubjectMoment(issuer, sub string) (time.Time, bool) {
+func (l *List) SubjectCutoff(issuer, sub string) (time.Time, bool) {
 	f := l.table.find(Subject, issuer, sub)
 	if f == nil {
 		return time.Time{}, false
 	}
-	return time.Unix(f.moment, 0), true
+	return time.Unix(f.cutoff, 0), true
 }
 
 // Ready reports whether the list has ever had a complete view.
-func (l *List) Ready() bool { return l.contact.Load() != nil }
+func (l *List) Ready() bool { return l.lastSync.Load() != nil }
 
 // Stale reports whether the view is older than it may be.
 func (l *List) Stale(now time.Time) bool {
-	contact := l.contact.Load()
+	contact := l.lastSync.Load()
 	return contact == nil || age(*contact, now) > l.maxStaleness
 }
 
@@ -193,11 +193,11 @@ func age(then, now time.Time) time.Duration {
 
 // Stats returns what there is to say about the list now.
 func (l *List) Stats() Stats {
-	s := Stats{Entries: l.table.len(), Refused: l.refused.Load()}
-	if contact := l.contact.Load(); contact != nil {
-		s.Contact = *contact
-		if s.Contact.Equal(always) {
-			s.Contact = l.now()
+	s := Stats{Entries: l.table.len(), Rejected: l.rejected.Load()}
+	if contact := l.lastSync.Load(); contact != nil {
+		s.LastSync = *contact
+		if s.LastSync.Equal(neverStale) {
+			s.LastSync = l.now()
 		}
 	}
 	return s
@@ -209,39 +209,39 @@ type sink struct{ *List }
 func (s sink) Now() time.Time { return s.now() }
 
 func (s sink) Apply(entries []Entry, asOf time.Time) {
-	s.learn(entries)
-	s.heard(asOf)
+	s.addUnexpired(entries)
+	s.markSynced(asOf)
 }
 
-// learn adds the entries that have not expired, and returns them.
-func (s sink) learn(entries []Entry) []fact {
+// addUnexpired adds the entries that have not expired, and returns them.
+func (s sink) addUnexpired(entries []Entry) []fact {
 	now := s.now().Unix()
-	news := make([]fact, 0, len(entries))
+	added := make([]fact, 0, len(entries))
 	for _, e := range entries {
 		f, err := e.fact()
 		switch {
 		case err != nil:
-			s.Refuse(1)
+			s.Reject(1)
 		case f.expires > now:
-			news = append(news, f)
+			added = append(added, f)
 		}
 	}
-	s.table.add(news...)
-	return news
+	s.table.add(added...)
+	return added
 }
 
-func (s sink) heard(asOf time.Time) {
-	s.contact.Store(&asOf)
-	if s.failing.Swap(false) {
-		s.logger.Info("the revocation log is followed again")
+func (s sink) markSynced(asOf time.Time) {
+	s.lastSync.Store(&asOf)
+	if s.disconnected.Swap(false) {
+		s.logger.Info("revocation log followed again")
 	}
 }
 
 func (s sink) Reconcile(held []Entry, asOf time.Time) (lacking []Entry) {
-	news := s.learn(held)
-	s.heard(asOf)
-	known := make(map[fact]struct{}, len(news))
-	for _, f := range news {
+	added := s.addUnexpired(held)
+	s.markSynced(asOf)
+	known := make(map[fact]struct{}, len(added))
+	for _, f := range added {
 		known[f] = struct{}{}
 	}
 	now := s.now().Unix()
@@ -253,19 +253,19 @@ func (s sink) Reconcile(held []Entry, asOf time.Time) (lacking []Entry) {
 	return lacking
 }
 
-// refusalEvery is how often forged entries are worth a line, however many there are.
-const refusalEvery = time.Minute
+// forgedLogInterval is how often forged entries are worth a line, however many there are.
+const forgedLogInterval = time.Minute
 
-func (s sink) Refuse(n int) {
-	total := s.refused.Add(uint64(n))
-	if now := s.now(); s.refusal.IsZero() || age(s.refusal, now) >= refusalEvery {
-		s.refusal = now
-		s.logger.Warn("forged revocations were refused: somebody writes to the log who does not know this secret", "total", total)
+func (s sink) Reject(n int) {
+	total := s.rejected.Add(uint64(n))
+	if now := s.now(); s.forgedLoggedAt.IsZero() || age(s.forgedLoggedAt, now) >= forgedLogInterval {
+		s.forgedLoggedAt = now
+		s.logger.Warn("forged revocations rejected (bad MAC): somebody writes to the log who does not know this secret", "total", total)
 	}
 }
 
-// wait waits for a while, and reports whether ctx has not ended.
-func wait(ctx context.Context, d time.Duration) bool {
+// sleep waits for a while, and reports whether ctx has not ended.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -71,7 +71,7 @@ func TestStaleness(t *testing.T) {
 			}
 		}
 		check("at first", false, true)
-		if c := l.Stats().Contact; !c.IsZero() {
+		if c := l.Stats().LastSync; !c.IsZero() {
 			t.Errorf("a contact before the first: %v", c)
 		}
 		contact <- time.Now()
@@ -124,7 +124,7 @@ func TestFollowingIsTriedAgain(t *testing.T) {
 	bubbled(t, log, Options{Log: slog.New(slog.NewTextHandler(&out, nil))}, func(l *List) {
 		pass(30 * time.Second)
 		for i := 1; i < len(tries); i++ {
-			if pause := tries[i].Sub(tries[i-1]); pause < shortestPause || pause > longestPause || i == 10 && pause != shortestPause {
+			if pause := tries[i].Sub(tries[i-1]); pause < minBackoff || pause > maxBackoff || i == 10 && pause != minBackoff {
 				t.Errorf("pause %d is %v", i, pause)
 			}
 		}
@@ -180,7 +180,7 @@ func TestMemoryIsPurged(t *testing.T) {
 		if n := l.Stats().Entries; n != 999 {
 			t.Errorf("%d entries at first; one has expired before it came", n)
 		}
-		pass(10*time.Minute + purgeEvery)
+		pass(10*time.Minute + purgeInterval)
 		if n := l.Stats().Entries; n > 400 || n < 300 {
 			t.Errorf("%d entries after ten minutes", n)
 		}
@@ -196,7 +196,7 @@ func TestReconcileReturnsWhatIsLacking(t *testing.T) {
 	t.Parallel()
 	now := time.Now().Truncate(time.Second)
 	entry := func(id string, moment, end int) Entry {
-		return Entry{Kind: Subject, Issuer: ours, ID: id, Moment: now.Add(time.Duration(moment) * time.Second), Expires: now.Add(time.Duration(end) * time.Hour)}
+		return Entry{Kind: Subject, Issuer: ours, ID: id, Cutoff: now.Add(time.Duration(moment) * time.Second), Expires: now.Add(time.Duration(end) * time.Hour)}
 	}
 	l := NewList(nil, Options{Now: func() time.Time { return now }})
 	s := sink{l}
@@ -210,7 +210,7 @@ func TestReconcileReturnsWhatIsLacking(t *testing.T) {
 	slices.SortFunc(lacking, func(a, b Entry) int { return strings.Compare(a.ID, b.ID) })
 	want := []Entry{entry("crossed", 2, 2), entry("missing", 1, 1), entry("older-there", 2, 1)}
 	if !slices.EqualFunc(lacking, want, func(a, b Entry) bool {
-		return a.ID == b.ID && a.Moment.Equal(b.Moment) && a.Expires.Equal(b.Expires)
+		return a.ID == b.ID && a.Cutoff.Equal(b.Cutoff) && a.Expires.Equal(b.Expires)
 	}) {
 		t.Errorf("lacking:\n%+v, want\n%+v", lacking, want)
 	}

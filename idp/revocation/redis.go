@@ -58,7 +58,7 @@ type RedisOptions struct {
 // Redis is the log of a fleet, and where its gateways publish their keys. It is safe for concurrent use.
 type Redis struct {
 	client   redis.UniversalClient
-	place    string // for errors: where Redis is, without a password
+	address  string // for errors: where Redis is, without a password
 	entries  seal
 	gateways seal
 	log      *slog.Logger
@@ -98,7 +98,7 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 	}
 	// The library writes to standard error what it also returns.
 	logging.Disable()
-	if r.client, r.place, err = connect(o); err != nil {
+	if r.client, r.address, err = connect(o); err != nil {
 		return nil, fmt.Errorf("redis: %w", err)
 	}
 	return r, nil
@@ -109,7 +109,7 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 func (r *Redis) Client() redis.UniversalClient { return r.client }
 
 // String says where Redis is, without a password.
-func (r *Redis) String() string { return r.place }
+func (r *Redis) String() string { return r.address }
 
 // Close gives up the connections.
 func (r *Redis) Close() error { return r.client.Close() }
@@ -118,7 +118,7 @@ func (r *Redis) Close() error { return r.client.Close() }
 func connect(o RedisOptions) (client redis.UniversalClient, place string, err error) {
 	sentinel, cluster := o.Sentinel, o.Cluster
 	bySentinel := sentinel.Master != "" || len(sentinel.Addresses) > 0
-	u := universal(o.timeout)
+	u := commonOptions(o.timeout)
 	switch {
 	case o.URL != "" && !bySentinel && len(cluster) == 0:
 		if err := parseURL(o.URL, u); err != nil {
@@ -140,9 +140,9 @@ func connect(o RedisOptions) (client redis.UniversalClient, place string, err er
 	}
 }
 
-// universal is what holds for every connection. A command is tried again once, on another connection, since the first may
+// commonOptions is what holds for every connection. A command is tried again once, on another connection, since the first may
 // have ended unnoticed; every try is short, so that the caller's deadline holds.
-func universal(timeout time.Duration) *redis.UniversalOptions {
+func commonOptions(timeout time.Duration) *redis.UniversalOptions {
 	return &redis.UniversalOptions{
 		Dialer:      dialer(nil, timeout),
 		DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout,
@@ -179,9 +179,9 @@ func parseURL(raw string, u *redis.UniversalOptions) error {
 	return nil
 }
 
-// failed says which Redis a command failed at.
-func (r *Redis) failed(doing string, err error) error {
-	return fmt.Errorf("redis %s: %s: %w", r.place, doing, err)
+// commandError says which Redis a command failed at.
+func (r *Redis) commandError(doing string, err error) error {
+	return fmt.Errorf("redis %s: %s: %w", r.address, doing, err)
 }
 
 // answerBy bounds a command that Redis answers at once: it may be tried twice.

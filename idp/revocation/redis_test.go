@@ -49,7 +49,7 @@ func TestASilentServerIsGivenUpInTwoSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := openRedis(t, RedisOptions{URL: "redis://silent:6379", timeout: replyTimeout})
-		silent := universal(replyTimeout)
+		silent := commonOptions(replyTimeout)
 		silent.Dialer = func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			go func() { // greets, and says nothing more
@@ -80,14 +80,14 @@ func TestSupersededRecordsAreRemoved(t *testing.T) {
 	now := time.Now().Truncate(time.Second)
 	for i := range 20 {
 		m := now.Add(time.Duration(i) * time.Second)
-		publish(t, l, Entry{Kind: Subject, Issuer: ours, ID: "sub", Moment: m, Expires: m.Add(time.Hour)})
+		publish(t, l, Entry{Kind: Subject, Issuer: ours, ID: "sub", Cutoff: m, Expires: m.Add(time.Hour)})
 	}
 	// Of these two neither says all; what both say is written in their place.
-	publish(t, l, Entry{Kind: Subject, Issuer: ours, ID: "two", Moment: now, Expires: now.Add(2 * time.Hour)})
-	publish(t, l, Entry{Kind: Subject, Issuer: ours, ID: "two", Moment: now.Add(time.Minute), Expires: now.Add(time.Hour)})
+	publish(t, l, Entry{Kind: Subject, Issuer: ours, ID: "two", Cutoff: now, Expires: now.Add(2 * time.Hour)})
+	publish(t, l, Entry{Kind: Subject, Issuer: ours, ID: "two", Cutoff: now.Add(time.Minute), Expires: now.Add(time.Hour)})
 	eventually(t, "one record of each is left", func() bool { return s.number("ZCARD", keyIndex) == 2 })
 	third, _ := running(t, s.open(), Options{})
-	if m, _ := third.SubjectMoment(ours, "sub"); !m.Equal(now.Add(19 * time.Second)) {
+	if m, _ := third.SubjectCutoff(ours, "sub"); !m.Equal(now.Add(19 * time.Second)) {
 		t.Errorf("the moment is %v", m)
 	}
 }
@@ -156,7 +156,7 @@ func TestOutage(t *testing.T) {
 				if !l.Ready() || !l.SessionRevoked(ours, "before") || l.SessionRevoked(ours, "during") {
 					t.Error("what was known is not what is known")
 				}
-				if l.Stale(l.Stats().Contact.Add(most)) {
+				if l.Stale(l.Stats().LastSync.Add(most)) {
 					t.Error("stale before the view is as old as it may be")
 				}
 			}
@@ -203,8 +203,8 @@ func TestAServerThatWasReplacedIsNotFollowed(t *testing.T) {
 		t.Errorf("Publish: %v", err)
 	}
 	later, _ := running(t, s.open(), Options{MaxStaleness: time.Second})
-	before := later.Stats().Contact
-	eventually(t, "it is followed", func() bool { return later.Stats().Contact.After(before.Add(time.Second)) })
+	before := later.Stats().LastSync
+	eventually(t, "it is followed", func() bool { return later.Stats().LastSync.After(before.Add(time.Second)) })
 	if later.Stale(time.Now()) || l.Stale(time.Now()) {
 		t.Error("stale")
 	}

@@ -27,8 +27,8 @@ func newSeal(secret []byte, purpose string) (seal, error) {
 	return seal{key}, err
 }
 
-// put returns content with its MAC behind it.
-func (s seal) put(content []byte) []byte {
+// seal returns content with its MAC behind it.
+func (s seal) seal(content []byte) []byte {
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write(content)
 	return mac.Sum(content)

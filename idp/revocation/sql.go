@@ -70,7 +70,7 @@ func insert(ctx context.Context, tx *sql.Tx, facts []fact) (err error) {
 	}
 	defer func() { err = errors.Join(err, statement.Close()) }()
 	for _, f := range facts {
-		if _, err := statement.ExecContext(ctx, f.kind, f.issuer, f.id, f.moment, f.expires); err != nil {
+		if _, err := statement.ExecContext(ctx, f.kind, f.issuer, f.id, f.cutoff, f.expires); err != nil {
 			return err
 		}
 	}
@@ -83,7 +83,7 @@ func (s *SQL) Follow(ctx context.Context, to Sink) error {
 	if err != nil {
 		return fmt.Errorf("revocation: reading: %w", err)
 	}
-	if lacking := to.Reconcile(held, always); len(lacking) > 0 {
+	if lacking := to.Reconcile(held, neverStale); len(lacking) > 0 {
 		if err := s.Append(ctx, lacking); err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ func (s *SQL) Follow(ctx context.Context, to Sink) error {
 		if err := s.purge(ctx, to.Now()); err != nil {
 			return fmt.Errorf("revocation: dropping what has expired: %w", err)
 		}
-		if !wait(ctx, purgeEvery) {
+		if !sleep(ctx, purgeInterval) {
 			return ctx.Err()
 		}
 	}
@@ -106,7 +106,7 @@ func (s *SQL) load(ctx context.Context) (held []Entry, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var f fact
-		if err := rows.Scan(&f.kind, &f.issuer, &f.id, &f.moment, &f.expires); err != nil {
+		if err := rows.Scan(&f.kind, &f.issuer, &f.id, &f.cutoff, &f.expires); err != nil {
 			return nil, err
 		}
 		held = append(held, f.entry())

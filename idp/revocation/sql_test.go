@@ -28,7 +28,7 @@ func TestAnEmbeddedListIsNeverStale(t *testing.T) {
 	if now := time.Now().Add(100 * 365 * 24 * time.Hour); l.Stale(now) || !l.Ready() {
 		t.Error("stale after a hundred years")
 	}
-	if got := l.Stats().Contact; time.Since(got) > time.Minute {
+	if got := l.Stats().LastSync; time.Since(got) > time.Minute {
 		t.Errorf("the last contact was %v", got)
 	}
 }

@@ -27,7 +27,7 @@ func TestTableIsAMap(t *testing.T) {
 	for step := range 50_000 {
 		f := fact{name: names[next(len(names))], expires: now + int64(next(5000))}
 		if f.kind == Subject {
-			f.moment = int64(next(1000))
+			f.cutoff = int64(next(1000))
 		}
 		table.add(f)
 		if known, ok := model[f.name]; ok {
@@ -75,7 +75,7 @@ func TestReadersMissNothingWhileOthersWrite(t *testing.T) {
 	others.Go(func() {
 		defer close(added)
 		for i := range lasting {
-			table.add(sessionFact(i, lastSecond))
+			table.add(sessionFact(i, maxTime))
 			added <- i
 		}
 	})

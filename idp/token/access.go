@@ -31,8 +31,8 @@ type Grant struct {
 	Expires  time.Time
 }
 
-// wire is the payload of what vilogate signs.
-type wire struct {
+// signedClaims is the payload of what vilogate signs.
+type signedClaims struct {
 	jwt.RegisteredClaims
 	Session  string           `json:"sid,omitempty"`
 	AMR      []string         `json:"amr,omitzero"`
@@ -62,7 +62,7 @@ func (k *PrivateKey) SignAccess(g Grant) (string, error) {
 	); err != nil {
 		return "", fmt.Errorf("token: sign an access token: %w", err)
 	}
-	raw, err := k.sign(typeAccess, wire{
+	raw, err := k.sign(typeAccess, signedClaims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: g.Issuer, Subject: g.Subject, Audience: jwt.ClaimStrings{g.Audience}, ID: g.ID,
 			IssuedAt: jwt.NewNumericDate(g.IssuedAt), NotBefore: jwt.NewNumericDate(g.IssuedAt),
@@ -81,7 +81,7 @@ func (k *PrivateKey) SignAccess(g Grant) (string, error) {
 }
 
 // sign signs with ES256, under the key's id.
-func (k *PrivateKey) sign(typ string, payload wire) (string, error) {
+func (k *PrivateKey) sign(typ string, payload signedClaims) (string, error) {
 	t := jwt.NewWithClaims(jwt.SigningMethodES256, payload)
 	t.Header["typ"] = typ
 	t.Header["kid"] = k.ID()
@@ -109,7 +109,7 @@ func checkIssuer(s string) error {
 
 func checkTimes(authTime, issuedAt, expires time.Time) error {
 	switch {
-	case issuedAt.Unix() <= 0 || expires.Unix() <= issuedAt.Unix() || expires.Unix() > lastMoment:
+	case issuedAt.Unix() <= 0 || expires.Unix() <= issuedAt.Unix() || expires.Unix() > maxTime:
 		return errors.New("exp does not lie after iat")
 	case authTime.Unix() <= 0 || authTime.After(issuedAt.Add(leeway)):
 		return errors.New("auth_time is missing, or lies after iat")

@@ -46,7 +46,7 @@ func (k *PrivateKey) SignAssertion(a Assertion) (string, error) {
 	); err != nil {
 		return "", fmt.Errorf("token: sign an assertion: %w", err)
 	}
-	payload := wire{
+	payload := signedClaims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: a.Issuer, Subject: a.Subject, Audience: jwt.ClaimStrings{a.Audience},
 			IssuedAt: jwt.NewNumericDate(a.IssuedAt), ExpiresAt: jwt.NewNumericDate(a.Expires),
@@ -66,7 +66,7 @@ func (k *PrivateKey) SignAssertion(a Assertion) (string, error) {
 }
 
 // VerifyAssertion is what a backend does: it takes an assertion made by the
-// gateway for this very backend, and nothing else. Its error is [ErrKeysMissing]
+// gateway for this very backend, and nothing else. Its error is [ErrKeysNotLoaded]
 // where the assertion may be good all the same.
 func VerifyAssertion(raw string, keys KeySource, issuer, audience string, now time.Time) (*Assertion, error) {
 	if issuer == "" || audience == "" || keys == nil {
@@ -75,19 +75,19 @@ func VerifyAssertion(raw string, keys KeySource, issuer, audience string, now ti
 	if len(raw) > MaxLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
-	parts, err := split(raw)
+	parts, err := parseCompact(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errInvalid, err)
 	}
 	from := assertionIssuer(issuer, audience, keys)
 	if iss, _ := parts.payload.get("iss"); iss.kind != kindString || iss.text != issuer {
-		return nil, errForeign
+		return nil, errOtherIssuer
 	}
 	c, err := from.check(parts, now)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.current(now); err != nil {
+	if err := c.checkTimes(now); err != nil {
 		return nil, err
 	}
 	return &Assertion{

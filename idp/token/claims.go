@@ -36,18 +36,18 @@ type Claims struct {
 	notBefore time.Time
 	expires   time.Time
 
-	all    map[string]any // every claim, by the name it has in the token
-	beside atomic.Pointer[any]
+	decoded map[string]any // every claim, by the name it has in the token
+	cached  atomic.Pointer[any]
 }
 
-// KeepBeside keeps v beside the claims for as long as they are remembered, in
+// SetCached caches v with the claims for as long as they are cached, in
 // place of what was kept before: what a caller makes of claims, and would have to
 // look up by them otherwise. v must be safe for concurrent use.
-func (c *Claims) KeepBeside(v any) { c.beside.Store(&v) }
+func (c *Claims) SetCached(v any) { c.cached.Store(&v) }
 
-// Beside returns what was last kept beside the claims, or nil.
-func (c *Claims) Beside() any {
-	if v := c.beside.Load(); v != nil {
+// Cached returns what was last cached with the claims, or nil.
+func (c *Claims) Cached() any {
+	if v := c.cached.Load(); v != nil {
 		return *v
 	}
 	return nil
@@ -77,7 +77,7 @@ func (c *Claims) EmailVerified() bool { return c.emailVerified }
 // Claim is any claim of the token, by its name there: a string, bool, float64,
 // nil, []any or map[string]any, which is shared: read it only.
 func (c *Claims) Claim(name string) (value any, ok bool) {
-	value, ok = c.all[name]
+	value, ok = c.decoded[name]
 	return value, ok
 }
 
@@ -113,9 +113,9 @@ func (c *Claims) IssuedAt() time.Time { return c.issuedAt }
 // Expires is the first moment at which the token no longer counts.
 func (c *Claims) Expires() time.Time { return c.expires }
 
-// current judges what time changes, the same for a token seen first and for
+// checkTimes checks exp, iat and nbf, the same for a token seen first and for
 // one remembered. It allocates nothing while the token is good.
-func (c *Claims) current(now time.Time) error {
+func (c *Claims) checkTimes(now time.Time) error {
 	if !now.Before(c.expires) {
 		return errExpired
 	}
@@ -125,8 +125,8 @@ func (c *Claims) current(now time.Time) error {
 	return nil
 }
 
-// trusted asks whether the very key that verified the token is still its issuer's.
-func (c *Claims) trusted(now time.Time) error {
+// checkKey checks that the key that verified the token is still its issuer's (key rotation).
+func (c *Claims) checkKey(now time.Time) error {
 	if c.key.IsZero() {
 		return nil
 	}
@@ -212,10 +212,10 @@ func (r *claimReader) audiences() []string {
 	return list
 }
 
-// read makes Claims of a payload by the issuer's rules. Nothing is believed
+// readClaims makes Claims of a payload by the issuer's rules. Nothing is believed
 // before the signature is checked; what is judged here is shape alone.
-func (i *issuer) read(payload object) (*Claims, error) {
-	if err := i.spelling(payload); err != nil {
+func (i *issuer) readClaims(payload object) (*Claims, error) {
+	if err := i.checkClaimNames(payload); err != nil {
 		return nil, err
 	}
 	r := &claimReader{object: payload}
@@ -234,7 +234,7 @@ func (i *issuer) read(payload object) (*Claims, error) {
 	}
 	r.fail("amr", checkAMR(c.amr))
 	if c.authTime.After(c.issuedAt.Add(leeway)) {
-		r.fail("auth_time", errFuture)
+		r.fail("auth_time", errAfterIAT)
 	}
 	verified, _ := payload.get("email_verified")
 	c.emailVerified = i.Own || i.claimEmail == "email" && verified.kind == kindBool && verified.text == "true"
@@ -268,20 +268,20 @@ func (i *issuer) readRoles(r *claimReader, c *Claims) {
 		c.roles = roles
 	case i.claimRoles != "":
 		if v, ok := r.get(i.claimRoles); ok {
-			c.roles = knownRoles(v.words())
+			c.roles = filterRoles(v.stringsOrFields())
 		}
 	}
 }
 
-// spelling refuses a claim that a reader which folds case would take for one
+// checkClaimNames refuses a claim that a case-insensitive parser would take for one
 // that counts here.
-func (i *issuer) spelling(o object) error { return checkSpelling(o, i.names) }
+func (i *issuer) checkClaimNames(o object) error { return checkCaseVariants(o, i.claimNames) }
 
-func checkSpelling(o object, names []string) error {
+func checkCaseVariants(o object, names []string) error {
 	for _, m := range o {
 		for _, name := range names {
 			if m.name != name && strings.EqualFold(m.name, name) {
-				return fmt.Errorf("%w: %s %w", errInvalid, name, errSpelling)
+				return fmt.Errorf("%w: %s %w", errInvalid, name, errCaseVariant)
 			}
 		}
 	}

@@ -13,38 +13,38 @@ const MaxLength = 8 << 10
 var (
 	errTooLong  = errors.New("longer than 8 KiB")
 	errSegments = errors.New("not three segments")
-	errBase64   = errors.New("not base64url in its canonical spelling")
+	errBase64   = errors.New("not canonical base64url")
 )
 
-// compact is a token cut up and read, with nothing about it believed yet. It is
+// parsedToken is a token cut up and read, with nothing about it believed yet. It is
 // read this once: what the signature is checked over and what the claims are made
 // of are pieces of the same reading.
-type compact struct {
+type parsedToken struct {
 	header    object
 	payload   object
 	input     string // the JWS signing input: header and payload as they came, with the dot between
 	signature []byte
 }
 
-// split reads a token in JWS compact serialisation (RFC 7515). Base64url is
+// parseCompact reads a token in JWS compact serialisation (RFC 7515). Base64url is
 // taken in one spelling alone: no padding, no line breaks, no stray bits behind
 // the last byte, so that no token has a second text by way of its encoding.
-func split(raw string) (compact, error) {
+func parseCompact(raw string) (parsedToken, error) {
 	if strings.Count(raw, ".") != 2 {
-		return compact{}, errSegments
+		return parsedToken{}, errSegments
 	}
 	last := strings.LastIndexByte(raw, '.')
-	c := compact{input: raw[:last]}
+	c := parsedToken{input: raw[:last]}
 	header, payload, _ := strings.Cut(c.input, ".")
 	var err error
 	if c.header, err = decodeObject(header); err != nil {
-		return compact{}, err
+		return parsedToken{}, err
 	}
 	if c.payload, err = decodeObject(payload); err != nil {
-		return compact{}, err
+		return parsedToken{}, err
 	}
 	if c.signature, err = decodeSegment(raw[last+1:]); err != nil {
-		return compact{}, err
+		return parsedToken{}, err
 	}
 	return c, nil
 }

@@ -71,11 +71,11 @@ type issuer struct {
 
 	// strict is for what vilogate signs itself: ES256, exactly the header that
 	// we write, subject and user name as they stand, roles that are all good.
-	strict    bool
-	required  []string           // claims that must be there, besides sub, iat and exp
-	checkUser func(string) error // what a user name must be
-	prefix    string             // before the subject
-	names     []string           // of every claim that counts
+	strict     bool
+	required   []string           // claims that must be there, besides sub, iat and exp
+	checkUser  func(string) error // what a user name must be
+	prefix     string             // before the subject
+	claimNames []string           // of every claim that counts
 
 	claimSubject, claimUser, claimEmail, claimName, claimRoles string
 }
@@ -92,52 +92,52 @@ func newIssuer(c IssuerConfig) (*issuer, error) {
 		checkUser:    checkForeignUser,
 		prefix:       c.Name + ":",
 		claimSubject: "sub",
-		claimUser:    or(c.ClaimUser, "preferred_username"),
-		claimEmail:   or(c.ClaimEmail, "email"),
-		claimName:    or(c.ClaimName, "name"),
+		claimUser:    orDefault(c.ClaimUser, "preferred_username"),
+		claimEmail:   orDefault(c.ClaimEmail, "email"),
+		claimName:    orDefault(c.ClaimName, "name"),
 		claimRoles:   c.ClaimRoles,
 	}
 	switch {
 	case c.Own:
-		i.ours(typeAccess, checkOwnUser,
+		i.setStrict(typeAccess, checkOwnUser,
 			"nbf", "jti", "sid", "amr", "auth_time", "preferred_username", "name", "email", "roles")
 	case c.ISS == "" && c.ClaimUser != "":
 		i.claimSubject = c.ClaimUser
 	}
 	if i.Secret != nil {
-		i.Secret, i.Algorithm = slices.Clone(c.Secret), or(c.Algorithm, "HS256")
+		i.Secret, i.Algorithm = slices.Clone(c.Secret), orDefault(c.Algorithm, "HS256")
 	}
-	i.nameClaims()
+	i.listClaimNames()
 	return i, nil
 }
 
 // assertionIssuer is a gateway as a backend sees it.
 func assertionIssuer(iss, audience string, keys KeySource) *issuer {
 	i := &issuer{IssuerConfig: IssuerConfig{ISS: iss, Audiences: []string{audience}, Keys: keys}}
-	i.ours(typeAssertion, checkAssertedUser, "preferred_username", "roles")
-	i.nameClaims()
+	i.setStrict(typeAssertion, checkAssertedUser, "preferred_username", "roles")
+	i.listClaimNames()
 	return i
 }
 
-// ours sets the rules for tokens that vilogate signs itself.
-func (i *issuer) ours(typ string, checkUser func(string) error, required ...string) {
+// setStrict sets the rules for tokens that vilogate signs itself.
+func (i *issuer) setStrict(typ string, checkUser func(string) error, required ...string) {
 	i.types, i.strict, i.checkUser, i.required, i.prefix = []string{typ}, true, checkUser, required, ""
 	i.claimSubject, i.claimUser, i.claimEmail, i.claimName, i.claimRoles = "sub", "preferred_username", "email", "name", "roles"
 }
 
-func (i *issuer) nameClaims() {
-	i.names = []string{
+func (i *issuer) listClaimNames() {
+	i.claimNames = []string{
 		"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "amr", "auth_time",
 		i.claimUser, i.claimEmail, i.claimName,
 	}
 	if i.claimRoles != "" {
-		i.names = append(i.names, i.claimRoles)
+		i.claimNames = append(i.claimNames, i.claimRoles)
 	}
 }
 
 func (i *issuer) requires(claim string) bool { return slices.Contains(i.required, claim) }
 
-func or(s, otherwise string) string {
+func orDefault(s, otherwise string) string {
 	if s == "" {
 		return otherwise
 	}
@@ -184,7 +184,7 @@ func (c *IssuerConfig) checkAlgorithm() error {
 func (i *issuer) key(kid string, now time.Time) (PublicKey, error) {
 	key, err := i.Keys.Key(kid, now)
 	switch {
-	case errors.Is(err, ErrKeysMissing):
+	case errors.Is(err, ErrKeysNotLoaded):
 		return PublicKey{}, err
 	case err != nil:
 		return PublicKey{}, fmt.Errorf("%w: %w", errInvalid, err)
@@ -208,7 +208,7 @@ var headerNames = []string{"alg", "typ", "kid", "crit", "b64", "enc", "zip"}
 // (RFC 7516). What says where a key is (jwk, jku, x5u, x5c) is not read at all:
 // the key comes from the configured source alone, or there is none.
 func (i *issuer) readHeader(o object) (header, error) {
-	if err := checkSpelling(o, headerNames); err != nil {
+	if err := checkCaseVariants(o, headerNames); err != nil {
 		return header{}, err
 	}
 	for _, m := range o {
@@ -231,15 +231,15 @@ func (i *issuer) readHeader(o object) (header, error) {
 	if r.err != nil {
 		return header{}, r.err
 	}
-	if !i.accepts(h.typ) {
+	if !i.acceptsType(h.typ) {
 		return header{}, errWrongType
 	}
 	return h, nil
 }
 
-// accepts compares a typ as a media type: without regard to case, with or
+// acceptsType compares a typ as a media type: without regard to case, with or
 // without "application/" (RFC 7515, 4.1.9). What we sign ourselves has one spelling.
-func (i *issuer) accepts(typ string) bool {
+func (i *issuer) acceptsType(typ string) bool {
 	if i.strict {
 		return slices.Contains(i.types, typ)
 	}

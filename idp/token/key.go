@@ -27,7 +27,7 @@ var ErrUnknownKey = errors.New("token: unknown key")
 // on the hot path, from many goroutines: it must neither block nor do I/O.
 //
 // Its errors are [ErrUnknownKey], when the source is up but has no such key,
-// and [ErrKeysMissing], when it has none yet. With the empty id it answers with
+// and [ErrKeysNotLoaded], when it has none yet. With the empty id it answers with
 // its only key, if it has exactly one.
 type KeySource interface {
 	Key(kid string, now time.Time) (PublicKey, error)
@@ -124,7 +124,7 @@ type jwk struct {
 }
 
 func newPublicKey(verify crypto.PublicKey, id, algorithm string) (PublicKey, error) {
-	bare, err := describe(verify)
+	bare, err := toJWK(verify)
 	if err != nil {
 		return PublicKey{}, err
 	}
@@ -143,7 +143,7 @@ func newPublicKey(verify crypto.PublicKey, id, algorithm string) (PublicKey, err
 	return PublicKey{k}, nil
 }
 
-func describe(verify crypto.PublicKey) (jwk, error) {
+func toJWK(verify crypto.PublicKey) (jwk, error) {
 	b64 := base64.RawURLEncoding.EncodeToString
 	switch k := verify.(type) {
 	case *ecdsa.PublicKey:

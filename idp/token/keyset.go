@@ -21,8 +21,8 @@ const (
 )
 
 var (
-	errForeignKey = errors.New("not a key that verifies signatures here")
-	errBadKey     = errors.New("malformed")
+	errUnusableKey = errors.New("unusable key for signatures here")
+	errBadKey      = errors.New("malformed")
 )
 
 // algorithms says which algorithms a key type may be bound to, the first when
@@ -70,7 +70,7 @@ func ParseSet(data []byte) ([]PublicKey, error) {
 	for i, v := range list.list {
 		k, err := parseKey(v)
 		switch {
-		case errors.Is(err, errForeignKey):
+		case errors.Is(err, errUnusableKey):
 		case err != nil:
 			return nil, fmt.Errorf("token: key set: key %d: %w", i+1, err)
 		default:
@@ -84,8 +84,8 @@ func parseKey(v value) (PublicKey, error) {
 	if v.kind != kindObject {
 		return PublicKey{}, errBadKey
 	}
-	m := keyMembers{v.members}
-	if err := m.forSignatures(); err != nil {
+	m := jwkMembers{v.members}
+	if err := m.checkUse(); err != nil {
 		return PublicKey{}, err
 	}
 	id, err := m.text("kid")
@@ -107,17 +107,17 @@ func parseKey(v value) (PublicKey, error) {
 	case algorithm == "":
 		algorithm = possible[0]
 	case !slices.Contains(possible, algorithm):
-		return PublicKey{}, errForeignKey
+		return PublicKey{}, errUnusableKey
 	case algorithm == "Ed25519": // RFC 9864's name of what golang-jwt calls by the older one
 		algorithm = "EdDSA"
 	}
 	return newPublicKey(verify, id, algorithm)
 }
 
-// keyMembers reads the members of one JWK.
-type keyMembers struct{ object }
+// jwkMembers reads the members of one JWK.
+type jwkMembers struct{ object }
 
-func (m keyMembers) text(name string) (string, error) {
+func (m jwkMembers) text(name string) (string, error) {
 	v, ok := m.get(name)
 	if !ok {
 		return "", nil
@@ -129,7 +129,7 @@ func (m keyMembers) text(name string) (string, error) {
 }
 
 // bytes reads a member in canonical base64url.
-func (m keyMembers) bytes(name string) ([]byte, error) {
+func (m jwkMembers) bytes(name string) ([]byte, error) {
 	s, err := m.text(name)
 	if err != nil || s == "" {
 		return nil, errBadKey
@@ -141,15 +141,15 @@ func (m keyMembers) bytes(name string) ([]byte, error) {
 	return b, nil
 }
 
-// forSignatures judges use and key_ops, and refuses a key whose private half
+// checkUse judges use and key_ops, and refuses a key whose private half
 // stands beside it: anybody could sign with that one.
-func (m keyMembers) forSignatures() error {
+func (m jwkMembers) checkUse() error {
 	use, err := m.text("use")
 	if err != nil {
 		return err
 	}
 	if use != "" && use != "sig" {
-		return errForeignKey
+		return errUnusableKey
 	}
 	if v, ok := m.get("key_ops"); ok {
 		operations, err := v.strings()
@@ -157,19 +157,19 @@ func (m keyMembers) forSignatures() error {
 			return errBadKey
 		}
 		if !slices.Contains(operations, "verify") {
-			return errForeignKey
+			return errUnusableKey
 		}
 	}
 	for _, private := range []string{"d", "k"} {
 		if _, ok := m.get(private); ok {
-			return errForeignKey
+			return errUnusableKey
 		}
 	}
 	return nil
 }
 
 // key reads the key itself, and the family of algorithms that it can be bound to.
-func (m keyMembers) key() (crypto.PublicKey, string, error) {
+func (m jwkMembers) key() (crypto.PublicKey, string, error) {
 	kty, err := m.text("kty")
 	if err != nil || kty == "" {
 		return nil, "", errBadKey
@@ -186,10 +186,10 @@ func (m keyMembers) key() (crypto.PublicKey, string, error) {
 	case "RSA":
 		return m.rsa()
 	}
-	return nil, "", errForeignKey
+	return nil, "", errUnusableKey
 }
 
-func (m keyMembers) elliptic(name string) (crypto.PublicKey, string, error) {
+func (m jwkMembers) elliptic(name string) (crypto.PublicKey, string, error) {
 	var curve elliptic.Curve
 	switch name {
 	case "P-256":
@@ -199,7 +199,7 @@ func (m keyMembers) elliptic(name string) (crypto.PublicKey, string, error) {
 	case "P-521":
 		curve = elliptic.P521()
 	default:
-		return nil, "", errForeignKey
+		return nil, "", errUnusableKey
 	}
 	x, errX := m.bytes("x")
 	y, errY := m.bytes("y")
@@ -214,9 +214,9 @@ func (m keyMembers) elliptic(name string) (crypto.PublicKey, string, error) {
 	return key, name, nil
 }
 
-func (m keyMembers) edwards(name string) (crypto.PublicKey, string, error) {
+func (m jwkMembers) edwards(name string) (crypto.PublicKey, string, error) {
 	if name != "Ed25519" {
-		return nil, "", errForeignKey
+		return nil, "", errUnusableKey
 	}
 	x, err := m.bytes("x")
 	if err != nil || len(x) != ed25519.PublicKeySize {
@@ -225,7 +225,7 @@ func (m keyMembers) edwards(name string) (crypto.PublicKey, string, error) {
 	return ed25519.PublicKey(x), name, nil
 }
 
-func (m keyMembers) rsa() (crypto.PublicKey, string, error) {
+func (m jwkMembers) rsa() (crypto.PublicKey, string, error) {
 	n, errN := m.bytes("n")
 	e, errE := m.bytes("e")
 	if errN != nil || errE != nil || len(e) > 4 {
@@ -233,7 +233,7 @@ func (m keyMembers) rsa() (crypto.PublicKey, string, error) {
 	}
 	modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e).Int64()
 	if bits := modulus.BitLen(); bits < minRSABits || bits > maxRSABits {
-		return nil, "", errForeignKey
+		return nil, "", errUnusableKey
 	}
 	if exponent < 3 || exponent > 1<<31-1 || exponent%2 == 0 || modulus.Bit(0) == 0 {
 		return nil, "", errBadKey

@@ -86,16 +86,16 @@ func (v value) plain() any {
 }
 
 var (
-	errJSON      = errors.New("not a JSON object")
-	errTrailing  = errors.New("something follows the JSON object")
-	errTwice     = errors.New("a member stands there twice")
-	errDeep      = errors.New("nested too deeply")
-	errTooMany   = errors.New("too many members or values")
-	errString    = errors.New("a string that JSON does not allow")
-	errUTF8      = errors.New("a string that is not UTF-8")
-	errNumber    = errors.New("a number that JSON does not allow")
-	errRange     = errors.New("a number beyond the range of a float64")
-	errNotObject = errors.New("not a JSON object but another value")
+	errJSON            = errors.New("not a JSON object")
+	errTrailing        = errors.New("trailing data after the JSON object")
+	errDuplicateMember = errors.New("duplicate member")
+	errTooDeep         = errors.New("nested too deeply")
+	errTooMany         = errors.New("too many members or values")
+	errString          = errors.New("invalid JSON string")
+	errUTF8            = errors.New("invalid UTF-8 in a string")
+	errNumber          = errors.New("invalid JSON number")
+	errRange           = errors.New("a number beyond the range of a float64")
+	errNotObject       = errors.New("not a JSON object but another value")
 )
 
 // readObject reads text, which must be one JSON object and nothing else, by
@@ -103,7 +103,7 @@ var (
 // names, invalid UTF-8 and lone surrogates through. A number must fit a float64
 // (RFC 7493, 2.2), so that what was read here has a value for every later reader.
 func readObject(text string) (object, error) {
-	r := reader{text: text}
+	r := jsonReader{text: text}
 	v, err := r.value(1)
 	if err != nil {
 		return nil, err
@@ -111,86 +111,86 @@ func readObject(text string) (object, error) {
 	if v.kind != kindObject {
 		return nil, errNotObject
 	}
-	r.space()
-	if r.at != len(r.text) {
+	r.skipSpace()
+	if r.offset != len(r.text) {
 		return nil, errTrailing
 	}
 	return v.members, nil
 }
 
-// reader walks a JSON text once, from the left. Its strings share the text's memory.
-type reader struct {
+// jsonReader walks a JSON text once, from the left. Its strings share the text's memory.
+type jsonReader struct {
 	text   string
-	at     int
+	offset int
 	values int
 }
 
-func (r *reader) space() {
-	for r.at < len(r.text) {
-		switch r.text[r.at] {
+func (r *jsonReader) skipSpace() {
+	for r.offset < len(r.text) {
+		switch r.text[r.offset] {
 		case ' ', '\t', '\n', '\r':
-			r.at++
+			r.offset++
 		default:
 			return
 		}
 	}
 }
 
-// next skips white space and takes c if it comes next.
-func (r *reader) next(c byte) bool {
-	r.space()
-	if r.at < len(r.text) && r.text[r.at] == c {
-		r.at++
+// accept skips white space and takes c if it comes next.
+func (r *jsonReader) accept(c byte) bool {
+	r.skipSpace()
+	if r.offset < len(r.text) && r.text[r.offset] == c {
+		r.offset++
 		return true
 	}
 	return false
 }
 
-func (r *reader) value(depth int) (value, error) {
-	r.space()
-	if r.at == len(r.text) {
+func (r *jsonReader) value(depth int) (value, error) {
+	r.skipSpace()
+	if r.offset == len(r.text) {
 		return value{}, errJSON
 	}
 	if r.values++; r.values > maxValues {
 		return value{}, errTooMany
 	}
-	switch c := r.text[r.at]; {
+	switch c := r.text[r.offset]; {
 	case c == '{':
 		return r.object(depth)
 	case c == '[':
 		return r.array(depth)
 	case c == '"':
-		s, err := r.str()
+		s, err := r.stringText()
 		return value{kind: kindString, text: s}, err
 	case c == '-' || '0' <= c && c <= '9':
 		return r.number()
 	default:
-		return r.word()
+		return r.literal()
 	}
 }
 
-func (r *reader) object(depth int) (value, error) {
+func (r *jsonReader) object(depth int) (value, error) {
 	if depth > maxDepth {
-		return value{}, errDeep
+		return value{}, errTooDeep
 	}
-	r.at++ // {
+	r.offset++ // {
 	v := value{kind: kindObject}
-	if r.next('}') {
+	if r.accept('}') {
 		return v, nil
 	}
 	for {
-		r.space()
-		name, err := r.str()
+		r.skipSpace()
+		name, err := r.stringText()
 		if err != nil {
 			return value{}, err
 		}
-		if _, twice := v.members.get(name); twice {
-			return value{}, errTwice
+		if _, duplicate := v.members.get(name); duplicate {
+			return value{}, errDuplicateMember
 		}
 		if len(v.members) == maxMembers {
 			return value{}, errTooMany
 		}
-		if !r.next(':') {
+		if !r.accept(':') {
 			return value{}, errJSON
 		}
 		inner, err := r.value(depth + 1)
@@ -199,8 +199,8 @@ func (r *reader) object(depth int) (value, error) {
 		}
 		v.members = append(v.members, member{name, inner})
 		switch {
-		case r.next(','):
-		case r.next('}'):
+		case r.accept(','):
+		case r.accept('}'):
 			return v, nil
 		default:
 			return value{}, errJSON
@@ -208,13 +208,13 @@ func (r *reader) object(depth int) (value, error) {
 	}
 }
 
-func (r *reader) array(depth int) (value, error) {
+func (r *jsonReader) array(depth int) (value, error) {
 	if depth > maxDepth {
-		return value{}, errDeep
+		return value{}, errTooDeep
 	}
-	r.at++ // [
+	r.offset++ // [
 	v := value{kind: kindArray}
-	if r.next(']') {
+	if r.accept(']') {
 		return v, nil
 	}
 	for {
@@ -224,8 +224,8 @@ func (r *reader) array(depth int) (value, error) {
 		}
 		v.list = append(v.list, inner)
 		switch {
-		case r.next(','):
-		case r.next(']'):
+		case r.accept(','):
+		case r.accept(']'):
 			return v, nil
 		default:
 			return value{}, errJSON
@@ -233,52 +233,52 @@ func (r *reader) array(depth int) (value, error) {
 	}
 }
 
-func (r *reader) word() (value, error) {
+func (r *jsonReader) literal() (value, error) {
 	for _, w := range [...]struct {
 		text string
 		kind kind
 	}{{"true", kindBool}, {"false", kindBool}, {"null", kindNull}} {
-		if len(r.text)-r.at >= len(w.text) && r.text[r.at:r.at+len(w.text)] == w.text {
-			r.at += len(w.text)
+		if len(r.text)-r.offset >= len(w.text) && r.text[r.offset:r.offset+len(w.text)] == w.text {
+			r.offset += len(w.text)
 			return value{kind: w.kind, text: w.text}, nil
 		}
 	}
 	return value{}, errJSON
 }
 
-func (r *reader) digits() int {
-	start := r.at
-	for r.at < len(r.text) && '0' <= r.text[r.at] && r.text[r.at] <= '9' {
-		r.at++
+func (r *jsonReader) digits() int {
+	start := r.offset
+	for r.offset < len(r.text) && '0' <= r.text[r.offset] && r.text[r.offset] <= '9' {
+		r.offset++
 	}
-	return r.at - start
+	return r.offset - start
 }
 
-func (r *reader) number() (value, error) {
-	start := r.at
-	if r.text[r.at] == '-' {
-		r.at++
+func (r *jsonReader) number() (value, error) {
+	start := r.offset
+	if r.text[r.offset] == '-' {
+		r.offset++
 	}
-	first := r.at
+	first := r.offset
 	if n := r.digits(); n == 0 || n > 1 && r.text[first] == '0' {
 		return value{}, errNumber
 	}
-	if r.at < len(r.text) && r.text[r.at] == '.' {
-		r.at++
+	if r.offset < len(r.text) && r.text[r.offset] == '.' {
+		r.offset++
 		if r.digits() == 0 {
 			return value{}, errNumber
 		}
 	}
-	if r.at < len(r.text) && (r.text[r.at] == 'e' || r.text[r.at] == 'E') {
-		r.at++
-		if r.at < len(r.text) && (r.text[r.at] == '+' || r.text[r.at] == '-') {
-			r.at++
+	if r.offset < len(r.text) && (r.text[r.offset] == 'e' || r.text[r.offset] == 'E') {
+		r.offset++
+		if r.offset < len(r.text) && (r.text[r.offset] == '+' || r.text[r.offset] == '-') {
+			r.offset++
 		}
 		if r.digits() == 0 {
 			return value{}, errNumber
 		}
 	}
-	text := r.text[start:r.at]
+	text := r.text[start:r.offset]
 	number, err := strconv.ParseFloat(text, 64)
 	if err != nil {
 		return value{}, errRange
@@ -286,25 +286,25 @@ func (r *reader) number() (value, error) {
 	return value{kind: kindNumber, text: text, number: number}, nil
 }
 
-// str reads a string. One without escapes, which is nearly every one, is a
+// stringText reads a string. One without escapes, which is nearly every one, is a
 // piece of the text itself.
-func (r *reader) str() (string, error) {
-	if r.at == len(r.text) || r.text[r.at] != '"' {
+func (r *jsonReader) stringText() (string, error) {
+	if r.offset == len(r.text) || r.text[r.offset] != '"' {
 		return "", errJSON
 	}
-	r.at++
-	start := r.at
-	for ; r.at < len(r.text); r.at++ {
-		switch c := r.text[r.at]; {
+	r.offset++
+	start := r.offset
+	for ; r.offset < len(r.text); r.offset++ {
+		switch c := r.text[r.offset]; {
 		case c == '"':
-			s := r.text[start:r.at]
-			r.at++
+			s := r.text[start:r.offset]
+			r.offset++
 			if !utf8.ValidString(s) {
 				return "", errUTF8
 			}
 			return s, nil
 		case c == '\\':
-			return r.escaped(start)
+			return r.unescape(start)
 		case c < ' ':
 			return "", errString
 		}
@@ -312,12 +312,12 @@ func (r *reader) str() (string, error) {
 	return "", errString
 }
 
-// escaped goes on where str met the first backslash.
-func (r *reader) escaped(start int) (string, error) {
-	out := []byte(r.text[start:r.at])
-	for r.at < len(r.text) {
-		c := r.text[r.at]
-		r.at++
+// unescape goes on where str met the first backslash.
+func (r *jsonReader) unescape(start int) (string, error) {
+	out := []byte(r.text[start:r.offset])
+	for r.offset < len(r.text) {
+		c := r.text[r.offset]
+		r.offset++
 		switch {
 		case c == '"':
 			if !utf8.Valid(out) {
@@ -340,12 +340,12 @@ func (r *reader) escaped(start int) (string, error) {
 }
 
 // escape reads what follows a backslash.
-func (r *reader) escape() (rune, error) {
-	if r.at == len(r.text) {
+func (r *jsonReader) escape() (rune, error) {
+	if r.offset == len(r.text) {
 		return 0, errString
 	}
-	c := r.text[r.at]
-	r.at++
+	c := r.text[r.offset]
+	r.offset++
 	switch c {
 	case '"', '\\', '/':
 		return rune(c), nil
@@ -367,15 +367,15 @@ func (r *reader) escape() (rune, error) {
 
 // unicode reads the four digits of a \u escape, and the second half of a
 // surrogate pair with the first. Half a pair is no character.
-func (r *reader) unicode() (rune, error) {
+func (r *jsonReader) unicode() (rune, error) {
 	high, err := r.hex4()
 	if err != nil || !utf16.IsSurrogate(high) {
 		return high, err
 	}
-	if len(r.text)-r.at < 2 || r.text[r.at:r.at+2] != `\u` {
+	if len(r.text)-r.offset < 2 || r.text[r.offset:r.offset+2] != `\u` {
 		return 0, errString
 	}
-	r.at += 2
+	r.offset += 2
 	low, err := r.hex4()
 	if err != nil {
 		return 0, err
@@ -387,14 +387,14 @@ func (r *reader) unicode() (rune, error) {
 	return char, nil
 }
 
-func (r *reader) hex4() (rune, error) {
-	if len(r.text)-r.at < 4 {
+func (r *jsonReader) hex4() (rune, error) {
+	if len(r.text)-r.offset < 4 {
 		return 0, errString
 	}
-	n, err := strconv.ParseUint(r.text[r.at:r.at+4], 16, 16)
+	n, err := strconv.ParseUint(r.text[r.offset:r.offset+4], 16, 16)
 	if err != nil {
 		return 0, errString
 	}
-	r.at += 4
+	r.offset += 4
 	return rune(n), nil
 }

@@ -172,8 +172,8 @@ func TestABackendTakesNothingElse(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, a, err)
 		}
 	}
-	missing := token.KeySourceFunc(func(string, time.Time) (token.PublicKey, error) { return token.PublicKey{}, token.ErrKeysMissing })
-	if _, err := token.VerifyAssertion(gateway.sign(t, typ, facts), missing, gatewayISS, "billing", now); !errors.Is(err, token.ErrKeysMissing) {
+	missing := token.KeySourceFunc(func(string, time.Time) (token.PublicKey, error) { return token.PublicKey{}, token.ErrKeysNotLoaded })
+	if _, err := token.VerifyAssertion(gateway.sign(t, typ, facts), missing, gatewayISS, "billing", now); !errors.Is(err, token.ErrKeysNotLoaded) {
 		t.Errorf("without keys: %v", err)
 	}
 	if _, err := token.VerifyAssertion(gateway.sign(t, typ, facts), keys, gatewayISS, "", now); !errors.Is(err, token.ErrInvalid) {

@@ -7,14 +7,14 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// signedBy checks the signature, and with it issuer, audience and the order of
+// verifySignature checks the signature, and with it issuer, audience and the order of
 // the times. The key's algorithm counts, never the token's word for it.
-func (c *Claims) signedBy(parts compact, h header, now time.Time) error {
+func (c *Claims) verifySignature(parts parsedToken, h header, now time.Time) error {
 	var key any = c.issuer.Secret
 	algorithm := c.issuer.Algorithm
 	if c.issuer.Secret == nil {
 		if now.IsZero() {
-			now = c.moment()
+			now = c.validFrom()
 		}
 		public, err := c.issuer.key(h.kid, now)
 		if err != nil {
@@ -54,7 +54,7 @@ func (c *Claims) checkRegistered(payload object) error {
 		jwt.WithIssuer(c.issuer.ISS),
 		jwt.WithAudience(c.issuer.Audiences...),
 		jwt.WithExpirationRequired(),
-		jwt.WithTimeFunc(c.moment),
+		jwt.WithTimeFunc(c.validFrom),
 	).Validate(registered{c, payload})
 	switch {
 	case err == nil:
@@ -62,13 +62,13 @@ func (c *Claims) checkRegistered(payload object) error {
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
 		return errAudience
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return errBackwards
+		return errTimeOrder
 	}
 	return errRegistered
 }
 
-// moment is the first at which the token could count.
-func (c *Claims) moment() time.Time {
+// validFrom is the first time at which the token could be valid: the later of iat and nbf.
+func (c *Claims) validFrom() time.Time {
 	if c.notBefore.After(c.issuedAt) {
 		return c.notBefore
 	}

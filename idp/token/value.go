@@ -21,8 +21,8 @@ const (
 	maxAMR        = 16
 	maxAudience   = 64
 
-	// lastMoment is the end of the year 9999: what a time in a token may be at most.
-	lastMoment = 253402300799
+	// maxTime is the end of the year 9999: what a time in a token may be at most.
+	maxTime = 253402300799
 )
 
 var (
@@ -109,9 +109,9 @@ func strictRoles(roles []string) ([]string, error) {
 	return sortedSet(roles), nil
 }
 
-// knownRoles is for what another issuer calls roles: whatever cannot be one of
+// filterRoles is for what another issuer calls roles: whatever cannot be one of
 // ours is left out.
-func knownRoles(roles []string) []string {
+func filterRoles(roles []string) []string {
 	var good []string
 	for _, r := range roles {
 		if names.IsRole(r) && len(good) < maxRoles {
@@ -153,9 +153,9 @@ func (v value) strings() ([]string, error) {
 	return list, nil
 }
 
-// words reads what another issuer may put where roles are expected: a list, of
+// stringsOrFields reads what another issuer may put where roles are expected: a list, of
 // which what is no string is left out, or one string with words in it.
-func (v value) words() []string {
+func (v value) stringsOrFields() []string {
 	if v.kind == kindString {
 		return strings.Fields(v.text)
 	}
@@ -179,7 +179,7 @@ func (v value) time() (time.Time, error) {
 		return time.Time{}, errTime
 	}
 	seconds, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || seconds <= 0 || seconds > lastMoment {
+	if err != nil || seconds <= 0 || seconds > maxTime {
 		return time.Time{}, errTime
 	}
 	return time.Unix(seconds, 0), nil

@@ -15,31 +15,31 @@ import (
 // says why a token that claims to be of a configured issuer is not good, without
 // quoting it.
 var (
-	// ErrNotOurs: no configured issuer could have made it.
-	ErrNotOurs = errors.New("token: not of a configured issuer")
-	// ErrKeysMissing: it may be good, but the issuer's keys are not there yet.
-	ErrKeysMissing = errors.New("token: the issuer's keys are not loaded yet")
+	// ErrUnknownIssuer: no configured issuer could have made it.
+	ErrUnknownIssuer = errors.New("token: unknown issuer")
+	// ErrKeysNotLoaded: it may be good, but the issuer's keys are not there yet.
+	ErrKeysNotLoaded = errors.New("token: the issuer's keys are not loaded yet")
 )
 
 var (
-	errExpired     = errors.New("token: expired")
-	errRevoked     = errors.New("token: revoked")
-	errInvalid     = errors.New("token: invalid")
-	errMissing     = errors.New("is missing")
-	errFuture      = errors.New("lies after iat")
-	errSpelling    = errors.New("stands there in another spelling")
-	errNotYet      = fmt.Errorf("%w: not valid yet", errInvalid)
-	errKeyReplaced = fmt.Errorf("%w: its key has been replaced", errInvalid)
-	errAlgorithm   = fmt.Errorf("%w: not the algorithm of its key", errInvalid)
-	errExtension   = fmt.Errorf("%w: its header asks for what is not understood here", errInvalid)
-	errWrongType   = fmt.Errorf("%w: the wrong typ", errInvalid)
-	errForbidden   = fmt.Errorf("%w: an issuer that is never accepted", errInvalid)
-	errAudience    = fmt.Errorf("%w: for another audience", errInvalid)
-	errForeign     = fmt.Errorf("%w: of another issuer", errInvalid)
-	errSignature   = fmt.Errorf("%w: the signature does not match", errInvalid)
-	errBackwards   = fmt.Errorf("%w: it ends before it begins", errInvalid)
-	errRegistered  = fmt.Errorf("%w: a registered claim is missing", errInvalid)
-	errRefresh     = fmt.Errorf("%w: a refresh token", errInvalid)
+	errExpired         = errors.New("token: expired")
+	errRevoked         = errors.New("token: revoked")
+	errInvalid         = errors.New("token: invalid")
+	errMissing         = errors.New("is missing")
+	errAfterIAT        = errors.New("lies after iat")
+	errCaseVariant     = errors.New("is there in another letter case")
+	errNotYet          = fmt.Errorf("%w: not valid yet", errInvalid)
+	errKeyReplaced     = fmt.Errorf("%w: its key has been replaced", errInvalid)
+	errAlgorithm       = fmt.Errorf("%w: alg does not match the key", errInvalid)
+	errExtension       = fmt.Errorf("%w: unsupported header parameter", errInvalid)
+	errWrongType       = fmt.Errorf("%w: the wrong typ", errInvalid)
+	errForbiddenIssuer = fmt.Errorf("%w: an issuer that is never accepted", errInvalid)
+	errAudience        = fmt.Errorf("%w: for another audience", errInvalid)
+	errOtherIssuer     = fmt.Errorf("%w: of another issuer", errInvalid)
+	errSignature       = fmt.Errorf("%w: the signature does not match", errInvalid)
+	errTimeOrder       = fmt.Errorf("%w: exp is not after iat or nbf", errInvalid)
+	errRegistered      = fmt.Errorf("%w: a registered claim is missing", errInvalid)
+	errRefresh         = fmt.Errorf("%w: a refresh token", errInvalid)
 )
 
 // defaultCacheBytes remembers some 60,000 tokens. Few of them take little.
@@ -62,16 +62,16 @@ type VerifierConfig struct {
 
 // Verifier judges tokens. It is safe for concurrent use.
 type Verifier struct {
-	issuers  map[string]*issuer // by iss; the one that does not name itself under ""
-	refuse   []string
-	cookies  []string
-	revoked  func(*Claims) bool
-	verified *otter.Cache[string, *Claims] // by exact bytes; only what was good
+	issuers        map[string]*issuer // by iss; the one that does not name itself under ""
+	refusedIssuers []string
+	cookies        []string
+	revoked        func(*Claims) bool
+	cache          *otter.Cache[string, *Claims] // by exact bytes; only what was good
 }
 
 // NewVerifier checks the configuration as a whole.
 func NewVerifier(c VerifierConfig) (*Verifier, error) {
-	v := &Verifier{issuers: make(map[string]*issuer, len(c.Issuers)), refuse: slices.Clone(c.Refuse), revoked: c.Revoked}
+	v := &Verifier{issuers: make(map[string]*issuer, len(c.Issuers)), refusedIssuers: slices.Clone(c.Refuse), revoked: c.Revoked}
 	names := make(map[string]bool, len(c.Issuers))
 	for _, config := range c.Issuers {
 		i, err := newIssuer(config)
@@ -102,9 +102,9 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 		c.CacheBytes = defaultCacheBytes
 	}
 	if c.CacheBytes < 0 {
-		return nil, errors.New("token: a cache of less than nothing")
+		return nil, errors.New("token: a negative cache size")
 	}
-	cache, err := otter.New(&otter.Options[string, *Claims]{
+	tokens, err := otter.New(&otter.Options[string, *Claims]{
 		MaximumWeight: uint64(c.CacheBytes),
 		Weigher:       weight,
 		StatsRecorder: stats.NewCounter(),
@@ -113,7 +113,7 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token: cache: %w", err)
 	}
-	v.verified = cache
+	v.cache = tokens
 	return v, nil
 }
 
@@ -135,8 +135,8 @@ type Stats struct {
 
 // Stats is for metrics.
 func (v *Verifier) Stats() Stats {
-	s := v.verified.Stats()
-	return Stats{Hits: s.Hits, Misses: s.Misses, Entries: v.verified.EstimatedSize()}
+	s := v.cache.Stats()
+	return Stats{Hits: s.Hits, Misses: s.Misses, Entries: v.cache.EstimatedSize()}
 }
 
 // Verify judges a token as it stands at now.
@@ -145,9 +145,9 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 	if len(raw) > MaxLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
-	c, known := v.verified.GetIfPresent(raw)
+	c, known := v.cache.GetIfPresent(raw)
 	if known {
-		if err := c.trusted(now); err != nil {
+		if err := c.checkKey(now); err != nil {
 			return nil, err
 		}
 	} else {
@@ -155,9 +155,9 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 		if c, err = v.check(raw, now); err != nil {
 			return nil, err
 		}
-		v.verified.Set(strings.Clone(raw), c) // the caller's bytes may be a piece of a whole request
+		v.cache.Set(strings.Clone(raw), c) // the caller's bytes may be a piece of a whole request
 	}
-	if err := c.current(now); err != nil {
+	if err := c.checkTimes(now); err != nil {
 		return nil, err
 	}
 	if v.revoked != nil && v.revoked(c) {
@@ -179,14 +179,14 @@ func (v *Verifier) VerifySignature(raw string) (*Claims, error) {
 // check judges all that stays true of a token for good, and so may be
 // remembered. now is for the key source; zero stands for the token's own moment.
 func (v *Verifier) check(raw string, now time.Time) (*Claims, error) {
-	parts, err := split(raw)
+	parts, err := parseCompact(raw)
 	if err != nil {
 		if !looksLikeJWT(raw) {
-			return nil, ErrNotOurs
+			return nil, ErrUnknownIssuer
 		}
 		return nil, fmt.Errorf("%w: %w", errInvalid, err)
 	}
-	i, err := v.issuerOf(parts)
+	i, err := v.findIssuer(parts)
 	if err != nil {
 		return nil, err
 	}
@@ -194,12 +194,12 @@ func (v *Verifier) check(raw string, now time.Time) (*Claims, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.all = parts.payload.plain()
+	c.decoded = parts.payload.plain()
 	return c, nil
 }
 
-// issuerOf finds whose token it claims to be.
-func (v *Verifier) issuerOf(parts compact) (*issuer, error) {
+// findIssuer finds whose token it claims to be.
+func (v *Verifier) findIssuer(parts parsedToken) (*issuer, error) {
 	iss := ""
 	if claim, ok := parts.payload.get("iss"); ok {
 		if claim.kind != kindString || claim.text == "" {
@@ -208,38 +208,38 @@ func (v *Verifier) issuerOf(parts compact) (*issuer, error) {
 		iss = claim.text
 	}
 	typ, _ := parts.header.get("typ")
-	if slices.Contains(v.refuse, iss) || bareType(typ.text) == typeAssertion {
-		return nil, errForbidden
+	if slices.Contains(v.refusedIssuers, iss) || bareType(typ.text) == typeAssertion {
+		return nil, errForbiddenIssuer
 	}
 	i, ok := v.issuers[iss]
 	if !ok {
-		return nil, ErrNotOurs
+		return nil, ErrUnknownIssuer
 	}
 	return i, nil
 }
 
 // check judges a token that claims to be of this issuer, but for time and revocation.
-func (i *issuer) check(parts compact, now time.Time) (*Claims, error) {
+func (i *issuer) check(parts parsedToken, now time.Time) (*Claims, error) {
 	h, err := i.readHeader(parts.header)
 	if err != nil {
 		return nil, err
 	}
-	if err := refuseRefresh(parts.payload); err != nil {
+	if err := rejectRefreshToken(parts.payload); err != nil {
 		return nil, err
 	}
-	c, err := i.read(parts.payload)
+	c, err := i.readClaims(parts.payload)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.signedBy(parts, h, now); err != nil {
+	if err := c.verifySignature(parts, h, now); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// refuseRefresh refuses what other issuers sign with the same key for a purpose
+// rejectRefreshToken refuses what other issuers sign with the same key for a purpose
 // of their own: refresh tokens say so in a claim (Keycloak, simplejwt, Cognito).
-func refuseRefresh(payload object) error {
+func rejectRefreshToken(payload object) error {
 	for _, name := range []string{"typ", "token_type", "token_use"} {
 		if claim, ok := payload.get(name); ok && (strings.EqualFold(claim.text, "refresh") || strings.EqualFold(claim.text, "offline")) {
 			return errRefresh

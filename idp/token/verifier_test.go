@@ -153,12 +153,12 @@ func TestWhatNoConfiguredIssuerCouldHaveMadeIsNotOurs(t *testing.T) {
 		raw  string
 		want error
 	}{
-		"empty":                             {w, "", token.ErrNotOurs},
-		"opaque":                            {w, "ghp_0123456789abcdef", token.ErrNotOurs},
-		"opaque with dots":                  {w, "v4.public.AAAA", token.ErrNotOurs},
-		"of a foreign issuer":               {w, w.other.sign(t, nil, partner().but(claims{"iss": "https://elsewhere.test"})), token.ErrNotOurs},
-		"encrypted":                         {w, b64([]byte(`{"alg":"dir","enc":"A256GCM","zip":"DEF"}`)) + "..AAAA.AAAA.AAAA", token.ErrNotOurs},
-		"no iss, and nobody who signs so":   {noNameless, w.legacy(t, guide()), token.ErrNotOurs},
+		"empty":                             {w, "", token.ErrUnknownIssuer},
+		"opaque":                            {w, "ghp_0123456789abcdef", token.ErrUnknownIssuer},
+		"opaque with dots":                  {w, "v4.public.AAAA", token.ErrUnknownIssuer},
+		"of a foreign issuer":               {w, w.other.sign(t, nil, partner().but(claims{"iss": "https://elsewhere.test"})), token.ErrUnknownIssuer},
+		"encrypted":                         {w, b64([]byte(`{"alg":"dir","enc":"A256GCM","zip":"DEF"}`)) + "..AAAA.AAAA.AAAA", token.ErrUnknownIssuer},
+		"no iss, and nobody who signs so":   {noNameless, w.legacy(t, guide()), token.ErrUnknownIssuer},
 		"no iss, and somebody who does":     {w, w.other.sign(t, nil, partner().but(claims{"iss": nil})), token.ErrInvalid},
 		"padded":                            {w, good + "=", token.ErrInvalid},
 		"one segment short":                 {w, good[:strings.LastIndexByte(good, '.')], token.ErrInvalid},
@@ -245,14 +245,14 @@ func TestAHitStillAsksForTheVeryKey(t *testing.T) {
 		trouble error
 		want    error
 	}{
-		{"not loaded yet", token.PublicKey{}, token.ErrKeysMissing, token.ErrKeysMissing},
+		{"not loaded yet", token.PublicKey{}, token.ErrKeysNotLoaded, token.ErrKeysNotLoaded},
 		{"unknown", token.PublicKey{}, token.ErrUnknownKey, token.ErrUnknownKey},
 		{"another key", replacement.private.Public(), nil, token.ErrInvalid},
 		{"no key and no error", token.PublicKey{}, nil, token.ErrInvalid},
 		{"good", idp.private.Public(), nil, nil},
 		{"another key under the same id, once it is remembered", replacement.private.Public(), nil, token.ErrInvalid},
 		{"withdrawn", token.PublicKey{}, token.ErrUnknownKey, token.ErrInvalid},
-		{"lost", token.PublicKey{}, token.ErrKeysMissing, token.ErrKeysMissing},
+		{"lost", token.PublicKey{}, token.ErrKeysNotLoaded, token.ErrKeysNotLoaded},
 		{"back again", idp.private.Public(), nil, nil},
 	} {
 		answer, trouble = test.answer, test.trouble
@@ -276,7 +276,7 @@ func TestVerifySignatureNamesAnOldSessionAndNothingElse(t *testing.T) {
 	for name, raw := range map[string]string{
 		"signed by somebody else": w.other.sign(t, claims{"kid": w.idp.private.ID()}, old),
 		"for another audience":    w.idp.sign(t, nil, old.but(claims{"aud": "elsewhere"})),
-		"ends before it begins":   w.idp.sign(t, nil, old.but(claims{"exp": 999})),
+		"exp before iat":          w.idp.sign(t, nil, old.but(claims{"exp": 999})),
 		"of no session":           w.idp.sign(t, nil, old.but(claims{"sid": nil})),
 		"too long":                w.idp.sign(t, nil, old.but(claims{"x": strings.Repeat("x", 9000)})),
 	} {

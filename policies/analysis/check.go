@@ -60,8 +60,8 @@ func (c *checker) host(h *policies.HostPolicy) {
 	live := false
 	for _, r := range h.Routes() {
 		live = live || !r.Shadow
-		c.unsafe(r)
-		uses(r.Condition(), used)
+		c.unsafePublic(r)
+		markUsedRules(r.Condition(), used)
 		if condition := r.Condition(); condition != nil {
 			c.conditions(side{route: r}, r.Place, condition)
 		}
@@ -69,7 +69,7 @@ func (c *checker) host(h *policies.HostPolicy) {
 	if !live {
 		c.add(h.Place, ShadowOnly, "every route is in the shadow: all requests of %s are refused", h.Host)
 	}
-	c.reaches(h)
+	c.reachability(h)
 	for _, name := range sortedKeys(h.Rules()) {
 		rule := h.Rules()[name]
 		if !used[name] {
@@ -79,16 +79,16 @@ func (c *checker) host(h *policies.HostPolicy) {
 	}
 }
 
-// reaches looks for routes that no request reaches, or fewer than they say. Of a live route that has to be so beside the
+// reachability looks for routes that no request reaches, or fewer than they say. Of a live route that has to be so beside the
 // routes in the shadow and without them; one in the shadow is looked for where it is live.
-func (c *checker) reaches(h *policies.HostPolicy) {
+func (c *checker) reachability(h *policies.HostPolicy) {
 	if h.Shadow == nil {
-		c.patterns(h.Start(), h)
+		c.unreachablePatterns(h.Start(), h)
 		return
 	}
 	var live, shadow checker
-	live.patterns(h.Start(), h)
-	shadow.patterns(h.Shadow.Start(), h.Shadow)
+	live.unreachablePatterns(h.Start(), h)
+	shadow.unreachablePatterns(h.Shadow.Start(), h.Shadow)
 	for _, f := range shadow.findings {
 		if f.route.Shadow || slices.ContainsFunc(live.findings, func(l Finding) bool { return l.route == f.route && l.Kind == f.Kind }) {
 			c.findings = append(c.findings, f)
@@ -96,8 +96,8 @@ func (c *checker) reaches(h *policies.HostPolicy) {
 	}
 }
 
-// uses notes the rules that a condition is made of.
-func uses(condition *policies.Condition, used map[string]bool) {
+// markUsedRules notes the rules that a condition is made of.
+func markUsedRules(condition *policies.Condition, used map[string]bool) {
 	if condition == nil {
 		return
 	}
@@ -105,14 +105,14 @@ func uses(condition *policies.Condition, used map[string]bool) {
 		used[condition.Rule] = true
 	}
 	for _, of := range condition.Of {
-		uses(of, used)
+		markUsedRules(of, used)
 	}
 }
 
 // safeMethods change nothing (RFC 9110, section 9.2.1).
 var safeMethods = []string{"GET", "HEAD", "OPTIONS"}
 
-func (c *checker) unsafe(r *policies.Route) {
+func (c *checker) unsafePublic(r *policies.Route) {
 	if !r.Public() {
 		return
 	}
@@ -130,12 +130,12 @@ func (c *checker) unsafe(r *policies.Route) {
 	}
 }
 
-// patterns looks for routes behind a *rest that a parameter beside it takes everything from: no choice is taken back.
-func (c *checker) patterns(at policies.Position, h *policies.HostPolicy) {
-	if at.Over() {
+// unreachablePatterns looks for routes behind a *rest that a parameter beside it takes everything from: no choice is taken back.
+func (c *checker) unreachablePatterns(at policies.Position, h *policies.HostPolicy) {
+	if at.Done() {
 		return
 	}
-	if rest, param := at.Rest(), at.Param(); len(rest) > 0 && param != "" {
+	if rest, param := at.CatchAll(), at.Param(); len(rest) > 0 && param != "" {
 		for _, r := range rest {
 			prefix := strings.TrimSuffix(r.Pattern[:strings.LastIndexByte(r.Pattern, '*')], "/")
 			if len(at.End()) > 0 && at.End()[0] != rest[0] {
@@ -147,12 +147,12 @@ func (c *checker) patterns(at policies.Position, h *policies.HostPolicy) {
 				r.Pattern, cmp.Or(prefix, "/"), param).route = r
 		}
 	}
-	words := at.Words()
+	words := at.Literals()
 	for _, word := range words {
-		c.patterns(at.Next(word), h)
+		c.unreachablePatterns(at.Next(word), h)
 	}
 	if at.Param() != "" {
-		c.patterns(at.Next(anyWord(words)), h)
+		c.unreachablePatterns(at.Next(anyWord(words)), h)
 	}
 }
 
@@ -208,7 +208,7 @@ func (c *checker) parts(s *space, whole, left side, place strictyaml.Place, pare
 			continue
 		}
 		if slices.Index(parent.Of, part) < i { // a rule, twice
-			c.idle(s, parent, part, at)
+			c.addIdle(s, parent, part, at)
 			continue
 		}
 		stand := always
@@ -216,7 +216,7 @@ func (c *checker) parts(s *space, whole, left side, place strictyaml.Place, pare
 			stand = never
 		}
 		if len(parent.Of) > 1 && s.same(whole, whole.without(part, stand)) && s.same(left, left.without(part, stand)) {
-			c.idle(s, parent, part, at)
+			c.addIdle(s, parent, part, at)
 			left = left.without(part, stand)
 			continue
 		}
@@ -233,7 +233,7 @@ func (d side) without(part, stand *policies.Condition) side {
 	return d
 }
 
-func (c *checker) idle(s *space, parent, part *policies.Condition, at strictyaml.Place) {
+func (c *checker) addIdle(s *space, parent, part *policies.Condition, at strictyaml.Place) {
 	switch {
 	case !s.admits(side{instead: part}):
 		c.add(at, UnreachableCondition, "this can never be true: %s", part.Text).condition = part

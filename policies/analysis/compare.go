@@ -38,7 +38,7 @@ func maskOf[T ~uint8](values ...T) (m mask) {
 
 func (m mask) single() bool { return m != 0 && m&(m-1) == 0 }
 
-// combine is the set of what two sets of truths make of each other.
+// combine applies a three-valued (Kleene) operator to two sets of truths.
 func combine(a, b mask, f func(x, y policies.Truth) policies.Truth) (m mask) {
 	for x := policies.False; x <= policies.True; x++ {
 		for y := policies.False; y <= policies.True; y++ {
@@ -50,8 +50,8 @@ func combine(a, b mask, f func(x, y policies.Truth) policies.Truth) (m mask) {
 	return m
 }
 
-func least(x, y policies.Truth) policies.Truth { return min(x, y) }
-func most(x, y policies.Truth) policies.Truth  { return max(x, y) }
+func and(x, y policies.Truth) policies.Truth { return min(x, y) }
+func or(x, y policies.Truth) policies.Truth  { return max(x, y) }
 
 // truthsOf is what a condition may come to, given what those may that are made of no others: never too little, and exact
 // where they are single.
@@ -60,13 +60,13 @@ func truthsOf(c *policies.Condition, leaf func(*policies.Condition) mask) mask {
 	case policies.All:
 		m := maskOf(policies.True)
 		for _, of := range c.Of {
-			m = combine(m, truthsOf(of, leaf), least)
+			m = combine(m, truthsOf(of, leaf), and)
 		}
 		return m
 	case policies.Any:
 		m := maskOf(policies.False)
 		for _, of := range c.Of {
-			m = combine(m, truthsOf(of, leaf), most)
+			m = combine(m, truthsOf(of, leaf), or)
 		}
 		return m
 	case policies.Not:
@@ -83,12 +83,12 @@ func truthsOf(c *policies.Condition, leaf func(*policies.Condition) mask) mask {
 }
 
 // truths is what a condition may come to, as far as the assignment tells.
-func (s *space) truths(c *policies.Condition, a assignment, fresh bool) mask {
+func (s *space) truths(c *policies.Condition, a assignment, afterStepUp bool) mask {
 	return truthsOf(c, func(c *policies.Condition) mask {
 		switch {
 		case a[0] == nobody && c.Kind != policies.Networks && c.Kind != policies.Expression:
 			return maskOf(policies.False)
-		case fresh && c.Freshens():
+		case afterStepUp && c.CanStepUp():
 			return maskOf(policies.True)
 		}
 		m := maskOf(policies.False)
@@ -97,7 +97,7 @@ func (s *space) truths(c *policies.Condition, a assignment, fresh bool) mask {
 			if x := a[part.variable]; x >= 0 {
 				possible = maskOf(part.truth[x])
 			}
-			m = combine(m, possible, most)
+			m = combine(m, possible, or)
 		}
 		return m
 	})
@@ -156,17 +156,17 @@ func (s *space) decisions(d side, a assignment) (m mask) {
 	case r != nil:
 		terms = r.Terms()
 	case condition != nil:
-		terms.Freshens = condition.Freshens()
+		terms.CanStepUp = condition.CanStepUp()
 	}
-	now, fresh := maskOf(policies.True), maskOf(policies.True)
+	now, afterStepUp := maskOf(policies.True), maskOf(policies.True)
 	if condition != nil {
-		now, fresh = s.truths(condition, a, false), s.truths(condition, a, true)
-		terms.Freshens = condition.Freshens()
+		now, afterStepUp = s.truths(condition, a, false), s.truths(condition, a, true)
+		terms.CanStepUp = condition.CanStepUp()
 	}
 	for _, x := range now.truths() {
-		for _, y := range fresh.truths() {
+		for _, y := range afterStepUp.truths() {
 			for _, crossSite := range s.crossSite(r, a) {
-				m |= maskOf(terms.Outcome(policies.Case{Anonymous: anonymous, Now: x, Fresh: y, CrossSite: crossSite}))
+				m |= maskOf(terms.Outcome(policies.Case{Anonymous: anonymous, Now: x, AfterStepUp: y, CrossSite: crossSite}))
 			}
 		}
 	}
@@ -177,9 +177,9 @@ func (s *space) decisions(d side, a assignment) (m mask) {
 func (s *space) crossSite(r *policies.Route, a assignment) []bool {
 	byCookie := s.credential < 0 || a[s.credential] != bearer
 	switch {
-	case s.forged < 0 || r == nil || a[0] == nobody || !byCookie || a[s.forged] == 0:
+	case s.crossSiteVar < 0 || r == nil || a[0] == nobody || !byCookie || a[s.crossSiteVar] == 0:
 		return []bool{false}
-	case a[s.forged] == 1 && (s.credential < 0 || a[s.credential] >= 0):
+	case a[s.crossSiteVar] == 1 && (s.credential < 0 || a[s.credential] >= 0):
 		return []bool{true}
 	}
 	return []bool{false, true}
@@ -233,9 +233,9 @@ func (s *space) compare(before, after side) (differences []difference, complete 
 			}
 			return
 		}
-		v := s.undecided(before, a, from)
+		v := s.nextVariable(before, a, from)
 		if v < 0 {
-			v = s.undecided(after, a, to)
+			v = s.nextVariable(after, a, to)
 		}
 		if v < 0 { // what one condition rules out, the other asks for: any variable will do
 			v = slices.Index(a, -1)
@@ -249,11 +249,11 @@ func (s *space) compare(before, after side) (differences []difference, complete 
 		a[v] = -1
 	}
 	split()
-	return s.merged(differences), budget >= 0
+	return s.mergeDifferences(differences), budget >= 0
 }
 
-// merged leaves open a variable of which every value leads to the same, for as long as there is one.
-func (s *space) merged(differences []difference) []difference {
+// mergeDifferences leaves open a variable of which every value leads to the same, for as long as there is one.
+func (s *space) mergeDifferences(differences []difference) []difference {
 	for v := 1; v < len(s.vars); v++ {
 		type key struct {
 			rest     string
@@ -288,36 +288,36 @@ func (s *space) merged(differences []difference) []difference {
 	return differences
 }
 
-// undecided is an open variable that a side depends on; -1 where it is decided.
-func (s *space) undecided(d side, a assignment, outcomes mask) int {
+// nextVariable is an open variable that a side depends on; -1 where it is decided.
+func (s *space) nextVariable(d side, a assignment, outcomes mask) int {
 	switch c := d.condition(); {
 	case outcomes.single():
 		return -1
 	case a[0] < 0:
 		return 0
 	case c != nil:
-		if v := s.open(c, a, false); v >= 0 {
+		if v := s.firstOpen(c, a, false); v >= 0 {
 			return v
 		}
-		if v := s.open(c, a, true); v >= 0 {
+		if v := s.firstOpen(c, a, true); v >= 0 {
 			return v
 		}
 	}
-	for _, v := range []int{s.credential, s.forged} {
-		if s.forged >= 0 && v >= 0 && a[v] < 0 {
+	for _, v := range []int{s.credential, s.crossSiteVar} {
+		if s.crossSiteVar >= 0 && v >= 0 && a[v] < 0 {
 			return v
 		}
 	}
 	return -1
 }
 
-// open is an open variable of a condition that is not decided; -1 where there is none.
-func (s *space) open(c *policies.Condition, a assignment, fresh bool) int {
-	if s.truths(c, a, fresh).single() {
+// firstOpen is an open variable of a condition that is not decided; -1 where there is none.
+func (s *space) firstOpen(c *policies.Condition, a assignment, afterStepUp bool) int {
+	if s.truths(c, a, afterStepUp).single() {
 		return -1
 	}
 	for _, of := range c.Of {
-		if v := s.open(of, a, fresh); v >= 0 {
+		if v := s.firstOpen(of, a, afterStepUp); v >= 0 {
 			return v
 		}
 	}

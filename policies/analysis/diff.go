@@ -26,7 +26,7 @@ type Change struct {
 	space         *space
 	difference    difference
 	sides         [2]side
-	odd           request.Oddity
+	ambiguity     request.Ambiguity
 }
 
 // An Example is one request of a class.
@@ -54,7 +54,7 @@ type ExampleIdentity struct {
 }
 
 // A Rewording is a route whose expressions are others than before: what they come to is not known before a request comes.
-type Rewording struct {
+type ExpressionChange struct {
 	Host    string   `json:"host"`
 	Pattern string   `json:"pattern"`
 	Methods []string `json:"methods,omitempty"`
@@ -76,16 +76,16 @@ type OptionChange struct {
 
 // A Report is how two sets of policies differ.
 type Report struct {
-	Changes    []Change       `json:"changes"`
-	Rewordings []Rewording    `json:"expressions"`
-	Options    []OptionChange `json:"options"`
-	Incomplete []string       `json:"incomplete"` // routes with too many cases to look at all of them
+	Changes     []Change           `json:"changes"`
+	Expressions []ExpressionChange `json:"expressions"`
+	Options     []OptionChange     `json:"options"`
+	Incomplete  []string           `json:"incomplete"` // routes with too many cases to look at all of them
 }
 
 // Diff compares two sets of policies. Changes are all there are, for everything that is not an expression; an expression
 // with the same text is taken to come to the same. What is refused either way, by 403, 404, 405 or 400, is no change.
 func Diff(before, after *policies.Set) Report {
-	r := Report{Changes: []Change{}, Rewordings: []Rewording{}, Options: []OptionChange{}, Incomplete: []string{}}
+	r := Report{Changes: []Change{}, Expressions: []ExpressionChange{}, Options: []OptionChange{}, Incomplete: []string{}}
 	names := append(before.Hosts(), after.Hosts()...)
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -125,7 +125,7 @@ func (d *differ) run() {
 		for _, group := range methodGroups(class) {
 			b, a := d.side(d.before, class.before, group.example), d.side(d.after, class.after, group.example)
 			d.compare(class, group, b, a)
-			d.permissions(class, group, b, a)
+			d.ambiguityChanges(class, group, b, a)
 			d.options(group, b.route, a.route)
 		}
 	}
@@ -138,7 +138,7 @@ func (d *differ) side(h *policies.HostPolicy, routes []*policies.Route, method s
 	}
 	s := side{allPublic: len(routes) > 0}
 	for _, r := range routes {
-		if r.Takes(method) {
+		if r.AllowsMethod(method) {
 			return side{route: r}
 		}
 		s.allPublic = s.allPublic && r.Public()
@@ -167,7 +167,7 @@ func methodGroups(class *pathClass) (groups []methodGroup) {
 	named = slices.Compact(named)
 	index := map[string]int{}
 	for _, method := range named {
-		key := takers(class.before, method) + "|" + takers(class.after, method)
+		key := takingRoute(class.before, method) + "|" + takingRoute(class.after, method)
 		if at, known := index[key]; known {
 			groups[at].methods = append(groups[at].methods, method)
 			continue
@@ -194,15 +194,15 @@ func methodGroups(class *pathClass) (groups []methodGroup) {
 	return append(groups, other)
 }
 
-// takers tells which of the routes takes a method.
-func takers(routes []*policies.Route, method string) string {
-	return fmt.Sprint(slices.IndexFunc(routes, func(r *policies.Route) bool { return r.Takes(method) }))
+// takingRoute tells which of the routes takes a method.
+func takingRoute(routes []*policies.Route, method string) string {
+	return fmt.Sprint(slices.IndexFunc(routes, func(r *policies.Route) bool { return r.AllowsMethod(method) }))
 }
 
 // compare reports about whom two sides differ. What two routes differ about is the same wherever they meet.
 func (d *differ) compare(class *pathClass, group methodGroup, b, a side) {
 	key := [2]side{b, a}
-	if alike(b, a) {
+	if sameDecision(b, a) {
 		return
 	}
 	s := newSpace(b, a)
@@ -216,24 +216,24 @@ func (d *differ) compare(class *pathClass, group methodGroup, b, a side) {
 		c.space, c.difference = s, difference
 		d.finish(c, class.shapes[0].example(d.before, d.after), group.example, s.example(difference.who))
 	}
-	d.forgeries(class, group, b, a)
-	d.rewording(group, b.route, a.route)
+	d.crossSiteChanges(class, group, b, a)
+	d.expressionChanges(group, b.route, a.route)
 }
 
-// forgeries reports about whom two sides differ where a request was forged. A public route takes it as nobody's, and every
+// crossSiteChanges reports about whom two sides differ where a request is cross-site (CSRF). A public route takes it as nobody's, and every
 // other refuses what it would allow.
-func (d *differ) forgeries(class *pathClass, group methodGroup, b, a side) {
+func (d *differ) crossSiteChanges(class *pathClass, group methodGroup, b, a side) {
 	if b.route == nil || a.route == nil || b.route.Public() == a.route.Public() || group.unsafe == "" {
 		return
 	}
 	s := newSpace(b, a)
-	s.forgeries()
+	s.addCrossSite()
 	differences, complete := s.compare(b, a)
 	if !complete {
 		d.report.Incomplete = append(d.report.Incomplete, d.name+" "+class.shapes[0].String())
 	}
 	for _, difference := range differences {
-		if difference.who[s.forged] != 1 {
+		if difference.who[s.crossSiteVar] != 1 {
 			continue // it is there already, whoever's the request is
 		}
 		c := d.change(class, group, [2]side{b, a})
@@ -246,23 +246,23 @@ func (d *differ) forgeries(class *pathClass, group methodGroup, b, a side) {
 
 func isSafe(method string) bool { return slices.Contains(safeMethods, method) }
 
-// alike reports whether two sides are written alike, as most are.
-func alike(b, a side) bool {
+// sameDecision reports whether two sides are written alike, as most are.
+func sameDecision(b, a side) bool {
 	if b.route == nil || a.route == nil {
 		return b == a
 	}
-	return b.route.Public() == a.route.Public() && b.route.Closed() == a.route.Closed() && b.route.Optional == a.route.Optional &&
-		equal(b.route.Condition(), a.route.Condition(), b.route, a.route)
+	return b.route.Public() == a.route.Public() && b.route.DeniesAll() == a.route.DeniesAll() && b.route.Optional == a.route.Optional &&
+		equalConditions(b.route.Condition(), a.route.Condition(), b.route, a.route)
 }
 
-// equal reports whether two conditions, of these routes, ask the same in the same words.
-func equal(b, a *policies.Condition, was, is *policies.Route) bool {
+// equalConditions reports whether two conditions, of these routes, ask the same in the same words.
+func equalConditions(b, a *policies.Condition, was, is *policies.Route) bool {
 	if b == nil || a == nil {
 		return b == a
 	}
 	return b.Kind == a.Kind && b.Claim == a.Claim && b.Age == a.Age && meaning(b, was) == meaning(a, is) && slices.Equal(b.Words, a.Words) &&
 		slices.Equal(b.Values, a.Values) && slices.Equal(b.Networks, a.Networks) &&
-		slices.EqualFunc(b.Of, a.Of, func(b, a *policies.Condition) bool { return equal(b, a, was, is) })
+		slices.EqualFunc(b.Of, a.Of, func(b, a *policies.Condition) bool { return equalConditions(b, a, was, is) })
 }
 
 func (d *differ) change(class *pathClass, group methodGroup, sides [2]side) *Change {
@@ -284,7 +284,7 @@ func (d *differ) finish(c *Change, path, method string, p *person) {
 		Method: method, Host: string(d.host), Target: path, Client: p.client, Now: p.now, Identity: p.identity(),
 		Header: policies.Fields{"Sec-Fetch-Site": {"same-origin"}},
 	}}
-	if p.forged {
+	if p.crossSite {
 		c.Example.Origin = "https://elsewhere.invalid"
 		c.Example.Request.Header = policies.Fields{"Sec-Fetch-Site": {"cross-site"}, "Origin": {c.Example.Origin}}
 	}
@@ -293,28 +293,28 @@ func (d *differ) finish(c *Change, path, method string, p *person) {
 	}
 	for _, text := range sortedKeys(p.expressions) {
 		c.Example.Given = append(c.Example.Given, text+map[policies.Truth]string{
-			policies.True: " is true", policies.False: " is not true", policies.Failed: " has no answer",
+			policies.True: " is true", policies.False: " is not true", policies.Unknown: " has no answer",
 		}[p.expressions[text]])
 	}
 	c.Example.As = describeIdentity(p)
 	d.report.Changes = append(d.report.Changes, *c)
 }
 
-// permissions reports odd spellings of the path that one side permits and the other refuses.
-func (d *differ) permissions(class *pathClass, group methodGroup, b, a side) {
+// ambiguityChanges reports ambiguous spellings of the path that one side permits and the other refuses.
+func (d *differ) ambiguityChanges(class *pathClass, group methodGroup, b, a side) {
 	if d.before == nil || d.after == nil {
 		return
 	}
-	permits := func(s side) request.Oddity {
+	permits := func(s side) request.Ambiguity {
 		if s.route == nil {
 			return 0
 		}
-		return s.route.Permits()
+		return s.route.PermittedAmbiguities()
 	}
 	refused := side{noHost: true}
-	for _, oddity := range []request.Oddity{request.EncodedSlash, request.DoubleSlash, request.Semicolon} {
-		was, is := permits(b)&oddity != 0, permits(a)&oddity != 0
-		path := class.odd(d.before, d.after, oddity)
+	for _, ambiguity := range []request.Ambiguity{request.EncodedSlash, request.DoubleSlash, request.Semicolon} {
+		was, is := permits(b)&ambiguity != 0, permits(a)&ambiguity != 0
+		path := class.ambiguousExample(d.before, d.after, ambiguity)
 		if was == is || path == "" {
 			continue
 		}
@@ -326,8 +326,8 @@ func (d *differ) permissions(class *pathClass, group methodGroup, b, a side) {
 		differences, _ := s.compare(from, to)
 		for _, difference := range differences {
 			c := d.change(class, group, [2]side{b, a})
-			c.space, c.difference, c.odd = s, difference, oddity
-			c.Who = s.describe(difference.who) + ", where the path has " + oddityNames[oddity]
+			c.space, c.difference, c.ambiguity = s, difference, ambiguity
+			c.Who = s.describe(difference.who) + ", where the path has " + ambiguityNames[ambiguity]
 			if c.From, c.To = policies.BadRequest.String(), difference.to.String(); was {
 				c.From, c.To = difference.from.String(), policies.BadRequest.String()
 			}
@@ -336,20 +336,20 @@ func (d *differ) permissions(class *pathClass, group methodGroup, b, a side) {
 	}
 }
 
-var oddityNames = map[request.Oddity]string{
+var ambiguityNames = map[request.Ambiguity]string{
 	request.EncodedSlash: "an encoded slash", request.DoubleSlash: "a double slash", request.Semicolon: "a semicolon",
 }
 
-// rewording reports expressions that are on one side only.
-func (d *differ) rewording(group methodGroup, b, a *policies.Route) {
+// expressionChanges reports expressions that are on one side only.
+func (d *differ) expressionChanges(group methodGroup, b, a *policies.Route) {
 	if b == nil || a == nil {
 		return
 	}
 	was, is := expressionsOf(b), expressionsOf(a)
-	w := Rewording{Host: d.name, Pattern: a.Pattern, Methods: group.methods, Place: a.Place.String()}
-	w.Removed, w.Added = missing(was, is), missing(is, was)
+	w := ExpressionChange{Host: d.name, Pattern: a.Pattern, Methods: group.methods, Place: a.Place.String()}
+	w.Removed, w.Added = removedExpressions(was, is), removedExpressions(is, was)
 	if len(w.Removed)+len(w.Added) > 0 {
-		d.report.Rewordings = append(d.report.Rewordings, w)
+		d.report.Expressions = append(d.report.Expressions, w)
 	}
 }
 
@@ -364,8 +364,8 @@ func expressionsOf(r *policies.Route) map[string]string {
 	return texts
 }
 
-// missing are the expressions that others do not have; with their meaning, where the text alone does not tell.
-func missing(expressions, others map[string]string) (texts []string) {
+// removedExpressions are the expressions that others do not have; with their meaning, where the text alone does not tell.
+func removedExpressions(expressions, others map[string]string) (texts []string) {
 	for _, means := range sortedKeys(expressions) {
 		if _, there := others[means]; there {
 			continue

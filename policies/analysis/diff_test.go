@@ -17,7 +17,7 @@ func (c *Change) covers(q policies.Request, before, after policies.Answer) bool 
 	if before.Host != c.before || after.Host != c.after || routeOf(before) != c.sides[0].route || routeOf(after) != c.sides[1].route {
 		return false
 	}
-	if odd := before.Match.Odd | after.Match.Odd; (odd != 0 || c.odd != 0) && odd&c.odd == 0 {
+	if odd := before.Match.Ambiguities | after.Match.Ambiguities; (odd != 0 || c.ambiguity != 0) && odd&c.ambiguity == 0 {
 		return false
 	}
 	for i, a := range []policies.Answer{before, after} {
@@ -40,7 +40,7 @@ func (c *Change) covers(q policies.Request, before, after policies.Answer) bool 
 				return // the side that refuses the path's spelling, whoever asks
 			}
 			truth, _ := r.Truth(leaf, a.Facts, q.Identity)
-			if part := c.space.atoms[leaf][0]; truth == policies.Failed && !slices.Contains(part.truth, policies.Failed) {
+			if part := c.space.atoms[leaf][0]; truth == policies.Unknown && !slices.Contains(part.truth, policies.Unknown) {
 				truth = policies.False // where no not could tell them apart
 			}
 			truths[leaf] = truth
@@ -50,7 +50,7 @@ func (c *Change) covers(q policies.Request, before, after policies.Answer) bool 
 	if all[0] = somebody; q.Identity == nil {
 		all[0] = nobody
 	}
-	if f := c.space.forged; f >= 0 && all[f] >= 0 && (all[f] == 1) != forged(q) {
+	if f := c.space.crossSiteVar; f >= 0 && all[f] >= 0 && (all[f] == 1) != forged(q) {
 		return false
 	}
 	return c.space.someoneLike(all, truths)
@@ -124,10 +124,10 @@ func TestDiffIsWhatBruteForceFinds(t *testing.T) {
 					continue
 				}
 				covered = true
-				if forged(q) && c.space.forged < 0 {
+				if forged(q) && c.space.crossSiteVar < 0 {
 					continue // what a class says of requests is said of those that are meant
 				}
-				if c.odd == 0 && (c.From != word(b.Outcome).String() || c.To != word(a.Outcome).String()) {
+				if c.ambiguity == 0 && (c.From != word(b.Outcome).String() || c.To != word(a.Outcome).String()) {
 					t.Fatalf("%s %s%s from %v as %+v: %v before, %v after, in the class %+v\n%s\n%s", q.Method, q.Host, q.Target, q.Client, q.Identity, b.Outcome, a.Outcome, *c, oldTexts, newTexts)
 				}
 			}
@@ -196,10 +196,10 @@ func TestDiffOfSwappedParameters(t *testing.T) {
 		return compile(t, "host: a.viloforge.com\nupstream: site\nroutes:\n  - { path: \""+pattern+"\", allow: { when: 'user.username == request.params.owner' } }\n")
 	}
 	one := policy("/t/:owner/:other/doc")
-	if d := Diff(one, policy("/t/:other/:owner/doc")); len(d.Changes) == 0 || len(d.Rewordings) != 1 || d.Rewordings[0].Removed[0] == d.Rewordings[0].Added[0] {
+	if d := Diff(one, policy("/t/:other/:owner/doc")); len(d.Changes) == 0 || len(d.Expressions) != 1 || d.Expressions[0].Removed[0] == d.Expressions[0].Added[0] {
 		t.Errorf("%+v", d)
 	}
-	if d := Diff(one, policy("/t/:owner/:another/doc")); len(d.Changes)+len(d.Rewordings) > 0 {
+	if d := Diff(one, policy("/t/:owner/:another/doc")); len(d.Changes)+len(d.Expressions) > 0 {
 		t.Errorf("%+v", d)
 	}
 }
@@ -221,7 +221,7 @@ func TestDiffOfTheSame(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for range 50 {
 		texts := randomPolicies(r, true)
-		if d := Diff(compile(t, texts...), compile(t, texts...)); len(d.Changes)+len(d.Rewordings)+len(d.Options)+len(d.Incomplete) > 0 {
+		if d := Diff(compile(t, texts...), compile(t, texts...)); len(d.Changes)+len(d.Expressions)+len(d.Options)+len(d.Incomplete) > 0 {
 			t.Fatalf("%+v\n%s", d, texts)
 		}
 	}
@@ -263,8 +263,8 @@ routes:
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if len(d.Rewordings) != 1 || d.Rewordings[0].Removed[0] != `user.id == "1"` || d.Rewordings[0].Added[0] != `user.id == "2"` {
-		t.Errorf("%+v", d.Rewordings)
+	if len(d.Expressions) != 1 || d.Expressions[0].Removed[0] != `user.id == "1"` || d.Expressions[0].Added[0] != `user.id == "2"` {
+		t.Errorf("%+v", d.Expressions)
 	}
 	if len(d.Changes) == 0 || len(d.Changes[0].Example.Given) == 0 {
 		t.Errorf("%+v", d.Changes)

@@ -65,7 +65,7 @@ func Explain(set *policies.Set, q policies.Request) Explanation {
 	}
 	e.Needed = needed(a, q)
 	if a.Kind == policies.Routed || a.Kind == policies.CORSPreflight {
-		way := walk(a)
+		way := traceMatch(a)
 		if e.Lost, e.Others = lost(way, a); a.Match.Pattern == "" {
 			e.Stopped = way.stopped
 		}
@@ -103,7 +103,7 @@ func explainParts(r *policies.Route, c *policies.Condition, a policies.Answer, q
 func explainCondition(r *policies.Route, c *policies.Condition, a policies.Answer, q policies.Request) Condition {
 	truth, err := r.Truth(c, a.Facts, q.Identity)
 	e := Condition{Text: c.Text, Place: c.Place.String(), Truth: map[policies.Truth]string{
-		policies.True: "yes", policies.False: "no", policies.Failed: "no answer",
+		policies.True: "yes", policies.False: "no", policies.Unknown: "no answer",
 	}[truth]}
 	switch {
 	case err != nil:
@@ -131,7 +131,7 @@ func valueOf(c *policies.Condition, f policies.Facts, id *policies.Identity) str
 	}
 	switch c.Kind {
 	case policies.Roles:
-		return listed(id.Roles, "no roles")
+		return joinOrNone(id.Roles, "no roles")
 	case policies.Users:
 		return id.User
 	case policies.Issuers:
@@ -140,7 +140,7 @@ func valueOf(c *policies.Condition, f policies.Facts, id *policies.Identity) str
 		if id.Email != "" && !id.EmailVerified {
 			return id.Email + ", which is not verified"
 		}
-		return text(id.Email)
+		return textOrNone(id.Email)
 	case policies.HasClaim:
 		if id.Claims != nil {
 			if value, ok := id.Claims.Claim(c.Claim); ok {
@@ -149,7 +149,7 @@ func valueOf(c *policies.Condition, f policies.Facts, id *policies.Identity) str
 		}
 		return "no such claim"
 	case policies.AMR:
-		return listed(id.AMR, "not known")
+		return joinOrNone(id.AMR, "not known")
 	case policies.MFA:
 		return ago(f, id.SecondFactor())
 	case policies.MaxAge:
@@ -161,7 +161,7 @@ func valueOf(c *policies.Condition, f policies.Facts, id *policies.Identity) str
 	return "a cookie"
 }
 
-func listed(words []string, none string) string {
+func joinOrNone(words []string, none string) string {
 	if len(words) == 0 {
 		return none
 	}
@@ -187,7 +187,7 @@ func needed(a policies.Answer, q policies.Request) []string {
 		return []string{"another request: " + a.Reason}
 	case a.Route == nil:
 		return []string{"a route for this path and method"}
-	case a.Route.Closed():
+	case a.Route.DeniesAll():
 		return []string{"another rule: this one admits nobody"}
 	}
 	var all []string
@@ -195,38 +195,38 @@ func needed(a policies.Answer, q policies.Request) []string {
 		all = append(all, "to be signed in")
 	}
 	if c := a.Route.Condition(); c != nil {
-		all = append(all, changes(a.Route, c, a, q, true)...)
+		all = append(all, requirements(a.Route, c, a, q, true)...)
 	}
 	return all
 }
 
-// changes are what would have to be otherwise for a condition to hold, or not to.
-func changes(r *policies.Route, c *policies.Condition, a policies.Answer, q policies.Request, hold bool) []string {
+// requirements are what would have to be otherwise for a condition to hold, or not to.
+func requirements(r *policies.Route, c *policies.Condition, a policies.Answer, q policies.Request, hold bool) []string {
 	truth, _ := r.Truth(c, a.Facts, q.Identity)
 	if hold == (truth == policies.True) && (hold || truth == policies.False) {
 		return nil
 	}
 	switch every := c.Kind == policies.All == hold; {
 	case c.Kind == policies.Not:
-		return changes(r, c.Of[0], a, q, !hold)
+		return requirements(r, c.Of[0], a, q, !hold)
 	case len(c.Of) == 0:
-		return []string{change(c, hold)}
+		return []string{describeRequirement(c, hold)}
 	case every:
 		var all []string
 		for _, of := range c.Of {
-			all = append(all, changes(r, of, a, q, hold)...)
+			all = append(all, requirements(r, of, a, q, hold)...)
 		}
 		return all
 	}
 	var ways []string
 	for _, of := range c.Of {
-		ways = append(ways, strings.Join(changes(r, of, a, q, hold), " and "))
+		ways = append(ways, strings.Join(requirements(r, of, a, q, hold), " and "))
 	}
 	return []string{"either " + strings.Join(ways, ", or ")}
 }
 
-// change is what a condition asks for.
-func change(c *policies.Condition, hold bool) string {
+// describeRequirement is what a condition asks for.
+func describeRequirement(c *policies.Condition, hold bool) string {
 	words := strings.Join(c.Words, ", ")
 	if !hold {
 		return "not " + c.Text
@@ -321,12 +321,12 @@ func forMethods(methods []string) string {
 
 // lost are the routes that would match the path by themselves, or that are nearest where none does, and how many others
 // there are.
-func lost(way way, a policies.Answer) (all []Lost, others int) {
+func lost(trace matchTrace, a policies.Answer) (all []Lost, others int) {
 	for _, r := range a.Host.Routes() {
 		if r == a.Route {
 			continue
 		}
-		reason := way.why(r, a)
+		reason := trace.lossReason(r, a)
 		if reason == "" {
 			others++
 			continue

@@ -57,7 +57,7 @@ routes that did not decide
 and 6 whose patterns the path does not match
 `},
 		{"GET", "/users/me", nil, `GET https://a.viloforge.com/users/me as nobody
-login: somebody is needed, and nobody is signed in
+login: authentication required, and the request is anonymous
   by the route /users/me, a.yaml:8:5
 to be admitted it takes
   to be signed in
@@ -88,13 +88,13 @@ allow: authenticated
   in the shadow it would be deny: none of the roles admin (a.yaml:13:5)
 `},
 		{"DELETE", "/users/7", alice, `DELETE https://a.viloforge.com/users/7 as alice
-deny (405 method not allowed): the routes of this pattern take other methods
+deny (405 method not allowed): method not allowed by the routes of this pattern
   by no route, a.yaml:6:5
 to be admitted it takes
   one of the methods GET, HEAD, PUT
 `},
 		{"GET", "/x/y/z", alice, `GET https://a.viloforge.com/x/y/z as alice
-deny: no route lists this path
+deny: no route matches this path
   by no route, a.yaml:1:7
   no pattern goes on from /x with "y"
 to be admitted it takes
@@ -102,7 +102,7 @@ to be admitted it takes
 and 9 whose patterns the path does not match
 `},
 		{"GET", "/users/me/posts", alice, `GET https://a.viloforge.com/users/me/posts as alice
-deny: no route lists this path
+deny: no route matches this path
   by no route, a.yaml:1:7
   no pattern goes on from /users/me with "posts"
 to be admitted it takes
@@ -111,18 +111,18 @@ routes that did not decide
   /users/*rest, a.yaml:9:5: at segment 2, the word me comes before the rest, and no choice is taken back
 `},
 		{"GET", "/", alice, `GET https://a.viloforge.com/ as alice
-deny: no route lists this path
+deny: no route matches this path
   by no route, a.yaml:1:7
   no pattern ends with /, though some go on from there
 `},
 		{"GET", "//about", alice, `GET https://a.viloforge.com//about as alice
-bad-request: the route does not permit this spelling of the path (encoded_slash, double_slash, semicolon)
+bad-request: ambiguous path, which the route does not permit (encoded_slash, double_slash, semicolon)
   by the route /about, a.yaml:5:5
 to be admitted it takes
-  another request: the route does not permit this spelling of the path (encoded_slash, double_slash, semicolon)
+  another request: ambiguous path, which the route does not permit (encoded_slash, double_slash, semicolon)
 `},
 		{"GET", "/other", alice, `GET https://a.viloforge.com/other as alice
-deny: the route is open to nobody
+deny: the route denies everybody
   by the route /:page, a.yaml:10:5
 to be admitted it takes
   another rule: this one admits nobody

@@ -74,8 +74,8 @@ func optionsOf(r *policies.Route) []option {
 		{"timeout", orNone(int64(r.Timeout/time.Nanosecond), strictyaml.Duration(r.Timeout).String())},
 		{"cors", cors},
 		{"csrf", fmt.Sprintf("exempt %v", r.CSRFExempt)},
-		{"strip_prefix", text(r.StripPrefix)},
-		{"rewrite_host", text(r.RewriteHost)},
+		{"strip_prefix", textOrNone(r.StripPrefix)},
+		{"rewrite_host", textOrNone(r.RewriteHost)},
 		{"headers", fmt.Sprintf("%q", r.Headers)},
 		{"websocket", fmt.Sprint(r.WebSocket)},
 		{"on_stale", fmt.Sprint(r.OnStaleAllow)},
@@ -102,7 +102,7 @@ func orNone(n int64, written string) string {
 	return written
 }
 
-func text(s string) string {
+func textOrNone(s string) string {
 	if s == "" {
 		return "none"
 	}

@@ -48,17 +48,17 @@ func pathClasses(before, after *policies.HostPolicy) []*pathClass {
 	var walk func(b, a policies.Position, way shape)
 	walk = func(b, a policies.Position, way shape) {
 		note(b, a, way)
-		words := append(b.Words(), a.Words()...)
+		words := append(b.Literals(), a.Literals()...)
 		slices.Sort(words)
 		for _, word := range slices.Compact(words) {
-			if nextB, nextA := b.Next(word), a.Next(word); nextB.Over() && nextA.Over() {
+			if nextB, nextA := b.Next(word), a.Next(word); nextB.Done() && nextA.Done() {
 				note(nextB, nextA, append(way, word))
 			} else {
 				walk(nextB, nextA, append(way, word))
 			}
 		}
 		other := anyWord(words)
-		if nextB, nextA := b.Next(other), a.Next(other); nextB.Over() && nextA.Over() {
+		if nextB, nextA := b.Next(other), a.Next(other); nextB.Done() && nextA.Done() {
 			note(nextB, nextA, append(way, "*"))
 		} else {
 			walk(nextB, nextA, append(way, ":any"))
@@ -87,7 +87,7 @@ func (s shape) example(before, after *policies.HostPolicy) string {
 	var path strings.Builder
 	for _, segment := range s {
 		if segment == ":any" || segment == "*" {
-			segment = anyWord(append(b.Words(), a.Words()...))
+			segment = anyWord(append(b.Literals(), a.Literals()...))
 		}
 		b, a = b.Next(segment), a.Next(segment)
 		path.WriteString("/" + escapeSegment(segment))
@@ -98,14 +98,14 @@ func (s shape) example(before, after *policies.HostPolicy) string {
 	return path.String()
 }
 
-// odd is an example with an odd spelling that changes nothing about its pattern; "" where it can have none.
-func (c *pathClass) odd(before, after *policies.HostPolicy, oddity request.Oddity) string {
+// ambiguousExample is an example with an ambiguous spelling that changes nothing about its pattern; "" where it can have none.
+func (c *pathClass) ambiguousExample(before, after *policies.HostPolicy, ambiguity request.Ambiguity) string {
 	s := c.shapes[0]
-	if oddity == request.EncodedSlash {
+	if ambiguity == request.EncodedSlash {
 		s = c.open
 	}
 	path := s.example(before, after)
-	switch oddity {
+	switch ambiguity {
 	case request.DoubleSlash:
 		return "/" + path
 	case request.Semicolon:

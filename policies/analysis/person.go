@@ -16,7 +16,7 @@ var exampleTime = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 type person struct {
 	now         time.Time
 	nobody      bool
-	forged      bool
+	crossSite   bool
 	id          policies.Identity
 	client      netip.Addr
 	claims      map[string][]any
@@ -33,7 +33,7 @@ func (s *space) example(a assignment) *person {
 		if x := a[i]; x >= 0 {
 			v.values[x].apply(p)
 		} else if i > 0 {
-			s.plain(a, i).apply(p)
+			s.defaultValue(a, i).apply(p)
 		}
 	}
 	slices.Sort(p.id.Roles)
@@ -51,8 +51,8 @@ func (s *space) example(a assignment) *person {
 	return p
 }
 
-// plain is the first value of a variable that goes with the others.
-func (s *space) plain(a assignment, variable int) value {
+// defaultValue is the first value of a variable that goes with the others.
+func (s *space) defaultValue(a assignment, variable int) value {
 	for i, v := range s.vars[variable].values {
 		if s.possible(a, variable, i) {
 			return v

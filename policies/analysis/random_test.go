@@ -223,7 +223,7 @@ func TestOrderChangesNothing(t *testing.T) {
 				t.Fatalf("%s %s%s as %+v: %v (%s) and %v (%s)\n%s", q.Method, q.Host, q.Target, q.Identity, a.Outcome, a.Reason, b.Outcome, b.Reason, texts)
 			}
 		}
-		if d := Diff(one, other); len(d.Changes)+len(d.Rewordings)+len(d.Options)+len(d.Incomplete) > 0 {
+		if d := Diff(one, other); len(d.Changes)+len(d.Expressions)+len(d.Options)+len(d.Incomplete) > 0 {
 			t.Fatalf("%+v\n%s", d, texts)
 		}
 	}
@@ -232,7 +232,8 @@ func TestOrderChangesNothing(t *testing.T) {
 // ask is the decision about a request, who asks being known.
 func ask(decider interface {
 	Decide(*policies.Request) (policies.Answer, error)
-}, q policies.Request) policies.Answer {
+}, q policies.Request,
+) policies.Answer {
 	a, err := decider.Decide(&q)
 	if err != nil {
 		panic(err) // there is no Authenticator

@@ -38,13 +38,13 @@ func (s *space) networks(conditions, roots []*policies.Condition) {
 		netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"),
 	}
 	for _, n := range outside {
-		if address, ok := free(n, all); ok {
+		if address, ok := freeAddress(n, all); ok {
 			region("from an address outside of these networks", address)
 			break
 		}
 	}
 	for _, n := range all {
-		if address, ok := free(n, slices.DeleteFunc(slices.Clone(all), func(o netip.Prefix) bool { return o.Bits() <= n.Bits() })); ok {
+		if address, ok := freeAddress(n, slices.DeleteFunc(slices.Clone(all), func(o netip.Prefix) bool { return o.Bits() <= n.Bits() })); ok {
 			region("from "+n.String(), address)
 		}
 	}
@@ -56,13 +56,13 @@ func (s *space) networks(conditions, roots []*policies.Condition) {
 	for i, c := range conditions {
 		s.decides(c, v, func(value int) bool { return value < len(regions) && regions[value][i] })
 		if unknown {
-			s.atoms[c][0].truth[len(regions)] = policies.Failed
+			s.atoms[c][0].truth[len(regions)] = policies.Unknown
 		}
 	}
 }
 
-// free is an address of a network that is in none of the others.
-func free(n netip.Prefix, others []netip.Prefix) (netip.Addr, bool) {
+// freeAddress is an address of a network that is in none of the others.
+func freeAddress(n netip.Prefix, others []netip.Prefix) (netip.Addr, bool) {
 	touched := false
 	for _, o := range others {
 		if o.Bits() <= n.Bits() && o.Contains(n.Addr()) {
@@ -74,10 +74,10 @@ func free(n netip.Prefix, others []netip.Prefix) (netip.Addr, bool) {
 		return n.Addr(), true
 	}
 	lower, upper := halves(n)
-	if address, ok := free(lower, others); ok {
+	if address, ok := freeAddress(lower, others); ok {
 		return address, true
 	}
-	return free(upper, others)
+	return freeAddress(upper, others)
 }
 
 // halves are the two halves of a network.

@@ -20,19 +20,19 @@ type Recorded struct {
 	Path     string // canonical
 	Facts    policies.Facts
 	Identity *policies.Identity
-	// Knows reports whether the record holds a fact, "headers.x", "claims.y" or "query.z", or that there was none.
-	Knows func(fact string) bool
-	// Forged says that it was refused as a forged request, before which the rule had allowed it.
-	Forged bool
+	// HasFact reports whether the record holds a fact, "headers.x", "claims.y" or "query.z", or that there was none.
+	HasFact func(fact string) bool
+	// CrossSite says that it was refused as cross-site (CSRF), before which the rule had allowed it.
+	CrossSite bool
 }
 
-// Request is the request as Explain takes it. Whether it was forged is not asked again.
+// Request is the request as Explain takes it. CSRF is not checked again.
 func (q Recorded) Request() policies.Request {
 	r := policies.Request{
 		Method: q.Method, Host: q.Host, Target: q.Path, Client: q.Facts.Client, Now: q.Facts.Now, Identity: q.Identity,
 		Header: policies.Fields{"Sec-Fetch-Site": {"same-origin"}},
 	}
-	if q.Forged {
+	if q.CrossSite {
 		r.Header = policies.Fields{"Sec-Fetch-Site": {"cross-site"}}
 		if request.IsSafe(q.Method) { // then it was a WebSocket handshake
 			r.Header["Upgrade"] = []string{"websocket"}
@@ -54,7 +54,7 @@ func Missing(set *policies.Set, q Recorded) []string {
 		return nil
 	}
 	if m := h.Match(path, q.Method); m.Route != nil {
-		return lacking(q, m.Route.Reads)
+		return missingFacts(q, m.Route.Reads)
 	}
 	return nil
 }
@@ -150,21 +150,21 @@ func trustsOthers(r *policies.Route) bool {
 // decide is the answer about a recorded request, the pattern of its path, and the facts that it depends on and the record
 // does not hold.
 func (r *Replayer) decide(q Recorded) (a policies.Answer, missing []string) {
-	was := q.Request()
-	a, _ = r.set.Decide(&was)                               // who asked is known, so that there is no error
-	unspelled := q.Decision == policies.BadRequest.String() // and so nobody was asked who they are
+	original := q.Request()
+	a, _ = r.set.Decide(&original)                              // who asked is known, so that there is no error
+	wasBadRequest := q.Decision == policies.BadRequest.String() // and so nobody was asked who they are
 	m := a.Match
 	switch {
 	case a.Kind != policies.Routed || a.Outcome == policies.BadRequest:
 		return a, nil
-	case unspelled && q.Identity == nil && (m.Route == nil && !m.AllPublic || m.Route != nil && !m.Route.Public() && !m.Route.Closed()):
+	case wasBadRequest && q.Identity == nil && (m.Route == nil && !m.AllPublic || m.Route != nil && !m.Route.Public() && !m.Route.DeniesAll()):
 		return a, []string{"who asked"}
 	case m.Route == nil || m.Route.Condition() == nil:
 		return a, nil
 	}
-	missing = lacking(q, m.Route.Reads)
-	spelling := slices.ContainsFunc(missing, isQuery) || unspelled // or a header was there twice
-	if len(missing) == 0 || !spelling && !depends(m.Route, a.Facts, q) {
+	missing = missingFacts(q, m.Route.Reads)
+	ambiguous := slices.ContainsFunc(missing, isQuery) || wasBadRequest // or a header was there twice
+	if len(missing) == 0 || !ambiguous && !dependsOnMissing(m.Route, a.Facts, q) {
 		return a, nil
 	}
 	return a, missing
@@ -172,11 +172,11 @@ func (r *Replayer) decide(q Recorded) (a policies.Answer, missing []string) {
 
 func isQuery(fact string) bool { return strings.HasPrefix(fact, "query.") }
 
-// lacking are the facts among those that are read which a record does not hold.
-func lacking(q Recorded, reads policies.Reads) (missing []string) {
+// missingFacts are the facts among those that are read which a record does not hold.
+func missingFacts(q Recorded, reads policies.Reads) (missing []string) {
 	lacks := func(kind string, names []string) {
 		for _, name := range names {
-			if fact := kind + "." + name; !q.Knows(fact) {
+			if fact := kind + "." + name; !q.HasFact(fact) {
 				missing = append(missing, fact)
 			}
 		}
@@ -185,25 +185,25 @@ func lacking(q Recorded, reads policies.Reads) (missing []string) {
 	lacks("headers", reads.Headers)
 	if q.Identity != nil {
 		lacks("claims", reads.Claims)
-		if reads.Life {
+		if reads.TokenLifetime {
 			missing = append(missing, "token.issued_at, token.expires")
 		}
 	}
 	return missing
 }
 
-// depends reports whether the decision could be another, were the facts that the record lacks others.
-func depends(r *policies.Route, f policies.Facts, q Recorded) bool {
+// dependsOnMissing reports whether the decision could be another, were the facts that the record lacks others.
+func dependsOnMissing(r *policies.Route, f policies.Facts, q Recorded) bool {
 	if q.Identity == nil && !r.Optional {
 		return false // login
 	}
-	truth := func(fresh bool) mask {
+	truth := func(afterStepUp bool) mask {
 		return truthsOf(r.Condition(), func(c *policies.Condition) mask {
 			switch {
-			case fresh && c.Freshens() && q.Identity != nil:
+			case afterStepUp && c.CanStepUp() && q.Identity != nil:
 				return maskOf(policies.True)
-			case len(lacking(q, c.Reads())) > 0:
-				return maskOf(policies.False, policies.Failed, policies.True)
+			case len(missingFacts(q, c.Reads())) > 0:
+				return maskOf(policies.False, policies.Unknown, policies.True)
 			}
 			known, _ := r.Truth(c, f, q.Identity)
 			return maskOf(known)
@@ -217,7 +217,7 @@ func depends(r *policies.Route, f policies.Facts, q Recorded) bool {
 		return false
 	case !never(now):
 		return true
-	case q.Identity == nil || !r.Condition().Freshens():
+	case q.Identity == nil || !r.Condition().CanStepUp():
 		return false
 	}
 	later := truth(true)

@@ -40,7 +40,7 @@ func record(q policies.Request, a policies.Answer) Recorded {
 		id.Claims = known
 		r.Identity = &id
 	}
-	r.Knows = func(fact string) bool {
+	r.HasFact = func(fact string) bool {
 		kind, name, _ := strings.Cut(fact, ".")
 		return kind == "headers" && slices.Contains(reads.Headers, name) || kind == "claims" && slices.Contains(reads.Claims, name)
 	}
@@ -115,8 +115,8 @@ func TestReplayGroupsAndCounts(t *testing.T) {
 		{"8", "/d", "allow", nil, false},
 	} {
 		replayer.Add(Recorded{
-			ID: c.id, Decision: c.decision, Method: "GET", Host: "a.viloforge.com", Path: c.path, Forged: c.forged,
-			Identity: &policies.Identity{User: "x", Roles: c.roles}, Knows: func(string) bool { return true },
+			ID: c.id, Decision: c.decision, Method: "GET", Host: "a.viloforge.com", Path: c.path, CrossSite: c.forged,
+			Identity: &policies.Identity{User: "x", Roles: c.roles}, HasFact: func(string) bool { return true },
 		})
 	}
 	got := replayer.Result()

@@ -17,7 +17,7 @@ type space struct {
 	vars  []*variable
 	atoms map[*policies.Condition][]atom // of the conditions that are made of no others
 
-	credential, forged int // the variables that these are; -1 where the space has none
+	credential, crossSiteVar int // the variables that these are; -1 where the space has none
 }
 
 // A variable is one thing about who asks, with the values that matter. The first variable of a space is whether anybody
@@ -49,7 +49,7 @@ const (
 
 // newSpace is the space of the conditions of some sides.
 func newSpace(sides ...side) *space {
-	s := &space{atoms: map[*policies.Condition][]atom{}, credential: -1, forged: -1}
+	s := &space{atoms: map[*policies.Condition][]atom{}, credential: -1, crossSiteVar: -1}
 	s.add(
 		value{text: "nobody", apply: func(p *person) { p.nobody = true }},
 		value{text: "signed in", apply: func(*person) {}},
@@ -143,13 +143,13 @@ func classes(conditions []*policies.Condition, wordsOf func(*policies.Condition)
 	return all
 }
 
-func together(string) string { return "" }
+func noDistinction(string) string { return "" }
 
 func wordsOf(c *policies.Condition) []string { return c.Words }
 
 // lists are conditions on words of which somebody may have several: a variable a class.
 func (s *space) lists(conditions []*policies.Condition, with, without string, give func(*person, string)) {
-	for _, class := range classes(conditions, wordsOf, together) {
+	for _, class := range classes(conditions, wordsOf, noDistinction) {
 		plural := ""
 		if len(class.words) > 1 {
 			plural = "one of "
@@ -213,7 +213,7 @@ func (s *space) people(users, issuers []*policies.Condition) {
 	}
 }
 
-// issuerOf is the issuer that a user's name tells; "" for none.
+// findIssuer is the issuer that a user's name tells; "" for none.
 func issuerOf(user string) string {
 	issuer, _, foreign := strings.Cut(user, ":")
 	if !foreign {
@@ -236,7 +236,7 @@ func otherThan(words []string, first, made string) string {
 
 // domains are conditions on the domain of the verified e-mail address, of which there is one or none.
 func (s *space) domains(conditions []*policies.Condition) {
-	all := classes(conditions, wordsOf, together)
+	all := classes(conditions, wordsOf, noDistinction)
 	if len(all) == 0 {
 		return
 	}
@@ -268,7 +268,7 @@ func (s *space) claims(conditions []*policies.Condition) {
 			}
 			return words
 		}
-		for _, class := range classes(names[name], wordsOf, together) {
+		for _, class := range classes(names[name], wordsOf, noDistinction) {
 			texts := make([]string, len(class.words))
 			for i, word := range class.words {
 				texts[i] = fmt.Sprint(known[word])
@@ -331,11 +331,11 @@ func (s *space) bearer(conditions []*policies.Condition) {
 	}
 }
 
-// forgeries adds whether the request comes from a page of another site, as the cookie of somebody would make one.
-func (s *space) forgeries() {
-	from := value{text: "by a request of another site", apply: func(p *person) { p.forged = true }}
+// addCrossSite adds whether the request is cross-site: from a page of another site, with the cookie of somebody.
+func (s *space) addCrossSite() {
+	from := value{text: "by a request of another site", apply: func(p *person) { p.crossSite = true }}
 	from.requires.variable, from.requires.value = 0, somebody
-	s.forged = s.add(value{text: "by a request of this site", apply: func(*person) {}}, from)
+	s.crossSiteVar = s.add(value{text: "by a request of this site", apply: func(*person) {}}, from)
 }
 
 // expressions are the same where their meanings are. That one has no answer is a case of its own only where a not could make
@@ -355,7 +355,7 @@ func (s *space) expressions(conditions []*policies.Condition, routes map[*polici
 				cases = append(cases, struct {
 					truth policies.Truth
 					text  string
-				}{policies.Failed, " has no answer"})
+				}{policies.Unknown, " has no answer"})
 			}
 			text := c.Text
 			if slices.ContainsFunc(conditions, func(o *policies.Condition) bool { return o.When == c.When && meaning(o, routes[o]) != means }) {
@@ -368,7 +368,7 @@ func (s *space) expressions(conditions []*policies.Condition, routes map[*polici
 			v = s.add(values...)
 			known[means] = v
 		}
-		truth := []policies.Truth{policies.False, policies.True, policies.Failed}
+		truth := []policies.Truth{policies.False, policies.True, policies.Unknown}
 		s.atoms[c] = append(s.atoms[c], atom{v, truth[:len(s.vars[v].values)]})
 	}
 }

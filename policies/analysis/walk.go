@@ -12,15 +12,15 @@ import (
 )
 
 // A way is the segments of a path and the choices that were made for them, from the left.
-type way struct {
+type matchTrace struct {
 	segments []string // decoded, without parameters, empty ones left out
 	chosen   []string // for each: the word itself, ":" or "*"; shorter where no pattern goes on
 	stopped  string   // where no pattern goes on, and what there would be
 }
 
-// walk is the way of a request along the patterns.
-func walk(a policies.Answer) way {
-	var w way
+// traceMatch is the way of a request along the patterns.
+func traceMatch(a policies.Answer) matchTrace {
+	var w matchTrace
 	at := a.Host.Start()
 	for segment := range strings.SplitSeq(a.Facts.Path.String(), "/") {
 		word := string(request.DecodeSegment(nil, segment))
@@ -29,19 +29,19 @@ func walk(a policies.Answer) way {
 		}
 		w.segments = append(w.segments, word)
 		switch {
-		case at.Over():
-		case slices.Contains(at.Words(), word):
+		case at.Done():
+		case slices.Contains(at.Literals(), word):
 			w.chosen = append(w.chosen, word)
 		case at.Param() != "":
 			w.chosen = append(w.chosen, ":")
-		case len(at.Rest()) > 0:
+		case len(at.CatchAll()) > 0:
 			w.chosen = append(w.chosen, "*")
 		default:
-			w.stopped = stoppedAt(w.segments, at.Words())
+			w.stopped = stoppedAt(w.segments, at.Literals())
 		}
 		at = at.Next(word)
 	}
-	if !at.Over() && len(at.End()) == 0 {
+	if !at.Done() && len(at.End()) == 0 {
 		w.stopped = "no pattern ends with /" + strings.Join(w.segments, "/") + ", though some go on from there"
 	}
 	return w
@@ -57,8 +57,8 @@ func stoppedAt(segments, words []string) string {
 	return text
 }
 
-// why says why a route did not decide; "" where its pattern is another.
-func (w way) why(r *policies.Route, a policies.Answer) string {
+// lossReason says why a route did not decide; "" where its pattern is another.
+func (w matchTrace) lossReason(r *policies.Route, a policies.Answer) string {
 	if !w.matches(r) {
 		return ""
 	}
@@ -95,7 +95,7 @@ func named(segment string) string {
 }
 
 // matches reports whether the pattern of a route, all by itself, matches the path.
-func (w way) matches(r *policies.Route) bool {
+func (w matchTrace) matches(r *policies.Route) bool {
 	segments := r.Segments()
 	for i, segment := range segments {
 		switch {

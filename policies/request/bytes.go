@@ -5,33 +5,33 @@ type class uint8
 
 const (
 	unreserved class = 1 << iota // RFC 3986: letters, digits, - . _ ~
-	plain                        // allowed in a path as it is
-	refused                      // never allowed in a path, raw or escaped
+	pchar                        // pchar of RFC 3986, and the slash: allowed in a path as it is
+	forbidden                    // never allowed in a path, raw or escaped
 	hostByte                     // letters, digits, hyphen
-	tokenByte                    // RFC 9110: what methods are made of
+	tchar                        // RFC 9110: tchar, what methods are made of
 )
 
 // classes is written once, here, and only read afterwards.
 var classes = func() (t [256]class) {
 	for c := range 0x20 {
-		t[c] = refused
+		t[c] = forbidden
 	}
-	t[0x7f], t['\\'], t['#'] = refused, refused, refused
+	t[0x7f], t['\\'], t['#'] = forbidden, forbidden, forbidden
 	for c := '0'; c <= '9'; c++ {
-		t[c] = unreserved | plain | hostByte | tokenByte
+		t[c] = unreserved | pchar | hostByte | tchar
 	}
 	for c := 'a'; c <= 'z'; c++ {
-		t[c] = unreserved | plain | hostByte | tokenByte
+		t[c] = unreserved | pchar | hostByte | tchar
 		t[c-'a'+'A'] = t[c]
 	}
 	for _, c := range "-._~" {
-		t[c] |= unreserved | plain
+		t[c] |= unreserved | pchar
 	}
 	for _, c := range "/:@!$&'()*+,;=" {
-		t[c] |= plain
+		t[c] |= pchar
 	}
 	for _, c := range "!#$%&'*+-.^_`|~" {
-		t[c] |= tokenByte
+		t[c] |= tchar
 	}
 	t['-'] |= hostByte
 	return t
@@ -50,8 +50,8 @@ func hexValue(c byte) int {
 	return -1
 }
 
-// unhex is the byte that s, which begins with a percent sign, escapes, or -1 where that is no escape.
-func unhex(s string) int {
+// decodeEscape is the byte that s, which begins with a percent sign, escapes, or -1 where that is no escape.
+func decodeEscape(s string) int {
 	if len(s) < 3 {
 		return -1
 	}

@@ -9,8 +9,8 @@ type CSRFFacts struct {
 	SecFetchSite string
 	SecFetchMode string
 	Origin       []string // every Origin line
-	Own          Origin   // of the host that was asked
-	Allowed      []Origin // of the CORS rules, those listed one by one
+	SelfOrigin   Origin   // of the host that was asked
+	CORSOrigins  []Origin // of the CORS rules, those listed one by one
 	Exempt       []Origin // of the route's csrf: exempt
 }
 
@@ -28,7 +28,7 @@ func CSRFSafe(f CSRFFacts) bool {
 			return false
 		}
 	}
-	if len(f.Origin) > 0 && f.isOwnOrAllowed(Origin(f.Origin[0])) {
+	if len(f.Origin) > 0 && f.isTrustedOrigin(Origin(f.Origin[0])) {
 		return true
 	}
 	if f.WebSocket {
@@ -37,9 +37,9 @@ func CSRFSafe(f CSRFFacts) bool {
 	return f.SecFetchSite == "same-origin" || f.SecFetchSite == "none" && f.SecFetchMode == "navigate"
 }
 
-// isOwnOrAllowed compares an Origin as it was received: browsers have one spelling for it. "null" is nobody's.
-func (f *CSRFFacts) isOwnOrAllowed(o Origin) bool {
-	return o != "" && o != "null" && (o == f.Own || slices.Contains(f.Allowed, o) || slices.Contains(f.Exempt, o))
+// isTrustedOrigin compares an Origin as it was received: browsers have one spelling for it. "null" is nobody's.
+func (f *CSRFFacts) isTrustedOrigin(o Origin) bool {
+	return o != "" && o != "null" && (o == f.SelfOrigin || slices.Contains(f.CORSOrigins, o) || slices.Contains(f.Exempt, o))
 }
 
 // IsSafe reports whether a method is safe (RFC 9110, section 9.2.1).

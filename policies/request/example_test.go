@@ -14,7 +14,7 @@ func ExampleCanonicalise() {
 			fmt.Println("400:", err)
 			continue
 		}
-		fmt.Printf("%s %s %q, needs permission: %t\n", t.Host, t.Path, t.Query, t.Path.Oddities() != 0)
+		fmt.Printf("%s %s %q, needs permission: %t\n", t.Host, t.Path, t.Query, t.Path.Ambiguities() != 0)
 	}
 	// Output:
 	// website.viloforge.com /caf%C3%A9/~alice "page=2", needs permission: false

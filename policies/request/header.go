@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A HeaderClass says what may become of a request header that a stranger sends, judged by its name alone.
+// A HeaderClass says what may become of a request header that a client sends, judged by its name alone.
 type HeaderClass uint8
 
 const (
@@ -15,7 +15,7 @@ const (
 	ReservedHeader             // set by the gateway, or by nobody
 )
 
-// reservedHeaders are never passed on from a stranger, in the folded spelling: lower case, every character that is not a
+// reservedHeaders are never passed on from a client, in the folded spelling: lower case, every character that is not a
 // letter or digit as a hyphen. This is the one list of them, for what is forwarded and for what policies may say.
 var reservedHeaders = map[string]HeaderClass{
 	"x-user": ReservedHeader, "x-user-id": ReservedHeader, "x-user-email": ReservedHeader, "x-user-name": ReservedHeader,
@@ -111,16 +111,16 @@ func CanonicalHeader(name string) (string, bool) {
 	return string(b), len(b) > 0
 }
 
-// EndsAtHop reports whether lines of Connection name one of the headers, which then ends at this hop (RFC 9110, section
-// 7.6.1): who judged it would judge what is not forwarded.
-func EndsAtHop(connection, names []string) bool {
+// IsHopByHop reports whether lines of Connection name one of the headers, which then ends at this hop (RFC 9110, section
+// 7.6.1): a policy that reads it would decide on what is not forwarded.
+func IsHopByHop(connection, names []string) bool {
 	if len(names) == 0 {
 		return false
 	}
 	for _, line := range connection {
-		for ends := range strings.SplitSeq(line, ",") {
-			ends = FoldHeader(strings.TrimSpace(ends))
-			if slices.ContainsFunc(names, func(name string) bool { return FoldHeader(name) == ends }) {
+		for option := range strings.SplitSeq(line, ",") {
+			option = FoldHeader(strings.TrimSpace(option))
+			if slices.ContainsFunc(names, func(name string) bool { return FoldHeader(name) == option }) {
 				return true
 			}
 		}

@@ -14,7 +14,7 @@ const (
 // ParseHost canonicalises a host without a port. The error is a *Malformed.
 func ParseHost(s string) (Host, error) {
 	if strings.HasPrefix(s, "[") {
-		if !isBracketed(s) {
+		if !isIPLiteral(s) {
 			return "", malformed("the host is no IPv6 address in brackets")
 		}
 		return Host(lower(s)), nil
@@ -74,9 +74,9 @@ func isPort(s string) bool {
 	return 0 < n && n <= 65535 && s[0] != '0'
 }
 
-// isBracketed reports whether s looks like an IPv6 address in brackets. Nothing is ever looked up by it, so that its
+// isIPLiteral reports whether s looks like an IP-literal (RFC 3986), an IPv6 address in brackets. Nothing is ever looked up by it, so that its
 // alphabet is all that matters.
-func isBracketed(s string) bool {
+func isIPLiteral(s string) bool {
 	if len(s) < len("[::]") || len(s) > 47 || s[len(s)-1] != ']' {
 		return false
 	}

@@ -40,7 +40,7 @@ func ParseOrigin(s string, publicPort int) (Origin, error) {
 // An OriginPattern stands for the origins of every host that is one label below a domain: https://*.viloforge.com.
 type OriginPattern struct {
 	scheme string // "https://"
-	below  string // ".viloforge.com", with the port where it is not the scheme's own
+	suffix string // ".viloforge.com", with the port where it is not the scheme's own
 }
 
 // ParseOriginPattern reads a pattern as people write it. The port is as with ParseOrigin.
@@ -54,7 +54,7 @@ func ParseOriginPattern(s string, publicPort int) (OriginPattern, error) {
 		return OriginPattern{}, fmt.Errorf("%w, in the pattern %q", err, s)
 	}
 	scheme, authority, _ := strings.Cut(string(origin), "://")
-	return OriginPattern{scheme: scheme + "://", below: "." + authority}, nil
+	return OriginPattern{scheme: scheme + "://", suffix: "." + authority}, nil
 }
 
 // Match reports whether the pattern stands for an origin, given as the browser wrote it.
@@ -63,7 +63,7 @@ func (p OriginPattern) Match(origin string) bool {
 	if !ok {
 		return false
 	}
-	if label, ok = strings.CutSuffix(label, p.below); !ok || label == "" || len(label) > maxLabel {
+	if label, ok = strings.CutSuffix(label, p.suffix); !ok || label == "" || len(label) > maxLabel {
 		return false
 	}
 	for i := 0; i < len(label); i++ {
@@ -75,4 +75,4 @@ func (p OriginPattern) Match(origin string) bool {
 }
 
 // String is the pattern as it is written.
-func (p OriginPattern) String() string { return p.scheme + "*" + p.below }
+func (p OriginPattern) String() string { return p.scheme + "*" + p.suffix }

@@ -6,20 +6,20 @@ import (
 	"unicode/utf8"
 )
 
-// An Oddity is a spelling that servers read in different ways, and that a route has to permit.
-type Oddity uint8
+// An Oddity is a spelling that servers parse in different ways, and that a route has to permit.
+type Ambiguity uint8
 
 const (
-	EncodedSlash Oddity = 1 << iota // %2F: a separator to some, a letter to others
-	DoubleSlash                     // an empty segment, which some leave out
-	Semicolon                       // ; or %3B: some cut the segment there
+	EncodedSlash Ambiguity = 1 << iota // %2F: a separator to some, a letter to others
+	DoubleSlash                        // an empty segment, which some leave out
+	Semicolon                          // ; or %3B: some cut the segment there
 )
 
-// String names the oddities, as a policy file does.
-func (o Oddity) String() string {
+// String names the ambiguities, as a policy file does.
+func (o Ambiguity) String() string {
 	var names []string
 	for _, known := range []struct {
-		oddity Oddity
+		oddity Ambiguity
 		name   string
 	}{{EncodedSlash, "encoded_slash"}, {DoubleSlash, "double_slash"}, {Semicolon, "semicolon"}} {
 		if o&known.oddity != 0 {
@@ -31,33 +31,33 @@ func (o Oddity) String() string {
 
 // A Path is a canonical path. Only ParsePath and Canonicalise make one; the zero Path is none.
 type Path struct {
-	text string
-	odd  Oddity
+	text        string
+	ambiguities Ambiguity
 }
 
 // String is the path as it is forwarded, escapes and all.
 func (p Path) String() string { return p.text }
 
-// Oddities are the odd spellings in the path, which a route has to permit.
-func (p Path) Oddities() Oddity { return p.odd }
+// Ambiguities are the ambiguous spellings in the path, which a route has to permit.
+func (p Path) Ambiguities() Ambiguity { return p.ambiguities }
 
 // ParsePath canonicalises a path as it stands on a request line, without the query. The error is a *Malformed.
 func ParsePath(s string) (Path, error) {
 	if s == "" || s[0] != '/' {
 		return Path{}, malformed("the path does not begin with a slash")
 	}
-	text, err := respell(s)
+	text, err := normaliseEscapes(s)
 	if err != nil {
 		return Path{}, err
 	}
 	p := Path{text: text}
 	for rest := text[1:]; ; {
 		segment, tail, more := strings.Cut(rest, "/")
-		odd, err := judge(segment, !more)
+		ambiguity, err := checkSegment(segment, !more)
 		if err != nil {
 			return Path{}, err
 		}
-		p.odd |= odd
+		p.ambiguities |= ambiguity
 		if !more {
 			return p, nil
 		}
@@ -65,31 +65,31 @@ func ParsePath(s string) (Path, error) {
 	}
 }
 
-// respell gives every byte of a path its one spelling. Where s has it already, the answer is s itself.
-func respell(s string) (string, error) {
+// normaliseEscapes normalises the percent-encoding of a path (RFC 3986, 6.2.2.2: percent-encoding normalization). Where s has it already, the answer is s itself.
+func normaliseEscapes(s string) (string, error) {
 	const upperHex = "0123456789ABCDEF"
 	var b []byte // the new spelling, once it differs; before that, s[:i]
 	for i := 0; i < len(s); i++ {
 		c, width, escaped := s[i], 1, false
 		if c == '%' {
-			v := unhex(s[i:])
+			v := decodeEscape(s[i:])
 			if v < 0 {
-				return "", malformed("an escape in the path is not % and two hexadecimal digits")
+				return "", malformed("invalid percent-encoding in the path: not % and two hexadecimal digits")
 			}
 			c, width, escaped = byte(v), 3, true
 		}
 		class := classes[c]
-		if class&refused != 0 {
+		if class&forbidden != 0 {
 			return "", malformed("a control character, a backslash or # in the path, raw or escaped")
 		}
-		asItIs := class&plain != 0 && !escaped || class&unreserved != 0
-		unchanged := asItIs && !escaped || !asItIs && escaped && s[i+1] < 'a' && s[i+2] < 'a'
+		literal := class&pchar != 0 && !escaped || class&unreserved != 0
+		unchanged := literal && !escaped || !literal && escaped && s[i+1] < 'a' && s[i+2] < 'a'
 		if b == nil && !unchanged {
 			b = append(make([]byte, 0, len(s)+16), s[:i]...)
 		}
 		switch {
 		case b == nil:
-		case asItIs:
+		case literal:
 			b = append(b, c)
 		default:
 			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
@@ -102,8 +102,8 @@ func respell(s string) (string, error) {
 	return string(b), nil
 }
 
-// judge finds what is odd in a segment of a respelt path, and refuses what is never allowed.
-func judge(segment string, last bool) (Oddity, error) {
+// checkSegment finds what is ambiguous in a segment of a normalised path, and refuses what is never allowed.
+func checkSegment(segment string, last bool) (Ambiguity, error) {
 	if segment == "" {
 		if last {
 			return 0, nil
@@ -115,51 +115,51 @@ func judge(segment string, last bool) (Oddity, error) {
 			return 0, nil
 		}
 		var buffer [128]byte
-		return judgeDecoded(append(buffer[:0], segment...), last)
+		return checkDecodedSegment(append(buffer[:0], segment...), last)
 	}
 	var buffer [256]byte
 	once := DecodeSegment(buffer[:0], segment)
 	if !utf8.Valid(once) {
 		return 0, malformed("the path is not UTF-8 once it is decoded")
 	}
-	odd, err := judgeDecoded(once, last)
+	ambiguity, err := checkDecodedSegment(once, last)
 	if err == nil && bytes.IndexByte(once, '%') >= 0 {
-		err = judgeDeeper(once)
+		err = checkDoubleEncoding(once)
 	}
-	return odd, err
+	return ambiguity, err
 }
 
-// judgeDecoded judges a segment that was decoded once.
-func judgeDecoded(once []byte, last bool) (odd Oddity, err error) {
+// checkDecodedSegment judges a segment that was decoded once.
+func checkDecodedSegment(once []byte, last bool) (ambiguity Ambiguity, err error) {
 	if hasDotSegment(once) {
 		return 0, malformed("a dot segment in the path")
 	}
 	if bytes.IndexByte(once, '/') >= 0 {
-		odd |= EncodedSlash
+		ambiguity |= EncodedSlash
 		if once[0] == '/' || bytes.Contains(once, []byte("//")) || !last && once[len(once)-1] == '/' {
-			odd |= DoubleSlash
+			ambiguity |= DoubleSlash
 		}
 	}
 	if i := bytes.IndexByte(once, ';'); i >= 0 {
-		odd |= Semicolon
+		ambiguity |= Semicolon
 		if i == 0 && !last {
-			odd |= DoubleSlash // nothing is left of the segment where parameters are cut off
+			ambiguity |= DoubleSlash // nothing is left of the segment where parameters are cut off
 		}
 	}
-	return odd, nil
+	return ambiguity, nil
 }
 
-// judgeDeeper refuses a segment that means something else to a server that decodes more than once.
-func judgeDeeper(once []byte) error {
+// checkDoubleEncoding refuses double encoding: a segment that means something else to a server that decodes more than once.
+func checkDoubleEncoding(once []byte) error {
 	var buffer [256]byte
-	most := decodeAll(buffer[:0], once)
+	decoded := decodeRepeatedly(buffer[:0], once)
 	switch {
-	case bytes.Count(most, []byte("/")) > bytes.Count(once, []byte("/")), bytes.IndexByte(most, '\\') >= 0, bytes.IndexByte(most, 0) >= 0:
-		return malformed("decoding the path further yields a slash, a backslash or NUL")
-	case hasDotSegment(most):
-		return malformed("decoding the path further yields a dot segment")
-	case hasOverlong(most):
-		return malformed("decoding the path further yields an overlong form")
+	case bytes.Count(decoded, []byte("/")) > bytes.Count(once, []byte("/")), bytes.IndexByte(decoded, '\\') >= 0, bytes.IndexByte(decoded, 0) >= 0:
+		return malformed("double encoding: decoding the path further yields a slash, a backslash or NUL")
+	case hasDotSegment(decoded):
+		return malformed("double encoding: decoding the path further yields a dot segment")
+	case hasOverlong(decoded):
+		return malformed("double encoding: decoding the path further yields an overlong form")
 	}
 	return nil
 }
@@ -168,7 +168,7 @@ func judgeDeeper(once []byte) error {
 func DecodeSegment(b []byte, segment string) []byte {
 	for i := 0; i < len(segment); i++ {
 		if segment[i] == '%' {
-			if v := unhex(segment[i:]); v >= 0 {
+			if v := decodeEscape(segment[i:]); v >= 0 {
 				b = append(b, byte(v))
 				i += 2
 				continue
@@ -179,25 +179,25 @@ func DecodeSegment(b []byte, segment string) []byte {
 	return b
 }
 
-// decodeAll appends to b what is left of s when every escape is decoded, also those that decoding makes: of %XX, and of
+// decodeRepeatedly appends to b what is left of s when every escape is decoded, also those that decoding makes: of %XX, and of
 // the %uXXXX that some servers know. Escapes cannot overlap, so that the order of decoding does not matter and one pass
-// is enough: an escape is taken back the moment its last digit stands there.
-func decodeAll(b, s []byte) []byte {
+// is enough: an escape is decoded the moment its last digit stands there.
+func decodeRepeatedly(b, s []byte) []byte {
 	for _, c := range s {
 		b = append(b, c)
 		for {
 			n := len(b)
 			if n >= 6 && b[n-6] == '%' && b[n-5] == 'u' {
-				high, low := unhex(string(b[n-5:n-2])), unhex("%"+string(b[n-2:]))
+				high, low := decodeEscape(string(b[n-5:n-2])), decodeEscape("%"+string(b[n-2:]))
 				if high >= 0 && low >= 0 {
-					b = append(b[:n-6], narrow(high, low))
+					b = append(b[:n-6], foldFullwidth(high, low))
 					continue
 				}
 			}
 			if n < 3 || b[n-3] != '%' {
 				break
 			}
-			v := unhex(string(b[n-3:]))
+			v := decodeEscape(string(b[n-3:]))
 			if v < 0 {
 				break
 			}
@@ -207,8 +207,8 @@ func decodeAll(b, s []byte) []byte {
 	return b
 }
 
-// narrow is the ASCII character that %uXXXX is taken for, full-width forms among them, or one that means nothing.
-func narrow(high, low int) byte {
+// foldFullwidth is the ASCII character that %uXXXX is taken for, full-width forms among them, or one that means nothing.
+func foldFullwidth(high, low int) byte {
 	switch {
 	case high == 0 && low < utf8.RuneSelf:
 		return byte(low)

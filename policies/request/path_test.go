@@ -10,7 +10,7 @@ func TestPathIsRespelt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		in, want string
-		odd      Oddity
+		odd      Ambiguity
 	}{
 		{"/", "/", 0},
 		{"/admin", "/admin", 0},
@@ -49,8 +49,8 @@ func TestPathIsRespelt(t *testing.T) {
 		{"/a%253bx", "/a%253bx", 0},
 	} {
 		got, err := ParsePath(c.in)
-		if err != nil || got.String() != c.want || got.Oddities() != c.odd {
-			t.Errorf("ParsePath(%q) = %q with %q, %v; want %q with %q", c.in, got, got.Oddities(), err, c.want, c.odd)
+		if err != nil || got.String() != c.want || got.Ambiguities() != c.odd {
+			t.Errorf("ParsePath(%q) = %q with %q, %v; want %q with %q", c.in, got, got.Ambiguities(), err, c.want, c.odd)
 			continue
 		}
 		again, err := ParsePath(got.String())

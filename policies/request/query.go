@@ -9,29 +9,29 @@ import (
 // maxParameters is what the strictest of usual servers read; what comes behind is dropped by some of them in silence.
 const maxParameters = 1000
 
-// MaxNames is how many parameters may be named.
-const MaxNames = 64
+// MaxReadParameters is how many parameters may be named.
+const MaxReadParameters = 64
 
-// CheckQuery refuses a query of which servers could read one of the named parameters differently than ReadQuery does: an
+// CheckQuery refuses HTTP parameter pollution: a query of which servers could read one of the named parameters differently than ReadQuery does: an
 // invalid escape, a semicolon (which separates, to some), more parameters than some read, a named parameter that is there
 // twice, and one in another spelling that some take for it (ID, id[], id.0). The error is a *Malformed. It allocates
 // nothing where no name is escaped.
 func CheckQuery(query string, names []string) error {
-	return eachParameter(query, names, nil)
+	return scanQuery(query, names, nil)
 }
 
 // ReadQuery is the values of the named parameters that are there. The error is that of CheckQuery.
 func ReadQuery(query string, names []string) (map[string]string, error) {
 	values := make(map[string]string, len(names))
-	err := eachParameter(query, names, values)
+	err := scanQuery(query, names, values)
 	return values, err
 }
 
-func eachParameter(query string, names []string, into map[string]string) error {
+func scanQuery(query string, names []string, into map[string]string) error {
 	if strings.IndexByte(query, ';') >= 0 {
 		return malformed("a semicolon in the query, which some servers take for &")
 	}
-	var seen uint64 // by index of names, of which there are MaxNames at most
+	var seen uint64 // by index of names, of which there are MaxReadParameters at most
 	for count := 0; query != ""; count++ {
 		var parameter string
 		parameter, query, _ = strings.Cut(query, "&")
@@ -45,19 +45,19 @@ func eachParameter(query string, names []string, into map[string]string) error {
 			value, okValue = unescapeQuery(rawValue)
 		}
 		if !ok || !okValue {
-			return malformed("an escape in the query is not % and two hexadecimal digits")
+			return malformed("invalid percent-encoding in the query: not % and two hexadecimal digits")
 		}
 		i := slices.Index(names, name)
 		if i < 0 {
-			if slices.ContainsFunc(names, func(read string) bool { return sameParameter(read, name) }) {
-				return malformed("a parameter that the policy reads is in the query in another spelling")
+			if slices.ContainsFunc(names, func(read string) bool { return isParameterAlias(read, name) }) {
+				return malformed("an alias of a parameter that the policy reads is in the query (parameter pollution)")
 			}
 			continue
 		}
-		if seen&(1<<(i%MaxNames)) != 0 {
-			return malformed("a parameter that the policy reads is in the query twice")
+		if seen&(1<<(i%MaxReadParameters)) != 0 {
+			return malformed("duplicate query parameter that the policy reads (parameter pollution)")
 		}
-		seen |= 1 << (i % MaxNames)
+		seen |= 1 << (i % MaxReadParameters)
 		if !utf8.ValidString(value) || strings.IndexFunc(value, isControl) >= 0 {
 			return malformed("a parameter that the policy reads holds a control character, or bytes that are no UTF-8")
 		}
@@ -82,7 +82,7 @@ func unescapeQuery(s string) (string, bool) {
 		case '+':
 			b = append(b, ' ')
 		case '%':
-			v := unhex(s[i:])
+			v := decodeEscape(s[i:])
 			if v < 0 {
 				return "", false
 			}
@@ -95,20 +95,20 @@ func unescapeQuery(s string) (string, bool) {
 	return string(b), true
 }
 
-// sameParameter reports whether some server takes a name, decoded once, for the one that a policy reads: without regard to
+// isParameterAlias reports whether some server takes a name, decoded once, for the one that a policy reads: without regard to
 // case, with what is no letter or digit as an underscore, up to a bracket, behind spaces, or decoded further.
-func sameParameter(read, name string) bool {
+func isParameterAlias(read, name string) bool {
 	if strings.IndexByte(name, '%') >= 0 {
-		name = string(decodeAll(nil, []byte(name)))
+		name = string(decodeRepeatedly(nil, []byte(name)))
 	}
 	name = strings.TrimLeft(name, " ")
-	if i := strings.IndexAny(name, "[\x00"); i > 0 && equalParameters(read, name[:i]) {
+	if i := strings.IndexAny(name, "[\x00"); i > 0 && equalFolded(read, name[:i]) {
 		return true
 	}
-	return equalParameters(read, name)
+	return equalFolded(read, name)
 }
 
-func equalParameters(a, b string) bool {
+func equalFolded(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}

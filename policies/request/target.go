@@ -60,4 +60,4 @@ func IsMethod(s string) bool {
 }
 
 // IsTokenByte reports whether c may stand in a token of RFC 9110, section 5.6.2.
-func IsTokenByte(c byte) bool { return classes[c]&tokenByte != 0 }
+func IsTokenByte(c byte) bool { return classes[c]&tchar != 0 }

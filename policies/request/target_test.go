@@ -179,7 +179,7 @@ func TestForgery(t *testing.T) {
 		"own host, other scheme":             {CSRFFacts{Method: "POST", Origin: []string{"http://website.viloforge.com:8443"}}, false},
 		"own origin as a prefix":             {CSRFFacts{Method: "POST", Origin: []string{own + ".evil.example"}}, false},
 		"null":                               {CSRFFacts{Method: "POST", Origin: []string{"null"}}, false},
-		"null, though somebody allowed it":   {CSRFFacts{Method: "POST", Origin: []string{"null"}, Allowed: []Origin{"null"}}, false},
+		"null, though somebody allowed it":   {CSRFFacts{Method: "POST", Origin: []string{"null"}, CORSOrigins: []Origin{"null"}}, false},
 		"null of a page without referrer":    {CSRFFacts{Method: "POST", SecFetchSite: "same-origin", Origin: []string{"null"}}, true},
 		"empty":                              {CSRFFacts{Method: "POST", Origin: []string{""}}, false},
 		"two lines that disagree":            {CSRFFacts{Method: "POST", Origin: []string{own, foe}}, false},
@@ -193,13 +193,13 @@ func TestForgery(t *testing.T) {
 		"WebSocket by CONNECT, own origin":   {CSRFFacts{Method: "CONNECT", WebSocket: true, Origin: []string{own}}, true},
 		"WebSocket, two lines that disagree": {CSRFFacts{Method: "GET", WebSocket: true, Origin: []string{own, friend}}, false},
 	} {
-		c.facts.Own = own
-		c.facts.Allowed = append(c.facts.Allowed, friend)
+		c.facts.SelfOrigin = own
+		c.facts.CORSOrigins = append(c.facts.CORSOrigins, friend)
 		if got := CSRFSafe(c.facts); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
-	if CSRFSafe(CSRFFacts{Method: "POST", Origin: []string{""}, Own: ""}) {
+	if CSRFSafe(CSRFFacts{Method: "POST", Origin: []string{""}, SelfOrigin: ""}) {
 		t.Error("an empty Origin is that of a host without one")
 	}
 }

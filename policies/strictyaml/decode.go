@@ -25,7 +25,7 @@ func (d *Decoder) Decode(n *yaml.Node, into any) bool {
 }
 
 func (d *Decoder) value(n *yaml.Node, v reflect.Value) {
-	if d.broken[n] {
+	if d.reported[n] {
 		return
 	}
 	if v.CanAddr() && v.Addr().Type().Implements(nodeDecoder) {
@@ -47,11 +47,11 @@ func (d *Decoder) value(n *yaml.Node, v reflect.Value) {
 			v.SetString(s)
 		}
 	case reflect.Bool:
-		if d.is(n, "!!bool", "true or false") {
+		if d.isScalar(n, "!!bool", "true or false") {
 			v.SetBool(strings.EqualFold(n.Value, "true"))
 		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		if d.is(n, "!!int", "a whole number") {
+		if d.isScalar(n, "!!int", "a whole number") {
 			i, err := strconv.ParseInt(n.Value, 10, v.Type().Bits())
 			if err != nil {
 				d.Errorf(n, "expected a whole number in plain decimal digits, found %s", d.describe(n))
@@ -59,7 +59,7 @@ func (d *Decoder) value(n *yaml.Node, v reflect.Value) {
 			v.SetInt(i)
 		}
 	case reflect.Float32, reflect.Float64:
-		if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!int" || d.is(n, "!!float", "a number") {
+		if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!int" || d.isScalar(n, "!!float", "a number") {
 			f, err := strconv.ParseFloat(n.Value, v.Type().Bits())
 			if err != nil {
 				d.Errorf(n, "expected a number, found %s", d.describe(n))
@@ -81,7 +81,7 @@ func (d *Decoder) structure(n *yaml.Node, v reflect.Value) {
 			s.SetDefaults()
 		}
 	}
-	places, shape := Places{"": d.Place(n)}, d.shape(v.Type())
+	places, shape := Places{"": d.Place(n)}, d.structInfo(v.Type())
 	for _, index := range shape.place {
 		v.FieldByIndex(index).Set(reflect.ValueOf(d.Place(n)))
 	}
@@ -105,27 +105,27 @@ func (d *Decoder) structure(n *yaml.Node, v reflect.Value) {
 }
 
 // A shape is what of a struct can be filled, those of embedded structs with it. Fields are known by their indices.
-type shape struct {
+type structInfo struct {
 	fields        map[string][]int // by key
 	known         []string         // the keys, sorted
 	required      []string         // of them, those that must be given
 	place, places [][]int
 }
 
-// shape is the shape of a struct, found out once a document.
-func (d *Decoder) shape(t reflect.Type) *shape {
-	if s := d.shapes[t]; s != nil {
+// structInfo is the shape of a struct, found out once a document.
+func (d *Decoder) structInfo(t reflect.Type) *structInfo {
+	if s := d.structInfos[t]; s != nil {
 		return s
 	}
-	s := &shape{fields: map[string][]int{}}
+	s := &structInfo{fields: map[string][]int{}}
 	s.add(t, nil)
 	s.known = slices.Sorted(maps.Keys(s.fields))
 	slices.Sort(s.required)
-	d.shapes[t] = s
+	d.structInfos[t] = s
 	return s
 }
 
-func (s *shape) add(t reflect.Type, outer []int) {
+func (s *structInfo) add(t reflect.Type, outer []int) {
 	for i := range t.NumField() {
 		f, index := t.Field(i), append(slices.Clone(outer), i)
 		name, option, _ := strings.Cut(f.Tag.Get("yaml"), ",")
@@ -205,7 +205,7 @@ func (d *Decoder) isKind(n *yaml.Node, kind yaml.Kind, expected string) bool {
 	return n.Kind == kind
 }
 
-func (d *Decoder) is(n *yaml.Node, tag, expected string) bool {
+func (d *Decoder) isScalar(n *yaml.Node, tag, expected string) bool {
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != tag {
 		d.Errorf(n, "expected %s, found %s", expected, d.describe(n))
 		return false
@@ -213,13 +213,13 @@ func (d *Decoder) is(n *yaml.Node, tag, expected string) bool {
 	return true
 }
 
-// text is the string that n holds. A bare yes or off is none: half of all YAML parsers make a boolean of it.
+// text is the string that n holds. A bare yes or off is none: YAML 1.1 makes a boolean of it.
 func (d *Decoder) text(n *yaml.Node) (string, bool) {
 	switch {
-	case d.broken[n]:
+	case d.reported[n]:
 	case n.Kind != yaml.ScalarNode || isNull(n):
 		d.Errorf(n, "expected a text, found %s", d.describe(n))
-	case n.ShortTag() != "!!str", n.Style == 0 && isSwitch(n.Value):
+	case n.ShortTag() != "!!str", n.Style == 0 && isYAML11Bool(n.Value):
 		d.Errorf(n, "expected a text, found %s; if it is meant as a text, quote it: %q", d.describe(n), n.Value)
 	default:
 		return n.Value, true
@@ -227,7 +227,7 @@ func (d *Decoder) text(n *yaml.Node) (string, bool) {
 	return "", false
 }
 
-func isSwitch(s string) bool {
+func isYAML11Bool(s string) bool {
 	switch strings.ToLower(s) {
 	case "yes", "no", "on", "off":
 		return true
@@ -251,7 +251,7 @@ func (d *Decoder) describe(n *yaml.Node) string {
 	switch {
 	case isNull(n):
 		return "nothing"
-	case !ok, kind == "the text" && n.Style == 0 && isSwitch(n.Value):
+	case !ok, kind == "the text" && n.Style == 0 && isYAML11Bool(n.Value):
 		return "the bare word " + d.Written(n)
 	case kind == "the text":
 		return fmt.Sprintf("%s %q", kind, d.Written(n))

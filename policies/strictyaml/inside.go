@@ -6,11 +6,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Inside tells where in the file the parts of a text stand: it returns a function from a count of characters of the
+// PlaceWithin tells where in the file the parts of a text stand: it returns a function from a count of characters of the
 // scalar n to their place, for the errors of whoever gives the text a meaning. Where it takes more of YAML to tell, it is
 // the place of n: behind a blank line that folds, behind a line break that is escaped, and in a block whose header says how
 // far it is indented.
-func (d *Decoder) Inside(n *yaml.Node) func(characters int) Place {
+func (d *Decoder) PlaceWithin(n *yaml.Node) func(characters int) Place {
 	at := d.Place(n)
 	var raw []string
 	if n.Line > 0 && n.Line <= len(d.lines) {
@@ -25,9 +25,9 @@ func (d *Decoder) Inside(n *yaml.Node) func(characters int) Place {
 			if header := raw[0][min(at.Column-1, len(raw[0])):]; strings.ContainsAny(strings.SplitN(header, "#", 2)[0], "123456789") {
 				return at
 			}
-			line, column = insideBlock(raw, style&yaml.FoldedStyle != 0, characters)
+			line, column = offsetInBlock(raw, style&yaml.FoldedStyle != 0, characters)
 		default:
-			line, column = insideFlow(raw, at.Column-1, style, characters)
+			line, column = offsetInFlow(raw, at.Column-1, style, characters)
 		}
 		if line < 0 {
 			return at
@@ -36,8 +36,8 @@ func (d *Decoder) Inside(n *yaml.Node) func(characters int) Place {
 	}
 }
 
-// insideBlock counts in the lines of a block scalar, which begin below its header, each with the indent of the first.
-func insideBlock(raw []string, folded bool, characters int) (line, column int) {
+// offsetInBlock counts in the lines of a block scalar, which begin below its header, each with the indent of the first.
+func offsetInBlock(raw []string, folded bool, characters int) (line, column int) {
 	indent := -1
 	for i, text := range raw[1:] {
 		if folded && indent >= 0 && strings.TrimSpace(text) == "" {
@@ -59,8 +59,8 @@ func insideBlock(raw []string, folded bool, characters int) (line, column int) {
 	return -1, 0
 }
 
-// insideFlow counts in a plain or quoted scalar that begins at a byte of the first line.
-func insideFlow(raw []string, start int, style yaml.Style, characters int) (line, column int) {
+// offsetInFlow counts in a plain or quoted scalar that begins at a byte of the first line.
+func offsetInFlow(raw []string, start int, style yaml.Style, characters int) (line, column int) {
 	text := []byte(strings.TrimRight(raw[0], " \t"))
 	if start > len(text) {
 		return -1, 0

@@ -10,14 +10,14 @@ func Nearest(word string, known []string) string {
 	}
 	best, least := "", max(len(word)/3, 1)+1
 	for _, k := range known {
-		if distance := editDistance(folded(word), folded(k)); distance < least {
+		if distance := editDistance(foldKey(word), foldKey(k)); distance < least {
 			best, least = k, distance
 		}
 	}
 	return best
 }
 
-func folded(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
+func foldKey(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
 
 // editDistance counts the insertions, deletions, substitutions and swaps of neighbours between a and b.
 func editDistance(a, b string) int {

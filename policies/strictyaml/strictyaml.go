@@ -58,12 +58,12 @@ func WithMaxBytes(n int) Option {
 // Decode decodes the one document in data into the struct, map or slice that into points to. The error is an Errors; then
 // into may be half filled and must not be used.
 func Decode(file string, data []byte, into any, opts ...Option) error {
-	d := &Decoder{file: file, maxBytes: maxBytes, shapes: map[reflect.Type]*shape{}, written: map[*yaml.Node]string{}, broken: map[*yaml.Node]bool{}}
+	d := &Decoder{file: file, maxBytes: maxBytes, structInfos: map[reflect.Type]*structInfo{}, written: map[*yaml.Node]string{}, reported: map[*yaml.Node]bool{}}
 	for _, o := range opts {
 		o(d)
 	}
 	if root := d.parse(data); root != nil {
-		d.prepare(root, 0)
+		d.checkNode(root, 0)
 		d.Decode(root, into)
 	}
 	return d.errs.sorted()
@@ -71,14 +71,14 @@ func Decode(file string, data []byte, into any, opts ...Option) error {
 
 // A Decoder decodes the nodes of one document and collects what is wrong with them. It serves one goroutine.
 type Decoder struct {
-	file     string
-	maxBytes int
-	lines    []string // of the file
-	shapes   map[reflect.Type]*shape
-	strings  func(string, Place) (string, error)
-	errs     Errors
-	written  map[*yaml.Node]string // values that strings replaced, as they stand in the file
-	broken   map[*yaml.Node]bool   // reported already: skipped without another word
+	file        string
+	maxBytes    int
+	lines       []string // of the file
+	structInfos map[reflect.Type]*structInfo
+	strings     func(string, Place) (string, error)
+	errs        Errors
+	written     map[*yaml.Node]string // values that strings replaced, as they stand in the file
+	reported    map[*yaml.Node]bool   // reported already: skipped without another word
 }
 
 // A NodeDecoder decodes itself, for values that may be written in several forms. It reports through d.Errorf and may call
@@ -151,11 +151,11 @@ func isEmpty(doc *yaml.Node) bool {
 	return len(doc.Content) != 1 || isNull(doc.Content[0]) && doc.Content[0].Value == ""
 }
 
-// prepare refuses what is not supported anywhere in the document and puts in what WithStrings makes of its values.
-func (d *Decoder) prepare(n *yaml.Node, depth int) {
+// checkNode refuses what is not supported anywhere in the document and puts in what WithStrings makes of its values.
+func (d *Decoder) checkNode(n *yaml.Node, depth int) {
 	refuse := func(format string, a ...any) {
 		d.Errorf(n, format, a...)
-		d.broken[n] = true
+		d.reported[n] = true
 	}
 	switch {
 	case depth > maxDepth:
@@ -171,7 +171,7 @@ func (d *Decoder) prepare(n *yaml.Node, depth int) {
 	if n.Kind == yaml.ScalarNode && d.strings != nil && n.ShortTag() == "!!str" {
 		s, err := d.strings(n.Value, d.Place(n))
 		if errors.Is(err, ErrSkip) {
-			d.broken[n] = true
+			d.reported[n] = true
 		} else if err != nil {
 			refuse("%v", err)
 		} else if s != n.Value {
@@ -183,7 +183,7 @@ func (d *Decoder) prepare(n *yaml.Node, depth int) {
 		if n.Kind == yaml.MappingNode && i%2 == 0 && c.Kind == yaml.ScalarNode && c.Anchor == "" && c.Style&yaml.TaggedStyle == 0 {
 			continue // a key
 		}
-		d.prepare(c, depth+1)
+		d.checkNode(c, depth+1)
 	}
 }
 
@@ -202,7 +202,7 @@ func (d *Decoder) syntaxError(data []byte, err error) {
 	}
 	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
 	at := &yaml.Node{Line: min(line, len(lines))}
-	if l, column, hint := unquoted(lines); hint != "" {
+	if l, column, hint := findUnquoted(lines); hint != "" {
 		at.Line, at.Column = l, column
 		d.Errorf(at, "%s", hint)
 		return
@@ -212,8 +212,8 @@ func (d *Decoder) syntaxError(data []byte, err error) {
 	d.Errorf(at, "not valid YAML: %s", msg)
 }
 
-// unquoted finds the two things that need quotes and that people leave bare: *.host, and ${NAME} inside { }.
-func unquoted(lines []string) (line, column int, hint string) {
+// findUnquoted finds the two things that need quotes and that people leave bare: *.host, and ${NAME} inside { }.
+func findUnquoted(lines []string) (line, column int, hint string) {
 	for i, text := range lines {
 		if strings.HasPrefix(strings.TrimLeft(text, " \t"), "#") {
 			continue

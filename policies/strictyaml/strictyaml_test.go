@@ -264,7 +264,7 @@ type inside struct {
 }
 
 func (i *inside) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
-	i.at = d.Inside(n)
+	i.at = d.PlaceWithin(n)
 	d.Decode(n, &i.text)
 }
 

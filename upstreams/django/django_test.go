@@ -133,10 +133,10 @@ func testAttacks(t *testing.T, s *service, g signer) {
 		"no roles":                  {"X-User-Assertion": {forge(nil, jwt.MapClaims{"roles": nil})}},
 		"roles that are one text":   {"X-User-Assertion": {forge(nil, jwt.MapClaims{"roles": "billing-admin"})}},
 		"user name that is a list":  {"X-User-Assertion": {forge(nil, jwt.MapClaims{"preferred_username": []string{"admin"}})}},
-		"alg none":                  {"X-User-Assertion": {unsigned(g.key.ID(), "none")}},
-		"alg None":                  {"X-User-Assertion": {unsigned(g.key.ID(), "None")}},
-		"HS256 with the public key": {"X-User-Assertion": {withPublicKeyAsSecret(t, g.key)}},
-		"a claim changed":           {"X-User-Assertion": {changed(g.assert(nil))}},
+		"alg none":                  {"X-User-Assertion": {algNone(g.key.ID(), "none")}},
+		"alg None":                  {"X-User-Assertion": {algNone(g.key.ID(), "None")}},
+		"HS256 with the public key": {"X-User-Assertion": {algorithmConfusion(t, g.key)}},
+		"a claim changed":           {"X-User-Assertion": {tamperedClaim(g.assert(nil))}},
 		"deep nesting":              {"X-User-Assertion": {encode(strings.Repeat("[", 5000)) + ".e30.AA"}},
 		"dots":                      {"X-User-Assertion": {strings.Repeat(".", 7000)}},
 		"too long":                  {"X-User-Assertion": {g.assert(nil) + strings.Repeat("A", 7500)}},
@@ -238,7 +238,7 @@ func adminClaims() jwt.MapClaims {
 
 func encode(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-func unsigned(kid, algorithm string) string {
+func algNone(kid, algorithm string) string {
 	claims, err := json.Marshal(adminClaims())
 	if err != nil {
 		return err.Error()
@@ -246,7 +246,7 @@ func unsigned(kid, algorithm string) string {
 	return encode(`{"alg":"`+algorithm+`","typ":"vilogate-assertion+jwt","kid":"`+kid+`"}`) + "." + encode(string(claims)) + "."
 }
 
-func withPublicKeyAsSecret(t *testing.T, key *token.PrivateKey) string {
+func algorithmConfusion(t *testing.T, key *token.PrivateKey) string {
 	t.Helper()
 	forged := jwt.NewWithClaims(jwt.SigningMethodHS256, adminClaims())
 	forged.Header["typ"], forged.Header["kid"] = "vilogate-assertion+jwt", key.ID()
@@ -257,8 +257,8 @@ func withPublicKeyAsSecret(t *testing.T, key *token.PrivateKey) string {
 	return signed
 }
 
-// changed makes alice an admin and keeps the signature.
-func changed(raw string) string {
+// tamperedClaim makes alice an admin and keeps the signature.
+func tamperedClaim(raw string) string {
 	parts := strings.Split(raw, ".")
 	claims, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {

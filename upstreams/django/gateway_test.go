@@ -35,9 +35,9 @@ func (noRevocations) Stale(time.Time) bool { return false }
 
 func (noRevocations) Publish(context.Context, ...revocation.Entry) error { return nil }
 
-// inFront puts a real gateway before the service, which takes the guide's
+// behindGateway puts a real gateway before the service, which takes the guide's
 // tokens, and returns the service as it is reached through it.
-func inFront(t *testing.T, g signer, s *service) *service {
+func behindGateway(t *testing.T, g signer, s *service) *service {
 	t.Helper()
 	address, err := url.Parse(s.url)
 	if err != nil {
@@ -92,12 +92,12 @@ func guideToken(t *testing.T, key string) string {
 	return signed
 }
 
-// TestStrangerFoldsNothingPastTheGateway is the attack that logged a stranger
-// in as admin under gunicorn: WSGI reads X_User as X-User.
-func TestStrangerFoldsNothingPastTheGateway(t *testing.T) {
+// TestHeaderFolding is the header spoofing that logged a stranger in as admin
+// under gunicorn: WSGI reads X_User as X-User.
+func TestHeaderFolding(t *testing.T) {
 	t.Parallel()
 	g := newSigner(t)
-	s := inFront(t, g, start(t, g.jwks))
+	s := behindGateway(t, g, start(t, g.jwks))
 	dora := "jwt=" + guideToken(t, secret)
 	forged := newSigner(t).assert(func(a *token.Assertion) { a.User = "admin" })
 	for name, lines := range map[string]http.Header{

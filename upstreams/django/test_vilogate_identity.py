@@ -83,7 +83,7 @@ class KeysTest(unittest.TestCase):
         self.now = 1000.0
         self.keys = Keys(self.publisher.address, clock=lambda: self.now)
 
-    def test_unknown_keys_cause_one_look_in_thirty_seconds(self):
+    def test_unknown_keys_cause_one_refresh_in_thirty_seconds(self):
         self.keys.get("one")
         self.now += 30
         for number in range(1000):
@@ -96,7 +96,7 @@ class KeysTest(unittest.TestCase):
         self.keys.get("one")
         self.publisher.body = key_set("one", "two")
         with self.assertRaises(Refused):
-            self.keys.get("two")  # the last look was a moment ago
+            self.keys.get("two")  # the last refresh was a moment ago
         self.now += 30
         self.keys.get("two")
 
@@ -109,7 +109,7 @@ class KeysTest(unittest.TestCase):
         with self.assertRaises(Refused):
             self.keys.get("one")
 
-    def test_last_good_keys_stay(self):
+    def test_cached_keys_stay(self):
         self.keys.get("one")
         for status, body in (
             (500, b""),
@@ -145,7 +145,7 @@ class KeysTest(unittest.TestCase):
             self.keys.get("one")
         self.assertEqual(self.publisher.asked, 1)
 
-    def test_without_keys_nothing_is_judged_and_the_next_look_is_soon(self):
+    def test_without_keys_nothing_is_verified_and_the_next_refresh_is_soon(self):
         self.publisher.status = 503
         for _ in range(100):
             with self.assertRaises(Unavailable):
@@ -155,7 +155,7 @@ class KeysTest(unittest.TestCase):
         self.now += 1
         self.keys.get("one")
 
-    def test_look_of_many_threads_is_one(self):
+    def test_refresh_of_many_threads_is_one(self):
         threads = [threading.Thread(target=self.keys.get, args=("one",)) for _ in range(20)]
         for thread in threads:
             thread.start()

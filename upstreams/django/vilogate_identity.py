@@ -118,7 +118,7 @@ class IdentityMiddleware:
         try:
             return verify(raw, self.keys, self.issuer, self.audience)
         except (Refused, Unavailable) as problem:
-            log.warning("no identity: %s (request %s)", problem, request.META.get("HTTP_X_REQUEST_ID", "")[:128])
+            log.warning("assertion rejected: %s (request %s)", problem, request.META.get("HTTP_X_REQUEST_ID", "")[:128])
             raise
 
     def make_user(self, claims):
@@ -249,34 +249,34 @@ class Keys:
     def __init__(self, source, clock=time.monotonic):
         self.source = source
         self.clock = clock
-        self.lock = threading.Lock()  # held while somebody looks
+        self.lock = threading.Lock()  # held during a refresh
         self.keys = None  # replaced as a whole
-        self.looked = None  # when somebody last began to look
+        self.refreshed = None  # when the last refresh began
 
     def get(self, kid):
         if self.keys is None:
-            self.look(FIRST_RETRY)
-        elif self.clock() - self.looked >= MAX_AGE:
-            self.look(MAX_AGE)
+            self.refresh(FIRST_RETRY)
+        elif self.clock() - self.refreshed >= MAX_AGE:
+            self.refresh(MAX_AGE)
         if self.keys is None:
             raise Unavailable("the keys at %s are not there yet" % self.source)
         if kid not in self.keys:
-            self.look(MIN_REFRESH)  # a gateway that has just started signs with a new one
+            self.refresh(MIN_REFRESH)  # a gateway that has just started signs with a new one
         if kid not in self.keys:
             raise Refused("the key is unknown")
         return self.keys[kid]
 
-    def look(self, pause):
-        """Reads the source again, if the last look is that many seconds ago.
-        Others who have keys go on with them meanwhile."""
+    def refresh(self, min_age):
+        """Reads the source again, if the last refresh is that many seconds ago.
+        Other threads go on with the cached keys meanwhile."""
         with self.lock:
-            if self.looked is not None and self.clock() - self.looked < pause:
+            if self.refreshed is not None and self.clock() - self.refreshed < min_age:
                 return
-            self.looked = self.clock()
+            self.refreshed = self.clock()
             try:
                 self.keys = parse(read(self.source))
             except Exception as error:  # whatever is wrong with an answer, it changes nothing
-                log.warning("keys not read from %s, the last good ones stay: %s", self.source, error)
+                log.warning("JWKS refresh from %s failed, keeping the cached keys: %s", self.source, error)
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -56,7 +56,7 @@ type Identity struct {
 // HasRole reports whether the person has that role.
 func (i Identity) HasRole(role string) bool { return slices.Contains(i.Roles, role) }
 
-func identityOf(a *token.Assertion) Identity {
+func fromAssertion(a *token.Assertion) Identity {
 	return Identity{
 		User: a.User, ID: a.Subject, Email: a.Email, Name: a.Name, Roles: a.Roles, Session: a.Session, AMR: a.AMR,
 		AuthTime: a.AuthTime, IssuedAt: a.IssuedAt, Expires: a.Expires,

@@ -76,8 +76,8 @@ func get(h http.Handler, assertions ...string) *httptest.ResponseRecorder {
 	return w
 }
 
-// whoever answers with who the handler believes to be asking.
-func whoever(t *testing.T) http.Handler {
+// echoIdentity answers with the identity that the handler sees.
+func echoIdentity(t *testing.T) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := "nobody"
 		if who, ok := identity.From(r.Context()); ok {
@@ -151,7 +151,7 @@ func TestOnlyTheAssertionCounts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := get(kit.Require(whoever(t)), assertions...)
+			w := get(kit.Require(echoIdentity(t)), assertions...)
 			if w.Code != http.StatusUnauthorized || w.Header().Get("Content-Type") != "application/problem+json" || w.Header().Get("WWW-Authenticate") == "" {
 				t.Errorf("%d %v: %s", w.Code, w.Header(), w.Body)
 			}
@@ -163,7 +163,7 @@ func TestOnlyTheAssertionCounts(t *testing.T) {
 			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != w.Code || p.RequestID != "request-7" || p.Type == "" || p.Title == "" {
 				t.Errorf("problem %+v, %v", p, err)
 			}
-			if w := get(kit.Optional(whoever(t)), assertions...); w.Code != http.StatusOK || w.Body.String() != "nobody" {
+			if w := get(kit.Optional(echoIdentity(t)), assertions...); w.Code != http.StatusOK || w.Body.String() != "nobody" {
 				t.Errorf("optional: %d: %s", w.Code, w.Body)
 			}
 		})
@@ -173,7 +173,7 @@ func TestOnlyTheAssertionCounts(t *testing.T) {
 func TestOptionalKnowsWhoIsAsking(t *testing.T) {
 	t.Parallel()
 	key := newKey(t)
-	w := get(newKit(t, key).Optional(whoever(t)), sign(t, key, alice(now)))
+	w := get(newKit(t, key).Optional(echoIdentity(t)), sign(t, key, alice(now)))
 	if w.Code != http.StatusOK || w.Body.String() != "alice billing-admin,member" {
 		t.Errorf("%d: %s", w.Code, w.Body)
 	}

@@ -17,14 +17,14 @@ import (
 	"github.com/viloforge/vilogate/upstreams/identity"
 )
 
-// publisher is where gateways publish their keys, without a network.
-type publisher struct {
-	mu    sync.Mutex
-	keys  []token.PublicKey // guarded by mu; none: it is away
-	asked int               // guarded by mu
+// jwksServer is where gateways publish their keys, without a network.
+type jwksServer struct {
+	mu       sync.Mutex
+	keys     []token.PublicKey // guarded by mu; nil: it is unreachable
+	requests int               // guarded by mu
 }
 
-func (p *publisher) publish(keys ...*token.PrivateKey) {
+func (p *jwksServer) publish(keys ...*token.PrivateKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.keys = nil
@@ -33,10 +33,10 @@ func (p *publisher) publish(keys ...*token.PrivateKey) {
 	}
 }
 
-func (p *publisher) RoundTrip(r *http.Request) (*http.Response, error) {
+func (p *jwksServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked++
+	p.requests++
 	if p.keys == nil {
 		return nil, errors.New("nobody is there")
 	}
@@ -44,22 +44,22 @@ func (p *publisher) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Header: http.Header{}, Body: body, Request: r}, nil
 }
 
-func (p *publisher) wasAsked() int {
+func (p *jwksServer) requestCount() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.asked
+	return p.requests
 }
 
-// withPublisher runs a test in a bubble of time, with a kit that Run keeps current.
-func withPublisher(t *testing.T, test func(t *testing.T, p *publisher, ask func(key *token.PrivateKey) int)) {
+// withJWKSServer runs a test in a synctest bubble, with a kit that Run keeps current.
+func withJWKSServer(t *testing.T, test func(t *testing.T, p *jwksServer, ask func(key *token.PrivateKey) int)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		p := &publisher{}
+		p := &jwksServer{}
 		kit := kitWith(t, identity.Config{JWKS: "http://gateway.test/jwks.json", Client: &http.Client{Transport: p}})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- kit.Run(ctx) }()
-		h := kit.Require(whoever(t))
+		h := kit.Require(echoIdentity(t))
 		test(t, p, func(key *token.PrivateKey) int { return get(h, sign(t, key, alice(time.Now()))).Code })
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -70,7 +70,7 @@ func withPublisher(t *testing.T, test func(t *testing.T, p *publisher, ask func(
 
 func TestUntilThereAreKeysItIs503NotUnauthorized(t *testing.T) {
 	t.Parallel()
-	withPublisher(t, func(t *testing.T, p *publisher, ask func(*token.PrivateKey) int) {
+	withJWKSServer(t, func(t *testing.T, p *jwksServer, ask func(*token.PrivateKey) int) {
 		one := newKey(t)
 		synctest.Wait()
 		if status := ask(one); status != http.StatusServiceUnavailable {
@@ -86,7 +86,7 @@ func TestUntilThereAreKeysItIs503NotUnauthorized(t *testing.T) {
 
 func TestKeyOfAGatewayThatHasJustStarted(t *testing.T) {
 	t.Parallel()
-	withPublisher(t, func(t *testing.T, p *publisher, ask func(*token.PrivateKey) int) {
+	withJWKSServer(t, func(t *testing.T, p *jwksServer, ask func(*token.PrivateKey) int) {
 		one, two := newKey(t), newKey(t)
 		p.publish(one)
 		<-time.After(2 * time.Minute)
@@ -102,11 +102,11 @@ func TestKeyOfAGatewayThatHasJustStarted(t *testing.T) {
 
 func TestUnknownKeysCauseOneFetchInThirtySeconds(t *testing.T) {
 	t.Parallel()
-	withPublisher(t, func(t *testing.T, p *publisher, ask func(*token.PrivateKey) int) {
+	withJWKSServer(t, func(t *testing.T, p *jwksServer, ask func(*token.PrivateKey) int) {
 		one := newKey(t)
 		p.publish(one)
 		<-time.After(2 * time.Minute)
-		before := p.wasAsked()
+		before := p.requestCount()
 		began := time.Now()
 		var askers sync.WaitGroup
 		for range 50 {
@@ -118,7 +118,7 @@ func TestUnknownKeysCauseOneFetchInThirtySeconds(t *testing.T) {
 			})
 		}
 		askers.Wait()
-		if fetches := p.wasAsked() - before; fetches != 1 {
+		if fetches := p.requestCount() - before; fetches != 1 {
 			t.Errorf("%d fetches", fetches)
 		}
 		if took := time.Since(began); took > 2*time.Second {
@@ -132,7 +132,7 @@ func TestUnknownKeysCauseOneFetchInThirtySeconds(t *testing.T) {
 
 func TestKeysOutliveTheirPublisher(t *testing.T) {
 	t.Parallel()
-	withPublisher(t, func(t *testing.T, p *publisher, ask func(*token.PrivateKey) int) {
+	withJWKSServer(t, func(t *testing.T, p *jwksServer, ask func(*token.PrivateKey) int) {
 		one := newKey(t)
 		p.publish(one)
 		<-time.After(2 * time.Minute)
@@ -164,7 +164,7 @@ func TestFileOfKeysIsReadAgain(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- kit.Run(ctx) }()
-		h := kit.Require(whoever(t))
+		h := kit.Require(echoIdentity(t))
 		ask := func(key *token.PrivateKey, want int) {
 			t.Helper()
 			if status := get(h, sign(t, key, alice(time.Now()))).Code; status != want {

@@ -44,12 +44,12 @@ type Config struct {
 // Kit verifies assertions. It is safe for concurrent use.
 type Kit struct {
 	config Config
-	keys   source
+	keys   keySource
 }
 
 var (
-	errNobody = errors.New("identity: no assertion")
-	errTwice  = errors.New("identity: more than one assertion")
+	errNoAssertion        = errors.New("identity: no assertion")
+	errMultipleAssertions = errors.New("identity: more than one assertion")
 )
 
 // New checks the configuration. A file is read at once; an address is first
@@ -59,7 +59,7 @@ func New(c Config) (*Kit, error) {
 		return nil, errors.New("identity: issuer and audience are required")
 	}
 	if (c.JWKS == "") == (c.Keys == nil) {
-		return nil, errors.New("identity: either the place of a key set, or keys")
+		return nil, errors.New("identity: either the location of a JWK set (JWKS), or Keys")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -67,7 +67,7 @@ func New(c Config) (*Kit, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	keys, err := newSource(c)
+	keys, err := newKeySource(c)
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
@@ -85,22 +85,22 @@ func (k *Kit) Require(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := k.identify(r)
 		if err != nil {
-			k.refuse(w, r, err)
+			k.reject(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, who)))
 	})
 }
 
-// Optional serves every request. Only one with a good assertion has an
-// [Identity]; any other comes from nobody, whatever it says.
+// Optional serves every request (optional authentication). Only one with a good
+// assertion has an [Identity]; any other is anonymous, whatever it says.
 func (k *Kit) Optional(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := k.identify(r)
 		if err == nil {
 			r = r.WithContext(context.WithValue(r.Context(), contextKey{}, who))
 		} else {
-			k.note(r, err)
+			k.logRejection(r, err)
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -111,34 +111,34 @@ func (k *Kit) identify(r *http.Request) (Identity, error) {
 	lines := r.Header[Header]
 	switch {
 	case len(lines) == 0:
-		return Identity{}, errNobody
+		return Identity{}, errNoAssertion
 	case len(lines) > 1:
-		return Identity{}, errTwice
+		return Identity{}, errMultipleAssertions
 	}
 	a, err := k.verify(lines[0])
 	if errors.Is(err, token.ErrUnknownKey) {
 		// A gateway that has just started signs with a key that is new here.
-		k.keys.again(r.Context())
+		k.keys.refresh(r.Context())
 		a, err = k.verify(lines[0])
 	}
 	if err != nil {
 		return Identity{}, err
 	}
-	return identityOf(a), nil
+	return fromAssertion(a), nil
 }
 
 func (k *Kit) verify(raw string) (*token.Assertion, error) {
 	return token.VerifyAssertion(raw, k.keys, k.config.Issuer, k.config.Audience, k.config.Now())
 }
 
-// refuse answers a request that nobody can be believed to have sent.
-func (k *Kit) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	k.note(r, err)
+// reject answers an unauthenticated request.
+func (k *Kit) reject(w http.ResponseWriter, r *http.Request, err error) {
+	k.logRejection(r, err)
 	d := problem.Details{
 		Type: problem.Type("unauthenticated"), Title: "A good assertion of the gateway is needed",
 		Status: http.StatusUnauthorized, RequestID: r.Header.Get("X-Request-Id"),
 	}
-	if errors.Is(err, token.ErrKeysMissing) {
+	if errors.Is(err, token.ErrKeysNotLoaded) {
 		d.Type, d.Title, d.Status = problem.Type("unavailable"), "The gateway's keys are not known yet", http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
 	} else {
@@ -146,15 +146,15 @@ func (k *Kit) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	if err := d.Write(w); err != nil {
-		k.config.Log.Debug("the refusal was not taken", "error", err)
+		k.config.Log.Debug("writing the response failed", "error", err)
 	}
 }
 
-// note logs what was refused. That somebody is simply not signed in is no news.
-func (k *Kit) note(r *http.Request, err error) {
+// logRejection logs why an assertion was rejected; an anonymous request only at debug level.
+func (k *Kit) logRejection(r *http.Request, err error) {
 	level := slog.LevelWarn
-	if errors.Is(err, errNobody) {
+	if errors.Is(err, errNoAssertion) {
 		level = slog.LevelDebug
 	}
-	k.config.Log.Log(r.Context(), level, "no identity", "error", err, "request_id", r.Header.Get("X-Request-Id"), "method", r.Method, "path", r.URL.Path)
+	k.config.Log.Log(r.Context(), level, "assertion rejected", "error", err, "request_id", r.Header.Get("X-Request-Id"), "method", r.Method, "path", r.URL.Path)
 }

@@ -1,8 +1,8 @@
 // Fills each table that has a data-source with what that API answers. The login
 // is in a cookie that this script cannot see; the browser sends it along.
 
-const patience = 10_000; // ms for one answer
-const loginPause = 30_000; // ms; sent to the login page twice in that time, something is wrong
+const requestTimeout = 10_000; // ms for one response
+const loginPause = 30_000; // ms; a second redirect to the login page in that time would be a redirect loop
 
 let leaving = false; // for the login page
 for (const table of document.querySelectorAll('table[data-source]')) {
@@ -52,7 +52,7 @@ async function fetchRows(source) {
       credentials: 'include',
       headers: { Accept: 'application/json' },
       cache: 'no-store',
-      signal: AbortSignal.timeout(patience),
+      signal: AbortSignal.timeout(requestTimeout),
     });
   } catch {
     throw new Error('The service could not be reached. Check your connection.');

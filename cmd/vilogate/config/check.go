@@ -27,24 +27,24 @@ func (c *checker) errorf(at strictyaml.Place, format string, a ...any) {
 	c.errs = append(c.errs, &strictyaml.Error{Place: at, Msg: fmt.Sprintf(format, a...)})
 }
 
-func (c *Config) given(key string) bool       { return given(c.Places, key) }
-func (l Listen) given(key string) bool        { return given(l.Places, key) }
-func (l *Login) given(key string) bool        { return given(l.Places, key) }
-func (i *IDP) given(key string) bool          { return given(i.Places, key) }
-func (i *Issuer) given(key string) bool       { return given(i.Places, key) }
-func (u *Upstream) given(key string) bool     { return given(u.Places, key) }
-func (t *Certificates) given(key string) bool { return given(t.Places, key) }
+func (c *Config) isSet(key string) bool       { return isSet(c.Places, key) }
+func (l Listen) isSet(key string) bool        { return isSet(l.Places, key) }
+func (l *Login) isSet(key string) bool        { return isSet(l.Places, key) }
+func (i *IDP) isSet(key string) bool          { return isSet(i.Places, key) }
+func (i *Issuer) isSet(key string) bool       { return isSet(i.Places, key) }
+func (u *Upstream) isSet(key string) bool     { return isSet(u.Places, key) }
+func (t *Certificates) isSet(key string) bool { return isSet(t.Places, key) }
 
-func given(p strictyaml.Places, key string) bool {
+func isSet(p strictyaml.Places, key string) bool {
 	_, ok := p[key]
 	return ok
 }
 
-func (c *checker) all() {
+func (c *checker) checkAll() {
 	if c.Domain != "" {
 		c.checkDomain()
 	}
-	c.checkRoles()
+	c.checkMode()
 	c.checkLogin()
 	if c.IDP != nil {
 		c.checkIDP()
@@ -55,7 +55,7 @@ func (c *checker) all() {
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		c.checkUpstream(name, c.Upstreams[name])
 	}
-	c.checkNumbers()
+	c.checkRanges()
 	if c.Audit != nil {
 		c.checkAudit()
 	}
@@ -72,47 +72,47 @@ func (c *checker) checkDomain() {
 	}
 }
 
-// checkRoles is about what this process is: a gateway, an IdP or both.
-func (c *checker) checkRoles() {
+// checkMode is about what this process is: a gateway, an IdP or both.
+func (c *checker) checkMode() {
 	switch gateway := c.Gateway(); {
 	case !gateway && c.IDP == nil:
 		c.errorf(c.Places.Of(""), "nothing to run: a gateway needs `policies:`, an identity provider `idp:`")
-	case gateway && c.IDP != nil && c.IDP.given("listen"):
+	case gateway && c.IDP != nil && c.IDP.isSet("listen"):
 		c.errorf(c.IDP.Places.Of("listen"), "idp.listen is for an identity provider in a process of its own; with `policies:` here, the gateway serves it")
 	case gateway && c.Certificates == nil:
 		c.errorf(c.Places.Of(""), "a gateway needs `certificates:`, with source cloudflare, files or local")
 	case !gateway:
-		c.checkIDPAlone()
+		c.checkStandaloneIDP()
 	}
 	if c.Gateway() && c.Listen.HTTPS == Off {
 		c.errorf(c.Listen.Places.Of("https"), "listen.https cannot be off in a gateway; only http and admin can")
 	}
 }
 
-// checkIDPAlone is about an IdP without a gateway in the process: what it needs, and what would be ignored.
-func (c *checker) checkIDPAlone() {
+// checkStandaloneIDP is about an IdP without a gateway in the process: what it needs, and what would be ignored.
+func (c *checker) checkStandaloneIDP() {
 	needs := func(given bool, at strictyaml.Place, key, why string) {
 		if !given {
 			c.errorf(at, "an identity provider without a gateway in the process needs `%s`%s", key, why)
 		}
 	}
-	needs(c.Login != nil && c.Login.given("host"), c.Places.Of("login"), "login.host", "")
-	needs(c.given("state"), c.Places.Of(""), "state", "")
-	needs(c.given("redis"), c.Places.Of(""), "redis", ": through it the gateways learn what is revoked")
-	needs(c.given("secret"), c.Places.Of(""), "secret", "")
-	needs(c.IDP.given("listen"), c.IDP.Places.Of(""), "idp.listen", "")
-	needs(c.IDP.given("return_hosts"), c.IDP.Places.Of(""), "idp.return_hosts", ": there are no policies to take the hosts from")
+	needs(c.Login != nil && c.Login.isSet("host"), c.Places.Of("login"), "login.host", "")
+	needs(c.isSet("state"), c.Places.Of(""), "state", "")
+	needs(c.isSet("redis"), c.Places.Of(""), "redis", ": through it the gateways learn what is revoked")
+	needs(c.isSet("secret"), c.Places.Of(""), "secret", "")
+	needs(c.IDP.isSet("listen"), c.IDP.Places.Of(""), "idp.listen", "")
+	needs(c.IDP.isSet("return_hosts"), c.IDP.Places.Of(""), "idp.return_hosts", ": there are no policies to take the hosts from")
 	needs(len(c.TrustedProxies) > 0, c.Places.Of("trusted_proxies"), "trusted_proxies", ", and the gateway in them: it says who asks")
 	ignored := func(given bool, at strictyaml.Place, key string) {
 		if given {
 			c.errorf(at, "%s is for a gateway, and without `policies:` this process is none", key)
 		}
 	}
-	ignored(c.Listen.given("https") && c.Listen.HTTPS != Off, c.Listen.Places.Of("https"), "listen.https")
-	ignored(c.Listen.given("http") && c.Listen.HTTP != Off, c.Listen.Places.Of("http"), "listen.http")
+	ignored(c.Listen.isSet("https") && c.Listen.HTTPS != Off, c.Listen.Places.Of("https"), "listen.https")
+	ignored(c.Listen.isSet("http") && c.Listen.HTTP != Off, c.Listen.Places.Of("http"), "listen.http")
 	ignored(c.Certificates != nil, c.Places.Of("certificates"), "certificates")
-	ignored(given(c.Limits.Places, "body_min_rate"), c.Limits.Places.Of("body_min_rate"), "limits.body_min_rate")
-	ignored(given(c.Limits.Places, "streams"), c.Limits.Places.Of("streams"), "limits.streams")
+	ignored(isSet(c.Limits.Places, "body_min_rate"), c.Limits.Places.Of("body_min_rate"), "limits.body_min_rate")
+	ignored(isSet(c.Limits.Places, "streams"), c.Limits.Places.Of("streams"), "limits.streams")
 	ignored(len(c.Upstreams) > 0, c.Places.Of("upstreams"), "upstreams")
 	ignored(len(c.Tokens.Issuers) > 0, c.Tokens.Places.Of("issuers"), "tokens.issuers")
 }
@@ -123,13 +123,13 @@ func (c *checker) checkLogin() {
 		return
 	}
 	switch {
-	case c.IDP != nil && l.given("upstream"):
+	case c.IDP != nil && l.isSet("upstream"):
 		c.errorf(l.Places.Of("upstream"), "login.upstream is another process's identity provider, and `idp:` runs one here; keep one of the two")
-	case c.IDP != nil && l.given("url"):
+	case c.IDP != nil && l.isSet("url"):
 		c.errorf(l.Places.Of("url"), "login.url is somebody else's login page, and `idp:` runs our own; keep one of the two")
-	case l.given("url") && (l.given("host") || l.given("upstream")):
+	case l.isSet("url") && (l.isSet("host") || l.isSet("upstream")):
 		c.errorf(l.Places.Of("url"), "login.url is somebody else's login page; login.host and login.upstream are our own identity provider's; keep one")
-	case !l.given("url") && !l.given("host") && (c.IDP == nil || !c.Gateway()):
+	case !l.isSet("url") && !l.isSet("host") && (c.IDP == nil || !c.Gateway()):
 		c.errorf(l.Places.Of(""), "login needs `host`, or `url` where the login page is somebody else's")
 	}
 	if l.Host != "" && !c.isBelowDomain(l.Host) {
@@ -147,7 +147,7 @@ func (c *checker) checkIDP() {
 	i := c.IDP
 	switch at := i.Places.Of("database"); {
 	case strings.HasPrefix(i.Database, "postgres://"), strings.HasPrefix(i.Database, "postgresql://"):
-		c.errorf(at, "a PostgreSQL database is %v; use sqlite", errLater)
+		c.errorf(at, "a PostgreSQL database is %v; use sqlite", errUnsupported)
 	case i.Database != "sqlite" && i.Database != "":
 		c.errorf(at, "idp.database is sqlite")
 	}
@@ -164,7 +164,7 @@ func (c *checker) checkIDP() {
 	case i.AccessTokenTTL > i.SessionMax:
 		c.errorf(i.Places.Of("access_token_ttl"), "idp.access_token_ttl (%s) must not be longer than idp.session_max (%s)", i.AccessTokenTTL, i.SessionMax)
 	}
-	if i.given("return_hosts") && len(i.ReturnHosts) == 0 {
+	if i.isSet("return_hosts") && len(i.ReturnHosts) == 0 {
 		c.errorf(i.Places.Of("return_hosts"), "idp.return_hosts is empty")
 	}
 	for _, h := range i.ReturnHosts {
@@ -177,29 +177,29 @@ func (c *checker) checkIDP() {
 			c.errorf(at, "%q is no host; one is written \"*.viloforge.com\" or website.viloforge.com", h)
 		}
 	}
-	if i.Home != "" && !isHome(i.Home) {
+	if i.Home != "" && !isHomeURL(i.Home) {
 		c.errorf(i.Places.Of("home"), "idp.home is a path of the login host (/account) or an https address")
 	}
 }
 
 // checkStores is about Redis and the secret.
 func (c *checker) checkStores() {
-	if c.given("secret") && c.Secret != "" && len(c.Secret) < 32 {
+	if c.isSet("secret") && c.Secret != "" && len(c.Secret) < 32 {
 		c.errorf(c.Places.Of("secret"), "secret has %d bytes, it needs at least 32; `openssl rand -base64 48` makes one", len(c.Secret))
 	}
-	if c.given("redis") {
-		if !c.given("secret") {
+	if c.isSet("redis") {
+		if !c.isSet("secret") {
 			c.errorf(c.Places.Of("redis"), "with `redis:`, `secret:` is required: it proves which entries are ours")
 		}
 		return
 	}
-	if c.Gateway() && c.IDP == nil && c.OwnLogin() && c.Login != nil {
+	if c.Gateway() && c.IDP == nil && c.UsesOwnIDP() && c.Login != nil {
 		c.errorf(c.Places.Of("login"), "a gateway whose identity provider is another process needs `redis:`: through it, it learns what is revoked")
 	}
 }
 
-func (c *checker) checkNumbers() {
-	if c.given("public_port") && (c.PublicPort < 1 || c.PublicPort > 65535) {
+func (c *checker) checkRanges() {
+	if c.isSet("public_port") && (c.PublicPort < 1 || c.PublicPort > 65535) {
 		c.errorf(c.Places.Of("public_port"), "%d is no port", c.PublicPort)
 	}
 	l := c.Limits

@@ -20,36 +20,36 @@ func (c *checker) checkCertificates() {
 	}
 	if t.Source != "cloudflare" {
 		for _, key := range []string{"email", "api_token", "ca", "ca_roots", "eab", "api_base", "challenge_domain", "dns"} {
-			if t.given(key) {
+			if t.isSet(key) {
 				c.errorf(t.Places.Of(key), "certificates.%s goes with source: cloudflare", key)
 			}
 		}
 	}
-	if t.Source != "files" && t.given("files") {
+	if t.Source != "files" && t.isSet("files") {
 		c.errorf(t.Places.Of("files"), "certificates.files goes with source: files")
 	}
 	switch at := t.Places.Of("source"); t.Source {
 	case "cloudflare":
-		c.checkNames()
+		c.checkCertificateNames()
 		c.checkCloudflare()
 	case "files":
 		if len(t.Files) == 0 {
 			c.errorf(at, "certificates.source: files needs `files: [ { certificate: …, key: … } ]`")
 		}
-		if t.given("names") {
+		if t.isSet("names") {
 			c.errorf(t.Places.Of("names"), "with certificates.source: files, the names are those of the files")
 		}
 	case "local":
-		c.checkNames()
+		c.checkCertificateNames()
 	default:
 		c.oneOf(at, "certificates.source", t.Source, "cloudflare", "files", "local")
 	}
 }
 
-// checkNames is about the names that are asked for.
-func (c *checker) checkNames() {
+// checkCertificateNames is about the names of the certificates.
+func (c *checker) checkCertificateNames() {
 	t := c.Certificates
-	if !t.given("names") {
+	if !t.isSet("names") {
 		return
 	}
 	at := t.Places.Of("names")
@@ -77,7 +77,7 @@ func (c *checker) checkNames() {
 // checkCloudflare is about an authority and Cloudflare's DNS.
 func (c *checker) checkCloudflare() {
 	t := c.Certificates
-	if !t.given("api_token") {
+	if !t.isSet("api_token") {
 		c.errorf(t.Places.Of(""), "certificates.source: cloudflare needs `api_token`: a Cloudflare API token with Zone / Zone / Read and Zone / DNS / Edit")
 	}
 	if strings.ContainsAny(t.APIToken, " \t\r\n\"") {
@@ -86,7 +86,7 @@ func (c *checker) checkCloudflare() {
 	if t.Email != "" && (strings.Count(t.Email, "@") != 1 || strings.ContainsAny(t.Email, " \t\r\n,<>") || !request.IsHostName(t.Email[strings.IndexByte(t.Email, '@')+1:])) {
 		c.errorf(t.Places.Of("email"), "%q is no e-mail address", t.Email)
 	}
-	if t.CA != "" && !isDirectory(t.CA) {
+	if t.CA != "" && !isACMEDirectory(t.CA) {
 		c.errorf(t.Places.Of("ca"), "certificates.ca is the https address of an ACME directory, or staging")
 	}
 	if t.APIBase != "" && !isSecureURL(t.APIBase) {
@@ -107,20 +107,20 @@ func (c *checker) checkCloudflare() {
 		}
 	}
 	if p := d.PropagationTimeout; p < seconds(10) || p > seconds(3600) {
-		c.errorf(placeIn(d.Places, t.Places, "propagation_timeout"), "certificates.dns.propagation_timeout must be from 10s to 1h, it is %s", p)
+		c.errorf(placeOfKey(d.Places, t.Places, "propagation_timeout"), "certificates.dns.propagation_timeout must be from 10s to 1h, it is %s", p)
 	}
 }
 
-// placeIn is where a key of dns stands; where dns is not given, where it would.
-func placeIn(inner, outer strictyaml.Places, key string) strictyaml.Place {
+// placeOfKey is where a key of dns stands; where dns is not given, where it would.
+func placeOfKey(inner, outer strictyaml.Places, key string) strictyaml.Place {
 	if inner == nil {
 		return outer.Of("dns")
 	}
 	return inner.Of(key)
 }
 
-// isDirectory reports whether s can be the address of an ACME directory.
-func isDirectory(s string) bool {
+// isACMEDirectory reports whether s can be the address of an ACME directory.
+func isACMEDirectory(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.Fragment == "" && u.RawQuery == ""
 }
@@ -134,13 +134,13 @@ func isResolver(s string) bool {
 	return err == nil && number > 0 && (net.ParseIP(host) != nil || request.IsHostName(host))
 }
 
-// CheckAuthority says what is wrong with values that would stand under certificates:, and did not come from a file. The
+// CheckACME says what is wrong with values that would stand under certificates:, and did not come from a file. The
 // error names none of them that may hold a secret. "" is left out.
-func CheckAuthority(host, directory, apiBase, challengeDomain string, resolvers []string) error {
+func CheckACME(host, directory, apiBase, challengeDomain string, resolvers []string) error {
 	switch {
 	case host != "" && (!request.IsHostName(host) || !strings.Contains(host, ".")):
 		return fmt.Errorf("%q is no name of a host; one has lower case letters, digits and - only", host)
-	case directory != "" && !isDirectory(directory):
+	case directory != "" && !isACMEDirectory(directory):
 		return errors.New("the authority's directory is an https address without a user, or staging")
 	case apiBase != "" && !isSecureURL(apiBase):
 		return errors.New("the base of Cloudflare's API is written https://host/path (http:// only for a loopback address)")

@@ -16,11 +16,11 @@ const ownIssuer = "vilogate"
 
 func (c *checker) checkTokens() {
 	c.checkCookie(c.Tokens.Places.Of("cookie"), c.Tokens.Cookie)
-	if c.Tokens.Audience == "" && !given(c.Tokens.Places, "audience") {
+	if c.Tokens.Audience == "" && !isSet(c.Tokens.Places, "audience") {
 		c.errorf(c.Tokens.Places.Of("audience"), "tokens.audience is empty")
 	}
 	cookies := map[string]bool{}
-	if c.OwnLogin() {
+	if c.UsesOwnIDP() {
 		cookies[c.Tokens.Cookie] = true
 	}
 	names, addresses, without := map[string]bool{}, map[string]bool{}, ""
@@ -36,7 +36,7 @@ func (c *checker) checkTokens() {
 		}
 		cookies[issuer.Cookie] = true
 		switch {
-		case issuer.given("secret") && !issuer.given("issuer"):
+		case issuer.isSet("secret") && !issuer.isSet("issuer"):
 			if without != "" {
 				c.errorf(issuer.Places.Of(""), "tokens without `iss` can be of one issuer only, and already are of %q", without)
 			}
@@ -58,31 +58,31 @@ func (c *checker) checkIssuer(i *Issuer) {
 	case i.Name != "" && !isLabel(i.Name):
 		c.errorf(at, "%q is no name; one has lower case letters, digits and - only", i.Name)
 	}
-	switch secret := i.given("secret"); {
-	case secret && i.given("jwks"):
+	switch secret := i.isSet("secret"); {
+	case secret && i.isSet("jwks"):
 		c.errorf(i.Places.Of("jwks"), "an issuer has either `secret` or published keys")
 	case secret && i.Secret != "" && len(i.Secret) < 32:
 		c.errorf(i.Places.Of("secret"), "the secret has %d bytes, it needs at least 32: whoever guesses it is everybody", len(i.Secret))
 	case secret && !slices.Contains([]string{"HS256", "HS384", "HS512"}, i.Algorithm) && i.Algorithm != "":
 		c.oneOf(i.Places.Of("algorithm"), "algorithm", i.Algorithm, "HS256", "HS384", "HS512")
-	case secret && !i.given("issuer") && !given(i.Claims.Places, "user"):
+	case secret && !i.isSet("issuer") && !isSet(i.Claims.Places, "user"):
 		c.errorf(i.Places.Of(""), "tokens without `iss` have no subject either; name the claim that says who: claims: { user: username }")
-	case secret && i.given("issuer") && len(i.Audience) == 0:
+	case secret && i.isSet("issuer") && len(i.Audience) == 0:
 		c.errorf(i.Places.Of("audience"), "with `issuer`, an issuer needs `audience`: else its tokens for anybody would be believed here")
-	case !secret && i.given("algorithm"):
+	case !secret && i.isSet("algorithm"):
 		c.errorf(i.Places.Of("algorithm"), "`algorithm` goes with `secret`; a published key says its own")
-	case !secret && !i.given("issuer"):
+	case !secret && !i.isSet("issuer"):
 		c.errorf(i.Places.Of(""), "an issuer needs `issuer` (its address), or `secret`")
 	case !secret && len(i.Audience) == 0:
 		c.errorf(i.Places.Of(""), "an issuer needs `audience`: else its tokens for anybody would be believed here")
 	}
-	if i.Issuer != "" && !i.given("secret") && !isSecureURL(i.Issuer) {
+	if i.Issuer != "" && !i.isSet("secret") && !isSecureURL(i.Issuer) {
 		c.errorf(i.Places.Of("issuer"), "issuer is written https://host/path (http:// only for a loopback address)")
 	}
 	if own := "https://" + c.Domain; i.Issuer == own || i.Issuer == own+"/" {
 		c.errorf(i.Places.Of("issuer"), "%s is the gateway itself, whose assertions are for backends and no logins", own)
 	}
-	if u, err := url.Parse(i.Issuer); err == nil && c.OwnLogin() && c.Login != nil && c.Login.Host != "" && u.Hostname() == c.Login.Host {
+	if u, err := url.Parse(i.Issuer); err == nil && c.UsesOwnIDP() && c.Login != nil && c.Login.Host != "" && u.Hostname() == c.Login.Host {
 		c.errorf(i.Places.Of("issuer"), "%s is our own identity provider's host, which is believed without being named here", c.Login.Host)
 	}
 	if i.JWKS != "" && !isSecureURL(i.JWKS) {
@@ -107,23 +107,23 @@ func (c *checker) checkUpstream(name string, u Upstream) {
 		c.errorf(u.Places.Of(""), "%q is no name of an upstream; one has lower case letters, digits and - only", name)
 	}
 	switch {
-	case u.given("url") == u.given("urls"):
+	case u.isSet("url") == u.isSet("urls"):
 		c.errorf(u.Places.Of(""), "upstream %s needs either `url` or `urls`", name)
-	case u.given("urls") && len(u.URLs) == 0:
+	case u.isSet("urls") && len(u.URLs) == 0:
 		c.errorf(u.Places.Of("urls"), "upstream %s has no address", name)
 	}
 	for _, address := range u.Addresses() {
 		if address != "" && !isUpstreamURL(address) {
 			key := "urls"
-			if u.given("url") {
+			if u.isSet("url") {
 				key = "url"
 			}
 			c.errorf(u.Places.Of(key), "the address of a backend is written http://host:port, without a path")
 		}
 	}
 	for _, key := range []string{"health", "signature"} {
-		if u.given(key) {
-			c.errorf(u.Places.Of(key), "%s of an upstream is %v", key, errLater)
+		if u.isSet(key) {
+			c.errorf(u.Places.Of(key), "%s of an upstream is %v", key, errUnsupported)
 		}
 	}
 	if u.Timeout <= 0 {
@@ -138,7 +138,7 @@ func (c *checker) checkUpstream(name string, u Upstream) {
 
 // Addresses are all addresses of the backend.
 func (u Upstream) Addresses() []string {
-	if u.given("url") {
+	if u.isSet("url") {
 		return []string{u.URL}
 	}
 	return u.URLs
@@ -147,7 +147,7 @@ func (u Upstream) Addresses() []string {
 // IssuerNames are the names of all issuers, our own first.
 func (c *Config) IssuerNames() []string {
 	var names []string
-	if c.OwnLogin() {
+	if c.UsesOwnIDP() {
 		names = append(names, ownIssuer)
 	}
 	for _, i := range c.Tokens.Issuers {
@@ -186,8 +186,8 @@ func isLabel(s string) bool {
 	return s != "" && len(s) <= 63
 }
 
-// isHome reports whether s is a path, or an https address, which every browser reads in the same way.
-func isHome(s string) bool {
+// isHomeURL reports whether s is a path, or an https address, which every browser reads in the same way.
+func isHomeURL(s string) bool {
 	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"<>\`, r) }) {
 		return false
 	}

@@ -82,11 +82,11 @@ func (c *Config) SetDefaults() {
 }
 
 // Gateway reports whether this process is a gateway.
-func (c *Config) Gateway() bool { return c.given("policies") }
+func (c *Config) Gateway() bool { return c.isSet("policies") }
 
-// OwnLogin reports whether our own IdP is among the issuers: here, or in another process.
-func (c *Config) OwnLogin() bool {
-	return c.IDP != nil || c.Login != nil && !c.Login.given("url")
+// UsesOwnIDP reports whether our own IdP is among the issuers: here, or in another process.
+func (c *Config) UsesOwnIDP() bool {
+	return c.IDP != nil || c.Login != nil && !c.Login.isSet("url")
 }
 
 // Listen are addresses, host:port or :port. A loopback address means 127.0.0.1 and ::1; port 0 picks one that is free.
@@ -336,8 +336,8 @@ type Upstream struct {
 	// "reject" the request, or "pass" what is not reserved. Optional: drop.
 	OddHeaders string `yaml:"odd_headers"`
 	// Health and Signature are not supported yet.
-	Health    later `yaml:"health"`
-	Signature later `yaml:"signature"`
+	Health    unsupported `yaml:"health"`
+	Signature unsupported `yaml:"signature"`
 
 	Places strictyaml.Places
 }

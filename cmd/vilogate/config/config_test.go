@@ -98,7 +98,7 @@ func TestDefaultsAreSafe(t *testing.T) {
 		"upstream":     c.Upstreams["website"].URL == "http://127.0.0.1:8001" && c.Upstreams["website"].IdentityHeaders == "x-user",
 		"limits":       c.Limits.HeaderBytes == 65536 && c.Limits.BodyMinRate == 1024 && c.Limits.Streams == 250,
 		"revocation":   c.Revocation.MaxStaleness.String() == "30s",
-		"roles":        c.Gateway() && c.OwnLogin(),
+		"roles":        c.Gateway() && c.UsesOwnIDP(),
 	} {
 		if !ok {
 			t.Errorf("%s: %+v", what, c)
@@ -130,7 +130,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		"proxies":   len(c.TrustedProxies) == 3 && c.TrustedProxies[1].Bits() == 32,
 		"files":     c.Certificates.Files[0].Certificate == "testdata/good/tls.crt" && c.Certificates.Files[0].Key == "/etc/tls.key",
 		"issuers":   c.Tokens.Issuers[0].Claims.Roles == "groups" && c.Tokens.Issuers[1].Algorithm == "HS256" && c.Tokens.Issuers[1].Cookie == "jwt",
-		"login":     c.Login.Upstream == "http://10.0.0.9:9000" && c.OwnLogin(),
+		"login":     c.Login.Upstream == "http://10.0.0.9:9000" && c.UsesOwnIDP(),
 		"upstreams": len(c.Upstreams["billing"].Addresses()) == 2 && c.Upstreams["inventory"].ForwardToken == "legacy-django",
 		"audit": c.Audit.File == "testdata/good/audit.log" && c.Audit.MaxSize == 10<<20 && c.Audit.Keep == 3 &&
 			c.Audit.Fsync == "off" && c.Audit.OnFailure == "drop",
@@ -143,7 +143,7 @@ func TestEveryKeyArrives(t *testing.T) {
 	if idp := load(t, "idp"); idp.Gateway() || idp.State != "testdata/good/state" || idp.Redis.Cluster[0] != "10.0.0.1:7000" {
 		t.Errorf("idp: %+v", idp)
 	}
-	if legacy := load(t, "legacy"); legacy.OwnLogin() || legacy.Tokens.Issuers[0].Algorithm != "HS256" {
+	if legacy := load(t, "legacy"); legacy.UsesOwnIDP() || legacy.Tokens.Issuers[0].Algorithm != "HS256" {
 		t.Errorf("legacy: %+v", legacy)
 	}
 }

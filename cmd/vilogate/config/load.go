@@ -30,16 +30,16 @@ func Load(path string, from Sources) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
-	c, put := &Config{Path: path}, &interpolation{Sources: from, dir: filepath.Dir(path), values: map[string]string{}}
-	if err := strictyaml.Decode(path, data, c, strictyaml.WithStrings(put.in)); err != nil {
+	c, interp := &Config{Path: path}, &interpolation{Sources: from, dir: filepath.Dir(path), values: map[string]string{}}
+	if err := strictyaml.Decode(path, data, c, strictyaml.WithStrings(interp.expand)); err != nil {
 		return nil, err
 	}
-	c.Incomplete = put.skipped
-	c.complete(put.dir)
+	c.Incomplete = interp.skipped
+	c.setDerivedDefaults(interp.dir)
 	check := checker{Config: c}
-	check.all()
+	check.checkAll()
 	for _, e := range check.errs {
-		e.Msg = put.hide(e.Msg)
+		e.Msg = interp.redact(e.Msg)
 	}
 	if err := check.errs.Sorted(); err != nil {
 		return nil, err
@@ -47,52 +47,52 @@ func Load(path string, from Sources) (*Config, error) {
 	return c, nil
 }
 
-// complete makes paths relative to the working directory, and fills in the defaults that follow from other values.
-func (c *Config) complete(dir string) {
-	under := func(path *string) {
+// setDerivedDefaults makes paths relative to the working directory, and fills in the defaults that follow from other values.
+func (c *Config) setDerivedDefaults(dir string) {
+	resolvePath := func(path *string) {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)
 		}
 	}
-	under(&c.State)
-	under(&c.Policies)
+	resolvePath(&c.State)
+	resolvePath(&c.Policies)
 	if c.Audit != nil {
-		under(&c.Audit.File)
+		resolvePath(&c.Audit.File)
 	}
 	if c.Certificates != nil {
-		under(&c.Certificates.CARoots)
+		resolvePath(&c.Certificates.CARoots)
 		if c.Certificates.CA == "staging" {
 			c.Certificates.CA = letsEncryptStaging
 		}
 		for i := range c.Certificates.Files {
-			under(&c.Certificates.Files[i].Certificate)
-			under(&c.Certificates.Files[i].Key)
+			resolvePath(&c.Certificates.Files[i].Certificate)
+			resolvePath(&c.Certificates.Files[i].Key)
 		}
 		if c.Certificates.Names == nil {
 			c.Certificates.Names = []string{c.Domain, "*." + c.Domain}
 		}
 	}
 	if c.IDP != nil && c.Gateway() {
-		c.completeLogin()
+		c.setLoginHost()
 	}
 	for i := range c.Tokens.Issuers {
-		if issuer := &c.Tokens.Issuers[i]; issuer.given("secret") && issuer.Algorithm == "" {
+		if issuer := &c.Tokens.Issuers[i]; issuer.isSet("secret") && issuer.Algorithm == "" {
 			issuer.Algorithm = "HS256"
 		}
 	}
 }
 
-// completeLogin puts in the login host of the identity provider in this process.
-func (c *Config) completeLogin() {
+// setLoginHost puts in the login host of the identity provider in this process.
+func (c *Config) setLoginHost() {
 	if c.Login == nil {
 		c.Login = &Login{Places: strictyaml.Places{"": c.Places.Of("idp")}}
 	}
-	if l := c.Login; !l.given("host") && !l.given("url") && c.Domain != "" {
+	if l := c.Login; !l.isSet("host") && !l.isSet("url") && c.Domain != "" {
 		l.Host = "login." + c.Domain
 	}
 }
 
-// interpolation puts in what ${…} stands for, and takes it out of errors again.
+// interpolation expands ${…} and redacts the values in errors.
 type interpolation struct {
 	Sources
 	dir     string            // of relative paths
@@ -102,9 +102,9 @@ type interpolation struct {
 
 var errEmpty = errors.New("must not be empty; leave the key out where there is nothing to say")
 
-// in is what s stands for, which is never nothing: an empty text in the configuration is a mistake, and an empty one in
+// expand expands ${NAME} and ${file:…} in s; the result is never empty: an empty text in the configuration is a mistake, and an empty one in
 // Config means that nothing was given, or nothing could be known. Its errors name the variable or the file, never a value.
-func (p *interpolation) in(s string, _ strictyaml.Place) (string, error) {
+func (p *interpolation) expand(s string, _ strictyaml.Place) (string, error) {
 	if s == "" {
 		return "", errEmpty
 	}
@@ -124,7 +124,7 @@ func (p *interpolation) in(s string, _ strictyaml.Place) (string, error) {
 		if !closed {
 			return "", fmt.Errorf("%q has no closing }; a literal ${ is written $${", "${"+after)
 		}
-		value, err := p.lookUp(reference)
+		value, err := p.resolve(reference)
 		if err != nil {
 			return "", err
 		}
@@ -134,7 +134,7 @@ func (p *interpolation) in(s string, _ strictyaml.Place) (string, error) {
 	}
 }
 
-func (p *interpolation) lookUp(reference string) (string, error) {
+func (p *interpolation) resolve(reference string) (string, error) {
 	var value string
 	path, isFile := strings.CutPrefix(reference, "file:")
 	switch {
@@ -151,7 +151,7 @@ func (p *interpolation) lookUp(reference string) (string, error) {
 			return "", fmt.Errorf("${%s}: cannot read %s: %w", reference, path, err)
 		}
 		value = string(bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r")))
-	case isName(reference):
+	case isEnvName(reference):
 		value = p.Getenv(reference)
 	default:
 		return "", fmt.Errorf("%q is neither ${NAME} nor ${file:/path}; a literal ${ is written $${", "${"+reference+"}")
@@ -168,8 +168,8 @@ func (p *interpolation) lookUp(reference string) (string, error) {
 	return "", fmt.Errorf("${%s}: the environment variable is not set, or empty", reference)
 }
 
-// hide puts what stands for a value in the place of the value.
-func (p *interpolation) hide(msg string) string {
+// redact replaces interpolated values in an error by their references.
+func (p *interpolation) redact(msg string) string {
 	for _, reference := range slices.Sorted(maps.Keys(p.values)) {
 		quoted := strconv.Quote(p.values[reference])
 		msg = strings.ReplaceAll(msg, quoted[1:len(quoted)-1], reference)
@@ -177,7 +177,7 @@ func (p *interpolation) hide(msg string) string {
 	return msg
 }
 
-func isName(s string) bool {
+func isEnvName(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c != '_' && (c|0x20 < 'a' || c|0x20 > 'z') && (i == 0 || c < '0' || c > '9') {
 			return false

@@ -12,19 +12,21 @@ import (
 	"github.com/viloforge/vilogate/policies/strictyaml/schema"
 )
 
-// fromOutside lets a text be ${NAME} as well.
-func fromOutside(s schema.Node) schema.Node {
+// orInterpolated lets a text be ${NAME} as well.
+func orInterpolated(s schema.Node) schema.Node {
 	return schema.Node{"anyOf": []schema.Node{s, {"type": "string", "pattern": `\$\{`}}}
 }
 
-func describe(t *testing.T) *schema.Generator {
+func newGenerator(t *testing.T) *schema.Generator {
 	t.Helper()
 	text := func(*schema.Generator) schema.Node { return schema.Node{"type": "string"} }
 	pattern := func(p string) func(*schema.Generator) schema.Node {
-		return func(*schema.Generator) schema.Node { return fromOutside(schema.Node{"type": "string", "pattern": p}) }
+		return func(*schema.Generator) schema.Node {
+			return orInterpolated(schema.Node{"type": "string", "pattern": p})
+		}
 	}
 	words := func(w ...string) schema.Node {
-		alternatives := fromOutside(schema.Words(w...))
+		alternatives := orInterpolated(schema.Words(w...))
 		return schema.Node{"type": "string", "anyOf": alternatives["anyOf"]}
 	}
 	g := &schema.Generator{
@@ -33,10 +35,10 @@ func describe(t *testing.T) *schema.Generator {
 			reflect.TypeFor[Network]():             text,
 			reflect.TypeFor[Rate]():                pattern("^[1-9][0-9]*/[smhd]$"),
 			reflect.TypeFor[ByteRate]():            pattern("^[0-9]+(KiB|MiB)?/s$"),
-			reflect.TypeFor[strictyaml.Duration](): func(g *schema.Generator) schema.Node { return fromOutside(schema.Duration(g)) },
-			reflect.TypeFor[strictyaml.Size]():     func(g *schema.Generator) schema.Node { return fromOutside(schema.Size(g)) },
+			reflect.TypeFor[strictyaml.Duration](): func(g *schema.Generator) schema.Node { return orInterpolated(schema.Duration(g)) },
+			reflect.TypeFor[strictyaml.Size]():     func(g *schema.Generator) schema.Node { return orInterpolated(schema.Size(g)) },
 			reflect.TypeFor[Fsync]():               func(*schema.Generator) schema.Node { return words("always", "interval", "off") },
-			reflect.TypeFor[later]():               func(*schema.Generator) schema.Node { return schema.Node{} },
+			reflect.TypeFor[unsupported]():         func(*schema.Generator) schema.Node { return schema.Node{} },
 			reflect.TypeFor[Redis](): func(g *schema.Generator) schema.Node {
 				list := schema.Node{"type": "array", "items": schema.Node{"type": "string"}}
 				return schema.Node{"anyOf": []schema.Node{
@@ -63,7 +65,7 @@ func describe(t *testing.T) *schema.Generator {
 // TestSchemaIsCurrent: what the program prints is what the types say.
 func TestSchemaIsCurrent(t *testing.T) {
 	t.Parallel()
-	made, err := describe(t).Of("vilogate: the configuration", reflect.TypeFor[Config]())
+	made, err := newGenerator(t).Of("vilogate: the configuration", reflect.TypeFor[Config]())
 	if err != nil {
 		t.Fatal(err)
 	}

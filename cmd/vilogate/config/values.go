@@ -187,10 +187,10 @@ func (r *Redis) checkAddresses(d *strictyaml.Decoder, n *yaml.Node, addresses []
 	}
 }
 
-// later is the value of a documented key that is not supported yet. It may be anything, and the check refuses the key.
-type later struct{}
+// unsupported is the value of a documented key that is not supported yet. It may be anything, and the check refuses the key.
+type unsupported struct{}
 
 // DecodeYAML takes anything.
-func (*later) DecodeYAML(*strictyaml.Decoder, *yaml.Node) {}
+func (*unsupported) DecodeYAML(*strictyaml.Decoder, *yaml.Node) {}
 
-var errLater = errors.New("not supported yet")
+var errUnsupported = errors.New("not supported yet")

@@ -45,38 +45,38 @@ func Handle[In, Out any](m *Mux, name string, f func(context.Context, In) (Out, 
 		decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 		decoder.DisallowUnknownFields()
 		if err := decoder.Decode(&in); err != nil {
-			answer(w, http.StatusBadRequest, failure{Message: "not understood: " + err.Error()})
+			writeResponse(w, http.StatusBadRequest, errorResponse{Message: "malformed request: " + err.Error()})
 			return
 		}
 		out, err := f(r.Context(), in)
 		if err != nil {
-			answer(w, http.StatusUnprocessableEntity, describe(err))
+			writeResponse(w, http.StatusUnprocessableEntity, newFailure(err))
 			return
 		}
-		answer(w, http.StatusOK, out)
+		writeResponse(w, http.StatusOK, out)
 	})
 }
 
-// failure is an error on its way through the socket.
-type failure struct {
+// errorResponse is an error as it is sent through the socket.
+type errorResponse struct {
 	Message string            `json:"error"`
 	Places  strictyaml.Errors `json:"places,omitempty"`
 }
 
-func describe(err error) failure {
-	f := failure{Message: err.Error()}
+func newFailure(err error) errorResponse {
+	f := errorResponse{Message: err.Error()}
 	errors.As(err, &f.Places) // they stay empty where there are none
 	return f
 }
 
-func (f failure) error() error {
+func (f errorResponse) error() error {
 	if len(f.Places) > 0 {
 		return f.Places
 	}
 	return errors.New(f.Message)
 }
 
-func answer(w http.ResponseWriter, status int, v any) {
+func writeResponse(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -86,7 +86,7 @@ func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if _, err := w.Write(body); err != nil {
-		return // whoever asked is gone
+		return // the client has disconnected
 	}
 }
 
@@ -130,7 +130,7 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// Close lets what is under way finish for a moment, and removes the socket.
+// Close shuts down gracefully for a moment, and removes the socket.
 func (s *Server) Close() error {
 	var err error
 	switch {
@@ -149,8 +149,8 @@ func (s *Server) Close() error {
 	return err
 }
 
-// ErrNobody says that nobody answers at the socket.
-var ErrNobody = errors.New("the server that has the state folder does not answer at its control socket")
+// ErrUnreachable says that no server accepts connections at the socket.
+var ErrUnreachable = errors.New("the server that has the state folder does not answer at its control socket")
 
 // Client asks the server of a state folder.
 type Client struct {
@@ -195,11 +195,11 @@ func (c *Client) Call(ctx context.Context, name string, in, out any) (err error)
 	response, err := c.http.Do(request)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return ErrNobody
+		return ErrUnreachable
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return errors.New("the server ended before it answered")
 	case err != nil:
-		return fmt.Errorf("asking the running server: %w", err)
+		return fmt.Errorf("calling the running server: %w", err)
 	}
 	defer func() { err = errors.Join(err, response.Body.Close()) }()
 	data, err := io.ReadAll(response.Body)
@@ -209,7 +209,7 @@ func (c *Client) Call(ctx context.Context, name string, in, out any) (err error)
 	if response.StatusCode == http.StatusOK {
 		return json.Unmarshal(data, out)
 	}
-	var f failure
+	var f errorResponse
 	if err := json.Unmarshal(data, &f); err != nil || f.Message == "" {
 		return fmt.Errorf("the running server does not know how to %q (%s); is it of another version?", name, response.Status)
 	}

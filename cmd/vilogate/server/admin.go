@@ -9,36 +9,36 @@ import (
 // readiness says whether the process can do its work. Once it was ready it stays so until it drains: trouble that comes
 // later shows in the body and in metrics, and must not take a whole fleet out at once.
 type readiness struct {
-	needs    []need
-	worries  []need // what never keeps the process from being ready, and shows all the same
-	was      atomic.Bool
+	checks   []healthCheck
+	warnings []healthCheck // warnings: reported, but never a reason not to be ready
+	wasReady atomic.Bool
 	draining atomic.Bool
 }
 
-// need is something that has to be there before the process is ready.
-type need struct {
+// healthCheck is a readiness check, or a warning beside readiness.
+type healthCheck struct {
 	name  string
-	check func() error // nil when it is there
+	check func() error // nil when it passes
 }
 
-// missing tells what is not there, by name.
+// missing returns the failing readiness checks, by name.
 func (r *readiness) missing() map[string]string {
 	missing := map[string]string{}
-	for _, n := range r.needs {
+	for _, n := range r.checks {
 		if err := n.check(); err != nil {
 			missing[n.name] = err.Error()
 		}
 	}
 	if len(missing) == 0 {
-		r.was.Store(true)
+		r.wasReady.Store(true)
 	}
 	return missing
 }
 
-// trouble tells what is not as it should be, though requests do not suffer yet.
+// trouble returns the failing warnings, by name: requests do not suffer yet.
 func (r *readiness) trouble() map[string]string {
 	trouble := map[string]string{}
-	for _, w := range r.worries {
+	for _, w := range r.warnings {
 		if err := w.check(); err != nil {
 			trouble[w.name] = err.Error()
 		}
@@ -46,59 +46,59 @@ func (r *readiness) trouble() map[string]string {
 	return trouble
 }
 
-// readyAnswer is the body of /readyz.
-type readyAnswer struct {
+// readyResponse is the body of /readyz.
+type readyResponse struct {
 	Status  string            `json:"status"` // ready, starting or draining
 	Missing map[string]string `json:"missing"`
 	Trouble map[string]string `json:"trouble,omitempty"`
 }
 
-func (r *readiness) answer() readyAnswer {
-	answer := readyAnswer{"ready", r.missing(), r.trouble()}
+func (r *readiness) response() readyResponse {
+	answer := readyResponse{"ready", r.missing(), r.trouble()}
 	switch {
 	case r.draining.Load():
 		answer.Status = "draining"
-	case !r.was.Load():
+	case !r.wasReady.Load():
 		answer.Status = "starting"
 	}
 	return answer
 }
 
 func (r *readiness) serve(w http.ResponseWriter, _ *http.Request) {
-	answer, status := r.answer(), http.StatusOK
+	answer, status := r.response(), http.StatusOK
 	if answer.Status != "ready" {
 		status = http.StatusServiceUnavailable
 	}
-	answerJSON(w, status, answer)
+	writeJSON(w, status, answer)
 }
 
-func answerJSON(w http.ResponseWriter, status int, answer any) {
+func writeJSON(w http.ResponseWriter, status int, answer any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(answer); err != nil {
-		return // whoever asked is gone
+		return // the client has disconnected
 	}
 }
 
 // adminHandler serves what is to be read only. keys is the set that backends verify assertions with; nil in an IdP alone.
-func adminHandler(ready *readiness, metrics http.Handler, keys func() []byte, status func() statusAnswer) http.Handler {
+func adminHandler(ready *readiness, metrics http.Handler, keys func() []byte, status func() statusResponse) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		if _, err := w.Write([]byte("ok\n")); err != nil {
-			return // whoever asked is gone
+			return // the client has disconnected
 		}
 	})
 	mux.HandleFunc("GET /readyz", ready.serve)
 	mux.Handle("GET /metrics", metrics)
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, http.StatusOK, status()) })
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, status()) })
 	if keys != nil {
 		mux.HandleFunc("GET /.well-known/vilogate/jwks.json", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/jwk-set+json")
 			w.Header().Set("Cache-Control", "public, max-age=60")
 			if _, err := w.Write(keys()); err != nil {
-				return // whoever asked is gone
+				return // the client has disconnected
 			}
 		})
 	}

@@ -11,13 +11,13 @@ import (
 func TestReadyStaysReadyUntilItDrains(t *testing.T) {
 	t.Parallel()
 	var wrong error = errors.New("not there yet")
-	r := &readiness{needs: []need{{"keys", func() error { return wrong }}, {"certificate", func() error { return nil }}}}
+	r := &readiness{checks: []healthCheck{{"keys", func() error { return wrong }}, {"certificate", func() error { return nil }}}}
 	admin := adminHandler(r, http.NotFoundHandler(), func() []byte { return []byte(`{"keys":[]}`) }, nil)
-	ask := func() (int, readyAnswer) {
+	ask := func() (int, readyResponse) {
 		t.Helper()
 		recorder := httptest.NewRecorder()
 		admin.ServeHTTP(recorder, httptest.NewRequest("GET", "/readyz", nil))
-		var a readyAnswer
+		var a readyResponse
 		if err := json.Unmarshal(recorder.Body.Bytes(), &a); err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func TestReadyStaysReadyUntilItDrains(t *testing.T) {
 
 func TestTheAdminListenerIsReadOnly(t *testing.T) {
 	t.Parallel()
-	admin := adminHandler(&readiness{}, http.NotFoundHandler(), nil, func() statusAnswer { return statusAnswer{} })
+	admin := adminHandler(&readiness{}, http.NotFoundHandler(), nil, func() statusResponse { return statusResponse{} })
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH"} {
 		for _, path := range []string{"/healthz", "/readyz", "/metrics", "/status"} {
 			recorder := httptest.NewRecorder()

@@ -11,11 +11,11 @@ import (
 	"github.com/viloforge/vilogate/idp/token"
 )
 
-// publishEvery is how often a gateway says that its key is still in use. What is not repeated is forgotten in the end.
-const publishEvery = 20 * time.Second
+// publishInterval is how often a gateway renews the lease of its published key, which expires otherwise.
+const publishInterval = 20 * time.Second
 
-// keyExchange is where the gateways of a fleet tell each other their public keys. Both methods end with their context.
-type keyExchange interface {
+// keyRegistry is where the gateways of a fleet publish their public assertion keys. Both methods end with their context.
+type keyRegistry interface {
 	// PublishKey makes a key known to the others for a while.
 	PublishKey(ctx context.Context, jwk []byte) error
 	// FollowKeys calls f with all keys that are known, and again whenever they change.
@@ -26,7 +26,7 @@ type keyExchange interface {
 type assertionKeys struct {
 	own       token.PublicKey
 	set       atomic.Pointer[[]byte] // a JWK set, ready to be served
-	published atomic.Bool            // the others can know of ours
+	published atomic.Bool            // ours was published at least once
 }
 
 func newAssertionKeys(own token.PublicKey) *assertionKeys {
@@ -55,34 +55,34 @@ func (k *assertionKeys) store(others [][]byte) {
 	k.set.Store(&set)
 }
 
-// publish repeats our key until ctx ends. An exchange that is away is tried again.
-func (k *assertionKeys) publish(ctx context.Context, to keyExchange, log *slog.Logger) error {
-	failing := false
+// publish publishes our key again and again until ctx ends. While the registry is unreachable it is retried.
+func (k *assertionKeys) publish(ctx context.Context, to keyRegistry, log *slog.Logger) error {
+	logged := false
 	for {
 		err := to.PublishKey(ctx, k.own.JSON())
 		switch {
 		case err == nil:
 			k.published.Store(true)
-			failing = false
-		case ctx.Err() == nil && !failing:
-			log.Warn("the key of this gateway is not published", "error", err)
-			failing = true
+			logged = false
+		case ctx.Err() == nil && !logged:
+			log.Warn("publishing the assertion key failed, retrying", "error", err)
+			logged = true
 		}
-		pause := publishEvery
+		delay := publishInterval
 		if err != nil {
-			pause = time.Second
+			delay = time.Second
 		}
-		if !wait(ctx, pause) {
+		if !wait(ctx, delay) {
 			return nil
 		}
 	}
 }
 
-// follow keeps the set current until ctx ends. What was known stays known while the exchange is away.
-func (k *assertionKeys) follow(ctx context.Context, from keyExchange, log *slog.Logger) error {
+// follow keeps the set current until ctx ends. While the registry is unreachable, known keys stay cached.
+func (k *assertionKeys) follow(ctx context.Context, from keyRegistry, log *slog.Logger) error {
 	for {
 		if err := from.FollowKeys(ctx, k.store); err != nil && ctx.Err() == nil {
-			log.Warn("the keys of the other gateways are not followed", "error", err)
+			log.Warn("following the assertion keys of peers failed, retrying", "error", err)
 		}
 		if !wait(ctx, time.Second) {
 			return nil

@@ -13,23 +13,23 @@ import (
 	"github.com/viloforge/vilogate/idp/token"
 )
 
-// exchange is a keyExchange that is away for a while.
-type exchange struct {
-	away      int // how many calls still fail
+// fakeRegistry is a keyRegistry that is unreachable for a while.
+type fakeRegistry struct {
+	failures  int // how many calls still fail
 	published atomic.Int32
 	keys      [][]byte
 }
 
-func (e *exchange) PublishKey(context.Context, []byte) error {
-	if e.away > 0 {
-		e.away--
+func (e *fakeRegistry) PublishKey(context.Context, []byte) error {
+	if e.failures > 0 {
+		e.failures--
 		return errors.New("away")
 	}
 	e.published.Add(1)
 	return nil
 }
 
-func (e *exchange) FollowKeys(ctx context.Context, f func([][]byte)) error {
+func (e *fakeRegistry) FollowKeys(ctx context.Context, f func([][]byte)) error {
 	f(e.keys)
 	<-ctx.Done()
 	return ctx.Err()
@@ -69,7 +69,7 @@ func TestEveryGatewayServesTheKeysOfAll(t *testing.T) {
 func TestAKeyIsPublishedAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		e := &exchange{away: 3}
+		e := &fakeRegistry{failures: 3}
 		k := newAssertionKeys(newKey(t))
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -85,7 +85,7 @@ func TestAKeyIsPublishedAgainAndAgain(t *testing.T) {
 		if err := k.check(); err != nil || e.published.Load() != 1 {
 			t.Errorf("after the exchange came back: %v, published %d times", err, e.published.Load())
 		}
-		<-time.After(10*publishEvery + time.Second)
+		<-time.After(10*publishInterval + time.Second)
 		synctest.Wait()
 		if e.published.Load() != 11 {
 			t.Errorf("published %d times", e.published.Load())

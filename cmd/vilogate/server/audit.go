@@ -21,13 +21,13 @@ func (s *Server) openAudit(cfg *config.Config) (err error) {
 		return config.Placed(a.Places.Of("file"), err)
 	}
 	s.onClose(s.audit.Close)
-	s.Also(s.audit.Run)
+	s.AddTask(s.audit.Run)
 	stats := s.audit.Stats
-	s.metrics.Counter("audit_records_total", "Records of the audit log that were written.", func() float64 { return float64(stats().Written) })
-	s.metrics.Counter("audit_dropped_total", "Decisions that have no record in the audit log.", func() float64 { return float64(stats().Dropped) })
-	s.metrics.Counter("audit_failures_total", "Writes of the audit log that failed.", func() float64 { return float64(stats().Failures) })
-	s.metrics.Gauge("audit_waiting", "Records of the audit log that wait to be written.", func() float64 { return float64(stats().Waiting) })
-	s.metrics.Gauge("audit_failing", "Whether the audit log cannot be written at the moment.", func() float64 {
+	s.metrics.Counter("audit_records_total", "Audit records written.", func() float64 { return float64(stats().Written) })
+	s.metrics.Counter("audit_records_dropped_total", "Audit records dropped: decisions that have no record.", func() float64 { return float64(stats().Dropped) })
+	s.metrics.Counter("audit_write_failures_total", "Failed writes of the audit log.", func() float64 { return float64(stats().Failures) })
+	s.metrics.Gauge("audit_queue_length", "Audit records waiting to be written.", func() float64 { return float64(stats().Waiting) })
+	s.metrics.Gauge("audit_failing", "Whether the audit log cannot be written at the moment (1) or can (0).", func() float64 {
 		if stats().Failing {
 			return 1
 		}

@@ -20,16 +20,16 @@ import (
 	"github.com/viloforge/vilogate/idp/revocation"
 )
 
-// openCertificates finds the certificates, or somebody who obtains them.
+// openCertificates opens the source of certificates: ACME, files, or the local CA.
 func (s *Server) openCertificates(ctx context.Context, cfg *config.Config) error {
 	switch cfg.Certificates.Source {
 	case "cloudflare":
-		return s.openAuthority(ctx, cfg)
+		return s.openACME(ctx, cfg)
 	case "local":
-		return s.openLocal(ctx, cfg)
+		return s.openLocalCA(ctx, cfg)
 	}
 	s.source = currentFiles{s}
-	s.Also(func(ctx context.Context) error {
+	s.AddTask(func(ctx context.Context) error {
 		return edge.WatchFiles(ctx, generation.CertificatePairs(cfg), s.o.Log, s.renewFiles)
 	})
 	return nil
@@ -44,15 +44,15 @@ func (c currentFiles) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certifica
 	return c.files().GetCertificate(hello)
 }
 func (c currentFiles) Covers(host string) bool { return c.files().Covers(host) }
-func (c currentFiles) SameCertificate(serverName, host string) bool {
-	return c.files().SameCertificate(serverName, host)
+func (c currentFiles) CanCoalesce(serverName, host string) bool {
+	return c.files().CanCoalesce(serverName, host)
 }
 func (c currentFiles) Leaves() []*x509.Certificate { return c.files().Leaves() }
 func (c currentFiles) Ready() error                { return c.files().Ready() }
 func (c currentFiles) NotAfter() time.Time         { return c.files().NotAfter() }
 
-// openAuthority has certificates obtained and renewed.
-func (s *Server) openAuthority(ctx context.Context, cfg *config.Config) error {
+// openACME obtains and renews certificates by ACME (RFC 8555).
+func (s *Server) openACME(ctx context.Context, cfg *config.Config) error {
 	managed := &edge.Managed{}
 	options, err := acmeOptions(cfg, s.current.Load().Roots, s.stores.Redis, s.o.State, s.o.Log)
 	if err != nil {
@@ -63,16 +63,16 @@ func (s *Server) openAuthority(ctx context.Context, cfg *config.Config) error {
 		return config.Placed(cfg.Places.Of("certificates"), err)
 	}
 	s.source = managed
-	s.Also(s.acme.Run)
+	s.AddTask(s.acme.Run)
 	return nil
 }
 
-// openLocal takes the CA of the state folder; in dev, a certificate that `vilogate cert dev` obtained comes first.
-func (s *Server) openLocal(ctx context.Context, cfg *config.Config) error {
+// openLocalCA takes the CA of the state folder; in dev, a certificate that `vilogate cert dev` obtained comes first.
+func (s *Server) openLocalCA(ctx context.Context, cfg *config.Config) error {
 	if s.o.Demo {
-		obtained, err := obtainedForDev(ctx, s.o.State, cfg, time.Now())
+		obtained, err := storedDevCertificates(ctx, s.o.State, cfg, time.Now())
 		if err != nil {
-			s.o.Log.Warn("the certificate that was obtained for dev cannot be used; the local CA's is", "error", err)
+			s.o.Log.Warn("stored dev certificate unusable, falling back to the local CA", "error", err)
 		}
 		if obtained != nil {
 			s.source = obtained
@@ -84,13 +84,13 @@ func (s *Server) openLocal(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	s.source, s.caPath = ca, ca.Path()
-	s.Also(ca.Run)
+	s.AddTask(ca.Run)
 	return nil
 }
 
-// obtainedForDev are the certificates for the names that `vilogate cert dev` left in the state folder; nil where there are
+// storedDevCertificates are the certificates for the names that `vilogate cert dev` left in the state folder; nil where there are
 // none, or not for all names, or their time is over.
-func obtainedForDev(ctx context.Context, st *state.Folder, cfg *config.Config, now time.Time) (edge.Source, error) {
+func storedDevCertificates(ctx context.Context, st *state.Folder, cfg *config.Config, now time.Time) (edge.Source, error) {
 	files, err := certstore.OpenFiles(st.Path(state.Certificates))
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func obtainedForDev(ctx context.Context, st *state.Folder, cfg *config.Config, n
 	return managed, nil
 }
 
-// acmeOptions are those of somebody who obtains the certificates that a configuration names, all but Serve.
+// acmeOptions are the options of the ACME manager of a configuration, all but Serve.
 func acmeOptions(cfg *config.Config, roots *x509.CertPool, redis *revocation.Redis, st *state.Folder, log *slog.Logger) (acme.Options, error) {
 	c := cfg.Certificates
 	o := acme.Options{
@@ -124,7 +124,7 @@ func acmeOptions(cfg *config.Config, roots *x509.CertPool, redis *revocation.Red
 		if err != nil {
 			return o, err
 		}
-		o.Storage, o.Copy = certstore.Seal(shared, sealer), certstore.Seal(files, sealer)
+		o.Storage, o.Cache = certstore.Seal(shared, sealer), certstore.Seal(files, sealer)
 	}
 	return o, nil
 }
@@ -138,7 +138,7 @@ func sharedStore(cfg *config.Config, redis *revocation.Redis) (*certstore.Redis,
 	return certstore.NewRedis(redis.Client(), redis.String()), sealer, nil
 }
 
-// sharedTickets are the keys of session tickets that a fleet shares; nil without a fleet.
+// sharedTickets is the store of TLS session ticket keys that a fleet shares; nil without a fleet.
 func (s *Server) sharedTickets(cfg *config.Config) (edge.TicketStore, error) {
 	if s.stores.Redis == nil {
 		return nil, nil
@@ -176,16 +176,16 @@ func OpenManager(ctx context.Context, cfg *config.Config, st *state.Folder) (m *
 	return m, closeAll, nil
 }
 
-// certificateStatus tells how the certificates are, whatever their source.
+// certificateStatus is the status of the certificates, whatever their source.
 func (s *Server) certificateStatus() []acme.Status {
 	if s.acme != nil {
 		return s.acme.Status()
 	}
-	return statusOf(s.source, s.Config(), s.caPath)
+	return staticCertificateStatus(s.source, s.Config(), s.caPath)
 }
 
-// statusOf tells how certificates are that nobody has to obtain.
-func statusOf(source edge.Source, cfg *config.Config, caPath string) []acme.Status {
+// staticCertificateStatus is the status of certificates that do not come from ACME.
+func staticCertificateStatus(source edge.Source, cfg *config.Config, caPath string) []acme.Status {
 	list := []acme.Status{}
 	for i, leaf := range source.Leaves() {
 		s := acme.Status{
@@ -222,24 +222,24 @@ func NotObtained(cfg *config.Config) error {
 	return errors.New("the certificate is the local CA's (certificates.source), and made anew at every start")
 }
 
-// instrumentCertificates says what has to be there, and what /metrics tells of certificates.
-func (s *Server) instrumentCertificates() {
-	s.metrics.Gauge("certificate_days_left", "Days until the first certificate ends; 0 while there is none.", func() float64 {
+// registerCertificateMetrics registers the readiness checks and metrics of certificates.
+func (s *Server) registerCertificateMetrics() {
+	s.metrics.Gauge("certificate_earliest_expiry_timestamp_seconds", "When the first certificate expires (notAfter); 0 while there is none.", func() float64 {
 		end := s.source.NotAfter()
 		if end.IsZero() {
 			return 0
 		}
-		return time.Until(end).Hours() / 24
+		return float64(end.Unix())
 	})
 	if s.acme == nil {
-		s.needs("certificate", s.source.Ready)
+		s.addReadyCheck("certificate", s.source.Ready)
 		return
 	}
-	s.needs("certificate", s.acme.Ready)
-	s.worries("certificate_renewal", s.acme.Trouble)
+	s.addReadyCheck("certificate", s.acme.Ready)
+	s.addWarningCheck("certificate_renewal", s.acme.Overdue)
 	for _, name := range s.Config().Certificates.Names {
 		gauge := func(metric, help string, read func(acme.Status) float64) {
-			s.metrics.GaugeOf(metric, help, "name", name, func() float64 {
+			s.metrics.LabelledGauge(metric, help, "name", name, func() float64 {
 				for _, status := range s.acme.Status() {
 					if status.Name == name {
 						return read(status)
@@ -248,13 +248,13 @@ func (s *Server) instrumentCertificates() {
 				return 0
 			})
 		}
-		gauge("certificate_not_after_timestamp_seconds", "When the certificate ends; 0 where there is none.", func(s acme.Status) float64 { return timestamp(s.NotAfter) })
-		gauge("certificate_next_attempt_timestamp_seconds", "When it is next renewed or, without one, obtained.", func(s acme.Status) float64 { return timestamp(s.NextAttempt) })
-		gauge("certificate_failures", "Attempts to obtain it that failed, in a row.", func(s acme.Status) float64 { return float64(s.Failures) })
+		gauge("certificate_not_after_timestamp_seconds", "When the certificate expires (notAfter); 0 where there is none.", func(s acme.Status) float64 { return unixSeconds(s.NotAfter) })
+		gauge("certificate_next_attempt_timestamp_seconds", "When the next renewal or first order is attempted.", func(s acme.Status) float64 { return unixSeconds(s.NextAttempt) })
+		gauge("certificate_consecutive_failures", "Failed attempts to obtain or renew it, in a row.", func(s acme.Status) float64 { return float64(s.Failures) })
 	}
 }
 
-func timestamp(t *time.Time) float64 {
+func unixSeconds(t *time.Time) float64 {
 	if t == nil {
 		return 0
 	}
@@ -266,8 +266,8 @@ type CertificateName struct {
 	Name string `json:"name"`
 }
 
-// handleCertificates adds what may be asked about certificates.
-func (s *Server) handleCertificates(m *control.Mux) {
+// registerCertificateActions registers the actions on certificates.
+func (s *Server) registerCertificateActions(m *control.Mux) {
 	control.Handle(m, "cert/status", func(context.Context, control.Nothing) ([]acme.Status, error) {
 		if s.source == nil {
 			return nil, NotObtained(s.Config())

@@ -21,7 +21,7 @@ type Reloaded struct {
 func (s *Server) Reload() (answer Reloaded, err error) {
 	s.replacing.Lock()
 	defer s.replacing.Unlock()
-	defer func() { s.metrics.Reloaded(err, time.Now()) }()
+	defer func() { s.metrics.ObserveReload(err, time.Now()) }()
 	before := s.current.Load()
 	cfg, err := s.o.Load()
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Server) commit(gen *generation.Generation) {
 		if s.fetching[remote] == nil {
 			ctx, stop := context.WithCancel(s.background)
 			s.fetching[remote] = stop
-			s.group.Go(func() error { return unlessDone(ctx, remote.Run(ctx)) })
+			s.group.Go(func() error { return ignoreCanceled(ctx, remote.Run(ctx)) })
 		}
 	}
 	if s.gateway != nil {

@@ -18,9 +18,9 @@ import (
 	"github.com/viloforge/vilogate/cmd/vilogate/state"
 )
 
-// readyPatience is how long `ready` waits for what comes from elsewhere: Redis, another process's keys. The process serves
-// what it can in any case.
-const readyPatience = 10 * time.Second
+// readyTimeout is how long the line `ready` waits for readiness checks on Redis and on another process's keys. The process
+// serves what it can in any case.
+const readyTimeout = 10 * time.Second
 
 // Run serves until ctx ends, then drains and returns nil; it returns earlier when a part of the process fails. announce is
 // called when every listener accepts, before the line `ready`.
@@ -49,7 +49,7 @@ func (s *Server) Run(ctx context.Context, announce func(Addresses) error) error 
 
 // start runs a task until the process has drained; its error ends the process.
 func (s *Server) start(task func(context.Context) error) {
-	s.group.Go(func() error { return unlessDone(s.background, task(s.background)) })
+	s.group.Go(func() error { return ignoreCanceled(s.background, task(s.background)) })
 }
 
 // serve starts whatever listens.
@@ -86,7 +86,7 @@ func newPlainServer(handler http.Handler, listeners []net.Listener, limits confi
 
 // announce waits until the process can do its work, then says where it is.
 func (s *Server) announce(ctx context.Context, announce func(Addresses) error) error {
-	deadline := time.Now().Add(readyPatience)
+	deadline := time.Now().Add(readyTimeout)
 	for len(s.ready.missing()) > 0 && time.Now().Before(deadline) {
 		if !wait(ctx, 10*time.Millisecond) {
 			return nil
@@ -94,7 +94,7 @@ func (s *Server) announce(ctx context.Context, announce func(Addresses) error) e
 	}
 	missing := s.ready.missing()
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
-		s.o.Log.Warn("not everything is ready yet", "missing", name, "because", missing[name])
+		s.o.Log.Warn("readiness check failing, serving what is possible", "check", name, "error", missing[name])
 	}
 	at := s.listeners.addresses()
 	if s.source != nil {
@@ -115,8 +115,8 @@ func (s *Server) announce(ctx context.Context, announce func(Addresses) error) e
 	return err
 }
 
-// drain takes the process down: not ready any more, but still accepting for the delay, so that load balancers notice;
-// then what is under way may finish.
+// drain shuts the process down gracefully: not ready any more, but still accepting for the delay, so that load balancers
+// notice; then requests in flight may finish.
 func (s *Server) drain() error {
 	s.ready.draining.Store(true)
 	d := s.Config().Drain
@@ -143,8 +143,8 @@ func (s *Server) drain() error {
 // openServers makes the admin listener, and in an IdP alone also the one that its gateway asks.
 func (s *Server) openServers() {
 	var keys func() []byte
-	if s.keys != nil {
-		keys = s.keys.bytes
+	if s.assertionKeys != nil {
+		keys = s.assertionKeys.bytes
 	}
 	limits := s.Config().Limits
 	admin := adminHandler(&s.ready, s.metrics.Handler(), keys, s.status)
@@ -154,8 +154,8 @@ func (s *Server) openServers() {
 	}
 }
 
-// unlessDone drops the error of something that ended because ctx did.
-func unlessDone(ctx context.Context, err error) error {
+// ignoreCanceled drops the error of a task that ended because ctx was canceled or timed out.
+func ignoreCanceled(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil
 	}

@@ -56,27 +56,27 @@ type Options struct {
 // Server is a process that serves: what `serve` and `dev` have in common. [New] makes every part, so that whatever is wrong
 // is known before anything is served; [Server.Run] starts them and takes them down in order.
 type Server struct {
-	o         Options
-	builder   generation.Builder
-	stores    *stores.Stores
-	idp       *idp.IDP         // nil in a gateway alone
-	gateway   *gateway.Gateway // nil in an IdP alone
-	edge      *edge.Server     // likewise
-	source    edge.Source      // likewise
-	acme      *acme.Manager    // nil unless the certificates come from an authority
-	caPath    string           // of the local CA
-	key       *token.PrivateKey
-	keys      *assertionKeys
-	audit     *audit.Log // nil without one
-	limits    *limits.Limiter
-	metrics   *metrics.Metrics
-	started   time.Time
-	ready     readiness
-	listeners *listeners
-	servers   []plainServer
-	control   *control.Server
-	tasks     []func(context.Context) error
-	closers   []func() error // called last to first
+	o             Options
+	builder       generation.Builder
+	stores        *stores.Stores
+	idp           *idp.IDP         // nil in a gateway alone
+	gateway       *gateway.Gateway // nil in an IdP alone
+	edge          *edge.Server     // likewise
+	source        edge.Source      // likewise
+	acme          *acme.Manager    // nil unless the certificates come from an authority
+	caPath        string           // of the local CA
+	assertionKey  *token.PrivateKey
+	assertionKeys *assertionKeys
+	audit         *audit.Log // nil without one
+	limits        *limits.Limiter
+	metrics       *metrics.Metrics
+	started       time.Time
+	ready         readiness
+	listeners     *listeners
+	servers       []plainServer
+	control       *control.Server
+	tasks         []func(context.Context) error
+	closers       []func() error // called last to first
 
 	group      *errgroup.Group // the goroutines that Run started
 	background context.Context // they end with it
@@ -88,14 +88,14 @@ type Server struct {
 	fetching  map[*jwks.Remote]context.CancelFunc // of current, once they were started; guarded by replacing
 }
 
-// Also has Run start f, and end with it when it fails. f ends with its context. It is to be called before Run.
-func (s *Server) Also(f func(context.Context) error) { s.tasks = append(s.tasks, f) }
+// AddTask has Run start f, and end with it when it fails. f ends with its context. It is to be called before Run.
+func (s *Server) AddTask(f func(context.Context) error) { s.tasks = append(s.tasks, f) }
 
 // Config is the configuration of the current generation.
 func (s *Server) Config() *config.Config { return s.current.Load().Config }
 
 // AssertionKey verifies what this gateway tells backends.
-func (s *Server) AssertionKey() token.PublicKey { return s.key.Public() }
+func (s *Server) AssertionKey() token.PublicKey { return s.assertionKey.Public() }
 
 // Close gives up whatever was opened.
 func (s *Server) Close() error {
@@ -133,10 +133,10 @@ func (s *Server) open(ctx context.Context) error {
 		}
 	}
 	s.openServers()
-	s.instrument()
-	s.metrics.Loaded(time.Now())
+	s.registerMetrics()
+	s.metrics.SetLastReload(time.Now())
 	if s.o.Watch {
-		s.Also(func(ctx context.Context) error {
+		s.AddTask(func(ctx context.Context) error {
 			return watch(ctx, cfg.Path, filepath.Clean(cfg.Policies), s.ReloadAndLog)
 		})
 	}
@@ -179,7 +179,7 @@ func (s *Server) openStores(ctx context.Context, cfg *config.Config) (err error)
 		return err
 	}
 	s.onClose(s.stores.Close)
-	s.Also(s.stores.List.Run)
+	s.AddTask(s.stores.List.Run)
 	return nil
 }
 
@@ -201,7 +201,7 @@ func (s *Server) openIDP(ctx context.Context, cfg *config.Config) error {
 		Domain: cfg.Domain, LoginHost: cfg.Login.Host, PublicPort: s.builder.PublicPort,
 		CookieName: cfg.Tokens.Cookie, Audience: cfg.Tokens.Audience,
 		AccessTTL: i.AccessTokenTTL.Std(), SessionIdle: i.SessionIdle.Std(), SessionMax: i.SessionMax.Std(),
-		Returns:        func() *idp.Returns { return s.current.Load().Returns },
+		RedirectPolicy: func() *idp.RedirectPolicy { return s.current.Load().Returns },
 		TrustedProxies: generation.Prefixes(proxies), Now: time.Now, Log: s.o.Log,
 		LoginLimits: idp.LoginLimits{
 			PerAccount: i.LoginLimits.PerAccount.Rate,
@@ -211,7 +211,7 @@ func (s *Server) openIDP(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	s.Also(s.idp.Run)
+	s.AddTask(s.idp.Run)
 	return nil
 }
 
@@ -220,10 +220,10 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 	if !cfg.Gateway() {
 		return nil
 	}
-	if s.key, err = stores.AssertionKey(s.o.State); err != nil {
+	if s.assertionKey, err = stores.AssertionKey(s.o.State); err != nil {
 		return err
 	}
-	s.shareKey()
+	s.shareAssertionKey()
 	if err := s.openCertificates(ctx, cfg); err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 	}
 	o := gateway.Options{
 		Current:      func() *gateway.Generation { return s.current.Load().Gateway },
-		AssertionKey: s.key, AssertionKeys: s.keys.bytes, Revocations: s.stores.List, Covers: s.source.SameCertificate,
+		AssertionKey: s.assertionKey, AssertionKeys: s.assertionKeys.bytes, Revocations: s.stores.List, Covers: s.source.CanCoalesce,
 		Limits: s.limits, Observe: s.observe, Log: s.o.Log,
 	}
 	if s.audit != nil {
@@ -257,7 +257,7 @@ func (s *Server) openEdge(cfg *config.Config) error {
 	s.edge, err = edge.New(edge.Options{
 		Handler: s.gateway, HTTPS: s.listeners.https, HTTP: s.listeners.http, Source: s.source,
 		TrustedProxies: generation.Prefixes(cfg.TrustedProxies), PublicPort: s.builder.PublicPort, HSTS: s.o.HSTS, Tickets: tickets, Log: s.o.Log,
-		HostTLS:    func(serverName string) *edge.HostTLS { return s.current.Load().TLS.Of(serverName) },
+		HostTLS:    func(serverName string) *edge.HostTLS { return s.current.Load().TLS.Lookup(serverName) },
 		ServedHost: func(host string) bool { return s.current.Load().Gateway.Serves(host) },
 		Limits: edge.Limits{
 			HeaderBytes: int(cfg.Limits.HeaderBytes), HeaderTime: cfg.Limits.HeaderTime.Std(), IdleTime: cfg.Limits.IdleTime.Std(),
@@ -265,12 +265,12 @@ func (s *Server) openEdge(cfg *config.Config) error {
 		},
 	})
 	if err == nil {
-		s.Also(s.edge.RotateTickets)
+		s.AddTask(s.edge.RotateTickets)
 	}
 	return err
 }
 
-// openLimits makes what counts requests; in a fleet it tells the other gateways.
+// openLimits makes the rate limiter; in a fleet it is synced through Redis.
 func (s *Server) openLimits(cfg *config.Config) (err error) {
 	o := limits.Options{Secret: []byte(cfg.Secret), Log: s.o.Log}
 	if redis := s.stores.Redis; redis != nil {
@@ -279,17 +279,17 @@ func (s *Server) openLimits(cfg *config.Config) (err error) {
 	if s.limits, err = limits.New(o); err != nil {
 		return err
 	}
-	s.Also(s.limits.Run)
+	s.AddTask(s.limits.Run)
 	return nil
 }
 
-// shareKey tells the other gateways of a fleet our key for assertions, and learns theirs.
-func (s *Server) shareKey() {
-	s.keys = newAssertionKeys(s.key.Public())
+// shareAssertionKey publishes our assertion key to the other gateways of a fleet, and follows theirs.
+func (s *Server) shareAssertionKey() {
+	s.assertionKeys = newAssertionKeys(s.assertionKey.Public())
 	if redis := s.stores.Redis; redis != nil {
-		s.Also(func(ctx context.Context) error { return s.keys.publish(ctx, redis, s.o.Log) })
-		s.Also(func(ctx context.Context) error { return s.keys.follow(ctx, redis, s.o.Log) })
-		s.needs("assertion_key", s.keys.check)
+		s.AddTask(func(ctx context.Context) error { return s.assertionKeys.publish(ctx, redis, s.o.Log) })
+		s.AddTask(func(ctx context.Context) error { return s.assertionKeys.follow(ctx, redis, s.o.Log) })
+		s.addReadyCheck("assertion_key", s.assertionKeys.check)
 	}
 }
 
@@ -302,7 +302,7 @@ func (s *Server) openControl(context.Context, *config.Config) (err error) {
 		admin = s.idp.Admin()
 	}
 	administration.Handle(&mux, admin)
-	s.handleCertificates(&mux)
+	s.registerCertificateActions(&mux)
 	if s.control, err = control.Listen(s.o.State.Dir, &mux, s.o.Log); err != nil {
 		return err
 	}
@@ -325,14 +325,14 @@ func (s *Server) AddUsers(ctx context.Context, users []idp.NewUser) error {
 	return nil
 }
 
-// worries adds something that never keeps the process from being ready, and shows beside it.
-func (s *Server) worries(name string, check func() error) {
-	s.ready.worries = append(s.ready.worries, need{name, check})
+// addWarningCheck adds a check that is reported but never affects readiness.
+func (s *Server) addWarningCheck(name string, check func() error) {
+	s.ready.warnings = append(s.ready.warnings, healthCheck{name, check})
 	s.metrics.Ready(name, check)
 }
 
-// needs adds something without which the process is not ready.
-func (s *Server) needs(name string, check func() error) {
-	s.ready.needs = append(s.ready.needs, need{name, check})
+// addReadyCheck adds a readiness check.
+func (s *Server) addReadyCheck(name string, check func() error) {
+	s.ready.checks = append(s.ready.checks, healthCheck{name, check})
 	s.metrics.Ready(name, check)
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/viloforge/vilogate/gateway/edge/acme"
 )
 
-// statusAnswer is the body of /status: how the process is, for a person or a script. It holds no secret.
-type statusAnswer struct {
+// statusResponse is the body of /status: how the process is, for a person or a script. It holds no secret.
+type statusResponse struct {
 	BuildInfo
 	Started       time.Time          `json:"started"`
 	UptimeSeconds float64            `json:"uptime_seconds"`
@@ -32,14 +32,14 @@ type revocationsStatus struct {
 	LagSeconds *float64 `json:"lag_seconds"` // null before the first view
 }
 
-func (s *Server) status() statusAnswer {
-	now, gen, ready, list := time.Now(), s.current.Load(), s.ready.answer(), s.stores.List.Stats()
-	answer := statusAnswer{
+func (s *Server) status() statusResponse {
+	now, gen, ready, list := time.Now(), s.current.Load(), s.ready.response(), s.stores.List.Stats()
+	answer := statusResponse{
 		BuildInfo: ReadBuildInfo(), Started: s.started.UTC(), UptimeSeconds: now.Sub(s.started).Seconds(),
 		Status: ready.Status, Missing: ready.Missing, Trouble: ready.Trouble, Ready: map[string]bool{}, LoadedAt: gen.Loaded.UTC(),
 		Hosts: append([]string{}, gen.ServedHosts()...), Policies: gen.PoliciesID, Revocations: revocationsStatus{Entries: list.Entries},
 	}
-	for _, need := range s.ready.needs {
+	for _, need := range s.ready.checks {
 		_, missing := ready.Missing[need.name]
 		answer.Ready[need.name] = !missing
 	}
@@ -47,8 +47,8 @@ func (s *Server) status() statusAnswer {
 		answer.Certificate = &certificateStatus{s.source.NotAfter().UTC()}
 		answer.Certificates = s.certificateStatus()
 	}
-	if !list.Contact.IsZero() {
-		lag := now.Sub(list.Contact).Seconds()
+	if !list.LastSync.IsZero() {
+		lag := now.Sub(list.LastSync).Seconds()
 		answer.Revocations.LagSeconds = &lag
 	}
 	return answer

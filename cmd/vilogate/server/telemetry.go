@@ -10,48 +10,48 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// instrument says what has to be there before the process is ready, and what /metrics tells besides requests.
-func (s *Server) instrument() {
+// registerMetrics registers the readiness checks, and the metrics that are not about requests.
+func (s *Server) registerMetrics() {
 	list, now := s.stores.List, time.Now
-	s.needs("revocations", func() error {
+	s.addReadyCheck("revocations", func() error {
 		switch {
 		case !list.Ready():
-			return errors.New("the first view of the revocation list is not loaded yet")
+			return errors.New("the revocation list is not loaded yet")
 		case list.Stale(now()):
-			return errors.New("the revocation list is older than it may be; requests that need a login are answered 503")
+			return errors.New("the revocation list is stale (revocation.max_staleness); requests that need a login are answered 503")
 		}
 		return nil
 	})
-	s.metrics.Gauge("revocations", "Entries of the revocation list.", func() float64 { return float64(list.Stats().Entries) })
-	s.metrics.Gauge("revocation_lag_seconds", "Age of the view of the revocation list; +Inf before the first.", func() float64 {
-		contact := list.Stats().Contact
+	s.metrics.Gauge("revocation_entries", "Entries of the revocation list.", func() float64 { return float64(list.Stats().Entries) })
+	s.metrics.Gauge("revocation_lag_seconds", "Staleness of the revocation list: time since it was last known to be current; +Inf before the first load. Compare with revocation.max_staleness.", func() float64 {
+		contact := list.Stats().LastSync
 		if contact.IsZero() {
 			return math.Inf(1)
 		}
 		return max(0, now().Sub(contact).Seconds())
 	})
-	s.metrics.Counter("revocations_refused_total", "Entries of the revocation list that were refused as forged.", func() float64 {
-		return float64(list.Stats().Refused)
+	s.metrics.Counter("revocation_entries_rejected_total", "Revocation entries rejected because their MAC does not verify.", func() float64 {
+		return float64(list.Stats().Rejected)
 	})
-	s.needs("keys", s.ownKeysReady)
+	s.addReadyCheck("keys", s.ownKeysReady)
 	if s.gateway == nil {
 		return
 	}
-	s.needs("policies", func() error {
+	s.addReadyCheck("policies", func() error {
 		if s.current.Load().Gateway == nil {
 			return errors.New("no policies are loaded yet")
 		}
 		return nil
 	})
-	s.instrumentCertificates()
+	s.registerCertificateMetrics()
 	counted := s.limits.Stats
-	s.metrics.Counter("limit_evictions_total", "Counts of rates that were forgotten to make room for others.", func() float64 { return float64(counted().Evicted) })
-	s.metrics.Counter("limit_untold_total", "Counts of rates of which the fleet could not be told at once.", func() float64 { return float64(counted().Untold) })
-	s.metrics.Counter("limit_failures_total", "Exchanges of rates with the fleet that failed.", func() float64 { return float64(counted().Failures) })
+	s.metrics.Counter("rate_limit_evictions_total", "Rate limit counters (GCRA) evicted to make room for others.", func() float64 { return float64(counted().Evicted) })
+	s.metrics.Counter("rate_limit_unsynced_total", "Rate-limited events that were not pushed to the shared store at once, because the backlog was full.", func() float64 { return float64(counted().Unsynced) })
+	s.metrics.Counter("rate_limit_sync_failures_total", "Syncs of rate limits with the shared store that failed.", func() float64 { return float64(counted().Failures) })
 	stats := func() token.Stats { return s.current.Load().Verifier.Stats() }
-	s.metrics.Counter("token_cache_hits_total", "Tokens whose verification was remembered.", func() float64 { return float64(stats().Hits) })
-	s.metrics.Counter("token_cache_misses_total", "Tokens that were verified anew.", func() float64 { return float64(stats().Misses) })
-	s.metrics.Gauge("token_cache_entries", "Verifications that are remembered.", func() float64 { return float64(stats().Entries) })
+	s.metrics.Counter("token_cache_hits_total", "Token verifications answered from the cache.", func() float64 { return float64(stats().Hits) })
+	s.metrics.Counter("token_cache_misses_total", "Token verifications not in the cache.", func() float64 { return float64(stats().Misses) })
+	s.metrics.Gauge("token_cache_entries", "Token verifications in the cache.", func() float64 { return float64(stats().Entries) })
 }
 
 // observe counts a request under the host that its policy names: under a wildcard, strangers choose the names.

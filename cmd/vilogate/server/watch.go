@@ -12,8 +12,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// settle is how long the files must rest before they are read: an editor writes more than once.
-const settle = 100 * time.Millisecond
+// debounce is how long the files must be unchanged before they are read: an editor writes more than once.
+const debounce = 100 * time.Millisecond
 
 // watch calls changed after the file or anything below the folders has changed, until ctx ends. It watches folders and
 // not files, which editors replace.
@@ -29,29 +29,29 @@ func watch(ctx context.Context, file, folder string, changed func()) (err error)
 	if err := watchBelow(watcher, folder); err != nil {
 		return err
 	}
-	rest := time.NewTimer(0)
-	<-rest.C
+	timer := time.NewTimer(0)
+	<-timer.C
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case event := <-watcher.Events:
-			inside := strings.HasPrefix(event.Name, folder+string(filepath.Separator)) || event.Name == folder
-			if event.Name != file && !inside || event.Op == fsnotify.Chmod || strings.HasPrefix(filepath.Base(event.Name), ".") {
+			inFolder := strings.HasPrefix(event.Name, folder+string(filepath.Separator)) || event.Name == folder
+			if event.Name != file && !inFolder || event.Op == fsnotify.Chmod || strings.HasPrefix(filepath.Base(event.Name), ".") {
 				continue
 			}
-			if inside && event.Has(fsnotify.Create) {
+			if inFolder && event.Has(fsnotify.Create) {
 				if err := watchBelow(watcher, folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
 					return err
 				}
 			}
-			rest.Reset(settle)
+			timer.Reset(debounce)
 		case err := <-watcher.Errors:
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {
 				return fmt.Errorf("watching for changes: %w", err)
 			}
-			rest.Reset(settle)
-		case <-rest.C:
+			timer.Reset(debounce)
+		case <-timer.C:
 			changed()
 		}
 	}

@@ -46,13 +46,13 @@ func Open(dir string, create bool) (*Folder, error) {
 	}
 	if create {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("state %s cannot be made: %w", dir, reason(err))
+			return nil, fmt.Errorf("state %s cannot be made: %w", dir, pathErrorCause(err))
 		}
 	}
 	info, err := os.Stat(dir)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("state %s: %w", dir, reason(err))
+		return nil, fmt.Errorf("state %s: %w", dir, pathErrorCause(err))
 	case !info.IsDir():
 		return nil, fmt.Errorf("state %s is not a folder", dir)
 	case info.Mode().Perm()&0o077 != 0:
@@ -60,7 +60,7 @@ func Open(dir string, create bool) (*Folder, error) {
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("state %s (mode %04o) cannot be used: %w", dir, info.Mode().Perm(), reason(err))
+		return nil, fmt.Errorf("state %s (mode %04o) cannot be used: %w", dir, info.Mode().Perm(), pathErrorCause(err))
 	}
 	s := &Folder{dir, lock}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
@@ -71,7 +71,7 @@ func Open(dir string, create bool) (*Folder, error) {
 		return nil, fmt.Errorf("state %s: %w by another vilogate (process %s); two processes need two folders", dir, ErrInUse, strings.TrimSpace(string(owner)))
 	}
 	if err := errors.Join(lock.Truncate(0), writeAt(lock, strconv.Itoa(os.Getpid())+"\n")); err != nil {
-		return nil, errors.Join(fmt.Errorf("state %s cannot be written: %w", dir, reason(err)), s.Close())
+		return nil, errors.Join(fmt.Errorf("state %s cannot be written: %w", dir, pathErrorCause(err)), s.Close())
 	}
 	return s, nil
 }
@@ -91,7 +91,7 @@ func (s *Folder) Close() error { return s.lock.Close() }
 func (s *Folder) Write(name string, data []byte) (err error) {
 	temporary, err := os.CreateTemp(s.Dir, ".new-*") // of mode 0600
 	if err != nil {
-		return fmt.Errorf("state %s cannot be written: %w", s.Dir, reason(err))
+		return fmt.Errorf("state %s cannot be written: %w", s.Dir, pathErrorCause(err))
 	}
 	defer func() {
 		if err != nil {
@@ -105,8 +105,8 @@ func (s *Folder) Write(name string, data []byte) (err error) {
 	return os.Rename(temporary.Name(), s.Path(name))
 }
 
-// ReadOrMake returns the content of a private file of the folder, made by make the first time.
-func (s *Folder) ReadOrMake(name string, make func() ([]byte, error)) ([]byte, error) {
+// ReadOrCreate returns the content of a private file of the folder, made by make the first time.
+func (s *Folder) ReadOrCreate(name string, make func() ([]byte, error)) ([]byte, error) {
 	path := s.Path(name)
 	info, err := os.Stat(path)
 	switch {
@@ -124,8 +124,8 @@ func (s *Folder) ReadOrMake(name string, make func() ([]byte, error)) ([]byte, e
 	return os.ReadFile(path)
 }
 
-// reason is an error of the file system without the path, which stands in the sentence already.
-func reason(err error) error {
+// pathErrorCause is an error of the file system without its path, which the caller's message already names.
+func pathErrorCause(err error) error {
 	var cause *fs.PathError
 	if errors.As(err, &cause) {
 		return cause.Err

@@ -59,7 +59,7 @@ func TestAKeyOfTheStateFolderIsMadeOnceAndPrivate(t *testing.T) {
 	made := 0
 	fresh := func() ([]byte, error) { made++; return []byte("key"), nil }
 	for range 2 {
-		if data, err := st.ReadOrMake("k", fresh); err != nil || string(data) != "key" {
+		if data, err := st.ReadOrCreate("k", fresh); err != nil || string(data) != "key" {
 			t.Fatalf("%q, %v", data, err)
 		}
 	}
@@ -70,7 +70,7 @@ func TestAKeyOfTheStateFolderIsMadeOnceAndPrivate(t *testing.T) {
 	if err := os.Chmod(st.Path("k"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := st.ReadOrMake("k", fresh); err == nil || !strings.Contains(err.Error(), "0644") {
+	if _, err := st.ReadOrCreate("k", fresh); err == nil || !strings.Contains(err.Error(), "0644") {
 		t.Errorf("a key that others can read: %v", err)
 	}
 	left, err := filepath.Glob(st.Path(".new-*"))

@@ -44,8 +44,8 @@ func gateways(t *testing.T, count int, w *acmetest.World, r *acmetest.Redis, cha
 	return all
 }
 
-// know waits until every gateway knows of a failure.
-func know(t *testing.T, all []*acme.Manager) {
+// waitForFailure waits until every gateway knows of a failure.
+func waitForFailure(t *testing.T, all []*acme.Manager) {
 	t.Helper()
 	for _, m := range all {
 		eventually(t, "every gateway knows of the failure", func() bool { return m.Status()[0].Failures > 0 })
@@ -60,8 +60,8 @@ func TestAFleetFailsOnce(t *testing.T) {
 		t.Parallel()
 		w, r := acmetest.New(t, acmetest.PebbleOptions{}, one), acmetest.NewRedis(t)
 		probe := options(t, w, filepath.Join(t.TempDir(), "x"), &served{})
-		asked := limited(t, w, &probe, http.StatusTooManyRequests, "7200", tooMany)
-		know(t, gateways(t, 5, w, r, func(o *acme.Options) { o.Directory, o.Roots = probe.Directory, probe.Roots }))
+		asked := rateLimited(t, w, &probe, http.StatusTooManyRequests, "7200", tooMany)
+		waitForFailure(t, gateways(t, 5, w, r, func(o *acme.Options) { o.Directory, o.Roots = probe.Directory, probe.Roots }))
 		if asked() != 1 {
 			t.Errorf("the authority was asked %d times", asked())
 		}
@@ -70,7 +70,7 @@ func TestAFleetFailsOnce(t *testing.T) {
 		t.Parallel()
 		seen, empty, r := acmetest.NewZones(t, one), acmetest.NewZones(t, one), acmetest.NewRedis(t)
 		w := &acmetest.World{Pebble: acmetest.NewPebble(t, empty.Address, acmetest.PebbleOptions{}), Zones: seen, Cloudflare: acmetest.NewCloudflare(t, seen)}
-		know(t, gateways(t, 5, w, r, nil))
+		waitForFailure(t, gateways(t, 5, w, r, nil))
 		if w.Orders() != 1 {
 			t.Errorf("%d orders", w.Orders())
 		}
@@ -87,7 +87,7 @@ func TestAWrongClockIsNobodyElses(t *testing.T) {
 	wrong := gateways(t, 1, w, r, func(o *acme.Options) {
 		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})
-	know(t, wrong)
+	waitForFailure(t, wrong)
 	right := gateways(t, 1, w, r, nil)
 	eventually(t, "the gateway with the right clock has its certificate", func() bool { return right[0].Ready() == nil })
 	ahead.Store(0)
@@ -98,7 +98,7 @@ func TestAWrongClockIsNobodyElses(t *testing.T) {
 }
 
 // Whoever wants a certificate renewed, at once and at several gateways, gets one.
-func TestWishesToRenewAreServedOnce(t *testing.T) {
+func TestConcurrentRenewalsOrderOnce(t *testing.T) {
 	t.Parallel()
 	w, r := acmetest.New(t, acmetest.PebbleOptions{}, one), acmetest.NewRedis(t)
 	all := gateways(t, 3, w, r, nil)
@@ -156,8 +156,8 @@ func TestWhatBecomesOfAnOrderUnderWay(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "certificates")
 	o := options(t, w, dir, &served{})
 	o.Names = []string{one}
-	f := before(t, w, &o)
-	w.Zones.Hide(true)
+	f := proxyAuthority(t, w, &o)
+	w.Zones.HideTXT(true)
 	m, stop := manage(t, o)
 	eventually(t, "the record is written", func() bool { return len(w.Zones.TXT()) == 1 })
 	stop()
@@ -166,7 +166,7 @@ func TestWhatBecomesOfAnOrderUnderWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Zones.Hide(false)
+	w.Zones.HideTXT(false)
 	f.answer.Store(&answer{"/my-order/", http.StatusTooManyRequests, "", "application/problem+json", tooMany})
 	m, stop = manage(t, o)
 	eventually(t, "a failure", func() bool { return m.Status()[0].Failures > 0 })
@@ -206,8 +206,8 @@ func TestWhatBecomesOfAnOrderUnderWay(t *testing.T) {
 	}
 }
 
-// Whatever the authority says, and however, is cut to a line, and its wish to be
-// left alone is respected.
+// Whatever the authority says, and however, is cut to a line, and its Retry-After is
+// respected.
 func TestAnswersThatAreNone(t *testing.T) {
 	t.Parallel()
 	for name, a := range map[string]answer{
@@ -220,7 +220,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 			w := acmetest.New(t, acmetest.PebbleOptions{}, one)
 			o := options(t, w, filepath.Join(t.TempDir(), "certificates"), &served{})
 			o.Names = []string{one}
-			f := before(t, w, &o)
+			f := proxyAuthority(t, w, &o)
 			f.answer.Store(&a)
 			m, _ := manage(t, o)
 			eventually(t, "a failure", func() bool { return m.Status()[0].Failures > 0 })

@@ -9,121 +9,121 @@ import (
 	"time"
 )
 
-// attemptTime is how long an attempt may take besides the propagation of the
-// record; requestTime any step of it that is one request, and lastTime what is
-// still done when the process ends.
+// attemptTimeout bounds an attempt besides the propagation of the record;
+// requestTimeout any step of it that is one request, and shutdownTimeout the
+// cleanup when the process ends.
 const (
-	attemptTime = 4 * time.Minute
-	requestTime = 20 * time.Second
-	lastTime    = 3 * time.Second
+	attemptTimeout  = 4 * time.Minute
+	requestTimeout  = 20 * time.Second
+	shutdownTimeout = 3 * time.Second
 )
 
-// tend makes an attempt for a name where one is due. With force it makes one in
-// any case, as long as instead is still the certificate there is: whoever asks
-// wants that one replaced. The lock of the name is held from the first look to the
-// last word, so that what one process does, or fails to do, holds for all.
-func (m *Manager) tend(ctx context.Context, n *managed, force bool, instead *certificate) error {
-	limited, cancel := context.WithTimeout(ctx, m.o.PropagationTimeout+attemptTime)
+// obtainIfDue makes an attempt for a name where one is due. With force it makes one
+// in any case, as long as replacing is still the certificate in force: whoever asks
+// wants that one replaced. The lock of the name is held throughout, so that what
+// one process does, or fails to do, holds for all.
+func (m *Manager) obtainIfDue(ctx context.Context, n *managed, force bool, replacing *certificate) error {
+	attemptCtx, cancel := context.WithTimeout(ctx, m.opts.PropagationTimeout+attemptTimeout)
 	defer cancel()
-	release, err := m.lock(limited, n.name, force)
-	if errors.Is(err, errBusy) {
-		return nil // what comes of it is seen at the next look
+	release, err := m.lock(attemptCtx, n.name, force)
+	if errors.Is(err, errLocked) {
+		return nil // the result is seen at the next poll
 	}
 	if err == nil {
 		defer release()
-		err = m.attempt(limited, n, force, instead)
+		err = m.attempt(attemptCtx, n, force, replacing)
 	}
 	if err == nil || ctx.Err() != nil {
-		return ctx.Err() // whoever ends the process, or waits no longer, has not failed
+		return ctx.Err() // shutdown, or a cancelled request, is no failure
 	}
-	return m.fail(ctx, n, problemOf(err, n.name))
+	return m.recordFailure(ctx, n, asProblem(err, n.name))
 }
 
 // attempt does the work under the lock.
-func (m *Manager) attempt(ctx context.Context, n *managed, force bool, instead *certificate) error {
-	if err := m.lookInto(ctx, n); err != nil {
+func (m *Manager) attempt(ctx context.Context, n *managed, force bool, replacing *certificate) error {
+	if err := m.syncFromStorage(ctx, n); err != nil {
 		return err
 	}
-	if force && !n.own.same(instead) || !force && !m.due(n) {
-		return nil // somebody else has done it, or tried in vain, meanwhile
+	if force && !n.issued.equal(replacing) || !force && !m.due(n) {
+		return nil // another process has done it, or failed to, meanwhile
 	}
-	m.o.Log.Info("obtaining a certificate", "name", n.name, "authority", m.o.Directory, "renewal", n.own != nil)
-	i := &issuance{Manager: m, name: n.name, current: n.own, solver: newSolver(&m.o, m.api)}
+	m.opts.Log.Info("obtaining a certificate", "name", n.name, "authority", m.opts.Directory, "renewal", n.issued != nil)
+	i := &issuance{Manager: m, name: n.name, current: n.issued, solver: newSolver(&m.opts, m.cloudflare)}
 	c, err := i.run(ctx)
 	if err != nil {
 		return err
 	}
-	if err := write(ctx, m.o.Storage, key(kindRecord, m.issuer, n.name), c.record); err != nil {
+	if err := write(ctx, m.opts.Storage, key(kindRecord, m.issuer, n.name), c.record); err != nil {
 		return err
 	}
-	m.use(ctx, n, c)
-	// What is left to do may fail: the next attempt, or look, does it again.
-	err = errors.Join(i.settle(ctx), m.o.Storage.Delete(ctx, key(kindFailure, m.issuer, n.name)))
+	m.activate(ctx, n, c)
+	// The cleanup may fail: the next attempt, or poll, retries it.
+	err = errors.Join(i.clearPending(ctx), m.opts.Storage.Delete(ctx, key(kindFailure, m.issuer, n.name)))
 	if err != nil {
-		m.o.Log.Warn("a certificate was obtained, and traces of the attempt are left", "name", n.name, "error", err)
+		m.opts.Log.Warn("cleanup after issuance failed", "name", n.name, "error", err)
 	}
 	m.mu.Lock()
-	n.failed = nil
+	n.lastFailure = nil
 	m.mu.Unlock()
 	return nil
 }
 
-// errBusy says that another process is at work on a name.
-var errBusy = errors.New("acme: another process is at work")
+// errLocked says that another process holds the lock of a name.
+var errLocked = errors.New("acme: another process holds the lock")
 
-// lockTime is how long somebody waits for a lock who can come again.
-const lockTime = 2 * time.Second
+// tryLockTimeout bounds the wait for a lock where there is another poll.
+const tryLockTimeout = 2 * time.Second
 
 // lock takes the lock of a name, and waits for it where it has to be.
 func (m *Manager) lock(ctx context.Context, name string, wait bool) (release func(), err error) {
 	lock := "certificate " + name
 	waiting, cancel := ctx, func() {}
 	if !wait {
-		waiting, cancel = context.WithTimeout(ctx, lockTime)
+		waiting, cancel = context.WithTimeout(ctx, tryLockTimeout)
 	}
 	defer cancel()
-	if err := m.o.Storage.Lock(waiting, lock); err != nil {
+	if err := m.opts.Storage.Lock(waiting, lock); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			return nil, errBusy
+			return nil, errLocked
 		}
 		return nil, fmt.Errorf("taking the lock: %w", err)
 	}
 	return func() {
-		if err := m.o.Storage.Unlock(context.WithoutCancel(ctx), lock); err != nil {
-			m.o.Log.Warn("the lock of a certificate was not released", "name", name, "error", err)
+		if err := m.opts.Storage.Unlock(context.WithoutCancel(ctx), lock); err != nil {
+			m.opts.Log.Warn("releasing a certificate lock failed", "name", name, "error", err)
 		}
 	}, nil
 }
 
-// fail writes a failure down, says so, and returns it.
-func (m *Manager) fail(ctx context.Context, n *managed, p *Problem) error {
-	now, count := m.o.Now(), 1
-	if n.failed.holds(now) {
-		count += n.failed.Count
+// recordFailure stores a failure, logs it, and returns it.
+func (m *Manager) recordFailure(ctx context.Context, n *managed, p *Problem) error {
+	now, count := m.opts.Now(), 1
+	if n.lastFailure.active(now) {
+		count += n.lastFailure.Count
 	}
 	f := &failure{
-		Count: count, At: now.UTC(), Text: p.Error(), Settings: m.settings,
-		NotBefore: retryAt(now, p, count, rand.Float64()).UTC(), Patience: atMost(p.NotBefore, now).UTC(),
+		Count: count, At: now.UTC(), Text: p.Error(), Settings: m.settingsDigest,
+		NotBefore: retryAt(now, p, count, rand.Float64()).UTC(), RetryAfter: capBackoff(p.NotBefore, now).UTC(),
 	}
-	short, cancel := context.WithTimeout(ctx, requestTime)
+	short, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if !p.Ours {
-		if err := write(short, m.o.Storage, key(kindFailure, m.issuer, n.name), f); err != nil {
-			m.o.Log.Warn("a failure could not be written down, so that nobody else knows of it", "name", n.name, "error", err)
+	if !p.Local {
+		if err := write(short, m.opts.Storage, key(kindFailure, m.issuer, n.name), f); err != nil {
+			m.opts.Log.Warn("storing a failure failed; the rest of the fleet does not know of it", "name", n.name, "error", err)
 		} else {
-			f.kept = true
+			f.stored = true
 		}
 	}
 	m.mu.Lock()
-	n.failed = f
+	n.lastFailure = f
 	m.mu.Unlock()
 	level, left := slog.LevelError, "none"
-	if n.own != nil {
-		left = n.own.leaf().NotAfter.Sub(now).Round(time.Minute).String()
-		if now.Before(warnAt(n.own, n.renewal())) {
+	if n.issued != nil {
+		left = n.issued.leaf().NotAfter.Sub(now).Round(time.Minute).String()
+		if now.Before(warnAt(n.issued, n.renewal())) {
 			level = slog.LevelWarn // there is time
 		}
 	}
-	m.o.Log.Log(ctx, level, "no new certificate", "name", n.name, "problem", f.Text, "failures", count, "next_attempt", f.NotBefore, "current_ends_in", left)
+	m.opts.Log.Log(ctx, level, "obtaining a certificate failed", "name", n.name, "problem", f.Text, "failures", count, "next_attempt", f.NotBefore, "current_ends_in", left)
 	return p
 }

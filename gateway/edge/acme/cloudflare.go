@@ -14,8 +14,8 @@ import (
 // CloudflareAPI is where Cloudflare's API is.
 const CloudflareAPI = "https://api.cloudflare.com/client/v4"
 
-// maxAnswer bounds what is read of one answer, in bytes.
-const maxAnswer = 4 << 20
+// maxResponse bounds what is read of one response, in bytes.
+const maxResponse = 4 << 20
 
 // cloudflareAPI is the HTTP client of libdns/cloudflare. It sends to another base
 // address where one is configured, and makes errors that can be told apart of
@@ -36,7 +36,7 @@ func newCloudflareAPI(base string, client *http.Client) (*cloudflareAPI, error) 
 	return &cloudflareAPI{base: parsed, client: client}, nil
 }
 
-// An apiError is an answer of Cloudflare's API that says no.
+// An apiError is an error response of Cloudflare's API.
 type apiError struct {
 	Status int
 	Codes  []int
@@ -51,8 +51,8 @@ const (
 	codeRecordExists    = 81057
 )
 
-// identical reports whether the record was there already.
-func (e *apiError) identical() bool {
+// alreadyExists reports whether the record was there already.
+func (e *apiError) alreadyExists() bool {
 	for _, code := range e.Codes {
 		if code == codeIdenticalRecord || code == codeRecordExists {
 			return true
@@ -64,13 +64,13 @@ func (e *apiError) identical() bool {
 // errNoZone says that the token sees no zone of the name that was asked for.
 var errNoZone = errors.New("there is no such zone among those that the token may see")
 
-// failureSeen is the key of a context under which an *error learns what a request failed with.
-type failureSeen struct{}
+// requestErrKey is the context key of an *error that is set to a failed request's error.
+type requestErrKey struct{}
 
 // Do implements the client of libdns/cloudflare.
 func (a *cloudflareAPI) Do(r *http.Request) (*http.Response, error) {
 	resp, err := a.do(r)
-	if seen, ok := r.Context().Value(failureSeen{}).(*error); ok && err != nil {
+	if seen, ok := r.Context().Value(requestErrKey{}).(*error); ok && err != nil {
 		*seen = err
 	}
 	return resp, err
@@ -85,9 +85,9 @@ func (a *cloudflareAPI) do(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return nil, fmt.Errorf("reading the answer: %w", err)
+		return nil, fmt.Errorf("reading the response: %w", err)
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	var answer struct {
@@ -106,18 +106,18 @@ func (a *cloudflareAPI) do(r *http.Request) (*http.Response, error) {
 		return nil, &apiError{Status: resp.StatusCode, Text: "the answer is no JSON of Cloudflare's API"}
 	}
 	if resp.StatusCode >= 400 || len(answer.Errors) > 0 {
-		no := &apiError{Status: resp.StatusCode, Text: http.StatusText(resp.StatusCode)}
+		apiErr := &apiError{Status: resp.StatusCode, Text: http.StatusText(resp.StatusCode)}
 		var texts []string
 		for _, e := range answer.Errors {
-			no.Codes, texts = append(no.Codes, e.Code), append(texts, fmt.Sprintf("%s (code %d)", e.Message, e.Code))
+			apiErr.Codes, texts = append(apiErr.Codes, e.Code), append(texts, fmt.Sprintf("%s (code %d)", e.Message, e.Code))
 			for _, inner := range e.Chain {
-				no.Codes, texts = append(no.Codes, inner.Code), append(texts, fmt.Sprintf("%s (code %d)", inner.Message, inner.Code))
+				apiErr.Codes, texts = append(apiErr.Codes, inner.Code), append(texts, fmt.Sprintf("%s (code %d)", inner.Message, inner.Code))
 			}
 		}
 		if len(texts) > 0 {
-			no.Text = strings.Join(texts, ", ")
+			apiErr.Text = strings.Join(texts, ", ")
 		}
-		return nil, no
+		return nil, apiErr
 	}
 	if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/zones") && string(bytes.TrimSpace(answer.Result)) == "[]" {
 		return nil, errNoZone

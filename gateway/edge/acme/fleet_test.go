@@ -26,7 +26,7 @@ func member(t *testing.T, w *acmetest.World, r *acmetest.Redis, dir string, s *s
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Copy = certstore.Seal(o.Storage, sealer)
+	o.Cache = certstore.Seal(o.Storage, sealer)
 	o.Storage = certstore.Seal(certstore.NewRedis(r.Client(), r.Address), sealer)
 	return o
 }

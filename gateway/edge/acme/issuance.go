@@ -24,15 +24,15 @@ type issuance struct {
 	name    string
 	current *certificate // to be replaced; nil where there is none
 	solver  *solver
-	pending *pending // written down whenever it changes
+	pending *pendingOrder // stored whenever it changes
 	key     crypto.Signer
-	resumed bool // the order was there before
+	resumed bool // the order is one of a process before this one
 }
 
-// run goes all the way, and starts over where what it built on turns out to be
-// gone: the account at the authority, or the use of the order under way.
+// run obtains the certificate, and starts over where the account does not exist any
+// more (accountDoesNotExist), or the pending order is unusable.
 func (i *issuance) run(ctx context.Context) (*certificate, error) {
-	if err := i.reach(ctx); err != nil {
+	if err := i.checkAuthority(ctx); err != nil {
 		return nil, err
 	}
 	if err := i.solver.checkDelegation(ctx, i.name); err != nil {
@@ -49,14 +49,14 @@ func (i *issuance) run(ctx context.Context) (*certificate, error) {
 			return nil, err
 		}
 		c, err = i.issue(ctx, account)
-		var said acmez.Problem
+		var acmeErr acmez.Problem
 		switch {
-		case errors.As(err, &said) && said.Type == acmez.ProblemTypeAccountDoesNotExist:
-			if err := i.forgetAccount(ctx); err != nil {
+		case errors.As(err, &acmeErr) && acmeErr.Type == acmez.ProblemTypeAccountDoesNotExist:
+			if err := i.unregister(ctx); err != nil {
 				return nil, err
 			}
-		case errors.Is(err, errUseless) && i.resumed:
-			i.o.Log.Warn("the order under way has led to nothing of use, and another is made", "name", i.name, "error", err)
+		case errors.Is(err, errUnusable) && i.resumed:
+			i.opts.Log.Warn("pending order is unusable, making a new order", "name", i.name, "error", err)
 			if err := i.abandon(ctx); err != nil {
 				return nil, err
 			}
@@ -67,15 +67,15 @@ func (i *issuance) run(ctx context.Context) (*certificate, error) {
 	return c, err
 }
 
-// reach makes sure, before anything is ordered, that the authority answers, and
-// that our clock and its agree.
-func (i *issuance) reach(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
+// checkAuthority makes sure, before anything is ordered, that the directory can be
+// fetched, and that the clock skew is small.
+func (i *issuance) checkAuthority(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	doing := "asking the authority for its directory"
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.o.Directory, nil)
+	op := "asking the authority for its directory"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.opts.Directory, nil)
 	if err != nil {
-		return i.ofAuthority(doing, err)
+		return i.authorityProblem(op, err)
 	}
 	resp, err := i.client.HTTPClient.Do(request)
 	if err != nil {
@@ -83,26 +83,26 @@ func (i *issuance) reach(ctx context.Context) error {
 		if errors.As(err, &outer) {
 			err = outer.Err
 		}
-		return i.ofAuthority(doing, err)
+		return i.authorityProblem(op, err)
 	}
 	if err := resp.Body.Close(); err != nil {
-		return i.ofAuthority(doing, err)
+		return i.authorityProblem(op, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return i.ofAuthority(doing, fmt.Errorf("it answered %s", resp.Status))
+		return i.authorityProblem(op, fmt.Errorf("it answered %s", resp.Status))
 	}
-	return i.clock.check()
+	return i.clock.checkSkew()
 }
 
-// resume goes on with the order under way, if there is one: its key is ours. Else
-// a new key is written down, which shows too that there is something to write to.
+// resume loads the pending order with its key, if there is one. Else a new key is
+// stored, which shows too that the storage is writable.
 func (i *issuance) resume(ctx context.Context) error {
-	i.pending = &pending{}
-	if _, err := readOrNot(ctx, i.o.Storage, key(kindPending, i.issuer, i.name), i.pending, i.o.Log); err != nil {
+	i.pending = &pendingOrder{}
+	if _, err := readOrNot(ctx, i.opts.Storage, key(kindPending, i.issuer, i.name), i.pending, i.opts.Log); err != nil {
 		return err
 	}
 	private, err := certmagic.PEMDecodePrivateKey(i.pending.Key)
-	if err != nil || i.current != nil && isFor(i.current.leaf(), private.Public()) {
+	if err != nil || i.current != nil && matchesKey(i.current.leaf(), private.Public()) {
 		// There is none, or it has led to what is there already.
 		return i.abandon(ctx)
 	}
@@ -110,59 +110,59 @@ func (i *issuance) resume(ctx context.Context) error {
 	return nil
 }
 
-// isFor reports whether a certificate is for a key.
-func isFor(leaf *x509.Certificate, public crypto.PublicKey) bool {
+// matchesKey reports whether a certificate is for a key.
+func matchesKey(leaf *x509.Certificate, public crypto.PublicKey) bool {
 	comparable, ok := public.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && comparable.Equal(leaf.PublicKey)
 }
 
-// forgetAfter is when a record that may have been left behind is forgotten: it
-// does no harm, and may be in a zone that is out of reach by now.
-const forgetAfter = 7 * 24 * time.Hour
+// txtRetention is how long the cleanup of a leftover TXT record is retried: it does
+// no harm, and may be in a zone that is out of reach by now.
+const txtRetention = 7 * 24 * time.Hour
 
-// abandon gives the order under way up, and begins anew with another key. The
-// records that may have been left behind stay noted.
+// abandon drops the pending order, and starts over with a new key. TXT records that
+// may have been left behind stay listed for cleanup.
 func (i *issuance) abandon(ctx context.Context) (err error) {
-	since := i.o.Now().Add(-forgetAfter)
-	fresh := &pending{TXT: slices.DeleteFunc(i.pending.TXT, func(t txt) bool { return t.Since.Before(since) })}
+	since := i.opts.Now().Add(-txtRetention)
+	fresh := &pendingOrder{TXT: slices.DeleteFunc(i.pending.TXT, func(t txt) bool { return t.Since.Before(since) })}
 	if i.key, fresh.Key, err = newKey(); err != nil {
 		return err
 	}
 	i.pending, i.resumed = fresh, false
-	return i.remember(ctx)
+	return i.savePending(ctx)
 }
 
-// remember writes the order under way down.
-func (i *issuance) remember(ctx context.Context) error {
-	return write(ctx, i.o.Storage, key(kindPending, i.issuer, i.name), i.pending)
+// savePending stores the pending order.
+func (i *issuance) savePending(ctx context.Context) error {
+	return write(ctx, i.opts.Storage, key(kindPending, i.issuer, i.name), i.pending)
 }
 
-// settle forgets the order, which is done, but for records that may have been left
-// behind.
-func (i *issuance) settle(ctx context.Context) error {
+// clearPending deletes the finished order, but for TXT records that may have been
+// left behind.
+func (i *issuance) clearPending(ctx context.Context) error {
 	if len(i.pending.TXT) > 0 {
-		i.pending = &pending{TXT: i.pending.TXT}
-		return i.remember(ctx)
+		i.pending = &pendingOrder{TXT: i.pending.TXT}
+		return i.savePending(ctx)
 	}
-	return i.o.Storage.Delete(ctx, key(kindPending, i.issuer, i.name))
+	return i.opts.Storage.Delete(ctx, key(kindPending, i.issuer, i.name))
 }
 
-// errUseless says that what an order has led to cannot be used.
-var errUseless = errors.New("it is of no use")
+// errUnusable says that the certificate of an order cannot be used.
+var errUnusable = errors.New("unusable certificate")
 
-// issue makes an order, or goes on with the one under way, to its end.
+// issue creates an order, or resumes the pending one, up to the certificate.
 func (i *issuance) issue(ctx context.Context, account acmez.Account) (*certificate, error) {
 	order, err := i.order(ctx, account)
 	if err != nil {
 		return nil, err
 	}
 	if order.Status == acmez.StatusPending || order.Status == acmez.StatusReady {
-		if err := i.authorize(ctx, account, order); err != nil {
+		if err := i.authorise(ctx, account, order); err != nil {
 			return nil, err
 		}
 	}
 	if len(i.pending.TXT) > 0 {
-		i.takeBack(ctx) // of a process that ended before it could
+		i.cleanup(ctx) // left by a process that was interrupted
 	}
 	if order.Status != acmez.StatusValid {
 		request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{i.name}}, i.key)
@@ -170,45 +170,45 @@ func (i *issuance) issue(ctx context.Context, account acmez.Account) (*certifica
 			return nil, err
 		}
 		if order, err = i.client.FinalizeOrder(ctx, account, order, request); err != nil {
-			return nil, i.ofAuthority("asking the authority to sign the certificate for "+i.name, err)
+			return nil, i.authorityProblem("asking the authority to sign the certificate for "+i.name, err)
 		}
 	}
-	doing := "fetching the certificate for " + i.name
+	op := "fetching the certificate for " + i.name
 	chains, err := i.client.GetCertificateChain(ctx, account, order.Certificate)
 	switch {
 	case err != nil:
-		return nil, i.ofAuthority(doing, err)
+		return nil, i.authorityProblem(op, err)
 	case len(chains) == 0:
-		return nil, i.ofAuthority(doing, errors.New("the authority sent none"))
+		return nil, i.authorityProblem(op, errors.New("the authority sent none"))
 	}
-	return i.check(chains[0].ChainPEM)
+	return i.checkChain(chains[0].ChainPEM)
 }
 
-// check makes sure that what came is what was asked for, and good now.
-func (i *issuance) check(chain []byte) (*certificate, error) {
+// checkChain makes sure that the certificate is for our key and name, and valid now.
+func (i *issuance) checkChain(chain []byte) (*certificate, error) {
 	p := &Problem{
-		Doing: "looking at the certificate that the authority sent for " + i.name, Counted: true,
+		Op: "looking at the certificate that the authority sent for " + i.name, Counted: true,
 		Advice: "what is served stays, and another is ordered by itself",
 	}
 	encoded, err := certmagic.PEMEncodePrivateKey(i.key)
 	if err != nil {
 		return nil, err
 	}
-	now := i.o.Now().UTC()
+	now := i.opts.Now().UTC()
 	leaf := leafOf(chain)
 	switch {
 	case leaf == nil:
-		p.Err = fmt.Errorf("%w: it is no certificate", errUseless)
+		p.Err = fmt.Errorf("%w: it is no certificate", errUnusable)
 		return nil, p
-	case !isFor(leaf, i.key.Public()):
-		p.Err = fmt.Errorf("%w: certificate and key do not match", errUseless)
+	case !matchesKey(leaf, i.key.Public()):
+		p.Err = fmt.Errorf("%w: certificate and key do not match", errUnusable)
 		return nil, p
 	case len(leaf.DNSNames) != 1 || leaf.DNSNames[0] != i.name:
-		p.Err = fmt.Errorf("%w: it is for %s", errUseless, strings.Join(leaf.DNSNames, ", "))
+		p.Err = fmt.Errorf("%w: it is for %s", errUnusable, strings.Join(leaf.DNSNames, ", "))
 		return nil, p
-	case now.Before(leaf.NotBefore.Add(-mostSkew)) || now.After(leaf.NotAfter):
+	case now.Before(leaf.NotBefore.Add(-maxSkew)) || now.After(leaf.NotAfter):
 		p.Err = fmt.Errorf("%w: it is good from %s to %s, and this machine's clock says %s",
-			errUseless, leaf.NotBefore.Format(time.RFC3339), leaf.NotAfter.Format(time.RFC3339), now.Format(time.RFC3339))
+			errUnusable, leaf.NotBefore.Format(time.RFC3339), leaf.NotAfter.Format(time.RFC3339), now.Format(time.RFC3339))
 		p.Advice = "if the clock is wrong, set it (NTP)"
 		return nil, p
 	}

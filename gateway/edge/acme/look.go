@@ -10,202 +10,202 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// local is where certificates are found without asking anybody else.
-func (m *Manager) local() certmagic.Storage {
-	if m.o.Copy != nil {
-		return m.o.Copy
+// cache is the storage that is read without the network.
+func (m *Manager) cache() certmagic.Storage {
+	if m.opts.Cache != nil {
+		return m.opts.Cache
 	}
-	return m.o.Storage
+	return m.opts.Storage
 }
 
-// serveLocal serves what was served before. Where that was another authority's,
+// serveCached serves what was served before. Where that was another authority's,
 // because the configuration has changed, it is good until there is something of
 // this one.
-func (m *Manager) serveLocal(ctx context.Context) {
+func (m *Manager) serveCached(ctx context.Context) {
 	for _, n := range m.names {
-		c, err := loadRecord(ctx, m.local(), m.issuer, n.name)
+		c, err := loadRecord(ctx, m.cache(), m.issuer, n.name)
 		if err != nil {
-			m.o.Log.Warn("what was served before cannot be used", "name", n.name, "error", err)
+			m.opts.Log.Warn("cached certificate is unusable", "name", n.name, "error", err)
 		}
 		if c != nil {
-			n.own, n.pair = c, c.pair
-		} else if c := latest(ctx, m.local(), n.name); c != nil {
-			n.pair = c.pair
+			n.issued, n.served = c, c.pair
+		} else if c := latestStored(ctx, m.cache(), n.name); c != nil {
+			n.served = c.pair
 		}
 	}
 	m.publish()
 }
 
-// publish hands over all that there is.
+// publish passes all certificates to Options.Serve.
 func (m *Manager) publish() {
 	m.mu.Lock()
 	var all []*tls.Certificate
 	for _, n := range m.names {
-		if n.pair != nil {
-			all = append(all, n.pair)
+		if n.served != nil {
+			all = append(all, n.served)
 		}
 	}
 	m.mu.Unlock()
-	m.o.Serve(all)
+	m.opts.Serve(all)
 }
 
-// use serves a certificate, and keeps a copy of it.
-func (m *Manager) use(ctx context.Context, n *managed, c *certificate) {
-	known := n.own.same(c)
+// activate serves a certificate, and caches it.
+func (m *Manager) activate(ctx context.Context, n *managed, c *certificate) {
+	same := n.issued.equal(c)
 	m.mu.Lock()
-	n.own = c
-	if !known {
-		n.pair, n.info, n.revoked, n.stapleAt = c.pair, renewalInfo{}, false, time.Time{}
+	n.issued = c
+	if !same {
+		n.served, n.ari, n.revoked, n.nextOCSP = c.pair, renewalInfo{}, false, time.Time{}
 	}
 	m.mu.Unlock()
-	if known {
+	if same {
 		return
 	}
 	m.publish()
-	m.o.Log.Info("a certificate is in force", "name", n.name, "not_after", c.leaf().NotAfter, "issuer", c.leaf().Issuer.CommonName)
-	if m.o.Copy == nil {
+	m.opts.Log.Info("certificate activated", "name", n.name, "not_after", c.leaf().NotAfter, "issuer", c.leaf().Issuer.CommonName)
+	if m.opts.Cache == nil {
 		return
 	}
-	if err := write(ctx, m.o.Copy, key(kindRecord, m.issuer, n.name), c.record); err != nil {
-		m.o.Log.Warn("a certificate could not be copied, and is not served after a restart without the storage", "name", n.name, "error", err)
+	if err := write(ctx, m.opts.Cache, key(kindRecord, m.issuer, n.name), c.record); err != nil {
+		m.opts.Log.Warn("caching a certificate failed; after a restart without the storage it is not served", "name", n.name, "error", err)
 	}
 }
 
-// look takes over what stands in the storage: another gateway's work, or our own
-// of before. It may take as long as the storage does, and nobody waits for it.
-func (m *Manager) look(ctx context.Context, n *managed) {
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
+// pollStorage takes over what is stored: another gateway's work, or our own of
+// before. It may take as long as the storage does, and nobody waits for it.
+func (m *Manager) pollStorage(ctx context.Context, n *managed) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	trouble := ""
-	if err := m.lookInto(ctx, n); err != nil {
-		trouble = problemOf(err, n.name).Error()
+	storageError := ""
+	if err := m.syncFromStorage(ctx, n); err != nil {
+		storageError = asProblem(err, n.name).Error()
 	}
 	m.mu.Lock()
-	was := n.trouble
-	n.trouble = trouble
+	was := n.storageError
+	n.storageError = storageError
 	m.mu.Unlock()
-	if trouble != "" && trouble != was {
-		m.o.Log.Warn("the storage of certificates is in trouble; what is served stays", "name", n.name, "error", trouble)
+	if storageError != "" && storageError != was {
+		m.opts.Log.Warn("certificate storage failed; what is served stays", "name", n.name, "error", storageError)
 	}
 }
 
-func (m *Manager) lookInto(ctx context.Context, n *managed) error {
-	if err := m.lookForFailure(ctx, n); err != nil {
+func (m *Manager) syncFromStorage(ctx context.Context, n *managed) error {
+	if err := m.loadFailure(ctx, n); err != nil {
 		return err
 	}
-	c, err := loadRecord(ctx, m.o.Storage, m.issuer, n.name)
+	c, err := loadRecord(ctx, m.opts.Storage, m.issuer, n.name)
 	switch {
-	case errors.Is(err, errDamaged):
-		m.o.Log.Warn("a stored certificate cannot be used, and is replaced", "name", n.name, "error", err)
-		return m.putBack(ctx, n)
+	case errors.Is(err, errCorrupt):
+		m.opts.Log.Warn("stored certificate is corrupt, restoring it", "name", n.name, "error", err)
+		return m.restoreToStorage(ctx, n)
 	case err != nil:
 		return err
-	case c == nil || n.own != nil && c.leaf().NotBefore.Before(n.own.leaf().NotBefore):
-		return m.putBack(ctx, n)
+	case c == nil || n.issued != nil && c.leaf().NotBefore.Before(n.issued.leaf().NotBefore):
+		return m.restoreToStorage(ctx, n)
 	}
-	m.use(ctx, n, c)
-	return m.lookForInfo(ctx, n)
+	m.activate(ctx, n, c)
+	return m.loadRenewalInfo(ctx, n)
 }
 
-// lookForFailure takes over what is known of the last attempt. What only we know
-// stays.
-func (m *Manager) lookForFailure(ctx context.Context, n *managed) error {
-	f := &failure{kept: true}
-	found, err := readOrNot(ctx, m.o.Storage, key(kindFailure, m.issuer, n.name), f, m.o.Log)
+// loadFailure takes over the stored failure of the last attempt. One that is not
+// stored stays.
+func (m *Manager) loadFailure(ctx context.Context, n *managed) error {
+	f := &failure{stored: true}
+	found, err := readOrNot(ctx, m.opts.Storage, key(kindFailure, m.issuer, n.name), f, m.opts.Log)
 	if err != nil {
 		return err
 	}
 	if !found {
 		f = nil
-	} else if f.Settings != m.settings {
-		f.NotBefore = f.Patience // what it failed by has changed since
+	} else if f.Settings != m.settingsDigest {
+		f.NotBefore = f.RetryAfter // what it failed by has changed since
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n.failed == nil || n.failed.kept || f != nil && f.At.After(n.failed.At) {
-		n.failed = f
+	if n.lastFailure == nil || n.lastFailure.stored || f != nil && f.At.After(n.lastFailure.At) {
+		n.lastFailure = f
 	}
 	return nil
 }
 
-// lookForInfo takes over what the authority suggested about the certificate.
-func (m *Manager) lookForInfo(ctx context.Context, n *managed) error {
+// loadRenewalInfo takes over the stored ACME Renewal Information (ARI) of the certificate.
+func (m *Manager) loadRenewalInfo(ctx context.Context, n *managed) error {
 	var info renewalInfo
-	found, err := readOrNot(ctx, m.o.Storage, key(kindRenewal, m.issuer, n.name), &info, m.o.Log)
-	if err != nil || !found || info.Certificate != n.own.id() {
+	found, err := readOrNot(ctx, m.opts.Storage, key(kindRenewal, m.issuer, n.name), &info, m.opts.Log)
+	if err != nil || !found || info.Certificate != n.issued.id() {
 		return err
 	}
 	m.mu.Lock()
-	n.info = info
+	n.ari = info
 	m.mu.Unlock()
 	return nil
 }
 
-// putBack gives a storage that has lost a certificate, or gone back to an older
-// one, the one that is served, so that it is not ordered again.
-func (m *Manager) putBack(ctx context.Context, n *managed) error {
-	if n.own == nil || !m.o.Now().Before(n.renewal()) {
+// restoreToStorage stores the certificate that is served again, where the storage
+// has lost it or gone back to an older one, so that it is not ordered again.
+func (m *Manager) restoreToStorage(ctx context.Context, n *managed) error {
+	if n.issued == nil || !m.opts.Now().Before(n.renewal()) {
 		return nil
 	}
-	if err := write(ctx, m.o.Storage, key(kindRecord, m.issuer, n.name), n.own.record); err != nil {
-		return fmt.Errorf("putting the certificate for %s back: %w", n.name, err)
+	if err := write(ctx, m.opts.Storage, key(kindRecord, m.issuer, n.name), n.issued.record); err != nil {
+		return fmt.Errorf("restoring the certificate for %s to the storage: %w", n.name, err)
 	}
-	m.o.Log.Info("the storage had lost a certificate, and was given what is served", "name", n.name)
+	m.opts.Log.Info("restored a certificate that the storage had lost", "name", n.name)
 	return nil
 }
 
-// How often the authority is asked when to renew, whatever it says itself (RFC
-// 9773, section 4.3).
+// How often ACME Renewal Information (ARI) is polled, whatever its Retry-After says
+// (RFC 9773, section 4.3).
 const (
-	askEvery = 6 * time.Hour // where it says nothing
-	leastAsk = time.Minute
-	mostAsk  = 24 * time.Hour
+	ariInterval    = 6 * time.Hour // without a Retry-After
+	minARIInterval = time.Minute
+	maxARIInterval = 24 * time.Hour
 )
 
-// nextInfo is when the authority is next asked when to renew.
-func (n *managed) nextInfo() time.Time {
-	if n.info.Asked.IsZero() {
+// nextARI is when the renewal information is next polled.
+func (n *managed) nextARI() time.Time {
+	if n.ari.Asked.IsZero() {
 		return time.Time{}
 	}
-	next := n.info.Asked.Add(askEvery)
-	if retry := n.info.Info.RetryAfter; retry != nil {
+	next := n.ari.Asked.Add(ariInterval)
+	if retry := n.ari.Info.RetryAfter; retry != nil {
 		next = *retry
 	}
-	if least := n.info.Asked.Add(leastAsk); next.Before(least) {
-		return least
+	if earliest := n.ari.Asked.Add(minARIInterval); next.Before(earliest) {
+		return earliest
 	}
-	if most := n.info.Asked.Add(mostAsk); next.After(most) {
-		return most
+	if latest := n.ari.Asked.Add(maxARIInterval); next.After(latest) {
+		return latest
 	}
 	return next
 }
 
-// refreshInfo asks the authority when the certificate should be renewed, as
-// often as the authority wants to be asked. An authority that says nothing
-// changes nothing.
-func (m *Manager) refreshInfo(ctx context.Context, n *managed) {
-	now := m.o.Now()
-	if n.own == nil || !now.Before(n.own.leaf().NotAfter) || now.Before(n.nextInfo()) {
+// refreshARI polls the ACME Renewal Information of the certificate (RFC 9773), as
+// often as the authority's Retry-After says. An authority without it changes
+// nothing.
+func (m *Manager) refreshARI(ctx context.Context, n *managed) {
+	now := m.opts.Now()
+	if n.issued == nil || !now.Before(n.issued.leaf().NotAfter) || now.Before(n.nextARI()) {
 		return
 	}
-	short, cancel := context.WithTimeout(ctx, requestTime)
+	short, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	info := renewalInfo{Certificate: n.own.id(), Info: n.info.Info, Asked: now.UTC()}
-	said, err := m.client.GetRenewalInfo(short, n.own.leaf())
+	info := renewalInfo{Certificate: n.issued.id(), Info: n.ari.Info, Asked: now.UTC()}
+	suggested, err := m.client.GetRenewalInfo(short, n.issued.leaf())
 	switch {
 	case err != nil:
-		m.o.Log.Debug("the authority does not say when to renew", "name", n.name, "error", err)
+		m.opts.Log.Debug("no ACME renewal information (ARI)", "name", n.name, "error", err)
 		info.Info.RetryAfter = nil
 	default:
-		if said.SameWindow(info.Info) && !info.Info.SelectedTime.IsZero() {
-			said.SelectedTime = info.Info.SelectedTime // one choice for one window
+		if suggested.SameWindow(info.Info) && !info.Info.SelectedTime.IsZero() {
+			suggested.SelectedTime = info.Info.SelectedTime // one choice for one window
 		}
-		info.Info = said
+		info.Info = suggested
 	}
 	m.mu.Lock()
-	n.info = info
+	n.ari = info
 	m.mu.Unlock()
-	if err := write(ctx, m.o.Storage, key(kindRenewal, m.issuer, n.name), info); err != nil && ctx.Err() == nil {
-		m.o.Log.Warn("the authority's suggestion when to renew could not be stored", "name", n.name, "error", err)
+	if err := write(ctx, m.opts.Storage, key(kindRenewal, m.issuer, n.name), info); err != nil && ctx.Err() == nil {
+		m.opts.Log.Warn("storing ACME renewal information (ARI) failed", "name", n.name, "error", err)
 	}
 }

@@ -42,15 +42,15 @@ type Options struct {
 	PropagationTimeout time.Duration
 	// Storage holds certificates, keys, account and locks; a fleet shares it.
 	Storage certmagic.Storage
-	// Copy holds what is served once more, where nobody else has to be asked.
-	// Optional: Storage is such a place itself.
-	Copy certmagic.Storage
+	// Cache holds what is served on this machine, readable without the network.
+	// Optional: Storage itself is local.
+	Cache certmagic.Storage
 	// Serve is given all certificates there are, whenever they change, in the order
 	// of Names. It is called by one goroutine at a time.
 	Serve func([]*tls.Certificate)
-	// Look is how often the storage is looked at for what others obtained.
+	// PollInterval is how often the storage is polled for what others obtained.
 	// Optional: 30s.
-	Look time.Duration
+	PollInterval time.Duration
 	// Now is the clock. Optional: time.Now.
 	Now func() time.Time
 	// Log is told what is obtained, and what is not.
@@ -58,17 +58,17 @@ type Options struct {
 }
 
 // A Manager obtains and renews certificates. Run does the work; [Manager.Status],
-// [Manager.Ready], [Manager.Trouble] and [Manager.Renew] are safe for concurrent
+// [Manager.Ready], [Manager.Overdue] and [Manager.Renew] are safe for concurrent
 // use.
 type Manager struct {
-	o        Options
-	issuer   string // names the authority in the storage
-	settings string // a digest of what an attempt may fail by
-	client   *acmez.Client
-	clock    *clock
-	plain    *http.Client // to everybody but the authority
-	api      *cloudflareAPI
-	asked    chan demand
+	opts           Options
+	issuer         string // names the authority in the storage
+	settingsDigest string // digest of the settings that an attempt may fail by
+	client         *acmez.Client
+	clock          *skewTransport
+	httpClient     *http.Client // for everything but ACME
+	cloudflare     *cloudflareAPI
+	renewRequests  chan renewRequest
 
 	mu    sync.Mutex
 	names []*managed
@@ -77,23 +77,23 @@ type Manager struct {
 // managed is a name and its certificate. Who runs the manager alone writes it, and
 // holds mu while it does; others hold mu to read.
 type managed struct {
-	name    string
-	own     *certificate     // of this authority; nil as long as there is none
-	pair    *tls.Certificate // what is served: own, or what an authority before this one signed; nil for nothing
-	info    renewalInfo      // about own; zero where the authority said nothing
-	revoked bool             // own is, says its authority
-	failed  *failure         // the last attempt, where it failed
-	trouble string           // of looking into the storage; "" where there is none
+	name         string
+	issued       *certificate     // of this authority; nil as long as there is none
+	served       *tls.Certificate // what is served: issued, or what an authority before this one signed; nil for nothing
+	ari          renewalInfo      // ACME Renewal Information (RFC 9773) of issued; zero where there is none
+	revoked      bool             // issued is, by OCSP
+	lastFailure  *failure         // the last attempt, where it failed
+	storageError string           // of the last poll of the storage; "" where it succeeded
 
-	stapleAt time.Time // when the OCSP answer is next asked for; nobody else reads it
+	nextOCSP time.Time // when the OCSP response is next requested; only Run reads it
 }
 
-// demand asks for an attempt now, for a name or for all ("").
-type demand struct {
-	ctx     context.Context
-	name    string
-	instead map[string]*certificate // what there was when it was asked for
-	reply   chan error
+// renewRequest asks Run for an attempt now, for a name or for all ("").
+type renewRequest struct {
+	ctx       context.Context
+	name      string
+	replacing map[string]*certificate // what was in force when it was requested
+	reply     chan error
 }
 
 // New verifies the options, and serves what was served before.
@@ -107,56 +107,56 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	if o.PropagationTimeout <= 0 {
 		o.PropagationTimeout = 2 * time.Minute
 	}
-	if o.Look <= 0 {
-		o.Look = 30 * time.Second
+	if o.PollInterval <= 0 {
+		o.PollInterval = 30 * time.Second
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	m := &Manager{o: o, issuer: issuerKey(o.Directory), asked: make(chan demand)}
+	m := &Manager{opts: o, issuer: issuerKey(o.Directory), renewRequests: make(chan renewRequest)}
 	digest := sha256.Sum256(fmt.Appendf(nil, "%q", []any{o.Email, o.EAB, o.APIToken, o.APIBase, o.ChallengeDomain, o.Resolvers, o.PropagationTimeout}))
-	m.settings = fmt.Sprintf("%x", digest[:8])
+	m.settingsDigest = fmt.Sprintf("%x", digest[:8])
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second,
 		IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: 256 << 10,
 	}
-	m.plain = &http.Client{Transport: transport, Timeout: requestTime}
+	m.httpClient = &http.Client{Transport: transport, Timeout: requestTimeout}
 	var err error
-	if m.api, err = newCloudflareAPI(o.APIBase, m.plain); err != nil {
+	if m.cloudflare, err = newCloudflareAPI(o.APIBase, m.httpClient); err != nil {
 		return nil, err
 	}
 	toAuthority := transport.Clone()
 	toAuthority.TLSClientConfig = &tls.Config{RootCAs: o.Roots}
-	m.clock = &clock{next: toAuthority, now: o.Now}
+	m.clock = &skewTransport{next: toAuthority, now: o.Now}
 	m.client = &acmez.Client{
 		Directory: o.Directory, UserAgent: "vilogate", PollTimeout: 2 * time.Minute,
-		HTTPClient: &http.Client{Transport: m.clock, Timeout: requestTime},
+		HTTPClient: &http.Client{Transport: m.clock, Timeout: requestTimeout},
 	}
 	for _, name := range o.Names {
 		m.names = append(m.names, &managed{name: name})
 	}
-	m.serveLocal(ctx)
+	m.serveCached(ctx)
 	return m, nil
 }
 
-// Run looks after the certificates until ctx ends.
+// Run obtains and renews the certificates until ctx ends.
 func (m *Manager) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		for _, n := range m.names {
-			m.look(ctx, n)
+			m.pollStorage(ctx, n)
 		}
 		for _, n := range m.names {
 			m.staple(ctx, n)
-			if m.refreshInfo(ctx, n); m.due(n) {
-				_ = m.tend(ctx, n, false, nil) // it has been said, and is tried again
+			if m.refreshARI(ctx, n); m.due(n) {
+				_ = m.obtainIfDue(ctx, n, false, nil) // it is logged, and retried
 			}
 		}
-		timer := time.NewTimer(m.pause())
+		timer := time.NewTimer(m.nextWake())
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
-		case d := <-m.asked:
-			d.reply <- m.comply(ctx, d)
+		case d := <-m.renewRequests:
+			d.reply <- m.handleRenew(ctx, d)
 		}
 		timer.Stop()
 	}
@@ -165,47 +165,47 @@ func (m *Manager) Run(ctx context.Context) error {
 
 // renewal is when the certificate of this authority is due; zero without one.
 func (n *managed) renewal() time.Time {
-	if n.own == nil {
+	if n.issued == nil {
 		return time.Time{}
 	}
 	if n.revoked {
-		return calmUntil(n.own)
+		return earliestRenewal(n.issued)
 	}
-	return renewAt(n.own, n.info.Info)
+	return renewAt(n.issued, n.ari.Info)
 }
 
 // dueAt is when the next attempt is made.
 func (n *managed) dueAt(now time.Time) time.Time {
 	at := n.renewal()
-	if n.failed.holds(now) && n.failed.NotBefore.After(at) {
-		at = n.failed.NotBefore
+	if n.lastFailure.active(now) && n.lastFailure.NotBefore.After(at) {
+		at = n.lastFailure.NotBefore
 	}
 	return at
 }
 
 func (m *Manager) due(n *managed) bool {
-	now := m.o.Now()
+	now := m.opts.Now()
 	return !now.Before(n.dueAt(now))
 }
 
-// holds reports whether there was a failure, by a clock that can be believed.
-func (f *failure) holds(now time.Time) bool {
-	return f != nil && !f.At.After(now.Add(mostSkew))
+// active reports whether there is a failure that is not from the future: a clock that was wrong does not count.
+func (f *failure) active(now time.Time) bool {
+	return f != nil && !f.At.After(now.Add(maxSkew))
 }
 
-// pause is how long nothing has to be done.
-func (m *Manager) pause() time.Duration {
-	pause, now := m.o.Look, m.o.Now()
+// nextWake is how long Run may sleep.
+func (m *Manager) nextWake() time.Duration {
+	wait, now := m.opts.PollInterval, m.opts.Now()
 	for _, n := range m.names {
 		if at := n.dueAt(now); at.After(now) {
-			pause = min(pause, at.Sub(now))
+			wait = min(wait, at.Sub(now))
 		}
 		switch {
-		case n.own == nil:
-			pause = min(pause, time.Second) // another process may obtain it this moment
-		case now.Before(n.own.leaf().NotAfter):
-			pause = min(pause, n.nextInfo().Sub(now))
+		case n.issued == nil:
+			wait = min(wait, time.Second) // another process may obtain it this moment
+		case now.Before(n.issued.leaf().NotAfter):
+			wait = min(wait, n.nextARI().Sub(now))
 		}
 	}
-	return max(pause, 100*time.Millisecond)
+	return max(wait, 100*time.Millisecond)
 }

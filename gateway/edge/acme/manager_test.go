@@ -19,7 +19,7 @@ import (
 	"github.com/viloforge/vilogate/gateway/edge/certstore"
 )
 
-const patience = 2 * time.Minute
+const waitTimeout = 2 * time.Minute
 
 // A served is what a manager serves, as a test sees it.
 type served struct {
@@ -68,7 +68,7 @@ func options(t *testing.T, w *acmetest.World, dir string, s *served) acme.Option
 	return acme.Options{
 		Names: []string{"viloforge.test", "*.viloforge.test"}, Directory: w.Directory, Roots: w.Trusted(),
 		Email: "ops@viloforge.test", APIToken: acmetest.Token, APIBase: w.Cloudflare.URL, Resolvers: []string{w.Zones.Address},
-		PropagationTimeout: 10 * time.Second, Storage: store, Serve: s.replace, Look: 200 * time.Millisecond,
+		PropagationTimeout: 10 * time.Second, Storage: store, Serve: s.replace, PollInterval: 200 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(io.MultiWriter(&s.log, t.Output()), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 }
@@ -98,7 +98,7 @@ func manage(t *testing.T, o acme.Options) (m *acme.Manager, stop func()) {
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(waitTimeout)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
@@ -157,7 +157,7 @@ func TestApexAndWildcardAreObtainedOnce(t *testing.T) {
 	}
 }
 
-// recordOf is the file of the certificate for a name.
+// txtRecord is the file of the certificate for a name.
 func recordOf(t *testing.T, dir, name string) string {
 	t.Helper()
 	return glob(t, filepath.Join(dir, "certificates", "*", name+".json"))
@@ -230,13 +230,13 @@ func forgetSuggestion(t *testing.T, dir string) {
 
 // A process that ends while an order is under way is followed by one that goes on
 // with it.
-func TestAnOrderUnderWayIsGoneOnWith(t *testing.T) {
+func TestPendingOrderIsResumed(t *testing.T) {
 	t.Parallel()
 	w := acmetest.New(t, acmetest.PebbleOptions{}, "viloforge.test")
 	s, dir := &served{}, filepath.Join(t.TempDir(), "certificates")
 	o := options(t, w, dir, s)
 	o.Names = o.Names[1:]
-	w.Zones.Hide(true)
+	w.Zones.HideTXT(true)
 	for range 3 {
 		_, stop := manage(t, o)
 		eventually(t, "the record is written", func() bool { return len(w.Zones.TXT()) == 1 && w.Orders() == 1 })
@@ -250,7 +250,7 @@ func TestAnOrderUnderWayIsGoneOnWith(t *testing.T) {
 		stop()
 		w.Cloudflare.Refuse(nil)
 	}
-	w.Zones.Hide(false)
+	w.Zones.HideTXT(false)
 	m, stop := manage(t, o)
 	eventually(t, "the certificate", func() bool { return m.Ready() == nil })
 	stop()
@@ -295,7 +295,7 @@ func TestTheAuthorityIsAway(t *testing.T) {
 		if days >= 62 {
 			eventually(t, "an attempt fails", func() bool { return m.Status()[0].Failures > 0 })
 		}
-		if got := m.Trouble(); (got != nil) != trouble {
+		if got := m.Overdue(); (got != nil) != trouble {
 			t.Errorf("after %d days: %v", days, got)
 		}
 		stop()

@@ -13,24 +13,23 @@ import (
 	acmez "github.com/mholt/acmez/v3/acme"
 )
 
-// A Problem is why there is no new certificate: what was tried, what came of it,
-// and what to do next. It holds no secret.
+// A Problem is why there is no new certificate: the operation, its error, and what
+// to do next. It holds no secret.
 type Problem struct {
-	Doing  string // what was tried, as "asking the authority … for an order"
+	Op     string // what was tried, as "asking the authority … for an order"
 	Err    error
 	Advice string // what to do next
-	// Counted says that the authority counts the attempt, so that another one too
-	// soon would use up what it allows.
+	// Counted says that the attempt counts toward the authority's rate limits.
 	Counted bool
-	// NotBefore is when the authority takes another attempt; zero where it said nothing.
+	// NotBefore is the authority's Retry-After; zero where it had none.
 	NotBefore time.Time
-	// Ours says that it is this machine's alone, and nobody else's.
-	Ours bool
+	// Local says that it is this machine's fault, which is not shared with the fleet.
+	Local bool
 }
 
-// maxText bounds what is kept and shown of a problem, in bytes: others have a say
-// in it.
-const maxText = 1 << 10
+// maxProblemText bounds what is stored and shown of a problem, in bytes: part of it
+// is written by others.
+const maxProblemText = 1 << 10
 
 // Error is the sentence for ops, on one line.
 func (p *Problem) Error() string {
@@ -39,9 +38,9 @@ func (p *Problem) Error() string {
 			return ' '
 		}
 		return r
-	}, p.Doing+": "+p.Err.Error())
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "") + " …"
+	}, p.Op+": "+p.Err.Error())
+	if len(text) > maxProblemText {
+		text = strings.ToValidUTF8(text[:maxProblemText], "") + " …"
 	}
 	if p.Advice != "" {
 		text += "; " + p.Advice
@@ -52,40 +51,41 @@ func (p *Problem) Error() string {
 // Unwrap is for errors.Is and errors.As.
 func (p *Problem) Unwrap() error { return p.Err }
 
-// problemOf finds the problem in an error. What has none went wrong in the storage.
-func problemOf(err error, name string) *Problem {
+// asProblem finds the problem in an error. An error without one is the storage's.
+func asProblem(err error, name string) *Problem {
 	var p *Problem
 	if errors.As(err, &p) {
 		return p
 	}
 	return &Problem{
-		Doing: "using the storage of certificates for " + name, Err: err,
+		Op: "using the storage of certificates for " + name, Err: err,
 		Advice: "it has to be there and writable: nothing is ordered that could not be kept",
 	}
 }
 
-// ofAuthority makes a problem of what the authority answered, or of its silence.
-func (m *Manager) ofAuthority(doing string, err error) *Problem {
-	p := &Problem{Doing: doing + " (" + m.o.Directory + ")", Err: err}
-	status, retry := m.clock.last()
-	var said acmez.Problem
+// authorityProblem makes a problem of the authority's problem document (RFC 8555,
+// section 6.7), or of a failed request.
+func (m *Manager) authorityProblem(op string, err error) *Problem {
+	p := &Problem{Op: op + " (" + m.opts.Directory + ")", Err: err}
+	status, retryAfter := m.clock.lastResponse()
+	var acmeErr acmez.Problem
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	switch {
-	case errors.As(err, &said):
-		p.Err = said // without the addresses and attempts around it
-		p.Counted = said.Status < 500
-		p.Advice = adviceFor(said)
-		if said.Type == acmez.ProblemTypeRateLimited || said.Status == http.StatusTooManyRequests || said.Status == http.StatusServiceUnavailable {
-			p.NotBefore = retry
+	case errors.As(err, &acmeErr):
+		p.Err = acmeErr // without the addresses and attempts around it
+		p.Counted = acmeErr.Status < 500
+		p.Advice = adviceFor(acmeErr)
+		if acmeErr.Type == acmez.ProblemTypeRateLimited || acmeErr.Status == http.StatusTooManyRequests || acmeErr.Status == http.StatusServiceUnavailable {
+			p.NotBefore = retryAfter
 		}
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
-		p.Counted, p.NotBefore, p.Advice = true, retry, advicePatience
+		p.Counted, p.NotBefore, p.Advice = true, retryAfter, adviceRateLimit
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		p.Ours = true
+		p.Local = true
 		p.Advice = fmt.Sprintf("the clock of this machine says %s; if that is wrong, set it (NTP), else the authority's own certificate has ended",
-			m.o.Now().UTC().Format(time.RFC3339))
+			m.opts.Now().UTC().Format(time.RFC3339))
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &invalid):
 		p.Advice = "the authority's own certificate is not trusted; for a private one, name its roots: certificates.ca_roots"
 	case errors.Is(err, context.DeadlineExceeded):
@@ -96,12 +96,12 @@ func (m *Manager) ofAuthority(doing string, err error) *Problem {
 	return p
 }
 
-const advicePatience = "the authority asks for patience; `vilogate cert status` says when the next attempt is"
+const adviceRateLimit = "the authority asks for patience; `vilogate cert status` says when the next attempt is"
 
-func adviceFor(said acmez.Problem) string {
-	switch said.Type {
+func adviceFor(acmeErr acmez.Problem) string {
+	switch acmeErr.Type {
 	case acmez.ProblemTypeRateLimited:
-		return advicePatience
+		return adviceRateLimit
 	case acmez.ProblemTypeExternalAccountRequired:
 		return "this authority wants an account of its own: set certificates.eab (key_id and mac_key), which it gives you"
 	case acmez.ProblemTypeInvalidContact, acmez.ProblemTypeUnsupportedContact:
@@ -114,12 +114,11 @@ func adviceFor(said acmez.Problem) string {
 	return "what is served stays, and it is tried again by itself"
 }
 
-// ofValidation makes a problem of what the authority found when it looked for the
-// TXT record of a name.
-func (m *Manager) ofValidation(name string, err error) *Problem {
-	p := m.ofAuthority("having the authority check the TXT record for "+name, err)
-	var said acmez.Problem
-	if errors.As(err, &said) && said.Type != acmez.ProblemTypeCAA && said.Type != acmez.ProblemTypeRateLimited {
+// validationProblem makes a problem of a failed dns-01 validation.
+func (m *Manager) validationProblem(name string, err error) *Problem {
+	p := m.authorityProblem("having the authority check the TXT record for "+name, err)
+	var acmeErr acmez.Problem
+	if errors.As(err, &acmeErr) && acmeErr.Type != acmez.ProblemTypeCAA && acmeErr.Type != acmez.ProblemTypeRateLimited {
 		p.Advice = "is the domain served by the zone that the token edits, or is there another TXT or CNAME record in the way?"
 	}
 	return p

@@ -75,7 +75,7 @@ func TestWhatWentWrongIsSaid(t *testing.T) {
 		},
 		"a rate limit": {
 			spoil: func(t *testing.T, w *acmetest.World, o *acme.Options) {
-				limited(t, w, o, http.StatusTooManyRequests, "7200", `{"type":"urn:ietf:params:acme:error:rateLimited","detail":"too many new orders","status":429}`)
+				rateLimited(t, w, o, http.StatusTooManyRequests, "7200", `{"type":"urn:ietf:params:acme:error:rateLimited","detail":"too many new orders","status":429}`)
 			},
 			want: []string{"asking the authority for a certificate for viloforge.test", "too many new orders", "asks for patience"},
 		},
@@ -93,7 +93,7 @@ func TestWhatWentWrongIsSaid(t *testing.T) {
 		},
 		"a record that never shows": {
 			spoil: func(_ *testing.T, w *acmetest.World, o *acme.Options) {
-				w.Zones.Hide(true)
+				w.Zones.HideTXT(true)
 				o.PropagationTimeout = 3 * time.Second
 			},
 			want:   []string{"waiting for the TXT record _acme-challenge.viloforge.test to be seen at 127.0.0.1:", "timed out", "delegated to Cloudflare's name servers", "propagation_timeout"},
@@ -174,20 +174,20 @@ func TestWhatWentWrongIsSaid(t *testing.T) {
 
 // Nothing is asked before the authority wants to be asked, by no process and for
 // nobody who is in a hurry.
-func TestTheAuthoritysPatienceIsRespected(t *testing.T) {
+func TestRetryAfterIsRespected(t *testing.T) {
 	t.Parallel()
 	w := acmetest.New(t, acmetest.PebbleOptions{}, "viloforge.test")
 	dir := filepath.Join(t.TempDir(), "certificates")
 	o := options(t, w, dir, &served{})
 	o.Names = o.Names[:1]
-	asked := limited(t, w, &o, http.StatusTooManyRequests, "7200", `{"type":"urn:ietf:params:acme:error:rateLimited","detail":"too many","status":429}`)
+	asked := rateLimited(t, w, &o, http.StatusTooManyRequests, "7200", `{"type":"urn:ietf:params:acme:error:rateLimited","detail":"too many","status":429}`)
 	for range 3 {
 		m, stop := manage(t, o)
 		eventually(t, "the failure", func() bool { return m.Status()[0].Failures > 0 })
 		if at := m.Status()[0].NextAttempt; at == nil || time.Until(*at) < time.Hour || time.Until(*at) > 3*time.Hour {
 			t.Errorf("the next attempt is at %v", at)
 		}
-		if err := m.Renew(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "because the authority wants it so") {
+		if err := m.Renew(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "the authority's Retry-After") {
 			t.Errorf("in a hurry: %v", err)
 		}
 		stop()
@@ -197,10 +197,10 @@ func TestTheAuthoritysPatienceIsRespected(t *testing.T) {
 	}
 }
 
-// limited has the authority answer every new order alike.
-func limited(t *testing.T, w *acmetest.World, o *acme.Options, status int, retryAfter, body string) (asked func() int) {
+// rateLimited has the authority answer every new order alike.
+func rateLimited(t *testing.T, w *acmetest.World, o *acme.Options, status int, retryAfter, body string) (asked func() int) {
 	t.Helper()
-	f := before(t, w, o)
+	f := proxyAuthority(t, w, o)
 	f.answer.Store(&answer{"/order-plz", status, retryAfter, "application/problem+json", body})
 	return f.answered.count
 }
@@ -214,20 +214,20 @@ type answer struct {
 	body       string
 }
 
-// A front stands before the authority.
-type front struct {
+// An authorityProxy is a reverse proxy before the authority.
+type authorityProxy struct {
 	answer   atomic.Pointer[answer] // nil: everything goes through
 	answered counter
 }
 
-// before puts a front before the authority, for whoever has these options.
-func before(t *testing.T, w *acmetest.World, o *acme.Options) *front {
+// proxyAuthority puts a proxy before the authority, for whoever has these options.
+func proxyAuthority(t *testing.T, w *acmetest.World, o *acme.Options) *authorityProxy {
 	t.Helper()
 	authority, err := url.Parse(w.Directory)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &front{}
+	f := &authorityProxy{}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "https", Host: authority.Host})

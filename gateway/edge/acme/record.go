@@ -35,8 +35,8 @@ type renewalInfo struct {
 	Asked       time.Time         `json:"asked"`
 }
 
-// pending is an order under way: what another process needs to go on with it.
-type pending struct {
+// pendingOrder is an order in progress: what another process needs to resume it.
+type pendingOrder struct {
 	Key   []byte `json:"key"`   // the certificate's, PEM
 	Order string `json:"order"` // its URL; "" as long as there is none
 	TXT   []txt  `json:"txt"`   // records that may have been left behind
@@ -52,14 +52,14 @@ type txt struct {
 // failure is the last attempt, where it failed: known to the whole fleet, and to
 // the process that comes after this one.
 type failure struct {
-	Count     int       `json:"count"` // in a row
-	At        time.Time `json:"at"`
-	NotBefore time.Time `json:"not_before"` // of the next attempt
-	Patience  time.Time `json:"patience"`   // that the authority asked for; zero where it did not
-	Settings  string    `json:"settings"`   // that it failed with
-	Text      string    `json:"text"`
+	Count      int       `json:"count"` // in a row
+	At         time.Time `json:"at"`
+	NotBefore  time.Time `json:"not_before"` // of the next attempt
+	RetryAfter time.Time `json:"patience"`   // the authority's Retry-After; zero where it had none
+	Settings   string    `json:"settings"`   // that it failed with
+	Text       string    `json:"text"`
 
-	kept bool // others know of it
+	stored bool // it is in the storage, for the fleet
 }
 
 // What is stored, by kind. The name of the authority is part of every name, so
@@ -84,11 +84,11 @@ func issuerKey(directory string) string {
 	return (&certmagic.ACMEIssuer{CA: directory}).IssuerKey()
 }
 
-// errDamaged says that what is stored cannot be understood.
-var errDamaged = errors.New("it cannot be understood")
+// errCorrupt says that a stored value cannot be decoded.
+var errCorrupt = errors.New("corrupt value")
 
-// read reads a value from the storage; false where there is none. One that cannot
-// be understood is errDamaged.
+// read decodes a value from the storage; false where there is none. One that cannot
+// be decoded is errCorrupt.
 func read(ctx context.Context, from certmagic.Storage, key string, into any) (bool, error) {
 	data, err := from.Load(ctx, key)
 	switch {
@@ -98,16 +98,16 @@ func read(ctx context.Context, from certmagic.Storage, key string, into any) (bo
 		return false, fmt.Errorf("reading %s: %w", key, err)
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return false, fmt.Errorf("reading %s: %w: %w", key, errDamaged, err)
+		return false, fmt.Errorf("reading %s: %w: %w", key, errCorrupt, err)
 	}
 	return true, nil
 }
 
-// readOrNot is read where a damaged value is as good as none: it is made anew.
+// readOrNot is read where a corrupt value counts as none: it is recreated.
 func readOrNot(ctx context.Context, from certmagic.Storage, key string, into any, log *slog.Logger) (bool, error) {
 	found, err := read(ctx, from, key, into)
-	if errors.Is(err, errDamaged) {
-		log.Warn("something in the storage of certificates is damaged, and made anew", "error", err)
+	if errors.Is(err, errCorrupt) {
+		log.Warn("corrupt value in the certificate storage, recreating it", "error", err)
 		return false, nil
 	}
 	return found, err
@@ -125,7 +125,7 @@ func write(ctx context.Context, to certmagic.Storage, key string, value any) err
 }
 
 // loadRecord reads the certificate for a name; nil where there is none. One that
-// cannot be used for the name is errDamaged.
+// cannot be used for the name is errCorrupt.
 func loadRecord(ctx context.Context, from certmagic.Storage, issuer, name string) (*certificate, error) {
 	r := &record{}
 	found, err := read(ctx, from, key(kindRecord, issuer, name), r)
@@ -134,7 +134,7 @@ func loadRecord(ctx context.Context, from certmagic.Storage, issuer, name string
 	}
 	c, err := r.certificate(name)
 	if err != nil {
-		return nil, fmt.Errorf("the stored certificate for %s: %w: %w", name, errDamaged, err)
+		return nil, fmt.Errorf("the stored certificate for %s: %w: %w", name, errCorrupt, err)
 	}
 	return c, nil
 }
@@ -158,16 +158,16 @@ func (r *record) certificate(name string) (*certificate, error) {
 
 func (c *certificate) leaf() *x509.Certificate { return c.pair.Leaf }
 
-// same reports whether two certificates are one; nil is none.
-func (c *certificate) same(other *certificate) bool {
+// equal reports whether two certificates are the same; nil is none.
+func (c *certificate) equal(other *certificate) bool {
 	if c == nil || other == nil {
 		return c == other
 	}
 	return bytes.Equal(c.pair.Certificate[0], other.pair.Certificate[0])
 }
 
-// id is how the authority calls the certificate (RFC 9773, section 4.1); "" where
-// it has no name there.
+// id is the certificate's unique identifier of ARI (RFC 9773, section 4.1); "" where
+// it has none.
 func (c *certificate) id() string {
 	id, err := acmez.ARIUniqueIdentifier(c.leaf())
 	if err != nil {
@@ -189,9 +189,9 @@ func leafOf(chain []byte) *x509.Certificate {
 	return leaf
 }
 
-// latest is the certificate for a name that was obtained last, whichever authority
-// it is of; nil where there is none that can be used.
-func latest(ctx context.Context, from certmagic.Storage, name string) *certificate {
+// latestStored is the certificate for a name that was obtained last, whichever
+// authority it is of; nil where there is none that can be used.
+func latestStored(ctx context.Context, from certmagic.Storage, name string) *certificate {
 	issuers, err := from.List(ctx, kindRecord, false)
 	if err != nil {
 		return nil
@@ -212,7 +212,7 @@ func latest(ctx context.Context, from certmagic.Storage, name string) *certifica
 func Stored(ctx context.Context, from certmagic.Storage, names []string, now time.Time) []*tls.Certificate {
 	var all []*tls.Certificate
 	for _, name := range names {
-		c := latest(ctx, from, name)
+		c := latestStored(ctx, from, name)
 		if c == nil || now.After(c.leaf().NotAfter) {
 			return nil
 		}

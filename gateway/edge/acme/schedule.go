@@ -9,7 +9,7 @@ import (
 // renewAt is when a certificate is due: at the time that was chosen from the
 // window which the authority suggests (RFC 9773), or when a third of its life is
 // left. Whatever the authority says, that is when a twentieth is left at the
-// latest, and not before calmUntil.
+// latest, and not before earliestRenewal.
 func renewAt(c *certificate, suggested acmez.RenewalInfo) time.Time {
 	leaf := c.leaf()
 	life := leaf.NotAfter.Sub(leaf.NotBefore)
@@ -20,61 +20,61 @@ func renewAt(c *certificate, suggested acmez.RenewalInfo) time.Time {
 	if last := leaf.NotAfter.Add(-life / 20); at.After(last) {
 		at = last
 	}
-	if first := calmUntil(c); at.Before(first) {
+	if first := earliestRenewal(c); at.Before(first) {
 		at = first
 	}
 	return at
 }
 
-// calmUntil is until when a certificate is not replaced by itself, counted from
-// when it was obtained: an authority that wants every one replaced, or calls every
-// one revoked, is not asked for one after the other.
-func calmUntil(c *certificate) time.Time {
+// earliestRenewal is before when a certificate is not renewed automatically,
+// counted from when it was obtained: an authority that wants every one replaced,
+// or calls every one revoked, causes no renewal loop.
+func earliestRenewal(c *certificate) time.Time {
 	leaf := c.leaf()
 	return c.Obtained.Add(min(leaf.NotAfter.Sub(leaf.NotBefore)/4, 6*time.Hour))
 }
 
-// warnAt is from when a certificate that was not renewed is trouble: half of the
-// time between its renewal and its end is over.
+// warnAt is when a certificate that was not renewed counts as overdue: half of the
+// time between its renewal and its expiry has passed.
 func warnAt(c *certificate, renewal time.Time) time.Time {
 	return renewal.Add(c.leaf().NotAfter.Sub(renewal) / 2)
 }
 
-// The pauses after failures. Let's Encrypt, for one, takes five failed
-// validations of a name in an hour; what never reached the authority costs
-// nothing, and may be over the next moment.
+// Backoff after failures. Let's Encrypt, for one, takes five failed validations of
+// a name in an hour; what never reached the authority counts toward no rate limit,
+// and may be over the next moment.
 var (
-	countedPauses = []time.Duration{
+	countedBackoff = []time.Duration{
 		2 * time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 6 * time.Hour,
 	}
-	freePauses = []time.Duration{
+	uncountedBackoff = []time.Duration{
 		5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute,
 	}
 )
 
-// mostPause is the longest pause, whoever asks for it.
-const mostPause = 24 * time.Hour
+// maxBackoff is the longest backoff, also of a Retry-After.
+const maxBackoff = 24 * time.Hour
 
-// retryAt is when an attempt that failed is made again: failures is how many
-// failed in a row, and spread, from 0 to 1, keeps a fleet from asking in step.
-func retryAt(now time.Time, p *Problem, failures int, spread float64) time.Time {
-	pauses := freePauses
+// retryAt is when a failed attempt is retried: failures is how many failed in a
+// row, and jitter, from 0 to 1, keeps a fleet from retrying in step (thundering herd).
+func retryAt(now time.Time, p *Problem, failures int, jitter float64) time.Time {
+	backoffs := uncountedBackoff
 	if p.Counted {
-		pauses = countedPauses
+		backoffs = countedBackoff
 	}
-	pause := pauses[min(max(failures, 1), len(pauses))-1]
-	at := now.Add(pause + time.Duration(spread*float64(pause)/4))
+	backoff := backoffs[min(max(failures, 1), len(backoffs))-1]
+	at := now.Add(backoff + time.Duration(jitter*float64(backoff)/4))
 	if p.NotBefore.After(at) {
 		at = p.NotBefore
 	}
-	return atMost(at, now)
+	return capBackoff(at, now)
 }
 
-// atMost keeps a time within the longest pause from now: a clock that was wrong, of
+// capBackoff keeps a time within maxBackoff from now: a clock that was wrong, of
 // this machine or of another, stops nobody for longer.
-func atMost(at, now time.Time) time.Time {
-	if most := now.Add(mostPause); at.After(most) {
-		return most
+func capBackoff(at, now time.Time) time.Time {
+	if latest := now.Add(maxBackoff); at.After(latest) {
+		return latest
 	}
 	return at
 }

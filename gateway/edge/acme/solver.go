@@ -19,24 +19,24 @@ import (
 // A solver puts the TXT record of a DNS-01 challenge (RFC 8555, section 8.4) into
 // the zone, waits until it is seen, and removes it.
 type solver struct {
-	provider    *tolerant
-	resolvers   []string // none: the zone's own name servers
-	propagation time.Duration
-	delegated   string // the challenge domain, or ""
+	provider        *idempotentProvider
+	resolvers       []string // none: the zone's own name servers
+	propagation     time.Duration
+	challengeDomain string // the challenge domain, or ""
 }
 
-// newSolver makes one for an attempt: what it learnt of zones is forgotten with it.
+// newSolver makes one for an attempt: its zone cache lives as long.
 func newSolver(o *Options, api *cloudflareAPI) *solver {
 	return &solver{
-		provider:  &tolerant{Provider: &cloudflare.Provider{APIToken: o.APIToken, HTTPClient: api}},
-		resolvers: o.Resolvers, propagation: o.PropagationTimeout, delegated: o.ChallengeDomain,
+		provider:  &idempotentProvider{Provider: &cloudflare.Provider{APIToken: o.APIToken, HTTPClient: api}},
+		resolvers: o.Resolvers, propagation: o.PropagationTimeout, challengeDomain: o.ChallengeDomain,
 	}
 }
 
-// recordOf is the record that a challenge needs, by its name without the final dot.
-func (s *solver) recordOf(c acmez.Challenge) (name, value string) {
-	if s.delegated != "" {
-		return s.delegated, c.DNS01KeyAuthorization()
+// txtRecord is the TXT record of a dns-01 challenge, by its name without the final dot.
+func (s *solver) txtRecord(c acmez.Challenge) (name, value string) {
+	if s.challengeDomain != "" {
+		return s.challengeDomain, c.DNS01KeyAuthorization()
 	}
 	return c.DNS01TXTRecordName(), c.DNS01KeyAuthorization()
 }
@@ -44,13 +44,13 @@ func (s *solver) recordOf(c acmez.Challenge) (name, value string) {
 // present writes the record and waits until it can be seen. Whoever calls it
 // removes it again, whatever comes of it.
 func (s *solver) present(ctx context.Context, c acmez.Challenge) error {
-	name, _ := s.recordOf(c)
+	name, _ := s.txtRecord(c)
 	one := certmagic.DNS01Solver{DNSManager: certmagic.DNSManager{
 		DNSProvider: s.provider, TTL: time.Minute, Resolvers: s.resolvers, PropagationTimeout: s.propagation,
-		OverrideDomain: s.delegated, Logger: zap.NewNop(),
+		OverrideDomain: s.challengeDomain, Logger: zap.NewNop(),
 	}}
 	if err := one.Present(ctx, c); err != nil {
-		return ofDNS("adding the TXT record "+name+" through Cloudflare", name, err)
+		return dnsProblem("adding the TXT record "+name+" through Cloudflare", name, err)
 	}
 	if err := one.Wait(ctx, c); err != nil {
 		where := "its zone's name servers"
@@ -58,7 +58,7 @@ func (s *solver) present(ctx context.Context, c acmez.Challenge) error {
 			where = strings.Join(s.resolvers, ", ")
 		}
 		return &Problem{
-			Doing: "waiting for the TXT record " + name + " to be seen at " + where, Err: err,
+			Op: "waiting for the TXT record " + name + " to be seen at " + where, Err: err,
 			Advice: "Cloudflare took the record, and it does not show: is the domain delegated to Cloudflare's name servers, and can they be asked from here " +
 				"(certificates.dns.resolvers)? If it only takes long, raise certificates.dns.propagation_timeout",
 		}
@@ -74,7 +74,7 @@ func (s *solver) remove(ctx context.Context, name, value string) error {
 		_, err = s.provider.DeleteRecords(ctx, zone, []libdns.Record{libdns.TXT{Name: libdns.RelativeName(name+".", zone), Text: value}})
 	}
 	if err != nil {
-		return ofDNS("removing the TXT record "+name+" through Cloudflare", name, err)
+		return dnsProblem("removing the TXT record "+name+" through Cloudflare", name, err)
 	}
 	return nil
 }
@@ -82,12 +82,12 @@ func (s *solver) remove(ctx context.Context, name, value string) error {
 // checkDelegation makes sure that the name of a challenge is an alias of the
 // challenge domain, before anything is ordered.
 func (s *solver) checkDelegation(ctx context.Context, name string) error {
-	if s.delegated == "" {
+	if s.challengeDomain == "" {
 		return nil
 	}
 	asked := "_acme-challenge." + strings.TrimPrefix(name, "*.")
 	p := &Problem{
-		Doing: "looking up " + asked, Err: errors.New("there is nobody to ask"),
+		Op: "looking up " + asked, Err: errors.New("there is nobody to ask"),
 		Advice: "can the resolvers (certificates.dns.resolvers) be asked from here? It is tried again by itself",
 	}
 	question := new(dns.Msg)
@@ -101,24 +101,24 @@ func (s *solver) checkDelegation(ctx context.Context, name string) error {
 			p.Err = err
 			continue
 		}
-		alias := aliasIn(answer)
+		alias := cnameTarget(answer)
 		switch {
-		case strings.EqualFold(alias, s.delegated):
+		case strings.EqualFold(alias, s.challengeDomain):
 			return nil
 		case alias == "":
-			p.Err = fmt.Errorf("it is no alias of the challenge domain %s", s.delegated)
+			p.Err = fmt.Errorf("it is no alias of the challenge domain %s", s.challengeDomain)
 		default:
-			p.Err = fmt.Errorf("it is an alias of %s, not of the challenge domain %s", alias, s.delegated)
+			p.Err = fmt.Errorf("it is an alias of %s, not of the challenge domain %s", alias, s.challengeDomain)
 		}
-		p.Advice = fmt.Sprintf("create the record `%s. CNAME %s.` once, where %s is served", asked, s.delegated, strings.TrimPrefix(name, "*."))
+		p.Advice = fmt.Sprintf("create the record `%s. CNAME %s.` once, where %s is served", asked, s.challengeDomain, strings.TrimPrefix(name, "*."))
 		break
 	}
 	return p
 }
 
-// aliasIn is the target of the first CNAME of an answer, without the final dot; ""
-// where there is none.
-func aliasIn(answer *dns.Msg) string {
+// cnameTarget is the target of the first CNAME of an answer, without the final dot;
+// "" where there is none.
+func cnameTarget(answer *dns.Msg) string {
 	for _, rr := range answer.Answer {
 		if alias, ok := rr.(*dns.CNAME); ok {
 			return strings.TrimSuffix(alias.Target, ".")
@@ -127,18 +127,18 @@ func aliasIn(answer *dns.Msg) string {
 	return ""
 }
 
-// ofDNS makes a problem of what came of editing the zone.
-func ofDNS(doing, record string, err error) error {
-	p := &Problem{Doing: doing, Err: err}
-	var said *apiError
+// dnsProblem makes a problem of a failed edit of the zone.
+func dnsProblem(op, record string, err error) error {
+	p := &Problem{Op: op, Err: err}
+	var apiErr *apiError
 	switch {
 	case errors.Is(err, errNoZone):
 		p.Advice = "give the token access to the zone of " + record + " (Zone Resources), or create the zone in that Cloudflare account"
-	case errors.As(err, &said) && said.Status == http.StatusTooManyRequests:
+	case errors.As(err, &apiErr) && apiErr.Status == http.StatusTooManyRequests:
 		p.Advice = "Cloudflare's API takes no more for now; it is tried again by itself"
-	case errors.As(err, &said) && (said.Status == http.StatusForbidden || said.Status == http.StatusUnauthorized || said.Status == http.StatusBadRequest):
+	case errors.As(err, &apiErr) && (apiErr.Status == http.StatusForbidden || apiErr.Status == http.StatusUnauthorized || apiErr.Status == http.StatusBadRequest):
 		p.Advice = "certificates.api_token is not allowed to: it has to be an API token (not the global key) with the permissions Zone / Zone / Read and Zone / DNS / Edit for this zone"
-	case errors.As(err, &said):
+	case errors.As(err, &apiErr):
 		p.Advice = "Cloudflare's API is in trouble; it is tried again by itself"
 	default:
 		p.Advice = "can Cloudflare's API and the name servers (certificates.dns.resolvers) be reached from here? It is tried again by itself"
@@ -146,15 +146,15 @@ func ofDNS(doing, record string, err error) error {
 	return p
 }
 
-// tolerant is Cloudflare with a memory for accidents: a record that a process
-// left behind when it ended is as good as a new one.
-type tolerant struct{ *cloudflare.Provider }
+// idempotentProvider is Cloudflare's provider with idempotent adding: a record that
+// an interrupted process left behind is as good as a new one.
+type idempotentProvider struct{ *cloudflare.Provider }
 
 // AppendRecords implements libdns.RecordAppender.
-func (t *tolerant) AppendRecords(ctx context.Context, zone string, records []libdns.Record) ([]libdns.Record, error) {
+func (t *idempotentProvider) AppendRecords(ctx context.Context, zone string, records []libdns.Record) ([]libdns.Record, error) {
 	added, err := t.Provider.AppendRecords(ctx, zone, records)
-	var said *apiError
-	if errors.As(err, &said) && said.identical() {
+	var apiErr *apiError
+	if errors.As(err, &apiErr) && apiErr.alreadyExists() {
 		return records, nil
 	}
 	return added, err
@@ -162,9 +162,9 @@ func (t *tolerant) AppendRecords(ctx context.Context, zone string, records []lib
 
 // DeleteRecords implements libdns.RecordDeleter. The library takes a search that
 // failed for one that found nothing; here it is an error.
-func (t *tolerant) DeleteRecords(ctx context.Context, zone string, records []libdns.Record) ([]libdns.Record, error) {
+func (t *idempotentProvider) DeleteRecords(ctx context.Context, zone string, records []libdns.Record) ([]libdns.Record, error) {
 	var failed error
-	deleted, err := t.Provider.DeleteRecords(context.WithValue(ctx, failureSeen{}, &failed), zone, records)
+	deleted, err := t.Provider.DeleteRecords(context.WithValue(ctx, requestErrKey{}, &failed), zone, records)
 	if err == nil {
 		err = failed
 	}

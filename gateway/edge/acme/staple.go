@@ -14,28 +14,28 @@ import (
 	"golang.org/x/crypto/ocsp"
 )
 
-// maxStaple bounds an OCSP answer, in bytes: every handshake carries it.
+// maxStaple bounds an OCSP response, in bytes: every handshake carries it.
 const maxStaple = 16 << 10
 
-// stapleAgain is when an OCSP answer that did not come is asked for again.
-const stapleAgain = time.Hour
+// ocspRetryInterval is the time after a failed OCSP request.
+const ocspRetryInterval = time.Hour
 
-// staple keeps the OCSP answer (RFC 6960) of a certificate current, where its
-// authority still has them: handshakes carry it, and a certificate that was
-// revoked is replaced. Nothing waits for it.
+// staple keeps the stapled OCSP response (RFC 6960, RFC 6066 section 8) of a
+// certificate current, where its authority still has them: handshakes carry it, and
+// a certificate that was revoked is replaced. Nothing waits for it.
 func (m *Manager) staple(ctx context.Context, n *managed) {
-	now := m.o.Now()
-	if n.own == nil || n.revoked || len(n.pair.Leaf.OCSPServer) == 0 || len(n.pair.Certificate) < 2 || now.Before(n.stapleAt) {
+	now := m.opts.Now()
+	if n.issued == nil || n.revoked || len(n.served.Leaf.OCSPServer) == 0 || len(n.served.Certificate) < 2 || now.Before(n.nextOCSP) {
 		return
 	}
-	n.stapleAt = now.Add(stapleAgain)
-	raw, answer, err := m.askOCSP(ctx, n.pair)
+	n.nextOCSP = now.Add(ocspRetryInterval)
+	raw, answer, err := m.fetchOCSP(ctx, n.served)
 	switch {
 	case err != nil:
-		m.o.Log.Debug("no OCSP answer", "name", n.name, "error", err)
+		m.opts.Log.Debug("OCSP request failed", "name", n.name, "error", err)
 		return
 	case answer.Status == ocsp.Revoked:
-		m.o.Log.Error("the certificate was revoked, and is replaced", "name", n.name, "at", answer.RevokedAt)
+		m.opts.Log.Error("certificate revoked, replacing it", "name", n.name, "at", answer.RevokedAt)
 		m.mu.Lock()
 		n.revoked = true
 		m.mu.Unlock()
@@ -44,21 +44,21 @@ func (m *Manager) staple(ctx context.Context, n *managed) {
 		return
 	}
 	if !answer.NextUpdate.IsZero() {
-		n.stapleAt = answer.ThisUpdate.Add(answer.NextUpdate.Sub(answer.ThisUpdate) / 2)
-		if again := now.Add(time.Minute); n.stapleAt.Before(again) {
-			n.stapleAt = again
+		n.nextOCSP = answer.ThisUpdate.Add(answer.NextUpdate.Sub(answer.ThisUpdate) / 2)
+		if again := now.Add(time.Minute); n.nextOCSP.Before(again) {
+			n.nextOCSP = again
 		}
 	}
-	stapled := *n.pair
+	stapled := *n.served
 	stapled.OCSPStaple = raw
 	m.mu.Lock()
-	n.pair = &stapled
+	n.served = &stapled
 	m.mu.Unlock()
 	m.publish()
 }
 
-// askOCSP asks the authority whether a certificate is good.
-func (m *Manager) askOCSP(ctx context.Context, pair *tls.Certificate) ([]byte, *ocsp.Response, error) {
+// fetchOCSP fetches the OCSP response of a certificate.
+func (m *Manager) fetchOCSP(ctx context.Context, pair *tls.Certificate) ([]byte, *ocsp.Response, error) {
 	issuer, err := x509.ParseCertificate(pair.Certificate[1])
 	if err != nil {
 		return nil, nil, err
@@ -67,14 +67,14 @@ func (m *Manager) askOCSP(ctx context.Context, pair *tls.Certificate) ([]byte, *
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, pair.Leaf.OCSPServer[0], bytes.NewReader(question))
 	if err != nil {
 		return nil, nil, err
 	}
 	request.Header.Set("Content-Type", "application/ocsp-request")
-	resp, err := m.plain.Do(request)
+	resp, err := m.httpClient.Do(request)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -89,8 +89,8 @@ func (m *Manager) askOCSP(ctx context.Context, pair *tls.Certificate) ([]byte, *
 	if err != nil {
 		return nil, nil, err
 	}
-	if now := m.o.Now(); !answer.NextUpdate.IsZero() && now.After(answer.NextUpdate) {
-		return nil, nil, errors.New("the answer is old")
+	if now := m.opts.Now(); !answer.NextUpdate.IsZero() && now.After(answer.NextUpdate) {
+		return nil, nil, errors.New("the OCSP response is expired")
 	}
 	return raw, answer, nil
 }

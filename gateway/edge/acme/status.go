@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Status is how the certificate of one name is. It holds no secret.
+// Status is the status of the certificate of one name. It holds no secret.
 type Status struct {
 	Name        string     `json:"name"`
 	Names       []string   `json:"names"` // that the certificate is for; empty where there is none
@@ -24,28 +24,28 @@ type Status struct {
 	Stored      string     `json:"stored"` // where
 }
 
-// Status tells how all certificates are.
+// Status is the status of all certificates.
 func (m *Manager) Status() []Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := make([]Status, 0, len(m.names))
-	now := m.o.Now()
+	now := m.opts.Now()
 	for _, n := range m.names {
-		s := Status{Name: n.name, Names: []string{}, Stored: fmt.Sprint(m.o.Storage), LastError: n.trouble, NextAttempt: moment(n.dueAt(now))}
-		if n.pair != nil {
-			leaf := n.pair.Leaf
+		s := Status{Name: n.name, Names: []string{}, Stored: fmt.Sprint(m.opts.Storage), LastError: n.storageError, NextAttempt: utcPtr(n.dueAt(now))}
+		if n.served != nil {
+			leaf := n.served.Leaf
 			s.Names, s.Issuer, s.Serial = leaf.DNSNames, leaf.Issuer.String(), fmt.Sprintf("%x", leaf.SerialNumber)
-			s.NotBefore, s.NotAfter = moment(leaf.NotBefore), moment(leaf.NotAfter)
+			s.NotBefore, s.NotAfter = utcPtr(leaf.NotBefore), utcPtr(leaf.NotAfter)
 		}
-		if f := n.failed; f.holds(now) {
-			s.Failures, s.LastError, s.LastErrorAt = f.Count, f.Text, moment(f.At)
+		if f := n.lastFailure; f.active(now) {
+			s.Failures, s.LastError, s.LastErrorAt = f.Count, f.Text, utcPtr(f.At)
 		}
 		all = append(all, s)
 	}
 	return all
 }
 
-func moment(t time.Time) *time.Time {
+func utcPtr(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
@@ -72,106 +72,104 @@ func (m *Manager) Ready() error {
 	return nil
 }
 
-// Trouble says which certificates should have been renewed some time ago, and why
-// they were not; nil where all is well.
-func (m *Manager) Trouble() error {
+// Overdue says which renewals are overdue, and why; nil where none is.
+func (m *Manager) Overdue() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var late []string
-	now := m.o.Now()
+	var overdue []string
+	now := m.opts.Now()
 	for _, n := range m.names {
-		if n.own == nil || now.Before(warnAt(n.own, n.renewal())) {
+		if n.issued == nil || now.Before(warnAt(n.issued, n.renewal())) {
 			continue
 		}
 		why := "nothing is known of why it was not renewed"
-		if n.failed.holds(now) {
-			why = n.failed.Text
+		if n.lastFailure.active(now) {
+			why = n.lastFailure.Text
 		}
-		late = append(late, fmt.Sprintf("the certificate for %s ends at %s: %s", n.name, n.own.leaf().NotAfter.UTC().Format(time.RFC3339), why))
+		overdue = append(overdue, fmt.Sprintf("the certificate for %s ends at %s: %s", n.name, n.issued.leaf().NotAfter.UTC().Format(time.RFC3339), why))
 	}
-	if len(late) > 0 {
-		return errors.New(strings.Join(late, "; "))
+	if len(overdue) > 0 {
+		return errors.New(strings.Join(overdue, "; "))
 	}
 	return nil
 }
 
-// Look takes over what stands in the storage, and says what is wrong there. It is
-// for a manager that nobody runs.
-func (m *Manager) Look(ctx context.Context) error {
+// Load takes over what is stored, and returns what is wrong there. It is for a
+// manager without Run.
+func (m *Manager) Load(ctx context.Context) error {
 	var errs []error
 	for _, n := range m.names {
-		errs = append(errs, m.lookInto(ctx, n))
+		errs = append(errs, m.syncFromStorage(ctx, n))
 	}
 	return errors.Join(errs...)
 }
 
-// Obtain makes one attempt for a name, or for all names for "": where there is no
-// certificate that is good for some time, and with force in any case. It is for a
-// manager that nobody runs.
+// Obtain makes one attempt for a name, or for all names for "": where a renewal
+// is due, and with force in any case. It is for a manager without Run.
 func (m *Manager) Obtain(ctx context.Context, name string, force bool) error {
-	if err := m.knows(name); err != nil {
+	if err := m.checkName(name); err != nil {
 		return err
 	}
-	return m.obtain(ctx, name, force, m.present())
+	return m.obtain(ctx, name, force, m.issuedByName())
 }
 
-// Renew obtains the certificate of a name now, due or not, and says what came of
-// it; "" means all names. What somebody else renews meanwhile is good enough. Run
+// Renew obtains the certificate of a name now, due or not, and returns the result;
+// "" means all names. What another process renews meanwhile is good enough. Run
 // must be running.
 func (m *Manager) Renew(ctx context.Context, name string) error {
-	if err := m.knows(name); err != nil {
+	if err := m.checkName(name); err != nil {
 		return err
 	}
-	d := demand{ctx: ctx, name: name, instead: m.present(), reply: make(chan error, 1)}
+	d := renewRequest{ctx: ctx, name: name, replacing: m.issuedByName(), reply: make(chan error, 1)}
 	select {
-	case m.asked <- d:
+	case m.renewRequests <- d:
 		return <-d.reply
 	case <-ctx.Done():
 		return fmt.Errorf("an attempt is under way already; `vilogate cert status` says what comes of it: %w", ctx.Err())
 	}
 }
 
-// knows refuses a name that nobody configured.
-func (m *Manager) knows(name string) error {
-	if name != "" && !slices.Contains(m.o.Names, name) {
-		return fmt.Errorf("no certificate is configured for %s, only for %s", name, strings.Join(m.o.Names, ", "))
+// checkName refuses a name that is not configured.
+func (m *Manager) checkName(name string) error {
+	if name != "" && !slices.Contains(m.opts.Names, name) {
+		return fmt.Errorf("no certificate is configured for %s, only for %s", name, strings.Join(m.opts.Names, ", "))
 	}
 	return nil
 }
 
-// present are the certificates that there are, by name.
-func (m *Manager) present() map[string]*certificate {
+// issuedByName are the certificates in force, by name.
+func (m *Manager) issuedByName() map[string]*certificate {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := map[string]*certificate{}
 	for _, n := range m.names {
-		all[n.name] = n.own
+		all[n.name] = n.issued
 	}
 	return all
 }
 
-// comply does what somebody asked for, until either ends.
-func (m *Manager) comply(ctx context.Context, d demand) error {
+// handleRenew serves a renewal request, until its context or Run's ends.
+func (m *Manager) handleRenew(ctx context.Context, d renewRequest) error {
 	both, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(d.ctx, cancel)()
-	return m.obtain(both, d.name, true, d.instead)
+	return m.obtain(both, d.name, true, d.replacing)
 }
 
-// obtain makes attempts. Of what failed before, only the authority's own wish to
-// be left alone is respected.
-func (m *Manager) obtain(ctx context.Context, name string, force bool, instead map[string]*certificate) error {
+// obtain makes attempts. Backoff after earlier failures is skipped; the authority's
+// Retry-After is respected.
+func (m *Manager) obtain(ctx context.Context, name string, force bool, replacing map[string]*certificate) error {
 	var errs []error
 	for _, n := range m.names {
-		now := m.o.Now()
-		if name != "" && name != n.name || !force && n.own != nil && now.Before(n.renewal()) {
+		now := m.opts.Now()
+		if name != "" && name != n.name || !force && n.issued != nil && now.Before(n.renewal()) {
 			continue
 		}
-		if f := n.failed; f.holds(now) && now.Before(f.Patience) {
-			errs = append(errs, fmt.Errorf("%s: nothing is asked before %s, because the authority wants it so: %s", n.name, f.Patience.Format(time.RFC3339), f.Text))
+		if f := n.lastFailure; f.active(now) && now.Before(f.RetryAfter) {
+			errs = append(errs, fmt.Errorf("%s: nothing is asked before %s (the authority's Retry-After): %s", n.name, f.RetryAfter.Format(time.RFC3339), f.Text))
 			continue
 		}
-		if err := m.tend(ctx, n, true, instead[n.name]); err != nil {
+		if err := m.obtainIfDue(ctx, n, true, replacing[n.name]); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", n.name, err))
 		}
 	}

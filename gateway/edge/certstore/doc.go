@@ -5,7 +5,7 @@
 //   - files.go: in a folder of the state, which one process owns.
 //   - redis.go, lock.go: in Redis, with locks that are leases.
 //   - sealed.go: encryption, so that whoever reads Redis reads no private key.
-//   - tickets.go: the keys of session tickets, which a fleet changes together.
+//   - tickets.go: session ticket keys, which a fleet rotates together.
 //
 // One contract suite (contract_test.go) holds the stores to what certmagic
 // expects: a value is there whole or not at all, what is missing is

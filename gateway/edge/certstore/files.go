@@ -9,8 +9,8 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// Files keeps everything in a folder. Values are written aside, synced and put in
-// place; keys have the mode 0600. Safe for concurrent use in one process.
+// Files keeps everything in a folder. Values are written to a temporary file,
+// fsynced and renamed (atomic write); keys have the mode 0600. Safe for concurrent use in one process.
 type Files struct{ certmagic.FileStorage }
 
 // OpenFiles opens the folder, which is made when it is first written to. Nobody

@@ -10,24 +10,24 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// lease is how long a lock is held without a sign of life: what a process that
-// dies with it costs the others. The holder renews it three times as often.
+// lease is the TTL of a lock that is not renewed: what a process that dies with it
+// costs the others. The holder renews it three times as often.
 const lease = 15 * time.Second
 
-// lockPoll is how often a lock that somebody else holds is tried.
-const lockPoll = 250 * time.Millisecond
+// lockPollInterval is the time between two attempts to take a lock that is held.
+const lockPollInterval = 250 * time.Millisecond
 
 // A lock is one that this process holds.
 type lock struct {
 	token string
 	stop  context.CancelFunc
-	done  chan struct{} // closed when the renewing has ended
+	done  chan struct{} // closed when renewLease has returned
 }
 
-// Only whoever took a lock renews or releases it.
+// Compare-and-set by the lock's token: only its holder renews or releases it.
 var (
-	renewLock   = redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("PEXPIRE", KEYS[1], ARGV[2]) end return 0`)
-	releaseLock = redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0`)
+	renewScript   = redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("PEXPIRE", KEYS[1], ARGV[2]) end return 0`)
+	releaseScript = redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0`)
 )
 
 // Lock implements certmagic.Locker. It waits until the lock is free, or its
@@ -39,7 +39,7 @@ func (r *Redis) Lock(ctx context.Context, name string) error {
 		if err != nil || taken {
 			return err
 		}
-		timer := time.NewTimer(lockPoll)
+		timer := time.NewTimer(lockPollInterval)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -50,12 +50,12 @@ func (r *Redis) Lock(ctx context.Context, name string) error {
 }
 
 func (r *Redis) tryLock(ctx context.Context, name, token string) (bool, error) {
-	short, cancel := command(ctx)
+	short, cancel := withTimeout(ctx)
 	defer cancel()
 	taken, err := r.client.SetNX(short, keyLock+name, token, r.lease).Result()
 	switch {
 	case err != nil:
-		return false, r.failed("taking the lock", name, err)
+		return false, r.wrap("taking the lock", name, err)
 	case !taken:
 		return false, nil
 	}
@@ -65,12 +65,12 @@ func (r *Redis) tryLock(ctx context.Context, name, token string) (bool, error) {
 	r.mu.Lock()
 	r.held[name] = l
 	r.mu.Unlock()
-	go r.hold(holding, name, l)
+	go r.renewLease(holding, name, l)
 	return true, nil
 }
 
-// hold renews the lease of a lock until it is released. It belongs to the lock.
-func (r *Redis) hold(ctx context.Context, name string, l *lock) {
+// renewLease renews the lease of a lock until it is released. The goroutine belongs to the lock.
+func (r *Redis) renewLease(ctx context.Context, name string, l *lock) {
 	defer close(l.done)
 	ticker := time.NewTicker(r.lease / 3)
 	defer ticker.Stop()
@@ -80,11 +80,11 @@ func (r *Redis) hold(ctx context.Context, name string, l *lock) {
 			return
 		case <-ticker.C:
 		}
-		short, cancel := command(ctx)
-		renewed, err := renewLock.Run(short, r.client, []string{keyLock + name}, l.token, r.lease.Milliseconds()).Int()
+		short, cancel := withTimeout(ctx)
+		renewed, err := renewScript.Run(short, r.client, []string{keyLock + name}, l.token, r.lease.Milliseconds()).Int()
 		cancel()
 		if err == nil && renewed == 0 {
-			return // it is somebody else's by now, which Unlock returns
+			return // the lease has expired, which Unlock reports
 		}
 	}
 }
@@ -100,14 +100,14 @@ func (r *Redis) Unlock(ctx context.Context, name string) error {
 	}
 	l.stop()
 	<-l.done
-	short, cancel := command(context.WithoutCancel(ctx))
+	short, cancel := withTimeout(context.WithoutCancel(ctx))
 	defer cancel()
-	released, err := releaseLock.Run(short, r.client, []string{keyLock + name}, l.token).Int()
+	released, err := releaseScript.Run(short, r.client, []string{keyLock + name}, l.token).Int()
 	switch {
 	case err != nil:
-		return r.failed("releasing the lock", name, err)
+		return r.wrap("releasing the lock", name, err)
 	case released == 0:
-		return r.failed("releasing the lock", name, errors.New("its lease was over, and somebody else may have done the same work"))
+		return r.wrap("releasing the lock", name, errors.New("its lease had expired, and another process may have done the same work"))
 	}
 	return nil
 }

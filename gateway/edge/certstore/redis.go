@@ -25,14 +25,14 @@ const (
 // maxValue bounds a value, in bytes. A chain with its key has a few thousand.
 const maxValue = 1 << 20
 
-// commandTime bounds a command, so that a Redis that does not answer is noticed.
-const commandTime = 3 * time.Second
+// commandTimeout bounds a command, so that a Redis that does not answer is noticed.
+const commandTimeout = 3 * time.Second
 
 // Redis keeps everything in one hash, and locks beside it. Safe for concurrent
 // use, in several processes too. The client stays the caller's.
 type Redis struct {
 	client redis.UniversalClient
-	place  string
+	label  string
 	lease  time.Duration
 	now    func() time.Time
 
@@ -40,38 +40,38 @@ type Redis struct {
 	held map[string]*lock // by name; guarded by mu
 }
 
-// NewRedis keeps certificates in the Redis of a client; place says for people
+// NewRedis keeps certificates in the Redis of a client; label says for people
 // where that is.
-func NewRedis(client redis.UniversalClient, place string) *Redis {
-	return &Redis{client: client, place: place, lease: lease, now: time.Now, held: map[string]*lock{}}
+func NewRedis(client redis.UniversalClient, label string) *Redis {
+	return &Redis{client: client, label: label, lease: lease, now: time.Now, held: map[string]*lock{}}
 }
 
 // String says where it is, for people.
-func (r *Redis) String() string { return "redis " + r.place }
+func (r *Redis) String() string { return "redis " + r.label }
 
-// command bounds one exchange with Redis.
-func command(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, commandTime)
+// withTimeout bounds one command of Redis.
+func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, commandTimeout)
 }
 
-func (r *Redis) failed(doing, key string, err error) error {
-	return fmt.Errorf("redis %s: %s %s: %w", r.place, doing, key, err)
+func (r *Redis) wrap(doing, key string, err error) error {
+	return fmt.Errorf("redis %s: %s %s: %w", r.label, doing, key, err)
 }
 
-// stampSize is the length of what stands before a value: when it was written, in
-// milliseconds.
-const stampSize = 8
+// timestampSize is the length of the timestamp before a value: when it was
+// written, in milliseconds since 1970.
+const timestampSize = 8
 
 // Store implements certmagic.Storage.
 func (r *Redis) Store(ctx context.Context, key string, value []byte) error {
 	if len(value) > maxValue {
 		return fmt.Errorf("storing %s: %d bytes are more than %d", key, len(value), maxValue)
 	}
-	ctx, cancel := command(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	stamped := binary.BigEndian.AppendUint64(make([]byte, 0, stampSize+len(value)), uint64(r.now().UnixMilli()))
-	if err := r.client.HSet(ctx, keyValues, key, append(stamped, value...)).Err(); err != nil {
-		return r.failed("storing", key, err)
+	timestamped := binary.BigEndian.AppendUint64(make([]byte, 0, timestampSize+len(value)), uint64(r.now().UnixMilli()))
+	if err := r.client.HSet(ctx, keyValues, key, append(timestamped, value...)).Err(); err != nil {
+		return r.wrap("storing", key, err)
 	}
 	return nil
 }
@@ -83,30 +83,30 @@ func (r *Redis) Load(ctx context.Context, key string) ([]byte, error) {
 }
 
 func (r *Redis) load(ctx context.Context, key string) ([]byte, time.Time, error) {
-	ctx, cancel := command(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	stamped, err := r.client.HGet(ctx, keyValues, key).Bytes()
+	timestamped, err := r.client.HGet(ctx, keyValues, key).Bytes()
 	switch {
 	case errors.Is(err, redis.Nil):
-		return nil, time.Time{}, r.failed("loading", key, fs.ErrNotExist)
+		return nil, time.Time{}, r.wrap("loading", key, fs.ErrNotExist)
 	case err != nil:
-		return nil, time.Time{}, r.failed("loading", key, err)
-	case len(stamped) < stampSize:
-		return nil, time.Time{}, r.failed("loading", key, errors.New("what stands there is nothing of ours"))
+		return nil, time.Time{}, r.wrap("loading", key, err)
+	case len(timestamped) < timestampSize:
+		return nil, time.Time{}, r.wrap("loading", key, errors.New("corrupt value: no timestamp"))
 	}
-	return stamped[stampSize:], time.UnixMilli(int64(binary.BigEndian.Uint64(stamped))), nil
+	return timestamped[timestampSize:], time.UnixMilli(int64(binary.BigEndian.Uint64(timestamped))), nil
 }
 
 // Delete implements certmagic.Storage.
 func (r *Redis) Delete(ctx context.Context, key string) error {
-	all, err := r.below(ctx, key)
+	all, err := r.keysUnder(ctx, key)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := command(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	if err := r.client.HDel(ctx, keyValues, append(all, key)...).Err(); err != nil {
-		return r.failed("deleting", key, err)
+		return r.wrap("deleting", key, err)
 	}
 	return nil
 }
@@ -119,12 +119,12 @@ func (r *Redis) Exists(ctx context.Context, key string) bool {
 
 // List implements certmagic.Storage.
 func (r *Redis) List(ctx context.Context, path string, recursive bool) ([]string, error) {
-	below, err := r.below(ctx, path)
+	below, err := r.keysUnder(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	if len(below) == 0 {
-		return nil, r.failed("listing", path, fs.ErrNotExist)
+		return nil, r.wrap("listing", path, fs.ErrNotExist)
 	}
 	prefix := ""
 	if path != "" {
@@ -163,7 +163,7 @@ func (r *Redis) Stat(ctx context.Context, key string) (certmagic.KeyInfo, error)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return certmagic.KeyInfo{}, err
 	}
-	below, listErr := r.below(ctx, key)
+	below, listErr := r.keysUnder(ctx, key)
 	if listErr != nil {
 		return certmagic.KeyInfo{}, listErr
 	}
@@ -173,13 +173,13 @@ func (r *Redis) Stat(ctx context.Context, key string) (certmagic.KeyInfo, error)
 	return certmagic.KeyInfo{Key: key}, nil
 }
 
-// below are the keys under a path, all of them for "".
-func (r *Redis) below(ctx context.Context, path string) ([]string, error) {
-	ctx, cancel := command(ctx)
+// keysUnder are the keys under a path, all of them for "".
+func (r *Redis) keysUnder(ctx context.Context, path string) ([]string, error) {
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	all, err := r.client.HKeys(ctx, keyValues).Result()
 	if err != nil {
-		return nil, r.failed("listing", path, err)
+		return nil, r.wrap("listing", path, err)
 	}
 	if path == "" {
 		return all, nil

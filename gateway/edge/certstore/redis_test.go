@@ -40,7 +40,7 @@ func TestTheLeaseOfALock(t *testing.T) {
 	if taken, err := waiting.tryLock(t.Context(), "alive", "x"); err != nil || taken {
 		t.Errorf("the lock of a living holder: %v, %v", taken, err)
 	}
-	if err := dead.Unlock(t.Context(), "dead"); err == nil || !strings.Contains(err.Error(), "lease was over") {
+	if err := dead.Unlock(t.Context(), "dead"); err == nil || !strings.Contains(err.Error(), "lease had expired") {
 		t.Errorf("a holder that lost its lock is told %v", err)
 	}
 	if taken, err := alive.tryLock(t.Context(), "dead", "x"); err != nil || taken {
@@ -68,16 +68,16 @@ func TestWhatIsSealed(t *testing.T) {
 		t.Fatalf("in Redis: %q, %v", raw, err)
 	}
 	other := Seal(plain, sealer(t, "another secret of 32 bytes or more"))
-	if _, err := other.Load(t.Context(), "a/x.key"); !errors.Is(err, errSealed) {
+	if _, err := other.Load(t.Context(), "a/x.key"); !errors.Is(err, errUnseal) {
 		t.Errorf("with another secret: %v", err)
 	}
 	store(t, plain, "a/y.key", raw)
-	if _, err := sealed.Load(t.Context(), "a/y.key"); !errors.Is(err, errSealed) {
+	if _, err := sealed.Load(t.Context(), "a/y.key"); !errors.Is(err, errUnseal) {
 		t.Errorf("under another name: %v", err)
 	}
 	for _, value := range [][]byte{nil, {1}, {2, 3}, raw[:len(raw)-1], append([]byte{2}, raw[1:]...)} {
 		store(t, plain, "a/x.key", value)
-		if _, err := sealed.Load(t.Context(), "a/x.key"); !errors.Is(err, errSealed) {
+		if _, err := sealed.Load(t.Context(), "a/x.key"); !errors.Is(err, errUnseal) {
 			t.Errorf("%v: %v", value, err)
 		}
 	}
@@ -101,7 +101,7 @@ func TestRedisAwayIsAnErrorInTime(t *testing.T) {
 	if err := s.Lock(t.Context(), "k"); err == nil {
 		t.Error("locking succeeds")
 	}
-	if took := time.Since(begun); took > 4*commandTime {
+	if took := time.Since(begun); took > 4*commandTimeout {
 		t.Errorf("took %v", took)
 	}
 }
@@ -164,11 +164,11 @@ func TestTicketKeysAreShared(t *testing.T) {
 	if err != nil || bytes.Contains(raw, keys[0][:]) {
 		t.Errorf("in Redis: %x, %v", raw, err)
 	}
-	if life := server.Client().TTL(t.Context(), keyTickets+"7").Val(); life <= 0 || life > ticketLife {
+	if life := server.Client().TTL(t.Context(), keyTickets+"7").Val(); life <= 0 || life > ticketTTL {
 		t.Errorf("it is kept for %v", life)
 	}
 	other := NewTickets(NewRedis(server.Client(), server.Address), sealer(t, "another secret of 32 bytes or more"))
-	if _, err := other.TicketKey(t.Context(), 7); !errors.Is(err, errSealed) {
+	if _, err := other.TicketKey(t.Context(), 7); !errors.Is(err, errUnseal) {
 		t.Errorf("with another secret: %v", err)
 	}
 }

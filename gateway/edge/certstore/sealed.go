@@ -12,11 +12,12 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// purpose is what the key is derived from the fleet's secret for.
-const purpose = "vilogate certificates v1"
+// hkdfInfo is HKDF's info (RFC 5869) for the encryption key.
+const hkdfInfo = "vilogate certificates v1"
 
 // A Sealer encrypts what is stored (AES-256-GCM) with a key derived from the
-// fleet's secret. What it sealed under one name opens under no other.
+// fleet's secret (HKDF). The name is the associated data: what was sealed under
+// one name opens under no other.
 type Sealer struct{ aead cipher.AEAD }
 
 // NewSealer derives the key from a secret of at least 32 bytes.
@@ -24,7 +25,7 @@ func NewSealer(secret []byte) (*Sealer, error) {
 	if len(secret) < 32 {
 		return nil, errors.New("certificates: the secret has fewer than 32 bytes")
 	}
-	key, err := hkdf.Key(sha256.New, secret, nil, purpose, 32)
+	key, err := hkdf.Key(sha256.New, secret, nil, hkdfInfo, 32)
 	if err != nil {
 		return nil, err
 	}
@@ -39,23 +40,23 @@ func NewSealer(secret []byte) (*Sealer, error) {
 	return &Sealer{aead}, nil
 }
 
-// version stands before everything sealed.
-const version = 1
+// sealVersion is the first byte of everything sealed.
+const sealVersion = 1
 
 func (s *Sealer) seal(name string, plain []byte) []byte {
-	return s.aead.Seal([]byte{version}, nil, plain, []byte(name))
+	return s.aead.Seal([]byte{sealVersion}, nil, plain, []byte(name))
 }
 
-var errSealed = errors.New("it cannot be opened: it was sealed with another `secret`, or changed; give the old secret back, " +
+var errUnseal = errors.New("it cannot be opened: it was sealed with another `secret`, or changed; give the old secret back, " +
 	"or remove what is stored (in Redis the hash vilogate:{fleet}:certificates, in the state folder certificates/) to have it made anew")
 
 func (s *Sealer) open(name string, sealed []byte) ([]byte, error) {
-	if len(sealed) == 0 || sealed[0] != version {
-		return nil, errSealed
+	if len(sealed) == 0 || sealed[0] != sealVersion {
+		return nil, errUnseal
 	}
 	plain, err := s.aead.Open(nil, nil, sealed[1:], []byte(name))
 	if err != nil {
-		return nil, errSealed
+		return nil, errUnseal
 	}
 	return plain, nil
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ticketLife is how long Redis keeps the key of a period: as long as any gateway
+// ticketTTL is how long Redis keeps the key of a period: as long as any gateway
 // may ask for it.
-const ticketLife = 72 * time.Hour
+const ticketTTL = 72 * time.Hour
 
 // Tickets keeps the keys of session tickets in Redis, sealed, each for a period
 // of time. Redis forgets them by itself. Safe for concurrent use, in several
@@ -27,7 +27,7 @@ func NewTickets(r *Redis, sealer *Sealer) *Tickets { return &Tickets{r, sealer} 
 
 // TicketKey is the key of a period, made by whoever asks first.
 func (t *Tickets) TicketKey(ctx context.Context, period int64) (key [32]byte, err error) {
-	ctx, cancel := command(ctx)
+	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	name := fmt.Sprint(keyTickets, period)
 	for range 2 {
@@ -35,24 +35,24 @@ func (t *Tickets) TicketKey(ctx context.Context, period int64) (key [32]byte, er
 		if err == nil {
 			plain, err := t.sealer.open(name, sealed)
 			if err == nil && len(plain) != len(key) {
-				err = errSealed
+				err = errUnseal
 			}
 			if err != nil {
-				return key, t.redis.failed("loading", name, err)
+				return key, t.redis.wrap("loading", name, err)
 			}
 			copy(key[:], plain)
 			return key, nil
 		}
 		if !errors.Is(err, redis.Nil) {
-			return key, t.redis.failed("loading", name, err)
+			return key, t.redis.wrap("loading", name, err)
 		}
 		fresh := make([]byte, len(key))
 		if _, err := rand.Read(fresh); err != nil {
 			return key, err
 		}
-		if err := t.redis.client.SetNX(ctx, name, t.sealer.seal(name, fresh), ticketLife).Err(); err != nil {
-			return key, t.redis.failed("storing", name, err)
+		if err := t.redis.client.SetNX(ctx, name, t.sealer.seal(name, fresh), ticketTTL).Err(); err != nil {
+			return key, t.redis.wrap("storing", name, err)
 		}
 	}
-	return key, t.redis.failed("loading", name, errors.New("it was stored, and is not there"))
+	return key, t.redis.wrap("loading", name, errors.New("it was stored, and is not there"))
 }

@@ -1,8 +1,8 @@
-// Package gcra is the generic cell rate algorithm, as a pure function: all that is remembered of somebody is the moment at
-// which nothing is owed any more (the theoretical arrival time, TAT), so that events are let through as a burst of the whole
+// Package gcra is the generic cell rate algorithm, as a pure function: all that is remembered of a key is its theoretical
+// arrival time (TAT), at which its backlog is empty, so that events are let through as a burst of the whole
 // quota at first and at a steady pace after it, without windows whose edges let twice as many through.
 //
-// It stands on floor 0. What keeps the moments, and for whom, is the business of gateway/limits and of idp/attempts; the
+// It stands on floor 0. What keeps the TATs, and for whom, is the business of gateway/limits and of idp/attempts; the
 // policies and the configuration read a [Rate] with [ParseRate].
 package gcra
 
@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A Rate is a quota: so many events in so long a time. All of them may come at once; each is given back in its share of
-// the time.
+// A Rate is a quota: so many events in so long a time. All of them may come at once, as a burst; after it they are let
+// through at the emission interval.
 type Rate struct {
 	Events int
 	Per    time.Duration
@@ -59,37 +59,38 @@ func (r Rate) String() string {
 
 // Check reports what is wrong with a rate.
 func (r Rate) Check() error {
-	if r.Events < 1 || r.Interval() < time.Microsecond {
+	if r.Events < 1 || r.EmissionInterval() < time.Microsecond {
 		return errCheck
 	}
 	return nil
 }
 
-// Interval is the time in which one event is given back.
-func (r Rate) Interval() time.Duration { return r.Per / time.Duration(max(r.Events, 1)) }
+// EmissionInterval is GCRA's T: the time in which one event leaves the backlog.
+func (r Rate) EmissionInterval() time.Duration { return r.Per / time.Duration(max(r.Events, 1)) }
 
-// Quota is what all events are worth. It may be a little less than Per, by what the division left over.
-func (r Rate) Quota() time.Duration { return r.Interval() * time.Duration(r.Events) }
+// Burst is GCRA's limit of the backlog: Events emission intervals. It may be a little less than Per, by what the division
+// left over.
+func (r Rate) Burst() time.Duration { return r.EmissionInterval() * time.Duration(r.Events) }
 
 // A Result says what became of a request, and what its sender may be told.
 type Result struct {
-	OK        bool
-	Remaining int           // events that would be let through now
-	Retry     time.Duration // until the next one is, where this one was not
-	Reset     time.Duration // until one event more is given back; zero where none is owed
+	OK         bool
+	Remaining  int           // events that would be let through now
+	RetryAfter time.Duration // until the next one is, where this one was not
+	Reset      time.Duration // until one event more remains; zero where there is no backlog
 }
 
-// Take decides about one more event. owed is how much time the events that were let through are still worth, the time left
-// until the TAT; it returns what is owed after this one, which is the same where it is not let through.
-func (r Rate) Take(owed time.Duration) (after time.Duration, result Result) {
-	owed = max(owed, 0)
-	interval, quota := r.Interval(), r.Quota()
-	if next := owed + interval; next > quota {
-		return owed, Result{Retry: next - quota, Reset: next - quota}
+// Take decides about one more event. The backlog is the TAT less now; it returns the backlog after this event, which is the
+// same where the event is not let through.
+func (r Rate) Take(backlog time.Duration) (after time.Duration, result Result) {
+	backlog = max(backlog, 0)
+	interval, burst := r.EmissionInterval(), r.Burst()
+	if next := backlog + interval; next > burst {
+		return backlog, Result{RetryAfter: next - burst, Reset: next - burst}
 	}
-	after = owed + interval
-	remaining := int((quota - after) / interval)
-	// With that many left, one more is given back once what is owed has fallen to the next whole event.
-	reset := after - (quota - time.Duration(remaining+1)*interval)
+	after = backlog + interval
+	remaining := int((burst - after) / interval)
+	// With that many left, one more remains once the backlog has fallen to the next whole emission interval.
+	reset := after - (burst - time.Duration(remaining+1)*interval)
 	return after, Result{OK: true, Remaining: remaining, Reset: reset}
 }

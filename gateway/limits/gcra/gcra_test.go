@@ -47,13 +47,13 @@ func TestABurstAndThenASteadyPace(t *testing.T) {
 	}
 	for range 5 {
 		same, refused := r.Take(owed)
-		if refused.OK || same != owed || refused.Retry != 20*time.Second {
+		if refused.OK || same != owed || refused.RetryAfter != 20*time.Second {
 			t.Fatalf("%+v with %v owed", refused, owed)
 		}
-		if _, early := r.Take(owed - refused.Retry + 1); early.OK {
+		if _, early := r.Take(owed - refused.RetryAfter + 1); early.OK {
 			t.Fatal("a moment too early")
 		}
-		if owed, got = r.Take(owed - refused.Retry); !got.OK || got.Remaining != 0 {
+		if owed, got = r.Take(owed - refused.RetryAfter); !got.OK || got.Remaining != 0 {
 			t.Fatalf("%+v after waiting", got)
 		}
 	}

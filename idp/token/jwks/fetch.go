@@ -49,16 +49,16 @@ func (r *Remote) discover(ctx context.Context) (string, error) {
 	if metadata.Issuer != r.config.DiscoveryIssuer {
 		return "", fmt.Errorf("the metadata is of another issuer, %q", metadata.Issuer)
 	}
-	if err := checkAddress(metadata.Keys); err != nil {
+	if err := checkURL(metadata.Keys); err != nil {
 		return "", fmt.Errorf("jwks_uri: %w", err)
 	}
-	if secure(r.config.DiscoveryIssuer) && !secure(metadata.Keys) {
+	if isHTTPS(r.config.DiscoveryIssuer) && !isHTTPS(metadata.Keys) {
 		return "", fmt.Errorf("jwks_uri: %q is not https, as the issuer is", metadata.Keys)
 	}
 	return metadata.Keys, nil
 }
 
-func secure(address string) bool {
+func isHTTPS(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.Scheme == "https"
 }

@@ -138,7 +138,7 @@ func TestAnswersOfARealServer(t *testing.T) {
 			t.Parallel()
 			remote, status := fetched(t, test.handler, test.change)
 			if test.want == "" {
-				if !known(t, remote, key) || status.Err != nil || status.LastGood.IsZero() {
+				if !known(t, remote, key) || status.Err != nil || status.LastSuccess.IsZero() {
 					t.Errorf("%+v", status)
 				}
 				return
@@ -146,7 +146,7 @@ func TestAnswersOfARealServer(t *testing.T) {
 			if status.Err == nil || !strings.Contains(status.Err.Error(), test.want) || remote.Ready() {
 				t.Errorf("want %q: %+v", test.want, status)
 			}
-			if _, err := remote.Key(key.ID(), time.Now()); !errors.Is(err, token.ErrKeysMissing) {
+			if _, err := remote.Key(key.ID(), time.Now()); !errors.Is(err, token.ErrKeysNotLoaded) {
 				t.Errorf("%v", err)
 			}
 		})

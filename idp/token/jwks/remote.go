@@ -19,9 +19,9 @@ const (
 	defaultMinRefresh = 30 * time.Second
 	defaultTimeout    = 10 * time.Second
 
-	// firstRetry is how soon a first fetch that failed is tried again; the wait
+	// minBackoff is how soon a first fetch that failed is tried again; the wait
 	// doubles up to MinRefresh. Only while there are no keys at all.
-	firstRetry = time.Second
+	minBackoff = time.Second
 )
 
 // RemoteConfig says where an issuer publishes its keys.
@@ -58,18 +58,18 @@ type RemoteConfig struct {
 
 // Remote is a set of keys that is kept current. It is safe for concurrent use.
 type Remote struct {
-	config RemoteConfig
-	client http.Client
-	keys   atomic.Pointer[Set]
-	status atomic.Pointer[Status]
-	wanted chan struct{} // holds one wish for a fetch; written by Key, read by Run
+	config           RemoteConfig
+	client           http.Client
+	keys             atomic.Pointer[Set]
+	status           atomic.Pointer[Status]
+	refreshRequested chan struct{} // holds one request for a refresh; written by Key, read by Run
 }
 
 // Status is how a Remote is doing.
 type Status struct {
-	Keys     int
-	LastGood time.Time // zero before the first good fetch
-	Err      error     // of the last fetch; nil when it was good
+	Keys        int
+	LastSuccess time.Time // zero before the first good fetch
+	Err         error     // of the last fetch; nil when it was good
 }
 
 // NewRemote checks the configuration. Nothing is fetched before Run.
@@ -77,7 +77,7 @@ func NewRemote(c RemoteConfig) (*Remote, error) {
 	if (c.URL == "") == (c.DiscoveryIssuer == "") {
 		return nil, errors.New("jwks: either a URL or an issuer")
 	}
-	if err := checkAddress(c.URL + c.DiscoveryIssuer); err != nil {
+	if err := checkURL(c.URL + c.DiscoveryIssuer); err != nil {
 		return nil, fmt.Errorf("jwks: %w", err)
 	}
 	if c.Client == nil || c.Log == nil {
@@ -98,13 +98,13 @@ func NewRemote(c RemoteConfig) (*Remote, error) {
 	if c.MaxBytes <= 0 || c.MaxBytes > maxBytes {
 		c.MaxBytes = maxBytes
 	}
-	r := &Remote{config: c, client: *c.Client, wanted: make(chan struct{}, 1)}
+	r := &Remote{config: c, client: *c.Client, refreshRequested: make(chan struct{}, 1)}
 	r.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	r.status.Store(&Status{})
 	return r, nil
 }
 
-func checkAddress(s string) error {
+func checkURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.Fragment != "" {
 		return fmt.Errorf("%q is not an http or https address", s)
@@ -113,17 +113,17 @@ func checkAddress(s string) error {
 }
 
 // Key implements [token.KeySource]. For a kid that it does not know it leaves a
-// wish for a fetch, and answers at once.
+// request for a refresh, and answers at once.
 func (r *Remote) Key(kid string, now time.Time) (token.PublicKey, error) {
 	set := r.keys.Load()
 	if set == nil {
-		return token.PublicKey{}, token.ErrKeysMissing
+		return token.PublicKey{}, token.ErrKeysNotLoaded
 	}
 	k, err := set.Key(kid, now)
 	if err != nil {
 		select {
-		case r.wanted <- struct{}{}:
-		default: // somebody wished already
+		case r.refreshRequested <- struct{}{}:
+		default: // one is pending already
 		}
 	}
 	return k, err
@@ -136,42 +136,42 @@ func (r *Remote) Ready() bool { return r.keys.Load() != nil }
 func (r *Remote) Status() Status { return *r.status.Load() }
 
 // Run fetches until ctx ends: at once, then every Interval, and earlier when
-// somebody wished for it or a fetch failed, but never twice within MinRefresh
+// an unknown kid asked for it or a fetch failed, but never twice within MinRefresh
 // once there are keys. It returns ctx's error.
 func (r *Remote) Run(ctx context.Context) error {
-	retry := min(firstRetry, r.config.MinRefresh)
+	backoff := min(minBackoff, r.config.MinRefresh)
 	for {
 		err := r.refresh(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		pause := r.config.MinRefresh
+		interval := r.config.MinRefresh
 		if !r.Ready() {
-			pause = retry
-			retry = min(2*retry, r.config.MinRefresh)
+			interval = backoff
+			backoff = min(2*backoff, r.config.MinRefresh)
 		}
-		if !sleep(ctx, pause) {
+		if !sleep(ctx, interval) {
 			return ctx.Err()
 		}
 		if err != nil {
 			continue
 		}
-		if !r.idle(ctx, r.config.Interval-pause) {
+		if !r.waitForRefresh(ctx, r.config.Interval-interval) {
 			return ctx.Err()
 		}
 	}
 }
 
-// idle waits for the next turn or a wish, whichever comes first. It reports
+// waitForRefresh waits for the next interval or a request for a refresh. It reports
 // whether there is one.
-func (r *Remote) idle(ctx context.Context, rest time.Duration) bool {
+func (r *Remote) waitForRefresh(ctx context.Context, rest time.Duration) bool {
 	timer := time.NewTimer(max(rest, 0))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
 	case <-timer.C:
-	case <-r.wanted:
+	case <-r.refreshRequested:
 	}
 	return true
 }
@@ -194,19 +194,19 @@ func (r *Remote) refresh(ctx context.Context) error {
 	set, err := r.fetch(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			r.status.Store(&Status{Keys: before.Keys, LastGood: before.LastGood, Err: err})
+			r.status.Store(&Status{Keys: before.Keys, LastSuccess: before.LastSuccess, Err: err})
 			if before.Err == nil || before.Err.Error() != err.Error() {
-				r.config.Log.Warn("keys not fetched, the last good ones stay", "address", r.address(), "error", err, "keys", before.Keys)
+				r.config.Log.Warn("JWKS fetch failed, keeping the cached keys", "address", r.source(), "error", err, "keys", before.Keys)
 			}
 		}
 		return err
 	}
 	r.keys.Store(set)
-	r.status.Store(&Status{Keys: set.Len(), LastGood: r.config.Now()})
-	if before.Err != nil || before.LastGood.IsZero() {
-		r.config.Log.Info("keys fetched", "address", r.address(), "keys", set.Len())
+	r.status.Store(&Status{Keys: set.Len(), LastSuccess: r.config.Now()})
+	if before.Err != nil || before.LastSuccess.IsZero() {
+		r.config.Log.Info("JWKS fetched", "address", r.source(), "keys", set.Len())
 	}
 	return nil
 }
 
-func (r *Remote) address() string { return r.config.URL + r.config.DiscoveryIssuer }
+func (r *Remote) source() string { return r.config.URL + r.config.DiscoveryIssuer }

@@ -87,7 +87,7 @@ func wait(d time.Duration) {
 func known(t *testing.T, r *jwks.Remote, key token.PublicKey) bool {
 	t.Helper()
 	got, err := r.Key(key.ID(), time.Now())
-	if err != nil && !errors.Is(err, token.ErrUnknownKey) && !errors.Is(err, token.ErrKeysMissing) {
+	if err != nil && !errors.Is(err, token.ErrUnknownKey) && !errors.Is(err, token.ErrKeysNotLoaded) {
 		t.Fatal(err)
 	}
 	return err == nil && got.Equal(key)
@@ -158,7 +158,7 @@ func TestTheLastGoodKeysStay(t *testing.T) {
 		if !remote.Ready() || remote.Status().Err != nil || remote.Status().Keys != 1 {
 			t.Fatalf("%+v", remote.Status())
 		}
-		good := remote.Status().LastGood
+		good := remote.Status().LastSuccess
 		for name, answer := range map[string]struct {
 			status int
 			body   []byte
@@ -181,13 +181,13 @@ func TestTheLastGoodKeysStay(t *testing.T) {
 			if !known(t, remote, key) || !remote.Ready() || s.Err == nil || s.Keys != 1 {
 				t.Errorf("%s: %+v", name, s)
 			}
-			good = s.LastGood
+			good = s.LastSuccess
 		}
 		// and when the issuer is back, so are its new keys
 		next := newKey(t)
 		from.set(http.StatusOK, setOf(next))
 		wait(30 * time.Second)
-		if s := remote.Status(); !known(t, remote, next) || known(t, remote, key) || s.Err != nil || !s.LastGood.After(good) {
+		if s := remote.Status(); !known(t, remote, next) || known(t, remote, key) || s.Err != nil || !s.LastSuccess.After(good) {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -207,7 +207,7 @@ func TestTheFirstKeysAreFetchedSoon(t *testing.T) {
 		if fmt.Sprint(at) != "[0s 1s 3s 7s 15s 31s 1m1s]" {
 			t.Errorf("fetched at %v", at)
 		}
-		if _, err := remote.Key(key.ID(), time.Now()); !errors.Is(err, token.ErrKeysMissing) || remote.Ready() {
+		if _, err := remote.Key(key.ID(), time.Now()); !errors.Is(err, token.ErrKeysNotLoaded) || remote.Ready() {
 			t.Errorf("%v", err)
 		}
 		from.set(http.StatusOK, setOf(key))

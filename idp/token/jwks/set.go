@@ -26,7 +26,7 @@ type Set struct {
 func Static(keys []token.PublicKey) *Set {
 	s := &Set{byID: make(map[string]token.PublicKey, len(keys))}
 	for _, k := range keys {
-		if _, twice := s.byID[k.ID()]; !twice {
+		if _, duplicate := s.byID[k.ID()]; !duplicate {
 			s.byID[k.ID()] = k
 		}
 	}

@@ -151,7 +151,7 @@ func hasKeys(t reflect.Type) bool {
 
 // Struct is the mapping of a struct, as a reference to its definition.
 func (g *Generator) Struct(t reflect.Type) Node {
-	name := nameOf(t)
+	name := definitionName(t)
 	if _, made := g.definitions[name]; !made {
 		definition := Node{"type": "object", "additionalProperties": false}
 		g.definitions[name] = definition // before its fields, which may be of the same type
@@ -170,11 +170,11 @@ func (g *Generator) Struct(t reflect.Type) Node {
 // Definition is the definition that Struct made, to be changed by a function of Types.
 func (g *Generator) Definition(t reflect.Type) Node {
 	g.Struct(t)
-	return g.definitions[nameOf(t)].(Node)
+	return g.definitions[definitionName(t)].(Node)
 }
 
-// nameOf is the name of a definition.
-func nameOf(t reflect.Type) string { return strings.TrimSuffix(t.Name(), "Syntax") }
+// definitionName is the name of a definition.
+func definitionName(t reflect.Type) string { return strings.TrimSuffix(t.Name(), "Syntax") }
 
 func (g *Generator) fields(t reflect.Type, owner string, properties Node, required *[]string) {
 	for i := range t.NumField() {

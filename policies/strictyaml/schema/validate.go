@@ -24,23 +24,23 @@ func Validate(schema, document []byte) ([]string, error) {
 		return nil, fmt.Errorf("schema: the document: %w", err)
 	}
 	v.check(v.root, value, "")
-	return v.wrong, nil
+	return v.problems, nil
 }
 
 type validator struct {
-	root  Node
-	wrong []string
+	root     Node
+	problems []string
 }
 
 func (v *validator) errorf(at, format string, a ...any) {
-	v.wrong = append(v.wrong, at+": "+fmt.Sprintf(format, a...))
+	v.problems = append(v.problems, at+": "+fmt.Sprintf(format, a...))
 }
 
 // holds reports whether a value is right, and says nothing.
 func (v *validator) holds(s Node, value any) bool {
 	other := validator{root: v.root}
 	other.check(s, value, "")
-	return len(other.wrong) == 0
+	return len(other.problems) == 0
 }
 
 func (v *validator) check(s Node, value any, at string) {

@@ -46,37 +46,37 @@ var errNoIDP = errors.New("there is no identity provider in this process; ask th
 
 // Handle adds what an administrator may ask for. admin is nil where there is no identity provider.
 func Handle(m *control.Mux, admin *idp.Admin) {
-	action(m, admin, "user/add", func(ctx context.Context, in idp.NewUser) (idp.User, error) { return admin.AddUser(ctx, in) })
-	action(m, admin, "user/list", func(ctx context.Context, _ control.Nothing) ([]idp.User, error) { return admin.Users(ctx) })
-	action(m, admin, "user/show", func(ctx context.Context, in UserName) (idp.User, error) { return admin.User(ctx, in.Name) })
-	action(m, admin, "user/passwd", func(ctx context.Context, in UserPasswd) (control.Nothing, error) {
+	registerAction(m, admin, "user/add", func(ctx context.Context, in idp.NewUser) (idp.User, error) { return admin.AddUser(ctx, in) })
+	registerAction(m, admin, "user/list", func(ctx context.Context, _ control.Nothing) ([]idp.User, error) { return admin.Users(ctx) })
+	registerAction(m, admin, "user/show", func(ctx context.Context, in UserName) (idp.User, error) { return admin.User(ctx, in.Name) })
+	registerAction(m, admin, "user/passwd", func(ctx context.Context, in UserPasswd) (control.Nothing, error) {
 		return control.Nothing{}, admin.SetPassword(ctx, in.Name, in.Password)
 	})
-	action(m, admin, "user/roles", func(ctx context.Context, in UserRoles) (control.Nothing, error) {
+	registerAction(m, admin, "user/roles", func(ctx context.Context, in UserRoles) (control.Nothing, error) {
 		return control.Nothing{}, admin.SetRoles(ctx, in.Name, in.Roles)
 	})
-	action(m, admin, "user/disable", func(ctx context.Context, in UserName) (control.Nothing, error) {
+	registerAction(m, admin, "user/disable", func(ctx context.Context, in UserName) (control.Nothing, error) {
 		return control.Nothing{}, admin.Disable(ctx, in.Name)
 	})
-	action(m, admin, "user/enable", func(ctx context.Context, in UserName) (control.Nothing, error) {
+	registerAction(m, admin, "user/enable", func(ctx context.Context, in UserName) (control.Nothing, error) {
 		return control.Nothing{}, admin.Enable(ctx, in.Name)
 	})
-	action(m, admin, "user/delete", func(ctx context.Context, in UserName) (control.Nothing, error) {
+	registerAction(m, admin, "user/delete", func(ctx context.Context, in UserName) (control.Nothing, error) {
 		return control.Nothing{}, admin.Delete(ctx, in.Name)
 	})
-	action(m, admin, "session/list", func(ctx context.Context, in UserName) ([]idp.Session, error) {
+	registerAction(m, admin, "session/list", func(ctx context.Context, in UserName) ([]idp.Session, error) {
 		return admin.Sessions(ctx, in.Name)
 	})
-	action(m, admin, "session/revoke", func(ctx context.Context, in SessionRevoke) (int, error) {
+	registerAction(m, admin, "session/revoke", func(ctx context.Context, in SessionRevoke) (int, error) {
 		if in.ID != "" {
 			return 1, admin.RevokeSession(ctx, in.ID)
 		}
 		return admin.RevokeUser(ctx, in.User)
 	})
-	action(m, admin, "keys/list", func(ctx context.Context, _ control.Nothing) ([]idp.Key, error) { return admin.Keys(ctx) })
+	registerAction(m, admin, "keys/list", func(ctx context.Context, _ control.Nothing) ([]idp.Key, error) { return admin.Keys(ctx) })
 }
 
-func action[In, Out any](m *control.Mux, admin *idp.Admin, name string, f func(context.Context, In) (Out, error)) {
+func registerAction[In, Out any](m *control.Mux, admin *idp.Admin, name string, f func(context.Context, In) (Out, error)) {
 	control.Handle(m, name, func(ctx context.Context, in In) (out Out, err error) {
 		if admin == nil {
 			return out, errNoIDP
@@ -112,7 +112,7 @@ func Open(ctx context.Context, cfg *config.Config, st *state.Folder) (a *Adminis
 	for !a.stores.List.Ready() {
 		select {
 		case err := <-failed:
-			return nil, errors.Join(fmt.Errorf("the revocation list cannot be read, so that nothing could be ended for good: %w", err), a.Close())
+			return nil, errors.Join(fmt.Errorf("the revocation list cannot be read, so that no revocation would last: %w", err), a.Close())
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), a.Close())
 		case <-time.After(5 * time.Millisecond):

@@ -20,7 +20,7 @@ func (b *Builder) certificates(gen *Generation) (err error) {
 	}
 	if pairs := CertificatePairs(gen.Config); len(pairs) > 0 {
 		if gen.Files, err = edge.OpenFiles(pairs); err != nil {
-			return placedCertificates(gen.Config, err)
+			return certificatesErrorAt(gen.Config, err)
 		}
 	}
 	gen.Roots, err = AuthorityRoots(c.CARoots)
@@ -28,29 +28,29 @@ func (b *Builder) certificates(gen *Generation) (err error) {
 }
 
 // CertificatePairs are the files that the certificates are in, if they are in files.
-func CertificatePairs(cfg *config.Config) []edge.Pair {
-	var pairs []edge.Pair
+func CertificatePairs(cfg *config.Config) []edge.KeyPair {
+	var pairs []edge.KeyPair
 	if cfg.Certificates != nil {
 		for _, f := range cfg.Certificates.Files {
-			pairs = append(pairs, edge.Pair{Certificate: f.Certificate, Key: f.Key})
+			pairs = append(pairs, edge.KeyPair{Certificate: f.Certificate, Key: f.Key})
 		}
 	}
 	return pairs
 }
 
-// placedCertificates is an error of opening the certificates, at the place of the first file that cannot be used.
-func placedCertificates(cfg *config.Config, err error) error {
+// certificatesErrorAt is an error of opening the certificates, at the place of the first file that cannot be used.
+func certificatesErrorAt(cfg *config.Config, err error) error {
 	for i, pair := range CertificatePairs(cfg) {
-		_, alone := edge.OpenFiles([]edge.Pair{pair})
-		if alone == nil {
+		_, pairErr := edge.OpenFiles([]edge.KeyPair{pair})
+		if pairErr == nil {
 			continue
 		}
 		key := "certificate"
 		var cause *fs.PathError
-		if errors.As(alone, &cause) && cause.Path == pair.Key {
+		if errors.As(pairErr, &cause) && cause.Path == pair.Key {
 			key = "key"
 		}
-		return config.Placed(cfg.Certificates.Files[i].Places.Of(key), alone)
+		return config.Placed(cfg.Certificates.Files[i].Places.Of(key), pairErr)
 	}
 	return config.Placed(cfg.Places.Of("certificates"), err)
 }
@@ -79,11 +79,11 @@ func Covers(cfg *config.Config, files *edge.Files) func(host string) bool {
 	case cfg.Certificates == nil || cfg.Incomplete || cfg.Certificates.Source == "files":
 		return func(string) bool { return true } // not known
 	}
-	return func(host string) bool { return covered(cfg.Certificates.Names, host) }
+	return func(host string) bool { return coversHost(cfg.Certificates.Names, host) }
 }
 
-// covered reports whether a certificate for names is good for host; the wildcard host of a policy stands for any label.
-func covered(names []string, host string) bool {
+// coversHost reports whether a certificate for names is good for host; the wildcard host of a policy stands for any label.
+func coversHost(names []string, host string) bool {
 	_, parent, _ := strings.Cut(host, ".")
 	for _, name := range names {
 		if name == host || name == "*."+parent {

@@ -30,13 +30,13 @@ type Generation struct {
 	Loaded time.Time
 
 	// Returns are the addresses that a login may return to; nil without an IdP in this process.
-	Returns *idp.Returns
+	Returns *idp.RedirectPolicy
 
 	// The rest is of a gateway.
 
 	Gateway    *gateway.Generation
 	Policies   *policies.Set
-	PoliciesID string                  // names them: their hash
+	PoliciesID string                  // their hash, as audit records name them
 	TLS        *HostTLS                // what their hosts ask of connections
 	Files      *edge.Files             // the certificates, nil unless they come from files
 	Roots      *x509.CertPool          // of the authority; nil for the usual ones
@@ -45,7 +45,7 @@ type Generation struct {
 	Own        *jwks.Remote            // those of our own IdP, nil where it is in this process or there is none
 
 	files       []policies.File
-	shadowFiles []policies.File // those that enforce nothing
+	shadowFiles []policies.File // of the shadow policies, which enforce nothing
 }
 
 // Builder builds generations. What it holds is the same for all of them.
@@ -87,7 +87,7 @@ func (b *Builder) Build(cfg *config.Config, before *Generation) (*Generation, er
 	case cfg.Gateway():
 		wrong = b.gateway(gen, before)
 	}
-	if err := config.Together(wrong, b.redis(cfg), b.certificates(gen), b.returns(gen)); err != nil {
+	if err := config.Together(wrong, b.redis(cfg), b.certificates(gen), b.redirectPolicy(gen)); err != nil {
 		return nil, err
 	}
 	return gen, nil
@@ -98,7 +98,7 @@ func (b *Builder) incomplete(gen *Generation) error {
 	if gen.Config.Domain == "" || gen.Config.Policies == "" {
 		return errors.New("`domain` and `policies` come from the environment; without them, nothing of the policies can be checked")
 	}
-	return b.policies(gen)
+	return b.addPolicies(gen)
 }
 
 // gateway makes what a gateway serves by.
@@ -108,22 +108,22 @@ func (b *Builder) gateway(gen, before *Generation) error {
 		Domain: cfg.Domain, PublicPort: b.PublicPort, Cookies: cookies(cfg), TrustedProxies: Prefixes(cfg.TrustedProxies),
 	}
 	var errs [5]error
-	errs[0] = b.policies(gen)
+	errs[0] = b.addPolicies(gen)
 	s.Shadow, s.ShadowID, errs[1] = b.shadow(gen)
-	errs[2] = b.verifier(gen, before)
-	s.Login, errs[3] = b.login(cfg)
+	errs[2] = b.newVerifier(gen, before)
+	s.Login, errs[3] = b.loginSettings(cfg)
 	s.Upstreams, errs[4] = upstreams(cfg)
 	if err := config.Together(errs[:]...); err != nil {
 		return err
 	}
-	s.Policies, s.PoliciesID, s.Verifier, s.Admits = gen.Policies, gen.PoliciesID, gen.Verifier, gen.TLS.admits
+	s.Policies, s.PoliciesID, s.Verifier, s.Admits = gen.Policies, gen.PoliciesID, gen.Verifier, gen.TLS.admitsConnection
 	var err error
 	gen.Gateway, err = gateway.NewGeneration(s)
 	return config.Placed(cfg.Places.Of(""), err)
 }
 
-// policies reads and compiles the policies, and what they name.
-func (b *Builder) policies(gen *Generation) (err error) {
+// addPolicies reads and compiles the policies, and what they name.
+func (b *Builder) addPolicies(gen *Generation) (err error) {
 	cfg := gen.Config
 	if gen.files, err = ReadPolicies(cfg.Policies); err != nil {
 		return config.Placed(cfg.Places.Of("policies"), err)
@@ -142,7 +142,7 @@ func (b *Builder) shadow(gen *Generation) (set *policies.Set, id string, err err
 		return nil, "", nil
 	}
 	if gen.shadowFiles, err = ReadPolicies(b.Shadow); err != nil {
-		return nil, "", fmt.Errorf("the policies in the shadow: %w", err)
+		return nil, "", fmt.Errorf("the shadow policies: %w", err)
 	}
 	set, err = policies.Compile(gen.shadowFiles, PolicyOptions(gen.Config, b.PublicPort))
 	return set, PoliciesID(b.Shadow, gen.shadowFiles), err
@@ -160,8 +160,8 @@ func (b *Builder) redis(cfg *config.Config) error {
 	return redis.Close()
 }
 
-// returns makes the addresses that a login may return to: of the hosts that the configuration names, else of the policies'.
-func (b *Builder) returns(gen *Generation) (err error) {
+// redirectPolicy makes the addresses that a login may return to: of the hosts that the configuration names, else of the policies'.
+func (b *Builder) redirectPolicy(gen *Generation) (err error) {
 	cfg := gen.Config
 	if cfg.IDP == nil {
 		return nil
@@ -179,7 +179,7 @@ func (b *Builder) returns(gen *Generation) (err error) {
 	if len(wrong) > 0 || cfg.Incomplete {
 		return wrong.Sorted()
 	}
-	gen.Returns, err = idp.NewReturns(hosts, cfg.IDP.Home, cfg.Login.Host, b.PublicPort)
+	gen.Returns, err = idp.NewRedirectPolicy(hosts, cfg.IDP.Home, cfg.Login.Host, b.PublicPort)
 	return config.Placed(cfg.Places.Of("idp"), err)
 }
 
@@ -194,7 +194,7 @@ func (gen *Generation) PolicyHosts() []string {
 // ServedHosts are the hosts that the process serves: those of the policies, and the login host.
 func (gen *Generation) ServedHosts() []string {
 	login := gen.Config.Login
-	if !gen.Config.OwnLogin() || login == nil || login.Host == "" || gen.Config.IDP == nil && login.Upstream == "" {
+	if !gen.Config.UsesOwnIDP() || login == nil || login.Host == "" || gen.Config.IDP == nil && login.Upstream == "" {
 		return gen.PolicyHosts()
 	}
 	return append(slices.Clone(gen.PolicyHosts()), login.Host)
@@ -210,7 +210,7 @@ func (gen *Generation) WithFiles(files *edge.Files) *Generation {
 // PolicyOptions is what policies may name.
 func PolicyOptions(cfg *config.Config, publicPort int) policies.Options {
 	o := policies.Options{Domain: cfg.Domain, PublicPort: publicPort, Upstreams: cfg.UpstreamNames(), Issuers: cfg.IssuerNames()}
-	if cfg.OwnLogin() && cfg.Login != nil {
+	if cfg.UsesOwnIDP() && cfg.Login != nil {
 		o.LoginHost = cfg.Login.Host
 	}
 	return o
@@ -229,7 +229,7 @@ func portSuffix(port int) string {
 // cookies are the SSO cookies in the order in which they are looked at.
 func cookies(cfg *config.Config) []gateway.Cookie {
 	var all []gateway.Cookie
-	if cfg.OwnLogin() {
+	if cfg.UsesOwnIDP() {
 		all = append(all, gateway.Cookie{Name: cfg.Tokens.Cookie, Issuer: token.OwnIssuer})
 	}
 	for _, i := range cfg.Tokens.Issuers {
@@ -249,8 +249,8 @@ func Prefixes(networks []config.Network) []netip.Prefix {
 	return all
 }
 
-// login says where people sign in.
-func (b *Builder) login(cfg *config.Config) (gateway.Login, error) {
+// loginSettings says where people sign in.
+func (b *Builder) loginSettings(cfg *config.Config) (gateway.Login, error) {
 	switch l := cfg.Login; {
 	case l == nil:
 		return gateway.Login{}, nil

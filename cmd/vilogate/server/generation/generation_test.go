@@ -14,11 +14,11 @@ import (
 func TestALoginHostElsewhereSignsOutToo(t *testing.T) {
 	t.Parallel()
 	b := Builder{PublicPort: 8443}
-	login, err := b.login(&config.Config{Login: &config.Login{Host: "login.example.com"}})
+	login, err := b.loginSettings(&config.Config{Login: &config.Login{Host: "login.example.com"}})
 	if err != nil || login.Host != "" || login.URL != "https://login.example.com:8443/login" || login.LogoutURL != "https://login.example.com:8443/logout" {
 		t.Errorf("got %+v, %v", login, err)
 	}
-	if login, err = b.login(&config.Config{Login: &config.Login{URL: "https://other.example/in"}}); err != nil || login.LogoutURL != "" {
+	if login, err = b.loginSettings(&config.Config{Login: &config.Login{URL: "https://other.example/in"}}); err != nil || login.LogoutURL != "" {
 		t.Errorf("somebody else's page: got %+v, %v", login, err)
 	}
 }
@@ -30,13 +30,13 @@ func TestWhatTheRoomsRefuseHasAPlace(t *testing.T) {
 	places := func(key string) strictyaml.Places { return strictyaml.Places{key: at} }
 	b := Builder{PublicPort: 443, Log: slog.New(slog.DiscardHandler)}
 	of := func(cfg config.Config) *Generation { return &Generation{Config: &cfg} }
-	hasPlace(t, b.verifier(of(config.Config{Tokens: config.Tokens{
+	hasPlace(t, b.newVerifier(of(config.Config{Tokens: config.Tokens{
 		Issuers: []config.Issuer{{Name: "short", Secret: "short"}}, Places: places("issuers"),
 	}}), nil), at)
-	hasPlace(t, b.policies(of(config.Config{Policies: filepath.Join(t.TempDir(), "nowhere"), Places: places("policies")})), at)
+	hasPlace(t, b.addPolicies(of(config.Config{Policies: filepath.Join(t.TempDir(), "nowhere"), Places: places("policies")})), at)
 	hasPlace(t, b.redis(&config.Config{Redis: &config.Redis{URL: "redis://127.0.0.1/x"}, Places: places("redis")}), at)
 	hasPlace(t, b.certificates(of(config.Config{Certificates: &config.Certificates{CARoots: "nowhere.pem", Places: places("ca_roots")}})), at)
-	err := placedCertificates(&config.Config{Certificates: &config.Certificates{Files: []config.CertificateFiles{
+	err := certificatesErrorAt(&config.Config{Certificates: &config.Certificates{Files: []config.CertificateFiles{
 		{Certificate: "nowhere.pem", Key: "nowhere.key", Places: places("certificate")},
 	}}}, errors.New("missing"))
 	hasPlace(t, err, at)
@@ -57,7 +57,7 @@ func TestANameCoversOneLabel(t *testing.T) {
 		"example.com": true, "app.example.com": true, "a.deep.example.com": true, "*.deep.example.com": true,
 		"a.b.example.com": false, "*.b.example.com": false, "example.org": false,
 	} {
-		if covered(names, host) != want {
+		if coversHost(names, host) != want {
 			t.Errorf("%s: want %v", host, want)
 		}
 	}

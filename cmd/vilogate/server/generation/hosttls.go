@@ -55,8 +55,8 @@ func readTLS(t *policies.TLS) (*edge.HostTLS, error) {
 	return settings, nil
 }
 
-// Of is what a host asks, by any spelling of its name; nil for nothing.
-func (h *HostTLS) Of(name string) *edge.HostTLS {
+// Lookup is what a host asks, by any spelling of its name; nil for nothing.
+func (h *HostTLS) Lookup(name string) *edge.HostTLS {
 	if len(h.settings) == 0 {
 		return nil
 	}
@@ -71,12 +71,12 @@ func (h *HostTLS) Of(name string) *edge.HostTLS {
 	return h.settings[policy]
 }
 
-// admits reports whether a request for host may come over a connection: it was made for a host that asks the same, and it
-// is what the host asks for.
-func (h *HostTLS) admits(state *tls.ConnectionState, host string) bool {
+// admitsConnection reports whether a request for host may come over a connection, else it is misdirected (421): the host
+// of its SNI has the same TLS settings, and it satisfies them.
+func (h *HostTLS) admitsConnection(state *tls.ConnectionState, host string) bool {
 	if len(h.settings) == 0 || state == nil {
 		return true
 	}
-	asked := h.Of(host)
-	return asked.Same(h.Of(state.ServerName)) && asked.Admits(state)
+	asked := h.Lookup(host)
+	return asked.Equal(h.Lookup(state.ServerName)) && asked.Admits(state)
 }

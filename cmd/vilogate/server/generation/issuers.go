@@ -19,21 +19,21 @@ func ownIssuerURL(cfg *config.Config, publicPort int) string {
 	return "https://" + cfg.Login.Host + portSuffix(publicPort)
 }
 
-// verifier verifies the tokens of every issuer. One that is as before stays, with what it remembers.
-func (b *Builder) verifier(gen, before *Generation) (err error) {
+// newVerifier makes the verifier of all issuers' tokens. Where no issuer changed, the one before stays, with its cache.
+func (b *Builder) newVerifier(gen, before *Generation) (err error) {
 	cfg := gen.Config
 	if before != nil && before.Verifier != nil && config.Equal(before.Config.Tokens.Issuers, cfg.Tokens.Issuers) {
 		gen.Verifier, gen.Remotes, gen.Own = before.Verifier, before.Remotes, before.Own
 		return nil
 	}
 	c := token.VerifierConfig{Refuse: []string{"https://" + cfg.Domain}, Revoked: b.Revoked}
-	if cfg.OwnLogin() && cfg.Login != nil {
+	if cfg.UsesOwnIDP() && cfg.Login != nil {
 		own := token.IssuerConfig{
 			Name: token.OwnIssuer, ISS: ownIssuerURL(cfg, b.PublicPort), Audiences: []string{cfg.Tokens.Audience},
 			Keys: b.OwnKeys, Cookie: cfg.Tokens.Cookie, Own: true,
 		}
 		if cfg.IDP == nil {
-			if gen.Own, err = remote(gen, before, ownKeysAt(cfg, b.PublicPort, b.Log)); err != nil {
+			if gen.Own, err = remote(gen, before, ownJWKSConfig(cfg, b.PublicPort, b.Log)); err != nil {
 				return config.Placed(cfg.Places.Of("login"), err)
 			}
 			own.Keys = gen.Own
@@ -48,7 +48,7 @@ func (b *Builder) verifier(gen, before *Generation) (err error) {
 		if i.Secret != "" {
 			issuer.Secret = []byte(i.Secret)
 		} else {
-			at := jwks.RemoteConfig{URL: i.JWKS, Client: backChannel(), Log: b.Log.With("issuer", i.Name)}
+			at := jwks.RemoteConfig{URL: i.JWKS, Client: backChannelClient(), Log: b.Log.With("issuer", i.Name)}
 			if i.JWKS == "" {
 				at.DiscoveryIssuer = i.Issuer
 			}
@@ -64,7 +64,7 @@ func (b *Builder) verifier(gen, before *Generation) (err error) {
 	return config.Placed(cfg.Tokens.Places.Of("issuers"), err)
 }
 
-// remote takes over keys that are fetched already, or makes a source that will be run when gen is in force.
+// openRemoteKeys takes over keys that are fetched already, or makes a source that will be run when gen is in force.
 func remote(gen, before *Generation, c jwks.RemoteConfig) (*jwks.Remote, error) {
 	name := c.URL + c.DiscoveryIssuer
 	if before != nil && before.Remotes[name] != nil {
@@ -80,11 +80,11 @@ func remote(gen, before *Generation, c jwks.RemoteConfig) (*jwks.Remote, error) 
 	return gen.Remotes[name], nil
 }
 
-// ownKeysAt is where an IdP in another process publishes its keys. They are asked for at its address, in the name of the
+// ownJWKSConfig is where an IdP in another process publishes its keys. They are asked for at its address, in the name of the
 // login host.
-func ownKeysAt(cfg *config.Config, publicPort int, log *slog.Logger) jwks.RemoteConfig {
+func ownJWKSConfig(cfg *config.Config, publicPort int, log *slog.Logger) jwks.RemoteConfig {
 	c := jwks.RemoteConfig{
-		URL: ownIssuerURL(cfg, publicPort) + "/.well-known/jwks.json", Client: backChannel(),
+		URL: ownIssuerURL(cfg, publicPort) + "/.well-known/jwks.json", Client: backChannelClient(),
 		Interval: time.Minute, Log: log.With("issuer", token.OwnIssuer),
 	}
 	if cfg.Login.Upstream != "" {
@@ -94,9 +94,9 @@ func ownKeysAt(cfg *config.Config, publicPort int, log *slog.Logger) jwks.Remote
 	return c
 }
 
-// backChannel is the client with which the process itself asks other processes. It knows that *.localhost is this machine,
+// backChannelClient is the client with which the process itself asks other processes. It knows that *.localhost is this machine,
 // which not every resolver does.
-func backChannel() *http.Client {
+func backChannelClient() *http.Client {
 	var dialer net.Dialer
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -19,12 +19,12 @@ type Cloudflare struct {
 
 	zones *Zones
 
-	mu      sync.Mutex
-	records map[string]record // by id; guarded by mu
-	last    int               // guarded by mu
-	refuse  func(r *http.Request) (status, code int, message string)
-	asked   int  // requests; guarded by mu
-	blind   bool // no zone shows; guarded by mu
+	mu          sync.Mutex
+	records     map[string]record // by id; guarded by mu
+	last        int               // guarded by mu
+	refuse      func(r *http.Request) (status, code int, message string)
+	requests    int  // requests; guarded by mu
+	zonesHidden bool // no zone shows; guarded by mu
 }
 
 type record struct {
@@ -62,48 +62,48 @@ func (c *Cloudflare) Refuse(f func(r *http.Request) (status, code int, message s
 func (c *Cloudflare) HideZones(hidden bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.blind = hidden
+	c.zonesHidden = hidden
 }
 
-// Asked is how many requests came.
-func (c *Cloudflare) Asked() int {
+// Requests is how many requests came.
+func (c *Cloudflare) Requests() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.asked
+	return c.requests
 }
 
 func (c *Cloudflare) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
-		c.asked++
+		c.requests++
 		refuse := c.refuse
 		c.mu.Unlock()
 		if refuse != nil {
 			if status, code, message := refuse(r); status != 0 {
-				no(w, status, code, message)
+				writeError(w, status, code, message)
 				return
 			}
 		}
 		if r.Header.Get("Authorization") != "Bearer "+Token {
-			no(w, http.StatusForbidden, 9109, "Invalid access token")
+			writeError(w, http.StatusForbidden, 9109, "Invalid access token")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-func no(w http.ResponseWriter, status, code int, message string) {
-	reply(w, status, map[string]any{"success": false, "errors": []any{map[string]any{"code": code, "message": message}}, "messages": []any{}, "result": nil})
+func writeError(w http.ResponseWriter, status, code int, message string) {
+	writeJSON(w, status, map[string]any{"success": false, "errors": []any{map[string]any{"code": code, "message": message}}, "messages": []any{}, "result": nil})
 }
 
-func yes(w http.ResponseWriter, result any, count int) {
-	reply(w, http.StatusOK, map[string]any{
+func writeResult(w http.ResponseWriter, result any, count int) {
+	writeJSON(w, http.StatusOK, map[string]any{
 		"success": true, "errors": []any{}, "messages": []any{}, "result": result,
 		"result_info": map[string]any{"page": 1, "per_page": 100, "count": count, "total_count": count, "total_pages": 1},
 	})
 }
 
-func reply(w http.ResponseWriter, status int, body any) {
+func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(body); err != nil {
@@ -114,7 +114,7 @@ func reply(w http.ResponseWriter, status int, body any) {
 func (c *Cloudflare) listZones(w http.ResponseWriter, r *http.Request) {
 	found := []any{}
 	c.mu.Lock()
-	blind := c.blind
+	blind := c.zonesHidden
 	c.mu.Unlock()
 	c.zones.mu.Lock()
 	for _, apex := range c.zones.apexes {
@@ -124,7 +124,7 @@ func (c *Cloudflare) listZones(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	c.zones.mu.Unlock()
-	yes(w, found, len(found))
+	writeResult(w, found, len(found))
 }
 
 func (c *Cloudflare) listRecords(w http.ResponseWriter, r *http.Request) {
@@ -137,13 +137,13 @@ func (c *Cloudflare) listRecords(w http.ResponseWriter, r *http.Request) {
 			found = append(found, one)
 		}
 	}
-	yes(w, found, len(found))
+	writeResult(w, found, len(found))
 }
 
 func (c *Cloudflare) createRecord(w http.ResponseWriter, r *http.Request) {
 	var wanted record
 	if err := json.NewDecoder(r.Body).Decode(&wanted); err != nil {
-		no(w, http.StatusBadRequest, 9207, "Request body is invalid.")
+		writeError(w, http.StatusBadRequest, 9207, "Request body is invalid.")
 		return
 	}
 	zone := strings.TrimPrefix(r.PathValue("zone"), "zone-")
@@ -154,7 +154,7 @@ func (c *Cloudflare) createRecord(w http.ResponseWriter, r *http.Request) {
 	defer c.mu.Unlock()
 	for _, one := range c.records {
 		if one.Name == wanted.Name && one.Content == wanted.Content {
-			no(w, http.StatusBadRequest, 81058, "An identical record already exists.")
+			writeError(w, http.StatusBadRequest, 81058, "An identical record already exists.")
 			return
 		}
 	}
@@ -162,7 +162,7 @@ func (c *Cloudflare) createRecord(w http.ResponseWriter, r *http.Request) {
 	wanted.ID, wanted.Zone = fmt.Sprintf("record-%d", c.last), zone
 	c.records[wanted.ID] = wanted
 	c.zones.add(wanted.Name, strings.Trim(wanted.Content, `"`))
-	yes(w, wanted, 1)
+	writeResult(w, wanted, 1)
 }
 
 func (c *Cloudflare) deleteRecord(w http.ResponseWriter, r *http.Request) {
@@ -170,10 +170,10 @@ func (c *Cloudflare) deleteRecord(w http.ResponseWriter, r *http.Request) {
 	defer c.mu.Unlock()
 	one, ok := c.records[r.PathValue("id")]
 	if !ok {
-		no(w, http.StatusNotFound, 81044, "Record does not exist.")
+		writeError(w, http.StatusNotFound, 81044, "Record does not exist.")
 		return
 	}
 	delete(c.records, one.ID)
 	c.zones.remove(one.Name, strings.Trim(one.Content, `"`))
-	yes(w, one, 1)
+	writeResult(w, one, 1)
 }

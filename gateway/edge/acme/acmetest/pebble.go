@@ -48,8 +48,8 @@ type Pebble struct {
 	client     *http.Client
 }
 
-// patience bounds every wait.
-const patience = 2 * time.Minute
+// startTimeout bounds the wait for a server to start.
+const startTimeout = 2 * time.Minute
 
 // NewPebble starts an authority that validates by the name server at dns.
 func NewPebble(t testing.TB, dns string, o PebbleOptions) *Pebble {
@@ -66,7 +66,7 @@ func PreparePebble(t testing.TB, dns string, o PebbleOptions) *Pebble {
 	p := &Pebble{t: t, dns: dns, config: filepath.Join(dir, "pebble.json"), RootsFile: filepath.Join(dir, "roots.pem")}
 	ports := freePorts(t, 4)
 	p.Directory, p.management = "https://"+ports[0]+"/dir", "https://"+ports[1]
-	p.certify(dir)
+	p.issueServerCertificate(dir)
 	if o.Validity == 0 {
 		o.Validity = 90 * 24 * time.Hour
 	}
@@ -113,7 +113,7 @@ func (p *Pebble) Start() {
 		}
 	}()
 	p.t.Cleanup(p.Stop)
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(startTimeout)
 	for {
 		resp, err := p.client.Get(p.Directory)
 		if err == nil {
@@ -223,8 +223,8 @@ func (p *Pebble) get(address string) []byte {
 	return data
 }
 
-// certify makes a certificate for the authority's own server, and whom to trust for it.
-func (p *Pebble) certify(dir string) {
+// issueServerCertificate makes the certificate of the authority's own server, and the roots file for it.
+func (p *Pebble) issueServerCertificate(dir string) {
 	p.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -257,7 +257,7 @@ func (p *Pebble) certify(dir string) {
 	trusted := x509.NewCertPool()
 	trusted.AppendCertsFromPEM(certificate)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, DisableKeepAlives: true}
-	p.client = &http.Client{Transport: transport, Timeout: patience}
+	p.client = &http.Client{Transport: transport, Timeout: startTimeout}
 }
 
 // Trusted are whom to trust as the authority's own server.

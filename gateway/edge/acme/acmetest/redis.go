@@ -56,7 +56,7 @@ func (r *Redis) Start() {
 		}
 	}()
 	r.t.Cleanup(r.Stop)
-	for deadline := time.Now().Add(patience); r.Do("PING") != "+PONG"; {
+	for deadline := time.Now().Add(startTimeout); r.Do("PING") != "+PONG"; {
 		if time.Now().After(deadline) {
 			r.t.Fatal("redis-server does not answer")
 		}
@@ -78,7 +78,7 @@ func (r *Redis) Stop() {
 
 // Do sends one inline command and returns the first line of the answer, "" without one.
 func (r *Redis) Do(format string, a ...any) string {
-	conn, err := net.DialTimeout("tcp", r.Address, patience)
+	conn, err := net.DialTimeout("tcp", r.Address, startTimeout)
 	if err != nil {
 		return ""
 	}
@@ -87,7 +87,7 @@ func (r *Redis) Do(format string, a ...any) string {
 			r.t.Error(err)
 		}
 	}()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(startTimeout)); err != nil {
 		return ""
 	}
 	if _, err := fmt.Fprintf(conn, format+"\r\n", a...); err != nil {
@@ -103,7 +103,7 @@ func (r *Redis) Do(format string, a ...any) string {
 // Client is a client of it, which waits for as long as a busy machine may need.
 func (r *Redis) Client() redis.UniversalClient {
 	client := redis.NewClient(&redis.Options{
-		Addr: r.Address, DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, MaxRetries: 1, DialerRetries: 1,
+		Addr: r.Address, DialTimeout: startTimeout, ReadTimeout: startTimeout, WriteTimeout: startTimeout, MaxRetries: 1, DialerRetries: 1,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	r.t.Cleanup(func() {

@@ -73,8 +73,8 @@ func (z *Zones) Alias(name, target string) {
 	z.aliases[dns.Fqdn(name)] = dns.Fqdn(target)
 }
 
-// Hide has TXT records not show, as if they never propagated.
-func (z *Zones) Hide(hidden bool) {
+// HideTXT has TXT records not show, as if they never propagated.
+func (z *Zones) HideTXT(hidden bool) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.hidden = hidden

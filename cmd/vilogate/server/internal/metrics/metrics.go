@@ -1,9 +1,9 @@
-// Package metrics is what /metrics tells: Prometheus collectors in a registry of their own, so that nothing a library
+// Package metrics is what /metrics serves: Prometheus collectors in a registry of their own, so that nothing a library
 // registers by itself shows up. Counters and histograms are fed through methods; what other rooms count themselves is read
-// from them when it is asked for.
+// from them at each scrape.
 //
-// It belongs to cmd/vilogate. No label holds anything that a stranger chooses: an unknown host is "", a path is its
-// route's pattern.
+// It belongs to cmd/vilogate. Label cardinality is bounded: no label holds anything that a client chooses; an unknown host is "", a
+// path is its route's pattern.
 package metrics
 
 import (
@@ -19,15 +19,15 @@ import (
 
 // Metrics are the collectors of one process. Safe for concurrent use.
 type Metrics struct {
-	registry       *prometheus.Registry
-	requests       *prometheus.CounterVec
-	durations      *prometheus.HistogramVec
-	waits          *prometheus.HistogramVec
-	upstreamErrors *prometheus.CounterVec
-	oddHeaders     prometheus.Counter
-	shadows        *prometheus.CounterVec
-	reloads        *prometheus.CounterVec
-	lastReload     prometheus.Gauge
+	registry          *prometheus.Registry
+	requests          *prometheus.CounterVec
+	durations         *prometheus.HistogramVec
+	headerDurations   *prometheus.HistogramVec
+	upstreamErrors    *prometheus.CounterVec
+	oddHeaders        prometheus.Counter
+	shadowDifferences *prometheus.CounterVec
+	reloads           *prometheus.CounterVec
+	lastReload        prometheus.Gauge
 }
 
 // New makes the collectors.
@@ -36,32 +36,32 @@ func New() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "vilogate_requests_total", Help: "Requests by host, route, decision and class of status.",
+			Name: "vilogate_http_requests_total", Help: "HTTP requests by host, route, decision and status class.",
 		}, []string{"host", "route", "decision", "status"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "vilogate_request_duration_seconds", Help: "Time from a request's header to the end of its answer.", Buckets: buckets,
+			Name: "vilogate_http_request_duration_seconds", Help: "Time from the end of the request header to the end of the response.", Buckets: buckets,
 		}, []string{"host"}),
-		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "vilogate_upstream_wait_seconds", Help: "Time until an upstream's header arrived.", Buckets: buckets,
+		headerDurations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "vilogate_upstream_response_header_seconds", Help: "Time until the upstream's response header arrived (time to first byte).", Buckets: buckets,
 		}, []string{"upstream"}),
 		upstreamErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "vilogate_upstream_errors_total", Help: "Requests that an upstream did not answer.",
+			Name: "vilogate_upstream_errors_total", Help: "Requests without a response from the upstream.",
 		}, []string{"upstream"}),
 		oddHeaders: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "vilogate_odd_headers_total", Help: "Request headers with odd names.",
+			Name: "vilogate_odd_headers_total", Help: "Request headers whose names have characters other than letters, digits and - (odd_headers).",
 		}),
-		shadows: prometheus.NewCounterVec(prometheus.CounterOpts{
+		shadowDifferences: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_shadow_differences_total",
-			Help: "Requests that policies in the shadow (routes, or a whole folder) would have decided otherwise.",
+			Help: "Requests whose shadow decision (of a route, or of the shadow policies) differs from the enforced one.",
 		}, []string{"host", "route", "shadow", "decision", "shadow_decision"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "vilogate_reloads_total", Help: "Reloads of configuration and policies, by result.",
+			Name: "vilogate_config_reloads_total", Help: "Reloads of configuration and policies, by result: success or failure.",
 		}, []string{"result"}),
 		lastReload: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "vilogate_last_reload_timestamp_seconds", Help: "When configuration and policies were last loaded.",
+			Name: "vilogate_config_last_reload_success_timestamp_seconds", Help: "When configuration and policies were last loaded successfully.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.waits, m.upstreamErrors, m.oddHeaders, m.shadows, m.reloads, m.lastReload,
+	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.oddHeaders, m.shadowDifferences, m.reloads, m.lastReload,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -76,7 +76,7 @@ func (m *Metrics) Observe(r *gateway.Record, host string) {
 	m.requests.WithLabelValues(host, r.Route, r.Decision, statusClass(r.Status)).Inc()
 	m.durations.WithLabelValues(host).Observe(r.Duration.Seconds())
 	if r.Wait > 0 {
-		m.waits.WithLabelValues(r.Upstream).Observe(r.Wait.Seconds())
+		m.headerDurations.WithLabelValues(r.Upstream).Observe(r.Wait.Seconds())
 	}
 	if r.UpstreamError {
 		m.upstreamErrors.WithLabelValues(r.Upstream).Inc()
@@ -86,7 +86,7 @@ func (m *Metrics) Observe(r *gateway.Record, host string) {
 		if s.Folder {
 			shadow = "folder"
 		}
-		m.shadows.WithLabelValues(host, r.Route, shadow, r.Decision, s.Decision).Inc()
+		m.shadowDifferences.WithLabelValues(host, r.Route, shadow, r.Decision, s.Decision).Inc()
 	}
 	if r.OddHeaders > 0 {
 		m.oddHeaders.Add(float64(r.OddHeaders))
@@ -101,26 +101,26 @@ func statusClass(status int) string {
 	return classes[0]
 }
 
-// Reloaded counts a load of configuration and policies.
-func (m *Metrics) Reloaded(err error, now time.Time) {
+// ObserveReload counts a reload of configuration and policies.
+func (m *Metrics) ObserveReload(err error, now time.Time) {
 	if err != nil {
-		m.reloads.WithLabelValues("refused").Inc()
+		m.reloads.WithLabelValues("failure").Inc()
 		return
 	}
-	m.reloads.WithLabelValues("ok").Inc()
-	m.Loaded(now)
+	m.reloads.WithLabelValues("success").Inc()
+	m.SetLastReload(now)
 }
 
-// Loaded notes when configuration and policies were loaded.
-func (m *Metrics) Loaded(now time.Time) { m.lastReload.Set(float64(now.Unix())) }
+// SetLastReload sets when configuration and policies were last loaded.
+func (m *Metrics) SetLastReload(now time.Time) { m.lastReload.Set(float64(now.Unix())) }
 
-// Gauge adds a value that read tells whenever it is asked for. The name must be new.
+// Gauge adds a gauge that is read at each scrape. The name must be new.
 func (m *Metrics) Gauge(name, help string, read func() float64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vilogate_" + name, Help: help}, read))
 }
 
-// GaugeOf adds a value of one of several things, which the label tells apart. The pair of name and value must be new.
-func (m *Metrics) GaugeOf(name, help, label, value string, read func() float64) {
+// LabelledGauge adds a gauge with a constant label. The pair of name and label value must be new.
+func (m *Metrics) LabelledGauge(name, help, label, value string, read func() float64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "vilogate_" + name, Help: help, ConstLabels: prometheus.Labels{label: value},
 	}, read))
@@ -129,7 +129,7 @@ func (m *Metrics) GaugeOf(name, help, label, value string, read func() float64) 
 // Ready adds a part of the process that is to be there: 1 where check returns nil. The part must be new.
 func (m *Metrics) Ready(part string, check func() error) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "vilogate_ready", Help: "Whether a part that requests need is as it should be.", ConstLabels: prometheus.Labels{"part": part},
+		Name: "vilogate_ready", Help: "Whether a readiness check passes, by part (1) or not (0).", ConstLabels: prometheus.Labels{"part": part},
 	}, func() float64 {
 		if check() != nil {
 			return 0
@@ -138,7 +138,7 @@ func (m *Metrics) Ready(part string, check func() error) {
 	}))
 }
 
-// Counter adds a count that read tells whenever it is asked for. The name must be new.
+// Counter adds a counter that is read at each scrape. The name must be new.
 func (m *Metrics) Counter(name, help string, read func() float64) {
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vilogate_" + name, Help: help}, read))
 }

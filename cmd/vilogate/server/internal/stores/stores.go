@@ -31,7 +31,7 @@ type Stores struct {
 // Options say how stores are opened.
 type Options struct {
 	Demo   bool         // the users are demo users
-	Failed chan<- error // told of every failure to follow the revocation list, if it can take it; nil for nobody
+	Failed chan<- error // is sent every failure to follow the revocation list, without blocking; may be nil
 	Log    *slog.Logger
 }
 
@@ -91,7 +91,7 @@ func (s *Stores) Close() error {
 	return err
 }
 
-// watchedLog is a log of revocations that tells when it could not be followed.
+// watchedLog is a revocation log that reports when following it fails.
 type watchedLog struct {
 	revocation.Log
 	failed chan<- error
@@ -118,7 +118,7 @@ func SealKey(c *config.Config, st *state.Folder) (key [32]byte, err error) {
 		copy(key[:], derived)
 		return key, err
 	}
-	data, err := st.ReadOrMake(state.SealKey, func() ([]byte, error) {
+	data, err := st.ReadOrCreate(state.SealKey, func() ([]byte, error) {
 		fresh := make([]byte, len(key))
 		_, err := rand.Read(fresh)
 		return fresh, err
@@ -132,7 +132,7 @@ func SealKey(c *config.Config, st *state.Folder) (key [32]byte, err error) {
 
 // AssertionKey is the key with which this gateway, and nobody else, signs what it tells backends.
 func AssertionKey(st *state.Folder) (*token.PrivateKey, error) {
-	data, err := st.ReadOrMake(state.AssertionKey, func() ([]byte, error) {
+	data, err := st.ReadOrCreate(state.AssertionKey, func() ([]byte, error) {
 		key, err := token.GenerateKey()
 		if err != nil {
 			return nil, err

@@ -21,8 +21,8 @@ type Revocations interface {
 	Publish(ctx context.Context, entries ...revocation.Entry) error
 	// SessionRevoked reports whether the session is over, whatever its issuer thinks.
 	SessionRevoked(issuer, sid string) bool
-	// SubjectMoment returns the moment up to which everything that the subject was issued is revoked.
-	SubjectMoment(issuer, sub string) (time.Time, bool)
+	// SubjectCutoff returns the cutoff: what the subject was issued up to it is revoked.
+	SubjectCutoff(issuer, sub string) (time.Time, bool)
 	// Stale reports whether the list is too old to be relied on.
 	Stale(now time.Time) bool
 }
@@ -38,7 +38,7 @@ type directory struct {
 	db          *database.DB
 	revocations Revocations
 	now         func() time.Time
-	idle        time.Duration // after which a session that is not used is over
+	idle        time.Duration // the idle timeout of sessions
 	locks       subjectLocks
 }
 
@@ -55,7 +55,7 @@ func newDirectory(db *database.DB, revocations Revocations, now func() time.Time
 	return d
 }
 
-func (l *subjectLocks) of(subject string) *sync.RWMutex {
+func (l *subjectLocks) forSubject(subject string) *sync.RWMutex {
 	return &l.locks[maphash.String(l.seed, subject)%uint64(len(l.locks))]
 }
 
@@ -77,18 +77,18 @@ func sessionEntry(id string, end time.Time) revocation.Entry {
 // subjectEntry revokes everything that the subject was issued until now, and what was dated ahead because of an earlier
 // such entry.
 func (d *directory) subjectEntry(subject string) revocation.Entry {
-	moment := d.now().Truncate(time.Second)
-	if earlier, ok := d.revocations.SubjectMoment(token.OwnIssuer, subject); ok && !moment.After(earlier) {
-		moment = earlier.Add(time.Second)
+	cutoff := d.now().Truncate(time.Second)
+	if previous, ok := d.revocations.SubjectCutoff(token.OwnIssuer, subject); ok && !cutoff.After(previous) {
+		cutoff = previous.Add(time.Second)
 	}
 	return revocation.Entry{
-		Kind: revocation.Subject, Issuer: token.OwnIssuer, ID: subject, Moment: moment, Expires: moment.Add(revocation.LongestSession),
+		Kind: revocation.Subject, Issuer: token.OwnIssuer, ID: subject, Cutoff: cutoff, Expires: cutoff.Add(revocation.LongestSession),
 	}
 }
 
-// endTokens ends the subject's tokens but not its sessions, and makes the change that is the reason.
-func (d *directory) endTokens(ctx context.Context, subject string, change func(*sql.Tx) error) error {
-	lock := d.locks.of(subject)
+// revokeTokens ends the subject's tokens but not its sessions, and makes the change that is the reason.
+func (d *directory) revokeTokens(ctx context.Context, subject string, change func(*sql.Tx) error) error {
+	lock := d.locks.forSubject(subject)
 	lock.Lock()
 	defer lock.Unlock()
 	if err := d.publish(ctx, d.subjectEntry(subject)); err != nil {
@@ -97,10 +97,10 @@ func (d *directory) endTokens(ctx context.Context, subject string, change func(*
 	return d.db.Write(context.WithoutCancel(ctx), change)
 }
 
-// endSubject ends the subject's tokens and all its sessions but the one of id keep, and makes the change that is the
+// revokeSubject ends the subject's tokens and all its sessions but the one of id keep, and makes the change that is the
 // reason. It returns how many sessions it ended. When it fails, no session has ended that a revocation does not name.
-func (d *directory) endSubject(ctx context.Context, subject, keep string, change func(*sql.Tx) error) (ended int, err error) {
-	lock := d.locks.of(subject)
+func (d *directory) revokeSubject(ctx context.Context, subject, keep string, change func(*sql.Tx) error) (ended int, err error) {
+	lock := d.locks.forSubject(subject)
 	lock.Lock()
 	defer lock.Unlock()
 	sessions, err := d.sessions(ctx, subject, "")
@@ -131,8 +131,8 @@ func (d *directory) endSubject(ctx context.Context, subject, keep string, change
 	})
 }
 
-// endSessions ends sessions by name.
-func (d *directory) endSessions(ctx context.Context, entries ...revocation.Entry) error {
+// revokeSessions ends sessions by name.
+func (d *directory) revokeSessions(ctx context.Context, entries ...revocation.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -150,5 +150,5 @@ func (d *directory) endSessions(ctx context.Context, entries ...revocation.Entry
 	})
 }
 
-// nothingElse is the change of who only ends.
-func nothingElse(*sql.Tx) error { return nil }
+// noChange is the change of a mere revocation.
+func noChange(*sql.Tx) error { return nil }

@@ -17,35 +17,35 @@ func (x *exchange) writeAudit() error {
 	}
 	x.record.decision, x.record.audited = "allow", true
 	if err := x.g.opts.Audit.Put(x.decided.auditRecord()); err != nil {
-		return refuseUnrecorded(err)
+		return refuseAuditFailure(err)
 	}
 	return nil
 }
 
-// writeAuditOfRefusal puts into the audit log what was decided otherwise, about
+// writeAuditBestEffort puts into the audit log what was decided otherwise, about
 // hosts that policies name. Refusing needs no record to be safe: nothing waits.
-func (x *exchange) writeAuditOfRefusal() {
+func (x *exchange) writeAuditBestEffort() {
 	if x.g.opts.Audit == nil || x.record.audited || x.located.Host == nil {
 		return
 	}
-	x.g.opts.Audit.PutAside(x.decided.auditRecord())
+	x.g.opts.Audit.PutBestEffort(x.decided.auditRecord())
 }
 
 func (x *decided) auditRecord() *audit.Record {
 	r := &audit.Record{
 		Version: audit.Version, Time: x.start.UTC(), RequestID: x.requestID, Generation: x.gen.PoliciesID, Client: x.client,
 		Host: string(x.Name), Method: x.r.Method, Path: x.Target.Path.String(), Route: x.routeName(),
-		Who: x.who(), Facts: x.facts, Decision: auditDecision(x.record.decision), Reason: x.record.reason,
+		Who: x.auditWho(), Facts: x.facts, Decision: auditDecision(x.record.decision), Reason: x.record.reason,
 		Latency: x.g.opts.Now().Sub(x.start).Microseconds(),
 	}
 	if x.ruleDecided() {
-		r.Rule = place(x.answer.Place)
+		r.Rule = formatPlace(x.answer.Place)
 		if r.Reason == "" {
 			r.Reason = x.answer.Reason
 		}
 	}
 	for _, s := range x.record.shadows {
-		shadow := audit.Shadow{Decision: s.Decision, Reason: s.Reason, Rule: place(s.Rule)}
+		shadow := audit.Shadow{Decision: s.Decision, Reason: s.Reason, Rule: formatPlace(s.Rule)}
 		if s.Folder {
 			shadow.Generation = x.gen.ShadowID
 		}
@@ -63,8 +63,8 @@ func auditDecision(decision string) string {
 	return decision
 }
 
-// who is who asked, whatever became of it; nil for nobody.
-func (x *decided) who() *audit.Who {
+// auditWho is the verified principal, whatever the decision; nil for anonymous.
+func (x *decided) auditWho() *audit.Who {
 	c := x.authentication.claims
 	if c == nil {
 		return nil
@@ -83,10 +83,10 @@ func (x *decided) who() *audit.Who {
 	return w
 }
 
-// noteFacts notes for the audit log the facts that the rule reads, while the
+// recordFacts keeps for the audit log the facts that the rule reads, while the
 // request is as it was sent. Values of the query are never recorded, nor are those
 // of headers that may carry secrets, by their name or by their look.
-func (x *decided) noteFacts() {
+func (x *decided) recordFacts() {
 	if x.g.opts.Audit == nil || x.Match.Route == nil {
 		return
 	}
@@ -129,13 +129,13 @@ func (x *decided) noteFacts() {
 	}
 }
 
-// secretWords mark names of headers whose values are not to be written down.
+// secretWords mark names of headers whose values are withheld.
 var secretWords = []string{
 	"auth", "cookie", "token", "secret", "key", "pass", "session", "signature", "assertion", "credential", "jwt", "otp", "code", "pin",
 }
 
-// longWord is how long a word of letters and digits may be before it is taken for a secret, in bytes.
-const longWord = 20
+// minSecretLength is the length in bytes from which a word of letters and digits is taken for a secret.
+const minSecretLength = 20
 
 // looksSecret reports whether a value holds a word as tokens are made of: long, and of both letters and digits.
 func looksSecret(value string) bool {
@@ -152,7 +152,7 @@ func looksSecret(value string) bool {
 			letters = true
 		case c == '-' || c == '_' || c == '+' || c == '/' || c == '=' || c == '.' || c == '~':
 		default:
-			if length >= longWord && letters && digits {
+			if length >= minSecretLength && letters && digits {
 				return true
 			}
 			length, letters, digits = 0, false, false

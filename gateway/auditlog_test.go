@@ -24,7 +24,7 @@ func (l *memoryLog) Put(r *audit.Record) error {
 	return l.fail
 }
 
-func (l *memoryLog) PutAside(r *audit.Record) { l.records = append(l.records, r) }
+func (l *memoryLog) PutBestEffort(r *audit.Record) { l.records = append(l.records, r) }
 
 func (l *memoryLog) last(t *testing.T) *audit.Record {
 	t.Helper()
@@ -110,9 +110,9 @@ func TestShadowsChangeNothingAndAreRecorded(t *testing.T) {
 	}
 }
 
-// TestShadowsSeeSpellingsAndForgeries: a shadow may permit what the live route refuses before it asks who is there, and
+// TestShadowsSeeAmbiguousPathsAndCSRF: a shadow may permit what the live route refuses before it asks who is there, and
 // the other way about; so may its CSRF rule. The answers are the same as without it.
-func TestShadowsSeeSpellingsAndForgeries(t *testing.T) {
+func TestShadowsSeeAmbiguousPathsAndCSRF(t *testing.T) {
 	const live = `routes:
   - { path: "/s/*rest", allow: { roles: [member] } }
   - { path: "/open/*rest", allow: public, semicolon: allow }
@@ -197,7 +197,7 @@ func TestValuesThatMayBeSecretsAreWithheld(t *testing.T) {
 	x.Match.Route = &policies.Route{Reads: policies.Reads{Headers: []string{"X-Api-Key", "X-Tenant", "X-None"}, Query: []string{"page"}}}
 	x.r.Header.Set("X-Tenant", "acme")
 	x.r.Header.Set("X-Api-Key", "hunter2")
-	x.noteFacts()
+	x.recordFacts()
 	if got := fmt.Sprint(x.facts.Headers, x.facts.Withheld, x.facts.Claims); got != "map[x-tenant:[acme]] [headers.x-api-key query.page] map[]" {
 		t.Errorf("%s", got)
 	}

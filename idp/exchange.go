@@ -15,25 +15,25 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// visit is one request, and what every step wants to know of it. It belongs to the goroutine that serves the request.
-type visit struct {
+// exchange is one request, and what every step wants to know of it. It belongs to the goroutine that serves the request.
+type exchange struct {
 	idp       *IDP
 	w         http.ResponseWriter
 	r         *http.Request
-	returns   *Returns
+	redirects *RedirectPolicy
 	client    netip.Addr // who asks, as far as trusted proxies can be believed; zero where nobody knows
 	requestID string
 	status    int // of the answer, once it has begun
 }
 
-func (p *IDP) visit(w http.ResponseWriter, r *http.Request) *visit {
-	x := &visit{idp: p, w: w, r: r, returns: p.o.Returns(), client: request.ParseAddress(r.RemoteAddr)}
+func (p *IDP) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{idp: p, w: w, r: r, redirects: p.o.RedirectPolicy(), client: request.ParseAddress(r.RemoteAddr)}
 	// Without trusted proxies the gateway is in this process, and has made these headers itself.
-	believed := len(p.o.TrustedProxies) == 0 || request.InNetworks(p.o.TrustedProxies, x.client)
-	if believed {
+	fromTrustedProxy := len(p.o.TrustedProxies) == 0 || request.InNetworks(p.o.TrustedProxies, x.client)
+	if fromTrustedProxy {
 		x.client = request.ClientAddress(x.client, r.Header["X-Forwarded-For"], p.o.TrustedProxies)
 	}
-	if ids := r.Header["X-Request-Id"]; believed && len(ids) == 1 && request.IsRequestID(ids[0]) {
+	if ids := r.Header["X-Request-Id"]; fromTrustedProxy && len(ids) == 1 && request.IsRequestID(ids[0]) {
 		x.requestID = ids[0]
 	} else {
 		x.requestID = strings.ToLower(rand.Text())
@@ -42,18 +42,18 @@ func (p *IDP) visit(w http.ResponseWriter, r *http.Request) *visit {
 }
 
 // log writes what happened, with who asked.
-func (x *visit) log(message string, args ...any) { x.logAt(slog.LevelInfo, message, args...) }
+func (x *exchange) log(message string, args ...any) { x.logAt(slog.LevelInfo, message, args...) }
 
-func (x *visit) logAt(level slog.Level, message string, args ...any) {
+func (x *exchange) logAt(level slog.Level, message string, args ...any) {
 	x.idp.o.Log.Log(x.r.Context(), level, message, append([]any{"request_id", x.requestID, "client", request.AddressText(x.client)}, args...)...)
 }
 
 // page answers with a page. Its forms lead to this host and, by redirect, to the origins: browsers apply a form-action to
 // redirects too.
-func (x *visit) page(status int, page pages.Page, origins ...string) {
+func (x *exchange) page(status int, page pages.Page, origins ...string) {
 	body, err := pages.Render(page)
 	if err != nil { // a page is a constant and a few words
-		x.log("a page could not be made", "error", err)
+		x.log("rendering the page failed", "error", err)
 		status = http.StatusInternalServerError
 	}
 	h := x.w.Header()
@@ -64,23 +64,23 @@ func (x *visit) page(status int, page pages.Page, origins ...string) {
 	x.send(status, body)
 }
 
-func (x *visit) json(status int, kind string, value any) {
+func (x *exchange) json(status int, kind string, value any) {
 	body, err := json.Marshal(value)
 	if err != nil {
-		x.log("an answer could not be made", "error", err)
+		x.log("encoding the response failed", "error", err)
 		status = http.StatusInternalServerError
 	}
 	x.w.Header().Set("Content-Type", kind)
 	x.send(status, append(body, '\n'))
 }
 
-func (x *visit) redirect(status int, address string) {
+func (x *exchange) redirect(status int, address string) {
 	x.w.Header().Set("Location", address)
 	x.status = status
 	x.w.WriteHeader(status)
 }
 
-func (x *visit) send(status int, body []byte) {
+func (x *exchange) send(status int, body []byte) {
 	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	x.status = status
 	x.w.WriteHeader(status)
@@ -88,11 +88,11 @@ func (x *visit) send(status int, body []byte) {
 		return
 	}
 	if _, err := x.w.Write(body); err != nil {
-		x.log("the answer was not taken", "error", err)
+		x.log("writing the response failed", "error", err)
 	}
 }
 
 // loginURL is where somebody signs in who is to come back to the account page, the only one that wants it.
-func (x *visit) loginURL() string {
+func (x *exchange) loginURL() string {
 	return x.idp.origin + "/login?redirect_uri=" + url.QueryEscape(x.idp.origin+"/account")
 }
