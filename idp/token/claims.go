@@ -130,14 +130,11 @@ func (c *Claims) checkKey(now time.Time) error {
 	if c.key.IsZero() {
 		return nil
 	}
-	key, err := c.issuer.key(c.kid, now)
-	if err != nil {
-		return err
+	there, err := c.issuer.tryKeys(c.kid, now, c.key.Equal)
+	if err == nil && !there {
+		err = errKeyReplaced
 	}
-	if !key.Equal(c.key) {
-		return errKeyReplaced
-	}
-	return nil
+	return err
 }
 
 // claimReader reads the claims of one token. Its first error stays.

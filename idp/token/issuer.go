@@ -180,18 +180,25 @@ func (c *IssuerConfig) checkAlgorithm() error {
 	return nil
 }
 
-// key asks the issuer's source for a key. What is ours is signed with ES256 alone.
-func (i *issuer) key(kid string, now time.Time) (PublicKey, error) {
-	key, err := i.Keys.Key(kid, now)
-	switch {
-	case errors.Is(err, ErrKeysNotLoaded):
-		return PublicKey{}, err
-	case err != nil:
-		return PublicKey{}, fmt.Errorf("%w: %w", errInvalid, err)
-	case key.IsZero() || i.strict && key.Algorithm() != algES256:
-		return PublicKey{}, errAlgorithm
+// tryKeys asks the issuer's source for the keys that a token with this kid may be
+// signed with, and tries each until one fits. It reports whether one did.
+func (i *issuer) tryKeys(kid string, now time.Time, fits func(PublicKey) bool) (bool, error) {
+	var err error
+	if set, ok := i.Keys.(KeySet); ok {
+		var keys []PublicKey
+		if keys, err = set.Keys(kid, now); err == nil {
+			return slices.ContainsFunc(keys, fits), nil
+		}
+	} else {
+		var key PublicKey
+		if key, err = i.Keys.Key(kid, now); err == nil {
+			return !key.IsZero() && fits(key), nil
+		}
 	}
-	return key, nil
+	if errors.Is(err, ErrKeysNotLoaded) {
+		return false, err
+	}
+	return false, fmt.Errorf("%w: %w", errInvalid, err)
 }
 
 // header is what a token's header may say that counts.
