@@ -97,7 +97,7 @@ func revocationFor(c *token.Claims, now time.Time) revocation.Entry {
 	case c.ID() != "":
 		e.Kind, e.ID, e.Expires = revocation.Token, c.ID(), c.Expires()
 	default:
-		e.Kind, e.ID = revocation.Subject, c.Subject()
+		e.Kind, e.ID = revocation.Subject, revocation.SubjectID(c.Subject())
 		e.Cutoff = latest(now, c.IssuedAt()).Truncate(time.Second)
 		e.Expires = latest(e.Cutoff.Add(revocation.LongestSession), c.Expires())
 	}
