@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +33,9 @@ func (x *exchange) prepare() error {
 		if f.upstream = x.gen.upstreams[f.Host.Upstream]; f.upstream == nil {
 			return refuseUnavailable("the policy's upstream " + f.Host.Upstream + " is not configured")
 		}
+	}
+	if f.allowsUpgrade() && x.r.ContentLength != 0 {
+		return refuseMalformed("a WebSocket handshake with a body")
 	}
 	if err := f.cleanHeaders(); err != nil {
 		return err
@@ -79,6 +82,9 @@ func (x *forwarding) proxy(target *url.URL, transport http.RoundTripper) error {
 			x.cleanResponse(resp)
 			x.editResponse(resp.Header)
 			x.reply.setCommonHeaders(resp.Header)
+			if resp.StatusCode != http.StatusSwitchingProtocols {
+				x.announceClose(resp.Header, body)
+			}
 			return nil
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
@@ -89,38 +95,20 @@ func (x *forwarding) proxy(target *url.URL, transport http.RoundTripper) error {
 		return fmt.Errorf("gateway: enabling full duplex: %w", err)
 	}
 	p.ServeHTTP(&x.reply, x.r)
-	x.endBody(body, failed == nil)
 	if failed == nil {
 		return nil
 	}
+	x.announceClose(x.reply.Header(), body)
 	return x.upstreamFailure(failed, body)
 }
 
-// maxLeftover is how much of a body that nobody wants is passed over, so that the
-// connection can serve the next request; in bytes, as in net/http.
-const maxLeftover = 256 << 10
-
-// endBody passes over what the upstream left of an HTTP/1 body while the request
-// is still being served. net/http would do so afterwards, and then take the end of
-// the body for the time to watch the connection, which is when it reads the next
-// request. An answer that has begun is sent before anything is waited for; one that
-// has not says that the connection ends, where too much is left.
-func (x *forwarding) endBody(body *requestBody, answered bool) {
-	if body == nil || x.r.ProtoMajor != 1 || body.ended() {
-		return
-	}
-	if answered {
-		if err := http.NewResponseController(&x.reply).Flush(); err != nil {
-			panic(http.ErrAbortHandler) // the client is gone
-		}
-	}
-	body.closed.Store(true) // a body has one reader: the transport may still be at it
-	_, err := io.CopyN(io.Discard, x.r.Body, maxLeftover)
-	if err != io.EOF && !answered {
-		x.reply.Header().Set("Connection", "close")
-	}
-	if err := x.r.Body.Close(); err != nil && answered {
-		panic(http.ErrAbortHandler)
+// announceClose says that the connection ends with this answer, where the header
+// leaves before an HTTP/1 body has ended. In full duplex net/http passes over the
+// rest of such a body after the answer, and takes its end for the time to watch the
+// connection, which is when it reads the next request.
+func (x *forwarding) announceClose(h http.Header, body *requestBody) {
+	if body != nil && x.r.ProtoMajor == 1 && !body.ended() {
+		h["Connection"] = []string{"close"}
 	}
 }
 
@@ -196,12 +184,14 @@ func (x *forwarding) cleanResponse(resp *http.Response) {
 // upstreamFailure maps an error of the round trip: client closed request (499), a
 // failed read of the request body, or the upstream's (502, 504).
 func (x *forwarding) upstreamFailure(err error, body *requestBody) error {
-	if x.r.Context().Err() != nil || errors.Is(err, context.Canceled) {
+	cause := body.readErr()
+	stalled := errors.Is(cause, os.ErrDeadlineExceeded) // net/http then cancels the context, too
+	if !stalled && (x.r.Context().Err() != nil || errors.Is(err, context.Canceled)) {
 		x.record.status, x.record.reason = statusClientClosedRequest, "client closed request"
 		// Returning would have net/http say 200 to whoever still listens.
 		panic(http.ErrAbortHandler)
 	}
-	if cause := body.readErr(); cause != nil {
+	if cause != nil {
 		return refuseBodyRead(cause)
 	}
 	x.record.upstreamError = true

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -56,13 +55,7 @@ func (x *forwarding) cleanHeaders() error {
 // allows it. Nothing else is ever upgraded: h2c would be a tunnel past the policies
 // (h2c smuggling).
 func (x *forwarding) allowsUpgrade() bool {
-	return x.route() != nil && x.route().WebSocket && isWebSocket(x.r)
-}
-
-// isWebSocket reports whether r is a WebSocket handshake (RFC 6455, section 4.1).
-func isWebSocket(r *http.Request) bool {
-	upgrade := r.Header["Upgrade"]
-	return len(upgrade) == 1 && strings.EqualFold(strings.TrimSpace(upgrade[0]), "websocket")
+	return x.route() != nil && x.route().WebSocket && request.IsWebSocket(x.r.Header)
 }
 
 // requestBody is the body on its way to the backend. It keeps the read error, so
@@ -73,7 +66,6 @@ type requestBody struct {
 	onEOF  func()
 	limit  int64       // bytes that the route takes; 0 for no limit
 	read   int64       // owned by whoever reads
-	closed atomic.Bool // nothing more is read for the backend
 
 	mu   sync.Mutex // ReverseProxy and the transport may look at err at once
 	err  error      // io.EOF at the end
@@ -81,9 +73,6 @@ type requestBody struct {
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	if b.closed.Load() {
-		return 0, http.ErrBodyReadAfterClose
-	}
 	n, err := b.ReadCloser.Read(p)
 	if b.read += int64(n); b.limit > 0 && b.read > b.limit {
 		// The backend sees the body end within it, and no more than it takes.

@@ -34,6 +34,10 @@ type responseWriter struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
+
+	// finalOnly keeps early hints back: net/http answers Expect: 100-continue of
+	// HTTP/1 from the goroutine that reads the body, while another would write them.
+	finalOnly bool
 }
 
 // Unwrap is for http.ResponseController.
@@ -47,7 +51,7 @@ func (w *responseWriter) WriteHeader(status int) {
 		h := w.Header()
 		links := h["Link"]
 		clear(h)
-		if status == http.StatusEarlyHints && len(links) > 0 {
+		if status == http.StatusEarlyHints && len(links) > 0 && !w.finalOnly {
 			h["Link"] = links
 			w.ResponseWriter.WriteHeader(status)
 		}

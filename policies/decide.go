@@ -217,7 +217,7 @@ func (a *Answer) checkCSRF() {
 	if route.CORS != nil {
 		allowed = route.CORS.Origins
 	}
-	if !webSocket(a.request.Header) && request.IsSafe(a.Target.Method) || request.CSRFSafe(a.csrfFacts(allowed, route.CSRFExempt)) {
+	if !request.IsWebSocket(a.request.Header) && request.IsSafe(a.Target.Method) || request.CSRFSafe(a.csrfFacts(allowed, route.CSRFExempt)) {
 		return
 	}
 	a.CrossSite = true
@@ -232,7 +232,7 @@ func (a *Answer) checkCSRF() {
 func (a *Answer) csrfFacts(allowed, exempt []request.Origin) request.CSRFFacts {
 	header := a.request.Header
 	f := request.CSRFFacts{
-		Method: a.Target.Method, WebSocket: webSocket(header), Origin: header["Origin"],
+		Method: a.Target.Method, WebSocket: request.IsWebSocket(header), Origin: header["Origin"],
 		SecFetchSite: strings.Join(header["Sec-Fetch-Site"], ","), SecFetchMode: strings.Join(header["Sec-Fetch-Mode"], ","),
 		SelfOrigin: request.Origin("https://" + string(a.Name)), CORSOrigins: allowed, Exempt: exempt,
 	}
@@ -241,12 +241,3 @@ func (a *Answer) csrfFacts(allowed, exempt []request.Origin) request.CSRFFacts {
 	}
 	return f
 }
-
-// webSocket reports whether a request is a WebSocket handshake (RFC 6455, section 4.1).
-func webSocket(header Fields) bool {
-	upgrade := header["Upgrade"]
-	return len(upgrade) == 1 && strings.EqualFold(strings.TrimSpace(upgrade[0]), "websocket")
-}
-
-// IsWebSocket reports whether the request is a WebSocket handshake (RFC 6455, section 4.1).
-func (r *Request) IsWebSocket() bool { return webSocket(r.Header) }

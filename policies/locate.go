@@ -150,6 +150,9 @@ func (l *Location) canonicalise(r *Request) bool {
 	if slices.ContainsFunc(hosts, func(host string) bool { return host != r.Host }) {
 		return l.malformed("conflicting Host and :authority")
 	}
+	if len(r.Header["Content-Length"]) > 1 { // HTTP/1 has refused what differs
+		return l.malformed("more than one Content-Length line")
+	}
 	if len(r.Header["Authorization"]) > 1 {
 		return l.malformed("more than one Authorization line")
 	}

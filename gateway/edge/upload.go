@@ -62,11 +62,14 @@ type answer struct {
 }
 
 func (a *answer) begin() {
-	if !a.begun && a.body.broken.Load() {
-		a.Header().Set("Connection", "close")
-		a.last = true
+	if a.begun {
+		return
 	}
 	a.begun = true
+	if a.body.broken.Load() {
+		a.Header().Set("Connection", "close")
+	}
+	a.last = a.Header().Get("Connection") == "close"
 }
 
 // WriteHeader implements http.ResponseWriter.

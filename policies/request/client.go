@@ -8,15 +8,12 @@ import (
 
 // ClientAddress is who asks, as far as trusted proxies can be believed: it walks X-Forwarded-For from its end, where the
 // nearest proxy wrote, to the first address that is not a trusted proxy's. What stands before that was written by
-// strangers. Where everybody in the list is trusted it is the first of them; without a list, the peer.
+// strangers. Where everybody in the list is trusted it is the first of them; without a line, the peer.
 //
-// An entry that is no address ("unknown", an obfuscated name) means that the proxy does not know: nobody knows then, and
+// An entry that is no address ("unknown", an obfuscated name, an empty one) means that the proxy does not know: nobody knows then, and
 // the answer is the zero Addr, which is in no network. It is never the proxy itself.
 func ClientAddress(peer netip.Addr, forwardedFor []string, trusted []netip.Prefix) netip.Addr {
 	client := plainAddress(peer)
-	if !slices.ContainsFunc(forwardedFor, func(line string) bool { return strings.Trim(line, ows) != "" }) {
-		return client
-	}
 	for _, line := range slices.Backward(forwardedFor) {
 		for more := true; more; {
 			if !InNetworks(trusted, client) {

@@ -1,6 +1,9 @@
 package request
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // CSRFFacts is what a request with a cookie says about where it comes from. Browsers write these headers; no page can.
 type CSRFFacts struct {
@@ -55,4 +58,11 @@ func IsSafe(method string) bool {
 // Any other OPTIONS request is an ordinary one.
 func IsPreflight(method string, origin, acrm []string) bool {
 	return method == "OPTIONS" && len(origin) == 1 && origin[0] != "" && len(acrm) == 1 && acrm[0] != ""
+}
+
+// IsWebSocket reports whether a request with these header fields, by canonical name, is a WebSocket handshake (RFC 6455,
+// section 4.1).
+func IsWebSocket(header map[string][]string) bool {
+	upgrade := header["Upgrade"]
+	return len(upgrade) == 1 && strings.EqualFold(strings.Trim(upgrade[0], ows), "websocket")
 }
