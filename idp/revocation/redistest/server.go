@@ -1,8 +1,10 @@
 package redistest
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -93,8 +95,6 @@ func (s *Server) run() bool {
 // answers waits until the server answers PING, be it that it wants a password, or until it ends.
 func (s *Server) answers() bool {
 	s.t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: s.Address, MaxRetries: -1, DialerRetries: 1})
-	defer closeOf(s.t, client)
 	var answered bool
 	wait(s.t, s.program+" answers", func() bool {
 		select {
@@ -102,11 +102,31 @@ func (s *Server) answers() bool {
 			return true
 		default:
 		}
-		err := client.Ping(context.Background()).Err()
-		answered = err == nil || strings.HasPrefix(err.Error(), "NOAUTH")
+		reply := s.ping()
+		answered = strings.HasPrefix(reply, "+PONG") || strings.HasPrefix(reply, "-NOAUTH")
 		return answered
 	})
 	return answered
+}
+
+// ping returns the answer to PING, "" without one.
+func (s *Server) ping() string {
+	conn, err := net.DialTimeout("tcp", s.Address, timeout)
+	if err != nil {
+		return ""
+	}
+	defer closeOf(s.t, conn)
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return ""
+	}
+	if _, err := io.WriteString(conn, "PING\r\n"); err != nil {
+		return ""
+	}
+	reply, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return ""
+	}
+	return reply
 }
 
 // Kill ends the server as a power failure would, and returns once its port is free. A server that has ended survives it.
