@@ -52,7 +52,7 @@ func checkIdentifier(s string) error {
 // checkSubject judges a subject as a token has it; one that stands in an
 // assertion may have an issuer's name before it.
 func checkSubject(s string) error {
-	if name, rest, ok := strings.Cut(s, ":"); ok && len(s) > maxIdentifier && issuerName.MatchString(name) && len(name) <= maxIssuerName {
+	if name, rest, ok := strings.Cut(s, ":"); ok && len(s) > maxIdentifier && names.IsIssuer(name) {
 		s = rest
 	}
 	return checkIdentifier(s)
@@ -73,7 +73,7 @@ func userError(good bool) error {
 // its issuer's name before it.
 func checkAssertedUser(s string) error {
 	if name, rest, ok := strings.Cut(s, ":"); ok {
-		if !issuerName.MatchString(name) || len(name) > maxIssuerName {
+		if !names.IsIssuer(name) {
 			return errUser
 		}
 		s = rest
