@@ -69,6 +69,6 @@ func (x *decided) serveMe() error {
 	}
 	x.reply.setCommonHeaders(x.reply.Header())
 	x.reply.Header().Set("Cache-Control", "no-store")
-	x.received.writeJSON(http.StatusOK, "application/json", answer)
+	x.received.writeJSON(http.StatusOK, answer)
 	return nil
 }

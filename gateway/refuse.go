@@ -320,14 +320,14 @@ func (x *received) writeProblem(d problem.Details) {
 
 // writeJSON answers with v, which always encodes. Write errors are ignored: the
 // client is gone.
-func (x *received) writeJSON(status int, contentType string, v any) {
+func (x *received) writeJSON(status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		x.g.opts.Log.Error("encoding a response failed", "request_id", x.requestID, "error", err)
 		status, body = http.StatusInternalServerError, []byte("{}")
 	}
 	h := x.reply.Header()
-	h.Set("Content-Type", contentType)
+	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	x.reply.WriteHeader(status)
 	x.reply.write(append(body, '\n'))

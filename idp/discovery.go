@@ -11,7 +11,7 @@ type providerMetadata struct {
 // serveMetadata answers with where things are.
 func (x *exchange) serveMetadata() error {
 	x.allowPublicCaching()
-	x.json(http.StatusOK, "application/json", providerMetadata{Issuer: x.idp.origin, JWKSURI: x.idp.origin + "/.well-known/jwks.json"})
+	x.json(http.StatusOK, providerMetadata{Issuer: x.idp.origin, JWKSURI: x.idp.origin + "/.well-known/jwks.json"})
 	return nil
 }
 

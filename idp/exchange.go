@@ -64,13 +64,13 @@ func (x *exchange) page(status int, page pages.Page, origins ...string) {
 	x.send(status, body)
 }
 
-func (x *exchange) json(status int, kind string, value any) {
+func (x *exchange) json(status int, value any) {
 	body, err := json.Marshal(value)
 	if err != nil {
 		x.log("encoding the response failed", "error", err)
 		status = http.StatusInternalServerError
 	}
-	x.w.Header().Set("Content-Type", kind)
+	x.w.Header().Set("Content-Type", "application/json")
 	x.send(status, append(body, '\n'))
 }
 

@@ -2,11 +2,11 @@ package policies
 
 import (
 	"maps"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -173,21 +173,11 @@ func (c *compiler) networks(at strictyaml.Place, list []word) *Condition {
 		denyReason: "the address is in none of the networks " + strings.Join(words, ", "),
 	}
 	for _, w := range list {
-		if address, err := netip.ParseAddr(w.text); err == nil && address.Zone() == "" {
-			address = address.Unmap()
-			n.Networks = append(n.Networks, netip.PrefixFrom(address, address.BitLen()))
-			continue
+		network, err := request.ParseNetwork(w.text)
+		if err != nil {
+			c.errorf(w.at, "%q: %v", w.text, err)
 		}
-		prefix, err := netip.ParsePrefix(w.text)
-		switch {
-		case err != nil:
-			c.errorf(w.at, "%q is no network; one is written 10.0.0.0/8, 192.0.2.7 or fd00::/8", w.text)
-		case prefix != prefix.Masked():
-			c.errorf(w.at, "%q has bits beyond its mask; the network is %s", w.text, prefix.Masked())
-		case prefix.Addr().Is4In6():
-			c.errorf(w.at, "%q is IPv4 written as IPv6; write it as IPv4", w.text)
-		}
-		n.Networks = append(n.Networks, prefix)
+		n.Networks = append(n.Networks, network)
 	}
 	return n
 }

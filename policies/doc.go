@@ -155,7 +155,8 @@
 //
 //   - user.username, as X-User has it; user.id, user.email ("" unless it is verified), user.roles, user.issuer, user.amr,
 //     user.auth_time, user.mfa_time. The name for people is not among them: they may choose it themselves.
-//   - request.host, request.path (canonical, as it is forwarded), request.method, request.ip, request.time.
+//   - request.host, request.path (canonical, as it is forwarded), request.method, request.time, and
+//     request.ip, the address of the client, which has no answer where nobody knows it, as with networks.
 //   - request.params["id"], of the pattern, decoded: the whole segment, with what follows a semicolon in it where the route
 //     permits one; of *rest all segments, joined by slashes.
 //   - request.query["page"], decoded. A route whose policy reads a parameter refuses (400) queries in which servers could
@@ -189,7 +190,7 @@
 //     factor: at the login, when it is left out and amr has mfa. by: cookie or bearer is how they come: with a cookie where
 //     the headers are those of browsers (Origin, Sec-Fetch-Site), with a Bearer token otherwise.
 //   - at: the time, 2030-01-02T15:04:05Z. A test of a route that asks for request.time names it.
-//   - ip: the address of the client; without it nobody knows the address, and no condition on networks has an answer.
+//   - ip: the address of the client; without it nobody knows the address, and neither networks nor request.ip have an answer.
 //   - headers: a map of names to values, or to lists for several lines.
 //   - times: 11. The request is made so often in the same moment, and the last one counts.
 //

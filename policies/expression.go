@@ -57,7 +57,7 @@ var variables = map[string]*cel.Type{
 	"request.host":    cel.StringType,
 	"request.path":    cel.StringType, // canonical, as it is forwarded
 	"request.method":  cel.StringType,
-	"request.ip":      cel.StringType,
+	"request.ip":      cel.StringType, // no answer where nobody knows it
 	"request.time":    cel.TimestampType,
 	"request.params":  cel.MapType(cel.StringType, cel.StringType),
 	"request.query":   cel.MapType(cel.StringType, cel.StringType),
@@ -296,7 +296,7 @@ func (a *activation) request(name string) (any, bool) {
 		return f.Method, true
 	case "request.ip":
 		if !f.Client.IsValid() {
-			return "", true
+			return types.NewErr("nobody knows the address of the client"), true
 		}
 		return f.Client.Unmap().WithZone("").String(), true
 	case "request.time":

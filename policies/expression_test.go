@@ -27,6 +27,10 @@ routes:
   - { path: /either/header, allow: { any: [{ when: 'request.headers["x-tenant"] == "a"' }, { roles: [admin] }] } }
   - { path: /not/both, allow: { not: { all: [{ when: 'request.headers["x-tenant"] == "a"' }, { roles: [guest] }] } } }
   - { path: /facts, allow: { when: 'request.method == "GET" && request.host == "website.viloforge.com" && request.path == "/facts" && request.ip == "10.0.0.1"' } }
+  - { path: /outside, allow: { when: '!request.ip.startsWith("10.")' } }
+  - { path: /not/inside, allow: { not: { when: 'request.ip.startsWith("10.")' } } }
+  - { path: /nowhere, allow: { when: 'request.ip == ""' } }
+  - { path: /admin/outside, allow: { when: '"admin" in user.roles || !request.ip.startsWith("10.")' } }
   - { path: /fresh, allow: { when: 'request.time - user.auth_time < duration("1h")' } }
   - { path: /factor, allow: { when: 'user.mfa_time > timestamp("2030-01-01T00:00:00Z") && "mfa" in user.amr' } }
   - { path: /token, allow: { when: 'token.bearer && token.issuer == "vilogate" && token.expires - token.issued_at == duration("15m")' } }
@@ -74,6 +78,7 @@ func TestExpressions(t *testing.T) {
 		{"/header", alice, Allow},
 		{"/not/header", alice, Allow},
 		{"/facts", alice, Allow},
+		{"/outside", alice, Deny},
 		{"/fresh", alice, Allow},
 		{"/fresh", admin, Deny}, // an expression asks for no fresher login, whatever it reads
 		{"/factor", &Identity{AMR: []string{"mfa"}, AuthTime: now}, Allow},
@@ -114,8 +119,13 @@ func TestWhatIsNotKnownOpensNoDoor(t *testing.T) {
 		{"/either/header", admin, Allow},
 		{"/not/both", alice, Allow}, // whatever the header is, she is no guest
 		{"/not/both", &Identity{Roles: []string{"guest"}}, Deny},
+		{"/outside", alice, Deny},
+		{"/not/inside", alice, Deny},
+		{"/nowhere", alice, Deny},
+		{"/admin/outside", alice, Deny},
+		{"/admin/outside", admin, Allow},
 	} {
-		f := Facts{Method: "GET", Path: parsed(t, c.path)} // no such header
+		f := Facts{Method: "GET", Path: parsed(t, c.path)} // no such header, and no address of a client
 		if d := h.Match(f.Path, "GET").whole(f, c.id); d.Outcome != c.want {
 			t.Errorf("%s as %s: %v, want %v", c.path, c.id.User, d.Outcome, c.want)
 		}

@@ -153,6 +153,8 @@ func (r *expressionReader) selection(e ast.Expr) {
 		r.errorf(s.Operand(), "%s has no %s; there are: %s", namespace, s.FieldName(), strings.Join(known, ", "))
 	case r.isMap(e):
 		r.errorf(s.Operand(), `%s is asked by name: %s["name"], "name" in %s`, name, name, name)
+	case s.IsTestOnly() && name == "request.ip":
+		r.errorf(s.Operand(), "has cannot tell whether the address of the client is known; request.ip has no answer where it is not")
 	case s.IsTestOnly():
 		r.errorf(s.Operand(), `%s is always there; compare it, with "" for a text that is not known`, name)
 	case name == "request.ip":

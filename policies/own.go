@@ -17,13 +17,29 @@ const (
 	Logout                     // ends the session
 )
 
-// The gateway's own paths: everything below OwnPrefix, and the JWK set under its well-known address (RFC 8615).
+// The gateway's own paths.
 const (
 	OwnPrefix  = "/.vilogate"
 	PathMe     = OwnPrefix + "/me"
 	PathLogout = OwnPrefix + "/logout"
-	PathKeys   = "/.well-known/vilogate/jwks.json"
+	PathKeys   = wellKnown + "/jwks.json"
+
+	wellKnown = "/.well-known/vilogate" // RFC 8615
 )
+
+// reservedPaths are answered by the gateway itself, and so is everything below them: no backend sees them, and no pattern
+// can be one of them.
+var reservedPaths = []string{OwnPrefix, wellKnown}
+
+// reservedPath is the reserved path that a path is, or is below; "" where it is none of them.
+func reservedPath(path string) string {
+	for _, reserved := range reservedPaths {
+		if rest, ok := strings.CutPrefix(path, reserved); ok && (rest == "" || rest[0] == '/') {
+			return reserved
+		}
+	}
+	return ""
+}
 
 // endpointOf is the endpoint of a canonical path, and the methods that it takes; false where there is none.
 func endpointOf(path string) (e Endpoint, methods []string, ok bool) {
@@ -43,17 +59,12 @@ var (
 	writeMethods = []string{"POST"}
 )
 
-// isReservedPath reports whether the gateway answers a path itself.
-func isReservedPath(path string) bool {
-	return path == PathKeys || path == OwnPrefix || strings.HasPrefix(path, OwnPrefix+"/")
-}
-
 // matchEndpoint is what the gateway's own paths make of a request, before it is known who asks; ok is false where the path is none of
 // them. An ambiguous spelling that a parser behind the gateway could read as one of them is refused.
 func matchEndpoint(t request.Target) (e Endpoint, d Decision, ok bool) {
 	path := t.Path.String()
 	ambiguous := t.Path.Ambiguities() != 0
-	if !isReservedPath(path) && !(ambiguous && isReservedPath(decodeLenient(path))) {
+	if reservedPath(path) == "" && !(ambiguous && reservedPath(decodeLenient(path)) != "") {
 		return 0, Decision{}, false
 	}
 	if ambiguous {

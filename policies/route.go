@@ -164,9 +164,6 @@ func (c *compiler) methods(at strictyaml.Place, list []word) []string {
 	return slices.Compact(methods)
 }
 
-// reservedPaths are answered by the gateway itself; no backend sees them.
-var reservedPaths = []string{"/.vilogate", "/.well-known/vilogate"}
-
 // pattern splits a pattern into its segments and checks each; nil where it is none.
 func (c *compiler) pattern(w word) (segments []string) {
 	fail := func(format string, a ...any) []string {
@@ -179,10 +176,8 @@ func (c *compiler) pattern(w word) (segments []string) {
 	if i := strings.IndexFunc(w.text, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`%?#\;{}`, r) }); i >= 0 {
 		return fail("%q: %s", describeForbiddenByte(w.text[i]))
 	}
-	for _, own := range reservedPaths {
-		if w.text == own || strings.HasPrefix(w.text, own+"/") {
-			return fail("%q: the gateway answers %s itself; no backend sees it", own)
-		}
+	if own := reservedPath(w.text); own != "" {
+		return fail("%q: the gateway answers %s itself; no backend sees it", own)
 	}
 	text := strings.TrimSuffix(w.text[1:], "/")
 	if text == "" {

@@ -41,7 +41,9 @@ tests:
   - { get: /.vilogate;x/me, expect: bad-request }
   - { get: /.vilogate%2Fme, expect: bad-request }
   - { get: /.vilogates, expect: allow }
-  - { get: /.well-known/vilogate, expect: allow }
+  - { get: /.well-known/vilogate, expect: deny, rule: none }
+  - { get: /.well-known/vilogate/x, expect: deny, rule: none }
+  - { get: /.well-known/vilogates, expect: allow }
 `)
 	h := compile(t, "host: website.viloforge.com\nupstream: website\nroutes: [{ path: /, allow: public }]\n")
 	for _, method := range []string{"TRACE", "CONNECT", "TRACK"} {

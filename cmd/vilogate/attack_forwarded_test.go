@@ -282,7 +282,7 @@ func TestClientThatNobodyKnows(t *testing.T) {
 		"vilogate.yaml": serveConfig + fmt.Sprintf(`
 login: { host: login.viloforge.test }
 idp: { database: sqlite, login_limits: { per_account: 100/h, per_address: 4/h } }
-trusted_proxies: [ 127.0.0.1 ]
+trusted_proxies: [ "::ffff:127.0.0.1" ]
 upstreams: { app: { url: %q } }
 `, backend.url()),
 		"policies/app.yaml": `
@@ -291,6 +291,7 @@ upstream: app
 routes:
   - { path: /internal, allow: { networks: [127.0.0.0/8], optional: true } }
   - { path: /external, allow: { not: { networks: [127.0.0.0/8] }, optional: true } }
+  - { path: /outside, allow: { when: '!request.ip.startsWith("127.")', optional: true } }
   - { path: /limited, allow: public, rate: 2/h per ip }
 `,
 	})
@@ -310,7 +311,7 @@ routes:
 		{"192.0.2.1, _hidden", "", 401, 401},
 		{"192.0.2.1,", "", 401, 401},
 	} {
-		for path, want := range map[string]int{"/internal": test.internal, "/external": test.external} {
+		for path, want := range map[string]int{"/internal": test.internal, "/external": test.external, "/outside": test.external} {
 			t.Run(path+"/"+test.forwarded, func(t *testing.T) {
 				probe := backend.probe(t)
 				header := []string{probe.header()}

@@ -110,7 +110,7 @@ func ownPathsNeverReachABackend(t *testing.T, a attackSite) {
 	for _, p := range protocols() {
 		for _, target := range []string{
 			"/.vilogate/me", "/.vilogate", "/.vilogate/", "/.vilogate/unknown", "/%2evilogate/me", "/.%76ilogate/x", "/.vilogate/logout",
-			"/.well-known/vilogate/jwks.json", "/.well-known/%76ilogate/jwks.json",
+			"/.well-known/vilogate/jwks.json", "/.well-known/%76ilogate/jwks.json", "/.well-known/vilogate", "/.well-known/vilogate/x",
 		} {
 			t.Run(p.name+target, func(t *testing.T) {
 				t.Parallel()

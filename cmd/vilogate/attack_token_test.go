@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/viloforge/vilogate/idp/revocation/redistest"
 )
 
 // issuerSite is a gateway whose issuers are all in the hands of the test: our own IdP (another process, as the gateway
@@ -22,22 +24,19 @@ type issuerSite struct {
 	ownKeys      *keyServer
 	partnerKeys  *keyServer
 	secret       []byte
-	redis        string
 }
 
 const partnerISS = "https://id.partner.example"
 
 func newIssuerSite(t *testing.T) issuerSite {
 	t.Helper()
-	redis := freeAddress(t)
-	redisServer(t, redis)
 	x := issuerSite{
-		backend: record(t), own: newSigner(t), partner: newSigner(t), secret: []byte("the guide's secret, of 32 bytes or more"), redis: redis,
+		backend: record(t), own: newSigner(t), partner: newSigner(t), secret: []byte("the guide's secret, of 32 bytes or more"),
 	}
 	x.ownKeys, x.partnerKeys = publishKeys(t, x.own), publishKeys(t, x.partner)
 	x.site = serve(t, map[string]string{
 		"vilogate.yaml": serveConfig + fmt.Sprintf(`
-redis: "redis://%s/0"
+redis: %q
 secret: "a secret of the whole fleet, 32 bytes or more"
 login: { host: login.viloforge.test, upstream: %q }
 tokens:
@@ -45,7 +44,7 @@ tokens:
     - { name: partner, issuer: %q, audience: [for-us], jwks: "%s/.well-known/jwks.json", cookie: partner-sso, claims: { roles: groups } }
     - { name: legacy-django, secret: %q, algorithm: HS256, cookie: jwt, claims: { user: username, email: email } }
 upstreams: { app: { url: %q } }
-`, redis, x.ownKeys.URL, partnerISS, x.partnerKeys.URL, string(x.secret), x.backend.url()),
+`, redistest.New(t).URL(), x.ownKeys.URL, partnerISS, x.partnerKeys.URL, string(x.secret), x.backend.url()),
 		"policies/app.yaml": attackedPolicy,
 		"policies/ours.yaml": `
 host: ours.viloforge.test

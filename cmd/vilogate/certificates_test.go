@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/edge/acme/acmetest"
+	"github.com/viloforge/vilogate/idp/revocation/redistest"
 )
 
 // authorityConfig is a gateway whose certificates come from the authority of a world.
@@ -236,8 +237,8 @@ func TestTheAuthorityComesBack(t *testing.T) {
 }
 
 // certificateFleet is what gateways of a fleet add to their configuration.
-func certificateFleet(address string) string {
-	return fmt.Sprintf("redis: \"redis://%s/0\"\n%slogin: { url: \"https://login.viloforge.test/\" }\ntokens: { issuers: [ { name: legacy, secret: \"0123456789abcdef0123456789abcdef\", cookie: jwt, claims: { user: username } } ] }\n", address, fleetSecret)
+func certificateFleet(redis string) string {
+	return fmt.Sprintf("redis: %q\n%slogin: { url: \"https://login.viloforge.test/\" }\ntokens: { issuers: [ { name: legacy, secret: \"0123456789abcdef0123456789abcdef\", cookie: jwt, claims: { user: username } } ] }\n", redis, fleetSecret)
 }
 
 // TestTwoGatewaysOneCertificate: gateways that start together obtain one certificate a name between them, clients resume at
@@ -245,9 +246,8 @@ func certificateFleet(address string) string {
 func TestTwoGatewaysOneCertificate(t *testing.T) {
 	t.Parallel()
 	w := acmetest.New(t, acmetest.PebbleOptions{}, "viloforge.test")
-	address := freeAddress(t)
-	redisServer(t, address)
-	more := "\n" + certificateFleet(address)
+	redis := redistest.New(t)
+	more := "\n" + certificateFleet(redis.URL())
 	sites := []*site{prepare(t, authorityConfig(w, record(t).url(), more)), prepare(t, authorityConfig(w, record(t).url(), more))}
 	w.Zones.HideTXT(true)
 	for _, s := range sites {
@@ -277,7 +277,7 @@ func TestTwoGatewaysOneCertificate(t *testing.T) {
 	if w.Orders() != 2 || w.Accounts() != 1 {
 		t.Errorf("%d orders and %d accounts, want 2 and 1", w.Orders(), w.Accounts())
 	}
-	if dump := redisDump(t, address); strings.Contains(dump, "PRIVATE") || strings.Contains(dump, "CERTIFICATE") {
+	if dump := redisDump(t, redis); strings.Contains(dump, "PRIVATE") || strings.Contains(dump, "CERTIFICATE") {
 		t.Error("Redis holds a key that can be read")
 	}
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -311,11 +311,11 @@ func (s *site) resumesSession(tb testing.TB, config *tls.Config) bool {
 }
 
 // redisDump is all that a Redis keeps of certificates, as whoever steals it sees it.
-func redisDump(tb testing.TB, address string) string {
+func redisDump(tb testing.TB, redis *redistest.Server) string {
 	tb.Helper()
-	out, err := redisAll(address, "HGETALL vilogate:{fleet}:certificates")
-	if err != nil || len(out) < 1000 {
-		tb.Fatalf("HGETALL: %d bytes, %v", len(out), err)
+	out := fmt.Sprint(redis.Do("HGETALL", "vilogate:{fleet}:certificates"))
+	if len(out) < 1000 {
+		tb.Fatalf("HGETALL: %d bytes", len(out))
 	}
 	return out
 }

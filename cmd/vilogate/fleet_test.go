@@ -7,16 +7,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/viloforge/vilogate/idp/revocation/redistest"
 )
 
 // fleet is an IdP and gateways of one domain, each a process with a state of its own, and one Redis between them.
 type fleet struct {
 	t       *testing.T
-	address string // of Redis
-	redis   *process
+	redis   *redistest.Server
 	idp     *site // nil where the test is the IdP
 	login   string
 	backend *recorder
@@ -28,8 +28,7 @@ const fleetSecret = "secret: \"a secret of the whole fleet, 32 bytes or more\"\n
 // newFleet starts Redis. login is the address of the IdP; empty means a real one, as a process of its own.
 func newFleet(t *testing.T, login, more string) *fleet {
 	t.Helper()
-	f := &fleet{t: t, address: freeAddress(t), login: login, backend: record(t), more: more}
-	f.redis = redisServer(t, f.address)
+	f := &fleet{t: t, redis: redistest.New(t), login: login, backend: record(t), more: more}
 	if login != "" {
 		return f
 	}
@@ -41,13 +40,13 @@ public_port: 443
 listen: { https: "off", http: "off", admin: "127.0.0.1:0" }
 state: state
 drain: { delay: 0s, timeout: 10s }
-redis: "redis://%s/0"
+redis: %q
 %s
 trusted_proxies: [ "127.0.0.0/8" ]
 login: { host: login.viloforge.test }
 idp: { listen: %q, database: sqlite, return_hosts: ["*.viloforge.test"], login_limits: { per_account: 1000/m, per_address: 1000/m } }
 revocation: { max_staleness: 2s }
-`, f.address, fleetSecret, listen)})
+`, f.redis.URL(), fleetSecret, listen)})
 	f.idp.addUser("alice", "member")
 	return f
 }
@@ -62,11 +61,11 @@ func (f *fleet) gateway() *site {
 func (f *fleet) files() map[string]string {
 	return map[string]string{
 		"vilogate.yaml": serveConfig + fleetSecret + fmt.Sprintf(`
-redis: "redis://%s/0"
+redis: %q
 login: { host: login.viloforge.test, upstream: %q }
 upstreams: { app: { url: %q } }
 revocation: { max_staleness: 2s }
-%s`, f.address, f.login, f.backend.url(), f.more),
+%s`, f.redis.URL(), f.login, f.backend.url(), f.more),
 		"policies/app.yaml":   attackedPolicy,
 		"policies/other.yaml": "host: other.viloforge.test\nupstream: app\nroutes: [ { path: \"/*rest\", allow: authenticated } ]\n",
 	}
@@ -154,9 +153,9 @@ func TestRevocationReachesTheFleet(t *testing.T) {
 // a cookie; public routes go on. When Redis is back, so is the service, by itself.
 func TestRedisAway(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct{ leave, come func(f *fleet) }{
-		"killed":  {func(f *fleet) { f.redis.kill() }, func(f *fleet) { f.redis = redisServer(f.t, f.address) }},
-		"stopped": {func(f *fleet) { f.redis.signal(syscall.SIGSTOP) }, func(f *fleet) { f.redis.signal(syscall.SIGCONT) }},
+	for name, c := range map[string]struct{ leave, come func(*redistest.Server) }{
+		"killed": {(*redistest.Server).Kill, (*redistest.Server).Start},
+		"paused": {(*redistest.Server).Pause, (*redistest.Server).Resume},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -174,7 +173,7 @@ func TestRedisAway(t *testing.T) {
 			if got := signOut(revoked); got.status != http.StatusNoContent {
 				t.Fatalf("logout: %v", got)
 			}
-			c.leave(f)
+			c.leave(f.redis)
 			eventually(t, "authenticated routes answer 503", func() bool { return s.ask(t, "app", live) == http.StatusServiceUnavailable })
 			for what, got := range map[string]answer{
 				"script":     s.http1(t, request{host: appHost, target: "/x", header: []string{cookieLine(live)}}),
@@ -195,7 +194,7 @@ func TestRedisAway(t *testing.T) {
 			if got := s.admin(t, "/readyz"); got.status != http.StatusOK {
 				t.Errorf("once ready, trouble with Redis does not take the gateway out of service: %v", got)
 			}
-			c.come(f)
+			c.come(f.redis)
 			eventually(t, "service resumes", func() bool { return s.ask(t, "app", live) == http.StatusOK })
 			if got := s.ask(t, "app", revoked); got != http.StatusUnauthorized {
 				t.Errorf("what was revoked before: %d", got)
@@ -219,7 +218,7 @@ func TestNotReadyWithoutTheList(t *testing.T) {
 	t.Parallel()
 	own := newSigner(t)
 	f := newFleet(t, publishKeys(t, own).URL, "")
-	f.redis.kill()
+	f.redis.Kill()
 	s := prepare(t, f.files())
 	s.spawn()
 	written := filepath.Join(s.state, "addresses.json")
@@ -241,7 +240,7 @@ func TestNotReadyWithoutTheList(t *testing.T) {
 	if got, err := s.client().try(http.MethodGet, s.url("app", "/x"), "", cookieLine(raw)); err == nil && got.status != http.StatusServiceUnavailable {
 		t.Errorf("somebody signed in: %v, want 503", got)
 	}
-	redisServer(t, f.address)
+	f.redis.Start()
 	eventually(t, "the gateway becomes ready", func() bool { return s.admin(t, "/readyz").status == http.StatusOK })
 	eventually(t, "somebody signed in is served", func() bool { return s.ask(t, "app", raw) == http.StatusOK })
 }
@@ -257,14 +256,9 @@ func TestFlushedRedis(t *testing.T) {
 		t.Fatalf("logout: %v", got)
 	}
 	eventually(t, "the second gateway refuses the token", func() bool { return two.ask(t, "app", revoked) == http.StatusUnauthorized })
-	if reply, err := redisDo(f.address, "FLUSHALL"); err != nil || reply != "+OK" {
-		t.Fatalf("FLUSHALL: %q %v", reply, err)
-	}
+	f.redis.Do("FLUSHALL")
 	one.kill() // the one that wrote it cannot be the one that remembers
-	eventually(t, "a running gateway puts the list back", func() bool {
-		reply, err := redisDo(f.address, "DBSIZE")
-		return err == nil && reply != ":0"
-	})
+	eventually(t, "a running gateway puts the list back", func() bool { return f.redis.Number("DBSIZE") > 0 })
 	three := f.gateway()
 	within(t, unhelped, "the third gateway refuses the token", func() bool { return three.ask(t, "app", revoked) == http.StatusUnauthorized })
 	for name, s := range map[string]*site{"two": two, "three": three} {

@@ -17,7 +17,8 @@ const module = "github.com/viloforge/vilogate/"
 var floors = map[string]int{
 	"policies": 0, "policies/request": 0, "policies/strictyaml": 0,
 	"idp/token": 0, "idp/token/names": 0, "gateway/problem": 0, "gateway/limits/gcra": 0,
-	"idp/token/jwks": 1, "idp/revocation": 1, "idp/database": 1, "gateway/edge": 1, "gateway/limits": 1, "gateway/audit": 1,
+	"idp/revocation/redistest": 0,
+	"idp/token/jwks":           1, "idp/revocation": 1, "idp/database": 1, "gateway/edge": 1, "gateway/limits": 1, "gateway/audit": 1,
 	"gateway": 2, "idp": 2, "upstreams": 2,
 	"cmd/vilogate/config": 1, "cmd/vilogate/control": 1, "cmd/vilogate/state": 1,
 	"cmd/vilogate/server/internal/stores": 2,
@@ -27,10 +28,13 @@ var floors = map[string]int{
 
 // only lists the imports that few rooms may have.
 var only = map[string][]string{
-	"github.com/redis/go-redis/v9":     {"idp/revocation", "gateway/edge/certstore", "gateway/edge/acme/acmetest", "gateway/limits"},
+	"github.com/redis/go-redis/v9":     {"idp/revocation", "idp/revocation/redistest", "gateway/edge/certstore", "gateway/limits"},
 	"github.com/caddyserver/certmagic": {"gateway/edge/acme", "gateway/edge/certstore"},
 	"github.com/libdns/cloudflare":     {"gateway/edge/acme"},
 }
+
+// support lists the rooms that only tests import.
+var support = []string{"idp/revocation/redistest", "gateway/edge/acme/acmetest"}
 
 // pure lists what rooms of pure functions may not even reach.
 var pure = map[string][]string{
@@ -110,6 +114,16 @@ func TestFewRoomsTouchRedisAndCertificates(t *testing.T) {
 		for dependency, rooms := range only {
 			if slices.Contains(p.Imports, dependency) && !slices.Contains(rooms, room) {
 				t.Errorf("%s imports %s, which only %v may", room, dependency, rooms)
+			}
+		}
+	}
+}
+
+func TestOnlyTestsImportTestSupport(t *testing.T) {
+	for _, p := range listPackages(t) {
+		for _, room := range support {
+			if slices.Contains(p.Imports, module+room) {
+				t.Errorf("%s imports %s, which is for tests", p.ImportPath, room)
 			}
 		}
 	}

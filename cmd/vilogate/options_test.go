@@ -410,7 +410,7 @@ func TestARateHoldsInTheFleet(t *testing.T) {
 		t.Errorf("the other gateway decides by itself at first: %d", got)
 	}
 	eventually(t, "the other gateway knows", func() bool { return ask(two) == http.StatusTooManyRequests })
-	f.redis.kill()
+	f.redis.Kill()
 	if got := ask(two); got != http.StatusTooManyRequests {
 		t.Errorf("while Redis is away: %d", got)
 	}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/viloforge/vilogate/idp/revocation/redistest"
 )
 
 // TestScript runs the plain-text scripts in testdata/script. Beside testscript's own commands they have
@@ -211,10 +213,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 
 // redisCommand starts a redis-server on $REDIS.
 func redisCommand(ts *testscript.TestScript, _ bool, _ []string) {
-	tb := of(ts).tb
-	address := freeAddress(tb)
-	redisServer(tb, address)
-	ts.Setenv("REDIS", address)
+	ts.Setenv("REDIS", redistest.New(of(ts).tb).Address)
 }
 
 // occupy listens on a port, $TAKEN, until the script's end.

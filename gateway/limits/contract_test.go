@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/viloforge/vilogate/idp/revocation/redistest"
 )
 
 // limiter is what the contract is about: one limiter, or a fleet of them that are in sync.
@@ -71,7 +73,7 @@ func stores() map[string]func(*testing.T, *clock) limiter {
 	}
 	return map[string]func(*testing.T, *clock) limiter{
 		"alone":                      func(t *testing.T, c *clock) limiter { return newLimiter(t, Options{Now: c.now}) },
-		"two gateways and Redis":     fleetOf(func(t *testing.T) redis.UniversalClient { return newServer(t).client }),
+		"two gateways and Redis":     fleetOf(func(t *testing.T) redis.UniversalClient { return redistest.New(t).Client() }),
 		"two gateways and a Cluster": fleetOf(func(t *testing.T) redis.UniversalClient { return newCluster(t) }),
 	}
 }

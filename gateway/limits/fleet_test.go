@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/viloforge/vilogate/idp/revocation/redistest"
 )
 
 // unreachable is a store that is away.
@@ -18,9 +19,9 @@ type unreachable struct{}
 func (unreachable) Add(context.Context, []Usage) error { return errors.New("away") }
 
 // running is a gateway of a fleet whose Run has an end.
-func running(t *testing.T, s *server) *Limiter {
+func running(t *testing.T, s *redistest.Server) *Limiter {
 	t.Helper()
-	l := newLimiter(t, Options{Shared: NewRedis(s.client), Secret: secret})
+	l := newLimiter(t, Options{Shared: NewRedis(s.Client()), Secret: secret})
 	ctx, stop := context.WithCancel(context.Background())
 	var run sync.WaitGroup
 	run.Go(func() {
@@ -35,7 +36,7 @@ func running(t *testing.T, s *server) *Limiter {
 // TestFleetSyncsInTheBackground: what one gateway let through, another knows after its first own event, by itself.
 func TestFleetSyncsInTheBackground(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
+	s := redistest.New(t)
 	one, two := running(t, s), running(t, s)
 	k, r := one.Key(route, "vilogate", "u-1"), Rate{Events: 10, Per: time.Hour}
 	if k != two.Key(route, "vilogate", "u-1") {
@@ -109,13 +110,13 @@ func TestNobodyWaitsForTheFleet(t *testing.T) {
 // back, what is still owed is told.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	for name, outage := range map[string]struct{ begin, end func(s *server) }{
-		"killed":     {func(s *server) { s.signal(syscall.SIGKILL) }, (*server).start},
-		"blackholed": {func(s *server) { s.signal(syscall.SIGSTOP) }, func(s *server) { s.signal(syscall.SIGCONT) }},
+	for name, outage := range map[string]struct{ begin, end func(*redistest.Server) }{
+		"killed":     {(*redistest.Server).Kill, (*redistest.Server).Start},
+		"blackholed": {(*redistest.Server).Pause, (*redistest.Server).Resume},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t)
+			s := redistest.New(t)
 			one, two := running(t, s), running(t, s)
 			r := Rate{Events: 5, Per: time.Hour}
 			before := one.Key(route, "vilogate", "before")
@@ -144,17 +145,17 @@ func TestOutage(t *testing.T) {
 // TestWhatStandsInRedisTellsNoNamesAndExpires.
 func TestWhatStandsInRedisTellsNoNamesAndExpires(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	l := newLimiter(t, Options{Shared: patientRedis(s.client), Secret: secret})
+	client := redistest.New(t).Client()
+	l := newLimiter(t, Options{Shared: patientRedis(client), Secret: secret})
 	l.Take(l.Key(route, "vilogate", "alice-the-subject"), Rate{Events: 10, Per: time.Minute})
 	if err := l.sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := s.client.Keys(t.Context(), "*").Result()
+	keys, err := client.Keys(t.Context(), "*").Result()
 	if err != nil || len(keys) != 1 || !strings.HasPrefix(keys[0], keyPrefix) || strings.Contains(keys[0], "alice") {
 		t.Fatalf("%q, %v", keys, err)
 	}
-	if left := s.client.PTTL(t.Context(), keys[0]).Val(); left <= 0 || left > 6*time.Second {
+	if left := client.PTTL(t.Context(), keys[0]).Val(); left <= 0 || left > 6*time.Second {
 		t.Errorf("it expires in %v", left)
 	}
 }
@@ -162,11 +163,11 @@ func TestWhatStandsInRedisTellsNoNamesAndExpires(t *testing.T) {
 // TestWhateverElseStandsInRedisCountsForNothing: nobody is refused for ever, and the exchange goes on.
 func TestWhateverElseStandsInRedisCountsForNothing(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
+	client := redistest.New(t).Client()
 	for i, planted := range []string{"nan", "inf", "1e300", "-5", "", "x"} {
-		l := newLimiter(t, Options{Shared: patientRedis(s.client), Secret: secret})
+		l := newLimiter(t, Options{Shared: patientRedis(client), Secret: secret})
 		k, r := l.Key(route, "vilogate", fmt.Sprint(i)), Rate{Events: 10, Per: time.Minute}
-		if err := s.client.Set(t.Context(), fmt.Sprintf("%s%x", keyPrefix, k[:]), planted, 0).Err(); err != nil {
+		if err := client.Set(t.Context(), fmt.Sprintf("%s%x", keyPrefix, k[:]), planted, 0).Err(); err != nil {
 			t.Fatal(err)
 		}
 		l.Take(k, r)
@@ -177,9 +178,9 @@ func TestWhateverElseStandsInRedisCountsForNothing(t *testing.T) {
 			t.Errorf("%q: %+v", planted, got)
 		}
 	}
-	l := newLimiter(t, Options{Shared: patientRedis(s.client), Secret: secret})
+	l := newLimiter(t, Options{Shared: patientRedis(client), Secret: secret})
 	k := l.Key(route, "vilogate", "list")
-	if err := s.client.RPush(t.Context(), fmt.Sprintf("%s%x", keyPrefix, k[:]), "x").Err(); err != nil {
+	if err := client.RPush(t.Context(), fmt.Sprintf("%s%x", keyPrefix, k[:]), "x").Err(); err != nil {
 		t.Fatal(err)
 	}
 	l.Take(k, Rate{Events: 10, Per: time.Minute})

@@ -36,8 +36,8 @@ var stores = map[string]func(t *testing.T) store{
 		s := newServer(t)
 		return store{
 			open: func() Log { return s.open() },
-			wipe: func() { s.do("FLUSHALL") },
-			size: func() int { return int(s.number("ZCARD", keyIndex)) },
+			wipe: func() { s.Do("FLUSHALL") },
+			size: func() int { return int(s.Number("ZCARD", keyIndex)) },
 		}
 	},
 }

@@ -15,7 +15,7 @@ func TestForgedEntriesAreRefused(t *testing.T) {
 	s := newServer(t)
 	one, two := pair(t, s, Options{})
 	publish(t, one, session("good"))
-	stranger := openRedis(t, RedisOptions{URL: s.url(), Secret: []byte(strings.Repeat("another secret ", 4))})
+	stranger := openRedis(t, RedisOptions{URL: s.URL(), Secret: []byte(strings.Repeat("another secret ", 4))})
 	f, err := session("forged").fact()
 	if err != nil {
 		t.Fatal(err)
@@ -33,10 +33,10 @@ func TestForgedEntriesAreRefused(t *testing.T) {
 		stranger.entries.seal(f.record()), mine.gateways.seal(f.record()), make([]byte, sealSize), make([]byte, 4<<10),
 	}
 	for _, forgery := range forgeries {
-		s.do("XADD", keyStream, "*", "e", forgery)
-		s.do("ZADD", keyIndex, "+inf", forgery)
+		s.Do("XADD", keyStream, "*", "e", forgery)
+		s.Do("ZADD", keyIndex, "+inf", forgery)
 	}
-	s.do("XADD", keyStream, "*", "f", sealed)
+	s.Do("XADD", keyStream, "*", "f", sealed)
 	appendTo(t, stranger, session("stranger"))
 	for _, l := range []*List{one, two} {
 		eventually(t, "the forged entries of the stream are counted", func() bool { return l.Stats().Rejected >= uint64(len(forgeries)+2) })
@@ -60,14 +60,14 @@ func TestForgeriesTakeNoMemory(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	one, two := pair(t, s, Options{})
-	s.do("EVAL", `for i = 1, 20000 do
+	s.Do("EVAL", `for i = 1, 20000 do
 		redis.call('ZADD', KEYS[1], 'inf', i .. string.rep('x', 300))
 		redis.call('XADD', KEYS[2], '*', 'e', i .. string.rep('y', 300))
 	end`, 2, keyIndex, keyStream)
 	huge := strings.Repeat("z", maxReply)
 	for i := range 2 {
-		s.do("ZADD", keyIndex, "inf", fmt.Sprint(i, huge))
-		s.do("XADD", keyStream, "*", "e", huge)
+		s.Do("ZADD", keyIndex, "inf", fmt.Sprint(i, huge))
+		s.Do("XADD", keyStream, "*", "e", huge)
 	}
 	for i := range 10 {
 		id := fmt.Sprint(i)
@@ -87,7 +87,7 @@ func TestAHugeAnswerIsCutOff(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	r := s.open()
-	s.do("EVAL", "redis.call('SET', KEYS[1], string.rep('x', ARGV[1]))", 1, "huge", maxReply)
+	s.Do("EVAL", "redis.call('SET', KEYS[1], string.rep('x', ARGV[1]))", 1, "huge", maxReply)
 	if err := r.client.Get(context.Background(), "huge").Err(); !errors.Is(err, errReply) {
 		t.Errorf("got %v", err)
 	}

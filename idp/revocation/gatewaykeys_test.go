@@ -64,7 +64,7 @@ func TestGatewaysKnowEachOthersKeys(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c := &clock{}
-	open := func() *Redis { return openRedis(t, RedisOptions{URL: s.url(), Now: c.now}) }
+	open := func() *Redis { return openRedis(t, RedisOptions{URL: s.URL(), Now: c.now}) }
 	one, two := open(), open()
 	seen := follow(t, open())
 	eventually(t, "there are no keys", seen.are())
@@ -75,7 +75,7 @@ func TestGatewaysKnowEachOthersKeys(t *testing.T) {
 	both := seen.are(`{"kid":"one"}`, `{"kid":"two"}`)
 	eventually(t, "both keys", both)
 
-	s.do("FLUSHALL")
+	s.Do("FLUSHALL")
 	late := follow(t, open())
 	eventually(t, "who comes later knows none", late.are())
 	publishKey(t, one, `{"kid":"one"}`)
@@ -83,19 +83,19 @@ func TestGatewaysKnowEachOthersKeys(t *testing.T) {
 	if !both() {
 		t.Error("a key was forgotten with Redis")
 	}
-	s.kill()
-	if err := one.PublishKey(context.Background(), []byte(`{"kid":"one"}`)); err == nil || !strings.Contains(err.Error(), s.address) {
+	s.Kill()
+	if err := one.PublishKey(context.Background(), []byte(`{"kid":"one"}`)); err == nil || !strings.Contains(err.Error(), s.Address) {
 		t.Errorf("publishing to nobody: %v", err)
 	}
-	s.start()
+	s.Start()
 	c.advance(keyTTL - 5*time.Second)
 	publishKey(t, one, `{"kid":"one"}`)
 	c.advance(10 * time.Second)
 	eventually(t, "the key that nobody publishes any more is gone", seen.are(`{"kid":"one"}`))
-	if n := s.number("ZCARD", keyGateways); n != 1 {
+	if n := s.Number("ZCARD", keyGateways); n != 1 {
 		t.Errorf("%d records", n)
 	}
-	if ttl := s.number("TTL", keyGateways); ttl <= 0 {
+	if ttl := s.Number("TTL", keyGateways); ttl <= 0 {
 		t.Errorf("the keys never expire: %d", ttl)
 	}
 }
@@ -105,12 +105,12 @@ func TestOldRecordsOfKeysAreDropped(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c := &clock{}
-	r := openRedis(t, RedisOptions{URL: s.url(), Now: c.now})
+	r := openRedis(t, RedisOptions{URL: s.URL(), Now: c.now})
 	for range 50 {
 		publishKey(t, r, `{"kid":"one"}`)
 		c.advance(keyTTL)
 	}
-	if n, most := s.number("ZCARD", keyGateways), int64(grace/keyTTL)+2; n > most {
+	if n, most := s.Number("ZCARD", keyGateways), int64(grace/keyTTL)+2; n > most {
 		t.Errorf("%d records, want %d at most", n, most)
 	}
 }
@@ -120,14 +120,14 @@ func TestForgedKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	r := s.open()
-	stranger := openRedis(t, RedisOptions{URL: s.url(), Secret: []byte(strings.Repeat("another secret ", 4))})
+	stranger := openRedis(t, RedisOptions{URL: s.URL(), Secret: []byte(strings.Repeat("another secret ", 4))})
 	end := time.Now().Add(time.Hour).Unix()
 	record := func(jwk string) []byte { return append(binary.BigEndian.AppendUint64(nil, uint64(end)), jwk...) }
 	publishKey(t, stranger, `{"kid":"stranger"}`)
 	for _, forgery := range [][]byte{
 		record(`{"kid":"plain"}`), r.entries.seal(record(`{"kid":"entries"}`)), r.gateways.seal(record("")), nil, make([]byte, 64<<10),
 	} {
-		s.do("ZADD", keyGateways, end, forgery)
+		s.Do("ZADD", keyGateways, end, forgery)
 	}
 	publishKey(t, r, `{"kid":"good"}`)
 	eventually(t, "the good key alone", follow(t, s.open()).are(`{"kid":"good"}`))
@@ -148,7 +148,7 @@ func TestKeysAreBounded(t *testing.T) {
 	for i := range maxKeys + 100 {
 		args = append(args, end, r.gateways.seal(append(binary.BigEndian.AppendUint64(nil, end), fmt.Sprint(i)...)))
 	}
-	s.do(args...)
+	s.Do(args...)
 	known := map[string]int64{}
 	if err := r.readKeys(t.Context(), known); err != nil || len(known) != maxKeys {
 		t.Errorf("%d keys, %v", len(known), err)

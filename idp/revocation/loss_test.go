@@ -18,8 +18,8 @@ func TestFlushedRedisIsFilledAgain(t *testing.T) {
 		publish(t, []*List{one, two}[i%2], session(fmt.Sprint(i)))
 	}
 	for round := range 3 {
-		s.do("FLUSHALL")
-		eventually(t, "the index is filled again", func() bool { return s.number("ZCARD", keyIndex) == int64(entries+round) })
+		s.Do("FLUSHALL")
+		eventually(t, "the index is filled again", func() bool { return s.Number("ZCARD", keyIndex) == int64(entries+round) })
 		third, stop := running(t, s.open(), Options{})
 		for i := range entries {
 			if !third.SessionRevoked(ours, fmt.Sprint(i)) {
@@ -43,7 +43,7 @@ func TestWhatIsPublishedIntoAFlushedRedis(t *testing.T) {
 	for i := range 5 {
 		before, id := fmt.Sprintf("before-%d", i), fmt.Sprintf("after-%d", i)
 		publish(t, one, session(before))
-		s.do("FLUSHALL")
+		s.Do("FLUSHALL")
 		publish(t, one, session(id))
 		eventually(t, "the revocation arrives", func() bool { return two.SessionRevoked(ours, id) })
 	}
@@ -54,23 +54,23 @@ func TestWhatIsPublishedIntoAFlushedRedis(t *testing.T) {
 func TestLossesAreNoticed(t *testing.T) {
 	t.Parallel()
 	losses := map[string]func(s *server){
-		"the stream is deleted":       func(s *server) { s.do("DEL", keyStream) },
-		"the stream is trimmed":       func(s *server) { s.do("XTRIM", keyStream, "MAXLEN", 0) },
-		"both are deleted":            func(s *server) { s.do("DEL", keyStream, keyIndex) },
-		"the stream is another":       func(s *server) { s.do("DEL", keyStream); s.do("XADD", keyStream, "1-1", "e", "x") },
-		"the numbers jump":            func(s *server) { s.do("XADD", keyStream, "8000000000000000-1", "e", "x") },
-		"the numbers end":             func(s *server) { s.do("XADD", keyStream, "18446744073709551615-18446744073709551615", "e", "x") },
-		"entries are removed from it": func(s *server) { s.do("XTRIM", keyStream, "MAXLEN", 1) },
+		"the stream is deleted":       func(s *server) { s.Do("DEL", keyStream) },
+		"the stream is trimmed":       func(s *server) { s.Do("XTRIM", keyStream, "MAXLEN", 0) },
+		"both are deleted":            func(s *server) { s.Do("DEL", keyStream, keyIndex) },
+		"the stream is another":       func(s *server) { s.Do("DEL", keyStream); s.Do("XADD", keyStream, "1-1", "e", "x") },
+		"the numbers jump":            func(s *server) { s.Do("XADD", keyStream, "8000000000000000-1", "e", "x") },
+		"the numbers end":             func(s *server) { s.Do("XADD", keyStream, "18446744073709551615-18446744073709551615", "e", "x") },
+		"entries are removed from it": func(s *server) { s.Do("XTRIM", keyStream, "MAXLEN", 1) },
 		"the stream loses its newest": func(s *server) {
-			s.do("EVAL", "local e = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1); return redis.call('XDEL', KEYS[1], e[1][1])", 1, keyStream)
+			s.Do("EVAL", "local e = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1); return redis.call('XDEL', KEYS[1], e[1][1])", 1, keyStream)
 		},
 		"the last id is set back": func(s *server) {
-			s.do("DEL", keyStream)
-			s.do("XADD", keyStream, "5-5", "e", "x")
-			s.do("XTRIM", keyStream, "MAXLEN", 0)
+			s.Do("DEL", keyStream)
+			s.Do("XADD", keyStream, "5-5", "e", "x")
+			s.Do("XTRIM", keyStream, "MAXLEN", 0)
 		},
-		"the keys expire":              func(s *server) { s.do("PEXPIRE", keyStream, 1); s.do("PEXPIRE", keyIndex, 1) },
-		"another database comes first": func(s *server) { s.do("SWAPDB", 0, 1) },
+		"the keys expire":              func(s *server) { s.Do("PEXPIRE", keyStream, 1); s.Do("PEXPIRE", keyIndex, 1) },
+		"another database comes first": func(s *server) { s.Do("SWAPDB", 0, 1) },
 	}
 	for name, lose := range losses {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestLossesAreNoticed(t *testing.T) {
 			lose(s)
 			publish(t, two, session("next"))
 			eventually(t, "the next one arrives", func() bool { return one.SessionRevoked(ours, "next") })
-			eventually(t, "the index is whole", func() bool { return s.number("ZCARD", keyIndex) == 11 })
+			eventually(t, "the index is whole", func() bool { return s.Number("ZCARD", keyIndex) == 11 })
 			publish(t, one, session("last"))
 			eventually(t, "the last one arrives", func() bool { return two.SessionRevoked(ours, "last") })
 		})
@@ -114,7 +114,7 @@ func TestATrimmedStreamIsNoticed(t *testing.T) {
 		})
 	}
 	writers.Wait()
-	if n := s.number("XLEN", keyStream); n != 10 {
+	if n := s.Number("XLEN", keyStream); n != 10 {
 		t.Errorf("the stream has %d entries, want 10", n)
 	}
 	eventually(t, "the other list knows all", func() bool { return two.Stats().Entries == 1600 })
@@ -128,8 +128,8 @@ func TestRemovedEntriesAreReconciled(t *testing.T) {
 	log.reconcileEvery = 300 * time.Millisecond
 	l, _ := running(t, log, Options{})
 	publish(t, l, session("kept"))
-	s.do("DEL", keyIndex)
-	eventually(t, "the entry is put back", func() bool { return s.number("ZCARD", keyIndex) == 1 })
+	s.Do("DEL", keyIndex)
+	eventually(t, "the entry is put back", func() bool { return s.Number("ZCARD", keyIndex) == 1 })
 }
 
 // TestAnOlderSnapshotIsNoticed: Redis comes back with less than it had acknowledged, and numbers its entries anew from
@@ -139,17 +139,17 @@ func TestAnOlderSnapshotIsNoticed(t *testing.T) {
 	s := newServer(t)
 	one, two := pair(t, s, Options{})
 	publish(t, one, session("old"))
-	s.do("SAVE")
+	s.Do("SAVE")
 	for i := range 20 {
 		publish(t, one, session(fmt.Sprintf("lost-%d", i)))
 	}
 	eventually(t, "both know", func() bool { return two.Stats().Entries == 21 })
-	s.kill()
-	s.start()
-	if n := s.number("ZCARD", keyIndex); n < 1 {
+	s.Kill()
+	s.Start()
+	if n := s.Number("ZCARD", keyIndex); n < 1 {
 		t.Errorf("the snapshot has %d entries", n)
 	}
-	eventually(t, "what was lost is put back", func() bool { return s.number("ZCARD", keyIndex) == 21 })
+	eventually(t, "what was lost is put back", func() bool { return s.Number("ZCARD", keyIndex) == 21 })
 	third, _ := running(t, s.open(), Options{})
 	if got := third.Stats().Entries; got != 21 {
 		t.Errorf("a list started afterwards has %d entries", got)

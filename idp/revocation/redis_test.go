@@ -12,12 +12,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/viloforge/vilogate/idp/revocation/redistest"
 )
 
 // pair is two lists in one fleet, each with connections of its own.
@@ -36,7 +37,7 @@ func TestRevocationsArriveAtOnce(t *testing.T) {
 	log := s.open()
 	log.readBlock = time.Hour
 	two, _ := running(t, log, Options{})
-	t.Cleanup(s.kill) // ends the read that waits
+	t.Cleanup(s.Kill) // ends the read that waits
 	for i := range 1000 {
 		id := fmt.Sprintf("session-%d", i)
 		publish(t, one, session(id))
@@ -85,7 +86,7 @@ func TestSupersededRecordsAreRemoved(t *testing.T) {
 	// Of these two neither says all; what both say is written in their place.
 	publish(t, l, Entry{Kind: Subject, Issuer: ours, ID: "two", Cutoff: now, Expires: now.Add(2 * time.Hour)})
 	publish(t, l, Entry{Kind: Subject, Issuer: ours, ID: "two", Cutoff: now.Add(time.Minute), Expires: now.Add(time.Hour)})
-	eventually(t, "one record of each is left", func() bool { return s.number("ZCARD", keyIndex) == 2 })
+	eventually(t, "one record of each is left", func() bool { return s.Number("ZCARD", keyIndex) == 2 })
 	third, _ := running(t, s.open(), Options{})
 	if m, _ := third.SubjectCutoff(ours, "sub"); !m.Equal(now.Add(19 * time.Second)) {
 		t.Errorf("the moment is %v", m)
@@ -101,22 +102,22 @@ func TestTheIndexExpires(t *testing.T) {
 		return Entry{Kind: Token, Issuer: ours, ID: id, Expires: time.Now().Add(-ago)}
 	}
 	appendTo(t, log, ended("long-ago", grace+time.Minute), ended("just-now", time.Minute))
-	if n := s.number("ZCARD", keyIndex); n != 1 {
+	if n := s.Number("ZCARD", keyIndex); n != 1 {
 		t.Errorf("%d entries are left, want the one that clocks may disagree about", n)
 	}
-	short := s.number("TTL", keyIndex)
+	short := s.Number("TTL", keyIndex)
 	if want := int64((grace - time.Minute) / time.Second); short < want-5 || short > want+5 {
 		t.Errorf("the index expires in %d s, want about %d", short, want)
 	}
 	appendTo(t, log, session("later"))
-	if long := s.number("TTL", keyIndex); long < short+3500 {
+	if long := s.Number("TTL", keyIndex); long < short+3500 {
 		t.Errorf("the index expires in %d s, before its last entry", long)
 	}
 	appendTo(t, log, ended("b", time.Second))
-	if long := s.number("TTL", keyIndex); long < short+3500 {
+	if long := s.Number("TTL", keyIndex); long < short+3500 {
 		t.Errorf("the index expires in %d s, before its last entry", long)
 	}
-	if ttl := s.number("TTL", keyStream); ttl <= 0 {
+	if ttl := s.Number("TTL", keyStream); ttl <= 0 {
 		t.Errorf("the stream never expires: %d", ttl)
 	}
 }
@@ -125,12 +126,9 @@ func TestTheIndexExpires(t *testing.T) {
 // and nothing that was known is forgotten. When Redis is back, all recovers by itself; what it forgot is put back.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	outages := map[string]struct{ begin, end func(s *server) }{
-		"killed": {(*server).kill, (*server).start},
-		"blackholed": {
-			func(s *server) { s.signal(syscall.SIGSTOP) },
-			func(s *server) { s.signal(syscall.SIGCONT) },
-		},
+	outages := map[string]struct{ begin, end func(*redistest.Server) }{
+		"killed":     {(*redistest.Server).Kill, (*redistest.Server).Start},
+		"blackholed": {(*redistest.Server).Pause, (*redistest.Server).Resume},
 	}
 	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
@@ -142,13 +140,13 @@ func TestOutage(t *testing.T) {
 			eventually(t, "it is published", func() bool { return one.Publish(context.Background(), session("before")) == nil })
 			eventually(t, "it arrives", func() bool { return two.SessionRevoked(ours, "before") })
 			eventually(t, "the view is fresh while all is well", func() bool { return !one.Stale(time.Now()) })
-			outage.begin(s)
+			outage.begin(s.Server)
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			err := one.Publish(ctx, session("during"))
 			if err == nil || ctx.Err() != nil {
 				t.Errorf("Publish returned %v, not by itself", err)
-			} else if !strings.Contains(err.Error(), s.address) {
+			} else if !strings.Contains(err.Error(), s.Address) {
 				t.Errorf("the error does not say what was tried: %v", err)
 			}
 			for _, l := range []*List{one, two} {
@@ -160,7 +158,7 @@ func TestOutage(t *testing.T) {
 					t.Error("stale before the view is as old as it may be")
 				}
 			}
-			outage.end(s)
+			outage.end(s.Server)
 			for _, l := range []*List{one, two} {
 				eventually(t, "the view recovers", func() bool { return !l.Stale(time.Now()) })
 			}
@@ -186,18 +184,18 @@ func TestAServerThatWasReplacedIsNotFollowed(t *testing.T) {
 		{[]any{"CONFIG", "SET", "min-replicas-to-write", 1}, []any{"CONFIG", "SET", "min-replicas-to-write", 0}},
 		{[]any{"REPLICAOF", "127.0.0.1", 1}, []any{"REPLICAOF", "NO", "ONE"}},
 	} {
-		s.do(trouble.begin...)
+		s.Do(trouble.begin...)
 		eventually(t, "the view grows stale", func() bool { return l.Stale(time.Now()) })
-		s.do(trouble.end...)
+		s.Do(trouble.end...)
 		eventually(t, "the view recovers", func() bool { return !l.Stale(time.Now()) })
 	}
-	if err := os.Mkdir(filepath.Join(s.dir, "dump.rdb"), 0o700); err != nil { // where it wants to write
+	if err := os.Mkdir(filepath.Join(s.Dir, "dump.rdb"), 0o700); err != nil { // where it wants to write
 		t.Fatal(err)
 	}
-	s.do("CONFIG", "SET", "save", "3600 1")
-	s.do("BGSAVE")
+	s.Do("CONFIG", "SET", "save", "3600 1")
+	s.Do("BGSAVE")
 	eventually(t, "saving fails", func() bool {
-		return strings.Contains(fmt.Sprint(s.do("INFO", "persistence")), "rdb_last_bgsave_status:err")
+		return strings.Contains(fmt.Sprint(s.Do("INFO", "persistence")), "rdb_last_bgsave_status:err")
 	})
 	if err := l.Publish(context.Background(), session("s")); err == nil || !strings.Contains(err.Error(), "MISCONF") {
 		t.Errorf("Publish: %v", err)
@@ -214,15 +212,15 @@ func TestAServerThatWasReplacedIsNotFollowed(t *testing.T) {
 func TestALimitedUserIsEnough(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	s.do("ACL", "SETUSER", "gateway", "on", ">word", "resetkeys", "~vilogate:{fleet}:*", "resetchannels",
+	s.Do("ACL", "SETUSER", "gateway", "on", ">word", "resetkeys", "~vilogate:{fleet}:*", "resetchannels",
 		"-@all", "+@read", "+@write", "+@scripting", "+@transaction", "+@connection", "+time")
-	open := func() *Redis { return openRedis(t, RedisOptions{URL: "redis://gateway:word@" + s.address + "/0"}) }
+	open := func() *Redis { return openRedis(t, RedisOptions{URL: "redis://gateway:word@" + s.Address + "/0"}) }
 	one, _ := running(t, open(), Options{})
 	two, _ := running(t, open(), Options{})
 	publish(t, one, session("s"))
 	eventually(t, "it arrives", func() bool { return two.SessionRevoked(ours, "s") })
-	s.do("DEL", keyStream, keyIndex)
-	eventually(t, "it is put back", func() bool { return s.number("ZCARD", keyIndex) == 1 })
+	s.Do("DEL", keyStream, keyIndex)
+	eventually(t, "it is put back", func() bool { return s.Number("ZCARD", keyIndex) == 1 })
 	publishKey(t, open(), `{"kid":"a"}`)
 	eventually(t, "the key is known", follow(t, open()).are(`{"kid":"a"}`))
 }
@@ -232,8 +230,8 @@ func TestASilentListEndsPromptly(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	_, stop := running(t, s.openHasty(), Options{})
-	s.signal(syscall.SIGSTOP)
-	defer s.signal(syscall.SIGCONT)
+	s.Pause()
+	defer s.Resume()
 	stop()
 }
 
@@ -241,11 +239,11 @@ func TestASilentListEndsPromptly(t *testing.T) {
 func TestPasswordsAreNotTold(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, "--requirepass", "correct-horse")
-	good := openRedis(t, RedisOptions{URL: "redis://:correct-horse@" + s.address + "/0"})
+	good := openRedis(t, RedisOptions{URL: "redis://:correct-horse@" + s.Address + "/0"})
 	appendTo(t, good, session("s"))
 	for name, url := range map[string]string{
-		"wrong password": "redis://:hunter2-wrong@" + s.address + "/0",
-		"no password":    "redis://" + s.address + "/0",
+		"wrong password": "redis://:hunter2-wrong@" + s.Address + "/0",
+		"no password":    "redis://" + s.Address + "/0",
 		"nobody there":   "redis://user:hunter2-wrong@127.0.0.1:1/0",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -335,12 +333,12 @@ func TestTroubleIsLoggedOnce(t *testing.T) {
 	var out lines
 	s := newServer(t)
 	l, _ := running(t, s.open(), Options{Log: slog.New(slog.NewTextHandler(&out, nil)), MaxStaleness: time.Second})
-	s.kill()
+	s.Kill()
 	eventually(t, "the view grows stale", func() bool { return l.Stale(time.Now()) })
-	s.start()
+	s.Start()
 	eventually(t, "the view recovers", func() bool { return !l.Stale(time.Now()) })
 	text := out.String()
-	if strings.Count(text, "level=WARN") != 1 || strings.Count(text, "followed again") != 1 || !strings.Contains(text, s.address) {
+	if strings.Count(text, "level=WARN") != 1 || strings.Count(text, "followed again") != 1 || !strings.Contains(text, s.Address) {
 		t.Errorf("the log says:\n%s", text)
 	}
 }

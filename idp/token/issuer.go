@@ -1,12 +1,14 @@
 package token
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/viloforge/vilogate/idp/token/names"
 )
 
 // OwnIssuer is the name of our own IdP among the issuers. Nobody else may have it.
@@ -16,7 +18,6 @@ const (
 	typeAccess    = "at+jwt"
 	typeAssertion = "vilogate-assertion+jwt"
 	minSecret     = 32
-	maxIssuerName = 64
 )
 
 // IssuerConfig is one issuer whose tokens count.
@@ -82,8 +83,6 @@ type issuer struct {
 	claimSubject, claimUser, claimEmail, claimName, claimRoles string
 }
 
-var issuerName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
-
 func newIssuer(c IssuerConfig) (*issuer, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("token: issuer %q: %w", c.Name, err)
@@ -95,9 +94,9 @@ func newIssuer(c IssuerConfig) (*issuer, error) {
 		checkUser:    checkForeignUser,
 		prefix:       c.Name + ":",
 		claimSubject: "sub",
-		claimUser:    orDefault(c.ClaimUser, "preferred_username"),
-		claimEmail:   orDefault(c.ClaimEmail, "email"),
-		claimName:    orDefault(c.ClaimName, "name"),
+		claimUser:    cmp.Or(c.ClaimUser, "preferred_username"),
+		claimEmail:   cmp.Or(c.ClaimEmail, "email"),
+		claimName:    cmp.Or(c.ClaimName, "name"),
 		claimRoles:   c.ClaimRoles,
 	}
 	switch {
@@ -108,7 +107,7 @@ func newIssuer(c IssuerConfig) (*issuer, error) {
 		i.claimSubject = c.ClaimUser
 	}
 	if i.Secret != nil {
-		i.Secret, i.Algorithm = slices.Clone(c.Secret), orDefault(c.Algorithm, "HS256")
+		i.Secret, i.Algorithm = slices.Clone(c.Secret), cmp.Or(c.Algorithm, "HS256")
 	}
 	i.listClaimNames()
 	return i, nil
@@ -141,17 +140,10 @@ func (i *issuer) listClaimNames() {
 
 func (i *issuer) requires(claim string) bool { return slices.Contains(i.required, claim) }
 
-func orDefault(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
 func (c *IssuerConfig) check() error {
 	switch {
-	case !issuerName.MatchString(c.Name) || len(c.Name) > maxIssuerName:
-		return errors.New("the name must be [a-z0-9][a-z0-9._-]*, at most 64 characters")
+	case !names.IsIssuer(c.Name):
+		return fmt.Errorf("the name must be [a-z0-9][a-z0-9._-]*, at most %d characters", names.MaxIssuer)
 	case c.Own != (c.Name == OwnIssuer):
 		return errors.New("the name " + OwnIssuer + " is our own IdP's, and only its")
 	case (c.Keys == nil) == (c.Secret == nil):

@@ -71,7 +71,7 @@ func checkAssertedSubject(s string) error {
 // afterIssuer cuts the name of another issuer off what stands after it.
 func afterIssuer(s string) (rest string, ok bool) {
 	name, rest, ok := strings.Cut(s, ":")
-	return rest, ok && issuerName.MatchString(name) && len(name) <= maxIssuerName
+	return rest, ok && names.IsIssuer(name)
 }
 
 func checkOwnUser(s string) error { return userError(names.IsUser(s)) }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -109,19 +110,11 @@ func markUsedRules(condition *policies.Condition, used map[string]bool) {
 	}
 }
 
-// safeMethods change nothing (RFC 9110, section 9.2.1).
-var safeMethods = []string{"GET", "HEAD", "OPTIONS"}
-
 func (c *checker) unsafePublic(r *policies.Route) {
 	if !r.Public() {
 		return
 	}
-	var unsafe []string
-	for _, method := range r.Methods() {
-		if !slices.Contains(safeMethods, method) {
-			unsafe = append(unsafe, method)
-		}
-	}
+	unsafe := slices.DeleteFunc(slices.Clone(r.Methods()), request.IsSafe)
 	switch {
 	case r.Methods() == nil:
 		c.add(r.Place, UnsafePublic, "%s is public for every method, those that change something too; list the methods", r.Pattern)

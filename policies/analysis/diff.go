@@ -176,7 +176,7 @@ func methodGroups(class *pathClass) (groups []methodGroup) {
 		groups = append(groups, methodGroup{methods: []string{method}, example: method})
 	}
 	for i, group := range groups {
-		if at := slices.IndexFunc(group.methods, func(method string) bool { return !isSafe(method) }); at >= 0 {
+		if at := slices.IndexFunc(group.methods, func(method string) bool { return !request.IsSafe(method) }); at >= 0 {
 			groups[i].unsafe = group.methods[at]
 		}
 	}
@@ -237,14 +237,12 @@ func (d *differ) crossSiteChanges(class *pathClass, group methodGroup, b, a side
 			continue // it is there already, whoever's the request is
 		}
 		c := d.change(class, group, [2]side{b, a})
-		c.Methods = slices.DeleteFunc(slices.Clone(c.Methods), isSafe)
+		c.Methods = slices.DeleteFunc(slices.Clone(c.Methods), request.IsSafe)
 		c.Who, c.From, c.To = s.describe(difference.who), difference.from.String(), difference.to.String()
 		c.space, c.difference = s, difference
 		d.finish(c, class.shapes[0].example(d.before, d.after), group.unsafe, s.example(difference.who))
 	}
 }
-
-func isSafe(method string) bool { return slices.Contains(safeMethods, method) }
 
 // sameDecision reports whether two sides are written alike, as most are.
 func sameDecision(b, a side) bool {

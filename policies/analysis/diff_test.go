@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // covers reports whether a change is about a request, given what became of it before and after.
@@ -58,7 +59,7 @@ func (c *Change) covers(q policies.Request, before, after policies.Answer) bool 
 
 // forged reports whether a request is one that CSRF protection refuses.
 func forged(q policies.Request) bool {
-	return q.Identity != nil && !q.Identity.Bearer && q.Header["Sec-Fetch-Site"][0] == "cross-site" && !isSafe(q.Method)
+	return q.Identity != nil && !q.Identity.Bearer && q.Header["Sec-Fetch-Site"][0] == "cross-site" && !request.IsSafe(q.Method)
 }
 
 // someoneLike reports whether the open variables can have values with which the conditions have these truths.

@@ -1,6 +1,8 @@
 package request
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -60,6 +62,26 @@ func plainAddress(address netip.Addr) netip.Addr { return address.Unmap().WithZo
 func InNetworks(networks []netip.Prefix, address netip.Addr) bool {
 	address = plainAddress(address)
 	return slices.ContainsFunc(networks, func(network netip.Prefix) bool { return network.Contains(address) })
+}
+
+// ParseNetwork reads a network, 10.0.0.0/8, or a single address, which is a network of one. It fails where s is neither, has
+// bits beyond its mask, or is IPv4 written as IPv6 (RFC 4291, section 2.5.5.2), in which no address would ever be.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	if address, err := netip.ParseAddr(s); err == nil && address.Zone() == "" {
+		address = address.Unmap()
+		return netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	network, err := netip.ParsePrefix(s)
+	const mapped = 96 // bits before the IPv4 address
+	switch {
+	case err != nil:
+		return netip.Prefix{}, errors.New("no network; one is written 10.0.0.0/8, 192.0.2.7 or fd00::/8")
+	case network.Addr().Is4In6() && network.Bits() >= mapped:
+		return netip.Prefix{}, fmt.Errorf("IPv4 written as IPv6; the network is %s", netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-mapped).Masked())
+	case network != network.Masked():
+		return netip.Prefix{}, fmt.Errorf("bits beyond its mask; the network is %s", network.Masked())
+	}
+	return network, nil
 }
 
 // AddressText is an address as logs and forwarded headers have it: "unknown" (RFC 7239, section 6.2) for the zero Addr.

@@ -2,6 +2,7 @@ package request
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -68,6 +69,33 @@ func TestClientAddress(t *testing.T) {
 	}
 	if InNetworks([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}, netip.Addr{}) {
 		t.Error("an address that is not known is somewhere")
+	}
+}
+
+// TestParseNetwork: what is read as a network has addresses in it, as ParseAddress makes them.
+func TestParseNetwork(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"10.0.0.0/8": "10.0.0.0/8", "192.0.2.7": "192.0.2.7/32", "fd00::/8": "fd00::/8", "::1": "::1/128", "::/0": "::/0",
+		"::ffff:10.0.0.1": "10.0.0.1/32",
+	} {
+		if got, err := ParseNetwork(text); err != nil || got.String() != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"": "no network", "office": "no network", "10.0.0.0/33": "no network", "fe80::1%eth0": "no network", " 10.0.0.1": "no network",
+		"10.0.0.1/8":          "the network is 10.0.0.0/8",
+		"fd00::1/8":           "the network is fd00::/8",
+		"::ffff:10.0.0.0/104": "the network is 10.0.0.0/8",
+		"::ffff:10.0.0.1/104": "the network is 10.0.0.0/8",
+		"::ffff:0.0.0.0/96":   "the network is 0.0.0.0/0",
+		"::ffff:10.0.0.1/128": "the network is 10.0.0.1/32",
+		"::ffff:10.0.0.0/95":  "the network is ::fffe:0:0/95",
+	} {
+		if got, err := ParseNetwork(text); err == nil || !strings.Contains(err.Error(), want) || got.IsValid() {
+			t.Errorf("%s: %v, %v; want %s", text, got, err, want)
+		}
 	}
 }
 

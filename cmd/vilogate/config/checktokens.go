@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/viloforge/vilogate/idp/token/names"
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
@@ -55,8 +56,8 @@ func (c *checker) checkIssuer(i *Issuer) {
 	switch at := i.Places.Of("name"); {
 	case i.Name == ownIssuer:
 		c.errorf(at, "%q is our own identity provider; call this issuer something else", i.Name)
-	case i.Name != "" && !isLabel(i.Name):
-		c.errorf(at, "%q is no name; one has lower case letters, digits and - only", i.Name)
+	case i.Name != "" && !names.IsIssuer(i.Name):
+		c.errorf(at, "%q is no name of an issuer; one is at most %d of a-z, 0-9, dot, underscore and hyphen, and begins with a letter or digit", i.Name, names.MaxIssuer)
 	}
 	switch secret := i.isSet("secret"); {
 	case secret && i.isSet("jwks"):

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/viloforge/vilogate/gateway/limits/gcra"
+	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
@@ -74,18 +75,11 @@ func (w *Network) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	if !d.Decode(n, &s) {
 		return
 	}
-	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
-		w.Prefix = netip.PrefixFrom(addr, addr.BitLen())
-		return
+	network, err := request.ParseNetwork(s)
+	if err != nil {
+		d.Errorf(n, "%q: %v", d.Written(n), err)
 	}
-	prefix, err := netip.ParsePrefix(s)
-	switch {
-	case err != nil:
-		d.Errorf(n, "%q is no network; one is written 10.0.0.0/8, 192.0.2.7 or fd00::/8", d.Written(n))
-	case prefix != prefix.Masked():
-		d.Errorf(n, "%q has bits beyond its mask; the network is %s", d.Written(n), prefix.Masked())
-	}
-	w.Prefix = prefix
+	w.Prefix = network
 }
 
 // Rate is so many in a time, 10/m.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/edge/acme"
 	"github.com/viloforge/vilogate/gateway/edge/acme/acmetest"
+	"github.com/viloforge/vilogate/idp/revocation/redistest"
 )
 
 // What went wrong once, or was tried to make it go wrong.
@@ -29,7 +30,7 @@ const (
 
 // gateways starts so many gateways of a fleet that want one certificate; the test's
 // end ends them.
-func gateways(t *testing.T, count int, w *acmetest.World, r *acmetest.Redis, change func(*acme.Options)) []*acme.Manager {
+func gateways(t *testing.T, count int, w *acmetest.World, r *redistest.Server, change func(*acme.Options)) []*acme.Manager {
 	t.Helper()
 	var all []*acme.Manager
 	for range count {
@@ -58,7 +59,7 @@ func TestAFleetFailsOnce(t *testing.T) {
 	t.Parallel()
 	t.Run("rate limit", func(t *testing.T) {
 		t.Parallel()
-		w, r := acmetest.New(t, acmetest.PebbleOptions{}, one), acmetest.NewRedis(t)
+		w, r := acmetest.New(t, acmetest.PebbleOptions{}, one), redistest.New(t)
 		probe := options(t, w, filepath.Join(t.TempDir(), "x"), &served{})
 		asked := rateLimited(t, w, &probe, http.StatusTooManyRequests, "7200", tooMany)
 		waitForFailure(t, gateways(t, 5, w, r, func(o *acme.Options) { o.Directory, o.Roots = probe.Directory, probe.Roots }))
@@ -68,7 +69,7 @@ func TestAFleetFailsOnce(t *testing.T) {
 	})
 	t.Run("failed validation", func(t *testing.T) {
 		t.Parallel()
-		seen, empty, r := acmetest.NewZones(t, one), acmetest.NewZones(t, one), acmetest.NewRedis(t)
+		seen, empty, r := acmetest.NewZones(t, one), acmetest.NewZones(t, one), redistest.New(t)
 		w := &acmetest.World{Pebble: acmetest.NewPebble(t, empty.Address, acmetest.PebbleOptions{}), Zones: seen, Cloudflare: acmetest.NewCloudflare(t, seen)}
 		waitForFailure(t, gateways(t, 5, w, r, nil))
 		if w.Orders() != 1 {
@@ -81,7 +82,7 @@ func TestAFleetFailsOnce(t *testing.T) {
 // the clock is right.
 func TestAWrongClockIsNobodyElses(t *testing.T) {
 	t.Parallel()
-	w, r := acmetest.New(t, acmetest.PebbleOptions{}, one), acmetest.NewRedis(t)
+	w, r := acmetest.New(t, acmetest.PebbleOptions{}, one), redistest.New(t)
 	var ahead atomic.Int64
 	ahead.Store(int64(100 * 24 * time.Hour))
 	wrong := gateways(t, 1, w, r, func(o *acme.Options) {
@@ -100,7 +101,7 @@ func TestAWrongClockIsNobodyElses(t *testing.T) {
 // Whoever wants a certificate renewed, at once and at several gateways, gets one.
 func TestConcurrentRenewalsOrderOnce(t *testing.T) {
 	t.Parallel()
-	w, r := acmetest.New(t, acmetest.PebbleOptions{}, one), acmetest.NewRedis(t)
+	w, r := acmetest.New(t, acmetest.PebbleOptions{}, one), redistest.New(t)
 	all := gateways(t, 3, w, r, nil)
 	for _, m := range all {
 		eventually(t, "the certificate", func() bool { return m.Ready() == nil })

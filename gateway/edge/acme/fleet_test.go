@@ -10,6 +10,7 @@ import (
 	"github.com/viloforge/vilogate/gateway/edge/acme"
 	"github.com/viloforge/vilogate/gateway/edge/acme/acmetest"
 	"github.com/viloforge/vilogate/gateway/edge/certstore"
+	"github.com/viloforge/vilogate/idp/revocation/redistest"
 )
 
 // A counter counts. Safe for concurrent use.
@@ -19,7 +20,7 @@ func (c *counter) add()       { c.n.Add(1) }
 func (c *counter) count() int { return int(c.n.Load()) }
 
 // member are the options of one gateway of a fleet, with a folder of its own.
-func member(t *testing.T, w *acmetest.World, r *acmetest.Redis, dir string, s *served) acme.Options {
+func member(t *testing.T, w *acmetest.World, r *redistest.Server, dir string, s *served) acme.Options {
 	t.Helper()
 	o := options(t, w, dir, s)
 	sealer, err := certstore.NewSealer([]byte("a secret of the whole fleet, 32 bytes or more"))
@@ -35,7 +36,7 @@ func member(t *testing.T, w *acmetest.World, r *acmetest.Redis, dir string, s *s
 // Redis forgets they give back; and while it is away they serve their copies.
 func TestAFleetObtainsOnce(t *testing.T) {
 	t.Parallel()
-	w, r := acmetest.New(t, acmetest.PebbleOptions{}, "viloforge.test"), acmetest.NewRedis(t)
+	w, r := acmetest.New(t, acmetest.PebbleOptions{}, "viloforge.test"), redistest.New(t)
 	dirs := []string{filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two"), filepath.Join(t.TempDir(), "three")}
 	seen := make([]*served, len(dirs))
 	managers := make([]*acme.Manager, len(dirs))
@@ -74,7 +75,7 @@ func TestAFleetObtainsOnce(t *testing.T) {
 	if w.Orders() != 3 || w.Accounts() != 2 { // the account was forgotten, too
 		t.Errorf("%d orders and %d accounts, want 3 and 2", w.Orders(), w.Accounts())
 	}
-	r.Stop()
+	r.Kill()
 	again := &served{}
 	m, stop := manage(t, member(t, w, r, dirs[0], again))
 	if m.Ready() != nil || len(again.certificates()) != 2 {
@@ -90,8 +91,8 @@ func TestAFleetObtainsOnce(t *testing.T) {
 // A gateway that dies with the lock blocks the others for its lease.
 func TestAHolderOfTheLockThatDies(t *testing.T) {
 	t.Parallel()
-	w, r := acmetest.New(t, acmetest.PebbleOptions{}, "viloforge.test"), acmetest.NewRedis(t)
-	if got := r.Do(`SET "vilogate:{fleet}:certificates:lock:certificate viloforge.test" dead PX 3000`); got != "+OK" {
+	w, r := acmetest.New(t, acmetest.PebbleOptions{}, "viloforge.test"), redistest.New(t)
+	if got := r.Do("SET", "vilogate:{fleet}:certificates:lock:certificate viloforge.test", "dead", "PX", 3000); got != "OK" {
 		t.Fatal(got)
 	}
 	o := member(t, w, r, filepath.Join(t.TempDir(), "state"), &served{})
@@ -107,7 +108,7 @@ func TestAHolderOfTheLockThatDies(t *testing.T) {
 }
 
 // redisKeys are the names of what Redis keeps of certificates.
-func redisKeys(t *testing.T, r *acmetest.Redis) string {
+func redisKeys(t *testing.T, r *redistest.Server) string {
 	t.Helper()
 	names, err := r.Client().HKeys(t.Context(), "vilogate:{fleet}:certificates").Result()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 	"github.com/caddyserver/certmagic"
 
-	"github.com/viloforge/vilogate/gateway/edge/acme/acmetest"
+	"github.com/viloforge/vilogate/idp/revocation/redistest"
 )
 
 const secret = "a secret of 32 bytes, or of more"
@@ -29,11 +29,11 @@ var stores = map[string]func(t *testing.T) func() certmagic.Storage{
 		return func() certmagic.Storage { return &Files{certmagic.FileStorage{Path: dir}} }
 	},
 	"redis": func(t *testing.T) func() certmagic.Storage {
-		r := acmetest.NewRedis(t)
+		r := redistest.New(t)
 		return func() certmagic.Storage { return NewRedis(r.Client(), r.Address) }
 	},
 	"sealed redis": func(t *testing.T) func() certmagic.Storage {
-		r := acmetest.NewRedis(t)
+		r := redistest.New(t)
 		return func() certmagic.Storage { return Seal(NewRedis(r.Client(), r.Address), sealer(t, secret)) }
 	},
 	"sealed files": func(t *testing.T) func() certmagic.Storage {

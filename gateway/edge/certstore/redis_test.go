@@ -11,14 +11,14 @@ import (
 
 	"github.com/caddyserver/certmagic"
 
-	"github.com/viloforge/vilogate/gateway/edge/acme/acmetest"
+	"github.com/viloforge/vilogate/idp/revocation/redistest"
 )
 
 // A holder that dies blocks the others for its lease and no longer; one that
 // lives keeps the lock for as long as it takes.
 func TestTheLeaseOfALock(t *testing.T) {
 	t.Parallel()
-	server := acmetest.NewRedis(t)
+	server := redistest.New(t)
 	dead, alive, waiting := NewRedis(server.Client(), ""), NewRedis(server.Client(), ""), NewRedis(server.Client(), "")
 	dead.lease, alive.lease = 600*time.Millisecond, 6*time.Second
 	for name, holder := range map[string]*Redis{"dead": dead, "alive": alive} {
@@ -59,7 +59,7 @@ func TestTheLeaseOfALock(t *testing.T) {
 // Whoever reads Redis reads no private key; whoever writes there changes none.
 func TestWhatIsSealed(t *testing.T) {
 	t.Parallel()
-	server := acmetest.NewRedis(t)
+	server := redistest.New(t)
 	plain := NewRedis(server.Client(), server.Address)
 	sealed := Seal(plain, sealer(t, secret))
 	store(t, sealed, "a/x.key", []byte("-----BEGIN PRIVATE KEY-----"))
@@ -88,9 +88,9 @@ func TestWhatIsSealed(t *testing.T) {
 
 func TestRedisAwayIsAnErrorInTime(t *testing.T) {
 	t.Parallel()
-	server := acmetest.NewRedis(t)
+	server := redistest.New(t)
 	s := NewRedis(server.Client(), server.Address)
-	server.Stop()
+	server.Kill()
 	begun := time.Now()
 	if err := s.Store(t.Context(), "k", nil); err == nil || !strings.Contains(err.Error(), server.Address) {
 		t.Errorf("storing: %v", err)
@@ -137,7 +137,7 @@ func TestLocksOfADeadProcessAreRemoved(t *testing.T) {
 // to be read in Redis, and Redis forgets it by itself.
 func TestTicketKeysAreShared(t *testing.T) {
 	t.Parallel()
-	server := acmetest.NewRedis(t)
+	server := redistest.New(t)
 	var all sync.WaitGroup
 	keys := make([][32]byte, 8)
 	for i := range keys {

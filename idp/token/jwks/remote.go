@@ -156,8 +156,10 @@ func (r *Remote) Run(ctx context.Context) error {
 			interval = backoff
 			backoff = min(2*backoff, r.config.MinRefresh)
 		}
-		if !sleep(ctx, interval) {
+		select {
+		case <-ctx.Done():
 			return ctx.Err()
+		case <-time.After(interval):
 		}
 		if err != nil {
 			continue
@@ -180,17 +182,6 @@ func (r *Remote) waitForRefresh(ctx context.Context, rest time.Duration) bool {
 	case <-r.refreshRequested:
 	}
 	return true
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
 
 // refresh fetches once. A failure leaves the keys as they are, and is logged

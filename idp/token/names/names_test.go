@@ -36,7 +36,7 @@ func TestNames(t *testing.T) {
 		{strings.Repeat("a", 150), false, true, false},
 		{strings.Repeat("a", 151), false, false, false},
 	} {
-		if IsUser(c.name) != c.user || IsForeignUser(c.name) != c.foreign || IsRole(c.name) != c.role {
+		if IsUser(c.name) != c.user || IsForeignUser(c.name) != c.foreign || IsRole(c.name) != c.role || IsIssuer(c.name) != c.role {
 			t.Errorf("%q: user %t, foreign user %t, role %t", c.name, IsUser(c.name), IsForeignUser(c.name), IsRole(c.name))
 		}
 	}

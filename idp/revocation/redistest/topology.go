@@ -1,0 +1,86 @@
+package redistest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// NewReplica starts a redis-server that follows another one, and returns once it is in step.
+func NewReplica(t testing.TB, master *Server) *Server {
+	t.Helper()
+	host, port := master.hostPort()
+	s := New(t, "--replicaof", host, port)
+	wait(t, "the replica is in step", func() bool {
+		return strings.Contains(fmt.Sprint(s.Do("INFO", "replication")), "master_link_status:up")
+	})
+	return s
+}
+
+// NewSentinels starts three Sentinels that watch a master with one replica under a name, and returns their addresses once
+// they know each other and the replica. Two of them agree after a second that the master is down.
+func NewSentinels(t testing.TB, name string, master *Server) []string {
+	t.Helper()
+	host, port := master.hostPort()
+	addresses := make([]string, 3)
+	var last *Server
+	for i := range addresses {
+		s := &Server{t: t, program: "redis-sentinel", Dir: t.TempDir()}
+		s.args = func(own string) []string {
+			// A Sentinel keeps what it learns in its configuration.
+			config := filepath.Join(s.Dir, "sentinel.conf")
+			text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor %[3]s %s %s 2\n"+
+				"sentinel down-after-milliseconds %[3]s 1000\nsentinel failover-timeout %[3]s 5000\n", own, s.Dir, name, host, port)
+			if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return []string{config}
+		}
+		s.begin()
+		addresses[i], last = s.Address, s
+	}
+	wait(t, "the Sentinels know each other and the replica", func() bool {
+		return strings.Contains(fmt.Sprint(last.Do("INFO", "sentinel")), "slaves=1,sentinels=3")
+	})
+	return addresses
+}
+
+// NewCluster starts the three nodes of a Cluster, and returns once each knows that it is formed.
+func NewCluster(t testing.TB) [3]*Server {
+	t.Helper()
+	var nodes [3]*Server
+	var buses [3]string // the ports on which the nodes speak to each other
+	for i := range nodes {
+		_, bus, err := net.SplitHostPort(freeAddress(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		buses[i] = bus
+		nodes[i] = New(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", bus)
+		nodes[i].Do("CLUSTER", "ADDSLOTSRANGE", i*16384/3, (i+1)*16384/3-1)
+		nodes[i].Do("CLUSTER", "SET-CONFIG-EPOCH", i+1)
+	}
+	host, port := nodes[0].hostPort()
+	for _, n := range nodes[1:] {
+		n.Do("CLUSTER", "MEET", host, port, buses[0])
+	}
+	for _, n := range nodes {
+		wait(t, "the cluster is formed", func() bool {
+			text := fmt.Sprint(n.Do("CLUSTER", "INFO"))
+			return strings.Contains(text, "cluster_state:ok") && strings.Contains(text, "cluster_known_nodes:3")
+		})
+	}
+	return nodes
+}
+
+func (s *Server) hostPort() (host, port string) {
+	s.t.Helper()
+	host, port, err := net.SplitHostPort(s.Address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return host, port
+}
