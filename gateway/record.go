@@ -35,6 +35,8 @@ type Record struct {
 	OddHeaders    int  // headers with odd names
 	Shadow        []ShadowDecision
 	Aborted       bool // the answer was cut off
+
+	RefusedCookies []RefusedCookie // SSO cookies that did not count
 }
 
 // record is what the steps note for the one access record of the request.
@@ -48,6 +50,8 @@ type record struct {
 	status        int              // where nothing was sent
 	shadows       []ShadowDecision // of other policies, where they differ
 	audited       bool             // it is in the audit log
+
+	refusedCookies []RefusedCookie
 }
 
 // log writes the one access record of the request.
@@ -82,6 +86,9 @@ func (x *exchange) log(aborted bool) {
 	if r.OddHeaders > 0 {
 		attrs = append(attrs, slog.Int("odd_headers", r.OddHeaders))
 	}
+	for _, c := range r.RefusedCookies {
+		attrs = append(attrs, slog.Group("refused_cookie", slog.String("name", c.Name), slog.String("issuer", c.Issuer), slog.String("reason", c.Reason)))
+	}
 	if r.Aborted {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}
@@ -107,6 +114,7 @@ func (x *exchange) accessRecord(aborted bool) *Record {
 		Status: x.reply.status, Bytes: x.reply.bytes,
 		Duration: x.g.opts.Now().Sub(x.start), Wait: note.upstreamTime,
 		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted,
+		RefusedCookies: note.refusedCookies,
 	}
 	if r.Status == 0 {
 		r.Status = note.status

@@ -25,6 +25,7 @@ type Metrics struct {
 	headerDurations   *prometheus.HistogramVec
 	upstreamErrors    *prometheus.CounterVec
 	oddHeaders        prometheus.Counter
+	refusedCookies    *prometheus.CounterVec
 	shadowDifferences *prometheus.CounterVec
 	reloads           *prometheus.CounterVec
 	lastReload        prometheus.Gauge
@@ -50,6 +51,9 @@ func New() *Metrics {
 		oddHeaders: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "vilogate_odd_headers_total", Help: "Request headers whose names have characters other than letters, digits and - (odd_headers).",
 		}),
+		refusedCookies: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vilogate_refused_cookies_total", Help: "SSO cookies that did not count, by the issuer of their tokens and the reason.",
+		}, []string{"issuer", "reason"}),
 		shadowDifferences: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_shadow_differences_total",
 			Help: "Requests whose shadow decision (of a route, or of the shadow policies) differs from the enforced one.",
@@ -61,7 +65,7 @@ func New() *Metrics {
 			Name: "vilogate_config_last_reload_success_timestamp_seconds", Help: "When configuration and policies were last loaded successfully.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.oddHeaders, m.shadowDifferences, m.reloads, m.lastReload,
+	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.oddHeaders, m.refusedCookies, m.shadowDifferences, m.reloads, m.lastReload,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -87,6 +91,9 @@ func (m *Metrics) Observe(r *gateway.Record, host string) {
 			shadow = "folder"
 		}
 		m.shadowDifferences.WithLabelValues(host, r.Route, shadow, r.Decision, s.Decision).Inc()
+	}
+	for _, c := range r.RefusedCookies {
+		m.refusedCookies.WithLabelValues(c.Issuer, c.Reason).Inc()
 	}
 	if r.OddHeaders > 0 {
 		m.oddHeaders.Add(float64(r.OddHeaders))
