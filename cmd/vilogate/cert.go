@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -85,7 +86,10 @@ func (t target) offline(w *commandEnv, do func(context.Context, *acme.Manager) e
 	defer func() { err = errors.Join(err, st.Close()) }()
 	path := t.Config
 	if path == "" {
-		data, err := os.ReadFile(st.Path(state.Config))
+		data, err := st.Read(state.Config)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%w with the state folder %s, and none ever was; name the configuration: -c FILE", errNoServer, dir)
 		}

@@ -48,8 +48,9 @@ func (c *certDevCommand) Run(w *commandEnv) (err error) {
 	if err := config.CheckACME(host, acmeDirectory(c.CA), c.APIBase, c.ChallengeDomain, c.Resolver); err != nil {
 		return usageError{err}
 	}
-	if c.State == "" {
-		c.State = ".vilogate"
+	named := c.State != ""
+	if !named {
+		c.State = devState
 		if c.Project != "" {
 			c.State += "-" + domain
 		}
@@ -57,6 +58,11 @@ func (c *certDevCommand) Run(w *commandEnv) (err error) {
 	token := w.getenv(tokenVariable)
 	if token != "" && c.Project == "" {
 		return usageError{fmt.Errorf("with %s set, cert dev needs --project P: the certificate is for P.%s and *.P.%s", tokenVariable, c.Zone, c.Zone)}
+	}
+	if named {
+		if err := state.BecomeOwner(c.State); err != nil {
+			return err
+		}
 	}
 	st, err := state.Open(c.State, true)
 	if errors.Is(err, state.ErrInUse) {
@@ -79,7 +85,7 @@ func (c *certDevCommand) local(w *commandEnv, st *state.Folder, domain string) e
 		return err
 	}
 	flag := ""
-	if c.State != ".vilogate" {
+	if c.State != devState {
 		flag = " --state " + c.State
 	}
 	_, err = fmt.Fprintf(w.stdout, `Without %s there is no public certificate; this is the local CA's, for %s and the names below it:

@@ -217,11 +217,11 @@ func TestTheAuthorityComesBack(t *testing.T) {
 	z := acmetest.NewZones(t, "viloforge.test")
 	w := &acmetest.World{Pebble: acmetest.PreparePebble(t, z.Address, acmetest.PebbleOptions{}), Zones: z, Cloudflare: acmetest.NewCloudflare(t, z)}
 	s := prepare(t, authorityConfig(w, record(t).url(), ""))
-	s.start() // it says ready all the same, after a while
-	got := s.admin(t, "/readyz")
-	if got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "no certificate for viloforge.test yet") || !strings.Contains(got.body, "connection refused") {
-		t.Errorf("readyz: %v", got)
-	}
+	s.startUnready()
+	eventually(t, "readyz says why there is no certificate", func() bool {
+		got := s.admin(t, "/readyz")
+		return got.status == http.StatusServiceUnavailable && strings.Contains(got.body, "no certificate for viloforge.test yet") && strings.Contains(got.body, "connection refused")
+	})
 	if rows := s.certificates(); rows[0].Failures == 0 || !strings.Contains(rows[0].LastError, "is it reachable from here") {
 		t.Errorf("cert status: %+v", rows[0])
 	}
@@ -231,8 +231,12 @@ func TestTheAuthorityComesBack(t *testing.T) {
 	if _, stderr, err := s.command("", "cert", "renew", "--state", s.state); err == nil || !strings.Contains(stderr, "asking the authority for its directory") {
 		t.Errorf("cert renew: %v, %s", err, stderr)
 	}
+	if s.saidReady() {
+		t.Error("it says ready without a certificate")
+	}
 	w.Start()
 	eventually(t, "the gateway is ready", func() bool { return s.admin(t, "/readyz").status == http.StatusOK })
+	eventually(t, "it says so", s.saidReady)
 	s.serial(t, w.Roots(), "app.viloforge.test")
 }
 

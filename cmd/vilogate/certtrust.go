@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/viloforge/vilogate/cmd/vilogate/state"
 	"github.com/viloforge/vilogate/gateway/edge"
 )
 
@@ -85,12 +86,18 @@ func (f trustFlags) forEachStore(w *commandEnv, do func(trustStore, localCA) (st
 
 // readLocalCA reads the CA of a state folder.
 func readLocalCA(dir string) (localCA, error) {
-	if dir == "" {
-		dir = ".vilogate"
+	found := dir == ""
+	if found {
+		dir = devState
 	}
 	ca := localCA{path: filepath.Join(dir, "ca.pem")}
 	var err error
-	ca.pem, err = os.ReadFile(ca.path)
+	if found {
+		err = state.CheckFound(dir)
+	}
+	if err == nil {
+		ca.pem, err = state.ReadFile(dir, "ca.pem")
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return ca, fmt.Errorf("there is no local CA in %s; `vilogate dev` or `vilogate cert dev` makes one", dir)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/cmd/vilogate/server/generation"
@@ -12,6 +13,7 @@ import (
 type checkCommand struct {
 	Config    string `short:"c" default:"vilogate.yaml" placeholder:"FILE" help:"The configuration."`
 	NoSecrets bool   `help:"Leave out values whose environment variables or files are not here, as in CI."`
+	Strict    bool   `help:"Make warnings errors: exit 1 where there is one."`
 }
 
 // Run says what is wrong, all of it, or that nothing is.
@@ -24,22 +26,30 @@ func (c *checkCommand) Run(w *commandEnv) error {
 	if err != nil {
 		return err
 	}
-	if err := c.warn(w, gen); err != nil {
-		return err
+	warnings := c.warnings(gen, time.Now())
+	for _, warning := range warnings {
+		if _, err := fmt.Fprintln(w.stderr, warning); err != nil {
+			return err
+		}
+	}
+	if c.Strict && len(warnings) > 0 {
+		return fmt.Errorf("%s: %d warning(s), and with --strict none is allowed", c.Config, len(warnings))
 	}
 	_, err = fmt.Fprintf(w.stdout, "%s: good; policies for %d host(s)\n", c.Config, len(gen.PolicyHosts()))
 	return err
 }
 
-// warn says which hosts no certificate is for: they would be answered 421.
-func (c *checkCommand) warn(w *commandEnv, gen *generation.Generation) error {
+// warnings say which hosts no certificate is for (they would be answered 421), and which certificates clients refuse, or
+// soon will.
+func (c *checkCommand) warnings(gen *generation.Generation, now time.Time) (lines []string) {
 	covers := generation.Covers(gen.Config, gen.Files)
 	for _, host := range gen.ServedHosts() {
 		if !covers(host) {
-			if _, err := fmt.Fprintf(w.stderr, "%s: warning: no certificate is for the host %s\n", c.Config, host); err != nil {
-				return err
-			}
+			lines = append(lines, fmt.Sprintf("%s: warning: no certificate is for the host %s", c.Config, host))
 		}
 	}
-	return nil
+	for _, e := range gen.CertificateWarnings(now) {
+		lines = append(lines, fmt.Sprintf("%s: warning: %s", e.Place, e.Msg))
+	}
+	return lines
 }

@@ -3,8 +3,6 @@ package main_test
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -220,28 +218,20 @@ func TestNotReadyWithoutTheList(t *testing.T) {
 	f := newFleet(t, publishKeys(t, own).URL, "")
 	f.redis.Kill()
 	s := prepare(t, f.files())
-	s.spawn()
-	written := filepath.Join(s.state, "addresses.json")
-	eventually(t, "the addresses are written", func() bool {
-		_, err := os.Stat(written)
-		return err == nil || !s.running()
-	})
-	s.readAddresses()
-	var got answer
-	eventually(t, "readyz answers", func() bool {
-		var err error
-		got, err = s.client().try(http.MethodGet, "http://"+s.at.Admin+"/readyz", "")
-		return err == nil
-	})
-	if got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "revocation") {
-		t.Errorf("readyz: %v, want 503 that names the revocations", got)
+	s.startUnready()
+	eventually(t, "the log says what is missing", func() bool { return strings.Contains(s.output.String(), "readiness check failing") })
+	if got := s.admin(t, "/readyz"); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "revocation") || s.saidReady() {
+		t.Errorf("readyz: %v, want 503 that names the revocations; it said ready: %v", got, s.saidReady())
 	}
 	raw := own.sign(own.header(nil), good("alice", nil).json())
 	if got, err := s.client().try(http.MethodGet, s.url("app", "/x"), "", cookieLine(raw)); err == nil && got.status != http.StatusServiceUnavailable {
 		t.Errorf("somebody signed in: %v, want 503", got)
 	}
 	f.redis.Start()
-	eventually(t, "the gateway becomes ready", func() bool { return s.admin(t, "/readyz").status == http.StatusOK })
+	eventually(t, "the gateway says ready", s.saidReady)
+	if got := s.admin(t, "/readyz"); got.status != http.StatusOK {
+		t.Errorf("readyz, when it has said ready: %v", got)
+	}
 	eventually(t, "somebody signed in is served", func() bool { return s.ask(t, "app", raw) == http.StatusOK })
 }
 

@@ -21,25 +21,28 @@ type target struct {
 	State  string `placeholder:"DIR" help:"The server's state folder; default: ./.vilogate if there is one, else /var/lib/vilogate."`
 }
 
-// dir is the server's state folder.
+// dir is the server's state folder. From here on, root acts as the user whom it belongs to; one that is merely there must be
+// this user's own.
 func (t target) dir(w *commandEnv) (string, error) {
+	dir := "/var/lib/vilogate"
 	switch {
 	case t.Config != "" && t.State != "":
 		return "", usageError{errors.New("either -c or --state")}
 	case t.State != "":
-		return t.State, nil
+		dir = t.State
 	case t.Config != "":
 		// Whoever administers need not have the server's secrets.
 		c, err := config.Load(t.Config, config.Sources{Getenv: w.getenv, ReadFile: os.ReadFile, NoSecrets: true})
 		if err != nil {
 			return "", err
 		}
-		return c.State, nil
+		dir = c.State
+	default:
+		if _, err := os.Lstat(devState); err == nil {
+			return devState, state.CheckFound(devState)
+		}
 	}
-	if _, err := os.Stat(".vilogate"); err == nil {
-		return ".vilogate", nil
-	}
-	return "/var/lib/vilogate", nil
+	return dir, state.BecomeOwner(dir)
 }
 
 // waitTimeout is how long a command waits for a server that is just starting, or just ending.
@@ -126,7 +129,7 @@ func callOffline[Out any](ctx context.Context, w *commandEnv, t target, st *stat
 func (t target) lastConfig(w *commandEnv, st *state.Folder) (*config.Config, error) {
 	path := t.Config
 	if path == "" {
-		data, err := os.ReadFile(st.Path(state.Config))
+		data, err := st.Read(state.Config)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // no server ever ran here, so that there is nothing to be revoked anywhere
 			first := &config.Config{IDP: &config.IDP{}}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -85,6 +86,31 @@ func (s *site) start() {
 		s.tb.Fatalf("vilogate %s did not become ready", strings.Join(s.arguments, " "))
 	}
 	s.readAddresses()
+}
+
+// startUnready starts a process that cannot be ready yet, and waits until its admin listener answers.
+func (s *site) startUnready() {
+	s.tb.Helper()
+	s.spawn()
+	eventually(s.tb, "the addresses are written", func() bool {
+		_, err := os.Stat(filepath.Join(s.state, "addresses.json"))
+		return err == nil || !s.running()
+	})
+	s.readAddresses()
+	eventually(s.tb, "readyz answers", func() bool {
+		_, err := s.client().try(http.MethodGet, "http://"+s.at.Admin+"/readyz", "")
+		return err == nil || !s.running()
+	})
+}
+
+// saidReady reports whether the process has printed the line ready.
+func (s *site) saidReady() bool {
+	select {
+	case <-s.output.ready:
+		return true
+	default:
+		return false
+	}
 }
 
 // spawn starts the process without waiting for anything.

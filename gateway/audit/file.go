@@ -29,6 +29,9 @@ func openFile(path string, maxSize int64, keep int) (*file, error) {
 
 // open opens the file. What a crash left of a line gets an end, so that the next record does not go with it.
 func (f *file) open() error {
+	if err := checkLink(f.path); err != nil {
+		return err
+	}
 	opened, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("audit: opening the log: %w", err)
@@ -44,6 +47,18 @@ func (f *file) open() error {
 	if err != nil {
 		f.f = nil
 		return errors.Join(err, opened.Close())
+	}
+	return nil
+}
+
+// checkLink refuses a symbolic link that another user made, root apart: the log would grow, and be made, where it points to.
+func checkLink(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != fs.ModeSymlink {
+		return nil // opening it says what is wrong
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && int(s.Uid) != os.Geteuid() && s.Uid != 0 {
+		return fmt.Errorf("audit: %s is a symbolic link made by the user with the uid %d, and this is %d: remove it, and keep others from writing to its folder", path, s.Uid, os.Geteuid())
 	}
 	return nil
 }

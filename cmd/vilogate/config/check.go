@@ -45,6 +45,7 @@ func (c *checker) checkAll() {
 		c.checkDomain()
 	}
 	c.checkMode()
+	c.checkAdminHosts()
 	c.checkLogin()
 	if c.IDP != nil {
 		c.checkIDP()
@@ -86,6 +87,16 @@ func (c *checker) checkMode() {
 	}
 	if c.Gateway() && c.Listen.HTTPS == Off {
 		c.errorf(c.Listen.Places.Of("https"), "listen.https cannot be off in a gateway; only http and admin can")
+	}
+}
+
+// checkAdminHosts is about the names of the admin listener.
+func (c *checker) checkAdminHosts() {
+	for _, name := range c.AdminHosts {
+		plain := strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.")
+		if name != "" && (plain != "" || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".")) {
+			c.errorf(c.Places.Of("admin_hosts"), "admin_hosts: %q is no name; one is written in lower case, without a port: gateway or vilogate.example.com", name)
+		}
 	}
 }
 

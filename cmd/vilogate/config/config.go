@@ -29,6 +29,11 @@ type Config struct {
 	Domain string `yaml:"domain,required" reload:"restart"`
 	// Listen says where the process listens.
 	Listen Listen `yaml:"listen" reload:"restart"`
+	// AdminHosts are the names, without a port, by which /status and /metrics may be asked for on the admin listener, such as
+	// the one that Prometheus knows this process by. IP addresses, localhost and the names below it always may, and no other
+	// name: a page in a browser could point its own at the listener. /healthz, /readyz and the public keys answer any name.
+	// Optional: none.
+	AdminHosts []string `yaml:"admin_hosts" reload:"restart"`
 	// PublicPort is the port that people see. Optional: the one of listen.https.
 	PublicPort int `yaml:"public_port" reload:"restart"`
 	// State is the folder of embedded stores, certificates, keys and control.sock, of mode 0700. Two processes need two.

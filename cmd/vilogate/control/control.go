@@ -1,6 +1,6 @@
 // Package control is how commands speak to a running server: JSON over HTTP on the socket control.sock of the state
-// folder. Whoever may open the socket may do everything, so it has the mode 0600 in a folder of mode 0700: the file system
-// says who that is, and nothing here asks again.
+// folder. Whoever may open the socket may do everything, so it has the mode 0600 in a folder of mode 0700. Both sides ask the
+// kernel too who is at the other end (SO_PEERCRED): it is the same user, or root.
 //
 // It belongs to cmd/vilogate, which says what there is to do; this package only carries it.
 package control
@@ -109,7 +109,9 @@ func Listen(dir string, m *Mux, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{path: path, folder: folder}
-	if s.listener, err = net.Listen("unix", address); err == nil {
+	listener, err := net.Listen("unix", address)
+	if err == nil {
+		s.listener = ownListener{listener, log}
 		err = os.Chmod(path, 0o600)
 	}
 	if err != nil {
@@ -166,7 +168,7 @@ func Dial(dir string) (*Client, error) {
 	}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", address)
+			return dialOwn(ctx, address)
 		},
 		MaxIdleConns: 1,
 	}

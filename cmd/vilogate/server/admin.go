@@ -82,7 +82,9 @@ func writeJSON(w http.ResponseWriter, status int, answer any) {
 }
 
 // adminHandler serves what is to be read only. keys is the set that backends verify assertions with; nil in an IdP alone.
-func adminHandler(ready *readiness, metrics http.Handler, keys func() []byte, status func() statusResponse) http.Handler {
+// What says more than that the process lives is for those who ask by an address or a name of the machine (see [adminGuard]);
+// hosts are the further names (admin_hosts).
+func adminHandler(ready *readiness, metrics http.Handler, keys func() []byte, status func() statusResponse, hosts func() []string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -91,8 +93,9 @@ func adminHandler(ready *readiness, metrics http.Handler, keys func() []byte, st
 		}
 	})
 	mux.HandleFunc("GET /readyz", ready.serve)
-	mux.Handle("GET /metrics", metrics)
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, status()) })
+	guard := adminGuard{hosts}
+	mux.Handle("GET /metrics", guard.protect(metrics))
+	mux.Handle("GET /status", guard.protect(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, status()) })))
 	if keys != nil {
 		mux.HandleFunc("GET /.well-known/vilogate/jwks.json", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/jwk-set+json")

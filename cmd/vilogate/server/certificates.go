@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
@@ -32,7 +33,38 @@ func (s *Server) openCertificates(ctx context.Context, cfg *config.Config) error
 	s.AddTask(func(ctx context.Context) error {
 		return edge.WatchFiles(ctx, generation.CertificatePairs(cfg), s.o.Log, s.renewFiles)
 	})
+	s.AddTask(func(ctx context.Context) error { return daily(ctx, s.logCertificateWarnings) })
 	return nil
+}
+
+// daily calls f now, and again every day until ctx ends.
+func daily(ctx context.Context, f func()) error {
+	for {
+		f()
+		if !wait(ctx, 24*time.Hour) {
+			return nil
+		}
+	}
+}
+
+// logCertificateWarnings logs which certificates from files clients refuse, or soon will.
+func (s *Server) logCertificateWarnings() {
+	for _, w := range s.current.Load().CertificateWarnings(time.Now()) {
+		s.o.Log.Warn("certificate from a file", "error", w)
+	}
+}
+
+// certificateValidity is the warning of readiness that says the same: /readyz stays ready.
+func (s *Server) certificateValidity(now time.Time) error {
+	warnings := s.current.Load().CertificateWarnings(now)
+	said := make([]string, len(warnings))
+	for i, w := range warnings {
+		said[i] = w.Msg
+	}
+	if len(said) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(said, "; "))
 }
 
 // currentFiles is the source of certificates from files: those of the current generation.
@@ -233,6 +265,9 @@ func (s *Server) registerCertificateMetrics() {
 	})
 	if s.acme == nil {
 		s.addReadyCheck("certificate", s.source.Ready)
+		if s.Config().Certificates.Source == "files" {
+			s.addWarningCheck("certificate_validity", func() error { return s.certificateValidity(time.Now()) })
+		}
 		return
 	}
 	s.addReadyCheck("certificate", s.acme.Ready)

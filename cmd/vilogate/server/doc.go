@@ -14,8 +14,8 @@
 //   - The control socket (package administration says what can be asked for), the admin listener (admin.go, status.go), and
 //     what shows how all of it is (telemetry.go, internal/metrics).
 //
-// How it runs ([Server.Run], run.go): every part is a goroutine of one group, and one that fails ends them all. When whatever
-// comes from elsewhere is there, or after ten seconds without it, it writes down where it listens and says `ready`.
+// How it runs ([Server.Run], run.go): every part is a goroutine of one group, and one that fails ends them all. It writes
+// down where it listens, and says `ready` when /readyz does: once whatever comes from elsewhere is there.
 //
 // How it reloads ([Server.Reload], reload.go), on SIGHUP, by the control socket or because a file changed (watch.go): the
 // configuration is loaded again; a key that takes a restart must be as it was; the same builder that judged the start, and

@@ -36,6 +36,9 @@ func (s *Server) Reload() (answer Reloaded, err error) {
 	}
 	answer.Changes = next.Changes(before)
 	s.commit(next)
+	if next.Files != nil && !next.Files.Same(before.Files) {
+		s.logCertificateWarnings()
+	}
 	return answer, nil
 }
 
@@ -91,5 +94,6 @@ func (s *Server) renewFiles() {
 		s.current.Store(before.WithFiles(files))
 		first := files.Leaves()[0]
 		s.o.Log.Info("new certificates are in force", "names", first.DNSNames, "not_after", first.NotAfter)
+		s.logCertificateWarnings()
 	}
 }

@@ -18,12 +18,12 @@ import (
 	"github.com/viloforge/vilogate/cmd/vilogate/state"
 )
 
-// readyTimeout is how long the line `ready` waits for readiness checks on Redis and on another process's keys. The process
-// serves what it can in any case.
+// readyTimeout is how long readiness checks, on Redis and on another process's keys, may fail before the log says which. The
+// process serves what it can in any case.
 const readyTimeout = 10 * time.Second
 
 // Run serves until ctx ends, then drains and returns nil; it returns earlier when a part of the process fails. announce is
-// called when every listener accepts, before the line `ready`.
+// called when every listener accepts and /readyz says ready, before the line `ready`.
 func (s *Server) Run(ctx context.Context, announce func(Addresses) error) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -84,22 +84,9 @@ func newPlainServer(handler http.Handler, listeners []net.Listener, limits confi
 	}, listeners}
 }
 
-// announce waits until the process can do its work, then says where it is.
+// announce writes down where the process listens, waits until it is ready, and says so.
 func (s *Server) announce(ctx context.Context, announce func(Addresses) error) error {
-	deadline := time.Now().Add(readyTimeout)
-	for len(s.ready.missing()) > 0 && time.Now().Before(deadline) {
-		if !wait(ctx, 10*time.Millisecond) {
-			return nil
-		}
-	}
-	missing := s.ready.missing()
-	for _, name := range slices.Sorted(maps.Keys(missing)) {
-		s.o.Log.Warn("readiness check failing, serving what is possible", "check", name, "error", missing[name])
-	}
 	at := s.listeners.addresses()
-	if s.source != nil {
-		at.NotAfter = s.source.NotAfter()
-	}
 	at.CA, at.PublicPort, at.OnlyIPv4 = s.caPath, s.builder.PublicPort, len(s.listeners.https) == 1
 	data, err := json.MarshalIndent(at, "", "  ")
 	if err != nil {
@@ -108,11 +95,37 @@ func (s *Server) announce(ctx context.Context, announce func(Addresses) error) e
 	if err := s.o.State.Write(state.Addresses, append(data, '\n')); err != nil {
 		return err
 	}
+	if !s.waitReady(ctx) {
+		return nil
+	}
+	if s.source != nil {
+		at.NotAfter = s.source.NotAfter()
+	}
 	if err := announce(at); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(s.o.Stdout, "ready")
 	return err
+}
+
+// waitReady waits until /readyz says ready, and reports whether it did before ctx ended. What is missing for long is logged.
+func (s *Server) waitReady(ctx context.Context) bool {
+	logAt := time.Now().Add(readyTimeout)
+	for {
+		missing := s.ready.missing()
+		if len(missing) == 0 {
+			return ctx.Err() == nil
+		}
+		if !logAt.IsZero() && time.Now().After(logAt) {
+			for _, name := range slices.Sorted(maps.Keys(missing)) {
+				s.o.Log.Warn("readiness check failing, serving what is possible", "check", name, "error", missing[name])
+			}
+			logAt = time.Time{}
+		}
+		if !wait(ctx, 10*time.Millisecond) {
+			return false
+		}
+	}
 }
 
 // drain shuts the process down gracefully: not ready any more, but still accepting for the delay, so that load balancers
@@ -147,7 +160,7 @@ func (s *Server) openServers() {
 		keys = s.assertionKeys.bytes
 	}
 	limits := s.Config().Limits
-	admin := adminHandler(&s.ready, s.metrics.Handler(), keys, s.status)
+	admin := adminHandler(&s.ready, s.metrics.Handler(), keys, s.status, func() []string { return s.Config().AdminHosts })
 	s.servers = append(s.servers, newPlainServer(admin, s.listeners.admin, limits, s.o.Log))
 	if s.idp != nil && s.gateway == nil {
 		s.servers = append(s.servers, newPlainServer(s.idp, s.listeners.idp, limits, s.o.Log))

@@ -1,6 +1,11 @@
 // Package state is the state folder: it has one owner at a time, nobody else may enter it, and a file of it is replaced as a
 // whole or not at all. What the files mean is known to those who write them; here are their names.
 //
+// The folder, and what is in it, belongs to the user of the process that takes it. Root, who administers a service that runs
+// as another user, becomes that user first ([BecomeOwner]), so that nothing in the folder can lead it to a file, or to a
+// process, that the owner could not have reached. A folder that nobody named is used only where the user made it
+// ([CheckFound]). Links in the folder are not followed.
+//
 // It stands on floor 1, beside the configuration, and knows nothing of what is kept.
 package state
 
@@ -28,6 +33,14 @@ const (
 	Certificates = "certificates"
 )
 
+// ours are the files and folders that only vilogate makes.
+var ours = []string{
+	lockName, Database, Database + "-wal", Database + "-shm", Database + "-journal", Database + "-mark",
+	SealKey, AssertionKey, Addresses, Config, Certificates, "ca.pem", "ca.key", "control.sock", "backends",
+}
+
+const lockName = "lock"
+
 // Folder is the state folder of one process, which alone may use it until Close.
 type Folder struct {
 	Dir  string   // absolute
@@ -37,8 +50,8 @@ type Folder struct {
 // ErrInUse says that another process has the state folder.
 var ErrInUse = errors.New("it is in use")
 
-// Open makes sure that the folder is there and private, and takes it. It is made when create says so. The error is
-// ErrInUse when another process has it.
+// Open makes sure that the folder is there, private and of this process's user, with all that is in it, and takes it. It is
+// made when create says so. To a folder that is refused nothing is done. The error is ErrInUse when another process has it.
 func Open(dir string, create bool) (*Folder, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -49,16 +62,24 @@ func Open(dir string, create bool) (*Folder, error) {
 			return nil, fmt.Errorf("state %s cannot be made: %w", dir, pathErrorCause(err))
 		}
 	}
+	if link, err := os.Lstat(dir); err == nil && ownerOf(link) != os.Geteuid() && ownerOf(link) != 0 {
+		return nil, foreignError(dir, ownerOf(link)) // a link to the folder, too
+	}
 	info, err := os.Stat(dir)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("state %s: %w", dir, pathErrorCause(err))
 	case !info.IsDir():
 		return nil, fmt.Errorf("state %s is not a folder", dir)
+	case ownerOf(info) != os.Geteuid():
+		return nil, foreignError(dir, ownerOf(info))
 	case info.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("state %s has the mode %04o and holds keys; only its owner may enter: chmod 0700 %s", dir, info.Mode().Perm(), dir)
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err := checkFiles(dir); err != nil {
+		return nil, err
+	}
+	lock, err := openFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, os.Geteuid())
 	if err != nil {
 		return nil, fmt.Errorf("state %s (mode %04o) cannot be used: %w", dir, info.Mode().Perm(), pathErrorCause(err))
 	}
@@ -74,6 +95,21 @@ func Open(dir string, create bool) (*Folder, error) {
 		return nil, errors.Join(fmt.Errorf("state %s cannot be written: %w", dir, pathErrorCause(err)), s.Close())
 	}
 	return s, nil
+}
+
+// checkFiles refuses links, and what belongs to somebody else, where our own files are to be.
+func checkFiles(dir string) error {
+	for _, name := range ours {
+		path := filepath.Join(dir, name)
+		info, err := os.Lstat(path)
+		if err == nil {
+			err = checkFile(path, info, os.Geteuid())
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 func writeAt(f *os.File, text string) error {
@@ -105,10 +141,20 @@ func (s *Folder) Write(name string, data []byte) (err error) {
 	return os.Rename(temporary.Name(), s.Path(name))
 }
 
+// Read reads a file of the folder. A link is not followed.
+func (s *Folder) Read(name string) (data []byte, err error) {
+	f, err := openFile(s.Path(name), os.O_RDONLY, os.Geteuid())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return io.ReadAll(f)
+}
+
 // ReadOrCreate returns the content of a private file of the folder, made by make the first time.
 func (s *Folder) ReadOrCreate(name string, make func() ([]byte, error)) ([]byte, error) {
 	path := s.Path(name)
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		data, err := make()
@@ -121,7 +167,7 @@ func (s *Folder) ReadOrCreate(name string, make func() ([]byte, error)) ([]byte,
 	case info.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("%s has the mode %04o and is a key; only its owner may read it: chmod 0600 %s", path, info.Mode().Perm(), path)
 	}
-	return os.ReadFile(path)
+	return s.Read(name)
 }
 
 // pathErrorCause is an error of the file system without its path, which the caller's message already names.

@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/gateway/edge"
+	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
 // certificates reads the certificates, their keys, and whom to trust as the authority.
@@ -36,6 +38,21 @@ func CertificatePairs(cfg *config.Config) []edge.KeyPair {
 		}
 	}
 	return pairs
+}
+
+// CertificateWarnings are the certificates from files that clients refuse at this time, or will in less than a week: nobody
+// but whoever puts the files there renews them. They are served all the same.
+func (gen *Generation) CertificateWarnings(now time.Time) (warnings strictyaml.Errors) {
+	if gen.Files == nil {
+		return nil
+	}
+	for i, leaf := range gen.Files.Leaves() { // in the order of the files
+		if err := edge.CheckValidity(leaf, now); err != nil {
+			files := gen.Config.Certificates.Files[i]
+			warnings = append(warnings, &strictyaml.Error{Place: files.Places.Of("certificate"), Msg: files.Certificate + ": " + err.Error()})
+		}
+	}
+	return warnings
 }
 
 // certificatesErrorAt is an error of opening the certificates, at the place of the first file that cannot be used.
