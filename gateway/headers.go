@@ -3,6 +3,7 @@ package gateway
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,13 +11,15 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// allowsHeader reports whether a header of that class is forwarded.
-func (x *forwarding) allowsHeader(class request.HeaderClass) bool {
+// allowsHeader reports whether a header of that name and class is forwarded as it came.
+func (x *forwarding) allowsHeader(name string, class request.HeaderClass) bool {
 	switch class {
 	case request.OrdinaryHeader:
-		return true
+		return !x.gen.isClientIPHeader(name)
 	case request.OddHeader:
-		return x.upstream != nil && x.upstream.Odd == PassOdd
+		return x.upstream != nil && x.upstream.Odd == PassOdd && !x.gen.isClientIPHeader(name)
+	case request.IdentityHeader:
+		return x.upstream != nil && slices.Contains(x.upstream.PassIdentity, name)
 	case request.OverrideHeader:
 		return x.route() != nil && x.route().MethodOverridePass
 	default:
@@ -24,8 +27,19 @@ func (x *forwarding) allowsHeader(class request.HeaderClass) bool {
 	}
 }
 
-// cleanHeaders removes reserved identity headers, header names that parsers behind
-// the gateway fold, and the credentials that it has verified.
+// isClientIPHeader reports whether trusted proxies say who asks in a header of that
+// name, after folding, whatever else it may be called.
+func (gen *Generation) isClientIPHeader(name string) bool {
+	for _, other := range gen.ClientIPHeaders {
+		if request.SameHeader(name, other) {
+			return true
+		}
+	}
+	return false
+}
+
+// cleanHeaders removes what says who or where the client is, header names that
+// parsers behind the gateway fold, and the credentials that it has verified.
 func (x *forwarding) cleanHeaders() error {
 	for name := range x.r.Header {
 		class := request.ClassifyHeader(name)
@@ -35,8 +49,11 @@ func (x *forwarding) cleanHeaders() error {
 				return refuseMalformed(ReasonOddHeader)
 			}
 		}
-		if !x.allowsHeader(class) {
+		if !x.allowsHeader(name, class) {
 			delete(x.r.Header, name)
+			if class != request.OddHeader && !x.isReplaced(name) {
+				x.record.drop(name)
+			}
 		}
 	}
 	if upgrade := x.r.Header["Upgrade"]; upgrade != nil && !x.allowsUpgrade() {
@@ -50,6 +67,19 @@ func (x *forwarding) cleanHeaders() error {
 	}
 	stripCookies(x.r.Header, x.gen.Cookies, x.authentication.forwardCookie)
 	return nil
+}
+
+// isReplaced reports whether a header is a trusted proxy's word about the request, in
+// the place of which the gateway writes its own: nothing is missing without it.
+func (x *forwarding) isReplaced(name string) bool {
+	if !x.trusted {
+		return false
+	}
+	switch name {
+	case "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "Forwarded", "X-Real-Ip", "X-Request-Id", x.clientBy:
+		return true
+	}
+	return false
 }
 
 // allowsUpgrade reports whether the request is a WebSocket handshake and its route
@@ -134,7 +164,7 @@ func (x *forwarding) forwardTrailers(in, out *http.Request) *requestBody {
 	}
 	var announced http.Header
 	for name := range in.Trailer {
-		if x.allowsHeader(request.ClassifyHeader(name)) && !forbiddenTrailer(name) && (x.route() == nil || !controlsHeader(x.route(), name)) {
+		if x.allowsHeader(name, request.ClassifyHeader(name)) && !forbiddenTrailer(name) && (x.route() == nil || !controlsHeader(x.route(), name)) {
 			if announced == nil {
 				announced = make(http.Header, len(in.Trailer))
 			}

@@ -45,6 +45,7 @@ func (c *checker) checkAll() {
 		c.checkDomain()
 	}
 	c.checkMode()
+	c.checkClientAddress()
 	c.checkLogin()
 	if c.IDP != nil {
 		c.checkIDP()
@@ -86,6 +87,26 @@ func (c *checker) checkMode() {
 	}
 	if c.Gateway() && c.Listen.HTTPS == Off {
 		c.errorf(c.Listen.Places.Of("https"), "listen.https cannot be off in a gateway; only http and admin can")
+	}
+}
+
+// checkClientAddress is about how trusted proxies say who asks.
+func (c *checker) checkClientAddress() {
+	c.oneOf(c.Places.Of("client_address"), "client_address", c.ClientAddress, "x-forwarded-for", "forwarded")
+	for _, key := range []string{"client_address", "client_ip_headers"} {
+		if c.isSet(key) && len(c.TrustedProxies) == 0 {
+			c.errorf(c.Places.Of(key), "%s is what trusted proxies are believed about, and `trusted_proxies` names none", key)
+		}
+	}
+	if c.isSet("client_address") && len(c.ClientIPHeaders) > 0 {
+		c.errorf(c.Places.Of("client_address"), "with `client_ip_headers`, no list counts; keep one of the two")
+	}
+	seen := map[ClientIPHeader]bool{}
+	for _, name := range c.ClientIPHeaders {
+		if seen[name] && name != "" {
+			c.errorf(c.Places.Of("client_ip_headers"), "client_ip_headers names a header twice")
+		}
+		seen[name] = true
 	}
 }
 
