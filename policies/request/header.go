@@ -87,11 +87,14 @@ var reservedHeaders = map[string]HeaderClass{
 	"x-ssl-cert": IdentityHeader, "x-ssl-issuer": IdentityHeader, "x-arr-clientcert": IdentityHeader,
 }
 
-// headerFamilies are the beginnings of reserved names, folded as they are.
-var headerFamilies = [...]struct {
+// A headerFamily is what the names of many headers begin with, folded.
+type headerFamily struct {
 	prefix string
 	class  HeaderClass
-}{
+}
+
+// headerFamilies are the families of reserved names.
+var headerFamilies = [...]headerFamily{
 	{"x-forwarded-", ReservedHeader},
 	{"x-original-", ReservedHeader},
 	{"x-webauth-", IdentityHeader},
@@ -112,6 +115,25 @@ var headerFamilies = [...]struct {
 
 // longestReserved is the length of the longest key of reservedHeaders.
 const longestReserved = len("cf-access-authenticated-user-email")
+
+// reservedShapes is what there is to look for, by a name's first letter: most names are of none of these lengths.
+var reservedShapes = shapesOf()
+
+type reservedShape struct {
+	lengths  uint64 // the bit of each length that a key of reservedHeaders has
+	families []headerFamily
+}
+
+func shapesOf() (shapes ['z' - 'a' + 1]reservedShape) {
+	for name := range reservedHeaders {
+		shapes[name[0]-'a'].lengths |= 1 << len(name)
+	}
+	for _, family := range headerFamilies {
+		shape := &shapes[family.prefix[0]-'a']
+		shape.families = append(shape.families, family)
+	}
+	return shapes
+}
 
 // ClassifyHeader judges a header's name. Names are compared after folding, because WSGI, CGI and others read X_User as
 // X-User. It allocates nothing.
@@ -135,12 +157,16 @@ func ClassifyHeader(name string) HeaderClass {
 		return OddHeader
 	}
 	folded := buffer[:min(len(name), len(buffer))]
-	for i := range headerFamilies {
-		if family := &headerFamilies[i]; len(folded) >= len(family.prefix) && string(folded[:len(family.prefix)]) == family.prefix {
+	if folded[0] < 'a' || 'z' < folded[0] {
+		return class
+	}
+	shape := &reservedShapes[folded[0]-'a']
+	for i := range shape.families {
+		if family := &shape.families[i]; len(folded) >= len(family.prefix) && string(folded[:len(family.prefix)]) == family.prefix {
 			return family.class
 		}
 	}
-	if len(name) > len(buffer) {
+	if len(name) > len(buffer) || shape.lengths>>len(name)&1 == 0 {
 		return class
 	}
 	if found, ok := reservedHeaders[string(folded)]; ok {
