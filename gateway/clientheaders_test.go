@@ -55,7 +55,9 @@ func TestHeadersOfOtherProductsPassWhereTheyAreNamed(t *testing.T) {
 	if want := `"dropped_headers":["Cf-Connecting-Ip","X-Auth-Request-User","X-Pomerium-Claim-Groups","X-Webauth-User","X_webauth_user"]`; !strings.Contains(s.log.String(), want) || strings.Contains(s.log.String(), "admin") {
 		t.Errorf("want %s and no value in the log: %s", want, s.log.String())
 	}
-	s = newSite(t, func(st *Settings) { st.Upstreams[0].Odd, st.Upstreams[0].PassIdentity = PassOdd, []string{"X-Webauth-User"} })
+	s = newSite(t, func(st *Settings) {
+		st.Upstreams[0].Odd, st.Upstreams[0].PassIdentity = PassOdd, []string{"X-Webauth-User"}
+	})
 	wantStatus(t, s.ask("GET", "/public/x", lines...), 200)
 	if got := s.reached().Header; got.Get("X-Webauth-User") != "admin" || strings.Contains(strings.ReplaceAll(fmt.Sprint(got), "[admin]", ""), "admin") {
 		t.Errorf("received %v", got)
