@@ -44,6 +44,9 @@ func (x *decided) auditRecord() *audit.Record {
 			r.Reason = x.answer.Reason
 		}
 	}
+	for _, c := range x.record.refusedCookies {
+		r.RefusedCookies = append(r.RefusedCookies, audit.RefusedCookie(c))
+	}
 	for _, s := range x.record.shadows {
 		shadow := audit.Shadow{Decision: s.Decision, Reason: s.Reason, Rule: formatPlace(s.Rule)}
 		if s.Folder {

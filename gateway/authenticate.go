@@ -41,8 +41,7 @@ func (x *authentication) identity() *policies.Identity {
 func (x *authentication) authenticate(l *located) error {
 	x.located = l
 	if l.Endpoint == policies.Logout {
-		x.readRevocations()
-		return nil
+		return x.readRevocations()
 	}
 	x.credentials = readCredentials(x.r.Header, x.gen.Cookies)
 	route := x.Match.Route
@@ -116,35 +115,135 @@ func (x *authentication) verifyBearer(public bool) error {
 
 // verifyCookies takes the first SSO cookie that verifies, our own IdP's before
 // the others'. It returns an error only when keys are missing and nobody was
-// found.
+// found. Why a cookie did not count stands in the record.
 func (x *authentication) verifyCookies() error {
 	var keysMissing error
 	for i, cookie := range x.gen.Cookies {
 		sent := &x.credentials.cookies[i]
-		switch {
-		case !sent.sent:
+		if !sent.sent {
 			continue
-		case sent.conflict:
-			return x.conflictingCookies(cookie.Name)
 		}
-		claims, err := x.gen.Verifier.Verify(sent.value, x.start)
+		claims, err := x.verifyCookie(sent, cookie.Issuer)
 		switch {
-		case err == nil && claims.IssuerName() == cookie.Issuer:
+		case err == nil:
 			x.setPrincipal(claims)
 			x.byCookie = true
 			if x.forwardsToken(claims) {
 				x.forwardCookie = i
 			}
 			return nil
+		case errors.Is(err, errCookieConflict):
+			x.refuseCookie(cookie, reasonConflict)
+			return x.conflictingCookies(cookie.Name)
 		case errors.Is(err, token.ErrKeysNotLoaded):
 			keysMissing = refuseUnavailable("the JWKS of the issuer of the cookie " + cookie.Name + " is not loaded")
 		}
+		x.refuseCookie(cookie, token.Reason(err))
 	}
 	return keysMissing
 }
 
-// conflictingCookies clears both cookies of that name. Whoever sent them is
-// nobody, and is told so when they come back.
+// RefusedCookie is an SSO cookie that did not count.
+type RefusedCookie struct {
+	Name   string
+	Issuer string // whose tokens it carries
+	Reason string // token.Reason, or "conflict"
+}
+
+const reasonConflict = "conflict"
+
+func (x *authentication) refuseCookie(cookie Cookie, reason string) {
+	x.record.refusedCookies = append(x.record.refusedCookies, RefusedCookie{Name: cookie.Name, Issuer: cookie.Issuer, Reason: reason})
+}
+
+var (
+	errCookieConflict = errors.New("gateway: cookies of one name of several sessions")
+	errCookieIssuer   = errors.New("gateway: a token of an issuer that the cookie is not for")
+)
+
+// maxCookieSignatures bounds the values of one cookie whose signature is
+// verified: that is expensive, and repeating a cookie costs a sender nothing.
+const maxCookieSignatures = 16
+
+// verifyCookie verifies the value that counts of those that were sent under one
+// cookie's name.
+func (x *authentication) verifyCookie(sent *cookieValue, issuer string) (*token.Claims, error) {
+	value := sent.value
+	if len(sent.others) > 0 {
+		signed, err := x.signedValues(sent, issuer)
+		if err != nil {
+			return nil, err
+		}
+		if value, err = latestOfOneSession(signed, value); err != nil {
+			return nil, err
+		}
+	}
+	claims, err := x.gen.Verifier.Verify(value, x.start)
+	if err == nil && claims.IssuerName() != issuer {
+		err = errCookieIssuer
+	}
+	return claims, err
+}
+
+// signedValue is a value of a cookie that a key of its issuer signed, expired and
+// revoked ones too.
+type signedValue struct {
+	value  string
+	claims *token.Claims
+}
+
+// signedValues are the values that the issuer signed. Any other is no rival:
+// anybody below the domain can set it, and another deployment does. More than
+// maxCookieSignatures that seem to be signed are a conflict.
+func (x *authentication) signedValues(sent *cookieValue, issuer string) (signed []signedValue, err error) {
+	verified := 0
+	for i := -1; i < len(sent.others); i++ {
+		value := sent.value
+		if i >= 0 {
+			value = sent.others[i]
+		}
+		claims, err := x.gen.Verifier.VerifySignature(value)
+		switch reason := token.Reason(err); {
+		case errors.Is(err, token.ErrKeysNotLoaded):
+			return nil, err
+		case err == nil && claims.IssuerName() == issuer:
+			signed = append(signed, signedValue{value, claims})
+			verified++
+		case err == nil, reason == token.ReasonSignature:
+			verified++
+		}
+		if verified > maxCookieSignatures {
+			return nil, errCookieConflict
+		}
+	}
+	return signed, nil
+}
+
+// latestOfOneSession is the value with the latest iat, where all are of one
+// session, and otherwise where there are none. Of two sessions none counts: a
+// sibling host could have planted its own beside the victim's expired one, and
+// the victim would act as somebody else.
+func latestOfOneSession(signed []signedValue, otherwise string) (string, error) {
+	if len(signed) == 0 {
+		return otherwise, nil
+	}
+	latest := signed[0]
+	for _, v := range signed[1:] {
+		if sessionOf(v.claims) != sessionOf(latest.claims) {
+			return "", errCookieConflict
+		}
+		if v.claims.IssuedAt().After(latest.claims.IssuedAt()) {
+			latest = v
+		}
+	}
+	return latest.value, nil
+}
+
+// sessionOf names the session of a token; where its issuer has none, its subject.
+func sessionOf(c *token.Claims) [2]string { return [2]string{c.Session(), c.Subject()} }
+
+// conflictingCookies clears the cookies of that name. Whoever sent them is
+// anonymous, and is told so when they come back.
 func (x *authentication) conflictingCookies(name string) error {
 	x.setCookies = append(x.setCookies, clearCookie(name, x.gen.Domain), clearHostCookie(name))
 	if !x.isNavigation() {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -16,12 +17,13 @@ type credentials struct {
 	hasCookie bool                    // at least one of them was sent
 }
 
-// cookieValue is what was sent under one cookie's name. Two values that differ are
-// a conflict, and anonymous: a sibling subdomain can set a cookie (cookie tossing,
-// session fixation), and which of the two is the victim's cannot be told.
+// cookieValue is what was sent under one cookie's name: a sibling subdomain, or
+// another deployment on a parent domain, can add values of its own (cookie
+// tossing). Which of them counts is for authenticate to find out.
 type cookieValue struct {
-	value          string
-	sent, conflict bool
+	value  string
+	others []string // further values, each once
+	sent   bool
 }
 
 // readCredentials reads the Authorization line, of which there is one at most,
@@ -38,12 +40,12 @@ func readCredentials(h http.Header, known []Cookie) credentials {
 				continue
 			}
 			c.hasCookie = true
-			found := &c.cookies[i]
-			if found.sent && found.value != value {
-				found.conflict = true
-				continue
+			switch found := &c.cookies[i]; {
+			case !found.sent:
+				found.value, found.sent = value, true
+			case found.value != value && !slices.Contains(found.others, value):
+				found.others = append(found.others, value)
 			}
-			found.value, found.sent = value, true
 		}
 	}
 	return c

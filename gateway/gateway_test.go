@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,7 +215,9 @@ func TestLogoutIsSaidOnlyAfterTheWrite(t *testing.T) {
 
 func TestContradictingCookiesAreClearedThenExplained(t *testing.T) {
 	s := newSite(t)
-	cookies := "Cookie: __Secure-sso=" + s.sign(s.grant()) + "; __Secure-sso=planted"
+	attackers := s.grant()
+	attackers.Subject, attackers.User, attackers.Session, attackers.ID = "u-9", "mallory", "s-9", "t-9"
+	cookies := "Cookie: __Secure-sso=" + s.sign(s.grant()) + "; __Secure-sso=" + s.sign(attackers)
 	resp := s.ask("GET", "/things/1", cookies, "Accept: text/html")
 	wantStatus(t, resp, 302)
 	set := strings.Join(resp.Header["Set-Cookie"], "\n")
@@ -226,6 +230,110 @@ func TestContradictingCookiesAreClearedThenExplained(t *testing.T) {
 	if got := s.reached(); got.Header.Get("X-User") != "" {
 		t.Errorf("somebody: %v", got.Header)
 	}
+}
+
+// TestCookieTossing: of several values of one cookie only those count that a key of ours signed, expired and revoked ones
+// too: of one session the latest, of two sessions none.
+func TestCookieTossing(t *testing.T) {
+	s := newSite(t)
+	grant := func(user, session string, issued, life time.Duration) string {
+		g := s.grant()
+		g.Subject, g.User, g.Session, g.ID = "u-"+user, user, session, fmt.Sprint("t-", user, session, issued)
+		g.AuthTime = s.now.Add(-time.Hour)
+		g.IssuedAt, g.Expires = s.now.Add(issued), s.now.Add(issued+life)
+		return s.sign(g)
+	}
+	good, mallory := grant("alice", "s-1", -time.Minute, time.Hour), grant("mallory", "s-9", -time.Second, time.Hour)
+	expired, older := grant("alice", "s-1", -30*time.Minute, time.Minute), grant("alice", "s-1", -2*time.Minute, time.Hour)
+	forged := good[:len(good)-8] + "AAAAAAAA"
+	elsewhere := newSite(t) // another deployment on a parent domain, with keys of its own
+	foreign := elsewhere.sign(elsewhere.grant())
+	for _, c := range []struct {
+		name   string
+		values []string
+		user   string
+		reason string
+	}{
+		{"one", []string{good}, "alice", ""},
+		{"junk beside it", []string{"junk", good}, "alice", ""},
+		{"of another deployment", []string{foreign, good, "a.b.c"}, "alice", ""},
+		{"with a signature that does not match", []string{good, forged}, "alice", ""},
+		{"an expired one of the session", []string{expired, good}, "alice", ""},
+		{"an older one of the session", []string{good, older}, "alice", ""},
+		{"another session's beside it", []string{good, mallory}, "", "conflict"},
+		{"another session's beside an expired one", []string{expired, mallory}, "", "conflict"},
+		{"junk alone", []string{"junk", "more"}, "", "unknown-issuer"},
+		{"of another deployment alone", []string{foreign}, "", "unknown-key"},
+		{"an expired one alone", []string{expired}, "", "expired"},
+		{"a forged one alone", []string{forged}, "", "signature"},
+		{"too many that could be ours", append(manyForged(good, 17), good), "", "conflict"},
+		{"many that are not ours", append(junk(200), good), "alice", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s.t = t
+			var refused []RefusedCookie
+			s.gateway.opts.Observe = func(r *Record) { refused = r.RefusedCookies }
+			for _, separator := range []string{"; ", "\nCookie: "} {
+				var lines []string
+				for line := range strings.SplitSeq("Cookie: __Secure-sso="+strings.Join(c.values, separator+"__Secure-sso="), "\n") {
+					lines = append(lines, line)
+				}
+				resp := s.ask("GET", "/things/1", lines...)
+				got := s.reached()
+				if c.user == "" {
+					wantStatus(t, resp, 401)
+					if len(refused) != 1 || refused[0].Reason != c.reason || refused[0].Issuer != token.OwnIssuer {
+						t.Errorf("recorded %+v, want %s", refused, c.reason)
+					}
+					continue
+				}
+				if got == nil || got.Header.Get("X-User") != c.user || len(refused) > 0 {
+					t.Errorf("status %d, reached %v, refused %v", resp.StatusCode, got, refused)
+				}
+			}
+		})
+	}
+}
+
+// manyForged are tokens of a known key whose signatures do not match.
+func manyForged(good string, n int) (values []string) {
+	for i := range n {
+		values = append(values, good[:len(good)-16]+fmt.Sprintf("%04dAAAAAAAAAAAA", i))
+	}
+	return values
+}
+
+func junk(n int) (values []string) {
+	for i := range n {
+		values = append(values, fmt.Sprint("junk", i))
+	}
+	return values
+}
+
+// TestSignOutAmongPlantedCookies: "signed out" is said only where every value was judged, and a token without a session
+// that expired long ago ends nothing.
+func TestSignOutAmongPlantedCookies(t *testing.T) {
+	s := newSite(t)
+	site := "Sec-Fetch-Site: same-origin"
+	alice := s.sign(s.grant())
+	sso := func(values ...string) string { return "Cookie: __Secure-sso=" + strings.Join(values, "; __Secure-sso=") }
+	mallorys := s.grant()
+	mallorys.Subject, mallorys.Session, mallorys.ID = "u-9", "s-9", "t-9"
+	wantStatus(t, s.ask("POST", "/.vilogate/logout", sso(append(junk(50), s.sign(mallorys), alice)...), site), 204)
+	if got := s.revoked.sessions(); !slices.Equal(got, []string{"s-1", "s-9"}) {
+		t.Errorf("revoked %q", got)
+	}
+	s.revoked.entries = nil
+	resp := s.ask("POST", "/.vilogate/logout", sso(append(manyForged(alice, 17), alice)...), site)
+	wantStatus(t, resp, 409)
+	if got := s.revoked.sessions(); len(got) > 0 {
+		t.Errorf("revoked %q, and said that nothing was", got)
+	}
+	wantStatus(t, s.ask("POST", "/.vilogate/logout", "Cookie: jwt="+s.legacyUntil("alice", s.now.Add(-8*365*24*time.Hour)), site), 401)
+	if len(s.revoked.entries) > 0 {
+		t.Errorf("a token that expired years ago revoked %+v", s.revoked.entries)
+	}
+	wantStatus(t, s.ask("POST", "/.vilogate/logout", "Cookie: jwt="+s.legacyUntil("alice", s.now.Add(time.Minute)), site), 204)
 }
 
 func TestPreflightAsksNobody(t *testing.T) {

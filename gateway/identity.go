@@ -67,7 +67,7 @@ func newPrincipal(c *token.Claims, upstreams int) *principal {
 	}
 	p := &principal{
 		claims: c, byCookie: identity, byBearer: identity,
-		user: []string{c.User()}, id: []string{c.Subject()},
+		user: []string{token.PercentEncode(c.User())}, id: []string{token.PercentEncode(c.Subject())},
 		email: []string{percentEncode(c.Email())}, name: []string{percentEncode(c.Name())},
 		roles:      []string{strings.Join(c.Roles(), ",")},
 		assertions: make([]atomic.Pointer[assertion], upstreams),
@@ -144,23 +144,8 @@ func setIfPresent(h http.Header, name string, value []string) {
 	}
 }
 
-// percentEncode encodes the bytes outside printable ASCII, and "%" itself.
+// percentEncode encodes the bytes outside printable ASCII, and "%" itself: spaces
+// stay, in what people read.
 func percentEncode(s string) string {
-	const upperHex = "0123456789ABCDEF"
-	clean := true
-	for i := 0; i < len(s) && clean; i++ {
-		clean = ' ' <= s[i] && s[i] <= '~' && s[i] != '%'
-	}
-	if clean {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; ' ' <= c && c <= '~' && c != '%' {
-			b.WriteByte(c)
-		} else {
-			b.Write([]byte{'%', upperHex[c>>4], upperHex[c&15]})
-		}
-	}
-	return b.String()
+	return strings.ReplaceAll(token.PercentEncode(s), "%20", " ")
 }

@@ -2,18 +2,14 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies/request"
 )
-
-// maxLogoutValues bounds the values of one cookie that are verified: a signature
-// check is expensive, and repeating a cookie costs a sender nothing.
-const maxLogoutValues = 4
 
 // publishTimeout bounds the wait for the revocation to be written.
 const publishTimeout = 3 * time.Second
@@ -49,25 +45,41 @@ func (x *decided) serveLogout() error {
 
 // readRevocations finds the sessions, tokens or subjects that the SSO cookies prove,
 // and that a logout ends: each value with a good signature counts, also of two
-// that contradict each other, however old it is.
-func (x *authentication) readRevocations() {
-	var judged [maxCookies][]string
-	for _, line := range x.r.Header["Cookie"] {
-		for name, value := range cookiePairs(line) {
-			i := cookieIndex(x.gen.Cookies, name)
-			if i < 0 || len(judged[i]) == maxLogoutValues || slices.Contains(judged[i], value) {
+// that contradict each other, however old it is. Where there are more than can be
+// verified, nothing is ended: "signed out" would not be true of the rest.
+func (x *authentication) readRevocations() error {
+	credentials := readCredentials(x.r.Header, x.gen.Cookies)
+	for i, cookie := range x.gen.Cookies {
+		sent := &credentials.cookies[i]
+		if !sent.sent {
+			continue
+		}
+		signed, err := x.signedValues(sent, cookie.Issuer)
+		switch {
+		case errors.Is(err, errCookieConflict):
+			x.refuseCookie(cookie, reasonConflict)
+			return refuseTooManyCookies(cookie.Name)
+		case err != nil:
+			return refuseUnavailable("the JWKS of the issuer of the cookie " + cookie.Name + " is not loaded")
+		}
+		for _, v := range signed {
+			if !namesLiving(v.claims, x.start) {
+				x.refuseCookie(cookie, "expired")
 				continue
 			}
-			judged[i] = append(judged[i], value)
-			claims, err := x.gen.Verifier.VerifySignature(value)
-			if err != nil || claims.IssuerName() != x.gen.Cookies[i].Issuer {
-				continue
-			}
-			x.claims, x.byCookie = claims, true
-			x.principal = x.gen.principalOf(claims)
-			x.revocations = append(x.revocations, revocationFor(claims, x.start))
+			x.claims, x.byCookie = v.claims, true
+			x.principal = x.gen.principalOf(v.claims)
+			x.revocations = append(x.revocations, revocationFor(v.claims, x.start))
 		}
 	}
+	return nil
+}
+
+// namesLiving reports whether a token may still sign out: one that names a session
+// or itself always, and one that names only its subject until it has expired. A
+// token of years ago would otherwise end what the subject has today.
+func namesLiving(c *token.Claims, now time.Time) bool {
+	return c.Session() != "" || c.ID() != "" || now.Before(c.Expires())
 }
 
 // revocationFor is the revocation that signs out whoever holds these claims: of the
@@ -85,7 +97,7 @@ func revocationFor(c *token.Claims, now time.Time) revocation.Entry {
 	case c.ID() != "":
 		e.Kind, e.ID, e.Expires = revocation.Token, c.ID(), c.Expires()
 	default:
-		e.Kind, e.ID = revocation.Subject, c.Subject()
+		e.Kind, e.ID = revocation.Subject, revocation.SubjectID(c.Subject())
 		e.Cutoff = latest(now, c.IssuedAt()).Truncate(time.Second)
 		e.Expires = latest(e.Cutoff.Add(revocation.LongestSession), c.Expires())
 	}

@@ -34,12 +34,14 @@ type Record struct {
 
 	UpstreamError bool // the request to the upstream failed or timed out
 	OddHeaders    int  // headers with odd names
+	Shadow        []ShadowDecision
+	Aborted       bool // the answer was cut off
+
+	RefusedCookies []RefusedCookie // SSO cookies that did not count
 	// DroppedHeaders are the names of headers that were not passed on because they say
 	// what only the gateway says, sorted: at most 16 of Dropped, each cut at 64 bytes.
 	DroppedHeaders []string
 	Dropped        int
-	Shadow         []ShadowDecision
-	Aborted        bool // the answer was cut off
 }
 
 // record is what the steps note for the one access record of the request.
@@ -55,6 +57,8 @@ type record struct {
 	status        int              // where nothing was sent
 	shadows       []ShadowDecision // of other policies, where they differ
 	audited       bool             // it is in the audit log
+
+	refusedCookies []RefusedCookie
 }
 
 // What a record keeps of the names of dropped headers, which a client chooses.
@@ -105,6 +109,9 @@ func (x *exchange) log(aborted bool) {
 	if r.Dropped > 0 {
 		attrs = append(attrs, slog.Any("dropped_headers", r.DroppedHeaders))
 	}
+	for _, c := range r.RefusedCookies {
+		attrs = append(attrs, slog.Group("refused_cookie", slog.String("name", c.Name), slog.String("issuer", c.Issuer), slog.String("reason", c.Reason)))
+	}
 	if r.Aborted {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}
@@ -130,7 +137,7 @@ func (x *exchange) accessRecord(aborted bool) *Record {
 		Status: x.reply.status, Bytes: x.reply.bytes,
 		Duration: x.g.opts.Now().Sub(x.start), Wait: note.upstreamTime,
 		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted,
-		DroppedHeaders: note.droppedNames, Dropped: note.dropped,
+		DroppedHeaders: note.droppedNames, Dropped: note.dropped, RefusedCookies: note.refusedCookies,
 	}
 	slices.Sort(r.DroppedHeaders)
 	if r.Status == 0 {

@@ -164,6 +164,17 @@ func refuseCookieConflict(cookie string) error {
 	}
 }
 
+// refuseTooManyCookies is for a sign-out among more cookies of one name than can
+// be verified: others on the domain have planted them.
+func refuseTooManyCookies(cookie string) error {
+	return &refusal{
+		status: http.StatusConflict, decision: "deny", kind: "cookie-conflict", title: "Not signed out",
+		detail: "Your browser sends more sign-in cookies of this site than can be checked, so that you could not be signed out of all of them. " +
+			"You are still signed in. Remove the cookies of this site in your browser's settings, then close the browser.",
+		reason: "more values of the cookie " + cookie + " than are verified; nothing was revoked",
+	}
+}
+
 // refuseTooLarge is 413 for a Content-Length beyond the route's max_body.
 func refuseTooLarge(limit int64) error {
 	return &refusal{

@@ -14,10 +14,13 @@ import (
 )
 
 // legacy signs a token as the guide's IdP does.
-func (s *site) legacy(user string) string {
+func (s *site) legacy(user string) string { return s.legacyUntil(user, s.now.Add(time.Hour)) }
+
+// legacyUntil signs one that expires, or expired, at that time.
+func (s *site) legacyUntil(user string, expires time.Time) string {
 	s.t.Helper()
 	raw, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		"username": user, "email": user + "@example.test", "iat": s.now.Unix(), "exp": s.now.Add(time.Hour).Unix(),
+		"username": user, "email": user + "@example.test", "iat": expires.Add(-time.Hour).Unix(), "exp": expires.Unix(),
 	}).SignedString([]byte(legacySecret))
 	if err != nil {
 		s.t.Fatal(err)

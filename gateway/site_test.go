@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -82,6 +83,17 @@ func (r *revocations) covers(c *token.Claims) bool {
 		}
 	}
 	return false
+}
+
+// sessions are the sessions that were revoked, sorted.
+func (r *revocations) sessions() (ids []string) {
+	for _, e := range r.entries {
+		if e.Kind == revocation.Session {
+			ids = append(ids, e.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 const legacySecret = "a secret of the guide, 32 bytes or more"

@@ -165,6 +165,11 @@ func (l *Location) Decide() (a Answer, err error) {
 		a.place()
 		return a, nil
 	}
+	if l.Endpoint == Logout && !request.CSRFSafe(a.csrfFacts(nil, nil)) {
+		a.CrossSite, a.Decision = true, Decision{Outcome: Deny, Reason: ReasonCSRF}
+		a.place()
+		return a, nil
+	}
 	a.Identity = l.request.Identity
 	if authenticator := l.request.Authenticator; authenticator != nil {
 		if a.Identity, err = authenticator.Authenticate(l); err != nil {
@@ -192,9 +197,6 @@ func (a *Answer) place() {
 // decideEndpoint decides about the endpoints that ask who asks.
 func (a *Answer) decideEndpoint() {
 	switch {
-	case a.Endpoint == Logout && !request.CSRFSafe(a.csrfFacts(nil, nil)):
-		a.CrossSite = true
-		a.Decision = Decision{Outcome: Deny, Reason: ReasonCSRF}
 	case a.Endpoint == Logout && (a.Identity == nil || a.Identity.Bearer):
 		a.Decision = Decision{Outcome: Login, Reason: "no cookie that names a session"}
 	case a.Identity == nil:

@@ -84,6 +84,11 @@ func (c *policyExplainCommand) explainRecord(w *commandEnv, p policySet, set *po
 			return err
 		}
 	}
+	for _, cookie := range record.RefusedCookies {
+		if _, err := fmt.Fprintf(w.stderr, "note: the cookie %s did not count: %s\n", quoteUnprintable(cookie.Name), quoteUnprintable(cookie.Reason)); err != nil {
+			return err
+		}
+	}
 	if _, same := old[record.Generation]; !same {
 		if _, err := fmt.Fprintln(w.stderr, "note: other policies were in force then; this is what these say of it"); err != nil {
 			return err

@@ -26,7 +26,9 @@ type Record struct {
 	Reason     string     `json:"reason,omitempty"`
 	Rule       string     `json:"rule,omitempty"`
 	Shadow     []Shadow   `json:"shadow,omitempty"`
-	Latency    int64      `json:"latency_us"`
+
+	RefusedCookies []RefusedCookie `json:"refused_cookies,omitempty"`
+	Latency        int64           `json:"latency_us"`
 }
 
 // Who is who asked.
@@ -54,6 +56,14 @@ type Facts struct {
 	Headers  map[string][]string        `json:"headers,omitempty"`
 	Claims   map[string]json.RawMessage `json:"claims,omitempty"`
 	Withheld []string                   `json:"withheld,omitempty"`
+}
+
+// RefusedCookie is an SSO cookie that did not count, and why: expired, revoked,
+// signature, unknown-key, audience, conflict, malformed, …
+type RefusedCookie struct {
+	Name   string `json:"name"`
+	Issuer string `json:"issuer"` // whose tokens it carries
+	Reason string `json:"reason"`
 }
 
 // Shadow is what another policy would have decided.

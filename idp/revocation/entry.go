@@ -1,10 +1,14 @@
 package revocation
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/viloforge/vilogate/idp/token"
 )
 
 // Kind says what an entry names.
@@ -50,12 +54,23 @@ type Entry struct {
 	Kind Kind
 	// Issuer is the name of the issuer in the configuration.
 	Issuer string
-	// ID is the jti, the sid or the sub, as the claims of a verified token give it.
+	// ID is the jti or the sid, as the claims of a verified token give it, or the SubjectID of their subject.
 	ID string
 	// Cutoff is the cutoff of a subject: whatever has an iat in this second or earlier is revoked. Fractions do not count.
 	Cutoff time.Time
 	// Expires is when there is nothing left to revoke. It is kept in whole seconds, rounded up.
 	Expires time.Time
+}
+
+// SubjectID is how an entry names a subject, as the claims of a verified token give it: percent-encoded, and by its
+// SHA-256 where that is too long. Our own subjects are their own.
+func SubjectID(subject string) string {
+	id := token.PercentEncode(subject)
+	if len(id) <= maxID {
+		return id
+	}
+	sum := sha256.Sum256([]byte(subject))
+	return "sha256=" + hex.EncodeToString(sum[:])
 }
 
 // fact is an entry that was checked, in the only form that it has here.

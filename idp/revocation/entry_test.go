@@ -2,6 +2,9 @@ package revocation
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -92,4 +95,26 @@ func FuzzPosition(f *testing.F) {
 			t.Errorf("%q is %v, which is %v, %v", id, p, again, err)
 		}
 	})
+}
+
+// TestSubjectsInEveryLanguageCanBeRevoked: an entry names them in visible ASCII, in one way, and no two in the same.
+func TestSubjectsInEveryLanguageCanBeRevoked(t *testing.T) {
+	t.Parallel()
+	long := "kc:" + strings.Repeat("ü", 127)
+	for subject, want := range map[string]string{
+		"01J-alice": "01J-alice", "kc:auth0|5f7c": "kc:auth0|5f7c", "kc:alice liddell": "kc:alice%20liddell", "kc:100%": "kc:100%25", "kc:jürgen": "kc:j%C3%BCrgen",
+		long: "sha256=" + fmt.Sprintf("%x", sha256.Sum256([]byte(long))), "kc:" + strings.Repeat("a", 255): "kc:" + strings.Repeat("a", 255),
+	} {
+		if got := SubjectID(subject); got != want {
+			t.Errorf("%q is %q, want %q", subject, got, want)
+		}
+		l := NewList(&fake{}, Options{MaxStaleness: time.Minute})
+		sink{l}.Apply([]Entry{{Kind: Subject, Issuer: "kc", ID: SubjectID(subject), Cutoff: time.Unix(100, 0), Expires: time.Unix(maxTime, 0)}}, time.Now())
+		if !l.Revoked("kc", "", "", subject, time.Unix(100, 0)) || l.Revoked("kc", "", "", subject+"x", time.Unix(100, 0)) {
+			t.Errorf("%q", subject)
+		}
+		if _, ok := l.SubjectCutoff("kc", subject); !ok {
+			t.Errorf("no cutoff of %q", subject)
+		}
+	}
 }

@@ -157,7 +157,7 @@ func (l *List) Revoked(issuer, jti, sid, sub string, iat time.Time) bool {
 	if sub == "" {
 		return false
 	}
-	f := l.table.find(Subject, issuer, sub)
+	f := l.table.find(Subject, issuer, SubjectID(sub))
 	return f != nil && iat.Unix() <= f.cutoff
 }
 
@@ -169,7 +169,7 @@ func (l *List) SessionRevoked(issuer, sid string) bool {
 // SubjectCutoff returns the cutoff up to which everything is revoked that the subject was issued, in whole seconds. An
 // issuer dates nothing for the subject at or before it.
 func (l *List) SubjectCutoff(issuer, sub string) (time.Time, bool) {
-	f := l.table.find(Subject, issuer, sub)
+	f := l.table.find(Subject, issuer, SubjectID(sub))
 	if f == nil {
 		return time.Time{}, false
 	}

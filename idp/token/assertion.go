@@ -36,10 +36,10 @@ func (k *PrivateKey) SignAssertion(a Assertion) (string, error) {
 	if err := errors.Join(
 		claimError("iss", checkIssuer(a.Issuer)),
 		claimError("aud", checkIdentifier(a.Audience)),
-		claimError("sub", checkSubject(a.Subject)),
+		claimError("sub", checkAssertedSubject(a.Subject)),
 		claimError("preferred_username", checkAssertedUser(a.User)),
-		claimError("email", checkText(a.Email, maxEmail)),
-		claimError("name", checkText(a.Name, maxName)),
+		claimError("email", checkEmail(a.Email)),
+		claimError("name", checkName(a.Name)),
 		claimError("amr", checkAMR(a.AMR)),
 		claimError("roles", err),
 		checkTimes(authTime, a.IssuedAt, a.Expires),

@@ -57,16 +57,16 @@ func TestAClaimThatNobodyCanReadMakesTheTokenBad(t *testing.T) {
 	}
 }
 
-// TestOnlyTheIssuersWordVerifiesAnAddress: of another issuer, true and nothing like it, about the claim email and no other.
+// TestOnlyTheIssuersWordVerifiesAnAddress: of another issuer, true or the text "true", about the claim email and no other.
 func TestOnlyTheIssuersWordVerifiesAnAddress(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	if c, err := w.Verify(w.idp.sign(t, claims{}, own()), now); err != nil || !c.EmailVerified() {
 		t.Errorf("our own: %v", err)
 	}
-	for _, value := range []any{true, false, "true", 1, nil, []any{true}} {
+	for _, value := range []any{true, false, "true", "True", "false", "1", 1, nil, []any{true}} {
 		c, err := w.Verify(w.other.sign(t, claims{}, partner().but(claims{"email": "carol@partner.test", "email_verified": value})), now)
-		if err != nil || c.EmailVerified() != (value == true) {
+		if err != nil || c.EmailVerified() != (value == true || value == "true") {
 			t.Errorf("%v: %v, %v", value, c.EmailVerified(), err)
 		}
 	}

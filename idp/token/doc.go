@@ -27,6 +27,23 @@
 //
 // A Claims value can be had only from a verifier, so holding one is the proof.
 //
+// What our own IdP signs has one form, and every claim must be there and be as it
+// writes it. Other issuers have habits of their own (foreign.go):
+//
+//   - Whose token it is decides: sub is in any language, without control and
+//     direction characters, 255 bytes at most, or a number of at most 15 digits. It
+//     stands after the issuer's name, as the user name does, which is
+//     preferred_username, or the subject where none can be shown. Where the
+//     configuration names the claim with the user name, its names are ours, stand
+//     alone, and must be [A-Za-z0-9._@+-].
+//   - The e-mail address decides where a policy asks: a text, or the first of a
+//     list. It is verified when email_verified is true or "true".
+//   - iat, exp, nbf, auth_time, aud, jti and sid decide, and are read strictly.
+//   - The name is shown: control characters become spaces, direction characters go,
+//     and it ends after 256 bytes. amr is a list of methods, of objects that name a
+//     method, or one method; the roles are a list, or words in a text. What cannot
+//     be read of these is as good as absent, and refuses nobody.
+//
 // The package keeps these promises:
 //
 //   - Invariant 3: no network on the hot path. A KeySource answers from memory;

@@ -52,7 +52,8 @@ type IssuerConfig struct {
 	// the subject where a token has none, both after the issuer's name.
 	ClaimUser string
 
-	// ClaimEmail and ClaimName are email and name unless set.
+	// ClaimEmail and ClaimName are email and name unless set. Of a list of
+	// addresses the first counts.
 	ClaimEmail, ClaimName string
 
 	// ClaimRoles names the claim with the roles. Optional: without it, no roles.
@@ -71,11 +72,12 @@ type issuer struct {
 
 	// strict is for what vilogate signs itself: ES256, exactly the header that
 	// we write, subject and user name as they stand, roles that are all good.
-	strict     bool
-	required   []string           // claims that must be there, besides sub, iat and exp
-	checkUser  func(string) error // what a user name must be
-	prefix     string             // before the subject
-	claimNames []string           // of every claim that counts
+	strict       bool
+	required     []string           // claims that must be there, besides sub, iat and exp
+	checkSubject func(string) error // what a subject must be
+	checkUser    func(string) error // what a user name of ours must be
+	prefix       string             // before the subject
+	claimNames   []string           // of every claim that counts
 
 	claimSubject, claimUser, claimEmail, claimName, claimRoles string
 }
@@ -89,6 +91,7 @@ func newIssuer(c IssuerConfig) (*issuer, error) {
 	i := &issuer{
 		IssuerConfig: c,
 		types:        []string{"JWT", typeAccess, ""},
+		checkSubject: checkForeign,
 		checkUser:    checkForeignUser,
 		prefix:       c.Name + ":",
 		claimSubject: "sub",
@@ -99,7 +102,7 @@ func newIssuer(c IssuerConfig) (*issuer, error) {
 	}
 	switch {
 	case c.Own:
-		i.setStrict(typeAccess, checkOwnUser,
+		i.setStrict(typeAccess, checkIdentifier, checkOwnUser,
 			"nbf", "jti", "sid", "amr", "auth_time", "preferred_username", "name", "email", "roles")
 	case c.ISS == "" && c.ClaimUser != "":
 		i.claimSubject = c.ClaimUser
@@ -114,14 +117,15 @@ func newIssuer(c IssuerConfig) (*issuer, error) {
 // assertionIssuer is a gateway as a backend sees it.
 func assertionIssuer(iss, audience string, keys KeySource) *issuer {
 	i := &issuer{IssuerConfig: IssuerConfig{ISS: iss, Audiences: []string{audience}, Keys: keys}}
-	i.setStrict(typeAssertion, checkAssertedUser, "preferred_username", "roles")
+	i.setStrict(typeAssertion, checkAssertedSubject, checkAssertedUser, "preferred_username", "roles")
 	i.listClaimNames()
 	return i
 }
 
 // setStrict sets the rules for tokens that vilogate signs itself.
-func (i *issuer) setStrict(typ string, checkUser func(string) error, required ...string) {
-	i.types, i.strict, i.checkUser, i.required, i.prefix = []string{typ}, true, checkUser, required, ""
+func (i *issuer) setStrict(typ string, checkSubject, checkUser func(string) error, required ...string) {
+	i.types, i.strict, i.required, i.prefix = []string{typ}, true, required, ""
+	i.checkSubject, i.checkUser = checkSubject, checkUser
 	i.claimSubject, i.claimUser, i.claimEmail, i.claimName, i.claimRoles = "sub", "preferred_username", "email", "name", "roles"
 }
 
@@ -180,18 +184,25 @@ func (c *IssuerConfig) checkAlgorithm() error {
 	return nil
 }
 
-// key asks the issuer's source for a key. What is ours is signed with ES256 alone.
-func (i *issuer) key(kid string, now time.Time) (PublicKey, error) {
-	key, err := i.Keys.Key(kid, now)
-	switch {
-	case errors.Is(err, ErrKeysNotLoaded):
-		return PublicKey{}, err
-	case err != nil:
-		return PublicKey{}, fmt.Errorf("%w: %w", errInvalid, err)
-	case key.IsZero() || i.strict && key.Algorithm() != algES256:
-		return PublicKey{}, errAlgorithm
+// tryKeys asks the issuer's source for the keys that a token with this kid may be
+// signed with, and tries each until one fits. It reports whether one did.
+func (i *issuer) tryKeys(kid string, now time.Time, fits func(PublicKey) bool) (bool, error) {
+	var err error
+	if set, ok := i.Keys.(KeySet); ok {
+		var keys []PublicKey
+		if keys, err = set.Keys(kid, now); err == nil {
+			return slices.ContainsFunc(keys, fits), nil
+		}
+	} else {
+		var key PublicKey
+		if key, err = i.Keys.Key(kid, now); err == nil {
+			return !key.IsZero() && fits(key), nil
+		}
 	}
-	return key, nil
+	if errors.Is(err, ErrKeysNotLoaded) {
+		return false, err
+	}
+	return false, fmt.Errorf("%w: %w", errInvalid, err)
 }
 
 // header is what a token's header may say that counts.

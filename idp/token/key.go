@@ -27,10 +27,20 @@ var ErrUnknownKey = errors.New("token: unknown key")
 // on the hot path, from many goroutines: it must neither block nor do I/O.
 //
 // Its errors are [ErrUnknownKey], when the source is up but has no such key,
-// and [ErrKeysNotLoaded], when it has none yet. With the empty id it answers with
-// its only key, if it has exactly one.
+// and [ErrKeysNotLoaded], when it has none yet. The empty id stands for a token
+// without a kid.
 type KeySource interface {
 	Key(kid string, now time.Time) (PublicKey, error)
+}
+
+// KeySet is a key source that may have several keys for one token: of one kid,
+// for several algorithms; where the token or the key has no kid, whichever fit.
+type KeySet interface {
+	KeySource
+
+	// Keys are the keys that a token with this kid, or without one, may be signed
+	// with. Its errors are those of Key. The slice is shared: read it only.
+	Keys(kid string, now time.Time) ([]PublicKey, error)
 }
 
 // KeySourceFunc is a function as a key source.
@@ -73,6 +83,7 @@ func newPrivateKey(key *ecdsa.PrivateKey) (*PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	public.key.named = true // signed tokens have the thumbprint as their kid
 	return &PrivateKey{key: key, public: public}, nil
 }
 
@@ -103,6 +114,7 @@ type PublicKey struct{ key *publicKey }
 
 type publicKey struct {
 	id         string
+	named      bool // id was published as its kid
 	algorithm  string
 	verify     crypto.PublicKey
 	thumbprint [sha256.Size]byte // of the key alone (RFC 7638), whatever its id
@@ -132,7 +144,7 @@ func newPublicKey(verify crypto.PublicKey, id, algorithm string) (PublicKey, err
 	if err != nil {
 		return PublicKey{}, fmt.Errorf("token: describe a key: %w", err)
 	}
-	k := &publicKey{id: id, algorithm: algorithm, verify: verify, thumbprint: sha256.Sum256(canonical)}
+	k := &publicKey{id: id, named: id != "", algorithm: algorithm, verify: verify, thumbprint: sha256.Sum256(canonical)}
 	if k.id == "" {
 		k.id = base64.RawURLEncoding.EncodeToString(k.thumbprint[:])
 	}
@@ -163,6 +175,10 @@ func toJWK(verify crypto.PublicKey) (jwk, error) {
 
 // ID is the kid under which the key was published; for a key of ours its thumbprint.
 func (k PublicKey) ID() string { return k.key.id }
+
+// Named reports whether the key was published under a kid. The ID of one that was
+// not is its thumbprint, which its issuer's tokens need not say.
+func (k PublicKey) Named() bool { return k.key.named }
 
 // Algorithm is the one JWS algorithm that the key is bound to.
 func (k PublicKey) Algorithm() string { return k.key.algorithm }

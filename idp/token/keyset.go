@@ -25,13 +25,13 @@ var (
 	errBadKey      = errors.New("malformed")
 )
 
-// algorithms says which algorithms a key type may be bound to, the first when
-// the key does not say. Shared secrets are not among them: nobody can publish one.
+// algorithms says which algorithms a key type may be bound to. Shared secrets are
+// not among them: nobody can publish one.
 var algorithms = map[string][]string{
 	"P-256":   {algES256},
 	"P-384":   {"ES384"},
 	"P-521":   {"ES512"},
-	"Ed25519": {"EdDSA", "Ed25519"},
+	"Ed25519": {"EdDSA"},
 	"RSA":     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"},
 }
 
@@ -49,73 +49,91 @@ func MarshalSet(keys []PublicKey) []byte {
 
 // ParseSet reads a JSON Web Key Set: at most 256 KiB and 100 keys. Keys for
 // another use, of a type or algorithm unknown here, too weak, or published with
-// their private half are left out; a malformed one refuses the whole set. Each
-// key is bound to one algorithm: its alg, else the usual one of its type.
+// their private half are left out (RFC 7517, section 5), and so are malformed ones.
+// Each key is bound to one algorithm, its alg; one that does not say stands there
+// once for each algorithm of its type.
 func ParseSet(data []byte) ([]PublicKey, error) {
+	keys, _, err := ParsePublished(data)
+	return keys, err
+}
+
+// ParsePublished is ParseSet, and counts the malformed keys that it left out.
+func ParsePublished(data []byte) (keys []PublicKey, malformed int, err error) {
 	if len(data) > maxSetBytes {
-		return nil, errors.New("token: key set: longer than 256 KiB")
+		return nil, 0, errors.New("token: key set: longer than 256 KiB")
 	}
 	set, err := readObject(string(data))
 	if err != nil {
-		return nil, fmt.Errorf("token: key set: %w", err)
+		return nil, 0, fmt.Errorf("token: key set: %w", err)
 	}
 	list, ok := set.get("keys")
 	if !ok || list.kind != kindArray {
-		return nil, errors.New("token: key set: no list of keys")
+		return nil, 0, errors.New("token: key set: no list of keys")
 	}
 	if len(list.list) > maxSetKeys {
-		return nil, errors.New("token: key set: more than 100 keys")
+		return nil, 0, errors.New("token: key set: more than 100 keys")
 	}
-	var keys []PublicKey
-	for i, v := range list.list {
-		k, err := parseKey(v)
-		switch {
-		case errors.Is(err, errUnusableKey):
-		case err != nil:
-			return nil, fmt.Errorf("token: key set: key %d: %w", i+1, err)
-		default:
-			keys = append(keys, k)
+	for _, v := range list.list {
+		switch bound, err := parseKey(v); {
+		case err == nil:
+			keys = append(keys, bound...)
+		case !errors.Is(err, errUnusableKey):
+			malformed++
+		}
+	}
+	return keys, malformed, nil
+}
+
+// parseKey reads a key, once for each algorithm that it may be bound to.
+func parseKey(v value) ([]PublicKey, error) {
+	if v.kind != kindObject {
+		return nil, errBadKey
+	}
+	m := jwkMembers{v.members}
+	if err := m.checkUse(); err != nil {
+		return nil, err
+	}
+	id, err := m.text("kid")
+	if err != nil {
+		return nil, err
+	}
+	if id != "" && checkIdentifier(id) != nil {
+		return nil, errBadKey
+	}
+	verify, family, err := m.key()
+	if err != nil {
+		return nil, err
+	}
+	algorithm, err := m.text("alg")
+	if err != nil {
+		return nil, err
+	}
+	if algorithm == "Ed25519" { // RFC 9864's name of what golang-jwt calls by the older one
+		algorithm = "EdDSA"
+	}
+	possible := algorithms[family]
+	if algorithm != "" {
+		if !slices.Contains(possible, algorithm) {
+			return nil, errUnusableKey
+		}
+		possible = []string{algorithm}
+	}
+	keys := make([]PublicKey, len(possible))
+	for i, algorithm := range possible {
+		if keys[i], err = newPublicKey(verify, id, algorithm); err != nil {
+			return nil, err
 		}
 	}
 	return keys, nil
 }
 
-func parseKey(v value) (PublicKey, error) {
-	if v.kind != kindObject {
-		return PublicKey{}, errBadKey
-	}
-	m := jwkMembers{v.members}
-	if err := m.checkUse(); err != nil {
-		return PublicKey{}, err
-	}
-	id, err := m.text("kid")
-	if err != nil {
-		return PublicKey{}, err
-	}
-	if id != "" && checkIdentifier(id) != nil {
-		return PublicKey{}, errBadKey
-	}
-	verify, family, err := m.key()
-	if err != nil {
-		return PublicKey{}, err
-	}
-	algorithm, err := m.text("alg")
-	if err != nil {
-		return PublicKey{}, err
-	}
-	switch possible := algorithms[family]; {
-	case algorithm == "":
-		algorithm = possible[0]
-	case !slices.Contains(possible, algorithm):
-		return PublicKey{}, errUnusableKey
-	case algorithm == "Ed25519": // RFC 9864's name of what golang-jwt calls by the older one
-		algorithm = "EdDSA"
-	}
-	return newPublicKey(verify, id, algorithm)
-}
-
-// jwkMembers reads the members of one JWK.
+// jwkMembers reads the members of one JWK. One that is null is as good as absent.
 type jwkMembers struct{ object }
+
+func (m jwkMembers) get(name string) (value, bool) {
+	v, ok := m.object.get(name)
+	return v, ok && v.kind != kindNull
+}
 
 func (m jwkMembers) text(name string) (string, error) {
 	v, ok := m.get(name)

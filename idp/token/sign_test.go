@@ -85,7 +85,7 @@ func TestWhatWouldNotVerifyIsNotSigned(t *testing.T) {
 		"iss":                func(a *token.Assertion) { a.Issuer = "" },
 		"aud":                func(a *token.Assertion) { a.Audience = "" },
 		"sub":                func(a *token.Assertion) { a.Subject = "" },
-		"preferred_username": func(a *token.Assertion) { a.User = "a:b:c" },
+		"preferred_username": func(a *token.Assertion) { a.User = "A:b:c" },
 		"sid":                func(a *token.Assertion) { a.Session = "a\x00" },
 		"roles":              func(a *token.Assertion) { a.Roles = []string{"a,b"} },
 		"exp":                func(a *token.Assertion) { a.Expires = time.Time{} },

@@ -10,26 +10,61 @@ import (
 // verifySignature checks the signature, and with it issuer, audience and the order of
 // the times. The key's algorithm counts, never the token's word for it.
 func (c *Claims) verifySignature(parts parsedToken, h header, now time.Time) error {
-	var key any = c.issuer.Secret
-	algorithm := c.issuer.Algorithm
-	if c.issuer.Secret == nil {
-		if now.IsZero() {
-			now = c.validFrom()
-		}
-		public, err := c.issuer.key(h.kid, now)
-		if err != nil {
-			return err
-		}
-		c.kid, c.key = h.kid, public
-		key, algorithm = public.key.verify, public.Algorithm()
+	var err error
+	if c.issuer.Secret != nil {
+		err = c.signedWithSecret(parts, h)
+	} else {
+		err = c.signedWithKey(parts, h, now)
 	}
-	if h.algorithm != algorithm {
-		return errAlgorithm
-	}
-	if signingMethod(algorithm).Verify(parts.input, parts.signature, key) != nil {
-		return errSignature // golang-jwt's own words may quote the token
+	if err != nil {
+		return err
 	}
 	return c.checkRegistered(parts.payload)
+}
+
+func (c *Claims) signedWithSecret(parts parsedToken, h header) error {
+	if h.algorithm != c.issuer.Algorithm {
+		return errAlgorithm
+	}
+	if signingMethod(h.algorithm).Verify(parts.input, parts.signature, c.issuer.Secret) != nil {
+		return errSignature // golang-jwt's own words may quote the token
+	}
+	return nil
+}
+
+// maxTried is how many keys are tried for one token, since a signature is dear.
+const maxTried = 4
+
+// signedWithKey finds the key of the issuer's that has signed the token, among
+// those that are bound to its algorithm. What is ours is signed with ES256 alone.
+func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error {
+	if now.IsZero() {
+		now = c.validFrom()
+	}
+	if c.issuer.strict && h.algorithm != algES256 {
+		return errAlgorithm
+	}
+	tried := 0
+	found, err := c.issuer.tryKeys(h.kid, now, func(key PublicKey) bool {
+		if key.Algorithm() != h.algorithm || tried == maxTried {
+			return false
+		}
+		tried++
+		if signingMethod(h.algorithm).Verify(parts.input, parts.signature, key.key.verify) != nil {
+			return false
+		}
+		c.kid, c.key = h.kid, key
+		return true
+	})
+	switch {
+	case err != nil:
+		return err
+	case tried == 0:
+		return errAlgorithm
+	case !found:
+		return errSignature // golang-jwt's own words may quote the token
+	}
+	return nil
 }
 
 // signingMethod is golang-jwt's for an algorithm that a key is bound to. RSASSA-PSS

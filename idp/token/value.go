@@ -17,6 +17,7 @@ const (
 	maxIdentifier = 255 // sub, jti, sid, kid
 	maxEmail      = 254
 	maxName       = 256
+	maxDigits     = 15 // of a subject that is a number: below 2^53
 	maxRoles      = 256
 	maxAMR        = 16
 	maxAudience   = 64
@@ -49,17 +50,34 @@ func checkIdentifier(s string) error {
 	return nil
 }
 
-// checkSubject judges a subject as a token has it; one that stands in an
-// assertion may have an issuer's name before it.
-func checkSubject(s string) error {
-	if name, rest, ok := strings.Cut(s, ":"); ok && len(s) > maxIdentifier && issuerName.MatchString(name) && len(name) <= maxIssuerName {
-		s = rest
+// checkForeign judges a subject or a user name of another issuer: any language,
+// nothing that breaks a line or turns the direction of what stands around it.
+func checkForeign(s string) error {
+	if s == "" {
+		return errIdentifier
+	}
+	return checkText(s, maxIdentifier)
+}
+
+// checkAssertedSubject judges a subject as a backend gets it: one of another
+// issuer stands after that issuer's name.
+func checkAssertedSubject(s string) error {
+	if rest, ok := afterIssuer(s); ok {
+		return checkForeign(rest)
 	}
 	return checkIdentifier(s)
 }
 
+// afterIssuer cuts the name of another issuer off what stands after it.
+func afterIssuer(s string) (rest string, ok bool) {
+	name, rest, ok := strings.Cut(s, ":")
+	return rest, ok && issuerName.MatchString(name) && len(name) <= maxIssuerName
+}
+
 func checkOwnUser(s string) error { return userError(names.IsUser(s)) }
 
+// checkForeignUser judges a user name of another issuer that is one of ours by
+// the configuration.
 func checkForeignUser(s string) error { return userError(names.IsForeignUser(s)) }
 
 func userError(good bool) error {
@@ -69,17 +87,18 @@ func userError(good bool) error {
 	return nil
 }
 
-// checkAssertedUser judges a user name as a backend gets it: with or without
-// its issuer's name before it.
+// checkAssertedUser judges a user name as a backend gets it: one of ours, or
+// another issuer's after that issuer's name.
 func checkAssertedUser(s string) error {
-	if name, rest, ok := strings.Cut(s, ":"); ok {
-		if !issuerName.MatchString(name) || len(name) > maxIssuerName {
-			return errUser
-		}
-		s = rest
+	if rest, ok := afterIssuer(s); ok {
+		return checkForeign(rest)
 	}
 	return checkForeignUser(s)
 }
+
+func checkEmail(s string) error { return checkText(s, maxEmail) }
+
+func checkName(s string) error { return checkText(s, maxName) }
 
 // checkText judges what people read, a name or an address: any language, but
 // nothing that breaks a line or turns the direction of what stands around it.
@@ -87,13 +106,15 @@ func checkText(s string, limit int) error {
 	if len(s) > limit || !utf8.ValidString(s) {
 		return errText
 	}
-	for _, c := range s {
-		if unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) ||
-			c == '\u2028' || c == '\u2029' || c == '\ufeff' || c == utf8.RuneError {
-			return errText
-		}
+	if strings.ContainsFunc(s, breaksText) {
+		return errText
 	}
 	return nil
+}
+
+func breaksText(c rune) bool {
+	return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) ||
+		c == '\u2028' || c == '\u2029' || c == '\ufeff' || c == utf8.RuneError
 }
 
 // strictRoles is for roles that our own IdP vouches for: all good, or an error.

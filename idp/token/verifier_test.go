@@ -340,7 +340,7 @@ func TestConfigurationIsRefusedAsAWhole(t *testing.T) {
 		"have the same iss":              func(c *token.VerifierConfig) { c.Issuers[1].ISS = ownISS },
 		"is the gateway's own":           func(c *token.VerifierConfig) { c.Issuers[1].ISS = gatewayISS },
 		"only one may leave out its iss": func(c *token.VerifierConfig) { c.Issuers = append(c.Issuers, c.Issuers[2]); c.Issuers[3].Name = "x" },
-		"less than nothing":              func(c *token.VerifierConfig) { c.CacheBytes = -1 },
+		"a negative cache size":          func(c *token.VerifierConfig) { c.CacheBytes = -1 },
 	} {
 		w := newWorld(t)
 		c := w.config

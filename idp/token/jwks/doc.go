@@ -7,5 +7,6 @@
 // takes place at most once in [RemoteConfig.MinRefresh] however many tokens with
 // an unknown kid arrive. What it fetched last in full and in good order stays in
 // force until something better comes: an answer that is too large, too slow, empty,
-// malformed, a redirect or an error changes nothing.
+// malformed, a redirect or an error changes nothing. One malformed key among good
+// ones is left out and counted ([Status.Malformed]).
 package jwks

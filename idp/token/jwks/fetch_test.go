@@ -158,6 +158,15 @@ func TestAnswersOfARealServer(t *testing.T) {
 	})
 }
 
+func TestOddKeysAreLeftOutAndCounted(t *testing.T) {
+	t.Parallel()
+	key := newKey(t)
+	remote, status := fetched(t, answer(t, []byte(`{"keys":[null,`+string(key.JSON())+`,{"kty":"RSA","x5c":["MIIC"]}]}`)), nil)
+	if !known(t, remote, key) || status.Keys != 1 || status.Malformed != 2 || status.Err != nil {
+		t.Errorf("%+v", status)
+	}
+}
+
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	key := newKey(t)

@@ -68,6 +68,7 @@ type Remote struct {
 // Status is how a Remote is doing.
 type Status struct {
 	Keys        int
+	Malformed   int       // keys that the last good fetch left out
 	LastSuccess time.Time // zero before the first good fetch
 	Err         error     // of the last fetch; nil when it was good
 }
@@ -112,21 +113,26 @@ func checkURL(s string) error {
 	return nil
 }
 
-// Key implements [token.KeySource]. For a kid that it does not know it leaves a
-// request for a refresh, and answers at once.
+// Key implements [token.KeySource].
 func (r *Remote) Key(kid string, now time.Time) (token.PublicKey, error) {
+	return first(r.Keys(kid, now))
+}
+
+// Keys implements [token.KeySet]. For a kid that it does not know it leaves a
+// request for a refresh, and answers at once.
+func (r *Remote) Keys(kid string, now time.Time) ([]token.PublicKey, error) {
 	set := r.keys.Load()
 	if set == nil {
-		return token.PublicKey{}, token.ErrKeysNotLoaded
+		return nil, token.ErrKeysNotLoaded
 	}
-	k, err := set.Key(kid, now)
+	keys, err := set.Keys(kid, now)
 	if err != nil {
 		select {
 		case r.refreshRequested <- struct{}{}:
 		default: // one is pending already
 		}
 	}
-	return k, err
+	return keys, err
 }
 
 // Ready reports whether there are keys.
@@ -194,7 +200,7 @@ func (r *Remote) refresh(ctx context.Context) error {
 	set, err := r.fetch(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			r.status.Store(&Status{Keys: before.Keys, LastSuccess: before.LastSuccess, Err: err})
+			r.status.Store(&Status{Keys: before.Keys, Malformed: before.Malformed, LastSuccess: before.LastSuccess, Err: err})
 			if before.Err == nil || before.Err.Error() != err.Error() {
 				r.config.Log.Warn("JWKS fetch failed, keeping the cached keys", "address", r.source(), "error", err, "keys", before.Keys)
 			}
@@ -202,9 +208,9 @@ func (r *Remote) refresh(ctx context.Context) error {
 		return err
 	}
 	r.keys.Store(set)
-	r.status.Store(&Status{Keys: set.Len(), LastSuccess: r.config.Now()})
-	if before.Err != nil || before.LastSuccess.IsZero() {
-		r.config.Log.Info("JWKS fetched", "address", r.source(), "keys", set.Len())
+	r.status.Store(&Status{Keys: set.Len(), Malformed: set.malformed, LastSuccess: r.config.Now()})
+	if before.Err != nil || before.LastSuccess.IsZero() || before.Malformed != set.malformed {
+		r.config.Log.Info("JWKS fetched", "address", r.source(), "keys", set.Len(), "malformed", set.malformed)
 	}
 	return nil
 }

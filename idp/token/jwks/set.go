@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/viloforge/vilogate/idp/token"
@@ -18,20 +19,24 @@ var errEmpty = errors.New("no key that verifies signatures")
 
 // Set is a fixed set of keys. It is immutable.
 type Set struct {
-	byID map[string]token.PublicKey
-	only token.PublicKey // when there is exactly one
+	all       []token.PublicKey
+	byID      map[string][]token.PublicKey
+	unnamed   []token.PublicKey // published without a kid
+	malformed int               // left out
 }
 
-// Static makes a set of the keys. Of two with the same id the first counts.
+// Static makes a set of the keys. Several may have one id.
 func Static(keys []token.PublicKey) *Set {
-	s := &Set{byID: make(map[string]token.PublicKey, len(keys))}
+	s := &Set{byID: make(map[string][]token.PublicKey, len(keys))}
 	for _, k := range keys {
-		if _, duplicate := s.byID[k.ID()]; !duplicate {
-			s.byID[k.ID()] = k
+		if slices.ContainsFunc(s.byID[k.ID()], k.Equal) {
+			continue // it stands there twice
 		}
-	}
-	if len(keys) == 1 {
-		s.only = keys[0]
+		s.all = append(s.all, k)
+		s.byID[k.ID()] = append(s.byID[k.ID()], k)
+		if !k.Named() {
+			s.unnamed = append(s.unnamed, k)
+		}
 	}
 	return s
 }
@@ -59,26 +64,45 @@ func readFile(path string) (set *Set, err error) {
 }
 
 func parse(data []byte) (*Set, error) {
-	keys, err := token.ParseSet(data)
+	keys, malformed, err := token.ParsePublished(data)
 	if err != nil {
 		return nil, err
 	}
 	if len(keys) == 0 {
 		return nil, errEmpty
 	}
-	return Static(keys), nil
+	s := Static(keys)
+	s.malformed = malformed
+	return s, nil
 }
 
-// Key implements [token.KeySource].
-func (s *Set) Key(kid string, _ time.Time) (token.PublicKey, error) {
-	if kid == "" && !s.only.IsZero() {
-		return s.only, nil
+// Keys implements [token.KeySet]: the keys of that kid; all of them for a token
+// without one; and those published without a kid for one that no key has.
+func (s *Set) Keys(kid string, _ time.Time) ([]token.PublicKey, error) {
+	keys := s.all
+	if kid != "" {
+		named, ok := s.byID[kid]
+		if keys = named; !ok {
+			keys = s.unnamed
+		}
 	}
-	if k, ok := s.byID[kid]; ok {
-		return k, nil
+	if len(keys) == 0 {
+		return nil, token.ErrUnknownKey
 	}
-	return token.PublicKey{}, token.ErrUnknownKey
+	return keys, nil
 }
 
-// Len is the number of keys.
+// Key implements [token.KeySource]. Of several with one id the first counts.
+func (s *Set) Key(kid string, now time.Time) (token.PublicKey, error) {
+	return first(s.Keys(kid, now))
+}
+
+func first(keys []token.PublicKey, err error) (token.PublicKey, error) {
+	if err != nil {
+		return token.PublicKey{}, err
+	}
+	return keys[0], nil
+}
+
+// Len is the number of keys, one for each id.
 func (s *Set) Len() int { return len(s.byID) }

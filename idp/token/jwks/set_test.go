@@ -32,11 +32,11 @@ func TestAFixedSet(t *testing.T) {
 		kid  string
 		want token.PublicKey
 	}{
-		"by its id":                   {two, b.ID(), b},
-		"the only one, without an id": {one, "", a},
-		"one of two, without an id":   {two, "", token.PublicKey{}},
-		"another id":                  {one, b.ID(), token.PublicKey{}},
-		"no keys":                     {jwks.Static(nil), "", token.PublicKey{}},
+		"by its id":                      {two, b.ID(), b},
+		"the only one, without an id":    {one, "", a},
+		"the first of two without an id": {two, "", a},
+		"another id":                     {one, b.ID(), token.PublicKey{}},
+		"no keys":                        {jwks.Static(nil), "", token.PublicKey{}},
 	} {
 		key, err := test.set.Key(test.kid, time.Time{})
 		if !key.Equal(test.want) || errors.Is(err, token.ErrUnknownKey) != test.want.IsZero() {
@@ -55,6 +55,8 @@ func TestASetFromAFile(t *testing.T) {
 		"good.json":  {string(setOf(key)), ""},
 		"empty.json": {string(setOf()), "no key"},
 		"html.json":  {"<html>", "not a JSON object"},
+		"odd.json":   {`{"keys":[null,{"kty":"RSA","n":"="},` + string(key.JSON()) + `]}`, ""},
+		"bad.json":   {`{"keys":[null,{"kty":"RSA","n":"="}]}`, "no key"},
 		"huge.json":  {string(setOf(key)) + strings.Repeat(" ", 300<<10), "longer than 256 KiB"},
 	} {
 		path := filepath.Join(t.TempDir(), name)

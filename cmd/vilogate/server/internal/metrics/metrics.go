@@ -26,6 +26,7 @@ type Metrics struct {
 	upstreamErrors    *prometheus.CounterVec
 	oddHeaders        prometheus.Counter
 	droppedHeaders    prometheus.Counter
+	refusedCookies    *prometheus.CounterVec
 	shadowDifferences *prometheus.CounterVec
 	reloads           *prometheus.CounterVec
 	lastReload        prometheus.Gauge
@@ -54,6 +55,9 @@ func New() *Metrics {
 		oddHeaders: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "vilogate_odd_headers_total", Help: "Request headers whose names have characters other than letters, digits and - (odd_headers).",
 		}),
+		refusedCookies: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vilogate_refused_cookies_total", Help: "SSO cookies that did not count, by the issuer of their tokens and the reason.",
+		}, []string{"issuer", "reason"}),
 		shadowDifferences: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_shadow_differences_total",
 			Help: "Requests whose shadow decision (of a route, or of the shadow policies) differs from the enforced one.",
@@ -65,7 +69,7 @@ func New() *Metrics {
 			Name: "vilogate_config_last_reload_success_timestamp_seconds", Help: "When configuration and policies were last loaded successfully.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.oddHeaders, m.droppedHeaders, m.shadowDifferences, m.reloads, m.lastReload,
+	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.oddHeaders, m.droppedHeaders, m.refusedCookies, m.shadowDifferences, m.reloads, m.lastReload,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -93,6 +97,9 @@ func (m *Metrics) Observe(r *gateway.Record, host string) {
 		m.shadowDifferences.WithLabelValues(host, r.Route, shadow, r.Decision, s.Decision).Inc()
 	}
 	m.droppedHeaders.Add(float64(r.Dropped))
+	for _, c := range r.RefusedCookies {
+		m.refusedCookies.WithLabelValues(c.Issuer, c.Reason).Inc()
+	}
 	if r.OddHeaders > 0 {
 		m.oddHeaders.Add(float64(r.OddHeaders))
 	}
