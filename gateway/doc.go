@@ -57,7 +57,8 @@
 //
 // Identity headers come from the gateway alone: every name that folds into a
 // reserved one is removed, whether it comes in the header, is named in
-// Connection, or arrives as a trailer.
+// Connection, or arrives as a trailer. So is what other products are known to set,
+// and what frameworks take for the client's address (request.ClassifyHeader).
 //
 // No network on the hot path: keys, revocations, limits and policies are read from
 // memory. A request that passes costs no round trip but its upstream's.

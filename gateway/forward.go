@@ -137,6 +137,9 @@ func (x *forwarding) rewrite(out *http.Request, target *url.URL) {
 	h["X-Forwarded-Host"] = values[2:3:3]
 	h["X-Forwarded-Proto"] = values[3:4:4]
 	h["Forwarded"] = values[4:5:5]
+	if x.clientBy != "" && x.client.IsValid() {
+		h[x.clientBy] = values[1:2:2]
+	}
 }
 
 // forwarded is the Forwarded header's value (RFC 7239, section 4).

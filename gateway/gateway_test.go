@@ -316,7 +316,9 @@ func TestSignOutAmongPlantedCookies(t *testing.T) {
 	s := newSite(t)
 	site := "Sec-Fetch-Site: same-origin"
 	alice := s.sign(s.grant())
-	sso := func(values ...string) string { return "Cookie: __Secure-sso=" + strings.Join(values, "; __Secure-sso=") }
+	sso := func(values ...string) string {
+		return "Cookie: __Secure-sso=" + strings.Join(values, "; __Secure-sso=")
+	}
 	mallorys := s.grant()
 	mallorys.Subject, mallorys.Session, mallorys.ID = "u-9", "s-9", "t-9"
 	wantStatus(t, s.ask("POST", "/.vilogate/logout", sso(append(junk(50), s.sign(mallorys), alice)...), site), 204)

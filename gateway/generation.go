@@ -45,9 +45,14 @@ type Settings struct {
 	Cookies []Cookie
 	// Login says where people sign in. Its zero value means nowhere.
 	Login Login
-	// TrustedProxies are the networks whose X-Forwarded-For and X-Request-Id
-	// are believed.
+	// TrustedProxies are the networks that are believed about who asks, and whose
+	// X-Request-Id is kept.
 	TrustedProxies []netip.Prefix
+	// ClientIPHeaders are the headers in which they say who asks, by their canonical
+	// names; the first that is there counts. Optional: X-Forwarded-For.
+	ClientIPHeaders []string
+	// UseForwarded has Forwarded (RFC 7239) count instead of X-Forwarded-For.
+	UseForwarded bool
 }
 
 // Cookie is an SSO cookie: its name, and the issuer whose tokens it carries.
@@ -90,6 +95,9 @@ type Upstream struct {
 	ForwardToken string
 	// Odd says what becomes of headers with odd names.
 	Odd OddHeaders
+	// PassIdentity are identity headers of other products (request.IdentityHeader)
+	// that are passed on from whoever sends them, by their canonical names.
+	PassIdentity []string
 }
 
 // maxCookies bounds the SSO cookies, so that a request's fit a fixed array.
@@ -102,6 +110,7 @@ type Generation struct {
 	portSuffix string               // ":8443", or "" for 443
 	upstreams  map[string]*upstream // by name
 	login      *upstream            // the identity provider in another process, or nil
+	proxies    request.Proxies      // who is believed about the client's address
 	id         *generationID        // that its principals carry
 	rates      sync.Map             // *policies.Route → *rate, of the routes that were asked for
 	// assertionIssuer is the iss of the assertions: a name, not an address.
@@ -137,7 +146,10 @@ func NewGeneration(s Settings) (*Generation, error) {
 	case s.Login.Host != "" && s.Login.Handler == nil && s.Login.Upstream == nil:
 		return nil, errors.New("gateway: a login host without a handler or an upstream")
 	}
-	gen := &Generation{Settings: s, id: new(generationID), upstreams: make(map[string]*upstream, len(s.Upstreams))}
+	gen := &Generation{
+		Settings: s, id: new(generationID), upstreams: make(map[string]*upstream, len(s.Upstreams)),
+		proxies: request.Proxies{Networks: s.TrustedProxies, Headers: s.ClientIPHeaders, Forwarded: s.UseForwarded},
+	}
 	if s.PublicPort != 443 {
 		gen.portSuffix = ":" + strconv.Itoa(s.PublicPort)
 	}
@@ -148,6 +160,11 @@ func NewGeneration(s Settings) (*Generation, error) {
 		keys, ok := presets[u.Preset]
 		if !ok {
 			return nil, fmt.Errorf("gateway: upstream %s: no preset %q of identity headers", u.Name, u.Preset)
+		}
+		for _, name := range u.PassIdentity {
+			if request.ClassifyHeader(name) != request.IdentityHeader {
+				return nil, fmt.Errorf("gateway: upstream %s: %s is no identity header of another product", u.Name, name)
+			}
 		}
 		if len(u.URLs) == 0 {
 			return nil, fmt.Errorf("gateway: upstream %s has no address", u.Name)

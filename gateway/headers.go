@@ -3,19 +3,22 @@ package gateway
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// allowsHeader reports whether a header of that class is forwarded.
-func (x *forwarding) allowsHeader(class request.HeaderClass) bool {
+// allowsHeader reports whether a header of that name and class is forwarded as it came.
+func (x *forwarding) allowsHeader(name string, class request.HeaderClass) bool {
 	switch class {
 	case request.OrdinaryHeader:
-		return true
+		return !x.gen.isClientIPHeader(name)
 	case request.OddHeader:
-		return x.upstream != nil && x.upstream.Odd == PassOdd
+		return x.upstream != nil && x.upstream.Odd == PassOdd && !x.gen.isClientIPHeader(name)
+	case request.IdentityHeader:
+		return x.upstream != nil && slices.Contains(x.upstream.PassIdentity, name)
 	case request.OverrideHeader:
 		return x.route() != nil && x.route().MethodOverridePass
 	default:
@@ -23,8 +26,19 @@ func (x *forwarding) allowsHeader(class request.HeaderClass) bool {
 	}
 }
 
-// cleanHeaders removes reserved identity headers, header names that parsers behind
-// the gateway fold, and the credentials that it has verified.
+// isClientIPHeader reports whether trusted proxies say who asks in a header of that
+// name, after folding, whatever else it may be called.
+func (gen *Generation) isClientIPHeader(name string) bool {
+	for _, other := range gen.ClientIPHeaders {
+		if request.SameHeader(name, other) {
+			return true
+		}
+	}
+	return false
+}
+
+// cleanHeaders removes what says who or where the client is, header names that
+// parsers behind the gateway fold, and the credentials that it has verified.
 func (x *forwarding) cleanHeaders() error {
 	for name := range x.r.Header {
 		class := request.ClassifyHeader(name)
@@ -34,8 +48,11 @@ func (x *forwarding) cleanHeaders() error {
 				return refuseMalformed(ReasonOddHeader)
 			}
 		}
-		if !x.allowsHeader(class) {
+		if !x.allowsHeader(name, class) {
 			delete(x.r.Header, name)
+			if class != request.OddHeader && !x.isReplaced(name) {
+				x.record.drop(name)
+			}
 		}
 	}
 	if upgrade := x.r.Header["Upgrade"]; upgrade != nil && !x.allowsUpgrade() {
@@ -51,6 +68,19 @@ func (x *forwarding) cleanHeaders() error {
 	return nil
 }
 
+// isReplaced reports whether a header is a trusted proxy's word about the request, in
+// the place of which the gateway writes its own: nothing is missing without it.
+func (x *forwarding) isReplaced(name string) bool {
+	if !x.trusted {
+		return false
+	}
+	switch name {
+	case "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "Forwarded", "X-Real-Ip", "X-Request-Id", x.clientBy:
+		return true
+	}
+	return false
+}
+
 // allowsUpgrade reports whether the request is a WebSocket handshake and its route
 // allows it. Nothing else is ever upgraded: h2c would be a tunnel past the policies
 // (h2c smuggling).
@@ -63,9 +93,9 @@ func (x *forwarding) allowsUpgrade() bool {
 // trailers that may pass.
 type requestBody struct {
 	io.ReadCloser
-	onEOF  func()
-	limit  int64       // bytes that the route takes; 0 for no limit
-	read   int64       // owned by whoever reads
+	onEOF func()
+	limit int64 // bytes that the route takes; 0 for no limit
+	read  int64 // owned by whoever reads
 
 	mu   sync.Mutex // ReverseProxy and the transport may look at err at once
 	err  error      // io.EOF at the end
@@ -123,7 +153,7 @@ func (x *forwarding) forwardTrailers(in, out *http.Request) *requestBody {
 	}
 	var announced http.Header
 	for name := range in.Trailer {
-		if x.allowsHeader(request.ClassifyHeader(name)) && !forbiddenTrailer(name) && (x.route() == nil || !controlsHeader(x.route(), name)) {
+		if x.allowsHeader(name, request.ClassifyHeader(name)) && !forbiddenTrailer(name) && (x.route() == nil || !controlsHeader(x.route(), name)) {
 			if announced == nil {
 				announced = make(http.Header, len(in.Trailer))
 			}

@@ -17,6 +17,8 @@ type received struct {
 	r         *http.Request // as received; prepare changes its header
 	start     time.Time
 	client    netip.Addr // who asks, as far as trusted proxies can be believed; the zero Addr where it is unknown
+	clientBy  string     // the header that a trusted proxy says that in, where Settings.ClientIPHeaders has one that was there
+	trusted   bool       // a trusted proxy sends this
 	requestID string
 	hsts      []string // as the edge has set it
 
@@ -31,10 +33,11 @@ func (x *exchange) receive(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		hsts: w.Header()["Strict-Transport-Security"],
 	}
 	if x.gen != nil && request.InNetworks(x.gen.TrustedProxies, x.client) {
+		x.trusted = true
 		if id := r.Header["X-Request-Id"]; len(id) == 1 && request.IsRequestID(id[0]) {
 			x.requestID = id[0]
 		}
-		x.client = request.ClientAddress(x.client, r.Header["X-Forwarded-For"], x.gen.TrustedProxies)
+		x.client, x.clientBy = x.gen.proxies.Client(x.client, r.Header)
 	}
 	if x.requestID == "" {
 		x.requestID = rand.Text()

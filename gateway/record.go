@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/viloforge/vilogate/policies"
@@ -37,6 +38,10 @@ type Record struct {
 	Aborted       bool // the answer was cut off
 
 	RefusedCookies []RefusedCookie // SSO cookies that did not count
+	// DroppedHeaders are the names of headers that were not passed on because they say
+	// what only the gateway says, sorted: at most 16 of Dropped, each cut at 64 bytes.
+	DroppedHeaders []string
+	Dropped        int
 }
 
 // record is what the steps note for the one access record of the request.
@@ -47,11 +52,26 @@ type record struct {
 	upstreamTime  time.Duration
 	upstreamError bool
 	oddHeaders    int
+	droppedNames  []string // at most maxDroppedNames of dropped
+	dropped       int
 	status        int              // where nothing was sent
 	shadows       []ShadowDecision // of other policies, where they differ
 	audited       bool             // it is in the audit log
 
 	refusedCookies []RefusedCookie
+}
+
+// What a record keeps of the names of dropped headers, which a client chooses.
+const (
+	maxDroppedNames  = 16
+	maxDroppedLength = 64 // bytes of a name
+)
+
+// drop notes that the header of that name was not passed on.
+func (r *record) drop(name string) {
+	if r.dropped++; r.dropped <= maxDroppedNames {
+		r.droppedNames = append(r.droppedNames, name[:min(len(name), maxDroppedLength)])
+	}
 }
 
 // log writes the one access record of the request.
@@ -86,6 +106,9 @@ func (x *exchange) log(aborted bool) {
 	if r.OddHeaders > 0 {
 		attrs = append(attrs, slog.Int("odd_headers", r.OddHeaders))
 	}
+	if r.Dropped > 0 {
+		attrs = append(attrs, slog.Any("dropped_headers", r.DroppedHeaders))
+	}
 	for _, c := range r.RefusedCookies {
 		attrs = append(attrs, slog.Group("refused_cookie", slog.String("name", c.Name), slog.String("issuer", c.Issuer), slog.String("reason", c.Reason)))
 	}
@@ -114,8 +137,9 @@ func (x *exchange) accessRecord(aborted bool) *Record {
 		Status: x.reply.status, Bytes: x.reply.bytes,
 		Duration: x.g.opts.Now().Sub(x.start), Wait: note.upstreamTime,
 		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted,
-		RefusedCookies: note.refusedCookies,
+		DroppedHeaders: note.droppedNames, Dropped: note.dropped, RefusedCookies: note.refusedCookies,
 	}
+	slices.Sort(r.DroppedHeaders)
 	if r.Status == 0 {
 		r.Status = note.status
 	}

@@ -30,9 +30,8 @@ func (p *IDP) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{idp: p, w: w, r: r, redirects: p.o.RedirectPolicy(), client: request.ParseAddress(r.RemoteAddr)}
 	// Without trusted proxies the gateway is in this process, and has made these headers itself.
 	fromTrustedProxy := len(p.o.TrustedProxies) == 0 || request.InNetworks(p.o.TrustedProxies, x.client)
-	if fromTrustedProxy {
-		x.client = request.ClientAddress(x.client, r.Header["X-Forwarded-For"], p.o.TrustedProxies)
-	}
+	proxies := request.Proxies{Networks: p.o.TrustedProxies, Headers: p.o.ClientIPHeaders, Forwarded: p.o.UseForwarded}
+	x.client, _ = proxies.Client(x.client, r.Header)
 	if ids := r.Header["X-Request-Id"]; fromTrustedProxy && len(ids) == 1 && request.IsRequestID(ids[0]) {
 		x.requestID = ids[0]
 	} else {

@@ -53,10 +53,15 @@ type Options struct {
 	LoginLimits LoginLimits
 	// SealKey seals the signing keys in the database, and binds forms to browsers.
 	SealKey [32]byte
-	// TrustedProxies are the gateways' networks, whose X-Forwarded-For and X-Request-Id are believed, when the handler
-	// listens by itself. Optional: none, when a gateway in this process hands requests over with the client's address in
-	// RemoteAddr.
+	// TrustedProxies are the gateways' networks, which are believed about who asks, and whose X-Request-Id is kept, when the
+	// handler listens by itself. Optional: none, when a gateway in this process hands requests over with the client's address
+	// in RemoteAddr.
 	TrustedProxies []netip.Prefix
+	// ClientIPHeaders are the headers in which they say who asks, by their canonical names; the first that is there counts.
+	// Optional: X-Forwarded-For.
+	ClientIPHeaders []string
+	// UseForwarded has Forwarded (RFC 7239) count instead of X-Forwarded-For.
+	UseForwarded bool
 	// PasswordCost is what hashing a password costs. Optional: password.DefaultCost.
 	PasswordCost password.Cost
 	// Now is the clock.

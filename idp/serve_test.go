@@ -180,6 +180,29 @@ func TestTheClientsAddressIsBelievedOfTrustedProxiesAlone(t *testing.T) {
 	}
 }
 
+func TestTheClientsAddressIsBelievedWhereTheConfigurationSays(t *testing.T) {
+	t.Parallel()
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	named := newWorld(t, func(o *Options) { o.TrustedProxies, o.ClientIPHeaders = trusted, []string{"Cf-Connecting-Ip"} })
+	forwarded := newWorld(t, func(o *Options) { o.TrustedProxies, o.UseForwarded = trusted, true })
+	header := http.Header{"X-Forwarded-For": {"192.0.2.1"}, "Cf-Connecting-Ip": {"192.0.2.2"}, "Forwarded": {`for="192.0.2.3:99"`}}
+	for _, test := range []struct {
+		world          *world
+		remote, client string
+	}{
+		{named, "10.1.2.3:99", "192.0.2.2"},
+		{named, "192.0.2.8:99", "192.0.2.8"},
+		{forwarded, "10.1.2.3:99", "192.0.2.3"},
+		{forwarded, "192.0.2.8:99", "192.0.2.8"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, loginAt+"/", nil)
+		r.RemoteAddr, r.Header = test.remote, header
+		if x := test.world.idp.newExchange(httptest.NewRecorder(), r); x.client.String() != test.client {
+			t.Errorf("from %s: client %s, want %s", test.remote, x.client, test.client)
+		}
+	}
+}
+
 func TestImpossibleOptionsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -66,8 +66,9 @@
 //   - strip_prefix: /app. The backend is asked for the path without the first segments, which the pattern begins with.
 //   - rewrite_host: app.internal. The backend is asked for this host, which may have a port. none for the public one.
 //   - headers: { request: { set: { X-Tenant: a }, remove: [User-Agent] }, response: { … } }. What is removed goes first.
-//     Names that the gateway writes itself, those of the connection, cookies and Access-Control-* cannot stand there. {}
-//     for nothing.
+//     Names that the gateway writes itself, those of the connection, cookies and Access-Control-* cannot stand there.
+//     Identity headers of other products can (X-WEBAUTH-USER; upstreams/README.md lists them): the backend is sent what
+//     is set here, and never what a client sent. {} for nothing.
 //   - websocket: true. A WebSocket handshake is forwarded.
 //   - mode: shadow. The route decides nothing. See below. enforce for the ordinary.
 //   - on_stale: allow. The route is served even while revocations cannot be learnt. refuse for the ordinary.

@@ -8,6 +8,43 @@ import (
 	"strings"
 )
 
+// Proxies says which peers are believed about who asks, and what of that they send counts: X-Forwarded-For, where nothing
+// else is said.
+type Proxies struct {
+	// Networks are those of the trusted proxies.
+	Networks []netip.Prefix
+	// Headers hold one address each, and count instead of any list: the first of them that is there. The names are canonical.
+	Headers []string
+	// Forwarded has RFC 7239's Forwarded count instead of X-Forwarded-For.
+	Forwarded bool
+}
+
+// Client is who asks, as far as the peer can be believed, and the name of the one of p.Headers that says so, or "". An
+// address that the peer does not know, or does not say in one way only, is the zero Addr, which is in no network; where
+// nothing is said, it is the peer.
+func (p *Proxies) Client(peer netip.Addr, header map[string][]string) (client netip.Addr, by string) {
+	peer = plainAddress(peer)
+	if !InNetworks(p.Networks, peer) {
+		return peer, ""
+	}
+	for _, name := range p.Headers {
+		switch lines := header[name]; len(lines) {
+		case 0:
+		case 1:
+			return ParseAddress(strings.Trim(lines[0], ows)), name
+		default:
+			return netip.Addr{}, name
+		}
+	}
+	switch {
+	case len(p.Headers) > 0:
+		return peer, ""
+	case p.Forwarded:
+		return walk(peer, header["Forwarded"], p.Networks, lastForwarded, parseForwarded), ""
+	}
+	return ClientAddress(peer, header["X-Forwarded-For"], p.Networks), ""
+}
+
 // ClientAddress is who asks, as far as trusted proxies can be believed: it walks X-Forwarded-For from its end, where the
 // nearest proxy wrote, to the first address that is not a trusted proxy's. What stands before that was written by
 // strangers. Where everybody in the list is trusted it is the first of them; without a line, the peer.
@@ -15,23 +52,30 @@ import (
 // An entry that is no address ("unknown", an obfuscated name, an empty one) means that the proxy does not know: nobody knows then, and
 // the answer is the zero Addr, which is in no network. It is never the proxy itself.
 func ClientAddress(peer netip.Addr, forwardedFor []string, trusted []netip.Prefix) netip.Addr {
-	client := plainAddress(peer)
-	for _, line := range slices.Backward(forwardedFor) {
+	return walk(plainAddress(peer), forwardedFor, trusted, lastComma, ParseAddress)
+}
+
+// walk walks the lines of a list from its end to the first address that is not trusted. last finds the comma before the
+// last entry of a line, or -1; parse reads an entry.
+func walk(client netip.Addr, lines []string, trusted []netip.Prefix, last func(string) int, parse func(string) netip.Addr) netip.Addr {
+	for _, line := range slices.Backward(lines) {
 		for more := true; more; {
 			if !InNetworks(trusted, client) {
 				return client
 			}
 			entry := line
-			if i := strings.LastIndexByte(line, ','); i >= 0 {
+			if i := last(line); i >= 0 {
 				line, entry = line[:i], line[i+1:]
 			} else {
 				more = false
 			}
-			client = ParseAddress(strings.Trim(entry, ows))
+			client = parse(strings.Trim(entry, ows))
 		}
 	}
 	return client
 }
+
+func lastComma(line string) int { return strings.LastIndexByte(line, ',') }
 
 // ows is the optional whitespace around the elements of a list (RFC 9110, section 5.6.3).
 const ows = " \t"

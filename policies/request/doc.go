@@ -1,6 +1,7 @@
 // Package request makes of a request's method, host and target the one spelling that is decided on and forwarded, and
 // answers what is asked before any policy, or beside it: is this a CORS preflight, could a cookie have been abused to send
-// it (csrf.go), who asks, behind which proxies (client.go), and is a person on the way to a page (navigation.go)?
+// it (csrf.go), who asks, behind which proxies (client.go, forwarded.go), which headers may a client send on (header.go),
+// and is a person on the way to a page (navigation.go)?
 //
 // It stands on floor 0 and is pure: no I/O, no clock, no net/http. The live gateway and the policy tools use this very
 // package, so that they cannot differ. It allocates nothing for a request that is canonical already, unless it holds a

@@ -11,12 +11,16 @@ type HeaderClass uint8
 const (
 	OrdinaryHeader HeaderClass = iota
 	OddHeader                  // holds a character that servers fold or parsers dispute
+	ClientIPHeader             // says where the client is, to software that believes it; see Proxies
+	IdentityHeader             // says who the client is, to software behind another product that sets it
 	OverrideHeader             // asks the backend to take another method
 	ReservedHeader             // set by the gateway, or by nobody
 )
 
-// reservedHeaders are never passed on from a client, in the folded spelling: lower case, every character that is not a
-// letter or digit as a hyphen. This is the one list of them, for what is forwarded and for what policies may say.
+// reservedHeaders are never passed on from a client as they came, in the folded spelling: lower case, every character that
+// is not a letter or digit as a hyphen. With headerFamilies this is the one list of them, for what is forwarded and for
+// what policies may say; upstreams/README.md shows it to backends. What clients send by design, such as the credentials
+// Cf-Access-Client-Id, X-Vouch-Token, X-Pomerium-Authorization and X-Auth-Token, is not in it.
 var reservedHeaders = map[string]HeaderClass{
 	"x-user": ReservedHeader, "x-user-id": ReservedHeader, "x-user-email": ReservedHeader, "x-user-name": ReservedHeader,
 	"x-user-roles": ReservedHeader, "x-user-assertion": ReservedHeader,
@@ -24,16 +28,112 @@ var reservedHeaders = map[string]HeaderClass{
 	"forwarded": ReservedHeader, "x-real-ip": ReservedHeader, "x-request-id": ReservedHeader, "x-rewrite-url": ReservedHeader,
 	"x-http-method": OverrideHeader, "x-http-method-override": OverrideHeader, "x-method-override": OverrideHeader,
 	"proxy": ReservedHeader, // CGI and its heirs make HTTP_PROXY of it
+
+	// Where a client is, as content delivery networks and load balancers say.
+	"cf-connecting-ip": ClientIPHeader, "cf-connecting-ipv6": ClientIPHeader, "cf-pseudo-ipv4": ClientIPHeader,
+	"true-client-ip": ClientIPHeader, "x-true-client-ip": ClientIPHeader, "fastly-client-ip": ClientIPHeader,
+	"fly-client-ip": ClientIPHeader, "x-azure-clientip": ClientIPHeader, "x-azure-socketip": ClientIPHeader,
+	"cloudfront-viewer-address": ClientIPHeader, "do-connecting-ip": ClientIPHeader, "eo-connecting-ip": ClientIPHeader,
+	"x-nf-client-connection-ip": ClientIPHeader, "x-vercel-forwarded-for": ClientIPHeader,
+	"x-sucuri-clientip": ClientIPHeader, "incap-client-ip": ClientIPHeader, "ali-cdn-real-ip": ClientIPHeader,
+	"cdn-src-ip": ClientIPHeader, "x-proxyuser-ip": ClientIPHeader, "x-appengine-user-ip": ClientIPHeader,
+	"x-appengine-remote-addr": ClientIPHeader, "x-envoy-external-address": ClientIPHeader,
+	"x-cluster-client-ip": ClientIPHeader,
+	// The same, as frameworks and snippets look for it, some by the names of CGI variables.
+	"x-client-ip": ClientIPHeader, "client-ip": ClientIPHeader, "x-remote-ip": ClientIPHeader,
+	"x-remote-addr": ClientIPHeader, "remote-addr": ClientIPHeader, "x-forwarded": ClientIPHeader,
+	"forwarded-for": ClientIPHeader, "proxy-client-ip": ClientIPHeader, "wl-proxy-client-ip": ClientIPHeader,
+	"http-client-ip": ClientIPHeader, "http-x-forwarded-for": ClientIPHeader, "http-x-forwarded": ClientIPHeader,
+	"http-x-cluster-client-ip": ClientIPHeader, "http-forwarded-for": ClientIPHeader, "http-forwarded": ClientIPHeader,
+
+	// oauth2-proxy, Pomerium, Vouch, caddy-security, Louketo, mod_auth_openidc, mod_auth_cas.
+	"x-auth-request-user": IdentityHeader, "x-auth-request-email": IdentityHeader,
+	"x-auth-request-groups": IdentityHeader, "x-auth-request-preferred-username": IdentityHeader,
+	"x-auth-request-access-token": IdentityHeader, "x-auth-request-redirect": IdentityHeader,
+	"x-pomerium-jwt-assertion": IdentityHeader, "x-vouch-user": IdentityHeader, "x-vouch-success": IdentityHeader,
+	"x-token-subject": IdentityHeader, "x-auth-subject": IdentityHeader, "x-auth-userid": IdentityHeader,
+	"x-auth-username": IdentityHeader, "x-auth-roles": IdentityHeader, "x-auth-groups": IdentityHeader,
+	"oidc-access-token": IdentityHeader, "oidc-id-token": IdentityHeader, "oidc-id-token-payload": IdentityHeader,
+	"oidc-userinfo-json": IdentityHeader, "oidc-userinfo-jwt": IdentityHeader, "cas-user": IdentityHeader,
+	// What software takes from a proxy by default: Kubernetes, OpenSearch, Nexus and many more.
+	"x-remote-user": IdentityHeader, "x-remote-email": IdentityHeader, "x-remote-name": IdentityHeader,
+	"x-remote-group": IdentityHeader, "x-remote-groups": IdentityHeader, "x-remote-uid": IdentityHeader,
+	"x-proxy-user": IdentityHeader, "x-proxy-roles": IdentityHeader, "x-proxy-remote-user": IdentityHeader,
+	"x-authenticated-user": IdentityHeader,
+	// Clouds: Azure App Service, Google IAP, API Gateway and App Engine, AWS ALB, Cloudflare Access, Teleport.
+	"x-ms-client-principal": IdentityHeader, "x-ms-client-principal-id": IdentityHeader,
+	"x-ms-client-principal-name": IdentityHeader, "x-ms-client-principal-idp": IdentityHeader,
+	"x-goog-authenticated-user-email": IdentityHeader, "x-goog-authenticated-user-id": IdentityHeader,
+	"x-goog-iap-jwt-assertion": IdentityHeader, "x-apigateway-api-userinfo": IdentityHeader,
+	"x-endpoint-api-userinfo": IdentityHeader, "x-appengine-user-email": IdentityHeader,
+	"x-appengine-user-id": IdentityHeader, "x-appengine-user-nickname": IdentityHeader,
+	"x-appengine-user-organization": IdentityHeader, "x-appengine-user-is-admin": IdentityHeader,
+	"x-appengine-cron": IdentityHeader, "x-appengine-queuename": IdentityHeader,
+	"x-appengine-inbound-appid": IdentityHeader, "x-amzn-oidc-identity": IdentityHeader,
+	"x-amzn-oidc-data": IdentityHeader, "x-amzn-oidc-accesstoken": IdentityHeader,
+	"cf-access-authenticated-user-email": IdentityHeader, "cf-access-jwt-assertion": IdentityHeader,
+	"teleport-jwt-assertion": IdentityHeader,
+	// Kong, SiteMinder, WebSEAL, Oracle Access Manager.
+	"x-consumer-id": IdentityHeader, "x-consumer-username": IdentityHeader, "x-consumer-custom-id": IdentityHeader,
+	"x-consumer-groups": IdentityHeader, "x-credential-identifier": IdentityHeader,
+	"x-credential-username": IdentityHeader, "x-anonymous-consumer": IdentityHeader,
+	"x-authenticated-userid": IdentityHeader, "x-authenticated-scope": IdentityHeader,
+	"x-authenticated-groups": IdentityHeader, "x-userinfo": IdentityHeader, "sm-user": IdentityHeader,
+	"sm-userdn": IdentityHeader, "sm-universalid": IdentityHeader, "iv-user": IdentityHeader, "iv-groups": IdentityHeader,
+	"iv-creds": IdentityHeader, "oam-remote-user": IdentityHeader,
+	// Client certificates, of RFC 9440 and before it.
+	"client-cert": IdentityHeader, "client-cert-chain": IdentityHeader, "x-client-cert": IdentityHeader,
+	"x-client-certificate": IdentityHeader, "x-client-verify": IdentityHeader, "x-client-dn": IdentityHeader,
+	"x-ssl-cert": IdentityHeader, "x-ssl-issuer": IdentityHeader, "x-arr-clientcert": IdentityHeader,
 }
 
-// The beginnings of families of reserved names.
-const (
-	forwardedHeaders = "x-forwarded-"
-	originalHeaders  = "x-original-"
-)
+// A headerFamily is what the names of many headers begin with, folded.
+type headerFamily struct {
+	prefix string
+	class  HeaderClass
+}
+
+// headerFamilies are the families of reserved names.
+var headerFamilies = [...]headerFamily{
+	{"x-forwarded-", ReservedHeader},
+	{"x-original-", ReservedHeader},
+	{"x-webauth-", IdentityHeader},
+	{"x-authentik-", IdentityHeader},
+	{"x-pomerium-claim-", IdentityHeader},
+	{"x-vouch-idp-", IdentityHeader},
+	{"x-token-user-", IdentityHeader},
+	{"x-remote-extra-", IdentityHeader},
+	{"x-ms-token-", IdentityHeader},
+	{"x-ssl-client-", IdentityHeader},
+	{"x-client-cert-", IdentityHeader},
+	{"x-amzn-mtls-clientcert", IdentityHeader},
+	{"ssl-client-", IdentityHeader},
+	{"oidc-claim-", IdentityHeader},
+	{"shib-", IdentityHeader},
+	{"tailscale-user-", IdentityHeader},
+}
 
 // longestReserved is the length of the longest key of reservedHeaders.
-const longestReserved = len("x-http-method-override")
+const longestReserved = len("cf-access-authenticated-user-email")
+
+// reservedShapes is what there is to look for, by a name's first letter: most names are of none of these lengths.
+var reservedShapes = shapesOf()
+
+type reservedShape struct {
+	lengths  uint64 // the bit of each length that a key of reservedHeaders has
+	families []headerFamily
+}
+
+func shapesOf() (shapes ['z' - 'a' + 1]reservedShape) {
+	for name := range reservedHeaders {
+		shapes[name[0]-'a'].lengths |= 1 << len(name)
+	}
+	for _, family := range headerFamilies {
+		shape := &shapes[family.prefix[0]-'a']
+		shape.families = append(shape.families, family)
+	}
+	return shapes
+}
 
 // ClassifyHeader judges a header's name. Names are compared after folding, because WSGI, CGI and others read X_User as
 // X-User. It allocates nothing.
@@ -53,15 +153,20 @@ func ClassifyHeader(name string) HeaderClass {
 			buffer[i] = c
 		}
 	}
-	folded := buffer[:min(len(name), len(buffer))]
-	switch {
-	case len(folded) == 0:
+	if len(name) == 0 {
 		return OddHeader
-	case folded[0] != 'x' && folded[0] != 'r' && folded[0] != 'f' && folded[0] != 'p':
+	}
+	folded := buffer[:min(len(name), len(buffer))]
+	if folded[0] < 'a' || 'z' < folded[0] {
 		return class
-	case hasPrefix(folded, forwardedHeaders), hasPrefix(folded, originalHeaders):
-		return ReservedHeader
-	case len(name) > len(buffer):
+	}
+	shape := &reservedShapes[folded[0]-'a']
+	for i := range shape.families {
+		if family := &shape.families[i]; len(folded) >= len(family.prefix) && string(folded[:len(family.prefix)]) == family.prefix {
+			return family.class
+		}
+	}
+	if len(name) > len(buffer) || shape.lengths>>len(name)&1 == 0 {
 		return class
 	}
 	if found, ok := reservedHeaders[string(folded)]; ok {
@@ -70,12 +175,8 @@ func ClassifyHeader(name string) HeaderClass {
 	return class
 }
 
-func hasPrefix(b []byte, prefix string) bool {
-	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
-}
-
 // IsReservedHeader reports whether a request header is the gateway's own to write or to judge, in whatever spelling servers
-// take for it.
+// take for it. The headers of other products are not: a route may set them.
 func IsReservedHeader(name string) bool { return ClassifyHeader(name) >= OverrideHeader }
 
 // FoldHeader is a header's name as the most careless of servers compares it: in lower case, and with a hyphen for
@@ -83,14 +184,32 @@ func IsReservedHeader(name string) bool { return ClassifyHeader(name) >= Overrid
 func FoldHeader(name string) string {
 	b := []byte(name)
 	for i, c := range b {
-		switch {
-		case 'A' <= c && c <= 'Z':
-			b[i] = c + 'a' - 'A'
-		case (c < 'a' || 'z' < c) && (c < '0' || '9' < c):
-			b[i] = '-'
-		}
+		b[i] = foldByte(c)
 	}
 	return string(b)
+}
+
+// SameHeader reports whether the most careless of servers takes two names for one (FoldHeader). It allocates nothing.
+func SameHeader(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if foldByte(a[i]) != foldByte(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func foldByte(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c + 'a' - 'A'
+	case (c < 'a' || 'z' < c) && (c < '0' || '9' < c):
+		return '-'
+	}
+	return c
 }
 
 // CanonicalHeader is a header's name as package net/http writes it, X-Frame-Options; false where it is none, or holds

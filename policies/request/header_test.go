@@ -1,6 +1,7 @@
 package request
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -34,12 +35,45 @@ func TestNamesThatFoldIntoReservedOnesAreReserved(t *testing.T) {
 			t.Errorf("ClassifyHeader(%q) = %d, want override", name, got)
 		}
 	}
+	for _, name := range []string{
+		"X-Client-IP", "Client-IP", "True-Client-IP", "CF-Connecting-IP", "cf_connecting_ip", "CF-Connecting-IPv6", "X-Cluster-Client-IP",
+		"Fastly-Client-IP", "X-Envoy-External-Address", "X-ProxyUser-Ip", "X-Appengine-User-Ip", "Fly-Client-IP", "X-Azure-ClientIP",
+		"X-Azure-SocketIP", "WL-Proxy-Client-IP", "Proxy-Client-IP", "X-Forwarded", "Forwarded-For", "Remote-Addr", "HTTP_CLIENT_IP", "HTTP_X_FORWARDED_FOR",
+	} {
+		if got := ClassifyHeader(name); got != ClientIPHeader {
+			t.Errorf("ClassifyHeader(%q) = %d, want a client's address", name, got)
+		}
+	}
+	for _, name := range []string{
+		"X-WEBAUTH-USER", "X_WEBAUTH_USER", "X-WebAuth-Role", "X-Auth-Request-User", "X-Auth-Request-Preferred-Username", "X-Remote-User",
+		"X_Remote_User", "X-Remote-Extra-Scopes", "X-MS-CLIENT-PRINCIPAL", "X-MS-Client-Principal-Idp", "X-MS-TOKEN-AAD-ID-TOKEN",
+		"X-Goog-Authenticated-User-Email", "X-Goog-IAP-JWT-Assertion", "X-Amzn-Oidc-Data", "X-Amzn-Mtls-Clientcert-Subject", "X-Amzn-Mtls-Clientcert",
+		"Cf-Access-Authenticated-User-Email", "CF_Access_Jwt_Assertion", "X-SSL-Client-Verify", "SSL_CLIENT_S_DN", "X-Client-Cert",
+		"X-Client-Verify", "Client-Cert", "X-Pomerium-Jwt-Assertion", "X-Pomerium-Claim-Email", "X-authentik-username", "X-Vouch-User",
+		"X-Vouch-IdP-Claims-Groups", "X-Token-Subject", "X-Token-User-Email", "OIDC_CLAIM_sub", "Tailscale-User-Login",
+	} {
+		if got := ClassifyHeader(name); got != IdentityHeader {
+			t.Errorf("ClassifyHeader(%q) = %d, want another product's identity header", name, got)
+		}
+		if IsReservedHeader(name) {
+			t.Errorf("a route may not set %s, which is no header of ours", name)
+		}
+	}
+	// What a client sends by design.
+	for _, name := range []string{
+		"Cf-Access-Client-Id", "Cf-Access-Client-Secret", "Cf-Access-Token", "X-Vouch-Token", "X-Pomerium-Authorization", "X-Auth-Token",
+		"X-Auth-Email", "X-Auth-User", "X-Amzn-Trace-Id", "X-Ms-Client-Request-Id", "X-Goog-Api-Key", "X-Client-Version", "Impersonate-User",
+	} {
+		if got := ClassifyHeader(name); got != OrdinaryHeader {
+			t.Errorf("ClassifyHeader(%q) = %d, want ordinary", name, got)
+		}
+	}
 	for _, name := range []string{"X_Custom", "A.B", "R~", "X-User_Agent", ""} {
 		if got := ClassifyHeader(name); got != OddHeader {
 			t.Errorf("ClassifyHeader(%q) = %d, want odd", name, got)
 		}
 	}
-	for _, name := range []string{"Accept", "X-User-Agent", "X-Users", "X-Forwarded", "Remote-Addr", "Cookie", "X-Http-Method-Override-Not", "Signature", "Signature-Input"} {
+	for _, name := range []string{"Accept", "X-User-Agent", "X-Users", "Cookie", "X-Http-Method-Override-Not", "Signature", "Signature-Input"} {
 		if got := ClassifyHeader(name); got != OrdinaryHeader {
 			t.Errorf("ClassifyHeader(%q) = %d, want ordinary", name, got)
 		}
@@ -56,22 +90,66 @@ func FuzzHeaderNames(f *testing.F) {
 	folded := map[string]bool{}
 	for name := range reservedHeaders {
 		folded[foldAsWSGI(name)] = true
+		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		seen := foldAsWSGI(name)
-		dangerous := folded[seen] || strings.HasPrefix(seen, "X_FORWARDED_") || strings.HasPrefix(seen, "X_ORIGINAL_")
+		dangerous := folded[seen]
+		for _, family := range headerFamilies {
+			dangerous = dangerous || strings.HasPrefix(seen, foldAsWSGI(family.prefix))
+		}
 		class := ClassifyHeader(name)
-		if dangerous != (class == ReservedHeader || class == OverrideHeader) {
+		if dangerous != (class >= ClientIPHeader) {
 			t.Fatalf("ClassifyHeader(%q) = %d, but a WSGI server sees %s", name, class, seen)
 		}
 	})
 }
 
+// TestTheListIsFoldedAndWhole: a key that is not folded, or longer than the buffer, would never be found; and what backends
+// are told is what is dropped.
+func TestTheListIsFoldedAndWhole(t *testing.T) {
+	data, err := os.ReadFile("../../upstreams/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(data), "## What never arrives")
+	section, _, _ = strings.Cut(section, "\n## ")
+	told := map[string]bool{}
+	for line := range strings.SplitSeq(section, "\n") {
+		if cells := strings.Split(line, "`"); strings.HasPrefix(line, "| ") {
+			for i := 1; i < len(cells); i += 2 {
+				told[strings.ToLower(cells[i])] = true
+			}
+		}
+	}
+	check := func(name, as string, class HeaderClass) {
+		if name != FoldHeader(name) || ClassifyHeader(name) != class {
+			t.Errorf("%q is not found", name)
+		}
+		if !told[as] && class < OverrideHeader {
+			t.Errorf("upstreams/README.md does not tell of %s", as)
+		}
+		delete(told, as)
+	}
+	for name, class := range reservedHeaders {
+		check(name, name, class)
+	}
+	for _, family := range headerFamilies {
+		check(family.prefix, family.prefix+"*", family.class)
+	}
+	for name := range told {
+		t.Errorf("upstreams/README.md tells of %s, which is not in the list", name)
+	}
+}
+
 func TestClassifyingAllocatesNothing(t *testing.T) {
-	names := []string{"Accept-Encoding", "X_User_Assertion", "X-Requested-With", "Remote-User", "User-Agent"}
+	names := []string{"Accept-Encoding", "X_User_Assertion", "X-Requested-With", "Remote-User", "User-Agent", "X_WEBAUTH_USER", "CF-Connecting-IP"}
 	if n := testing.AllocsPerRun(100, func() {
 		for _, name := range names {
 			ClassifyHeader(name)
+			if SameHeader(name, "cookie") {
+				t.Errorf("%s is a cookie", name)
+			}
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations, want none", n)

@@ -46,6 +46,7 @@ func (c *checker) checkAll() {
 	}
 	c.checkMode()
 	c.checkAdminHosts()
+	c.checkClientAddress()
 	c.checkLogin()
 	if c.IDP != nil {
 		c.checkIDP()
@@ -97,6 +98,26 @@ func (c *checker) checkAdminHosts() {
 		if name != "" && (plain != "" || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".")) {
 			c.errorf(c.Places.Of("admin_hosts"), "admin_hosts: %q is no name; one is written in lower case, without a port: gateway or vilogate.example.com", name)
 		}
+	}
+}
+
+// checkClientAddress is about how trusted proxies say who asks.
+func (c *checker) checkClientAddress() {
+	c.oneOf(c.Places.Of("client_address"), "client_address", c.ClientAddress, "x-forwarded-for", "forwarded")
+	for _, key := range []string{"client_address", "client_ip_headers"} {
+		if c.isSet(key) && len(c.TrustedProxies) == 0 {
+			c.errorf(c.Places.Of(key), "%s is what trusted proxies are believed about, and `trusted_proxies` names none", key)
+		}
+	}
+	if c.isSet("client_address") && len(c.ClientIPHeaders) > 0 {
+		c.errorf(c.Places.Of("client_address"), "with `client_ip_headers`, no list counts; keep one of the two")
+	}
+	seen := map[ClientIPHeader]bool{}
+	for _, name := range c.ClientIPHeaders {
+		if seen[name] && name != "" {
+			c.errorf(c.Places.Of("client_ip_headers"), "client_ip_headers names a header twice")
+		}
+		seen[name] = true
 	}
 }
 

@@ -44,8 +44,16 @@ type Config struct {
 	// Secret is what every process of a fleet shares, at least 32 bytes; each purpose derives its own key from it.
 	// Required with Redis.
 	Secret string `yaml:"secret" reload:"restart"`
-	// TrustedProxies are the networks whose X-Forwarded-* headers and PROXY protocol are believed. Optional: none.
+	// TrustedProxies are the networks that are believed about who asks, in headers and by the PROXY protocol. Optional: none.
 	TrustedProxies []Network `yaml:"trusted_proxies" reload:"restart"`
+	// ClientAddress is the list in which they say who asks: "x-forwarded-for", or "forwarded" (RFC 7239).
+	// Optional: x-forwarded-for.
+	ClientAddress string `yaml:"client_address" reload:"restart"`
+	// ClientIPHeaders are headers of one address each that count instead of a list, such as CF-Connecting-IP: the first that
+	// a trusted proxy sends, and no other header, says who asks. One that is sent twice, or cannot be read, says that nobody
+	// knows; where none is there, it is the proxy itself. Name only what the proxies write over whatever a client sent.
+	// Optional: none, and none of those that are known passes.
+	ClientIPHeaders []ClientIPHeader `yaml:"client_ip_headers" reload:"restart"`
 	// Drain says how the process ends.
 	Drain Drain `yaml:"drain"`
 	// Limits bound what one client may use.
@@ -79,6 +87,7 @@ type Config struct {
 // SetDefaults fills in what holds where the file says nothing.
 func (c *Config) SetDefaults() {
 	c.State = "/var/lib/vilogate"
+	c.ClientAddress = "x-forwarded-for"
 	c.Listen = Listen{HTTPS: ":443", HTTP: ":80", Admin: "127.0.0.1:9901"}
 	c.Drain.SetDefaults()
 	c.Limits.SetDefaults()
@@ -88,6 +97,9 @@ func (c *Config) SetDefaults() {
 
 // Gateway reports whether this process is a gateway.
 func (c *Config) Gateway() bool { return c.isSet("policies") }
+
+// UsesForwarded reports whether Forwarded counts instead of X-Forwarded-For.
+func (c *Config) UsesForwarded() bool { return c.ClientAddress == "forwarded" }
 
 // UsesOwnIDP reports whether our own IdP is among the issuers: here, or in another process.
 func (c *Config) UsesOwnIDP() bool {
@@ -335,6 +347,9 @@ type Upstream struct {
 	Timeout strictyaml.Duration `yaml:"timeout"`
 	// IdentityHeaders names the plain identity headers: "x-user", "remote-user" or "x-forwarded-user". Optional: x-user.
 	IdentityHeaders string `yaml:"identity_headers"`
+	// IdentityHeadersPass are identity headers of other products (X-WEBAUTH-USER and its like, listed in upstreams/README.md)
+	// that this backend is sent from whoever sends them. Optional: none.
+	IdentityHeadersPass []IdentityHeader `yaml:"identity_headers_pass"`
 	// ForwardToken is the issuer whose access token is passed on where it came. Optional: none is.
 	ForwardToken string `yaml:"forward_token"`
 	// OddHeaders says what becomes of a header whose name has other characters than letters, digits and "-": "drop",

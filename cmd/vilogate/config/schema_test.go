@@ -33,6 +33,8 @@ func newGenerator(t *testing.T) *schema.Generator {
 		Types: map[reflect.Type]func(*schema.Generator) schema.Node{
 			reflect.TypeFor[Address]():             text,
 			reflect.TypeFor[Network]():             text,
+			reflect.TypeFor[ClientIPHeader]():      text,
+			reflect.TypeFor[IdentityHeader]():      text,
 			reflect.TypeFor[Rate]():                pattern("^[1-9][0-9]*/[smhd]$"),
 			reflect.TypeFor[ByteRate]():            pattern("^[0-9]+(KiB|MiB)?/s$"),
 			reflect.TypeFor[strictyaml.Duration](): func(g *schema.Generator) schema.Node { return orInterpolated(schema.Duration(g)) },
@@ -54,6 +56,7 @@ func newGenerator(t *testing.T) *schema.Generator {
 			"Upstream.identity_headers": words("x-user", "remote-user", "x-forwarded-user"),
 			"Upstream.odd_headers":      words("drop", "reject", "pass"),
 			"Audit.on_failure":          words("refuse", "drop"),
+			"Config.client_address":     words("x-forwarded-for", "forwarded"),
 		},
 	}
 	if err := g.ReadComments(os.DirFS(".")); err != nil {

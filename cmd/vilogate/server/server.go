@@ -202,7 +202,7 @@ func (s *Server) openIDP(ctx context.Context, cfg *config.Config) error {
 		CookieName: cfg.Tokens.Cookie, Audience: cfg.Tokens.Audience,
 		AccessTTL: i.AccessTokenTTL.Std(), SessionIdle: i.SessionIdle.Std(), SessionMax: i.SessionMax.Std(),
 		RedirectPolicy: func() *idp.RedirectPolicy { return s.current.Load().Returns },
-		TrustedProxies: generation.Prefixes(proxies), Now: time.Now, Log: s.o.Log,
+		TrustedProxies: generation.Prefixes(proxies), ClientIPHeaders: generation.ClientIPHeaders(cfg), UseForwarded: cfg.UsesForwarded(), Now: time.Now, Log: s.o.Log,
 		LoginLimits: idp.LoginLimits{
 			PerAccount: i.LoginLimits.PerAccount.Rate,
 			PerAddress: i.LoginLimits.PerAddress.Rate,

@@ -38,7 +38,7 @@ tokens:
       claims: { user: username, email: mail, name: full, roles: groups }
     - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us] }
 upstreams:
-  app: { url: "http://127.0.0.1:1", timeout: 3s, identity_headers: x-user, odd_headers: drop }
+  app: { url: "http://127.0.0.1:1", timeout: 3s, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
   two: { urls: ["http://127.0.0.1:2"], forward_token: partner }
 policies: policies/
 `
@@ -64,6 +64,8 @@ var applied = map[string][2]string{
 	"upstreams{}.identity_headers":  {"identity_headers: x-user", "identity_headers: remote-user"},
 	"upstreams{}.forward_token":     {"forward_token: partner", "forward_token: legacy"},
 	"upstreams{}.odd_headers":       {"odd_headers: drop", "odd_headers: pass"},
+
+	"upstreams{}.identity_headers_pass[]": {"X-WebAuth-User", "X-WebAuth-Email"},
 }
 
 // Every key of the configuration is either marked, and then a reload that changes it is refused, or it is not, and then the

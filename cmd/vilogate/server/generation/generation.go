@@ -106,6 +106,7 @@ func (b *Builder) gateway(gen, before *Generation) error {
 	cfg := gen.Config
 	s := gateway.Settings{
 		Domain: cfg.Domain, PublicPort: b.PublicPort, Cookies: cookies(cfg), TrustedProxies: Prefixes(cfg.TrustedProxies),
+		ClientIPHeaders: ClientIPHeaders(cfg), UseForwarded: cfg.UsesForwarded(),
 	}
 	var errs [5]error
 	errs[0] = b.addPolicies(gen)
@@ -249,6 +250,15 @@ func Prefixes(networks []config.Network) []netip.Prefix {
 	return all
 }
 
+// ClientIPHeaders are the headers that the configuration believes of trusted proxies.
+func ClientIPHeaders(cfg *config.Config) []string {
+	all := make([]string, len(cfg.ClientIPHeaders))
+	for i, name := range cfg.ClientIPHeaders {
+		all[i] = string(name)
+	}
+	return all
+}
+
 // loginSettings says where people sign in.
 func (b *Builder) loginSettings(cfg *config.Config) (gateway.Login, error) {
 	switch l := cfg.Login; {
@@ -285,6 +295,9 @@ func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 	}
 	if u.IdentityHeaders != "x-user" {
 		out.Preset = u.IdentityHeaders
+	}
+	for _, header := range u.IdentityHeadersPass {
+		out.PassIdentity = append(out.PassIdentity, string(header))
 	}
 	for _, address := range u.Addresses() {
 		parsed, err := url.Parse(address)

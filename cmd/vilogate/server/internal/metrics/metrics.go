@@ -25,6 +25,7 @@ type Metrics struct {
 	headerDurations   *prometheus.HistogramVec
 	upstreamErrors    *prometheus.CounterVec
 	oddHeaders        prometheus.Counter
+	droppedHeaders    prometheus.Counter
 	refusedCookies    *prometheus.CounterVec
 	shadowDifferences *prometheus.CounterVec
 	reloads           *prometheus.CounterVec
@@ -48,6 +49,9 @@ func New() *Metrics {
 		upstreamErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_upstream_errors_total", Help: "Requests without a response from the upstream.",
 		}, []string{"upstream"}),
+		droppedHeaders: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "vilogate_dropped_headers_total", Help: "Request headers that were not passed on because they say what only the gateway says (dropped_headers).",
+		}),
 		oddHeaders: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "vilogate_odd_headers_total", Help: "Request headers whose names have characters other than letters, digits and - (odd_headers).",
 		}),
@@ -65,7 +69,7 @@ func New() *Metrics {
 			Name: "vilogate_config_last_reload_success_timestamp_seconds", Help: "When configuration and policies were last loaded successfully.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.oddHeaders, m.refusedCookies, m.shadowDifferences, m.reloads, m.lastReload,
+	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.oddHeaders, m.droppedHeaders, m.refusedCookies, m.shadowDifferences, m.reloads, m.lastReload,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -92,6 +96,7 @@ func (m *Metrics) Observe(r *gateway.Record, host string) {
 		}
 		m.shadowDifferences.WithLabelValues(host, r.Route, shadow, r.Decision, s.Decision).Inc()
 	}
+	m.droppedHeaders.Add(float64(r.Dropped))
 	for _, c := range r.RefusedCookies {
 		m.refusedCookies.WithLabelValues(c.Issuer, c.Reason).Inc()
 	}

@@ -23,7 +23,7 @@ func TestWhatIsTold(t *testing.T) {
 	m.ObserveReload(errors.New("no"), time.Unix(3000, 0))
 	m.Observe(&gateway.Record{
 		Host: "x1.preview.example", Route: "/a/:b", Decision: "allow", Status: 502, Upstream: "app",
-		Duration: 30 * time.Millisecond, Wait: 20 * time.Millisecond, UpstreamError: true, OddHeaders: 2,
+		Duration: 30 * time.Millisecond, Wait: 20 * time.Millisecond, UpstreamError: true, OddHeaders: 2, Dropped: 3,
 		Shadow: []gateway.ShadowDecision{{Decision: "deny"}, {Folder: true, Decision: "login"}},
 	}, "*.preview.example")
 	recorder := httptest.NewRecorder()
@@ -37,6 +37,7 @@ func TestWhatIsTold(t *testing.T) {
 		`vilogate_upstream_response_header_seconds_count{upstream="app"} 1`,
 		`vilogate_upstream_errors_total{upstream="app"} 1`,
 		`vilogate_odd_headers_total 2`,
+		`vilogate_dropped_headers_total 3`,
 		`vilogate_shadow_differences_total{decision="allow",host="*.preview.example",route="/a/:b",shadow="routes",shadow_decision="deny"} 1`,
 		`vilogate_shadow_differences_total{decision="allow",host="*.preview.example",route="/a/:b",shadow="folder",shadow_decision="login"} 1`,
 		`vilogate_config_reloads_total{result="success"} 1`,
