@@ -58,6 +58,7 @@ type HostPolicy struct {
 	publicPort int
 	root       node
 	routes     []*Route // in the order of the file, those of the shadow too
+	extensions []string // methods of routes that not every host takes
 	rules      map[string]*Condition
 }
 
@@ -267,7 +268,9 @@ func (c *compiler) buildTrees(h *HostPolicy) {
 			h.Shadow = &shadow
 		} else {
 			c.addToTree(&h.root, r)
+			h.extensions = appendExtensions(h.extensions, r)
 		}
+		shadow.extensions = appendExtensions(shadow.extensions, r)
 	}
 	h.root.checkOverrides(c)
 	if h.Shadow == nil {
@@ -282,6 +285,16 @@ func (c *compiler) buildTrees(h *HostPolicy) {
 		}
 	}
 	shadow.root.checkOverrides(c)
+}
+
+// appendExtensions adds the methods of a route that not every host takes.
+func appendExtensions(methods []string, r *Route) []string {
+	for _, method := range r.methods {
+		if !request.IsKnownMethod(method) && !slices.Contains(methods, method) {
+			methods = append(methods, method)
+		}
+	}
+	return methods
 }
 
 // checkOverrides refuses method_override: pass where the method matters, to the route or to others of its pattern: a header

@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -40,6 +41,12 @@ type leaf struct {
 
 // maxSegment bounds the segments of a pattern, so that a path's can be decoded in place.
 const maxSegment = 255
+
+// Implements reports whether requests by a method may come to a route of the host: one that every host takes, or that a
+// route lists.
+func (h *HostPolicy) Implements(method string) bool {
+	return request.IsKnownMethod(method) || slices.Contains(h.extensions, method)
+}
 
 // Match finds the route of a path and a method. It allocates nothing.
 func (h *HostPolicy) Match(p request.Path, method string) Match {

@@ -145,12 +145,18 @@ func (c *compiler) methods(at strictyaml.Place, list []word) []string {
 	methods := []string{}
 	for i, w := range list {
 		near := strictyaml.Nearest(w.text, knownMethods)
+		if request.IsKnownMethod(w.text) {
+			near = ""
+		}
+		upper := strings.ToUpper(w.text)
 		switch {
-		case w.text == "CONNECT" || w.text == "TRACE" || w.text == "TRACK":
+		case w.text == "CONNECT" || w.text == "TRACE" || w.text == "TRACK" || w.text == "PRI" || w.text == "*":
 			c.errorf(w.at, "%s is never forwarded", w.text)
 		case near != "" && near != w.text:
 			c.errorf(w.at, "unknown method %q, did you mean %q?", w.text, near)
-		case !request.IsMethod(w.text) || w.text != strings.ToUpper(w.text):
+		case request.IsMethod(w.text) && w.text != upper:
+			c.errorf(w.at, "a method is written in capital letters, as requests have to have it: %s, found %q", upper, w.text)
+		case !request.IsMethod(w.text):
 			c.errorf(w.at, "a method is one word in capital letters, found %q", w.text)
 		case slices.ContainsFunc(list[:i], func(other word) bool { return other.text == w.text }):
 			c.errorf(w.at, "%s stands in the list twice", w.text)

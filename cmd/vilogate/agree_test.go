@@ -50,7 +50,7 @@ func randomRoutes(r *rand.Rand) string {
 	r.Shuffle(len(patterns), func(i, j int) { patterns[i], patterns[j] = patterns[j], patterns[i] })
 	var b strings.Builder
 	for _, pattern := range patterns[:2+r.IntN(6)] {
-		fmt.Fprintf(&b, "  - { path: %q%s, allow: %s%s }\n", pattern, of("", ", methods: [GET]", ", methods: [POST, DELETE]"),
+		fmt.Fprintf(&b, "  - { path: %q%s, allow: %s%s }\n", pattern, of("", ", methods: [GET]", ", methods: [POST, DELETE]", ", methods: [POST, DELETE]", ", methods: [PURGE]"),
 			of("public", "authenticated", "optional", "deny", "{ roles: [admin] }", "{ users: [alice] }", "{ not: { roles: [admin] } }",
 				"{ networks: [127.0.0.0/8], roles: [member] }", "{ bearer: only }", "{ mfa: 15m }", "{ any: [{ max_age: 1d }, { amr: [mfa] }] }",
 				`{ when: '"x" in request.query && user.username == "carol"' }`, `{ when: 'request.headers["x-tenant"] == "acme"' }`),
@@ -68,6 +68,8 @@ func statusesOf(a policies.Answer) []int {
 		return []int{http.StatusUnauthorized, http.StatusFound}
 	case policies.MethodNotAllowed:
 		return []int{http.StatusMethodNotAllowed}
+	case policies.MethodNotImplemented:
+		return []int{http.StatusNotImplemented}
 	case policies.BadRequest:
 		return []int{http.StatusBadRequest}
 	case policies.NotFound:
@@ -150,7 +152,7 @@ func TestTheLiveGatewayAgreesWithTestAndExplain(t *testing.T) {
 			case 1:
 				asked.Target = of("/.vilogate/me", "/.vilogate/logout", "/.vilogate/nope", "/.vilogate;x/me", "//.vilogate/me", "/.well-known/vilogate/jwks.json")
 			case 2:
-				asked.Method = of("TRACE", asked.Method)
+				asked.Method = of("TRACE", "delete", "Get", "PURGE", "PRI", asked.Method)
 			}
 			sent := request{method: asked.Method, host: asked.Host, target: asked.Target}
 			for name, values := range asked.Header {
@@ -196,7 +198,7 @@ func TestTheLiveGatewayAgreesWithTestAndExplain(t *testing.T) {
 			t.Fatalf("seed %d: replayed against the same policies: %+v\n%s", seed, report, text)
 		}
 	}
-	for _, outcome := range []string{"allow", "deny", "login", "bad-request", "step-up", "own", "login-host", "unknown-host", "malformed", "route"} {
+	for _, outcome := range []string{"allow", "deny", "login", "bad-request", "step-up", "own", "login-host", "unknown-host", "malformed", "method-refused", "route"} {
 		if seen[outcome] == 0 {
 			t.Errorf("never %s: these policies show little (%v)", outcome, seen)
 		}

@@ -246,7 +246,7 @@ func (c *checker) addIdle(s *space, parent, part *policies.Condition, at stricty
 
 // admits reports whether there could be a request that a side allows, now or after a step-up.
 func (s *space) admits(d side) bool {
-	differences, complete := s.compare(d, side{noHost: true})
+	differences, complete := s.compare(d, side{refused: true})
 	return !complete || slices.ContainsFunc(differences, func(d difference) bool {
 		return d.from == policies.Allow || d.from == policies.StepUp
 	})

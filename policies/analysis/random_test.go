@@ -120,7 +120,7 @@ func randomPolicy(r *rand.Rand, host string, expressions bool) string {
 		case 0:
 			methods = []string{", methods: [GET]", ", methods: [POST, DELETE]"}
 		case 1:
-			methods = []string{pick(r, ", methods: [POST]", ", methods: [GET, POST]", ", methods: [HEAD]")}
+			methods = []string{pick(r, ", methods: [POST]", ", methods: [DELETE, PURGE]", ", methods: [GET, POST]", ", methods: [HEAD]")}
 		}
 		for _, m := range methods {
 			odd := pick(r, "", "", "", ", double_slash: allow", ", semicolon: allow", ", encoded_slash: allow")
@@ -194,7 +194,7 @@ func randomRequest(r *rand.Rand) policies.Request {
 
 // word is an outcome as Diff has it: 400 and 405 are deny.
 func word(o policies.Outcome) policies.Outcome {
-	if o == policies.MethodNotAllowed || o == policies.BadRequest || o == policies.NotFound {
+	if o == policies.MethodNotAllowed || o == policies.BadRequest || o == policies.NotFound || o == policies.MethodNotImplemented {
 		return policies.Deny
 	}
 	return o

@@ -19,6 +19,6 @@ func ExampleCanonicalise() {
 	// Output:
 	// website.viloforge.com /caf%C3%A9/~alice "page=2", needs permission: false
 	// 400: a dot segment in the path
-	// 400: decoding the path further yields a dot segment
+	// 400: double encoding: decoding the path further yields a dot segment
 	// website.viloforge.com /a%2Fb "", needs permission: true
 }
