@@ -38,7 +38,7 @@ func TestTheLiveGatewayDecidesAsThePoliciesSay(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.gateway.Swap(generation)
-		for range 60 {
+		for range 80 {
 			asked := r.request(s.now)
 			who := max(0, r.one(len(people)+3)-3) // often nobody
 			byCookie := r.flip()
@@ -278,6 +278,9 @@ func (d *dice) policy() string {
 	if d.flip() {
 		b.WriteString(d.of(`cors: { origins: ["https://website.example.test"], credentials: true }`, `cors: { origins: ["https://*.example.test"] }`, `cors: { origins: ["*"], methods: [GET] }`) + "\n")
 	}
+	if d.rarely() {
+		b.WriteString("paths: case-insensitive\n")
+	}
 	b.WriteString("routes:\n")
 	patterns := []string{"/", "/a", "/a/b", "/a/:id", "/a/*rest", "/:x", "/:x/b", "/*rest", "/a/b/c"}
 	d.Shuffle(len(patterns), func(i, j int) { patterns[i], patterns[j] = patterns[j], patterns[i] })
@@ -314,7 +317,7 @@ func (d *dice) route(b *strings.Builder, pattern, methods string) {
 func (d *dice) request(now time.Time) policies.Request {
 	r := policies.Request{
 		Method: d.of("GET", "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"), Host: "app.example.test", Now: now, Header: policies.Fields{},
-		Target: d.of("/", "/a", "/a/b", "/a/c", "/a/b/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/a/x%2Fb", "/A", "/a/../b", "/none/at/all"),
+		Target: d.of("/", "/a", "/a/b", "/a/c", "/a/b/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/a/x%2Fb", "/A", "/A/B", "/a/B/c", "/%E2%84%AA", "/a/../b", "/none/at/all"),
 		Client: netip.MustParseAddr(d.of("192.0.2.7", "198.51.100.1", "2001:db8::1")),
 	}
 	if d.rarely() {
@@ -326,7 +329,7 @@ func (d *dice) request(now time.Time) policies.Request {
 		r.Target = d.of("/.vilogate/me", "/.vilogate/logout", "/.vilogate/logout", "/.vilogate/nope", "/.vilogate", "/.vilogate/", "/%2evilogate/me", "//.vilogate/me",
 			"/.vilogate;x/me", "/.vilogate%2fme", "/.vilogates", "/.Vilogate/me", "/.well-known/vilogate/jwks.json", "/.well-known//vilogate/jwks.json", "/.well-known/vilogate")
 	}
-	if d.one(15) == 0 {
+	if d.one(20) == 0 {
 		r.Method = d.of("TRACE", "CONNECT", "TRACK", "PROPFIND", "get", "delete", "Options", "PRI", "*", "PURGE", "PURGE", "BAN")
 	}
 	if d.one(20) == 0 {

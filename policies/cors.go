@@ -83,6 +83,9 @@ func (h *HostPolicy) Preflight(p request.Path, origin, method string, headers []
 
 // allowedMethods are the methods of the pattern that a path matches; asked is one of them.
 func (h *HostPolicy) allowedMethods(p request.Path, requested string) []string {
+	if h.FoldsCase() {
+		p = p.FoldCase()
+	}
 	l := h.root.find(p.String())
 	for _, r := range l.routes {
 		if r.methods == nil {

@@ -37,6 +37,8 @@
 //     reaches no other, unless every route does without the cookie: by public, deny or bearer: only. The login host is
 //     built in and has no file.
 //   - upstream, required: the name of an upstream of the configuration.
+//   - paths: case-insensitive, where the server behind folds case (Express, IIS, anything on Windows); case-sensitive, as when
+//     it is left out. See Matching.
 //   - tls: what a connection must be like. min_version is "1.2" or "1.3"; client_ca is a file of CA certificates in PEM, by
 //     which clients have to be certified, its name relative to the folder of the policy file.
 //   - cors: which pages of other origins may call this host; none, as when it is left out, for none. See below.
@@ -112,6 +114,11 @@
 //
 // A path that no route lists is denied: a stranger is asked to sign in, which gives nothing away. A path that is listed
 // by other methods only is 405 where all of those are public or somebody is signed in, and denied otherwise.
+//
+// With paths: case-insensitive, patterns, request.path and request.params are compared with the letters A to Z folded to
+// lower case, and what was sent is forwarded. Two routes that only case tells apart are an error then, and a path with a letter
+// beyond ASCII that folds into ASCII (U+212A, U+017F) is 400. Other letters beyond ASCII (É) are not folded. `vilogate
+// policy check` warns of a host that says neither, where case leads around a rule to a wider one.
 //
 // In matching, several slashes count as one and what follows a semicolon in a segment does not count; whether the path
 // may be spelt so at all is then up to the route that it matched.

@@ -77,7 +77,7 @@ type Location struct {
 	Match     Match     // with Routed; with CORSPreflight, of the method that is asked about
 	Endpoint  Endpoint  // with OwnPath; 0 where there is none
 	Preflight Preflight // with CORSPreflight, where the decision is Allow
-	Facts     Facts     // what conditions may depend on; its path is canonical
+	Facts     Facts     // what conditions may depend on; its path is canonical, and folded where the host folds case
 
 	request    *Request
 	decision   Decision // the zero Decision where it depends on who asks
@@ -110,6 +110,7 @@ func (s *Set) Locate(r *Request) (l Location) {
 	case l.ownPath():
 	case login:
 		l.loginHost()
+	case !l.foldCase():
 	case l.preflight():
 	default:
 		l.route()
@@ -120,7 +121,7 @@ func (s *Set) Locate(r *Request) (l Location) {
 // Locate does so for a request of this host, whatever name it asks for.
 func (h *HostPolicy) Locate(r *Request) (l Location) {
 	l.publicPort, l.Host = h.publicPort, h
-	if l.canonicalise(r) && l.implemented() && !l.ownPath() && !l.preflight() {
+	if l.canonicalise(r) && l.implemented() && !l.ownPath() && l.foldCase() && !l.preflight() {
 		l.route()
 	}
 	return l
@@ -164,6 +165,19 @@ func (l *Location) implemented() bool {
 	}
 	l.Kind, l.decision = MethodRefused, Decision{Outcome: MethodNotImplemented, Reason: ReasonMethodNotImplemented}
 	return false
+}
+
+// foldCase has conditions see the path without regard to case, where the host compares it so; what is forwarded stays as it
+// is. It is false where servers could fold it in more than one way.
+func (l *Location) foldCase() bool {
+	if !l.Host.FoldsCase() {
+		return true
+	}
+	if l.Target.Path.FoldsIntoASCII() {
+		return l.malformed("a letter beyond ASCII in the path that folds into one of ASCII, where paths are case-insensitive")
+	}
+	l.Facts.Path = l.Facts.Path.FoldCase()
+	return true
 }
 
 func (l *Location) malformed(reason string) bool {

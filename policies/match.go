@@ -48,9 +48,12 @@ func (h *HostPolicy) Implements(method string) bool {
 	return request.IsKnownMethod(method) || slices.Contains(h.extensions, method)
 }
 
-// Match finds the route of a path and a method. It allocates nothing.
+// Match finds the route of a path and a method. It allocates nothing, unless there is case to fold.
 func (h *HostPolicy) Match(p request.Path, method string) Match {
 	m := Match{Ambiguities: p.Ambiguities(), Place: h.Place}
+	if h.FoldsCase() {
+		p = p.FoldCase()
+	}
 	l := h.root.find(p.String())
 	if l == nil {
 		return m

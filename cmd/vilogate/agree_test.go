@@ -120,7 +120,7 @@ func TestTheLiveGatewayAgreesWithTestAndExplain(t *testing.T) {
 	of := func(list ...string) string { return list[r.IntN(len(list))] }
 	seen := map[string]int{}
 	for round := range 20 {
-		text := "host: app.viloforge.test\nupstream: app\ncors: { origins: [\"https://website.viloforge.test\"], credentials: true }\nroutes:\n" + randomRoutes(r)
+		text := "host: app.viloforge.test\nupstream: app\ncors: { origins: [\"https://website.viloforge.test\"], credentials: true }\n" + of("", "", "paths: case-insensitive\n") + "routes:\n" + randomRoutes(r)
 		writeFiles(t, a.dir, map[string]string{"policies/app.yaml": text})
 		a.must("", "reload", "--state", a.state)
 		path := filepath.Join(a.dir, "policies", "app.yaml")
@@ -132,7 +132,7 @@ func TestTheLiveGatewayAgreesWithTestAndExplain(t *testing.T) {
 			sso, byBearer := of("", a.alice, a.carol), r.IntN(2) == 0
 			asked := policies.Request{
 				Method: of("GET", "GET", "POST", "DELETE", "HEAD"), Host: appHost, Now: time.Now(), Client: netip.MustParseAddr("127.0.0.1"),
-				Target:   of("/", "/a", "/a/b", "/a/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/b/c/d", "/a/../b") + of("", "", "?x=1", "?x=1&x=2", "?X=1"),
+				Target:   of("/", "/a", "/a/b", "/a/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/b/c/d", "/A", "/A/B", "/a/%C5%BF", "/a/../b") + of("", "", "?x=1", "?x=1&x=2", "?X=1"),
 				Header:   policies.Fields{},
 				Identity: identityOf(t, sso, byBearer),
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -93,6 +94,32 @@ func TestMethodIsCanonical(t *testing.T) {
 			if got := p.send(s, t, c); got.status != http.StatusNotImplemented {
 				t.Errorf("%s %s %s%s: got %v, want 501", p.name, c.method, c.host, c.target, got)
 			}
+		}
+	}
+}
+
+// TestCaseOfAPathLeadsAroundNoRule: where paths are case-insensitive, no letter in another case leads around a rule, and what
+// was sent is forwarded.
+func TestCaseOfAPathLeadsAroundNoRule(t *testing.T) {
+	t.Parallel()
+	s, backend, alice := spellingSite(t, "paths: case-insensitive\nroutes:\n  - { path: /admin, allow: { roles: [admin] } }\n  - { path: \"/*rest\", allow: authenticated }\n")
+	for target, want := range map[string]int{
+		"/admin": 403, "/ADMIN": 403, "/Admin/": 403, "/%41dmin": 403, "/Other": 200, "/%E2%84%AA": 400, "/admin/%C5%BF": 400,
+	} {
+		for _, p := range protocols() {
+			t.Run(p.name+target, func(t *testing.T) {
+				t.Parallel()
+				probe := backend.probe(t)
+				got := p.send(s, t, request{host: appHost, target: target, header: []string{probe.header(), cookieLine(alice)}})
+				switch {
+				case got.status != want:
+					t.Errorf("got %v, want %d", got, want)
+				case want != http.StatusOK:
+					probe.none()
+				case !strings.HasPrefix(probe.one().head, "GET "+target+" "):
+					t.Errorf("%s is forwarded in another case", target)
+				}
+			})
 		}
 	}
 }

@@ -31,7 +31,8 @@ const (
 	IdleCondition        Kind = "idle-condition"        // nothing would be decided differently without it
 	UnsafePublic         Kind = "unsafe-public"         // anybody may change something
 	UnusedRule           Kind = "unused-rule"
-	ShadowOnly           Kind = "shadow-only" // every route of the host is in the shadow
+	CaseVariant          Kind = "case-variant" // a letter in another case leads around a rule
+	ShadowOnly           Kind = "shadow-only"  // every route of the host is in the shadow
 )
 
 // Check looks for what can never happen, and for what is dangerous, in policies that compile. The findings are in the order
@@ -70,6 +71,7 @@ func (c *checker) host(h *policies.HostPolicy) {
 		c.add(h.Place, ShadowOnly, "every route is in the shadow: all requests of %s are refused", h.Host)
 	}
 	c.reachability(h)
+	c.caseVariants(h)
 	for _, name := range sortedKeys(h.Rules()) {
 		rule := h.Rules()[name]
 		if !used[name] {

@@ -83,7 +83,8 @@ type Report struct {
 }
 
 // Diff compares two sets of policies. Changes are all there are, for everything that is not an expression; an expression
-// with the same text is taken to come to the same. What is refused either way, by 403, 404, 405, 501 or 400, is no change.
+// with the same text is taken to come to the same. What is refused either way, by 403, 404, 405, 501 or 400, is no change. That a host
+// which folds case refuses letters that fold into ASCII is told by the option paths.
 func Diff(before, after *policies.Set) Report {
 	r := Report{Changes: []Change{}, Expressions: []ExpressionChange{}, Options: []OptionChange{}, Incomplete: []string{}}
 	names := append(before.Hosts(), after.Hosts()...)

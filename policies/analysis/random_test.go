@@ -33,7 +33,7 @@ func compile(t testing.TB, texts ...string) *policies.Set {
 // The words of random policies are few, so that they meet.
 var (
 	somePatterns = []string{"/", "/a", "/a/b", "/a/:x", "/a/:x/b", "/a/*rest", "/:x", "/:x/b", "/b/*rest", "/*rest", "/c/d", "/c/:y/*rest"}
-	somePaths    = []string{"/", "/a", "/a/", "/a/b", "/a/q", "/a/b/c", "/a/q/b", "/a/q/z", "/q", "/q/b", "/q/r", "/b", "/b/1/2", "/c", "/c/d", "/c/d/e", "/c/q", "/c/q/r/s", "//a", "/a;x", "/a/q%2Fz", "/q;x/b"}
+	somePaths    = []string{"/A", "/a/B", "/A/b", "/", "/a", "/a/", "/a/b", "/a/q", "/a/b/c", "/a/q/b", "/a/q/z", "/q", "/q/b", "/q/r", "/b", "/b/1/2", "/c", "/c/d", "/c/d/e", "/c/q", "/c/q/r/s", "//a", "/a;x", "/a/q%2Fz", "/q;x/b"}
 	someMethods  = []string{"GET", "HEAD", "POST", "DELETE", "PURGE"}
 	someHosts    = []string{"a.viloforge.com", "b.viloforge.com", `"*.viloforge.com"`, `"*.p.viloforge.com"`}
 	askedHosts   = []string{"a.viloforge.com", "b.viloforge.com", "q.viloforge.com", "q.p.viloforge.com", "elsewhere.example"}
@@ -131,7 +131,7 @@ func randomPolicy(r *rand.Rand, host string, expressions bool) string {
 		routes = append(routes, "  - { path: /a, allow: authenticated }\n")
 	}
 	r.Shuffle(len(routes), func(i, j int) { routes[i], routes[j] = routes[j], routes[i] })
-	return "host: " + host + "\nupstream: site\nroutes:\n" + strings.Join(routes, "")
+	return "host: " + host + "\nupstream: site\n" + pick(r, "", "", "paths: case-insensitive\n") + "routes:\n" + strings.Join(routes, "")
 }
 
 // randomPolicies are the texts of policies for some of the hosts.

@@ -12,7 +12,7 @@ import (
 // record writes down a request as an audit log does: of the facts, those that the rule reads.
 func record(q policies.Request, a policies.Answer) Recorded {
 	r := Recorded{
-		ID: "id", Decision: word(a.Outcome).String(), Method: q.Method, Host: string(a.Facts.Host), Path: a.Facts.Path.String(),
+		ID: "id", Decision: word(a.Outcome).String(), Method: q.Method, Host: string(a.Facts.Host), Path: a.Target.Path.String(),
 		Facts: policies.Facts{Now: q.Now, Client: q.Client}, Identity: q.Identity,
 	}
 	if a.Outcome == policies.BadRequest {
