@@ -38,7 +38,7 @@ func TestTheLiveGatewayDecidesAsThePoliciesSay(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.gateway.Swap(generation)
-		for range 60 {
+		for range 80 {
 			asked := r.request(s.now)
 			who := max(0, r.one(len(people)+3)-3) // often nobody
 			byCookie := r.flip()
@@ -84,6 +84,11 @@ func TestWhatNobodyGets(t *testing.T) {
 	}{
 		{"TRACE", "login.example.test", "/login", 405, "deny (405 method not allowed)"},
 		{"TRACE", "nope.example.test", "/", 405, "deny (405 method not allowed)"},
+		{"get", "app.example.test", "/", 501, "deny (501 not implemented)"},
+		{"PURGE", "nope.example.test", "/", 501, "deny (501 not implemented)"},
+		{"post", "login.example.test", "/login", 501, "deny (501 not implemented)"},
+		{"get", "app.example.test", "/.vilogate/me", 501, "deny (501 not implemented)"},
+		{"get", "app.example.test", "/../", 400, "bad-request"},
 		{"GET", "nope.example.test", "/", 404, "deny (404 not found)"},
 		{"GET", "nope.example.test", "/.vilogate/me", 404, "deny (404 not found)"},
 		{"GET", "login.example.test", "/login", 200, "allow"},
@@ -149,6 +154,8 @@ func expectedOf(a policies.Answer) expected {
 		}
 	case policies.MethodNotAllowed:
 		e.statuses = []int{http.StatusMethodNotAllowed}
+	case policies.MethodNotImplemented:
+		e.statuses = []int{http.StatusNotImplemented}
 	case policies.BadRequest:
 		e.statuses, e.decision = []int{http.StatusBadRequest}, decisionMalformed
 	case policies.NotFound:
@@ -218,7 +225,7 @@ func (s *site) live(log *memoryLog, asked policies.Request, who person, byCookie
 	w := httptest.NewRecorder()
 	s.gateway.ServeHTTP(w, r)
 	did.status = w.Code
-	if w.Code >= 500 {
+	if w.Code >= 500 && w.Code != http.StatusNotImplemented {
 		body, _ := io.ReadAll(w.Result().Body)
 		s.t.Fatalf("%s %s: %d %s", asked.Method, asked.Target, w.Code, body)
 	}
@@ -271,11 +278,14 @@ func (d *dice) policy() string {
 	if d.flip() {
 		b.WriteString(d.of(`cors: { origins: ["https://website.example.test"], credentials: true }`, `cors: { origins: ["https://*.example.test"] }`, `cors: { origins: ["*"], methods: [GET] }`) + "\n")
 	}
+	if d.rarely() {
+		b.WriteString("paths: case-insensitive\n")
+	}
 	b.WriteString("routes:\n")
 	patterns := []string{"/", "/a", "/a/b", "/a/:id", "/a/*rest", "/:x", "/:x/b", "/*rest", "/a/b/c"}
 	d.Shuffle(len(patterns), func(i, j int) { patterns[i], patterns[j] = patterns[j], patterns[i] })
 	for _, pattern := range patterns[:1+d.one(len(patterns)-1)] {
-		methods := d.of("", "GET", "GET, POST", "POST", "DELETE, OPTIONS")
+		methods := d.of("", "GET", "GET, POST", "POST", "DELETE, OPTIONS", "DELETE, PURGE")
 		d.route(&b, pattern, methods)
 		if methods == "GET" && d.flip() {
 			d.route(&b, pattern, "POST, PUT")
@@ -307,7 +317,7 @@ func (d *dice) route(b *strings.Builder, pattern, methods string) {
 func (d *dice) request(now time.Time) policies.Request {
 	r := policies.Request{
 		Method: d.of("GET", "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"), Host: "app.example.test", Now: now, Header: policies.Fields{},
-		Target: d.of("/", "/a", "/a/b", "/a/c", "/a/b/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/a/x%2Fb", "/A", "/a/../b", "/none/at/all"),
+		Target: d.of("/", "/a", "/a/b", "/a/c", "/a/b/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/a/x%2Fb", "/A", "/A/B", "/a/B/c", "/%E2%84%AA", "/a/../b", "/none/at/all"),
 		Client: netip.MustParseAddr(d.of("192.0.2.7", "198.51.100.1", "2001:db8::1")),
 	}
 	if d.rarely() {
@@ -320,7 +330,7 @@ func (d *dice) request(now time.Time) policies.Request {
 			"/.vilogate;x/me", "/.vilogate%2fme", "/.vilogates", "/.Vilogate/me", "/.well-known/vilogate/jwks.json", "/.well-known//vilogate/jwks.json", "/.well-known/vilogate")
 	}
 	if d.one(20) == 0 {
-		r.Method = d.of("TRACE", "CONNECT", "TRACK", "PROPFIND", "get")
+		r.Method = d.of("TRACE", "CONNECT", "TRACK", "PROPFIND", "get", "delete", "Options", "PRI", "*", "PURGE", "PURGE", "BAN")
 	}
 	if d.one(20) == 0 {
 		r.Target = d.of("", "*", "a", "/%zz", "/%00", "/a#b", "/\\a", "/a?b c")
@@ -337,7 +347,7 @@ func (d *dice) request(now time.Time) policies.Request {
 	}
 	if r.Method == "OPTIONS" && d.flip() {
 		r.Header["Origin"] = []string{d.of(origins[1:4]...)}
-		r.Header["Access-Control-Request-Method"] = []string{d.of("GET", "POST", "PUT")}
+		r.Header["Access-Control-Request-Method"] = []string{d.of("GET", "GET", "POST", "POST", "PUT", "put")}
 		if d.rarely() {
 			r.Header["Access-Control-Request-Headers"] = []string{d.of("authorization", "x-custom", "content-type")}
 		}

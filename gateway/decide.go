@@ -57,6 +57,8 @@ func (d *decided) refusal() error {
 		return d.stepUp()
 	case policies.MethodNotAllowed:
 		return refuseMethodNotAllowed(a.Reason, a.Allow)
+	case policies.MethodNotImplemented:
+		return refuseMethodNotImplemented(a.Reason)
 	case policies.BadRequest:
 		return refuseMalformed(a.Reason)
 	case policies.NotFound:

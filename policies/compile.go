@@ -56,10 +56,24 @@ type HostPolicy struct {
 	Shadow *HostPolicy
 
 	publicPort int
+	paths      string // "", caseSensitive or caseInsensitive
 	root       node
 	routes     []*Route // in the order of the file, those of the shadow too
+	extensions []string // methods of routes that not every host takes
 	rules      map[string]*Condition
 }
+
+// The values of paths:.
+const (
+	caseSensitive   = "case-sensitive"
+	caseInsensitive = "case-insensitive"
+)
+
+// FoldsCase reports whether paths are compared without regard to case.
+func (h *HostPolicy) FoldsCase() bool { return h.paths == caseInsensitive }
+
+// Paths is what the file says under paths:, or "".
+func (h *HostPolicy) Paths() string { return h.paths }
 
 // Compile compiles the files as one, and runs the tests in them; files of tests alone (*_test.yaml) are left out. It is all
 // or nothing: the error is a strictyaml.Errors with everything that is wrong in any of them.
@@ -183,6 +197,9 @@ func (c *compiler) decode(f File, into any) bool {
 func (c *compiler) host(f *fileSyntax) *HostPolicy {
 	h := &HostPolicy{Upstream: f.Upstream.text, Place: f.Host.at, publicPort: c.o.PublicPort}
 	c.checkKnown(f.Upstream, "upstream", c.o.Upstreams)
+	if h.paths = f.Paths.text; f.Paths.at.Line > 0 {
+		c.checkKnown(f.Paths, "way to compare paths", []string{caseInsensitive, caseSensitive})
+	}
 	if f.CORS != nil && !f.CORS.none {
 		h.CORS = c.cors(f.CORS)
 	}
@@ -267,7 +284,9 @@ func (c *compiler) buildTrees(h *HostPolicy) {
 			h.Shadow = &shadow
 		} else {
 			c.addToTree(&h.root, r)
+			h.extensions = appendExtensions(h.extensions, r)
 		}
+		shadow.extensions = appendExtensions(shadow.extensions, r)
 	}
 	h.root.checkOverrides(c)
 	if h.Shadow == nil {
@@ -282,6 +301,16 @@ func (c *compiler) buildTrees(h *HostPolicy) {
 		}
 	}
 	shadow.root.checkOverrides(c)
+}
+
+// appendExtensions adds the methods of a route that not every host takes.
+func appendExtensions(methods []string, r *Route) []string {
+	for _, method := range r.methods {
+		if !request.IsKnownMethod(method) && !slices.Contains(methods, method) {
+			methods = append(methods, method)
+		}
+	}
+	return methods
 }
 
 // checkOverrides refuses method_override: pass where the method matters, to the route or to others of its pattern: a header

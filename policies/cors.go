@@ -60,7 +60,7 @@ func (h *HostPolicy) CORSFor(m Match) *CORS {
 func (h *HostPolicy) Preflight(p request.Path, origin, method string, headers []string) (Preflight, bool) {
 	m := h.Match(p, method)
 	cors := h.CORSFor(m)
-	if m.Route == nil || m.Ambiguities != 0 || !cors.AllowsOrigin(origin) {
+	if m.Route == nil || m.Ambiguities != 0 || !h.Implements(method) || !cors.AllowsOrigin(origin) {
 		return Preflight{}, false
 	}
 	methods := h.allowedMethods(p, method)
@@ -83,6 +83,9 @@ func (h *HostPolicy) Preflight(p request.Path, origin, method string, headers []
 
 // allowedMethods are the methods of the pattern that a path matches; asked is one of them.
 func (h *HostPolicy) allowedMethods(p request.Path, requested string) []string {
+	if h.FoldsCase() {
+		p = p.FoldCase()
+	}
 	l := h.root.find(p.String())
 	for _, r := range l.routes {
 		if r.methods == nil {

@@ -146,7 +146,7 @@ func TestPreflight(t *testing.T) {
 		{"/mixed", app, "POST", []string{"content-type"}, []string{"GET", "HEAD", "POST"}},
 		{"/mixed", "http://localhost:3000", "GET", []string{"Authorization", "x-request-id", "accept"}, []string{"GET", "HEAD", "POST"}},
 		{"/me", app, "PUT", nil, []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}},
-		{"/me", app, "PURGE", nil, []string{"PURGE", "DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}},
+		{"/me", app, "PROPFIND", nil, []string{"PROPFIND", "DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}},
 		{"/mixed", app, "PUT", nil, nil},
 		{"/mixed", app, "post", nil, nil},
 		{"/nowhere", app, "GET", nil, nil},

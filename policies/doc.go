@@ -37,6 +37,8 @@
 //     reaches no other, unless every route does without the cookie: by public, deny or bearer: only. The login host is
 //     built in and has no file.
 //   - upstream, required: the name of an upstream of the configuration.
+//   - paths: case-insensitive, where the server behind folds case (Express, IIS, anything on Windows); case-sensitive, as when
+//     it is left out. See Matching.
 //   - tls: what a connection must be like. min_version is "1.2" or "1.3"; client_ca is a file of CA certificates in PEM, by
 //     which clients have to be certified, its name relative to the folder of the policy file.
 //   - cors: which pages of other origins may call this host; none, as when it is left out, for none. See below.
@@ -49,7 +51,9 @@
 //
 //   - path, required: a pattern. It is written decoded, as it is compared: "/café au lait". A segment :name stands for
 //     any one segment that is not empty, and *name, at the end, for all the rest or nothing.
-//   - methods: a list. GET implies HEAD. Left out, every method. Two routes of one pattern with a method in common are an
+//   - methods: a list, in capital letters. GET implies HEAD. Left out, every method that the host knows: those of the IANA
+//     HTTP Method Registry, and those that some route of the host lists. Any other is 501, whatever the path, and so is one
+//     in other letters: servers that fold case take delete for DELETE. CONNECT, TRACE and TRACK are 405. Two routes of one pattern with a method in common are an
 //     error; the names of parameters make no difference.
 //   - allow, required: who may. See below.
 //   - bearer: only. A cookie does not count, only a Bearer token. It may stand among the conditions of allow too.
@@ -112,6 +116,11 @@
 // A path that no route lists is denied: a stranger is asked to sign in, which gives nothing away. A path that is listed
 // by other methods only is 405 where all of those are public or somebody is signed in, and denied otherwise.
 //
+// With paths: case-insensitive, patterns, request.path and request.params are compared with the letters A to Z folded to
+// lower case, and what was sent is forwarded. Two routes that only case tells apart are an error then, and a path with a letter
+// beyond ASCII that folds into ASCII (U+212A, U+017F) is 400. Other letters beyond ASCII (É) are not folded. `vilogate
+// policy check` warns of a host that says neither, where case leads around a rule to a wider one.
+//
 // In matching, several slashes count as one and what follows a semicolon in a segment does not count; whether the path
 // may be spelt so at all is then up to the route that it matched.
 //
@@ -161,7 +170,8 @@
 //   - request.params["id"], of the pattern, decoded: the whole segment, with what follows a semicolon in it where the route
 //     permits one; of *rest all segments, joined by slashes.
 //   - request.query["page"], decoded. A route whose policy reads a parameter refuses (400) queries in which servers could
-//     read it in different ways: given twice or in another spelling (ID, id[]), with a semicolon, with an escape that is none.
+//     read it in different ways: given twice or in another spelling that some server takes for it (ID, id[], id.x, [id,
+//     id], !id; not id_x or x[id]), with a semicolon, with an escape that is none, with a name that is no UTF-8.
 //   - request.headers["x-tenant"], whatever its case. A route whose policy reads a header refuses (400) one that is there
 //     twice, or that Connection names, which would end at the gateway. Authorization, Cookie, Host, the headers of the
 //     connection (Connection, TE, Upgrade) and those that the gateway writes are not among them. A header is what the
@@ -199,7 +209,7 @@
 //
 //   - allow: the request is forwarded, or, where it is a preflight, answered.
 //   - login: somebody has to sign in.
-//   - deny: anything else that is no, 400, 404 and 405 included, and what the gateway answers itself (/.vilogate/…). A 405 to a stranger may be called login too.
+//   - deny: anything else that is no, 400, 404, 405 and 501 included, and what the gateway answers itself (/.vilogate/…). A 405 to a stranger may be called login too.
 //   - bad-request: 400 alone.
 //   - step-up: a fresher or stronger login is needed.
 //   - limit: it would be allowed, had it not been made more often than rate permits: so many times, or, without times, as

@@ -51,7 +51,7 @@ type Kind uint8
 // The kinds.
 const (
 	Malformed     Kind = iota + 1 // it has no meaning, or more than one
-	MethodRefused                 // by a method that is never forwarded
+	MethodRefused                 // by a method that is never forwarded (405), or that the host does not know (501)
 	UnknownHost                   // no policy is for the host
 	OwnPath                       // the gateway answers it itself: Location.Endpoint
 	LoginHost                     // the identity provider's, which no policy names
@@ -72,12 +72,12 @@ type Location struct {
 	// Host is the policy of the host, also where the request is malformed otherwise; nil for the login host, and where no
 	// policy is for it.
 	Host *HostPolicy
-	// Target is canonical; the zero Target where the request is malformed or its method refused.
+	// Target is canonical; the zero Target where the request is malformed or its method never forwarded.
 	Target    request.Target
 	Match     Match     // with Routed; with CORSPreflight, of the method that is asked about
 	Endpoint  Endpoint  // with OwnPath; 0 where there is none
 	Preflight Preflight // with CORSPreflight, where the decision is Allow
-	Facts     Facts     // what conditions may depend on; its path is canonical
+	Facts     Facts     // what conditions may depend on; its path is canonical, and folded where the host folds case
 
 	request    *Request
 	decision   Decision // the zero Decision where it depends on who asks
@@ -90,30 +90,27 @@ const (
 	ReasonHopByHop = "Connection makes a header hop-by-hop that the policy reads: the backend would not get it"
 	// ReasonUnknownHost: no file is for the host.
 	ReasonUnknownHost = "no policy for this host (404)"
+	// ReasonMethodNotImplemented: servers could read the method as another (delete as DELETE), or know it where no rule does.
+	ReasonMethodNotImplemented = "the method is none of the IANA registry as it is written there, and no route of the host lists it (501)"
 )
 
 // Locate finds out where a request leads: from its canonical form over the host, the gateway's own paths, the login host and
 // preflights to the route. It is the first half of [Set.Decide]; [Location.Decide] is the other.
 func (s *Set) Locate(r *Request) (l Location) {
 	l.publicPort = s.publicPort
-	if !l.canonicalise(r) {
-		if l.Name != "" {
-			l.Host = s.Lookup(l.Name)
-		}
-		return l
+	canonical := l.canonicalise(r)
+	if l.Name != "" {
+		l.Host = s.Lookup(l.Name)
 	}
 	login := string(l.Name) == s.loginHost
-	if !login {
-		l.Host = s.Lookup(l.Name)
-		if l.Host == nil {
-			l.Kind, l.decision = UnknownHost, Decision{Outcome: NotFound, Reason: ReasonUnknownHost}
-			return l
-		}
-	}
 	switch {
+	case !canonical || !l.implemented():
+	case l.Host == nil && !login:
+		l.Kind, l.decision = UnknownHost, Decision{Outcome: NotFound, Reason: ReasonUnknownHost}
 	case l.ownPath():
 	case login:
 		l.loginHost()
+	case !l.foldCase():
 	case l.preflight():
 	default:
 		l.route()
@@ -124,13 +121,14 @@ func (s *Set) Locate(r *Request) (l Location) {
 // Locate does so for a request of this host, whatever name it asks for.
 func (h *HostPolicy) Locate(r *Request) (l Location) {
 	l.publicPort, l.Host = h.publicPort, h
-	if l.canonicalise(r) && !l.ownPath() && !l.preflight() {
+	if l.canonicalise(r) && l.implemented() && !l.ownPath() && l.foldCase() && !l.preflight() {
 		l.route()
 	}
 	return l
 }
 
-// canonicalise makes the request canonical; it reports whether the request is well-formed and its method may pass.
+// canonicalise makes the request canonical; it reports whether the request is well-formed and its method one that is ever
+// forwarded.
 func (l *Location) canonicalise(r *Request) bool {
 	l.request = r
 	switch r.Method {
@@ -160,6 +158,28 @@ func (l *Location) canonicalise(r *Request) bool {
 	l.Facts = Facts{
 		Now: r.Now, Method: target.Method, Host: target.Host, Path: target.Path, Client: r.Client, Query: target.Query, Header: r.Header,
 	}
+	return true
+}
+
+// implemented reports whether the method is one that the host knows.
+func (l *Location) implemented() bool {
+	if method := l.Target.Method; request.IsKnownMethod(method) || l.Host != nil && l.Host.Implements(method) {
+		return true
+	}
+	l.Kind, l.decision = MethodRefused, Decision{Outcome: MethodNotImplemented, Reason: ReasonMethodNotImplemented}
+	return false
+}
+
+// foldCase has conditions see the path without regard to case, where the host compares it so; what is forwarded stays as it
+// is. It is false where servers could fold it in more than one way.
+func (l *Location) foldCase() bool {
+	if !l.Host.FoldsCase() {
+		return true
+	}
+	if l.Target.Path.FoldsIntoASCII() {
+		return l.malformed("a letter beyond ASCII in the path that folds into one of ASCII, where paths are case-insensitive")
+	}
+	l.Facts.Path = l.Facts.Path.FoldCase()
 	return true
 }
 

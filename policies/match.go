@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -41,9 +42,18 @@ type leaf struct {
 // maxSegment bounds the segments of a pattern, so that a path's can be decoded in place.
 const maxSegment = 255
 
-// Match finds the route of a path and a method. It allocates nothing.
+// Implements reports whether requests by a method may come to a route of the host: one that every host takes, or that a
+// route lists.
+func (h *HostPolicy) Implements(method string) bool {
+	return request.IsKnownMethod(method) || slices.Contains(h.extensions, method)
+}
+
+// Match finds the route of a path and a method. It allocates nothing, unless there is case to fold.
 func (h *HostPolicy) Match(p request.Path, method string) Match {
 	m := Match{Ambiguities: p.Ambiguities(), Place: h.Place}
+	if h.FoldsCase() {
+		p = p.FoldCase()
+	}
 	l := h.root.find(p.String())
 	if l == nil {
 		return m

@@ -12,6 +12,7 @@ import (
 type Position struct {
 	node     *node // nil once the way is over
 	catchAll *leaf // what the rest of the path leads to then, whatever it is; nil for nothing
+	folds    bool  // case makes no difference
 }
 
 // Start is where every path begins. A nil host has no patterns.
@@ -19,7 +20,7 @@ func (h *HostPolicy) Start() Position {
 	if h == nil {
 		return Position{}
 	}
-	return Position{node: &h.root}
+	return Position{node: &h.root, folds: h.FoldsCase()}
 }
 
 // Literals are the segments that lead on by name, sorted.
@@ -35,6 +36,9 @@ func (p Position) Next(segment string) Position {
 	if p.node == nil {
 		return p
 	}
+	if p.folds {
+		segment = request.FoldSegment(segment)
+	}
 	next := p.node.literals[segment]
 	if next == nil {
 		next = p.node.param
@@ -42,7 +46,7 @@ func (p Position) Next(segment string) Position {
 	if next == nil {
 		return Position{catchAll: p.node.catchAll}
 	}
-	return Position{node: next}
+	return Position{node: next, folds: p.folds}
 }
 
 // Done reports whether all paths that come this way are decided by the same pattern, or by none.
@@ -114,6 +118,9 @@ func (r *Route) Truth(c *Condition, f Facts, id *Identity) (Truth, error) {
 	}
 	return c.truth(e), nil
 }
+
+// FoldsCase reports whether the path is compared without regard to case.
+func (r *Route) FoldsCase() bool { return r.foldsCase }
 
 // Params are the parameters of the pattern that an expression reads, sorted; their meaning is the route's that asks.
 func (c *Condition) Params() (names []string) {

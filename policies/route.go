@@ -33,7 +33,8 @@ type Route struct {
 	Reads           Reads
 
 	at                   strictyaml.Place // of the pattern
-	segments             []string         // of the pattern; nil where it is none
+	foldsCase            bool             // the host's
+	segments             []string         // of the pattern, folded where case is; nil where it is none
 	methods              []string         // nil: every one
 	permittedAmbiguities request.Ambiguity
 	stripSegments        int // segments
@@ -85,6 +86,9 @@ func (c *compiler) route(h *HostPolicy, s *routeSyntax, defaults *optionsSyntax)
 		}
 	}
 	r.segments = c.pattern(s.Path)
+	if r.foldsCase = h.FoldsCase(); r.foldsCase {
+		c.foldSegments(r)
+	}
 	if r.rule.condition != nil {
 		r.rule.condition.reads(&r.Reads)
 		c.checkParams(r, r.rule.condition)
@@ -97,6 +101,19 @@ func (c *compiler) route(h *HostPolicy, s *routeSyntax, defaults *optionsSyntax)
 	return r
 }
 
+// foldSegments folds the case of what stands in a pattern by name.
+func (c *compiler) foldSegments(r *Route) {
+	for i, segment := range r.segments {
+		switch {
+		case segment[0] == ':' || segment[0] == '*':
+		case request.FoldsIntoASCII(segment):
+			c.errorf(r.at, "%q: a letter beyond ASCII that folds into one of ASCII (U+212A, U+017F) is always refused where paths are case-insensitive", r.Pattern)
+		default:
+			r.segments[i] = request.FoldSegment(segment)
+		}
+	}
+}
+
 // addToTree puts a route into a tree, beside those of its pattern that take other methods.
 func (c *compiler) addToTree(root *node, r *Route) {
 	if r.segments == nil {
@@ -104,12 +121,16 @@ func (c *compiler) addToTree(root *node, r *Route) {
 	}
 	l := root.leaf(r.segments)
 	for _, other := range l.routes {
+		alike := "which has the same pattern"
+		if r.foldsCase && r.Pattern != other.Pattern && strings.EqualFold(r.Pattern, other.Pattern) {
+			alike = "from which only case tells it apart, and paths are case-insensitive"
+		}
 		methods, every := commonMethods(other, r)
 		switch {
 		case every:
-			c.errorf(r.at, "%q takes the same methods as the route at %s, which has the same pattern", r.Pattern, other.Place)
+			c.errorf(r.at, "%q takes the same methods as the route at %s, %s", r.Pattern, other.Place, alike)
 		case len(methods) > 0:
-			c.errorf(r.at, "%q takes %s, and so does the route at %s, which has the same pattern", r.Pattern, strings.Join(methods, ", "), other.Place)
+			c.errorf(r.at, "%q takes %s, and so does the route at %s, %s", r.Pattern, strings.Join(methods, ", "), other.Place, alike)
 		}
 	}
 	l.add(r)
@@ -145,12 +166,18 @@ func (c *compiler) methods(at strictyaml.Place, list []word) []string {
 	methods := []string{}
 	for i, w := range list {
 		near := strictyaml.Nearest(w.text, knownMethods)
+		if request.IsKnownMethod(w.text) {
+			near = ""
+		}
+		upper := strings.ToUpper(w.text)
 		switch {
-		case w.text == "CONNECT" || w.text == "TRACE" || w.text == "TRACK":
+		case w.text == "CONNECT" || w.text == "TRACE" || w.text == "TRACK" || w.text == "PRI" || w.text == "*":
 			c.errorf(w.at, "%s is never forwarded", w.text)
 		case near != "" && near != w.text:
 			c.errorf(w.at, "unknown method %q, did you mean %q?", w.text, near)
-		case !request.IsMethod(w.text) || w.text != strings.ToUpper(w.text):
+		case request.IsMethod(w.text) && w.text != upper:
+			c.errorf(w.at, "a method is written in capital letters, as requests have to have it: %s, found %q", upper, w.text)
+		case !request.IsMethod(w.text):
 			c.errorf(w.at, "a method is one word in capital letters, found %q", w.text)
 		case slices.ContainsFunc(list[:i], func(other word) bool { return other.text == w.text }):
 			c.errorf(w.at, "%s stands in the list twice", w.text)

@@ -14,6 +14,7 @@ type (
 		Place    strictyaml.Place
 		Host     word                         `yaml:"host,required"`     // the host in lower case, or "*.preview.example.com" for any one label
 		Upstream word                         `yaml:"upstream,required"` // where its requests go: a name under upstreams: of the configuration
+		Paths    word                         `yaml:"paths"`             // case-insensitive where the server behind folds case (Express, IIS, Windows), or case-sensitive, as when left out
 		TLS      *tlsSyntax                   `yaml:"tls"`               // what connections must be like
 		CORS     *corsSyntax                  `yaml:"cors"`              // which pages of other origins may call this host; none, as when left out, for none
 		Defaults *optionsSyntax               `yaml:"defaults"`          // options for every route that does not have its own

@@ -135,7 +135,8 @@ func (t *test) matchesExpectation(a *Answer) bool {
 	case "bad-request":
 		return a.Outcome == BadRequest
 	}
-	return a.Outcome == Deny || a.Outcome == MethodNotAllowed || a.Outcome == BadRequest || a.Outcome == NotFound
+	return a.Outcome == Deny || a.Outcome == MethodNotAllowed || a.Outcome == BadRequest || a.Outcome == NotFound ||
+		a.Outcome == MethodNotImplemented
 }
 
 // ruleOf names the rule that decided, as a test does.

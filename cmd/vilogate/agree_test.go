@@ -50,7 +50,7 @@ func randomRoutes(r *rand.Rand) string {
 	r.Shuffle(len(patterns), func(i, j int) { patterns[i], patterns[j] = patterns[j], patterns[i] })
 	var b strings.Builder
 	for _, pattern := range patterns[:2+r.IntN(6)] {
-		fmt.Fprintf(&b, "  - { path: %q%s, allow: %s%s }\n", pattern, of("", ", methods: [GET]", ", methods: [POST, DELETE]"),
+		fmt.Fprintf(&b, "  - { path: %q%s, allow: %s%s }\n", pattern, of("", ", methods: [GET]", ", methods: [POST, DELETE]", ", methods: [POST, DELETE]", ", methods: [PURGE]"),
 			of("public", "authenticated", "optional", "deny", "{ roles: [admin] }", "{ users: [alice] }", "{ not: { roles: [admin] } }",
 				"{ networks: [127.0.0.0/8], roles: [member] }", "{ bearer: only }", "{ mfa: 15m }", "{ any: [{ max_age: 1d }, { amr: [mfa] }] }",
 				`{ when: '"x" in request.query && user.username == "carol"' }`, `{ when: 'request.headers["x-tenant"] == "acme"' }`),
@@ -68,6 +68,8 @@ func statusesOf(a policies.Answer) []int {
 		return []int{http.StatusUnauthorized, http.StatusFound}
 	case policies.MethodNotAllowed:
 		return []int{http.StatusMethodNotAllowed}
+	case policies.MethodNotImplemented:
+		return []int{http.StatusNotImplemented}
 	case policies.BadRequest:
 		return []int{http.StatusBadRequest}
 	case policies.NotFound:
@@ -118,7 +120,7 @@ func TestTheLiveGatewayAgreesWithTestAndExplain(t *testing.T) {
 	of := func(list ...string) string { return list[r.IntN(len(list))] }
 	seen := map[string]int{}
 	for round := range 20 {
-		text := "host: app.viloforge.test\nupstream: app\ncors: { origins: [\"https://website.viloforge.test\"], credentials: true }\nroutes:\n" + randomRoutes(r)
+		text := "host: app.viloforge.test\nupstream: app\ncors: { origins: [\"https://website.viloforge.test\"], credentials: true }\n" + of("", "", "paths: case-insensitive\n") + "routes:\n" + randomRoutes(r)
 		writeFiles(t, a.dir, map[string]string{"policies/app.yaml": text})
 		a.must("", "reload", "--state", a.state)
 		path := filepath.Join(a.dir, "policies", "app.yaml")
@@ -130,7 +132,7 @@ func TestTheLiveGatewayAgreesWithTestAndExplain(t *testing.T) {
 			sso, byBearer := of("", a.alice, a.carol), r.IntN(2) == 0
 			asked := policies.Request{
 				Method: of("GET", "GET", "POST", "DELETE", "HEAD"), Host: appHost, Now: time.Now(), Client: netip.MustParseAddr("127.0.0.1"),
-				Target:   of("/", "/a", "/a/b", "/a/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/b/c/d", "/a/../b") + of("", "", "?x=1", "?x=1&x=2", "?X=1"),
+				Target:   of("/", "/a", "/a/b", "/a/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/b/c/d", "/A", "/A/B", "/a/%C5%BF", "/a/../b") + of("", "", "?x=1", "?x=1&x=2", "?X=1"),
 				Header:   policies.Fields{},
 				Identity: identityOf(t, sso, byBearer),
 			}
@@ -150,7 +152,7 @@ func TestTheLiveGatewayAgreesWithTestAndExplain(t *testing.T) {
 			case 1:
 				asked.Target = of("/.vilogate/me", "/.vilogate/logout", "/.vilogate/nope", "/.vilogate;x/me", "//.vilogate/me", "/.well-known/vilogate/jwks.json")
 			case 2:
-				asked.Method = of("TRACE", asked.Method)
+				asked.Method = of("TRACE", "delete", "Get", "PURGE", "PRI", asked.Method)
 			}
 			sent := request{method: asked.Method, host: asked.Host, target: asked.Target}
 			for name, values := range asked.Header {
@@ -196,7 +198,7 @@ func TestTheLiveGatewayAgreesWithTestAndExplain(t *testing.T) {
 			t.Fatalf("seed %d: replayed against the same policies: %+v\n%s", seed, report, text)
 		}
 	}
-	for _, outcome := range []string{"allow", "deny", "login", "bad-request", "step-up", "own", "login-host", "unknown-host", "malformed", "route"} {
+	for _, outcome := range []string{"allow", "deny", "login", "bad-request", "step-up", "own", "login-host", "unknown-host", "malformed", "method-refused", "route"} {
 		if seen[outcome] == 0 {
 			t.Errorf("never %s: these policies show little (%v)", outcome, seen)
 		}

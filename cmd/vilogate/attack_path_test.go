@@ -215,10 +215,10 @@ routes:
 		{"GET", "/thing", "", http.StatusOK},
 		{"HEAD", "/thing", "", http.StatusOK},
 		{"DELETE", "/thing", "", http.StatusUnauthorized},
-		{"get", "/thing", "", http.StatusUnauthorized},
-		{"Delete", "/thing", "", http.StatusUnauthorized},
+		{"get", "/thing", "", http.StatusNotImplemented},
+		{"Delete", "/thing", "", http.StatusNotImplemented},
 		{"POST", "/read", "GET, HEAD", http.StatusMethodNotAllowed},
-		{"get", "/read", "GET, HEAD", http.StatusMethodNotAllowed},
+		{"get", "/read", "", http.StatusNotImplemented},
 		{"OPTIONS", "/read", "GET, HEAD", http.StatusMethodNotAllowed},
 	} {
 		for _, p := range protocols() {

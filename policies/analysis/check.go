@@ -32,7 +32,8 @@ const (
 	IdleCondition        Kind = "idle-condition"        // nothing would be decided differently without it
 	UnsafePublic         Kind = "unsafe-public"         // anybody may change something
 	UnusedRule           Kind = "unused-rule"
-	ShadowOnly           Kind = "shadow-only" // every route of the host is in the shadow
+	CaseVariant          Kind = "case-variant" // a letter in another case leads around a rule
+	ShadowOnly           Kind = "shadow-only"  // every route of the host is in the shadow
 )
 
 // Check looks for what can never happen, and for what is dangerous, in policies that compile. The findings are in the order
@@ -71,6 +72,7 @@ func (c *checker) host(h *policies.HostPolicy) {
 		c.add(h.Place, ShadowOnly, "every route is in the shadow: all requests of %s are refused", h.Host)
 	}
 	c.reachability(h)
+	c.caseVariants(h)
 	for _, name := range sortedKeys(h.Rules()) {
 		rule := h.Rules()[name]
 		if !used[name] {
@@ -239,7 +241,7 @@ func (c *checker) addIdle(s *space, parent, part *policies.Condition, at stricty
 
 // admits reports whether there could be a request that a side allows, now or after a step-up.
 func (s *space) admits(d side) bool {
-	differences, complete := s.compare(d, side{noHost: true})
+	differences, complete := s.compare(d, side{refused: true})
 	return !complete || slices.ContainsFunc(differences, func(d difference) bool {
 		return d.from == policies.Allow || d.from == policies.StepUp
 	})

@@ -107,7 +107,7 @@ func (s *space) truths(c *policies.Condition, a assignment, afterStepUp bool) ma
 type side struct {
 	route     *policies.Route
 	allPublic bool                // where route is nil: the path is listed by other methods, all of them public
-	noHost    bool                // no policy is for the host
+	refused   bool                // no policy is for the host, or it does not know the method
 	instead   *policies.Condition // of the route's own; or of nothing else than itself, where there is no route
 }
 
@@ -151,7 +151,7 @@ func (s *space) decisions(d side, a assignment) (m mask) {
 	r, condition, anonymous := d.route, d.condition(), a[0] == nobody
 	terms := policies.Terms{}
 	switch {
-	case d.noHost, r == nil && condition == nil && (d.allPublic || !anonymous):
+	case d.refused, r == nil && condition == nil && (d.allPublic || !anonymous):
 		return maskOf(policies.Deny)
 	case r != nil:
 		terms = r.Terms()

@@ -83,7 +83,8 @@ type Report struct {
 }
 
 // Diff compares two sets of policies. Changes are all there are, for everything that is not an expression; an expression
-// with the same text is taken to come to the same. What is refused either way, by 403, 404, 405 or 400, is no change.
+// with the same text is taken to come to the same. What is refused either way, by 403, 404, 405, 501 or 400, is no change. That a host
+// which folds case refuses letters that fold into ASCII is told by the option paths.
 func Diff(before, after *policies.Set) Report {
 	r := Report{Changes: []Change{}, Expressions: []ExpressionChange{}, Options: []OptionChange{}, Incomplete: []string{}}
 	names := append(before.Hosts(), after.Hosts()...)
@@ -116,13 +117,15 @@ type differ struct {
 	name          string
 	host          request.Host
 	before, after *policies.HostPolicy
+	newMethods    []string // that only one of them knows
 	sides         map[[2]side][]*Change
 }
 
 func (d *differ) run() {
 	d.hostOptions()
+	d.newMethods = d.methodsOfOne()
 	for _, class := range pathClasses(d.before, d.after) {
-		for _, group := range methodGroups(class) {
+		for _, group := range d.methodGroups(class) {
 			b, a := d.side(d.before, class.before, group.example), d.side(d.after, class.after, group.example)
 			d.compare(class, group, b, a)
 			d.ambiguityChanges(class, group, b, a)
@@ -133,8 +136,8 @@ func (d *differ) run() {
 
 // side is what decides about a method of a pattern.
 func (d *differ) side(h *policies.HostPolicy, routes []*policies.Route, method string) side {
-	if h == nil {
-		return side{noHost: true}
+	if h == nil || !h.Implements(method) {
+		return side{refused: true}
 	}
 	s := side{allPublic: len(routes) > 0}
 	for _, r := range routes {
@@ -156,18 +159,19 @@ type methodGroup struct {
 	unsafe  string // one that may change something; "" for none
 }
 
-// methodGroups sorts the methods that some route of a class names, and one for all others.
-func methodGroups(class *pathClass) (groups []methodGroup) {
+// methodGroups sorts the methods that some route of a class names or only one of the hosts knows, and one for all others.
+func (d *differ) methodGroups(class *pathClass) (groups []methodGroup) {
 	routes := append(slices.Clone(class.before), class.after...)
 	var named []string
 	for _, r := range routes {
 		named = append(named, r.Methods()...)
 	}
+	named = append(named, d.newMethods...)
 	slices.Sort(named)
 	named = slices.Compact(named)
 	index := map[string]int{}
 	for _, method := range named {
-		key := takingRoute(class.before, method) + "|" + takingRoute(class.after, method)
+		key := takingRoute(d.before, class.before, method) + "|" + takingRoute(d.after, class.after, method)
 		if at, known := index[key]; known {
 			groups[at].methods = append(groups[at].methods, method)
 			continue
@@ -183,19 +187,44 @@ func methodGroups(class *pathClass) (groups []methodGroup) {
 	if len(named) == 0 {
 		return []methodGroup{{[]string{everyMethod}, "GET", "POST"}}
 	}
-	other := methodGroup{unsafe: otherThan(named, "PURGE", "OTHER")}
-	other.example = other.unsafe
-	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
-		if !slices.Contains(named, method) {
-			other.example = method
-			break
+	var other methodGroup
+	for _, method := range request.Methods() {
+		if slices.Contains(named, method) {
+			continue
 		}
+		if other.example == "" {
+			other.example = method
+		}
+		if other.unsafe == "" && !request.IsSafe(method) {
+			other.unsafe = method
+		}
+	}
+	if other.example == "" {
+		return groups
 	}
 	return append(groups, other)
 }
 
-// takingRoute tells which of the routes takes a method.
-func takingRoute(routes []*policies.Route, method string) string {
+// methodsOfOne are the methods that only one of the hosts knows.
+func (d *differ) methodsOfOne() (methods []string) {
+	if d.before == nil || d.after == nil {
+		return nil
+	}
+	for _, r := range append(slices.Clone(d.before.Routes()), d.after.Routes()...) {
+		for _, method := range r.Methods() {
+			if d.before.Implements(method) != d.after.Implements(method) && !slices.Contains(methods, method) {
+				methods = append(methods, method)
+			}
+		}
+	}
+	return methods
+}
+
+// takingRoute tells which of the routes takes a method; none where the host does not know it.
+func takingRoute(h *policies.HostPolicy, routes []*policies.Route, method string) string {
+	if h != nil && !h.Implements(method) {
+		return "unknown"
+	}
 	return fmt.Sprint(slices.IndexFunc(routes, func(r *policies.Route) bool { return r.AllowsMethod(method) }))
 }
 
@@ -309,7 +338,7 @@ func (d *differ) ambiguityChanges(class *pathClass, group methodGroup, b, a side
 		}
 		return s.route.PermittedAmbiguities()
 	}
-	refused := side{noHost: true}
+	refused := side{refused: true}
 	for _, ambiguity := range []request.Ambiguity{request.EncodedSlash, request.DoubleSlash, request.Semicolon} {
 		was, is := permits(b)&ambiguity != 0, permits(a)&ambiguity != 0
 		path := class.ambiguousExample(d.before, d.after, ambiguity)
@@ -326,12 +355,20 @@ func (d *differ) ambiguityChanges(class *pathClass, group methodGroup, b, a side
 			c := d.change(class, group, [2]side{b, a})
 			c.space, c.difference, c.ambiguity = s, difference, ambiguity
 			c.Who = s.describe(difference.who) + ", where the path has " + ambiguityNames[ambiguity]
-			if c.From, c.To = policies.BadRequest.String(), difference.to.String(); was {
-				c.From, c.To = difference.from.String(), policies.BadRequest.String()
+			if c.From, c.To = refusalOf(b), difference.to.String(); was {
+				c.From, c.To = difference.from.String(), refusalOf(a)
 			}
 			d.finish(c, path, group.example, s.example(difference.who))
 		}
 	}
+}
+
+// refusalOf is what becomes of a path whose spelling a side does not permit.
+func refusalOf(s side) string {
+	if s.refused {
+		return policies.Deny.String()
+	}
+	return policies.BadRequest.String()
 }
 
 var ambiguityNames = map[request.Ambiguity]string{

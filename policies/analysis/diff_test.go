@@ -22,7 +22,8 @@ func (c *Change) covers(q policies.Request, before, after policies.Answer) bool 
 		return false
 	}
 	for i, a := range []policies.Answer{before, after} {
-		if c.sides[i].route == nil && c.sides[i].allPublic != a.Match.AllPublic {
+		refused := a.Host == nil || !a.Host.Implements(q.Method)
+		if side := c.sides[i]; side.route == nil && (side.allPublic != a.Match.AllPublic || side.refused != refused) {
 			return false
 		}
 	}

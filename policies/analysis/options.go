@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -53,7 +54,7 @@ func optionsOfHost(h *policies.HostPolicy) []option {
 	if h.TLS != nil {
 		tls = fmt.Sprintf("at least %#04x, client_ca %q", h.TLS.MinVersion, h.TLS.ClientCA)
 	}
-	return []option{{"upstream", h.Upstream}, {"tls", tls}}
+	return []option{{"upstream", h.Upstream}, {"tls", tls}, {"paths", cmp.Or(h.Paths(), "case-sensitive")}}
 }
 
 type option struct{ name, value string }

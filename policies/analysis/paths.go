@@ -49,6 +49,7 @@ func pathClasses(before, after *policies.HostPolicy) []*pathClass {
 	walk = func(b, a policies.Position, way shape) {
 		note(b, a, way)
 		words := append(b.Literals(), a.Literals()...)
+		words = append(words, otherCase(words, before, after)...)
 		slices.Sort(words)
 		for _, word := range slices.Compact(words) {
 			if nextB, nextA := b.Next(word), a.Next(word); nextB.Done() && nextA.Done() {
@@ -66,6 +67,17 @@ func pathClasses(before, after *policies.HostPolicy) []*pathClass {
 	}
 	walk(before.Start(), after.Start(), nil)
 	return classes
+}
+
+// otherCase are words that the one of two hosts that folds case takes for one of the words, and the other does not.
+func otherCase(words []string, before, after *policies.HostPolicy) (other []string) {
+	if before == nil || after == nil || before.FoldsCase() == after.FoldsCase() {
+		return nil
+	}
+	for _, word := range words {
+		other = append(other, otherCaseOf(word), request.FoldSegment(word))
+	}
+	return other
 }
 
 func first(routes []*policies.Route) *policies.Route {

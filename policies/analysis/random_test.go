@@ -33,7 +33,7 @@ func compile(t testing.TB, texts ...string) *policies.Set {
 // The words of random policies are few, so that they meet.
 var (
 	somePatterns = []string{"/", "/a", "/a/b", "/a/:x", "/a/:x/b", "/a/*rest", "/:x", "/:x/b", "/b/*rest", "/*rest", "/c/d", "/c/:y/*rest"}
-	somePaths    = []string{"/", "/a", "/a/", "/a/b", "/a/q", "/a/b/c", "/a/q/b", "/a/q/z", "/q", "/q/b", "/q/r", "/b", "/b/1/2", "/c", "/c/d", "/c/d/e", "/c/q", "/c/q/r/s", "//a", "/a;x", "/a/q%2Fz", "/q;x/b"}
+	somePaths    = []string{"/A", "/a/B", "/A/b", "/", "/a", "/a/", "/a/b", "/a/q", "/a/b/c", "/a/q/b", "/a/q/z", "/q", "/q/b", "/q/r", "/b", "/b/1/2", "/c", "/c/d", "/c/d/e", "/c/q", "/c/q/r/s", "//a", "/a;x", "/a/q%2Fz", "/q;x/b"}
 	someMethods  = []string{"GET", "HEAD", "POST", "DELETE", "PURGE"}
 	someHosts    = []string{"a.viloforge.com", "b.viloforge.com", `"*.viloforge.com"`, `"*.p.viloforge.com"`}
 	askedHosts   = []string{"a.viloforge.com", "b.viloforge.com", "q.viloforge.com", "q.p.viloforge.com", "elsewhere.example"}
@@ -120,7 +120,7 @@ func randomPolicy(r *rand.Rand, host string, expressions bool) string {
 		case 0:
 			methods = []string{", methods: [GET]", ", methods: [POST, DELETE]"}
 		case 1:
-			methods = []string{pick(r, ", methods: [POST]", ", methods: [GET, POST]", ", methods: [HEAD]")}
+			methods = []string{pick(r, ", methods: [POST]", ", methods: [DELETE, PURGE]", ", methods: [GET, POST]", ", methods: [HEAD]")}
 		}
 		for _, m := range methods {
 			odd := pick(r, "", "", "", ", double_slash: allow", ", semicolon: allow", ", encoded_slash: allow")
@@ -131,7 +131,7 @@ func randomPolicy(r *rand.Rand, host string, expressions bool) string {
 		routes = append(routes, "  - { path: /a, allow: authenticated }\n")
 	}
 	r.Shuffle(len(routes), func(i, j int) { routes[i], routes[j] = routes[j], routes[i] })
-	return "host: " + host + "\nupstream: site\nroutes:\n" + strings.Join(routes, "")
+	return "host: " + host + "\nupstream: site\n" + pick(r, "", "", "paths: case-insensitive\n") + "routes:\n" + strings.Join(routes, "")
 }
 
 // randomPolicies are the texts of policies for some of the hosts.
@@ -194,7 +194,7 @@ func randomRequest(r *rand.Rand) policies.Request {
 
 // word is an outcome as Diff has it: 400 and 405 are deny.
 func word(o policies.Outcome) policies.Outcome {
-	if o == policies.MethodNotAllowed || o == policies.BadRequest || o == policies.NotFound {
+	if o == policies.MethodNotAllowed || o == policies.BadRequest || o == policies.NotFound || o == policies.MethodNotImplemented {
 		return policies.Deny
 	}
 	return o

@@ -107,7 +107,7 @@ func (r *Replayer) Add(q Recorded) {
 	route := a.Decision.Route
 	from, to := q.Decision, a.Outcome.String()
 	switch {
-	case a.Outcome == policies.MethodNotAllowed || a.Outcome == policies.NotFound:
+	case a.Outcome == policies.MethodNotAllowed || a.Outcome == policies.NotFound || a.Outcome == policies.MethodNotImplemented:
 		to = policies.Deny.String()
 	case a.Outcome == policies.Allow && from == "limit":
 		from = to

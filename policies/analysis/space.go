@@ -380,6 +380,9 @@ func meaning(c *policies.Condition, r *policies.Route) string {
 	if r == nil {
 		return text
 	}
+	if r.FoldsCase() && (len(c.Params()) > 0 || strings.Contains(text, "path")) {
+		text += " (without regard to case)"
+	}
 	for _, name := range c.Params() {
 		at := slices.IndexFunc(r.Segments(), func(segment string) bool { return segment == ":"+name || segment == "*"+name })
 		text += fmt.Sprintf(" (%s is segment %d)", name, at+1)

@@ -25,5 +25,12 @@
 //     need them, and so only a route that permits them sees them.
 //
 // The query is forwarded byte for byte. Only what could not stand on a request line (a space, a control character, #)
-// is refused.
+// is refused. [CheckQuery] refuses for a policy that reads a parameter what servers read in more than one way: which way
+// PHP, Rack, node, Django and Werkzeug read is in testdata/query, written by its read.sh.
+//
+// Case of a path counts, unless a policy says otherwise: then what is judged is [Path.FoldCase], and what is forwarded is
+// what was sent (fold.go).
+//
+// The method is compared and forwarded as it is written. [IsKnownMethod] tells those that every host takes: some servers
+// (gunicorn, Werkzeug) fold case, and what no rule could know is not forwarded.
 package request
