@@ -93,13 +93,13 @@ func revocationFor(c *token.Claims, now time.Time) revocation.Entry {
 		if began.IsZero() {
 			began = c.IssuedAt()
 		}
-		e.Kind, e.ID, e.Expires = revocation.Session, c.Session(), latest(began.Add(revocation.LongestSession), c.Expires())
+		e.Kind, e.ID, e.Expires = revocation.Session, c.Session(), latest(began.Add(token.LongestSession), c.Expires())
 	case c.ID() != "":
 		e.Kind, e.ID, e.Expires = revocation.Token, c.ID(), c.Expires()
 	default:
 		e.Kind, e.ID = revocation.Subject, revocation.SubjectID(c.Subject())
 		e.Cutoff = latest(now, c.IssuedAt()).Truncate(time.Second)
-		e.Expires = latest(e.Cutoff.Add(revocation.LongestSession), c.Expires())
+		e.Expires = latest(e.Cutoff.Add(token.LongestSession), c.Expires())
 	}
 	return e
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/viloforge/vilogate/idp/database"
 	"github.com/viloforge/vilogate/idp/password"
-	"github.com/viloforge/vilogate/idp/revocation"
+	"github.com/viloforge/vilogate/idp/token"
 )
 
 // Admin is what an administrator may do with users, sessions and keys. What ends something returns once that was
@@ -41,7 +41,7 @@ func NewAdmin(o AdminOptions) (*Admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("administration: %w", err)
 	}
-	return &Admin{directory: newDirectory(o.DB, o.Revocations, o.Now, revocation.LongestSession), passwords: passwords}, nil
+	return &Admin{directory: newDirectory(o.DB, o.Revocations, o.Now, token.LongestSession), passwords: passwords}, nil
 }
 
 // NewUser is a user to be added.

@@ -19,7 +19,6 @@ import (
 	"github.com/viloforge/vilogate/idp/attempts"
 	"github.com/viloforge/vilogate/idp/database"
 	"github.com/viloforge/vilogate/idp/password"
-	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -145,8 +144,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("%d is no public port", o.PublicPort)
 	case o.CookieName == "" || o.Audience == "":
 		return errors.New("a cookie name and an audience are required")
-	case o.AccessTTL < time.Second || o.SessionIdle < time.Second || o.SessionMax < time.Second || o.SessionMax > revocation.LongestSession:
-		return fmt.Errorf("tokens and sessions last at least a second, and at most %d days", revocation.LongestSession/(24*time.Hour))
+	case o.AccessTTL < time.Second || o.SessionIdle < time.Second || o.SessionMax < time.Second || o.SessionMax > token.LongestSession:
+		return fmt.Errorf("tokens and sessions last at least a second, and at most %d days", token.LongestSession/(24*time.Hour))
 	default:
 		return nil
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -92,7 +91,7 @@ func checkTokenSize(u User) error {
 		Issuer: "https://" + strings.Repeat("h", 253) + ":65535", Audience: strings.Repeat("a", 128),
 		Subject: strings.Repeat("s", len(rand.Text())), User: u.Name, Email: u.Email, Name: u.FullName,
 		Session: rand.Text(), ID: rand.Text(), Roles: u.Roles, AMR: []string{"pwd", "otp", "hwk", "user", "mfa"},
-		AuthTime: now, IssuedAt: now, Expires: now.Add(revocation.LongestSession),
+		AuthTime: now, IssuedAt: now, Expires: now.Add(token.LongestSession),
 	})
 	if err != nil {
 		return fmt.Errorf("no token could be made of this: %w", err)

@@ -63,7 +63,7 @@ func (x *exchange) sessionsFromCookies() (s cookieSessions, err error) {
 		if err != nil || claims.Session() == s.session {
 			continue
 		}
-		s.entries = append(s.entries, sessionEntry(claims.Session(), claims.AuthTime().Add(revocation.LongestSession)))
+		s.entries = append(s.entries, sessionEntry(claims.Session(), claims.AuthTime().Add(token.LongestSession)))
 		if claims.Expires().After(x.idp.o.Now()) {
 			s.active = append(s.active, claims.Session())
 		}

@@ -82,7 +82,7 @@ func (d *directory) subjectEntry(subject string) revocation.Entry {
 		cutoff = previous.Add(time.Second)
 	}
 	return revocation.Entry{
-		Kind: revocation.Subject, Issuer: token.OwnIssuer, ID: revocation.SubjectID(subject), Cutoff: cutoff, Expires: cutoff.Add(revocation.LongestSession),
+		Kind: revocation.Subject, Issuer: token.OwnIssuer, ID: revocation.SubjectID(subject), Cutoff: cutoff, Expires: cutoff.Add(token.LongestSession),
 	}
 }
 

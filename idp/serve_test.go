@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/viloforge/vilogate/gateway/problem"
-	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -215,7 +214,7 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 		"no cookie":          func(o *Options) { o.CookieName = "" },
 		"no audience":        func(o *Options) { o.Audience = "" },
 		"no life":            func(o *Options) { o.AccessTTL = 0 },
-		"too long a life":    func(o *Options) { o.SessionMax = revocation.LongestSession + 1 },
+		"too long a life":    func(o *Options) { o.SessionMax = token.LongestSession + 1 },
 		"no limit":           func(o *Options) { o.LoginLimits.PerAccount.Events = 0 },
 		"nowhere to return":  func(o *Options) { o.RedirectPolicy = nil },
 	} {

@@ -44,7 +44,7 @@ func ExampleCompile() {
 		fmt.Printf("%v: %s (%s)\n", d.Outcome, d.Reason, d.Place)
 	}
 	// Output:
-	// login: somebody is needed, and nobody is signed in (billing.yaml:7:5)
+	// login: authentication required, and the request is anonymous (billing.yaml:7:5)
 	// deny: none of the roles billing-admin (billing.yaml:7:5)
 	// step-up: no second factor within 15m (billing.yaml:7:5)
 }
@@ -84,5 +84,5 @@ tests:
 	// Output:
 	// ok   GET /invoices as nobody
 	// ok   POST /invoices/7/refund as alice
-	// FAIL GET /invoices/7 as alice: expected allow, got deny: no route lists this path (no route, billing.yaml:2:7) (billing_test.yaml:3:5)
+	// FAIL GET /invoices/7 as alice: expected allow, got deny: no route matches this path (no route, billing.yaml:2:7) (billing_test.yaml:3:5)
 }

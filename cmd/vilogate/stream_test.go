@@ -139,8 +139,8 @@ func commonPrefix(a, b []byte) int {
 	return min(len(a), len(b))
 }
 
-// TestRequestsBehindABodyThatNobodyRead: what the backend leaves of a body is passed over, and the connection serves the
-// next request.
+// TestRequestsBehindABodyThatNobodyRead: what the backend leaves of a body is never the next request. The connection serves
+// the next one, or its answer has said that it ends.
 func TestRequestsBehindABodyThatNobodyRead(t *testing.T) {
 	t.Parallel()
 	s := streaming(t, func(w http.ResponseWriter, r *http.Request) {
@@ -152,21 +152,84 @@ func TestRequestsBehindABodyThatNobodyRead(t *testing.T) {
 		w.WriteHeader(http.StatusAccepted)
 	})
 	for _, framing := range []string{"Content-Length: 100000\r\n\r\n" + strings.Repeat("x", 100_000), "Transfer-Encoding: chunked\r\n\r\n186a0\r\n" + strings.Repeat("x", 100_000) + "\r\n0\r\n\r\n"} {
-		conn := s.handshake(t, s.tls("app.viloforge.test", "http/1.1"))
-		from := bufio.NewReader(conn)
+		var conn net.Conn
+		var from *bufio.Reader
 		for i := range 20 {
 			for _, sent := range []string{
 				"POST /public/" + []string{"none", "some"}[i%2] + " HTTP/1.1\r\nHost: app.viloforge.test\r\n" + framing,
 				"GET /public/next HTTP/1.1\r\nHost: app.viloforge.test\r\n\r\n",
 			} {
+				if conn == nil {
+					conn = s.handshake(t, s.tls("app.viloforge.test", "http/1.1"))
+					from = bufio.NewReader(conn)
+				}
 				if _, err := io.WriteString(conn, sent); err != nil {
 					t.Fatalf("request %d, %.30q: %v", i, sent, err)
 				}
-				if got := readAnswer(t, from, "POST"); got.status != http.StatusAccepted {
+				got := readAnswer(t, from, "POST")
+				if got.status != http.StatusAccepted {
 					t.Fatalf("request %d, %.30q: status %d", i, sent, got.status)
+				}
+				if got.header.Get("Connection") == "close" {
+					conn = nil
 				}
 			}
 		}
+	}
+}
+
+// TestAnswersBeforeTheBodyHasEnded: an early answer of the backend reaches its end while the client still holds the rest of
+// its body back, and says that the connection ends.
+func TestAnswersBeforeTheBodyHasEnded(t *testing.T) {
+	t.Parallel()
+	s := streaming(t, func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).EnableFullDuplex(); err != nil { // as other servers do by nature
+			t.Error(err)
+		}
+		switch r.URL.Path {
+		case "/public/chunked":
+			w.WriteHeader(http.StatusUnauthorized)
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				t.Error(err)
+			}
+			_, _ = io.WriteString(w, "no")
+		default:
+			w.Header().Set("Content-Length", "2")
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, "no")
+		}
+	})
+	for path, status := range map[string]int{"/public/chunked": 401, "/public/length": 401} {
+		for _, framing := range []string{"Content-Length: 1000\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"} {
+			conn := s.handshake(t, s.tls("app.viloforge.test", "http/1.1"))
+			if _, err := io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: app.viloforge.test\r\n"+framing); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil { // a last limit: the edge waits for bodies without one
+				t.Fatal(err)
+			}
+			got := readAnswer(t, bufio.NewReader(conn), "POST")
+			if got.status != status || status == 401 && got.body != "no" || got.header.Get("Connection") != "close" {
+				t.Errorf("%s, %.20q: %d %q, Connection %q", path, framing, got.status, got.body, got.header.Get("Connection"))
+			}
+		}
+	}
+}
+
+// TestWebSocketHandshakeWithABody is refused: body and tunnel would share one connection.
+func TestWebSocketHandshakeWithABody(t *testing.T) {
+	t.Parallel()
+	s := streaming(t, func(http.ResponseWriter, *http.Request) { t.Error("the backend was asked") })
+	s.addUser("alice")
+	sso := s.client().login("alice").sso()
+	raw := "GET /socket HTTP/1.1\r\nHost: app.viloforge.test\r\nOrigin: https://app.viloforge.test\r\n" + cookieLine(sso) +
+		"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nContent-Length: 3\r\n\r\nabc"
+	conn := s.handshake(t, s.tls("app.viloforge.test", "http/1.1"))
+	if _, err := io.WriteString(conn, raw); err != nil {
+		t.Fatal(err)
+	}
+	if got := readAnswer(t, bufio.NewReader(conn), "GET"); got.status != http.StatusBadRequest {
+		t.Errorf("status %d, want 400", got.status)
 	}
 }
 

@@ -158,7 +158,10 @@ func (r *Replayer) decide(q Recorded) (a policies.Answer, missing []string) {
 	case a.Kind != policies.Routed || a.Outcome == policies.BadRequest:
 		return a, nil
 	case wasBadRequest && q.Identity == nil && (m.Route == nil && !m.AllPublic || m.Route != nil && !m.Route.Public() && !m.Route.DeniesAll()):
-		return a, []string{"who asked"}
+		if m.Route != nil {
+			missing = missingFacts(q, m.Route.Reads)
+		}
+		return a, append(missing, "who asked")
 	case m.Route == nil || m.Route.Condition() == nil:
 		return a, nil
 	}

@@ -71,7 +71,7 @@ func TestReplayIsWhatWouldHaveBeen(t *testing.T) {
 			replayer.Add(record(q, was))
 			got, is := replayer.Result(), ask(after, q)
 			if got.Undecidable == 1 {
-				if undecided++; len(got.Groups[0].Missing) == 0 || is.Match.Route == nil && got.Groups[0].Missing[0] != "who asked" {
+				if undecided++; len(got.Groups[0].Missing) == 0 || is.Match.Route == nil && !slices.Contains(got.Groups[0].Missing, "who asked") {
 					t.Fatalf("undecidable without reason: %+v", got)
 				}
 				continue

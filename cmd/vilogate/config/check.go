@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/net/publicsuffix"
 
-	"github.com/viloforge/vilogate/idp/revocation"
+	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
@@ -189,8 +189,8 @@ func (c *checker) checkIDP() {
 		}
 	}
 	switch {
-	case i.SessionMax.Std() > revocation.LongestSession:
-		c.errorf(i.Places.Of("session_max"), "idp.session_max must be at most %s, it is %s", strictyaml.Duration(revocation.LongestSession), i.SessionMax)
+	case i.SessionMax.Std() > token.LongestSession:
+		c.errorf(i.Places.Of("session_max"), "idp.session_max must be at most %s, it is %s", strictyaml.Duration(token.LongestSession), i.SessionMax)
 	case i.SessionIdle > i.SessionMax:
 		c.errorf(i.Places.Of("session_idle"), "idp.session_idle (%s) must not be longer than idp.session_max (%s)", i.SessionIdle, i.SessionMax)
 	case i.AccessTokenTTL > i.SessionMax:
