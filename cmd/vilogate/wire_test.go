@@ -123,6 +123,9 @@ func readAnswer(tb testing.TB, from *bufio.Reader, method string) answer {
 	if err != nil {
 		tb.Logf("response body: %v", err)
 	}
+	if response.Close { // which ReadResponse has taken out of the header
+		response.Header.Set("Connection", "close")
+	}
 	return answer{status: response.StatusCode, header: response.Header, body: string(body), trailer: response.Trailer}
 }
 
