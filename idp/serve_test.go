@@ -170,7 +170,9 @@ func TestTheClientsAddressIsBelievedOfTrustedProxiesAlone(t *testing.T) {
 	} {
 		r := httptest.NewRequest(http.MethodGet, loginAt+"/", nil)
 		r.RemoteAddr = test.remote
-		r.Header.Set("X-Forwarded-For", test.forwarded)
+		if test.forwarded != "" {
+			r.Header.Set("X-Forwarded-For", test.forwarded)
+		}
 		r.Header.Set("X-Request-Id", test.id)
 		x := test.world.idp.newExchange(httptest.NewRecorder(), r)
 		if x.client.String() != test.client || (x.requestID == test.id) != test.keepsID || x.requestID == "" {
