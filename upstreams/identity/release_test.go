@@ -27,7 +27,7 @@ const (
 // kitPackages are all of our packages that a backend compiles with the kit, and kitModules all modules besides ours. A
 // module that is no longer needed has to leave this list, and its line leaves every backend's go.mod.
 var (
-	kitPackages = []string{module + "/gateway/problem", module + "/idp/token", module + "/idp/token/jwks", module + "/upstreams/identity"}
+	kitPackages = []string{module + "/gateway/problem", module + "/idp/token", module + "/idp/token/jwks", module + "/idp/token/names", module + "/upstreams/identity"}
 	kitModules  = []string{"github.com/golang-jwt/jwt/v5", "github.com/maypok86/otter/v2"}
 )
 
