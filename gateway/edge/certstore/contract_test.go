@@ -191,7 +191,7 @@ var contract = map[string]func(t *testing.T, open func() certmagic.Storage){
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		if err := two.Lock(ctx, "l"); !errors.Is(err, context.DeadlineExceeded) {
+		if err := two.Lock(ctx, "l"); err == nil || ctx.Err() == nil { // the connection may say it first
 			t.Errorf("the second: %v", err)
 		}
 		if err := one.Unlock(t.Context(), "l"); err != nil {
