@@ -17,6 +17,9 @@ const ownIssuer = "vilogate"
 
 func (c *checker) checkTokens() {
 	c.checkCookie(c.Tokens.Places.Of("cookie"), c.Tokens.Cookie)
+	if t := &c.Tokens; isSet(t.Places, "max_bytes") && (t.MaxBytes < 4<<10 || t.MaxBytes > 64<<10 || t.MaxBytes >= c.Limits.HeaderBytes) {
+		c.errorf(t.Places.Of("max_bytes"), "tokens.max_bytes must be from 4KiB to 64KiB and less than limits.header_bytes, it is %s", t.MaxBytes)
+	}
 	if c.Tokens.Audience == "" && !isSet(c.Tokens.Places, "audience") {
 		c.errorf(c.Tokens.Places.Of("audience"), "tokens.audience is empty")
 	}
@@ -37,7 +40,7 @@ func (c *checker) checkTokens() {
 		}
 		cookies[issuer.Cookie] = true
 		switch {
-		case issuer.isSet("secret") && !issuer.isSet("issuer"):
+		case issuer.isShared() && !issuer.isSet("issuer"):
 			if without != "" {
 				c.errorf(issuer.Places.Of(""), "tokens without `iss` can be of one issuer only, and already are of %q", without)
 			}
@@ -59,25 +62,21 @@ func (c *checker) checkIssuer(i *Issuer) {
 	case i.Name != "" && !names.IsIssuer(i.Name):
 		c.errorf(at, "%q is no name of an issuer; one is at most %d of a-z, 0-9, dot, underscore and hyphen, and begins with a letter or digit", i.Name, names.MaxIssuer)
 	}
-	switch secret := i.isSet("secret"); {
-	case secret && i.isSet("jwks"):
-		c.errorf(i.Places.Of("jwks"), "an issuer has either `secret` or published keys")
-	case secret && i.Secret != "" && len(i.Secret) < 32:
-		c.errorf(i.Places.Of("secret"), "the secret has %d bytes, it needs at least 32: whoever guesses it is everybody", len(i.Secret))
+	switch secret := i.isShared(); {
+	case !c.checkSecrets(i):
 	case secret && !slices.Contains([]string{"HS256", "HS384", "HS512"}, i.Algorithm) && i.Algorithm != "":
 		c.oneOf(i.Places.Of("algorithm"), "algorithm", i.Algorithm, "HS256", "HS384", "HS512")
 	case secret && !i.isSet("issuer") && !isSet(i.Claims.Places, "user"):
 		c.errorf(i.Places.Of(""), "tokens without `iss` have no subject either; name the claim that says who: claims: { user: username }")
-	case secret && i.isSet("issuer") && len(i.Audience) == 0:
-		c.errorf(i.Places.Of("audience"), "with `issuer`, an issuer needs `audience`: else its tokens for anybody would be believed here")
 	case !secret && i.isSet("algorithm"):
 		c.errorf(i.Places.Of("algorithm"), "`algorithm` goes with `secret`; a published key says its own")
 	case !secret && !i.isSet("issuer"):
 		c.errorf(i.Places.Of(""), "an issuer needs `issuer` (its address), or `secret`")
-	case !secret && len(i.Audience) == 0:
-		c.errorf(i.Places.Of(""), "an issuer needs `audience`: else its tokens for anybody would be believed here")
+	default:
+		c.checkAudience(i)
 	}
-	if i.Issuer != "" && !i.isSet("secret") && !isSecureURL(i.Issuer) {
+	c.checkRoles(i)
+	if i.Issuer != "" && !i.isShared() && !isSecureURL(i.Issuer) {
 		c.errorf(i.Places.Of("issuer"), "issuer is written https://host/path (http:// only for a loopback address)")
 	}
 	if own := "https://" + c.Domain; i.Issuer == own || i.Issuer == own+"/" {

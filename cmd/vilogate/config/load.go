@@ -76,7 +76,7 @@ func (c *Config) setDerivedDefaults(dir string) {
 		c.setLoginHost()
 	}
 	for i := range c.Tokens.Issuers {
-		if issuer := &c.Tokens.Issuers[i]; issuer.isSet("secret") && issuer.Algorithm == "" {
+		if issuer := &c.Tokens.Issuers[i]; issuer.isShared() && issuer.Algorithm == "" {
 			issuer.Algorithm = "HS256"
 		}
 	}
