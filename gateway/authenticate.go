@@ -2,8 +2,8 @@ package gateway
 
 import (
 	"errors"
+	"time"
 
-	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
 )
@@ -12,20 +12,6 @@ import (
 // cleared a moment ago. If they come back, a page explains it: another redirect
 // would be a loop.
 const conflictCookie = "__Host-vilogate-conflict"
-
-// authentication is who sends a request, and what becomes of the credentials
-// that say so.
-type authentication struct {
-	*located
-	credentials   credentials
-	claims        *token.Claims      // of the credential that counts
-	principal     *principal         // nil: anonymous
-	byCookie      bool               // the principal comes from a cookie
-	forwardBearer bool               // the Authorization header is the backend's business
-	forwardCookie int                // index of the SSO cookie that is passed on, or -1
-	setCookies    []string           // Set-Cookie lines for the reply
-	revocations   []revocation.Entry // with policies.Logout: what the cookies' sessions end with
-}
 
 // identity is who asks, as policies see it; nil for anonymous.
 func (x *authentication) identity() *policies.Identity {
@@ -141,13 +127,6 @@ func (x *authentication) verifyCookies() error {
 		x.refuseCookie(cookie, token.Reason(err))
 	}
 	return keysMissing
-}
-
-// RefusedCookie is an SSO cookie that did not count.
-type RefusedCookie struct {
-	Name   string
-	Issuer string // whose tokens it carries
-	Reason string // token.Reason, or "conflict"
 }
 
 const reasonConflict = "conflict"
@@ -275,4 +254,43 @@ func (x *authentication) forwardsToken(claims *token.Claims) bool {
 	}
 	up := x.gen.upstreams[x.Host.Upstream]
 	return up != nil && up.ForwardToken != "" && up.ForwardToken == claims.IssuerName()
+}
+
+// readRevocations finds the sessions, tokens or subjects that the SSO cookies prove,
+// and that a logout ends: each value with a good signature counts, also of two
+// that contradict each other, however old it is. Where there are more than can be
+// verified, nothing is ended: "signed out" would not be true of the rest.
+func (x *authentication) readRevocations() error {
+	credentials := readCredentials(x.r.Header, x.gen.Cookies)
+	for i, cookie := range x.gen.Cookies {
+		sent := &credentials.cookies[i]
+		if !sent.sent {
+			continue
+		}
+		signed, err := x.signedValues(sent, cookie.Issuer)
+		switch {
+		case errors.Is(err, errCookieConflict):
+			x.refuseCookie(cookie, reasonConflict)
+			return refuseTooManyCookies(cookie.Name)
+		case err != nil:
+			return refuseUnavailable("the JWKS of the issuer of the cookie " + cookie.Name + " is not loaded")
+		}
+		for _, v := range signed {
+			if !namesLiving(v.claims, x.start) {
+				x.refuseCookie(cookie, "expired")
+				continue
+			}
+			x.claims, x.byCookie = v.claims, true
+			x.principal = x.gen.principalOf(v.claims)
+			x.revocations = append(x.revocations, revocationFor(v.claims, x.start))
+		}
+	}
+	return nil
+}
+
+// namesLiving reports whether a token may still sign out: one that names a session
+// or itself always, and one that names only its subject until it has expired. A
+// token of years ago would otherwise end what the subject has today.
+func namesLiving(c *token.Claims, now time.Time) bool {
+	return c.Session() != "" || c.ID() != "" || now.Before(c.Expires())
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/viloforge/vilogate/policies"
@@ -27,24 +26,6 @@ func crossOriginOf(cors *policies.CORS, origins []string) corsResult {
 		return corsResult{varies: true, origin: origins[0], credentials: cors.Credentials, exposed: cors.Exposed}
 	}
 	return corsResult{varies: true}
-}
-
-// answerPreflight answers a preflight that is allowed. It was matched by its path
-// and the method asked for, without credentials.
-func (l *located) answerPreflight() error {
-	answer := &l.Preflight
-	l.reply.cors = corsResult{varies: true, origin: l.r.Header["Origin"][0], credentials: answer.Credentials}
-	h := l.reply.Header()
-	h.Set("Access-Control-Allow-Methods", strings.Join(answer.Methods, ", "))
-	if len(answer.Headers) > 0 {
-		h.Set("Access-Control-Allow-Headers", strings.Join(answer.Headers, ", "))
-	}
-	h.Set("Access-Control-Max-Age", strconv.Itoa(int(answer.MaxAge.Seconds())))
-	h.Add("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
-	l.reply.setCommonHeaders(h)
-	l.record.decision = "preflight"
-	l.reply.WriteHeader(http.StatusNoContent)
-	return nil
 }
 
 // decorate sets the CORS headers.

@@ -1,20 +1,6 @@
 package gateway
 
-import (
-	"github.com/viloforge/vilogate/gateway/audit"
-	"github.com/viloforge/vilogate/gateway/limits"
-	"github.com/viloforge/vilogate/policies"
-)
-
-// decided is what becomes of a request, and who sent it.
-type decided struct {
-	*located
-	authentication authentication
-	answer         policies.Answer
-	facts          *audit.Facts  // that the rule read, for the audit log
-	rate           *rate         // that the request was counted for, or nil
-	limited        limits.Result // of it
-}
+import "github.com/viloforge/vilogate/policies"
 
 // Authenticate implements policies.Authenticator: who sends the request is found
 // out once, also where shadows ask first.
@@ -88,6 +74,3 @@ func (d *decided) loginRequired() error {
 	}
 	return refuseLoginRequired()
 }
-
-// route is the route that decided; nil on the login host.
-func (d *decided) route() *policies.Route { return d.answer.Decision.Route }

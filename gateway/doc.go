@@ -8,8 +8,8 @@
 //
 // A request is an exchange in four stages. Each stage is made whole by one step,
 // is read-only afterwards, and knows the stages before it alone; what all of them
-// write to are the access record and the reply. serve, in gateway.go, reads like
-// this list.
+// write to are the access record and the reply. exchange.go has the stages; serve, in
+// serve.go, reads like this list.
 //
 // Received:
 //
@@ -26,28 +26,29 @@
 // Decided, in memory:
 //
 //   - credentials.go, authenticate.go: the Bearer token, or the SSO cookies, to a
-//     principal, where the answer depends on it.
+//     principal (principal.go), where the answer depends on it.
 //   - decide.go: what policies.Decide says of it, CSRF protection included; a refusal
 //     for everything but Allow.
 //   - shadow.go: shadow decisions: what other policies would have decided. It changes nothing.
 //   - stepup.go: who has to sign in again, and how that cannot become a loop.
 //   - own.go, logout.go, cors.go: what the gateway answers itself.
-//   - options.go, rate.go: how large the body may be, and how often may be asked.
+//   - options.go, limit.go: how large the body may be, and how often may be asked.
 //
 // Forwarding:
 //
 //   - headers.go, identity.go: what a stranger could have forged is removed;
 //     the principal's headers and the signed assertion are added.
 //   - auditlog.go: the decision is put into the audit log, before it takes effect.
-//   - forward.go, options.go: the one narrow seam to the backend, and what a route
-//     changes of request and answer; login.go: the same to the identity provider.
+//   - forward.go, proxy.go, transports.go: the one narrow seam to the backend, and its
+//     connections; options.go: what a route changes of request and answer; login.go:
+//     the same to the identity provider.
 //
 // And on every way:
 //
-//   - refuse.go: every refusal, as a page for people and as problem+json for
-//     programs.
+//   - refusal.go: every refusal; refuse.go writes them, as a page for people and as
+//     problem+json for programs.
 //   - reply.go: what every answer carries.
-//   - record.go: one access record a request, also after a panic.
+//   - accesslog.go, record.go: one access record a request, also after a panic.
 //
 // # What this package keeps
 //

@@ -1,6 +1,16 @@
 package gateway
 
-import "github.com/viloforge/vilogate/policies"
+import (
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/viloforge/vilogate/gateway/audit"
+	"github.com/viloforge/vilogate/gateway/limits"
+	"github.com/viloforge/vilogate/idp/revocation"
+	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies"
+)
 
 // exchange is one request on its way, in stages. Each stage is made whole by one
 // step, is read-only afterwards, and knows the stages before it and none that
@@ -15,4 +25,77 @@ type exchange struct {
 	request       policies.Request // what the decision is made of
 	authenticated bool             // decided.authentication and authErr are set
 	authErr       error
+}
+
+// located is where a request leads: what policies.Locate finds out, before
+// anybody is asked who they are.
+type located struct {
+	*received
+	policies.Location
+}
+
+// decided is what becomes of a request, and who sent it.
+type decided struct {
+	*located
+	authentication authentication
+	answer         policies.Answer
+	facts          *audit.Facts  // that the rule read, for the audit log
+	rate           *rate         // that the request was counted for, or nil
+	limited        limits.Result // of it
+}
+
+// route is the route that decided; nil on the login host.
+func (d *decided) route() *policies.Route { return d.answer.Decision.Route }
+
+// authentication is who sends a request, and what becomes of the credentials
+// that say so.
+type authentication struct {
+	*located
+	credentials   credentials
+	claims        *token.Claims      // of the credential that counts
+	principal     *principal         // nil: anonymous
+	byCookie      bool               // the principal comes from a cookie
+	forwardBearer bool               // the Authorization header is the backend's business
+	forwardCookie int                // index of the SSO cookie that is passed on, or -1
+	setCookies    []string           // Set-Cookie lines for the reply
+	revocations   []revocation.Entry // with policies.Logout: what the cookies' sessions end with
+}
+
+// forwarding is what the upstream is sent.
+type forwarding struct {
+	*decided
+	upstream  *upstream // nil on the login host
+	assertion []string  // the signed assertion, where there is a principal
+}
+
+// received is what is known of a request when it arrives.
+type received struct {
+	g         *Gateway
+	gen       *Generation   // nil before the first one
+	r         *http.Request // as received; prepare changes its header
+	start     time.Time
+	client    netip.Addr // who asks, as far as trusted proxies can be believed; the zero Addr where it is unknown
+	clientBy  string     // the header that a trusted proxy says that in, where Settings.ClientIPHeaders has one that was there
+	trusted   bool       // a trusted proxy sends this
+	requestID string
+	hsts      []string // as the edge has set it
+
+	record record
+	reply  reply
+}
+
+// ruleDecided reports whether the rule of a route, or the lack of one, decided.
+func (d *decided) ruleDecided() bool { return d.answer.Outcome != 0 && d.Kind == policies.Routed }
+
+// routeName is the pattern of the request's route, or the own path.
+func (d *decided) routeName() string {
+	switch {
+	case d.Match.Pattern != "":
+		return d.Match.Pattern
+	case d.Kind != policies.OwnPath:
+		return ""
+	case d.Endpoint != 0:
+		return d.Target.Path.String()
+	}
+	return policies.OwnPrefix + "/*"
 }

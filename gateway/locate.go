@@ -1,15 +1,6 @@
 package gateway
 
-import (
-	"github.com/viloforge/vilogate/policies"
-)
-
-// located is where a request leads: what policies.Locate finds out, before
-// anybody is asked who they are.
-type located struct {
-	*received
-	policies.Location
-}
+import "github.com/viloforge/vilogate/policies"
 
 // locate finds out where the request leads: its canonical host and path, and
 // whether it is for one of the gateway's own paths, the login host, a preflight

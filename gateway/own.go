@@ -2,12 +2,11 @@ package gateway
 
 import (
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/viloforge/vilogate/policies"
 )
-
-// decisionOwn is recorded of the gateway's own paths.
-const decisionOwn = "own"
 
 // serveOwn answers a request for one of the gateway's own endpoints, which is
 // allowed.
@@ -20,13 +19,6 @@ func (d *decided) serveOwn() error {
 		return d.serveMe()
 	}
 	return d.serveLogout()
-}
-
-func refuseNotFound() error {
-	return &refusal{
-		status: http.StatusNotFound, decision: decisionOwn, kind: "not-found", title: "Not found",
-		detail: "There is nothing at this address.", reason: "unknown gateway path",
-	}
 }
 
 // serveKeys answers with the keys that backends verify assertions with.
@@ -70,5 +62,23 @@ func (x *decided) serveMe() error {
 	x.reply.setCommonHeaders(x.reply.Header())
 	x.reply.Header().Set("Cache-Control", "no-store")
 	x.received.writeJSON(http.StatusOK, answer)
+	return nil
+}
+
+// answerPreflight answers a preflight that is allowed. It was matched by its path
+// and the method asked for, without credentials.
+func (l *located) answerPreflight() error {
+	answer := &l.Preflight
+	l.reply.cors = corsResult{varies: true, origin: l.r.Header["Origin"][0], credentials: answer.Credentials}
+	h := l.reply.Header()
+	h.Set("Access-Control-Allow-Methods", strings.Join(answer.Methods, ", "))
+	if len(answer.Headers) > 0 {
+		h.Set("Access-Control-Allow-Headers", strings.Join(answer.Headers, ", "))
+	}
+	h.Set("Access-Control-Max-Age", strconv.Itoa(int(answer.MaxAge.Seconds())))
+	h.Add("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
+	l.reply.setCommonHeaders(h)
+	l.record.decision = "preflight"
+	l.reply.WriteHeader(http.StatusNoContent)
 	return nil
 }

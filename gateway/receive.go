@@ -3,28 +3,10 @@ package gateway
 import (
 	"crypto/rand"
 	"net/http"
-	"net/netip"
-	"time"
 
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
 )
-
-// received is what is known of a request when it arrives.
-type received struct {
-	g         *Gateway
-	gen       *Generation   // nil before the first one
-	r         *http.Request // as received; prepare changes its header
-	start     time.Time
-	client    netip.Addr // who asks, as far as trusted proxies can be believed; the zero Addr where it is unknown
-	clientBy  string     // the header that a trusted proxy says that in, where Settings.ClientIPHeaders has one that was there
-	trusted   bool       // a trusted proxy sends this
-	requestID string
-	hsts      []string // as the edge has set it
-
-	record record
-	reply  reply
-}
 
 // receive notes when the request began, who asks, and under which id.
 func (x *exchange) receive(g *Gateway, w http.ResponseWriter, r *http.Request) {
@@ -59,3 +41,9 @@ func (x *exchange) join() {
 
 // isNavigation reports whether a person is on the way to a page.
 func (q *received) isNavigation() bool { return request.IsNavigation(q.r.Method, q.r.Header) }
+
+// isFormPost reports whether a form was sent, rather than a fetch: a navigation,
+// in a frame too.
+func (x *received) isFormPost() bool {
+	return x.r.Header.Get("Sec-Fetch-Mode") == "navigate" || request.WantsDocument(x.r.Header)
+}

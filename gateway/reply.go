@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/viloforge/vilogate/gateway/limits"
 )
@@ -79,4 +80,18 @@ func (w *responseWriter) write(b []byte) {
 	if _, err := w.Write(b); err != nil {
 		return
 	}
+}
+
+// setRateLimitFields sets the RateLimit fields (draft-ietf-httpapi-ratelimit-headers) of a
+// request that was counted, in place of the backend's own.
+func (x *reply) setRateLimitFields(h http.Header) {
+	if x.rate == nil {
+		return
+	}
+	var buffer [64]byte
+	b := append(buffer[:0], x.rate.name...)
+	b = strconv.AppendInt(append(b, ";r="...), int64(x.limited.Remaining), 10)
+	b = strconv.AppendInt(append(b, ";t="...), ceilSeconds(x.limited.Reset), 10)
+	h["Ratelimit"] = []string{string(b)}
+	h["Ratelimit-Policy"] = x.rate.policy
 }

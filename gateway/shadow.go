@@ -1,18 +1,6 @@
 package gateway
 
-import (
-	"github.com/viloforge/vilogate/policies"
-	"github.com/viloforge/vilogate/policies/strictyaml"
-)
-
-// ShadowDecision is what other policies would have decided, where that differs
-// from what was decided.
-type ShadowDecision struct {
-	Folder   bool // a whole folder beside the live one; else routes with mode: shadow
-	Decision string
-	Reason   string
-	Rule     strictyaml.Place // zero when there was none
-}
+import "github.com/viloforge/vilogate/policies"
 
 // evaluateShadows evaluates the policies that stand in the shadow of the live
 // ones, if there are any, about the same request. Nothing that they say changes

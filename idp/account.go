@@ -1,13 +1,12 @@
 package idp
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 
-	"github.com/viloforge/vilogate/idp/pages"
+	"github.com/viloforge/vilogate/idp/internal/pages"
 )
 
 // What the account page's forms ask for, in their field "do".
@@ -114,11 +113,6 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 	x.log("password changed", "user", l.account.Name, "subject", l.account.ID)
 	secret, _ := x.readSession()
 	return x.redirectBack(secret, redirectURI{uri: "/account?changed", isHome: true})
-}
-
-// newPassword is the change that gives a user another password.
-func (d *directory) newPassword(subject, hash string) func(*sql.Tx) error {
-	return change("setting a password", "UPDATE users SET password = ?, changed = ? WHERE id = ?", hash, d.now().Unix(), subject)
 }
 
 // signOutEverywhere ends all sessions and tokens, this one's too.

@@ -2,14 +2,13 @@ package idp
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/viloforge/vilogate/idp/database"
-	"github.com/viloforge/vilogate/idp/password"
+	"github.com/viloforge/vilogate/idp/internal/password"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -195,13 +194,3 @@ func (a *Admin) RevokeUser(ctx context.Context, name string) (int, error) {
 
 // Keys lists the keys that sign logins, the newest first.
 func (a *Admin) Keys(ctx context.Context) ([]Key, error) { return a.directory.keys(ctx) }
-
-// change is one statement of a transaction.
-func change(doing, statement string, args ...any) func(*sql.Tx) error {
-	return func(tx *sql.Tx) error {
-		if _, err := tx.Exec(statement, args...); err != nil {
-			return fmt.Errorf("%s: %w", doing, err)
-		}
-		return nil
-	}
-}

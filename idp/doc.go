@@ -8,8 +8,8 @@
 //	/logout   logout.go   asks, ends the session, and says so only when that is true
 //	/account  account.go  who you are; a new password; an end to all your sessions
 //
-// Programs read /.well-known/openid-configuration and /.well-known/jwks.json (discovery.go). serve.go finds the step and
-// turns its error into a page or a problem; exchange.go is what every step shares: who asks, from where, with which cookies.
+// Programs read /.well-known/openid-configuration and /.well-known/jwks.json (discovery.go). serve.go finds the step,
+// refuse.go turns its error into a page or a problem, and exchange.go is what every step shares: who asks, from where, with which cookies.
 //
 // Beneath the steps: users.go and sessions.go keep rows, keys.go the signing key, issue.go makes access tokens, revoke.go
 // takes them back, and admin.go is what an administrator may do, with a server or without one.
@@ -23,7 +23,7 @@
 //   - Whether a user exists shows neither in words nor in work: every login costs one hash (login.go). Failures are
 //     counted by account, however its name is spelt, and by address.
 //   - A request costs a few signatures at most, however often it repeats its cookies (cookies.go), and a form that does not
-//     arrive holds nothing for long (forms.go). A user has so many sessions and no more (sessions.go).
+//     arrive holds nothing for long (forms.go). A user has so many sessions and no more (newsession.go).
 //   - "Signed out" is said after an acknowledged write, and where no session lives. When the revocation list cannot be
 //     read or written, the answer is 503 and the cookies stay.
 //   - Nothing is issued to a subject with an iat at or before the moment up to which everything was revoked, and no token

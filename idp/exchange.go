@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/viloforge/vilogate/idp/pages"
+	"github.com/viloforge/vilogate/idp/internal/pages"
 	"github.com/viloforge/vilogate/policies/request"
 )
 

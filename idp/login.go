@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/viloforge/vilogate/idp/pages"
-	"github.com/viloforge/vilogate/idp/password"
+	"github.com/viloforge/vilogate/idp/internal/pages"
+	"github.com/viloforge/vilogate/idp/internal/password"
 	"github.com/viloforge/vilogate/policies/request"
 )
 

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/viloforge/vilogate/idp/pages"
+	"github.com/viloforge/vilogate/idp/internal/pages"
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 )

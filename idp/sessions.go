@@ -2,16 +2,13 @@ package idp
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -63,67 +60,6 @@ func parseSessionSecret(cookie string) (s sessionSecret, ok bool) {
 		return s, false
 	}
 	return sessionSecret(raw), true
-}
-
-// sessionParams is what a new session is made of.
-type sessionParams struct {
-	account   account // as it was when the password was checked
-	amr       []string
-	address   string
-	userAgent string
-	max       time.Duration
-}
-
-// createSession makes a session, unless the user was changed or disabled since the password was checked. Of a user who has
-// as many as there may be, it ends the one that was not used for the longest.
-func (d *directory) createSession(ctx context.Context, b sessionParams) (sessionSecret, error) {
-	var secret sessionSecret
-	rand.Read(secret[:])
-	now := d.now()
-	agent := strings.ToValidUTF8(b.userAgent, "")
-	if len(agent) > maxUserAgent {
-		agent = strings.ToValidUTF8(agent[:maxUserAgent], "")
-	}
-	lock := d.locks.forSubject(b.account.ID) // so that two logins at a time count each other
-	lock.Lock()
-	defer lock.Unlock()
-	evicted, err := d.sessionsToEvict(ctx, b.account.ID)
-	if err != nil {
-		return secret, err
-	}
-	if err := d.revokeSessions(ctx, evicted...); err != nil {
-		return secret, err
-	}
-	result, err := d.db.SQL().ExecContext(ctx, `INSERT INTO sessions (id, secret, user_id, epoch, amr, auth_time, used, expires, address, user_agent)
-		SELECT ?, ?, id, epoch, ?, ?, ?, ?, ?, ? FROM users WHERE id = ? AND epoch = ? AND disabled = 0 AND deleted IS NULL`,
-		strings.ToLower(rand.Text()), secret.hash(), strings.Join(b.amr, ","), now.Unix(), now.Unix(), now.Add(b.max).Unix(),
-		b.address, agent, b.account.ID, b.account.epoch)
-	if err != nil {
-		return secret, fmt.Errorf("beginning a session: %w", err)
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return secret, errors.Join(errChanged, err)
-	}
-	return secret, nil
-}
-
-// sessionsToEvict returns the revocations of the sessions to evict before a user begins another: the least recently used.
-func (d *directory) sessionsToEvict(ctx context.Context, userID string) (entries []revocation.Entry, err error) {
-	rows, err := d.db.SQL().QueryContext(ctx, `SELECT id, expires FROM sessions WHERE user_id = ?
-		ORDER BY used DESC, auth_time DESC, rowid DESC LIMIT -1 OFFSET ?`, userID, maxSessions-1)
-	if err != nil {
-		return nil, fmt.Errorf("counting sessions: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var id string
-		var expires int64
-		if err := rows.Scan(&id, &expires); err != nil {
-			return nil, fmt.Errorf("counting sessions: %w", err)
-		}
-		entries = append(entries, sessionEntry(id, time.Unix(expires, 0)))
-	}
-	return entries, rows.Err()
 }
 
 const sessionColumns = `s.id, s.amr, s.auth_time, s.used, s.expires, s.address, s.user_agent,

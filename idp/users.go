@@ -166,3 +166,18 @@ func (d *directory) insertAccount(ctx context.Context, a account) (User, error) 
 	}
 	return a.User, nil
 }
+
+// newPassword is the change that gives a user another password.
+func (d *directory) newPassword(subject, hash string) func(*sql.Tx) error {
+	return change("setting a password", "UPDATE users SET password = ?, changed = ? WHERE id = ?", hash, d.now().Unix(), subject)
+}
+
+// change is one statement of a transaction.
+func change(doing, statement string, args ...any) func(*sql.Tx) error {
+	return func(tx *sql.Tx) error {
+		if _, err := tx.Exec(statement, args...); err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+		return nil
+	}
+}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/limits/gcra"
 	"github.com/viloforge/vilogate/idp/database"
-	"github.com/viloforge/vilogate/idp/password"
+	"github.com/viloforge/vilogate/idp/internal/password"
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 )

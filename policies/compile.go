@@ -2,12 +2,9 @@ package policies
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
-
-	"cel.dev/cel-go/cel"
 
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
@@ -18,62 +15,6 @@ type File struct {
 	Name string // as errors name it
 	Data []byte
 }
-
-// Options are what a policy may name, and must agree with.
-type Options struct {
-	Domain     string   // parent domain of the SSO cookie
-	LoginHost  string   // of the built-in login; "" where there is none
-	PublicPort int      // of origins that name none
-	Upstreams  []string // names
-	Issuers    []string // names; our own is "vilogate"
-
-	// Standalone means that the configuration is not known: any name of an upstream or issuer will do, and any host. It is for
-	// tools that look at a folder of policies by itself.
-	Standalone bool
-}
-
-// A Set is all policies, compiled and tested. It is never written again, and safe for concurrent use.
-type Set struct {
-	publicPort int
-	exact      map[string]*HostPolicy
-	wildcard   map[string]*HostPolicy // by what follows "*."
-	loginHost  string                 // which no policy is asked about
-}
-
-func newSet(o Options) *Set {
-	return &Set{exact: map[string]*HostPolicy{}, wildcard: map[string]*HostPolicy{}, loginHost: o.LoginHost, publicPort: o.PublicPort}
-}
-
-// A HostPolicy is the policy of one host, or of all hosts that a pattern names.
-type HostPolicy struct {
-	Host     string // as the file names it, "*.preview.viloforge.com" too
-	Upstream string
-	Place    strictyaml.Place
-	CORS     *CORS // nil where the file has none
-	TLS      *TLS  // nil where the file asks for nothing
-
-	// Shadow is the policy of this host as it would be were its routes with mode: shadow live: nil where there are none.
-	Shadow *HostPolicy
-
-	publicPort int
-	paths      string // "", caseSensitive or caseInsensitive
-	root       node
-	routes     []*Route // in the order of the file, those of the shadow too
-	extensions []string // methods of routes that not every host takes
-	rules      map[string]*Condition
-}
-
-// The values of paths:.
-const (
-	caseSensitive   = "case-sensitive"
-	caseInsensitive = "case-insensitive"
-)
-
-// FoldsCase reports whether paths are compared without regard to case.
-func (h *HostPolicy) FoldsCase() bool { return h.paths == caseInsensitive }
-
-// Paths is what the file says under paths:, or "".
-func (h *HostPolicy) Paths() string { return h.paths }
 
 // Compile compiles the files as one, and runs the tests in them; files of tests alone (*_test.yaml) are left out. It is all
 // or nothing: the error is a strictyaml.Errors with everything that is wrong in any of them.
@@ -99,64 +40,6 @@ func Compile(files []File, o Options) (*Set, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// Lookup is the policy of a host: that of its very name, else that of all names beside it; nil where there is none, and
-// for the login host.
-func (s *Set) Lookup(h request.Host) *HostPolicy {
-	if string(h) == s.loginHost && h != "" {
-		return nil
-	}
-	if p := s.exact[string(h)]; p != nil {
-		return p
-	}
-	_, parent, _ := strings.Cut(string(h), ".")
-	return s.wildcard[parent]
-}
-
-// Policy is the policy that stands under a name of Hosts; nil where there is none.
-func (s *Set) Policy(name string) *HostPolicy {
-	if parent, ok := strings.CutPrefix(name, "*."); ok {
-		return s.wildcard[parent]
-	}
-	return s.exact[name]
-}
-
-// Hosts are the hosts that have a policy, as the files name them, sorted.
-func (s *Set) Hosts() []string {
-	hosts := slices.Collect(maps.Keys(s.exact))
-	for parent := range s.wildcard {
-		hosts = append(hosts, "*."+parent)
-	}
-	slices.Sort(hosts)
-	return hosts
-}
-
-// A compiler collects what is wrong.
-type compiler struct {
-	o    Options
-	errs strictyaml.Errors
-
-	env   *cel.Env              // made for the first expression
-	rules map[string]*namedRule // of the file
-}
-
-func (c *compiler) errorf(at strictyaml.Place, format string, a ...any) {
-	c.errs = append(c.errs, &strictyaml.Error{Place: at, Msg: fmt.Sprintf(format, a...)})
-}
-
-// checkKnown checks that a word is one of those that the configuration names.
-func (c *compiler) checkKnown(w word, kind string, names []string) {
-	near := strictyaml.Nearest(w.text, names)
-	switch {
-	case slices.Contains(names, w.text), c.o.Standalone && (kind == "upstream" || kind == "issuer"):
-	case near != "":
-		c.errorf(w.at, "unknown %s %q, did you mean %q?", kind, w.text, near)
-	case len(names) == 0:
-		c.errorf(w.at, "unknown %s %q: the configuration names none", kind, w.text)
-	default:
-		c.errorf(w.at, "unknown %s %q, expected one of: %s", kind, w.text, strings.Join(slices.Sorted(slices.Values(names)), ", "))
-	}
 }
 
 // file compiles one file and its tests; nil where something is wrong with it.
@@ -340,3 +223,9 @@ func (n *node) checkOverrides(c *compiler) {
 		n.param.checkOverrides(c)
 	}
 }
+
+// testSuffix ends the names of files of tests, which stand beside the policy file of the same name.
+const testSuffix = "_test.yaml"
+
+// IsTestFile reports whether a file holds tests alone. They are run by Test, and no part of what goes live.
+func IsTestFile(name string) bool { return strings.HasSuffix(name, testSuffix) }

@@ -66,26 +66,6 @@ const (
 	Expression                            // when: is true
 )
 
-// A Truth is what a condition comes to, in three-valued (Kleene) logic. Errors are no answer, neither yes nor no: what is not known opens no door, behind
-// a not either.
-type Truth uint8
-
-// The truths, so that all is the least of them and any the greatest.
-const (
-	False Truth = iota + 1
-	Unknown
-	True
-)
-
-// An evaluation is what conditions are asked about.
-type evaluation struct {
-	facts Facts
-	id    *Identity // nil for nobody
-	route *Route
-	// afterStepUp is the question whether it would hold if this person had just signed in again, with a second factor.
-	afterStepUp bool
-}
-
 // truth evaluates a condition. It allocates nothing, but for expressions.
 func (c *Condition) truth(e *evaluation) Truth {
 	switch c.Kind {
@@ -122,13 +102,6 @@ func (c *Condition) truth(e *evaluation) Truth {
 	return toTruth(c.identity(e))
 }
 
-func toTruth(b bool) Truth {
-	if b {
-		return True
-	}
-	return False
-}
-
 // identity evaluates a condition about somebody.
 func (c *Condition) identity(e *evaluation) bool {
 	id := e.id
@@ -153,18 +126,6 @@ func (c *Condition) identity(e *evaluation) bool {
 		return id.Bearer
 	}
 	return false
-}
-
-// amrMFA says that somebody showed more than one factor (RFC 8176).
-const amrMFA = "mfa"
-
-// SecondFactor is when somebody last showed a second factor; zero for never. A token
-// shows by amr that it was asked for at the login.
-func (id *Identity) SecondFactor() time.Time {
-	if id.MFATime.IsZero() && slices.Contains(id.AMR, amrMFA) {
-		return id.AuthTime
-	}
-	return id.MFATime
 }
 
 // within reports whether something happened, and at most so long ago.
@@ -309,26 +270,4 @@ func (c *Condition) reads(r *Reads) {
 func (c *Condition) Reads() (r Reads) {
 	c.reads(&r)
 	return r
-}
-
-// add adds the facts that an expression reads.
-func (r *Reads) add(more *Reads) {
-	r.Client, r.Now, r.TokenLifetime = r.Client || more.Client, r.Now || more.Now, r.TokenLifetime || more.TokenLifetime
-	for _, name := range more.Query {
-		r.Query = insertSorted(r.Query, name)
-	}
-	for _, name := range more.Headers {
-		r.Headers = insertSorted(r.Headers, name)
-	}
-	for _, name := range more.Claims {
-		r.Claims = insertSorted(r.Claims, name)
-	}
-}
-
-// insertSorted is a sorted list with one more word, once.
-func insertSorted(list []string, word string) []string {
-	if i, found := slices.BinarySearch(list, word); !found {
-		return slices.Insert(list, i, word)
-	}
-	return list
 }

@@ -79,13 +79,6 @@ func (c *compiler) namedRule(w word) *Condition {
 	return rule
 }
 
-// A namedRule is a rule of rules: on its way.
-type namedRule struct {
-	syntax    *conditionsSyntax
-	compiled  *Condition
-	compiling bool
-}
-
 // compositions adds what composes other conditions.
 func (c *compiler) compositions(all *Condition, s *conditionsSyntax) *Condition {
 	if s.All != nil {
@@ -157,14 +150,6 @@ func joined(conditions []*Condition, separator string) string {
 	return strings.Join(texts, separator)
 }
 
-// placeOf is where a list begins, as far as its first word tells.
-func placeOf(otherwise strictyaml.Place, list []word) strictyaml.Place {
-	if len(list) > 0 {
-		return list[0].at
-	}
-	return otherwise
-}
-
 // networks compiles networks and single addresses.
 func (c *compiler) networks(at strictyaml.Place, list []word) *Condition {
 	words := c.words(at, "networks", list, func(word) {})
@@ -209,4 +194,41 @@ func (c *compiler) claims(s *claimsSyntax) (conditions []*Condition) {
 		})
 	}
 	return conditions
+}
+
+// rule compiles the allow of a route.
+func (c *compiler) rule(route *routeSyntax) rule {
+	a := &route.Allow
+	r := rule{optional: a.optional}
+	var bearer *Condition
+	if route.Bearer {
+		bearer = bearerCondition(route.Place)
+	}
+	switch a.word.text {
+	case "public":
+		r.kind = rulePublic
+		if route.Bearer {
+			c.errorf(a.word.at, "a public route asks nobody who they are; bearer: only has no meaning there")
+		}
+		return r
+	case "deny":
+		r.kind = ruleDeny
+		return r
+	case "authenticated", "optional":
+		r.kind, r.condition, r.optional = ruleAuthenticated, bearer, a.word.text == "optional"
+	default:
+		r.kind, r.condition = ruleConditions, c.conditions(&a.conditions)
+		if len(r.condition.Of) == 0 && bearer == nil {
+			c.errorf(a.word.at, "a map without a condition; write public, authenticated or deny")
+		}
+		if bearer != nil {
+			r.condition.Of = append([]*Condition{bearer}, r.condition.Of...)
+		}
+		r.canStepUp = r.condition.CanStepUp()
+	}
+	if r.optional && r.bearerOnly() {
+		c.errorf(a.word.at, "optional lets anonymous requests pass, and bearer: only refuses a cookie: "+
+			"a browser with one would fare worse than without; choose one of them")
+	}
+	return r
 }

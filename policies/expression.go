@@ -2,15 +2,11 @@ package policies
 
 import (
 	"fmt"
-	"math"
 	"slices"
-	"strings"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/types"
 
-	"github.com/viloforge/vilogate/idp/token/names"
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
@@ -70,127 +66,6 @@ var variables = map[string]*cel.Type{
 	"token.claims":    cel.MapType(cel.StringType, cel.DynType),
 }
 
-// newEnvironment is what expressions are checked against.
-func newEnvironment() (*cel.Env, error) {
-	options := []cel.EnvOption{
-		cel.DefaultUTCTimeZone(true),
-		cel.CrossTypeNumericComparisons(true),
-		cel.ParserExpressionSizeLimit(maxExpression),
-		cel.ParserRecursionLimit(maxNesting),
-		cel.ExpressionNodeLimit(maxNodes),
-		cel.RegexProgramSizeLimit(maxRegex),
-		cel.ASTValidators(
-			cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals(),
-			cel.ValidateComprehensionNestingLimit(2),
-		),
-	}
-	for name, kind := range variables {
-		options = append(options, cel.Variable(name, kind))
-	}
-	env, err := cel.NewEnv(options...)
-	if err != nil {
-		return nil, fmt.Errorf("the environment of expressions: %w", err)
-	}
-	return env, nil
-}
-
-// expression compiles an expression; nil where something is wrong with it.
-func (c *compiler) expression(s *expressionSyntax) *expression {
-	if c.env == nil {
-		env, err := newEnvironment()
-		if err != nil {
-			c.errorf(s.at, "%v", err)
-			return nil
-		}
-		c.env = env
-	}
-	e := &expression{text: s.text}
-	before := len(c.errs)
-	if strings.TrimSpace(s.text) == "" {
-		c.errorf(s.at, "the expression is empty")
-		return nil
-	}
-	parsed, issues := c.env.Parse(s.text)
-	if issues.Err() != nil {
-		c.issues(s, issues)
-		return nil
-	}
-	reader := &expressionReader{c: c, syntax: s, ast: parsed.NativeRep(), into: e, resolved: map[int64]bool{}}
-	reader.read(parsed.NativeRep().Expr())
-	if len(c.errs) > before {
-		return nil
-	}
-	checked, issues := c.env.Check(parsed)
-	if issues.Err() != nil {
-		c.issues(s, issues)
-		return nil
-	}
-	if reader.checkUnread(checked.NativeRep()); len(c.errs) > before {
-		return nil
-	}
-	if checked.OutputType() != types.BoolType {
-		c.errorf(s.at, "an expression is true or false, and this one is of type %s; compare it with something", checked.OutputType())
-		return nil
-	}
-	estimate, err := c.env.EstimateCost(checked, sizeEstimator{})
-	switch {
-	case err != nil:
-		c.errorf(s.at, "estimating the cost: %v", err)
-	case estimate.Max > maxCost:
-		c.errorf(s.at, "the expression may cost more than it may: %s of %d", costText(estimate.Max), maxCost)
-	}
-	e.program, err = c.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
-	if err != nil {
-		c.errorf(s.at, "%s", oneLine(err.Error()))
-	}
-	if len(c.errs) > before {
-		return nil
-	}
-	return e
-}
-
-func costText(units uint64) string {
-	if units == math.MaxUint64 {
-		return "without a bound"
-	}
-	return fmt.Sprintf("%d", units)
-}
-
-// issues reports what the parser or the type checker found, at its place in the file.
-func (c *compiler) issues(s *expressionSyntax, issues *cel.Issues) {
-	for _, issue := range issues.Errors() {
-		at := s.at
-		if issue.Location.Line() > 0 {
-			at = s.place(issue.Location.Line(), issue.Location.Column())
-		}
-		c.errorf(at, "%s", oneLine(strings.TrimSuffix(issue.Message, " (in container '')")))
-	}
-}
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-// sizeEstimator estimates the sizes that are not known before a request comes.
-type sizeEstimator struct{}
-
-// EstimateSize implements cost.Estimator.
-func (sizeEstimator) EstimateSize(element cost.AstNode) *cost.SizeEstimate {
-	if element.ComputedSize() != nil {
-		return nil
-	}
-	switch kind := element.Type().Kind(); {
-	case kind == types.ListKind || kind == types.MapKind:
-		return &cost.SizeEstimate{Max: maxElements}
-	case slices.Contains(element.Path(), "@items"): // many long ones do not fit into a token
-		return &cost.SizeEstimate{Max: names.MaxRole}
-	}
-	return &cost.SizeEstimate{Max: maxValue}
-}
-
-// EstimateCallCost implements cost.Estimator: CEL's own functions cost what CEL says.
-func (sizeEstimator) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
-	return nil
-}
-
 // exceedsLimits reports whether a text, or one in a list or map, is longer than the estimate of the cost took for granted, or a list
 // or map has more elements.
 func exceedsLimits(value any) bool {
@@ -221,7 +96,7 @@ func exceedsLimits(value any) bool {
 
 // evaluate is what an expression comes to. An error, such as a key that is not there, is no answer.
 func (x *expression) evaluate(e *evaluation) (Truth, error) {
-	value, _, err := x.program.Eval(&activation{expression: x, facts: e.facts, id: e.id, route: e.route})
+	value, _, err := x.program.Eval(&activation{expression: x, facts: e.facts, id: e.id, segments: e.segments})
 	if err != nil {
 		return Unknown, fmt.Errorf("evaluating %q: %w", x.text, err)
 	}
@@ -233,7 +108,7 @@ type activation struct {
 	expression *expression
 	facts      Facts
 	id         *Identity
-	route      *Route
+	segments   []string // of the pattern
 }
 
 // Parent implements cel.Activation.
@@ -302,7 +177,7 @@ func (a *activation) request(name string) (any, bool) {
 	case "request.time":
 		return f.Now, true
 	case "request.params":
-		return a.route.params(f.Path), true
+		return params(a.segments, f.Path), true
 	case "request.query":
 		values, err := request.ReadQuery(f.Query, a.expression.reads.Query)
 		if err != nil { // Decide has refused it before
@@ -338,38 +213,6 @@ func (a *activation) claims(id *Identity) map[string]any {
 		if value, ok := id.Claims.Claim(name); ok {
 			values[name] = value
 		}
-	}
-	return values
-}
-
-// params are the parameters of the pattern as the path has them, decoded: whole segments, with what follows a semicolon
-// in them, as the backend gets them. Segments that matching leaves out belong to none, but for those below a *rest.
-func (r *Route) params(p request.Path) map[string]string {
-	values := map[string]string{}
-	at := 0
-	for segment := range strings.SplitSeq(p.String(), "/") {
-		if segment == "" || at >= len(r.segments) {
-			continue
-		}
-		decoded := string(request.DecodeSegment(nil, segment))
-		name := r.segments[at]
-		if name[0] == '*' {
-			if rest, more := values[name[1:]]; more {
-				decoded = rest + "/" + decoded
-			}
-			values[name[1:]] = decoded
-			continue // all of it
-		}
-		if cutPathParameters(segment) == "" {
-			continue
-		}
-		if name[0] == ':' {
-			values[name[1:]] = decoded
-		}
-		at++
-	}
-	if last := len(r.segments) - 1; last >= 0 && r.segments[last][0] == '*' && values[r.segments[last][1:]] == "" {
-		values[r.segments[last][1:]] = ""
 	}
 	return values
 }

@@ -58,7 +58,7 @@ func FuzzExpression(f *testing.F) {
 			return
 		}
 		for _, id := range people {
-			e := &evaluation{id: id, route: &Route{segments: []string{"a", ":id"}}, facts: Facts{
+			e := &evaluation{id: id, segments: []string{"a", ":id"}, facts: Facts{
 				Now: now, Method: "GET", Host: "website.viloforge.com", Path: parsed(t, "/a/b"), Query: "a=1&b=2", Client: netip.MustParseAddr("10.0.0.1"),
 				Header: http.Header{"X": {"1", "2"}},
 			}}

@@ -2,7 +2,6 @@ package policies
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
@@ -21,26 +20,6 @@ type Match struct {
 	Allow     []string
 	AllPublic bool
 }
-
-// A node is a node of the tree (trie) of patterns. What leads from it is tried in the order of its fields, and the choice is
-// final: that is what makes the decision about a path independent of the order of the file, and fit to be read off it.
-type node struct {
-	terminal *leaf            // the patterns that end here
-	literals map[string]*node // by the decoded segment
-	param    *node
-	catchAll *leaf
-	name     string // of the parameter that leads here, as the first pattern has it; for people
-}
-
-// A leaf is one pattern: its routes differ by their methods.
-type leaf struct {
-	routes    []*Route
-	allow     []string // all their methods, sorted; nil where one takes every method
-	allPublic bool
-}
-
-// maxSegment bounds the segments of a pattern, so that a path's can be decoded in place.
-const maxSegment = 255
 
 // Implements reports whether requests by a method may come to a route of the host: one that every host takes, or that a
 // route lists.
@@ -68,49 +47,4 @@ func (h *HostPolicy) Match(p request.Path, method string) Match {
 	}
 	m.Allow, m.AllPublic = l.allow, l.allPublic
 	return m
-}
-
-// find walks from the root along the segments of a canonical path; nil where no pattern matches. Empty segments are left
-// out, and so is what follows a semicolon: where a route does not permit that, the request is refused for it afterwards.
-func (n *node) find(path string) *leaf {
-	for rest := path; rest != ""; {
-		var segment string
-		segment, rest, _ = strings.Cut(rest, "/")
-		if segment = cutPathParameters(segment); segment == "" {
-			continue
-		}
-		next := n.next(segment)
-		if next == nil {
-			return n.catchAll
-		}
-		n = next
-	}
-	if n.terminal != nil {
-		return n.terminal
-	}
-	return n.catchAll
-}
-
-// next is where a segment leads: by a word, else by a parameter.
-func (n *node) next(segment string) *node {
-	if strings.IndexByte(segment, '%') < 0 {
-		if next := n.literals[segment]; next != nil {
-			return next
-		}
-	} else if len(segment) <= 3*maxSegment { // no word is longer, however it is escaped
-		var buffer [3 * maxSegment]byte
-		if next := n.literals[string(request.DecodeSegment(buffer[:0], segment))]; next != nil {
-			return next
-		}
-	}
-	return n.param
-}
-
-// cutPathParameters cuts a canonical segment at its first semicolon, raw or escaped.
-func cutPathParameters(segment string) string {
-	segment, _, _ = strings.Cut(segment, ";")
-	if i := strings.Index(segment, "%3B"); i >= 0 {
-		segment = segment[:i]
-	}
-	return segment
 }

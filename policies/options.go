@@ -5,38 +5,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/viloforge/vilogate/gateway/limits/gcra"
 	"github.com/viloforge/vilogate/policies/request"
-	"github.com/viloforge/vilogate/policies/strictyaml"
 )
-
-// A Rate is how often a route may be asked: so many in a time, for each user, address or for everybody together.
-type Rate struct {
-	gcra.Rate
-	By RateBy
-}
-
-// RateBy is what a rate counts by.
-type RateBy string
-
-// What there is to count by. Under PerUser, anonymous requests (optional authentication) count by address.
-const (
-	PerUser  RateBy = "user"
-	PerIP    RateBy = "ip"
-	PerRoute RateBy = "route"
-)
-
-// String is the rate as a file writes it.
-func (r Rate) String() string {
-	return r.Rate.String() + " per " + string(r.By)
-}
-
-// TLS is what a host asks of connections.
-type TLS struct {
-	MinVersion uint16           // as on the wire, 0x0303 for 1.2; 0 where the file says nothing
-	ClientCA   string           // a file of CA certificates in PEM, as the policy names it; "" for none
-	Place      strictyaml.Place // of ClientCA, else of the map
-}
 
 var tlsVersions = map[string]uint16{"1.2": 0x0303, "1.3": 0x0304}
 

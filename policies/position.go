@@ -104,7 +104,7 @@ func (r *Route) Condition() *Condition { return r.rule.condition }
 // TruthAfterStepUp is what a condition of the route would come to, had this person just signed in again with a second
 // factor.
 func (r *Route) TruthAfterStepUp(c *Condition, f Facts, id *Identity) Truth {
-	return c.truth(&evaluation{facts: f, id: id, route: r, afterStepUp: true})
+	return c.truth(&evaluation{facts: f, id: id, segments: r.segments, afterStepUp: true})
 }
 
 // DeniesAll reports whether allow: is deny.
@@ -112,7 +112,7 @@ func (r *Route) DeniesAll() bool { return r.rule.kind == ruleDeny }
 
 // Truth is what a condition of the route comes to, and why an expression has no answer.
 func (r *Route) Truth(c *Condition, f Facts, id *Identity) (Truth, error) {
-	e := &evaluation{facts: f, id: id, route: r}
+	e := &evaluation{facts: f, id: id, segments: r.segments}
 	if c.Kind == Expression {
 		return c.expression.evaluate(e)
 	}

@@ -59,9 +59,6 @@ func (r *rule) terms() Terms {
 	return Terms{Public: r.kind == rulePublic, DeniesAll: r.kind == ruleDeny, Optional: r.optional, CanStepUp: r.canStepUp}
 }
 
-// Terms are the terms of the route's rule.
-func (r *Route) Terms() Terms { return r.rule.terms() }
-
 // decide judges somebody, or nobody, by the rule. The condition is the one that failed.
 func (r *rule) decide(e *evaluation) (Outcome, string, *Condition) {
 	terms := r.terms()
@@ -110,43 +107,6 @@ func (r *rule) firstUnmet(e *evaluation) *Condition {
 		return nil
 	}
 	return r.condition.firstUnmet(e)
-}
-
-// rule compiles the allow of a route.
-func (c *compiler) rule(route *routeSyntax) rule {
-	a := &route.Allow
-	r := rule{optional: a.optional}
-	var bearer *Condition
-	if route.Bearer {
-		bearer = bearerCondition(route.Place)
-	}
-	switch a.word.text {
-	case "public":
-		r.kind = rulePublic
-		if route.Bearer {
-			c.errorf(a.word.at, "a public route asks nobody who they are; bearer: only has no meaning there")
-		}
-		return r
-	case "deny":
-		r.kind = ruleDeny
-		return r
-	case "authenticated", "optional":
-		r.kind, r.condition, r.optional = ruleAuthenticated, bearer, a.word.text == "optional"
-	default:
-		r.kind, r.condition = ruleConditions, c.conditions(&a.conditions)
-		if len(r.condition.Of) == 0 && bearer == nil {
-			c.errorf(a.word.at, "a map without a condition; write public, authenticated or deny")
-		}
-		if bearer != nil {
-			r.condition.Of = append([]*Condition{bearer}, r.condition.Of...)
-		}
-		r.canStepUp = r.condition.CanStepUp()
-	}
-	if r.optional && r.bearerOnly() {
-		c.errorf(a.word.at, "optional lets anonymous requests pass, and bearer: only refuses a cookie: "+
-			"a browser with one would fare worse than without; choose one of them")
-	}
-	return r
 }
 
 // bearerOnly reports whether a cookie can never be enough.

@@ -103,15 +103,3 @@ func withoutKeys(n *yaml.Node, keys []string, report func(key *yaml.Node)) *yaml
 	}
 	return &rest
 }
-
-// A word is a text that knows where it stands.
-type word struct {
-	text string
-	at   strictyaml.Place
-}
-
-// DecodeYAML takes a text.
-func (w *word) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
-	w.at = d.Place(n)
-	d.Decode(n, &w.text)
-}

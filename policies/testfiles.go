@@ -6,12 +6,6 @@ import (
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
-// testSuffix ends the names of files of tests, which stand beside the policy file of the same name.
-const testSuffix = "_test.yaml"
-
-// IsTestFile reports whether a file holds tests alone. They are run by Test, and no part of what goes live.
-func IsTestFile(name string) bool { return strings.HasSuffix(name, testSuffix) }
-
 // Test runs all tests, those in files of their own too. The results are in the order of the files; the error is a
 // strictyaml.Errors with what kept tests from being run, and never a test that failed.
 func Test(files []File, o Options) (*Set, []TestResult, error) {

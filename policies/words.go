@@ -65,3 +65,46 @@ func (c *compiler) checkAMR(w word) {
 		c.errorf(w.at, `an authentication method is a word such as pwd, otp, hwk or mfa (RFC 8176), found %q`, w.text)
 	}
 }
+
+// placeOf is where a list begins, as far as its first word tells.
+func placeOf(otherwise strictyaml.Place, list []word) strictyaml.Place {
+	if len(list) > 0 {
+		return list[0].at
+	}
+	return otherwise
+}
+
+// knownMethods are what a method that is spelt wrongly was probably meant to be.
+var knownMethods = []string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
+
+func (c *compiler) methods(at strictyaml.Place, list []word) []string {
+	if len(list) == 0 {
+		c.errorf(at, "the list of methods is empty; leave it out for every method")
+	}
+	methods := []string{}
+	for i, w := range list {
+		near := strictyaml.Nearest(w.text, knownMethods)
+		if request.IsKnownMethod(w.text) {
+			near = ""
+		}
+		upper := strings.ToUpper(w.text)
+		switch {
+		case w.text == "CONNECT" || w.text == "TRACE" || w.text == "TRACK" || w.text == "PRI" || w.text == "*":
+			c.errorf(w.at, "%s is never forwarded", w.text)
+		case near != "" && near != w.text:
+			c.errorf(w.at, "unknown method %q, did you mean %q?", w.text, near)
+		case request.IsMethod(w.text) && w.text != upper:
+			c.errorf(w.at, "a method is written in capital letters, as requests have to have it: %s, found %q", upper, w.text)
+		case !request.IsMethod(w.text):
+			c.errorf(w.at, "a method is one word in capital letters, found %q", w.text)
+		case slices.ContainsFunc(list[:i], func(other word) bool { return other.text == w.text }):
+			c.errorf(w.at, "%s stands in the list twice", w.text)
+		}
+		methods = append(methods, w.text)
+		if w.text == "GET" {
+			methods = append(methods, "HEAD")
+		}
+	}
+	slices.Sort(methods)
+	return slices.Compact(methods)
+}

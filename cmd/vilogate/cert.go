@@ -17,14 +17,6 @@ import (
 	"github.com/viloforge/vilogate/gateway/edge/acme"
 )
 
-type certCommands struct {
-	Status  certStatusCommand  `cmd:"" help:"Tell how the certificates are: names, end, next renewal, last error."`
-	Renew   certRenewCommand   `cmd:"" help:"Obtain certificates now, due or not."`
-	Dev     certDevCommand     `cmd:"" help:"Get a certificate for a developer's machine."`
-	Trust   certTrustCommand   `cmd:"" help:"Have this machine trust the local CA."`
-	Untrust certUntrustCommand `cmd:"" help:"Take that back."`
-}
-
 type certStatusCommand struct {
 	target `embed:""`
 	JSON   bool `help:"Print JSON."`

@@ -33,9 +33,6 @@ type devCommand struct {
 	State  string `default:".vilogate" help:"The folder for everything that it keeps."`
 }
 
-// devState is where dev keeps everything, and where commands look first.
-const devState = ".vilogate"
-
 // devDomain is what the configuration is first written for.
 const devDomain = "viloforge.localhost"
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -44,14 +45,17 @@ var pure = map[string][]string{
 }
 
 type listed struct {
-	ImportPath string
-	Imports    []string
-	Deps       []string
+	ImportPath   string
+	Name         string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+	Deps         []string
 }
 
 func listPackages(t *testing.T) []listed {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", module+"...").Output()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Name,Imports,TestImports,XTestImports,Deps", module+"...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -69,8 +73,8 @@ func listPackages(t *testing.T) []listed {
 
 // floorOf is the floor of the room that a package belongs to: its own, or that
 // of the nearest room above it in the tree.
-func floorOf(path string) (int, bool) {
-	for room := strings.TrimPrefix(path, module); room != ""; {
+func floorOf(importPath string) (int, bool) {
+	for room := strings.TrimPrefix(importPath, module); room != ""; {
 		if floor, ok := floors[room]; ok {
 			return floor, true
 		}
@@ -96,6 +100,33 @@ func TestImportsGoDownOnly(t *testing.T) {
 			if to > from || to == from && to != 0 && !sameRoom {
 				t.Errorf("%s (floor %d) imports %s (floor %d)", p.ImportPath, from, imported, to)
 			}
+		}
+	}
+}
+
+// What only one room imports stands under its internal/, where nobody else can. The rooms of a program need no such fence.
+func TestRoomsKeepWhatIsTheirs(t *testing.T) {
+	packages := listPackages(t)
+	programs, importers := map[string]bool{}, map[string][]string{}
+	for _, p := range packages {
+		programs[p.ImportPath] = p.Name == "main"
+		for _, imported := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			if imported != p.ImportPath {
+				importers[imported] = append(importers[imported], p.ImportPath)
+			}
+		}
+	}
+	for _, p := range packages {
+		room := path.Dir(p.ImportPath)
+		if room+"/" == module {
+			continue
+		}
+		outside := func(importer string) bool { return importer != room && !strings.HasPrefix(importer, room+"/") }
+		if all := importers[p.ImportPath]; len(all) == 0 || slices.ContainsFunc(all, outside) {
+			continue
+		}
+		if !programs[room] && !strings.Contains(p.ImportPath, "/internal/") {
+			t.Errorf("%s is imported inside %s alone; move it to %s/internal/%s", p.ImportPath, room, room, path.Base(p.ImportPath))
 		}
 	}
 }

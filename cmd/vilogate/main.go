@@ -41,15 +41,6 @@ func skipsGracefulShutdown(args []string) bool {
 	return len(args) > 0 && (args[0] == "policy" || args[0] == "check")
 }
 
-// commandEnv is the environment of a command: context, variables and standard streams.
-type commandEnv struct {
-	ctx    context.Context
-	getenv func(string) string
-	stdin  io.Reader
-	stdout io.Writer
-	stderr io.Writer
-}
-
 type commands struct {
 	Dev        devCommand         `cmd:"" help:"Run the whole system on this machine, with nothing to configure."`
 	Serve      serveCommand       `cmd:"" help:"Run what the configuration says: the gateway, the identity provider, or both."`
@@ -95,11 +86,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	return command.Run(w, parser.Model)
 }
 
-// usageError is a command line that makes no sense.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
 // exitCode is 2 for a command line that makes no sense, and 1 for everything else that goes wrong.
 func exitCode(err error) int {
 	if errors.As(err, new(usageError)) {
@@ -121,4 +107,21 @@ func printError(to io.Writer, err error) {
 	if _, err := fmt.Fprintln(to, text); err != nil {
 		os.Exit(1)
 	}
+}
+
+type policyCommands struct {
+	Check   policyCheckCommand   `cmd:"" help:"Look for everything that is wrong or doubtful about the policies."`
+	Test    policyTestCommand    `cmd:"" help:"Run the tests of the policies, those in *_test.yaml too."`
+	Explain policyExplainCommand `cmd:"" help:"Say how a request is decided, why, and what it would take to be admitted."`
+	Diff    policyDiffCommand    `cmd:"" help:"Say which requests two folders of policies decide differently."`
+	Replay  policyReplayCommand  `cmd:"" help:"Say which requests of an audit log other policies would have decided differently."`
+	Schema  policySchemaCommand  `cmd:"" help:"Print the JSON Schema of policies, tests or the configuration, for editors."`
+}
+
+type certCommands struct {
+	Status  certStatusCommand  `cmd:"" help:"Tell how the certificates are: names, end, next renewal, last error."`
+	Renew   certRenewCommand   `cmd:"" help:"Obtain certificates now, due or not."`
+	Dev     certDevCommand     `cmd:"" help:"Get a certificate for a developer's machine."`
+	Trust   certTrustCommand   `cmd:"" help:"Have this machine trust the local CA."`
+	Untrust certUntrustCommand `cmd:"" help:"Take that back."`
 }

@@ -11,15 +11,6 @@ import (
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
-type policyCommands struct {
-	Check   policyCheckCommand   `cmd:"" help:"Look for everything that is wrong or doubtful about the policies."`
-	Test    policyTestCommand    `cmd:"" help:"Run the tests of the policies, those in *_test.yaml too."`
-	Explain policyExplainCommand `cmd:"" help:"Say how a request is decided, why, and what it would take to be admitted."`
-	Diff    policyDiffCommand    `cmd:"" help:"Say which requests two folders of policies decide differently."`
-	Replay  policyReplayCommand  `cmd:"" help:"Say which requests of an audit log other policies would have decided differently."`
-	Schema  policySchemaCommand  `cmd:"" help:"Print the JSON Schema of policies, tests or the configuration, for editors."`
-}
-
 // policySource is where policies are, and what they may name. Secrets are not needed for it.
 type policySource struct {
 	Config   string `short:"c" placeholder:"FILE" help:"The configuration, which has the names that policies use. Default: vilogate.yaml, where there is one."`
@@ -88,4 +79,13 @@ func (p jsonProblem) String() string {
 		return p.Message
 	}
 	return at.String() + ": " + p.Message
+}
+
+// jsonClaims are the claims of a file.
+type jsonClaims map[string]any
+
+// Claim implements policies.Claims.
+func (c jsonClaims) Claim(name string) (any, bool) {
+	v, ok := c[name]
+	return v, ok
 }

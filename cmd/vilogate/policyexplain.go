@@ -212,15 +212,6 @@ func (c *policyExplainCommand) lookupUser(w *commandEnv, p policySet, id *polici
 	id.Subject, id.Email, id.EmailVerified, id.Name, id.Roles = u.ID, u.Email, true, u.FullName, u.Roles
 }
 
-// jsonClaims are the claims of a file.
-type jsonClaims map[string]any
-
-// Claim implements policies.Claims.
-func (c jsonClaims) Claim(name string) (any, bool) {
-	v, ok := c[name]
-	return v, ok
-}
-
 // readClaims takes over the claims of our own identity provider's tokens, under the names that those have, and issuer: the
 // issuer's name in the configuration. What they do not say is not known, as with a token.
 func readClaims(id *policies.Identity, name string, now time.Time) error {

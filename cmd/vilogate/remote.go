@@ -151,3 +151,6 @@ func (t target) lastConfig(w *commandEnv, st *state.Folder) (*config.Config, err
 	}
 	return cfg, nil
 }
+
+// devState is where dev keeps everything, and where commands look first.
+const devState = ".vilogate"

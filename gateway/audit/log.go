@@ -217,3 +217,6 @@ func (l *Log) Stats() Stats {
 		Failing: l.failing.Load(),
 	}
 }
+
+// flushInterval is the interval of fsync "interval", and of retries after a failed write.
+const flushInterval = time.Second

@@ -11,8 +11,6 @@ import (
 const (
 	// maxBatch bounds the records of one write.
 	maxBatch = 512
-	// flushInterval is the interval of fsync "interval", and of retries after a failed write.
-	flushInterval = time.Second
 )
 
 // Run writes what is put, until ctx ends and the queue is drained. The log is closed then. A disk that takes nothing more

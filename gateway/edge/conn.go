@@ -5,14 +5,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
-
-// limitConns is the listener with a connection limit, the write timeout and the PROXY protocol.
-func (s *Server) limitConns(l net.Listener) net.Listener {
-	return acceptProxyProtocol(netutil.LimitListener(writeTimeoutListener{l, writePatience}, maxConnections()), s.opts.TrustedProxies)
-}
 
 // maxConnections is how many connections one listener has at a time: half of
 // the files that the process may open, as each may need another to its upstream.

@@ -3,6 +3,7 @@ package edge
 import (
 	"net"
 	"net/netip"
+	"time"
 
 	proxyproto "github.com/pires/go-proxyproto"
 
@@ -48,3 +49,7 @@ func (c proxyConn) RemoteAddr() net.Addr {
 	}
 	return c.Raw().RemoteAddr()
 }
+
+// proxyHeaderTimeout bounds the reading of a PROXY header. A TLS handshake has
+// the timeout of a request's header.
+const proxyHeaderTimeout = 5 * time.Second

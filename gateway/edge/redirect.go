@@ -1,7 +1,9 @@
 package edge
 
 import (
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -29,4 +31,12 @@ func redirect(served func(host string) bool, port int) http.Handler {
 		w.Header()["Location"] = []string{location.String()}
 		w.WriteHeader(http.StatusPermanentRedirect)
 	})
+}
+
+// publicAuthority is host with the port that people see.
+func publicAuthority(host string, port int) string {
+	if port == 443 {
+		return host
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
 }

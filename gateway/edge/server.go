@@ -9,10 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -58,10 +58,6 @@ const (
 	uploadPatience = 15 * time.Second // nothing of a body arrives, or less than the minimum rate
 	writePatience  = time.Minute      // nothing of what it is sent is taken
 )
-
-// proxyHeaderTimeout bounds the reading of a PROXY header. A TLS handshake has
-// the timeout of a request's header.
-const proxyHeaderTimeout = 5 * time.Second
 
 // New makes a server from listeners that are already open.
 func New(o Options) (*Server, error) {
@@ -182,10 +178,7 @@ func (s *Server) Drain(ctx context.Context, delay, timeout time.Duration) error 
 	return group.Wait()
 }
 
-// publicAuthority is host with the port that people see.
-func publicAuthority(host string, port int) string {
-	if port == 443 {
-		return host
-	}
-	return net.JoinHostPort(host, strconv.Itoa(port))
+// limitConns is the listener with a connection limit, the write timeout and the PROXY protocol.
+func (s *Server) limitConns(l net.Listener) net.Listener {
+	return acceptProxyProtocol(netutil.LimitListener(writeTimeoutListener{l, writePatience}, maxConnections()), s.opts.TrustedProxies)
 }

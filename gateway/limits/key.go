@@ -14,18 +14,6 @@ func (k Key) setIndex() uint32 { return binary.LittleEndian.Uint32(k[:4]) }
 // maxKeyPart bounds a part of a key that is hashed as it is, in bytes; a longer one is hashed before.
 const maxKeyPart = 128
 
-// Key is the key of a scope, which is the route and what it counts, and of somebody in it: an issuer and a subject, an
-// address, or nobody in particular. It allocates nothing.
-func (l *Limiter) Key(scope Scope, issuer, subject string) Key {
-	var buffer [len(l.secret) + len(scope) + 2*(maxKeyPart+1)]byte
-	b := append(buffer[:0], l.secret[:]...)
-	b = append(b, scope[:]...)
-	b = appendPart(b, issuer)
-	b = appendPart(b, subject)
-	sum := sha256.Sum256(b)
-	return Key(sum[:len(Key{})])
-}
-
 // appendPart appends a part with its length before it (injective encoding), so that no two parts can be taken for others.
 func appendPart(b []byte, part string) []byte {
 	if len(part) > maxKeyPart {

@@ -135,3 +135,15 @@ func (l *Limiter) Stats() Stats {
 	}
 	return s
 }
+
+// Key is the key of a scope, which is the route and what it counts, and of somebody in it: an issuer and a subject, an
+// address, or nobody in particular. It allocates nothing.
+func (l *Limiter) Key(scope Scope, issuer, subject string) Key {
+	var buffer [len(l.secret) + len(scope) + 2*(maxKeyPart+1)]byte
+	b := append(buffer[:0], l.secret[:]...)
+	b = append(b, scope[:]...)
+	b = appendPart(b, issuer)
+	b = appendPart(b, subject)
+	sum := sha256.Sum256(b)
+	return Key(sum[:len(Key{})])
+}

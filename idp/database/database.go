@@ -3,24 +3,10 @@ package database
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
-	"sync/atomic"
-
-	"github.com/pressly/goose/v3"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // Reasons for which Open refuses, to be found with errors.Is in an *Error.
 var (
@@ -67,57 +53,6 @@ type DB struct {
 	demo bool
 }
 
-// Open opens the database at path, makes it when there is none, and brings its tables up to date. To what it refuses it
-// adds nothing; SQLite itself may have moved what is readable of the log into the file.
-func Open(ctx context.Context, path string, o Options) (*DB, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, fmt.Errorf("database: %w", err)
-	}
-	db, err := open(ctx, path, o)
-	if err != nil {
-		if refused, ok := errors.AsType[*sqlite.Error](err); ok && refused.Code()&0xff == sqlite3.SQLITE_BUSY {
-			err = fmt.Errorf("%w: %w", errInUse, err)
-		}
-		return nil, &Error{Path: path, Err: err}
-	}
-	return db, nil
-}
-
-func open(ctx context.Context, path string, o Options) (db *DB, err error) {
-	if o.Log == nil {
-		return nil, errors.New("options without a log")
-	}
-	recovery, err := readRecoveryState(path)
-	if err != nil {
-		return nil, err
-	}
-	base, err := sqlite.NewConnector("file:" + (&url.URL{Path: path}).EscapedPath() + "?_txlock=immediate")
-	if err != nil {
-		return nil, err
-	}
-	markPointer := new(atomic.Pointer[highWaterMark])
-	pool := sql.OpenDB(&connector{Connector: base, mayCreate: !recovery.hasMark, demo: o.Demo, mark: markPointer})
-	pool.SetMaxOpenConns(1)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, pool.Close())
-		}
-	}()
-	if err := recovery.compare(ctx, pool, o); err != nil {
-		return nil, err
-	}
-	m, err := openMark(path+markSuffix, recovery.id, recovery.commits)
-	if err != nil {
-		return nil, err
-	}
-	markPointer.Store(m)
-	if err := migrate(ctx, pool); err != nil {
-		return nil, errors.Join(err, m.close())
-	}
-	return &DB{sql: pool, mark: m, path: path, demo: o.Demo}, nil
-}
-
 // SQL returns the database's pool, which is of one connection. Its writes are counted, whoever makes them.
 func (db *DB) SQL() *sql.DB { return db.sql }
 
@@ -147,69 +82,3 @@ func (db *DB) Write(ctx context.Context, f func(*sql.Tx) error) error {
 
 // Close closes the database; what is under way is finished first.
 func (db *DB) Close() error { return errors.Join(db.sql.Close(), db.mark.close()) }
-
-// migrate brings the tables up to date.
-func migrate(ctx context.Context, pool *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, pool, files,
-		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	current, latest, err := provider.GetVersions(ctx)
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	if current > latest {
-		return fmt.Errorf("%w: its tables are of version %d, and this one knows %d", errNewer, current, latest)
-	}
-	if current == latest {
-		return nil
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	return nil
-}
-
-// integrityCheck has SQLite read every page.
-func integrityCheck(ctx context.Context, pool *sql.DB) (err error) {
-	rows, err := pool.QueryContext(ctx, "PRAGMA integrity_check(10)")
-	if err != nil {
-		return fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	var found []string
-	for rows.Next() {
-		var line string
-		if err := rows.Scan(&line); err != nil {
-			return err
-		}
-		found = append(found, line)
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	if len(found) != 1 || found[0] != "ok" {
-		return fmt.Errorf("%w: %s", errDamaged, strings.Join(found, "; "))
-	}
-	return nil
-}
-
-// fileSize returns the size of a regular file, -1 when there is none.
-func fileSize(path string) (int64, error) {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return -1, nil
-	case err != nil:
-		return 0, err
-	case !info.Mode().IsRegular():
-		return 0, errors.New("it is not a regular file")
-	default:
-		return info.Size(), nil
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 )
 
 // The suffixes make the paths of the mark, and of SQLite's log, from that of the database.
@@ -95,4 +96,43 @@ func (e *recoveryState) compare(ctx context.Context, pool *sql.DB, o Options) er
 func (e *recoveryState) lossError(format string, args ...any) error {
 	return fmt.Errorf("%w: %s; put a backup back, or, to go on with what is there (logins and sign-outs may be undone), remove %s",
 		errLost, fmt.Sprintf(format, args...), e.path+markSuffix)
+}
+
+// integrityCheck has SQLite read every page.
+func integrityCheck(ctx context.Context, pool *sql.DB) (err error) {
+	rows, err := pool.QueryContext(ctx, "PRAGMA integrity_check(10)")
+	if err != nil {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var found []string
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			return err
+		}
+		found = append(found, line)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	if len(found) != 1 || found[0] != "ok" {
+		return fmt.Errorf("%w: %s", errDamaged, strings.Join(found, "; "))
+	}
+	return nil
+}
+
+// fileSize returns the size of a regular file, -1 when there is none.
+func fileSize(path string) (int64, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return -1, nil
+	case err != nil:
+		return 0, err
+	case !info.Mode().IsRegular():
+		return 0, errors.New("it is not a regular file")
+	default:
+		return info.Size(), nil
+	}
 }

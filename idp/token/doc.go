@@ -19,7 +19,7 @@
 //   - object.go reads header and claims, once and for every later step: no member
 //     twice, no deep nesting, no invalid UTF-8, no number without a value;
 //   - issuer.go finds whose token it claims to be and judges its header;
-//   - claims.go reads the claims by that issuer's rules;
+//   - readclaims.go reads the claims by that issuer's rules;
 //   - the issuer's [KeySource] answers with the key, which alone says which algorithm counts;
 //   - signature.go has golang-jwt check the signature, and the issuer, the audience
 //     and the order of the times as they were read;

@@ -10,7 +10,7 @@
 // A request is a path, a method and somebody. Paths are walked along the patterns, of two hosts at a time where they are
 // compared: every segment that some pattern has by name, and one that none has (paths.go). Of methods there are those that
 // some route names, and one that none names. Who asks is described by the few things that the conditions at hand ask for,
-// each with as many values as they can tell apart (space.go): two roles that always stand in the same lists are one thing,
+// each with as many values as they can tell apart (distinctions.go): two roles that always stand in the same lists are one thing,
 // and an address is in one of the regions that the networks cut the addresses into. An expression is a thing with the
 // values true, false and no answer, the same where its text is the same. Along these, the cases are split until both sides
 // are decided (compare.go), which makes the answer complete for all that is not an expression.

@@ -149,3 +149,17 @@ func escapeSegment(s string) string {
 	}
 	return b.String()
 }
+
+// otherCaseOf is a word in capital letters of ASCII, or in small ones where it is so already.
+func otherCaseOf(word string) string {
+	upper := strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' {
+			return r + 'A' - 'a'
+		}
+		return r
+	}, word)
+	if upper == word {
+		return request.FoldSegment(word)
+	}
+	return upper
+}

@@ -1,7 +1,6 @@
 package analysis
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -11,17 +10,6 @@ import (
 
 // exampleTime is when examples take place.
 var exampleTime = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
-
-// A person is somebody in the making: values of variables, applied one after the other.
-type person struct {
-	now         time.Time
-	nobody      bool
-	crossSite   bool
-	id          policies.Identity
-	client      netip.Addr
-	claims      map[string][]any
-	expressions map[string]policies.Truth
-}
 
 // example is somebody for whom the variables have the given values, and who is as plain as can be besides.
 func (s *space) example(a assignment) *person {

@@ -77,31 +77,6 @@ func walk(client netip.Addr, lines []string, trusted []netip.Prefix, last func(s
 
 func lastComma(line string) int { return strings.LastIndexByte(line, ',') }
 
-// ows is the optional whitespace around the elements of a list (RFC 9110, section 5.6.3).
-const ows = " \t"
-
-// ParseAddress reads an IP address as peers and proxies write it: alone or with a port, IPv6 in brackets or without. IPv4
-// in the clothes of IPv6 becomes IPv4, and a zone is dropped. It is the zero Addr where s is none.
-func ParseAddress(s string) netip.Addr {
-	if inner, ok := strings.CutPrefix(s, "["); ok {
-		if inner, ok = strings.CutSuffix(inner, "]"); ok {
-			if address, err := netip.ParseAddr(inner); err == nil && address.Is6() {
-				return plainAddress(address)
-			}
-			return netip.Addr{}
-		}
-	} else if address, err := netip.ParseAddr(s); err == nil {
-		return plainAddress(address)
-	}
-	peer, err := netip.ParseAddrPort(s)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return plainAddress(peer.Addr())
-}
-
-func plainAddress(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
-
 // InNetworks reports whether an address is in one of the networks. One that is not known, the zero Addr, is in none.
 func InNetworks(networks []netip.Prefix, address netip.Addr) bool {
 	address = plainAddress(address)

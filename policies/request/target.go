@@ -12,13 +12,6 @@ type Target struct {
 	HasQuery bool   // there was a "?", which an empty query does not show
 }
 
-// Malformed says why a request has no meaning, or more than one. The reason quotes nothing of what was received.
-type Malformed struct{ Reason string }
-
-func (m *Malformed) Error() string { return m.Reason }
-
-func malformed(reason string) *Malformed { return &Malformed{Reason: reason} }
-
 // Canonicalise makes a Target of a request's method, its authority (the Host header, or :authority in HTTP/2) and its
 // target as they were received. The target is in origin-form; an absolute one would be a second opinion about the host.
 // The error is a *Malformed.

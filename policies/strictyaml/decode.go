@@ -104,14 +104,6 @@ func (d *Decoder) structure(n *yaml.Node, v reflect.Value) {
 	}
 }
 
-// A shape is what of a struct can be filled, those of embedded structs with it. Fields are known by their indices.
-type structInfo struct {
-	fields        map[string][]int // by key
-	known         []string         // the keys, sorted
-	required      []string         // of them, those that must be given
-	place, places [][]int
-}
-
 // structInfo is the shape of a struct, found out once a document.
 func (d *Decoder) structInfo(t reflect.Type) *structInfo {
 	if s := d.structInfos[t]; s != nil {
@@ -235,8 +227,6 @@ func isYAML11Bool(s string) bool {
 	return false
 }
 
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
-
 func (d *Decoder) describe(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -257,4 +247,18 @@ func (d *Decoder) describe(n *yaml.Node) string {
 		return fmt.Sprintf("%s %q", kind, d.Written(n))
 	}
 	return kind + " " + d.Written(n)
+}
+
+// Decode decodes the one document in data into the struct, map or slice that into points to. The error is an Errors; then
+// into may be half filled and must not be used.
+func Decode(file string, data []byte, into any, opts ...Option) error {
+	d := &Decoder{file: file, maxBytes: maxBytes, structInfos: map[reflect.Type]*structInfo{}, written: map[*yaml.Node]string{}, reported: map[*yaml.Node]bool{}}
+	for _, o := range opts {
+		o(d)
+	}
+	if root := d.parse(data); root != nil {
+		d.checkNode(root, 0)
+		d.Decode(root, into)
+	}
+	return d.errs.sorted()
 }

@@ -55,20 +55,6 @@ func WithMaxBytes(n int) Option {
 	return func(d *Decoder) { d.maxBytes = n }
 }
 
-// Decode decodes the one document in data into the struct, map or slice that into points to. The error is an Errors; then
-// into may be half filled and must not be used.
-func Decode(file string, data []byte, into any, opts ...Option) error {
-	d := &Decoder{file: file, maxBytes: maxBytes, structInfos: map[reflect.Type]*structInfo{}, written: map[*yaml.Node]string{}, reported: map[*yaml.Node]bool{}}
-	for _, o := range opts {
-		o(d)
-	}
-	if root := d.parse(data); root != nil {
-		d.checkNode(root, 0)
-		d.Decode(root, into)
-	}
-	return d.errs.sorted()
-}
-
 // A Decoder decodes the nodes of one document and collects what is wrong with them. It serves one goroutine.
 type Decoder struct {
 	file        string
@@ -242,3 +228,13 @@ func bareWord(s string) string {
 	}
 	return s
 }
+
+// A shape is what of a struct can be filled, those of embedded structs with it. Fields are known by their indices.
+type structInfo struct {
+	fields        map[string][]int // by key
+	known         []string         // the keys, sorted
+	required      []string         // of them, those that must be given
+	place, places [][]int
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }

@@ -41,18 +41,3 @@ func (f *Fsync) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	}
 	d.Decode(n, (*string)(f))
 }
-
-func (c *checker) checkAudit() {
-	a := c.Audit
-	if !c.Gateway() {
-		c.errorf(c.Places.Of("audit"), "audit is for a gateway, and without `policies:` this process is none")
-	}
-	if a.MaxSize < 1<<20 {
-		c.errorf(a.Places.Of("max_size"), "audit.max_size must be at least 1MiB, it is %s", a.MaxSize)
-	}
-	if a.Keep < 0 || a.Keep > 1000 {
-		c.errorf(a.Places.Of("keep"), "audit.keep must be from 0 to 1000, it is %d", a.Keep)
-	}
-	c.oneOf(a.Places.Of("fsync"), "fsync", string(a.Fsync), "always", "interval", "off")
-	c.oneOf(a.Places.Of("on_failure"), "on_failure", a.OnFailure, "refuse", "drop")
-}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"net/url"
@@ -15,30 +14,6 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
-
-// checker says what is wrong with a configuration that was decoded. A value that was given and is still empty is one that
-// could not be known (Sources.NoSecrets): it is not checked.
-type checker struct {
-	*Config
-	errs strictyaml.Errors
-}
-
-func (c *checker) errorf(at strictyaml.Place, format string, a ...any) {
-	c.errs = append(c.errs, &strictyaml.Error{Place: at, Msg: fmt.Sprintf(format, a...)})
-}
-
-func (c *Config) isSet(key string) bool       { return isSet(c.Places, key) }
-func (l Listen) isSet(key string) bool        { return isSet(l.Places, key) }
-func (l *Login) isSet(key string) bool        { return isSet(l.Places, key) }
-func (i *IDP) isSet(key string) bool          { return isSet(i.Places, key) }
-func (i *Issuer) isSet(key string) bool       { return isSet(i.Places, key) }
-func (u *Upstream) isSet(key string) bool     { return isSet(u.Places, key) }
-func (t *Certificates) isSet(key string) bool { return isSet(t.Places, key) }
-
-func isSet(p strictyaml.Places, key string) bool {
-	_, ok := p[key]
-	return ok
-}
 
 func (c *checker) checkAll() {
 	if c.Domain != "" {
@@ -249,4 +224,19 @@ func (c *checker) checkRanges() {
 	if t := c.Revocation.MaxStaleness; t < seconds(1) || t > strictyaml.Duration(time.Hour) {
 		c.errorf(c.Revocation.Places.Of("max_staleness"), "revocation.max_staleness must be from 1s to 1h, it is %s", t)
 	}
+}
+
+func (c *checker) checkAudit() {
+	a := c.Audit
+	if !c.Gateway() {
+		c.errorf(c.Places.Of("audit"), "audit is for a gateway, and without `policies:` this process is none")
+	}
+	if a.MaxSize < 1<<20 {
+		c.errorf(a.Places.Of("max_size"), "audit.max_size must be at least 1MiB, it is %s", a.MaxSize)
+	}
+	if a.Keep < 0 || a.Keep > 1000 {
+		c.errorf(a.Places.Of("keep"), "audit.keep must be from 0 to 1000, it is %d", a.Keep)
+	}
+	c.oneOf(a.Places.Of("fsync"), "fsync", string(a.Fsync), "always", "interval", "off")
+	c.oneOf(a.Places.Of("on_failure"), "on_failure", a.OnFailure, "refuse", "drop")
 }

@@ -394,3 +394,22 @@ func (u *Upstream) SetDefaults() {
 }
 
 func seconds(n int64) strictyaml.Duration { return strictyaml.Duration(n * int64(time.Second)) }
+
+func (c *Config) isSet(key string) bool { return isSet(c.Places, key) }
+
+func (l Listen) isSet(key string) bool { return isSet(l.Places, key) }
+
+func (l *Login) isSet(key string) bool { return isSet(l.Places, key) }
+
+func (i *IDP) isSet(key string) bool { return isSet(i.Places, key) }
+
+func (i *Issuer) isSet(key string) bool { return isSet(i.Places, key) }
+
+func (u *Upstream) isSet(key string) bool { return isSet(u.Places, key) }
+
+func (t *Certificates) isSet(key string) bool { return isSet(t.Places, key) }
+
+func isSet(p strictyaml.Places, key string) bool {
+	_, ok := p[key]
+	return ok
+}

@@ -47,13 +47,6 @@ func daily(ctx context.Context, f func()) error {
 	}
 }
 
-// logCertificateWarnings logs which certificates from files clients refuse, or soon will.
-func (s *Server) logCertificateWarnings() {
-	for _, w := range s.current.Load().CertificateWarnings(time.Now()) {
-		s.o.Log.Warn("certificate from a file", "error", w)
-	}
-}
-
 // certificateValidity is the warning of readiness that says the same: /readyz stays ready.
 func (s *Server) certificateValidity(now time.Time) error {
 	warnings := s.current.Load().CertificateWarnings(now)

@@ -2,7 +2,7 @@
 // types; every room below takes what it needs from here, and the commands above only say which server they want. It stands
 // on floor 3. A server is a value: a test makes one, runs it, asks it to reload and ends it, without a command line.
 //
-// How it starts ([New]; nothing is served before all of it went well):
+// How it starts ([New], open.go; nothing is served before all of it went well):
 //
 //   - The configuration is loaded, and the ports are opened (listen.go), because people may see one that was picked.
 //   - The first generation is built (package generation): all of the configuration and of the files that it names is judged
@@ -11,7 +11,7 @@
 //   - What is kept is opened (internal/stores): the database, the revocation list, the keys of the state folder.
 //   - The identity provider, then the gateway with certificates (certificates.go), rates, the audit log (audit.go) and the
 //     keys that the fleet shares (assertionkeys.go), then the edge that takes connections.
-//   - The control socket (package administration says what can be asked for), the admin listener (admin.go, status.go), and
+//   - The control socket (package administration says what can be asked for), the admin listener (admin.go, readiness.go, status.go), and
 //     what shows how all of it is (telemetry.go, internal/metrics).
 //
 // How it runs ([Server.Run], run.go): every part is a goroutine of one group, and one that fails ends them all. It writes

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -99,4 +101,18 @@ func port(all []net.Listener) int {
 		return tcp.Port
 	}
 	return 0
+}
+
+// plainServer serves plain HTTP to this machine or to a gateway.
+type plainServer struct {
+	*http.Server
+	listeners []net.Listener
+}
+
+func newPlainServer(handler http.Handler, listeners []net.Listener, limits config.Limits, log *slog.Logger) plainServer {
+	return plainServer{&http.Server{
+		Handler: handler, ReadHeaderTimeout: limits.HeaderTime.Std(), IdleTimeout: limits.IdleTime.Std(),
+		ReadTimeout:    max(time.Minute, limits.HeaderTime.Std()), // of a whole request; what is sent here is a form at most
+		MaxHeaderBytes: int(limits.HeaderBytes), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}, listeners}
 }

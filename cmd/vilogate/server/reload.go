@@ -97,3 +97,10 @@ func (s *Server) renewFiles() {
 		s.logCertificateWarnings()
 	}
 }
+
+// logCertificateWarnings logs which certificates from files clients refuse, or soon will.
+func (s *Server) logCertificateWarnings() {
+	for _, w := range s.current.Load().CertificateWarnings(time.Now()) {
+		s.o.Log.Warn("certificate from a file", "error", w)
+	}
+}

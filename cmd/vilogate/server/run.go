@@ -5,17 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/cmd/vilogate/state"
+	"golang.org/x/sync/errgroup"
 )
 
 // readyTimeout is how long readiness checks, on Redis and on another process's keys, may fail before the log says which. The
@@ -68,20 +64,6 @@ func (s *Server) serve() {
 			})
 		}
 	}
-}
-
-// plainServer serves plain HTTP to this machine or to a gateway.
-type plainServer struct {
-	*http.Server
-	listeners []net.Listener
-}
-
-func newPlainServer(handler http.Handler, listeners []net.Listener, limits config.Limits, log *slog.Logger) plainServer {
-	return plainServer{&http.Server{
-		Handler: handler, ReadHeaderTimeout: limits.HeaderTime.Std(), IdleTimeout: limits.IdleTime.Std(),
-		ReadTimeout:    max(time.Minute, limits.HeaderTime.Std()), // of a whole request; what is sent here is a form at most
-		MaxHeaderBytes: int(limits.HeaderBytes), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}, listeners}
 }
 
 // announce writes down where the process listens, waits until it is ready, and says so.
@@ -165,12 +147,4 @@ func (s *Server) openServers() {
 	if s.idp != nil && s.gateway == nil {
 		s.servers = append(s.servers, newPlainServer(s.idp, s.listeners.idp, limits, s.o.Log))
 	}
-}
-
-// ignoreCanceled drops the error of a task that ended because ctx was canceled or timed out.
-func ignoreCanceled(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return nil
-	}
-	return err
 }

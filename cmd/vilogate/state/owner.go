@@ -149,3 +149,12 @@ func userName(uid int) string {
 	}
 	return fmt.Sprintf("uid %d", uid)
 }
+
+// pathErrorCause is an error of the file system without its path, which the caller's message already names.
+func pathErrorCause(err error) error {
+	var cause *fs.PathError
+	if errors.As(err, &cause) {
+		return cause.Err
+	}
+	return err
+}

@@ -169,12 +169,3 @@ func (s *Folder) ReadOrCreate(name string, make func() ([]byte, error)) ([]byte,
 	}
 	return s.Read(name)
 }
-
-// pathErrorCause is an error of the file system without its path, which the caller's message already names.
-func pathErrorCause(err error) error {
-	var cause *fs.PathError
-	if errors.As(err, &cause) {
-		return cause.Err
-	}
-	return err
-}

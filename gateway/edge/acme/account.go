@@ -13,10 +13,6 @@ import (
 	acmez "github.com/mholt/acmez/v3/acme"
 )
 
-// EAB binds the account to one that the authority knows already (RFC 8555,
-// section 7.3.4).
-type EAB struct{ KeyID, MACKey string }
-
 // storedAccount is our account at an authority. The key is stored before the
 // authority hears of it: registering a key again is no second account.
 type storedAccount struct {

@@ -9,14 +9,8 @@ import (
 	"time"
 )
 
-// attemptTimeout bounds an attempt besides the propagation of the record;
-// requestTimeout any step of it that is one request, and shutdownTimeout the
-// cleanup when the process ends.
-const (
-	attemptTimeout  = 4 * time.Minute
-	requestTimeout  = 20 * time.Second
-	shutdownTimeout = 3 * time.Second
-)
+// attemptTimeout bounds an attempt besides the propagation of the record.
+const attemptTimeout = 4 * time.Minute
 
 // obtainIfDue makes an attempt for a name where one is due. With force it makes one
 // in any case, as long as replacing is still the certificate in force: whoever asks

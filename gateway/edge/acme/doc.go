@@ -3,15 +3,15 @@
 // belongs to gateway/edge, on floor 1, and joins certmagic (storage and locks, the
 // solver of DNS-01) and its acmez with libdns/cloudflare.
 //
-//   - manager.go: a [Manager] has one certificate for each name, and renews them
+//   - manager.go, run.go: a [Manager] has one certificate for each name, and renews them
 //     in one goroutine; status.go reports their status, and takes renewal requests.
 //   - schedule.go: when a renewal is due, and the backoff after a failure. Pure.
 //   - record.go: what is stored, each value whole or not at all.
 //   - look.go: from the storage to what is served, and back.
 //   - attempt.go: one attempt under the lock of a name; issuance.go, order.go and
-//     account.go: its steps at the authority.
+//     account.go: its steps at the authority; pending.go: what the next one resumes.
 //   - solver.go, cloudflare.go: the TXT record of a challenge.
-//   - problem.go: why there is no certificate, and what to do about it.
+//   - problem.go, advice.go: why there is no certificate, and what to do about it.
 //   - clock.go: clock skew and Retry-After, from the authority's answers.
 //   - staple.go: OCSP stapling, where an authority still has it.
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	acmez "github.com/mholt/acmez/v3/acme"
 )
@@ -130,3 +131,6 @@ func (i *issuance) cleanup(ctx context.Context) {
 		i.opts.Log.Warn("storing the pending order after TXT cleanup failed", "error", err)
 	}
 }
+
+// shutdownTimeout bounds the cleanup when the process ends.
+const shutdownTimeout = 3 * time.Second

@@ -10,19 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// lease is the TTL of a lock that is not renewed: what a process that dies with it
-// costs the others. The holder renews it three times as often.
-const lease = 15 * time.Second
-
 // lockPollInterval is the time between two attempts to take a lock that is held.
 const lockPollInterval = 250 * time.Millisecond
-
-// A lock is one that this process holds.
-type lock struct {
-	token string
-	stop  context.CancelFunc
-	done  chan struct{} // closed when renewLease has returned
-}
 
 // Compare-and-set by the lock's token: only its holder renews or releases it.
 var (

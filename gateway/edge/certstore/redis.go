@@ -188,3 +188,14 @@ func (r *Redis) keysUnder(ctx context.Context, path string) ([]string, error) {
 }
 
 var _ certmagic.Storage = (*Redis)(nil)
+
+// lease is the TTL of a lock that is not renewed: what a process that dies with it
+// costs the others. The holder renews it three times as often.
+const lease = 15 * time.Second
+
+// A lock is one that this process holds.
+type lock struct {
+	token string
+	stop  context.CancelFunc
+	done  chan struct{} // closed when renewLease has returned
+}

@@ -2,7 +2,7 @@
 // arrival time (TAT), at which its backlog is empty, so that events are let through as a burst of the whole
 // quota at first and at a steady pace after it, without windows whose edges let twice as many through.
 //
-// It stands on floor 0. What keeps the TATs, and for whom, is the business of gateway/limits and of idp/attempts; the
+// It stands on floor 0. What keeps the TATs, and for whom, is the business of gateway/limits and of idp/internal/attempts; the
 // policies and the configuration read a [Rate] with [ParseRate].
 package gcra
 

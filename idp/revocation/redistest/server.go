@@ -239,3 +239,12 @@ func closeOf(t testing.TB, c interface{ Close() error }) {
 		t.Error(err)
 	}
 }
+
+func (s *Server) hostPort() (host, port string) {
+	s.t.Helper()
+	host, port, err := net.SplitHostPort(s.Address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return host, port
+}

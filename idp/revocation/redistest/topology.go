@@ -75,12 +75,3 @@ func NewCluster(t testing.TB) [3]*Server {
 	}
 	return nodes
 }
-
-func (s *Server) hostPort() (host, port string) {
-	s.t.Helper()
-	host, port, err := net.SplitHostPort(s.Address)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return host, port
-}

@@ -177,3 +177,6 @@ func (c *Cloudflare) deleteRecord(w http.ResponseWriter, r *http.Request) {
 	c.zones.remove(one.Name, strings.Trim(one.Content, `"`))
 	writeResult(w, one, 1)
 }
+
+// Token is the API token that a world's Cloudflare takes.
+const Token = "cf-token-0123456789abcdefghijklmnopqrst"

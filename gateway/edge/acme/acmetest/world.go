@@ -1,11 +1,6 @@
 package acmetest
 
-import (
-	"testing"
-)
-
-// Token is the API token that a world's Cloudflare takes.
-const Token = "cf-token-0123456789abcdefghijklmnopqrst"
+import "testing"
 
 // A World is an authority, a name server and Cloudflare's API.
 type World struct {

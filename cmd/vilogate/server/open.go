@@ -1,0 +1,226 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/cmd/vilogate/control"
+	"github.com/viloforge/vilogate/cmd/vilogate/server/administration"
+	"github.com/viloforge/vilogate/cmd/vilogate/server/generation"
+	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/metrics"
+	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/stores"
+	"github.com/viloforge/vilogate/cmd/vilogate/state"
+	"github.com/viloforge/vilogate/gateway"
+	"github.com/viloforge/vilogate/gateway/edge"
+	"github.com/viloforge/vilogate/gateway/limits"
+	"github.com/viloforge/vilogate/idp"
+	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/idp/token/jwks"
+)
+
+// New makes every part of a server.
+func New(ctx context.Context, o Options) (*Server, error) {
+	s := &Server{o: o, metrics: metrics.New(), started: time.Now(), fetching: map[*jwks.Remote]context.CancelFunc{}}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) open(ctx context.Context) error {
+	cfg, err := s.o.Load()
+	if err != nil {
+		return err
+	}
+	// What an earlier process said of itself holds no longer.
+	if err := os.Remove(s.o.State.Path(state.Addresses)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, step := range []func(context.Context, *config.Config) error{
+		s.openListeners, s.build, s.openStores, s.openIDP, s.openGateway, s.openControl,
+	} {
+		if err := step(ctx, cfg); err != nil {
+			return err
+		}
+	}
+	s.openServers()
+	s.registerMetrics()
+	s.metrics.SetLastReload(time.Now())
+	if s.o.Watch {
+		s.AddTask(func(ctx context.Context) error {
+			return watch(ctx, cfg.Path, filepath.Clean(cfg.Policies), s.ReloadAndLog)
+		})
+	}
+	path, err := filepath.Abs(cfg.Path)
+	if err != nil {
+		return err
+	}
+	return s.o.State.Write(state.Config, []byte(path+"\n"))
+}
+
+func (s *Server) openListeners(ctx context.Context, cfg *config.Config) (err error) {
+	if s.listeners, err = listen(ctx, cfg); err != nil {
+		return err
+	}
+	s.onClose(s.listeners.close)
+	return nil
+}
+
+// build makes the first generation, before anything is opened that it could be refused for. It names parts that are opened
+// after it, and asks them only when something is served.
+func (s *Server) build(_ context.Context, cfg *config.Config) error {
+	s.builder = generation.Builder{
+		PublicPort: generation.PublicPort(cfg, port(s.listeners.https)), Shadow: s.o.Shadow, Log: s.o.Log,
+		OwnKeys: token.KeySourceFunc(func(kid string, now time.Time) (token.PublicKey, error) { return s.idp.Keys().Key(kid, now) }),
+		Login:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.idp.ServeHTTP(w, r) }),
+		Revoked: func(c *token.Claims) bool { return s.stores.Revoked(c) },
+	}
+	first, err := s.builder.Build(cfg, nil)
+	if err != nil {
+		return err
+	}
+	s.current.Store(first)
+	return nil
+}
+
+func (s *Server) openStores(ctx context.Context, cfg *config.Config) (err error) {
+	if s.stores, err = stores.Open(ctx, cfg, s.o.State, stores.Options{Demo: s.o.Demo, Log: s.o.Log}); err != nil {
+		return err
+	}
+	s.onClose(s.stores.Close)
+	s.AddTask(s.stores.List.Run)
+	return nil
+}
+
+func (s *Server) openIDP(ctx context.Context, cfg *config.Config) error {
+	if cfg.IDP == nil {
+		return nil
+	}
+	seal, err := stores.SealKey(cfg, s.o.State)
+	if err != nil {
+		return err
+	}
+	i := cfg.IDP
+	var proxies []config.Network // in one process the gateway says who asks
+	if !cfg.Gateway() {
+		proxies = cfg.TrustedProxies
+	}
+	s.idp, err = idp.New(ctx, idp.Options{
+		DB: s.stores.DB, Revocations: s.stores.List, SealKey: seal,
+		Domain: cfg.Domain, LoginHost: cfg.Login.Host, PublicPort: s.builder.PublicPort,
+		CookieName: cfg.Tokens.Cookie, Audience: cfg.Tokens.Audience,
+		AccessTTL: i.AccessTokenTTL.Std(), SessionIdle: i.SessionIdle.Std(), SessionMax: i.SessionMax.Std(),
+		RedirectPolicy: func() *idp.RedirectPolicy { return s.current.Load().Returns },
+		TrustedProxies: generation.Prefixes(proxies), ClientIPHeaders: generation.ClientIPHeaders(cfg), UseForwarded: cfg.UsesForwarded(), Now: time.Now, Log: s.o.Log,
+		LoginLimits: idp.LoginLimits{
+			PerAccount: i.LoginLimits.PerAccount.Rate,
+			PerAddress: i.LoginLimits.PerAddress.Rate,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	s.AddTask(s.idp.Run)
+	return nil
+}
+
+// openGateway makes the gateway and what it needs. An IdP alone has none.
+func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error) {
+	if !cfg.Gateway() {
+		return nil
+	}
+	if s.assertionKey, err = stores.AssertionKey(s.o.State); err != nil {
+		return err
+	}
+	s.shareAssertionKey()
+	if err := s.openCertificates(ctx, cfg); err != nil {
+		return err
+	}
+	if err := s.openLimits(cfg); err != nil {
+		return err
+	}
+	if err := s.openAudit(cfg); err != nil {
+		return err
+	}
+	o := gateway.Options{
+		Current:      func() *gateway.Generation { return s.current.Load().Gateway },
+		AssertionKey: s.assertionKey, AssertionKeys: s.assertionKeys.bytes, Revocations: s.stores.List, Covers: s.source.CanCoalesce,
+		Limits: s.limits, Observe: s.observe, Log: s.o.Log,
+	}
+	if s.audit != nil {
+		o.Audit = s.audit
+	}
+	if s.gateway, err = gateway.New(o); err != nil {
+		return err
+	}
+	s.onClose(func() error { s.gateway.Close(); return nil })
+	return s.openEdge(cfg)
+}
+
+// openEdge makes what takes connections.
+func (s *Server) openEdge(cfg *config.Config) error {
+	tickets, err := s.sharedTickets(cfg)
+	if err != nil {
+		return err
+	}
+	s.edge, err = edge.New(edge.Options{
+		Handler: s.gateway, HTTPS: s.listeners.https, HTTP: s.listeners.http, Source: s.source,
+		TrustedProxies: generation.Prefixes(cfg.TrustedProxies), PublicPort: s.builder.PublicPort, HSTS: s.o.HSTS, Tickets: tickets, Log: s.o.Log,
+		HostTLS:    func(serverName string) *edge.HostTLS { return s.current.Load().TLS.Lookup(serverName) },
+		ServedHost: func(host string) bool { return s.current.Load().Gateway.Serves(host) },
+		Limits: edge.Limits{
+			HeaderBytes: int(cfg.Limits.HeaderBytes), HeaderTime: cfg.Limits.HeaderTime.Std(), IdleTime: cfg.Limits.IdleTime.Std(),
+			BodyMinRate: int64(cfg.Limits.BodyMinRate), Streams: cfg.Limits.Streams,
+		},
+	})
+	if err == nil {
+		s.AddTask(s.edge.RotateTickets)
+	}
+	return err
+}
+
+// openLimits makes the rate limiter; in a fleet it is synced through Redis.
+func (s *Server) openLimits(cfg *config.Config) (err error) {
+	o := limits.Options{Secret: []byte(cfg.Secret), Log: s.o.Log}
+	if redis := s.stores.Redis; redis != nil {
+		o.Shared = limits.NewRedis(redis.Client())
+	}
+	if s.limits, err = limits.New(o); err != nil {
+		return err
+	}
+	s.AddTask(s.limits.Run)
+	return nil
+}
+
+// shareAssertionKey publishes our assertion key to the other gateways of a fleet, and follows theirs.
+func (s *Server) shareAssertionKey() {
+	s.assertionKeys = newAssertionKeys(s.assertionKey.Public())
+	if redis := s.stores.Redis; redis != nil {
+		s.AddTask(func(ctx context.Context) error { return s.assertionKeys.publish(ctx, redis, s.o.Log) })
+		s.AddTask(func(ctx context.Context) error { return s.assertionKeys.follow(ctx, redis, s.o.Log) })
+		s.addReadyCheck("assertion_key", s.assertionKeys.check)
+	}
+}
+
+// openControl opens the control socket.
+func (s *Server) openControl(context.Context, *config.Config) (err error) {
+	var mux control.Mux
+	control.Handle(&mux, "reload", func(context.Context, control.Nothing) (Reloaded, error) { return s.Reload() })
+	var admin *idp.Admin
+	if s.idp != nil {
+		admin = s.idp.Admin()
+	}
+	administration.Handle(&mux, admin)
+	s.registerCertificateActions(&mux)
+	if s.control, err = control.Listen(s.o.State.Dir, &mux, s.o.Log); err != nil {
+		return err
+	}
+	s.onClose(s.control.Close)
+	return nil
+}

@@ -1,0 +1,86 @@
+package gateway
+
+import (
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/viloforge/vilogate/policies/request"
+)
+
+// log writes the one access record of the request.
+func (x *exchange) log(aborted bool) {
+	x.writeAuditBestEffort()
+	r := x.accessRecord(aborted)
+	if x.g.opts.Observe != nil {
+		x.g.opts.Observe(r)
+	}
+	log := x.g.opts.Log
+	level := slog.LevelInfo
+	if r.Status >= http.StatusInternalServerError {
+		level = slog.LevelWarn
+	}
+	ctx := x.r.Context()
+	if !log.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 20)
+	attrs = append(attrs,
+		slog.String("request_id", r.RequestID), slog.String("client", request.AddressText(r.Client)),
+		slog.String("method", r.Method), slog.String("host", r.Host), slog.String("path", r.Path),
+		slog.String("route", r.Route), slog.String("decision", r.Decision), slog.String("rule", formatPlace(r.Rule)),
+		slog.String("subject", r.Subject), slog.String("upstream", r.Upstream), slog.Int("status", r.Status),
+		slog.Float64("duration_ms", milliseconds(r.Duration)), slog.Float64("wait_ms", milliseconds(r.Wait)), slog.Int64("bytes", r.Bytes))
+	if r.Reason != "" {
+		attrs = append(attrs, slog.String("reason", r.Reason))
+	}
+	for _, s := range r.Shadow {
+		attrs = append(attrs, slog.Group("shadow", slog.Bool("folder", s.Folder), slog.String("decision", s.Decision), slog.String("rule", formatPlace(s.Rule))))
+	}
+	if r.OddHeaders > 0 {
+		attrs = append(attrs, slog.Int("odd_headers", r.OddHeaders))
+	}
+	if r.Dropped > 0 {
+		attrs = append(attrs, slog.Any("dropped_headers", r.DroppedHeaders))
+	}
+	for _, c := range r.RefusedCookies {
+		attrs = append(attrs, slog.Group("refused_cookie", slog.String("name", c.Name), slog.String("issuer", c.Issuer), slog.String("reason", c.Reason)))
+	}
+	if r.Aborted {
+		attrs = append(attrs, slog.Bool("aborted", true))
+	}
+	log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func (x *exchange) accessRecord(aborted bool) *Record {
+	note, d := &x.record, &x.decided
+	r := &Record{
+		RequestID: x.requestID, Client: x.client, Method: x.r.Method,
+		Path: d.Target.Path.String(), Route: d.routeName(),
+		Decision: note.decision, Reason: note.reason, Upstream: note.upstream,
+		Status: x.reply.status, Bytes: x.reply.bytes,
+		Duration: x.g.opts.Now().Sub(x.start), Wait: note.upstreamTime,
+		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted,
+		DroppedHeaders: note.droppedNames, Dropped: note.dropped, RefusedCookies: note.refusedCookies,
+	}
+	slices.Sort(r.DroppedHeaders)
+	if r.Status == 0 {
+		r.Status = note.status
+	}
+	if d.Host != nil || d.isLoginHost() {
+		r.Host = string(d.Name)
+	}
+	if d.ruleDecided() {
+		r.Rule = d.answer.Place
+		if r.Reason == "" {
+			r.Reason = d.answer.Reason
+		}
+	}
+	if c := d.authentication.claims; c != nil {
+		r.Subject, r.Session = c.Subject(), c.Session()
+	}
+	return r
+}

@@ -1,0 +1,245 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"strconv"
+
+	"github.com/viloforge/vilogate/policies"
+)
+
+func refuseNotFound() error {
+	return &refusal{
+		status: http.StatusNotFound, decision: decisionOwn, kind: "not-found", title: "Not found",
+		detail: "There is nothing at this address.", reason: "unknown gateway path",
+	}
+}
+
+// refuseLogout is for a sign-out without a cookie that names a session: a person
+// is sent to the login host, whose own session may still live, and a program is
+// told where that is. Nobody is told "signed out".
+func refuseLogout(reason string) error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Nobody is signed in here",
+		detail: "Nobody is signed in here.", reason: reason, logout: true,
+	}
+}
+
+// Reasons in the records of requests that their rule had allowed, and that were
+// refused for something else; see also policies.ReasonCSRF.
+const ()
+
+// decisionOwn is recorded of the gateway's own paths.
+const decisionOwn = "own"
+
+// refusal is an error that the client is to hear of. What the client reads
+// (title, detail) and what the log says (reason) are kept apart: no client
+// learns a rule's text.
+type refusal struct {
+	status          int
+	decision        string // for the record: "deny", "login", "error", …
+	kind            string // last part of the problem type
+	title           string
+	detail          string // for a person
+	reason          string // for the access record and the audit log
+	challenge       string // the WWW-Authenticate parameters after the realm
+	allow           []string
+	offerLogin      bool   // somebody who signs in may have more luck
+	redirectToLogin bool   // and a person is sent there
+	stepUpQuery     string // what the login has to ask for, as the end of a query
+	logout          bool   // the login host may know a session that this host does not
+	retryAfter      int    // seconds; Retry-After
+	cause           error  // for the log
+}
+
+func (r *refusal) Error() string {
+	if r.cause != nil {
+		return r.reason + ": " + r.cause.Error()
+	}
+	return r.reason
+}
+
+func (r *refusal) Unwrap() error { return r.cause }
+
+// statusClientClosedRequest is recorded, never sent (nginx's 499).
+const statusClientClosedRequest = 499
+
+const decisionMalformed = "malformed"
+
+func refuseMalformed(reason string) error {
+	return &refusal{
+		status: http.StatusBadRequest, decision: decisionMalformed, kind: "malformed", title: "Bad request",
+		detail: "The address or the request cannot be understood in one way only.", reason: reason,
+	}
+}
+
+func refuseMisdirected(reason string) error {
+	return &refusal{
+		status: http.StatusMisdirectedRequest, decision: "misdirected", kind: "misdirected", title: "Misdirected request",
+		detail: "This connection does not serve that host.", reason: reason,
+	}
+}
+
+func refuseUnknownHost() error {
+	return &refusal{
+		status: http.StatusNotFound, decision: decisionUnknownHost, kind: "unknown-host", title: "Not found",
+		detail: "No such site is served here.", reason: policies.ReasonUnknownHost,
+	}
+}
+
+func refuseMethodNotAllowed(reason string, allow []string) error {
+	return &refusal{
+		status: http.StatusMethodNotAllowed, decision: "deny", kind: "method-not-allowed", title: "Method not allowed",
+		detail: "This address does not take that method.", reason: reason, allow: allow,
+	}
+}
+
+func refuseLoginRequired() error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",
+		detail: "You need to sign in to see this page.", reason: "authentication required, and the request is anonymous", offerLogin: true, redirectToLogin: true,
+	}
+}
+
+// refuseInvalidCookie is for routes with optional authentication: anonymous requests
+// pass, invalid credentials do not.
+func refuseInvalidCookie() error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",
+		detail: "Your sign-in is no longer valid.", reason: "optional authentication: the SSO cookie is invalid", offerLogin: true,
+		redirectToLogin: true,
+	}
+}
+
+// refuseBearerRequired is for routes that take Bearer tokens only: the login page
+// gives none.
+func refuseBearerRequired() error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "A Bearer token is needed",
+		detail: "This address is for programs, which send a Bearer token.", reason: "Bearer token required, none sent",
+		offerLogin: true,
+	}
+}
+
+func refuseInvalidToken(cause error) error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: "deny", kind: "invalid-token", title: "Invalid token",
+		detail: "The Bearer token is not valid here.", reason: "invalid Bearer token", cause: cause,
+		challenge: `error="invalid_token", error_description="the token is expired, revoked, malformed or not for this site"`, offerLogin: true,
+	}
+}
+
+// refuseNotSignedIn answers an anonymous request for /.vilogate/me.
+func refuseNotSignedIn() error {
+	return &refusal{
+		status: http.StatusUnauthorized, decision: decisionOwn, kind: "unauthenticated", title: "Nobody is signed in",
+		detail: "Nobody is signed in here.", reason: "anonymous request", offerLogin: true,
+	}
+}
+
+func refuseForbidden(reason string) error {
+	return &refusal{
+		status: http.StatusForbidden, decision: "deny", kind: "forbidden", title: "Not allowed",
+		detail: "You are signed in, but this is not open to you.", reason: reason,
+	}
+}
+
+// refuseForbiddenAnonymous is for what is open to nobody, or not to a stranger who could
+// sign in as long as they like.
+func refuseForbiddenAnonymous(reason string) error {
+	return &refusal{
+		status: http.StatusForbidden, decision: "deny", kind: "forbidden", title: "Not allowed",
+		detail: "This address is not open to you.", reason: reason,
+	}
+}
+
+// Reasons in the records of requests that their rule had allowed, and that were
+// refused for something else; see also policies.ReasonCSRF.
+const (
+	// ReasonTooLarge begins the reason where the body is longer than the route takes.
+	ReasonTooLarge = "the body is longer than max_body"
+	// ReasonOddHeader: the upstream has odd_headers: reject.
+	ReasonOddHeader = "a header name that the upstream refuses"
+)
+
+func refuseCSRF() error {
+	return &refusal{
+		status: http.StatusForbidden, decision: "deny", kind: "csrf", title: "Not allowed",
+		detail: "The request did not come from a page of this site.",
+		reason: policies.ReasonCSRF,
+	}
+}
+
+func refuseCookieConflict(cookie string) error {
+	return &refusal{
+		status: http.StatusBadRequest, decision: "deny", kind: "cookie-conflict", title: "Two sign-ins at once",
+		detail: "Your browser keeps sending two different sign-in cookies, and which of them is yours cannot be told. " +
+			"Remove the cookies of this site in your browser's settings, then sign in again.",
+		reason: "conflicting cookies: two values of " + cookie + " after both were cleared",
+	}
+}
+
+// refuseTooManyCookies is for a sign-out among more cookies of one name than can
+// be verified: others on the domain have planted them.
+func refuseTooManyCookies(cookie string) error {
+	return &refusal{
+		status: http.StatusConflict, decision: "deny", kind: "cookie-conflict", title: "Not signed out",
+		detail: "Your browser sends more sign-in cookies of this site than can be checked, so that you could not be signed out of all of them. " +
+			"You are still signed in. Remove the cookies of this site in your browser's settings, then close the browser.",
+		reason: "more values of the cookie " + cookie + " than are verified; nothing was revoked",
+	}
+}
+
+// refuseTooLarge is 413 for a Content-Length beyond the route's max_body.
+func refuseTooLarge(limit int64) error {
+	return &refusal{
+		status: http.StatusRequestEntityTooLarge, decision: "deny", kind: "too-large", title: "Content too large",
+		detail: "What was sent is larger than this address takes.",
+		reason: ReasonTooLarge + ", " + strconv.FormatInt(limit, 10) + " bytes",
+	}
+}
+
+func refuseUnavailable(reason string) error {
+	return &refusal{
+		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
+		detail: "Your sign-in cannot be checked at the moment. You are still signed in; try again shortly.", reason: reason, retryAfter: 5,
+	}
+}
+
+// refuseAuditFailure is 503 for a request whose audit record could not be written.
+func refuseAuditFailure(cause error) error {
+	return &refusal{
+		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
+		detail: "Your request cannot be taken at the moment. You are still signed in; try again shortly.",
+		reason: "audit write failed", cause: cause, retryAfter: 5,
+	}
+}
+
+func refuseUpstream(status int, reason string, cause error) error {
+	r := &refusal{
+		status: status, decision: "allow", kind: "upstream-failed", title: "Bad gateway",
+		detail: "The service behind this address did not answer. Try again shortly.", reason: reason, cause: cause,
+	}
+	if status == http.StatusGatewayTimeout {
+		r.kind, r.title = "upstream-timeout", "Gateway timeout"
+	}
+	return r
+}
+
+// refuseBodyRead is for a failed read of the request's body: 400, 408 or 413.
+func refuseBodyRead(cause error) error {
+	r := &refusal{
+		status: http.StatusBadRequest, decision: "allow", kind: "malformed", title: "Bad request",
+		detail: "The request's body could not be read.", reason: "reading the request body", cause: cause,
+	}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(cause, &tooLarge):
+		r.status, r.kind, r.title = http.StatusRequestEntityTooLarge, "too-large", "Content too large"
+		r.detail = "What was sent is larger than this address takes."
+	case errors.Is(cause, os.ErrDeadlineExceeded):
+		r.status, r.kind, r.title = http.StatusRequestTimeout, "timeout", "Request timeout"
+	}
+	return r
+}

@@ -1,0 +1,54 @@
+package gateway
+
+import (
+	"net/http"
+	"runtime/debug"
+
+	"github.com/viloforge/vilogate/policies"
+)
+
+// ServeHTTP takes one request all its way.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{}
+	x.receive(g, w, r)
+	defer func() {
+		cause := recover()
+		if cause != nil && cause != http.ErrAbortHandler {
+			g.opts.Log.Error("panic in a request", "request_id", x.requestID, "panic", cause, "stack", string(debug.Stack()))
+		}
+		x.log(cause != nil)
+		if cause != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	if err := x.serve(); err != nil {
+		x.refuse(err)
+	}
+}
+
+// serve is the request's way. An error is a refusal that has not been written
+// yet; nil means that the request was answered.
+func (x *exchange) serve() error {
+	if err := x.locate(); err != nil {
+		return err
+	}
+	if err := x.decide(); err != nil {
+		return err
+	}
+	switch x.located.Kind {
+	case policies.OwnPath:
+		return x.decided.serveOwn()
+	case policies.CORSPreflight:
+		return x.located.answerPreflight()
+	}
+	if err := x.decided.limit(); err != nil {
+		return err
+	}
+	if err := x.prepare(); err != nil {
+		return err
+	}
+	if err := x.writeAudit(); err != nil {
+		return err
+	}
+	return x.forwarding.forward()
+}

@@ -1,0 +1,37 @@
+package token
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What a verifier says of a token that a caller has to tell apart. Any other error
+// says why a token that claims to be of a configured issuer is not good, without
+// quoting it.
+var (
+	// ErrUnknownIssuer: no configured issuer could have made it.
+	ErrUnknownIssuer = errors.New("token: unknown issuer")
+	// ErrKeysNotLoaded: it may be good, but the issuer's keys are not there yet.
+	ErrKeysNotLoaded = errors.New("token: the issuer's keys are not loaded yet")
+)
+
+var (
+	errExpired         = errors.New("token: expired")
+	errRevoked         = errors.New("token: revoked")
+	errInvalid         = errors.New("token: invalid")
+	errMissing         = errors.New("is missing")
+	errAfterIAT        = errors.New("lies after iat")
+	errCaseVariant     = errors.New("is there in another letter case")
+	errNotYet          = fmt.Errorf("%w: not valid yet", errInvalid)
+	errKeyReplaced     = fmt.Errorf("%w: its key has been replaced", errInvalid)
+	errAlgorithm       = fmt.Errorf("%w: alg does not match the key", errInvalid)
+	errExtension       = fmt.Errorf("%w: unsupported header parameter", errInvalid)
+	errWrongType       = fmt.Errorf("%w: the wrong typ", errInvalid)
+	errForbiddenIssuer = fmt.Errorf("%w: an issuer that is never accepted", errInvalid)
+	errAudience        = fmt.Errorf("%w: for another audience", errInvalid)
+	errOtherIssuer     = fmt.Errorf("%w: of another issuer", errInvalid)
+	errSignature       = fmt.Errorf("%w: the signature does not match", errInvalid)
+	errTimeOrder       = fmt.Errorf("%w: exp is not after iat or nbf", errInvalid)
+	errRegistered      = fmt.Errorf("%w: a registered claim is missing", errInvalid)
+	errRefresh         = fmt.Errorf("%w: a refresh token", errInvalid)
+)
