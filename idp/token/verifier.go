@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,6 +25,13 @@ type VerifierConfig struct {
 	// CacheBytes bounds the memory for remembered verifications. Optional: 256 MiB.
 	CacheBytes int
 
+	// MaxLength is the longest token that is looked at. Optional: [MaxLength].
+	MaxLength int
+
+	// Report is told what there is to say of the roles in a token, when it is first
+	// seen; from many goroutines. Optional.
+	Report func(RoleFinding)
+
 	// Revoked is asked about every token that would be good, on every call of
 	// Verify; it must neither block nor do I/O. Optional.
 	Revoked func(*Claims) bool
@@ -34,13 +42,18 @@ type Verifier struct {
 	issuers        map[string]*issuer // by iss; the one that does not name itself under ""
 	refusedIssuers []string
 	cookies        []string
+	maxLength      int
+	report         func(RoleFinding)
 	revoked        func(*Claims) bool
 	cache          *otter.Cache[string, *Claims] // by exact bytes; only what was good
 }
 
 // NewVerifier checks the configuration as a whole.
 func NewVerifier(c VerifierConfig) (*Verifier, error) {
-	v := &Verifier{issuers: make(map[string]*issuer, len(c.Issuers)), refusedIssuers: slices.Clone(c.Refuse), revoked: c.Revoked}
+	v := &Verifier{
+		issuers: make(map[string]*issuer, len(c.Issuers)), refusedIssuers: slices.Clone(c.Refuse),
+		maxLength: cmp.Or(c.MaxLength, MaxLength), report: c.Report, revoked: c.Revoked,
+	}
 	names := make(map[string]bool, len(c.Issuers))
 	for _, config := range c.Issuers {
 		i, err := newIssuer(config)
@@ -111,7 +124,7 @@ func (v *Verifier) Stats() Stats {
 // Verify judges a token as it stands at now.
 // For a token seen before it allocates nothing.
 func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
-	if len(raw) > MaxLength {
+	if len(raw) > v.maxLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
 	c, known := v.cache.GetIfPresent(raw)
@@ -124,6 +137,7 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 		if c, err = v.check(raw, now); err != nil {
 			return nil, err
 		}
+		v.reportRoles(c)
 		v.cache.Set(strings.Clone(raw), c) // the caller's bytes may be a piece of a whole request
 	}
 	if err := c.checkTimes(now); err != nil {
@@ -135,11 +149,22 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 	return c, nil
 }
 
+// reportRoles reports what there is to say of the roles in a token, once.
+func (v *Verifier) reportRoles(c *Claims) {
+	for _, finding := range c.findings {
+		if v.report != nil {
+			finding.Issuer = c.issuer.Name
+			v.report(finding)
+		}
+	}
+	c.findings = nil
+}
+
 // VerifySignature judges everything but time and revocation: enough to name the
 // session that somebody wants to end, never to let anybody in. Its keys are
 // those of the moment at which the token was issued.
 func (v *Verifier) VerifySignature(raw string) (*Claims, error) {
-	if len(raw) > MaxLength {
+	if len(raw) > v.maxLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
 	return v.check(raw, time.Time{})
@@ -158,6 +183,9 @@ func (v *Verifier) check(raw string, now time.Time) (*Claims, error) {
 	i, err := v.findIssuer(parts)
 	if err != nil {
 		return nil, err
+	}
+	if i.Own && len(raw) > maxOwnLength {
+		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
 	c, err := i.check(parts, now)
 	if err != nil {
