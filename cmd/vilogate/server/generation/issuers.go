@@ -26,7 +26,10 @@ func (b *Builder) newVerifier(gen, before *Generation) (err error) {
 		gen.Verifier, gen.Remotes, gen.Own = before.Verifier, before.Remotes, before.Own
 		return nil
 	}
-	c := token.VerifierConfig{Refuse: []string{"https://" + cfg.Domain}, Revoked: b.Revoked}
+	c := token.VerifierConfig{
+		Refuse: []string{"https://" + cfg.Domain}, MaxLength: int(cfg.Tokens.MaxBytes), Revoked: b.Revoked,
+		Report: newRoleFindings(b.Log, b.Roles).report,
+	}
 	if cfg.UsesOwnIDP() && cfg.Login != nil {
 		own := token.IssuerConfig{
 			Name: token.OwnIssuer, ISS: ownIssuerURL(cfg, b.PublicPort), Audiences: []string{cfg.Tokens.Audience},
@@ -42,12 +45,14 @@ func (b *Builder) newVerifier(gen, before *Generation) (err error) {
 	}
 	for _, i := range cfg.Tokens.Issuers {
 		issuer := token.IssuerConfig{
-			Name: i.Name, ISS: i.Issuer, Audiences: i.Audience, Algorithm: i.Algorithm, Cookie: i.Cookie,
-			ClaimUser: i.Claims.User, ClaimEmail: i.Claims.Email, ClaimName: i.Claims.Name, ClaimRoles: i.Claims.Roles,
+			Name: i.Name, ISS: i.Issuer, Audiences: i.Audience, ClientIDs: i.ClientIDs, Algorithm: i.Algorithm, Cookie: i.Cookie,
+			ClaimUser: i.Claims.User, ClaimEmail: i.Claims.Email, ClaimName: i.Claims.Name,
 		}
-		if i.Secret != "" {
-			issuer.Secret = []byte(i.Secret)
-		} else {
+		issuer.ClaimRoles, issuer.Roles = roles(i)
+		for _, secret := range i.SharedSecrets() {
+			issuer.Secrets = append(issuer.Secrets, []byte(secret))
+		}
+		if len(issuer.Secrets) == 0 {
 			at := jwks.RemoteConfig{URL: i.JWKS, Client: backChannelClient(), Log: b.Log.With("issuer", i.Name)}
 			if i.JWKS == "" {
 				at.DiscoveryIssuer = i.Issuer
@@ -62,6 +67,20 @@ func (b *Builder) newVerifier(gen, before *Generation) (err error) {
 	}
 	gen.Verifier, err = token.NewVerifier(c)
 	return config.Placed(cfg.Tokens.Places.Of("issuers"), err)
+}
+
+// roles says where the roles of an issuer's tokens are, and what becomes of them.
+func roles(i config.Issuer) (claim string, c token.RolesConfig) {
+	switch path := i.Claims.Roles; len(path) {
+	case 0:
+		return "", c
+	case 1:
+		claim = path[0]
+	default:
+		c.Path = path
+	}
+	c.Delimiter, c.Map, c.Unmapped = i.Claims.Delimiter, i.RoleMap, i.RolesUnmapped
+	return claim, c
 }
 
 // openRemoteKeys takes over keys that are fetched already, or makes a source that will be run when gen is in force.
