@@ -86,3 +86,30 @@ func TestSeveralSecrets(t *testing.T) {
 		}
 	}
 }
+
+// A key without alg signs with what its type can, and the configuration allows.
+func TestAlgorithmsThatTheConfigurationAllows(t *testing.T) {
+	t.Parallel()
+	for algorithm, good := range map[string]bool{"": true, "ES256": true, "RS256": false} {
+		w := newWorld(t, func(c *token.VerifierConfig) {
+			if algorithm != "" {
+				c.Issuers[1].Algorithms = []string{algorithm, "PS512"}
+			}
+		})
+		if _, err := w.Verify(w.other.sign(t, nil, partner()), now); (err == nil) != good {
+			t.Errorf("%q: %v", algorithm, err)
+		}
+	}
+	for _, change := range []func(*token.VerifierConfig){
+		func(c *token.VerifierConfig) { c.Issuers[1].Algorithms = []string{"HS256"} },
+		func(c *token.VerifierConfig) { c.Issuers[1].Algorithms = []string{"none"} },
+		func(c *token.VerifierConfig) { c.Issuers[2].Algorithms = []string{"HS256"} },
+	} {
+		c := newWorld(t).config
+		c.Issuers = append([]token.IssuerConfig(nil), c.Issuers...)
+		change(&c)
+		if _, err := token.NewVerifier(c); err == nil {
+			t.Errorf("%+v: accepted", c.Issuers)
+		}
+	}
+}

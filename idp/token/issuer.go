@@ -53,6 +53,10 @@ type IssuerConfig struct {
 	// the key says it.
 	Algorithm string
 
+	// Algorithms are by which Keys may have signed. Optional: those that each key says,
+	// or its type is for.
+	Algorithms []string
+
 	// Cookie is the cookie in which the issuer's tokens come. Optional.
 	Cookie string
 
@@ -215,7 +219,14 @@ func (c *IssuerConfig) checkAlgorithm() error {
 	case c.Keys != nil && c.Algorithm != "":
 		return errors.New("an algorithm goes with a secret; a key says its own")
 	case c.Keys != nil:
+		for _, algorithm := range c.Algorithms {
+			if !isPublicAlgorithm(algorithm) {
+				return fmt.Errorf("the algorithm %q is none of published keys", algorithm)
+			}
+		}
 		return nil
+	case c.Algorithms != nil:
+		return errors.New("several algorithms go with keys")
 	case slices.ContainsFunc(c.secrets(), func(s []byte) bool { return len(s) < minSecret }):
 		return fmt.Errorf("the secret is shorter than %d bytes", minSecret)
 	case !slices.Contains([]string{"", "HS256", "HS384", "HS512"}, c.Algorithm):

@@ -2,6 +2,7 @@ package token
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -44,6 +45,9 @@ func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error
 		now = c.validFrom()
 	}
 	if c.issuer.strict && h.algorithm != algES256 {
+		return errAlgorithm
+	}
+	if allowed := c.issuer.Algorithms; len(allowed) > 0 && !slices.Contains(allowed, h.algorithm) {
 		return errAlgorithm
 	}
 	tried := 0

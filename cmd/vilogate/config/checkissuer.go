@@ -38,6 +38,9 @@ func (c *checker) checkSecrets(i *Issuer) bool {
 	return len(c.errs) == before
 }
 
+// publicAlgorithms are those of published keys.
+var publicAlgorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+
 // checkAudience judges whom the tokens of an issuer must be for.
 func (c *checker) checkAudience(i *Issuer) {
 	at := i.Places.Of("audience")

@@ -68,12 +68,19 @@ func (c *checker) checkIssuer(i *Issuer) {
 		c.oneOf(i.Places.Of("algorithm"), "algorithm", i.Algorithm, "HS256", "HS384", "HS512")
 	case secret && !i.isSet("issuer") && !isSet(i.Claims.Places, "user"):
 		c.errorf(i.Places.Of(""), "tokens without `iss` have no subject either; name the claim that says who: claims: { user: username }")
+	case secret && i.isSet("algorithms"):
+		c.errorf(i.Places.Of("algorithms"), "`algorithms` goes with published keys; with a secret, write `algorithm`")
 	case !secret && i.isSet("algorithm"):
 		c.errorf(i.Places.Of("algorithm"), "`algorithm` goes with `secret`; a published key says its own")
 	case !secret && !i.isSet("issuer"):
 		c.errorf(i.Places.Of(""), "an issuer needs `issuer` (its address), or `secret`")
 	default:
 		c.checkAudience(i)
+	}
+	for _, algorithm := range i.Algorithms {
+		if !i.isShared() {
+			c.oneOf(i.Places.Of("algorithms"), "algorithm", algorithm, publicAlgorithms...)
+		}
 	}
 	c.checkRoles(i)
 	if i.Issuer != "" && !i.isShared() && !isSecureURL(i.Issuer) {

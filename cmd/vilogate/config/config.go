@@ -263,6 +263,9 @@ type Issuer struct {
 	Secrets []string `yaml:"secrets"`
 	// Algorithm goes with Secret and Secrets: HS256, HS384 or HS512. Optional: HS256.
 	Algorithm string `yaml:"algorithm"`
+	// Algorithms are those with which its published keys may sign, such as [RS256]. Optional: each key says its own, or it is
+	// what a key of its type can.
+	Algorithms []string `yaml:"algorithms"`
 	// Cookie is the cookie that carries its tokens. Optional: they come as Bearer tokens only.
 	Cookie string `yaml:"cookie"`
 	// Claims names the claims to read. Roles are taken only where `roles` is named; naming `user` says that its user names

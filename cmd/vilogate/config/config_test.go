@@ -132,7 +132,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		"files":   c.Certificates.Files[0].Certificate == "testdata/good/tls.crt" && c.Certificates.Files[0].Key == "/etc/tls.key",
 		"issuers": c.Tokens.Issuers[0].Claims.Roles[0] == "groups" && c.Tokens.Issuers[1].Algorithm == "HS256" && c.Tokens.Issuers[1].Cookie == "jwt",
 		"others": c.Tokens.Issuers[2].WithoutAudience() && len(c.Tokens.Issuers[2].ClientIDs) == 2 && c.Tokens.Issuers[2].Claims.Roles[1] == "my.app" &&
-			c.Tokens.Issuers[2].Claims.Delimiter == "," && c.Tokens.Issuers[2].RoleMap["/admins"] == "admin" && !c.Tokens.Issuers[2].KeepsRoles(),
+			c.Tokens.Issuers[2].Claims.Delimiter == "," && c.Tokens.Issuers[2].RoleMap["/admins"] == "admin" && !c.Tokens.Issuers[2].KeepsRoles() && c.Tokens.Issuers[2].Algorithms[0] == "RS256",
 		"secrets":   len(c.Tokens.Issuers[3].SharedSecrets()) == 2 && c.Tokens.Issuers[3].Algorithm == "HS256" && c.Tokens.MaxBytes == 32<<10,
 		"kept":      c.Tokens.Issuers[0].KeepsRoles() && !c.Tokens.Issuers[1].KeepsRoles(),
 		"login":     c.Login.Upstream == "http://10.0.0.9:9000" && c.UsesOwnIDP(),

@@ -44,7 +44,7 @@ tokens:
       audience: none
       client_ids: [client1]
       secrets: [abcdef0123456789abcdef0123456789]
-    - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us] }
+    - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us], algorithms: [ES256] }
 upstreams:
   app: { url: "http://127.0.0.1:1", timeout: 3s, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
   two: { urls: ["http://127.0.0.1:2"], forward_token: partner }
@@ -69,6 +69,7 @@ var applied = map[string][2]string{
 	"tokens.issuers[].claims.delimiter": {"delimiter: \",\"", "delimiter: \";\""},
 	"tokens.issuers[].role_map{}":       {"theirs: ours", "theirs: hers"},
 	"tokens.issuers[].roles_unmapped":   {"roles_unmapped: keep", "roles_unmapped: drop"},
+	"tokens.issuers[].algorithms[]":     {"[ES256]", "[RS256]"},
 	"tokens.issuers[].client_ids[]":     {"[client1]", "[client2]"},
 	"tokens.issuers[].secrets[]":        {"[abc", "[abd"},
 	"upstreams{}.url":                   {"http://127.0.0.1:1", "http://127.0.0.1:3"},
@@ -172,7 +173,13 @@ func shown(gen *Generation) string {
 	rotating := jwt.MapClaims{"iss": "https://rotating.example", "client_id": "client1", "sub": "8", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
 	who, err := verified(gen, claims, "0123456789abcdef0123456789abcdef", now)
 	other, otherErr := verified(gen, rotating, "abcdef0123456789abcdef0123456789", now)
-	err = errors.Join(err, otherErr)
+	partner, partnerErr := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
+		"iss": "https://id.partner.example", "aud": "us", "sub": "9", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+	}).SigningString()
+	if partnerErr == nil { // signed by nobody: how far it comes is what counts
+		_, partnerErr = gen.Verifier.Verify(partner+"."+strings.Repeat("A", 86), now)
+	}
+	err = errors.Join(err, otherErr, partnerErr)
 	who += other
 	return fmt.Sprintln(gen.Config.Drain, gen.Gateway.Upstreams, gen.Gateway.Cookies, slices.Sorted(maps.Keys(gen.Remotes)), who, err)
 }

@@ -45,7 +45,7 @@ func (b *Builder) newVerifier(gen, before *Generation) (err error) {
 	}
 	for _, i := range cfg.Tokens.Issuers {
 		issuer := token.IssuerConfig{
-			Name: i.Name, ISS: i.Issuer, Audiences: i.Audience, ClientIDs: i.ClientIDs, Algorithm: i.Algorithm, Cookie: i.Cookie,
+			Name: i.Name, ISS: i.Issuer, Audiences: i.Audience, ClientIDs: i.ClientIDs, Algorithm: i.Algorithm, Algorithms: i.Algorithms, Cookie: i.Cookie,
 			ClaimUser: i.Claims.User, ClaimEmail: i.Claims.Email, ClaimName: i.Claims.Name,
 		}
 		issuer.ClaimRoles, issuer.Roles = roles(i)
