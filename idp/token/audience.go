@@ -2,20 +2,6 @@ package token
 
 import "slices"
 
-// clientClaims name the client that a token was made for (RFC 9068, section 2.2;
-// OpenID Connect Core, section 2).
-var clientClaims = []string{"client_id", "azp"}
-
-// clients reads the clients that a token names.
-func (r *claimReader) clients() (clients []string) {
-	for _, name := range clientClaims {
-		if _, ok := r.get(name); ok {
-			clients = append(clients, r.text(name, true, checkForeign))
-		}
-	}
-	return clients
-}
-
 // checkAudience judges whom the token is for: an audience of the issuer's, or a
 // client where its tokens have no audience.
 func (c *Claims) checkAudience() error {

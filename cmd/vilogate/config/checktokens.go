@@ -166,20 +166,6 @@ func (c *Config) IssuerNames() []string {
 // UpstreamNames are the names of all upstreams, sorted.
 func (c *Config) UpstreamNames() []string { return slices.Sorted(maps.Keys(c.Upstreams)) }
 
-func (c *checker) oneOf(at strictyaml.Place, key, word string, known ...string) {
-	if word == "" || slices.Contains(known, word) {
-		return
-	}
-	switch near := strictyaml.Nearest(word, known); {
-	case near != "":
-		c.errorf(at, "unknown %s %q, did you mean %q?", key, word, near)
-	case len(known) == 0:
-		c.errorf(at, "unknown %s %q: there is none", key, word)
-	default:
-		c.errorf(at, "unknown %s %q, expected one of: %s", key, word, strings.Join(known, ", "))
-	}
-}
-
 func (c *checker) isBelowDomain(host string) bool {
 	return request.IsHostName(host) && (c.Domain == "" || strings.HasSuffix(host, "."+c.Domain))
 }
