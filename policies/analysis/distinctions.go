@@ -16,7 +16,7 @@ import (
 func newSpace(sides ...side) *space {
 	s := &space{atoms: map[*policies.Condition][]atom{}, credential: -1, crossSiteVar: -1}
 	s.add(
-		value{text: "nobody", apply: func(p *person) { p.nobody = true }},
+		value{text: "nobody", apply: func(p *person) { p.anonymous = true }},
 		value{text: "signed in", apply: func(*person) {}},
 	)
 	leaves := map[policies.ConditionKind][]*policies.Condition{}

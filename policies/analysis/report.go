@@ -29,7 +29,7 @@ type Change struct {
 type Example struct {
 	Method  string           `json:"method"`
 	URL     string           `json:"url"`
-	As      *ExampleIdentity `json:"as,omitempty"` // nil for nobody
+	As      *ExampleIdentity `json:"as,omitempty"` // nil if anonymous
 	IP      string           `json:"ip,omitempty"`
 	Origin  string           `json:"origin,omitempty"` // of the page that sends it, where that is of another site
 	Given   []string         `json:"given,omitempty"`  // what expressions have to come to, which no example can be made for
