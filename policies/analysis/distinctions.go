@@ -144,7 +144,7 @@ func (s *space) people(users, issuers []*policies.Condition) {
 	}
 }
 
-// findIssuer is the issuer that a user's name tells; "" for none.
+// issuerOf is the issuer that a user's name tells; "" for none.
 func issuerOf(user string) string {
 	issuer, _, foreign := strings.Cut(user, ":")
 	if !foreign {

@@ -49,7 +49,7 @@ type ExampleIdentity struct {
 	By      string         `json:"by"`
 }
 
-// A Rewording is a route whose expressions are others than before: what they come to is not known before a request comes.
+// An ExpressionChange is a route whose expressions are others than before: what they come to is not known before a request comes.
 type ExpressionChange struct {
 	Host    string   `json:"host"`
 	Pattern string   `json:"pattern"`
