@@ -11,7 +11,7 @@ import (
 type Answer struct {
 	*Location
 	Decision
-	// Identity is who it was decided about: nil for nobody, and where a cross-site request goes on as anonymous.
+	// Identity is who it was decided about: nil if anonymous, and where a cross-site request goes on as anonymous.
 	Identity *Identity
 	// CrossSite says that a cookie alone could have brought the request about from another site.
 	CrossSite bool

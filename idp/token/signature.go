@@ -86,7 +86,7 @@ func signingMethod(algorithm string) jwt.SigningMethod {
 
 // checkRegistered judges iss, aud and the order of the times at the first moment
 // at which the token could count, since the answer is remembered; what the present
-// changes is current's to judge, every time.
+// changes is checkTimes's to judge, every time.
 func (c *Claims) checkRegistered(payload object) error {
 	if err := c.checkAudience(); err != nil {
 		return err

@@ -83,7 +83,7 @@ func roles(i config.Issuer) (claim string, c token.RolesConfig) {
 	return claim, c
 }
 
-// openRemoteKeys takes over keys that are fetched already, or makes a source that will be run when gen is in force.
+// remote takes over keys that are fetched already, or makes a source that will be run when gen is in force.
 func remote(gen, before *Generation, c jwks.RemoteConfig) (*jwks.Remote, error) {
 	name := c.URL + c.DiscoveryIssuer
 	if before != nil && before.Remotes[name] != nil {
