@@ -229,7 +229,8 @@ type Tokens struct {
 	Cookie string `yaml:"cookie" reload:"restart"`
 	// Audience is the audience of our own IdP's tokens. Optional: viloforge.
 	Audience string `yaml:"audience" reload:"restart"`
-	// MaxBytes is the longest token that is looked at, from 4KiB to 64KiB and below limits.header_bytes. Optional: 16KiB.
+	// MaxBytes is the longest token that is looked at, from 4KiB to 64KiB and below limits.header_bytes. Optional: 16KiB; not of an
+	// IdP alone.
 	MaxBytes strictyaml.Size `yaml:"max_bytes" reload:"restart"`
 	// Issuers are believed besides our own IdP; idp/token/README.md has what to write for the ones that many have. Optional.
 	Issuers []Issuer `yaml:"issuers"`
