@@ -77,7 +77,7 @@ func (x *authentication) verifyCredentials(public bool) error {
 // verifyBearer never falls back to the cookies: who sends a Bearer token means
 // it.
 func (x *authentication) verifyBearer(public bool) error {
-	claims, err := x.gen.Verifier.Verify(x.credentials.bearer, x.start)
+	claims, err := x.verify(x.credentials.bearer)
 	switch {
 	case err == nil:
 		x.setPrincipal(claims)
@@ -89,11 +89,11 @@ func (x *authentication) verifyBearer(public bool) error {
 			return nil
 		}
 		return refuseInvalidToken(err)
-	case errors.Is(err, token.ErrKeysNotLoaded):
+	case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):
 		if public {
 			return nil
 		}
-		return refuseUnavailable("the JWKS of the token's issuer is not loaded")
+		return refuseKeysMissing("the token's issuer", err)
 	default:
 		return refuseInvalidToken(err)
 	}
@@ -121,8 +121,8 @@ func (x *authentication) verifyCookies() error {
 		case errors.Is(err, errCookieConflict):
 			x.refuseCookie(cookie, reasonConflict)
 			return x.conflictingCookies(cookie.Name)
-		case errors.Is(err, token.ErrKeysNotLoaded):
-			keysMissing = refuseUnavailable("the JWKS of the issuer of the cookie " + cookie.Name + " is not loaded")
+		case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):
+			keysMissing = refuseKeysMissing("the issuer of the cookie "+cookie.Name, err)
 		}
 		x.refuseCookie(cookie, token.Reason(err))
 	}
@@ -157,7 +157,7 @@ func (x *authentication) verifyCookie(sent *cookieValue, issuer string) (*token.
 			return nil, err
 		}
 	}
-	claims, err := x.gen.Verifier.Verify(value, x.start)
+	claims, err := x.verify(value)
 	if err == nil && claims.IssuerName() != issuer {
 		err = errCookieIssuer
 	}
@@ -181,9 +181,9 @@ func (x *authentication) signedValues(sent *cookieValue, issuer string) (signed 
 		if i >= 0 {
 			value = sent.others[i]
 		}
-		claims, err := x.gen.Verifier.VerifySignature(value)
+		claims, err := x.verifySignature(value)
 		switch reason := token.Reason(err); {
-		case errors.Is(err, token.ErrKeysNotLoaded):
+		case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):
 			return nil, err
 		case err == nil && claims.IssuerName() == issuer:
 			signed = append(signed, signedValue{value, claims})
@@ -273,7 +273,7 @@ func (x *authentication) readRevocations() error {
 			x.refuseCookie(cookie, reasonConflict)
 			return refuseTooManyCookies(cookie.Name)
 		case err != nil:
-			return refuseUnavailable("the JWKS of the issuer of the cookie " + cookie.Name + " is not loaded")
+			return refuseKeysMissing("the issuer of the cookie "+cookie.Name, err)
 		}
 		for _, v := range signed {
 			if !namesLiving(v.claims, x.start) {

@@ -51,7 +51,8 @@
 //   - shadow: what other policies would have decided, where that differs, a list: decision, reason, rule, and generation
 //     where a whole folder of policies was evaluated beside the live one, else it is routes with mode: shadow.
 //   - refused_cookies: sign-in cookies that did not count, a list: name, issuer (whose tokens it carries), and reason:
-//     expired, revoked, signature, unknown-key, unknown-issuer, audience, client, not-yet-valid, keys-not-loaded, not-a-user,
+//     expired, revoked, signature, unknown-key, unknown-issuer, audience, client, not-yet-valid, keys-not-loaded, key-pending,
+//     too-many-keys, not-a-user,
 //     malformed, or conflict where values of several sessions were sent. Optional.
 //   - latency_us: microseconds from the request's header to the decision.
 //

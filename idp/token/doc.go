@@ -21,7 +21,8 @@
 //     twice, no deep nesting, no invalid UTF-8, no number without a value;
 //   - issuer.go finds whose token it claims to be and judges its header;
 //   - readclaims.go reads the claims by that issuer's rules;
-//   - the issuer's [KeySource] answers with the key, which alone says which algorithm counts;
+//   - the issuer's [KeySource] answers with the key, which alone says which algorithm counts; of a token without a kid,
+//     four keys at most are tried, and its [Sender] is asked for all but the first;
 //   - signature.go has golang-jwt check the signature, and the issuer, the audience
 //     and the order of the times as they were read;
 //   - verifier.go remembers the result by the token's exact bytes.

@@ -50,9 +50,12 @@ func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error
 	if allowed := c.issuer.Algorithms; len(allowed) > 0 && !slices.Contains(allowed, h.algorithm) {
 		return errAlgorithm
 	}
-	tried := 0
+	tried, stopped := 0, false
 	found, err := c.issuer.tryKeys(h.kid, now, func(key PublicKey) bool {
-		if key.Algorithm() != h.algorithm || tried == maxTried {
+		if key.Algorithm() != h.algorithm || tried == maxTried || stopped {
+			return false
+		}
+		if stopped = tried > 0 && !parts.mayTryAnother(); stopped {
 			return false
 		}
 		tried++
@@ -63,6 +66,8 @@ func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error
 		return true
 	})
 	switch {
+	case stopped:
+		return ErrTooManyKeys
 	case err != nil:
 		return err
 	case tried == 0:

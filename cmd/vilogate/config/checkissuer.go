@@ -23,6 +23,8 @@ func (c *checker) checkSecrets(i *Issuer) bool {
 		c.errorf(at, "an issuer has either `secret` or `secrets`")
 	case i.isShared() && i.isSet("jwks"):
 		c.errorf(i.Places.Of("jwks"), "an issuer has either `secret` or published keys")
+	case i.isShared() && i.isSet("keys"):
+		c.errorf(i.Places.Of("keys"), "an issuer has either `secret` or `keys`")
 	case i.isSet("secrets") && len(i.Secrets) == 0:
 		c.errorf(at, "the list of secrets is empty")
 	}

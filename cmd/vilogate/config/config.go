@@ -247,11 +247,20 @@ func (t *Tokens) SetDefaults() {
 type Issuer struct {
 	// Name is how policies and headers call it: it prefixes the subjects. "vilogate" is our own IdP.
 	Name string `yaml:"name,required"`
-	// Issuer is the `iss` of its tokens; its keys are found by discovery unless JWKS says where. Optional with Secret: then
-	// its tokens have no `iss` and no subject, Claims says who they are for, and only one such issuer is possible.
+	// Issuer is the `iss` of its tokens, byte for byte. An https address needs nothing else: its keys are found by discovery
+	// unless JWKS or Keys is given. What is no https address (http://fs.corp.example/adfs/services/trust, a SPIFFE trust
+	// domain) needs one of them. Optional with Secret: then its tokens have no `iss` and no subject, Claims says who they are
+	// for, and only one such issuer is possible.
 	Issuer string `yaml:"issuer"`
-	// JWKS is the address of its keys. Optional.
+	// JWKS is the address of its keys, https. One redirect is followed, to https too. Optional.
 	JWKS string `yaml:"jwks"`
+	// Keys are its public keys themselves: a file with a JSON Web Key Set (RFC 7517), or a list of such keys. They are read
+	// with the configuration, at a reload too, and nothing is fetched. Optional; not with JWKS.
+	Keys Keys `yaml:"keys"`
+	// CA is a file of PEM certificates that are trusted as the servers of its discovery and of its keys, and no others.
+	// These are asked through HTTPS_PROXY, where the environment has it and NO_PROXY does not name them. Optional: the usual
+	// ones.
+	CA string `yaml:"ca"`
 	// Audience are the audiences of which a token must have one; "none" for tokens that name none, and then ClientIDs says
 	// whose they are. Required where Issuer stands.
 	Audience Audiences `yaml:"audience"`
@@ -279,6 +288,9 @@ type Issuer struct {
 	// headers), "drop", or "slug" (they count in lower case, with hyphens, and not where two of a token would be one).
 	// Optional: keep.
 	RolesUnmapped string `yaml:"roles_unmapped"`
+
+	// CAPEM is what CA holds.
+	CAPEM string `yaml:"-"`
 
 	Places strictyaml.Places
 }

@@ -47,6 +47,14 @@ func newGenerator(t *testing.T) *schema.Generator {
 			reflect.TypeFor[ClaimPath](): func(*schema.Generator) schema.Node {
 				return schema.Node{"anyOf": []schema.Node{{"type": "string"}, {"type": "array", "items": schema.Node{"type": "string"}}}}
 			},
+			reflect.TypeFor[Keys](): func(*schema.Generator) schema.Node {
+				list := schema.Node{"type": "array", "items": schema.Node{"type": "object", "required": []string{"kty"}}}
+				return schema.Node{"anyOf": []schema.Node{
+					{"type": "string"},
+					list,
+					{"type": "object", "additionalProperties": false, "required": []string{"keys"}, "properties": schema.Node{"keys": list}},
+				}}
+			},
 			reflect.TypeFor[Redis](): func(g *schema.Generator) schema.Node {
 				list := schema.Node{"type": "array", "items": schema.Node{"type": "string"}}
 				return schema.Node{"anyOf": []schema.Node{

@@ -1,6 +1,7 @@
 package generation
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,7 +45,8 @@ tokens:
       audience: none
       client_ids: [client1]
       secrets: [abcdef0123456789abcdef0123456789]
-    - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us], algorithms: [ES256] }
+    - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us], algorithms: [ES256], ca: one.pem }
+    - { name: adfs, issuer: "http://fs.corp.example/trust", keys: one.json, audience: [us] }
 upstreams:
   app: { url: "http://127.0.0.1:1", timeout: 3s, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
   two: { urls: ["http://127.0.0.1:2"], forward_token: partner }
@@ -78,6 +80,9 @@ var applied = map[string][2]string{
 	"upstreams{}.identity_headers":      {"identity_headers: x-user", "identity_headers: remote-user"},
 	"upstreams{}.forward_token":         {"forward_token: partner", "forward_token: legacy"},
 	"upstreams{}.odd_headers":           {"odd_headers: drop", "odd_headers: pass"},
+	"tokens.issuers[].keys.file":        {"keys: one.json", "keys: two.json"},
+	"tokens.issuers[].keys.set":         {"keys: one.json", `keys: [ { kty: EC, crv: P-256, kid: three, x: okIyGN5XGLuB66cnpBT_yTv-kYgTJ1hcJAmBsGJ28aY, y: adDfufkDWi5M9le9jpQOivaYS3Rra0lm81m1UDtyaxM } ]`},
+	"tokens.issuers[].ca":               {"ca: one.pem", "ca: two.pem"},
 
 	"upstreams{}.identity_headers_pass[]": {"X-WebAuth-User", "X-WebAuth-Email"},
 }
@@ -116,6 +121,7 @@ func TestEveryKeyIsAppliedByAReloadOrTakesARestart(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "policies", "app.yaml"), []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	writeKeyFiles(t, dir)
 	before, err := build(fieldsConfig, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -162,6 +168,28 @@ func TestEveryKeyIsAppliedByAReloadOrTakesARestart(t *testing.T) {
 	}
 }
 
+// writeKeyFiles writes what issuers name in fieldsConfig, and other files of the same kinds.
+func writeKeyFiles(t *testing.T, dir string) {
+	t.Helper()
+	ca, err := os.ReadFile("../../config/testdata/good/ca.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{"one.pem": ca, "two.pem": append(bytes.Clone(ca), ca...)}
+	for _, name := range []string{"one", "two"} {
+		key, err := token.GenerateKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name+".json"] = []byte(strings.Replace(string(token.MarshalSet([]token.PublicKey{key.Public()})), key.ID(), name, 1))
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // shown is what a generation serves by, apart from its policies.
 func shown(gen *Generation) string {
 	now := time.Now()
@@ -181,7 +209,19 @@ func shown(gen *Generation) string {
 	}
 	err = errors.Join(err, otherErr, partnerErr)
 	who += other
-	return fmt.Sprintln(gen.Config.Drain, gen.Gateway.Upstreams, gen.Gateway.Cookies, slices.Sorted(maps.Keys(gen.Remotes)), who, err)
+	return fmt.Sprintln(knowsKey(gen, "http://fs.corp.example/trust", "one"), gen.Config.Drain, gen.Gateway.Upstreams, gen.Gateway.Cookies, slices.Sorted(maps.Keys(gen.Remotes)), who, err)
+}
+
+// knowsKey says what becomes of a token that a key of that id has not signed.
+func knowsKey(gen *Generation, issuer, kid string) error {
+	now := time.Now()
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"iss": issuer, "aud": "us", "sub": "7", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()})
+	unsigned.Header["kid"] = kid
+	raw, err := unsigned.SignedString([]byte("x"))
+	if err == nil {
+		_, err = gen.Verifier.Verify(raw, now)
+	}
+	return err
 }
 
 // verified is who a token is of.
