@@ -36,6 +36,7 @@ func (x *decided) auditRecord() *audit.Record {
 		Version: audit.Version, Time: x.start.UTC(), RequestID: x.requestID, Generation: x.gen.PoliciesID, Client: x.client,
 		Host: string(x.Name), Method: x.r.Method, Path: x.Target.Path.String(), Route: x.routeName(),
 		Who: x.auditWho(), Facts: x.facts, Decision: auditDecision(x.record.decision), Reason: x.record.reason,
+		ForeignBearer: x.answer.ForeignBearer,
 		Latency: x.g.opts.Now().Sub(x.start).Microseconds(),
 	}
 	if x.ruleDecided() {
@@ -80,7 +81,7 @@ func (x *decided) auditWho() *audit.Who {
 		t = t.UTC()
 		w.AuthTime = &t
 	}
-	if !x.authentication.credentials.hasBearer {
+	if x.authentication.byCookie {
 		w.Credential = audit.ByCookie
 	}
 	return w

@@ -6,6 +6,7 @@ import (
 
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // conflictCookie marks a browser whose two contradicting SSO cookies were
@@ -22,7 +23,7 @@ func (x *authentication) identity() *policies.Identity {
 }
 
 // authenticate finds out who asks: the Bearer token first, then the SSO
-// cookies. It refuses only what no route could let pass: on a public route a bad
+// cookies; the cookies alone where the token is of nobody's (besideCookie). It refuses only what no route could let pass: on a public route a bad
 // cookie is anonymous, and trouble of our own makes everybody anonymous.
 func (x *authentication) authenticate(l *located) error {
 	x.located = l
@@ -53,7 +54,7 @@ func (x *authentication) authenticate(l *located) error {
 // continueAnonymous lets the request go on as anonymous. A credential that proved
 // somebody goes no further.
 func (x *authentication) continueAnonymous() {
-	if x.principal != nil {
+	if x.principal != nil && !x.byCookie {
 		x.forwardBearer = false
 	}
 	x.principal, x.claims, x.byCookie, x.forwardCookie = nil, nil, false, -1
@@ -74,8 +75,8 @@ func (x *authentication) verifyCredentials(public bool) error {
 	return err
 }
 
-// verifyBearer never falls back to the cookies: who sends a Bearer token means
-// it.
+// verifyBearer never falls back to the cookies where the token may be of an issuer
+// of ours: who sends one means it.
 func (x *authentication) verifyBearer(public bool) error {
 	claims, err := x.gen.Verifier.Verify(x.credentials.bearer, x.start)
 	switch {
@@ -84,11 +85,7 @@ func (x *authentication) verifyBearer(public bool) error {
 		x.forwardBearer = x.forwardsToken(claims)
 		return nil
 	case errors.Is(err, token.ErrUnknownIssuer):
-		x.forwardBearer = public
-		if public {
-			return nil
-		}
-		return refuseInvalidToken(err)
+		return x.besideCookie(public, err)
 	case errors.Is(err, token.ErrKeysNotLoaded):
 		if public {
 			return nil
@@ -97,6 +94,32 @@ func (x *authentication) verifyBearer(public bool) error {
 	default:
 		return refuseInvalidToken(err)
 	}
+}
+
+// besideCookie is for a Bearer token that no configured issuer could have made.
+// Beside a good cookie policies decide what becomes of it and of the request
+// (policies.Answer.ForeignBearer). Without one it passes on public routes as it was
+// sent, and is refused on others.
+func (x *authentication) besideCookie(public bool, cause error) error {
+	x.forwardBearer = public
+	if x.Kind == policies.Routed && x.credentials.hasCookie && request.IsOneToken(x.credentials.bearer) {
+		passes := x.Match.Route != nil && x.Match.Route.BearerPass
+		err := x.verifyCookies()
+		if !passes {
+			x.setCookies, err = nil, nil // the cookies do not count, and are left alone
+		}
+		switch {
+		case x.principal != nil:
+			x.forwardBearer = public || passes
+			return nil
+		case err != nil && !public:
+			return err
+		}
+	}
+	if public {
+		return nil
+	}
+	return refuseInvalidToken(cause)
 }
 
 // verifyCookies takes the first SSO cookie that verifies, our own IdP's before

@@ -11,10 +11,13 @@ import (
 type Answer struct {
 	*Location
 	Decision
-	// Identity is who it was decided about: nil for nobody, and where a cross-site request goes on as anonymous.
+	// Identity is who it was decided about: nil for nobody, and where a request goes on as anonymous: a cross-site one, or one
+	// to a public route with a Bearer token of nobody's.
 	Identity *Identity
 	// CrossSite says that a cookie alone could have brought the request about from another site.
 	CrossSite bool
+	// ForeignBearer says that beside the cookie of whoever asked stands a Bearer token that no configured issuer could have made.
+	ForeignBearer bool
 }
 
 // ReasonCSRF is why a request is refused that its rule had allowed: no header of the browser says that a page of this site
@@ -56,6 +59,9 @@ func (l *Location) Decide() (a Answer, err error) {
 	if l.Kind == OwnPath {
 		a.decideEndpoint()
 		a.place()
+		return a, nil
+	}
+	if a.checkForeignBearer() {
 		return a, nil
 	}
 	if a.Decision = l.Match.decide(l.Facts, a.Identity); a.Outcome == Allow {

@@ -50,6 +50,8 @@
 //   - rule: the place of the rule that decided, file:line:column. Optional.
 //   - shadow: what other policies would have decided, where that differs, a list: decision, reason, rule, and generation
 //     where a whole folder of policies was evaluated beside the live one, else it is routes with mode: shadow.
+//   - foreign_bearer: true where beside the cookie of whoever asked stood a Bearer token that no configured issuer could have
+//     made. Optional.
 //   - refused_cookies: sign-in cookies that did not count, a list: name, issuer (whose tokens it carries), and reason:
 //     expired, revoked, signature, unknown-key, unknown-issuer, audience, not-yet-valid, keys-not-loaded, not-a-user,
 //     malformed, or conflict where values of several sessions were sent. Optional.

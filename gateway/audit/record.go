@@ -26,6 +26,8 @@ type Record struct {
 	Reason     string     `json:"reason,omitempty"`
 	Rule       string     `json:"rule,omitempty"`
 	Shadow     []Shadow   `json:"shadow,omitempty"`
+	// ForeignBearer: beside the cookie of who asked stood a Bearer token that no configured issuer could have made.
+	ForeignBearer bool `json:"foreign_bearer,omitempty"`
 
 	RefusedCookies []RefusedCookie `json:"refused_cookies,omitempty"`
 	Latency        int64           `json:"latency_us"`
