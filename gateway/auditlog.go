@@ -84,6 +84,9 @@ func (x *decided) auditWho() *audit.Who {
 	if x.authentication.byCookie {
 		w.Credential = audit.ByCookie
 	}
+	if x.authentication.byHeader {
+		w.Credential = audit.ByHeader
+	}
 	return w
 }
 

@@ -54,7 +54,8 @@ type authentication struct {
 	credentials   credentials
 	claims        *token.Claims      // of the credential that counts
 	principal     *principal         // nil: anonymous
-	byCookie      bool               // the principal comes from a cookie
+	byCookie      bool               // the principal comes from a cookie, or from a header that counts as one
+	byHeader      bool               // the principal comes from a header that a proxy before the gateway adds
 	forwardBearer bool               // the Authorization header is the backend's business
 	forwardCookie int                // index of the SSO cookie that is passed on, or -1
 	setCookies    []string           // Set-Cookie lines for the reply

@@ -12,6 +12,9 @@ import (
 
 // allowsHeader reports whether a header of that name and class is forwarded as it came.
 func (x *forwarding) allowsHeader(name string, class request.HeaderClass) bool {
+	if x.gen.isTokenHeader(name) {
+		class = request.IdentityHeader
+	}
 	switch class {
 	case request.OrdinaryHeader:
 		return !x.gen.isClientIPHeader(name)
@@ -50,7 +53,7 @@ func (x *forwarding) cleanHeaders() error {
 		}
 		if !x.allowsHeader(name, class) {
 			delete(x.r.Header, name)
-			if class != request.OddHeader && !x.isReplaced(name) {
+			if class != request.OddHeader && !x.isReplaced(name) && !(x.authentication.byHeader && x.gen.isTokenHeader(name)) {
 				x.record.drop(name)
 			}
 		}

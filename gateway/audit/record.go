@@ -44,12 +44,13 @@ type Who struct {
 	Roles         []string   `json:"roles,omitempty"`
 	AMR           []string   `json:"amr,omitempty"`
 	AuthTime      *time.Time `json:"auth_time,omitempty"`
-	Credential    string     `json:"credential"` // "cookie" or "bearer"
+	Credential    string     `json:"credential"` // "cookie", "header" or "bearer"
 }
 
 // The credentials of a Who.
 const (
 	ByCookie = "cookie"
+	ByHeader = "header" // that a proxy before the gateway adds; it counts as a cookie
 	ByBearer = "bearer"
 )
 
