@@ -31,6 +31,7 @@ func (x *exchange) decide() (err error) {
 	if d.answer.Identity == nil && d.answer.Outcome == policies.Allow {
 		d.authentication.continueAnonymous()
 	}
+	d.endLoginRounds()
 	return d.refusal()
 }
 

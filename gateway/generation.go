@@ -194,6 +194,27 @@ func NewGeneration(s Settings) (*Generation, error) {
 	return gen, nil
 }
 
+// hasTokenHeader reports whether a proxy before the gateway sent somebody's token.
+func (gen *Generation) hasTokenHeader(h http.Header) bool {
+	for _, known := range gen.TokenHeaders {
+		if len(h[known.Name]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// isTokenHeader reports whether a proxy before the gateway sends tokens in a header of
+// that name, after folding.
+func (gen *Generation) isTokenHeader(name string) bool {
+	for _, known := range gen.TokenHeaders {
+		if request.SameHeader(name, known.Name) {
+			return true
+		}
+	}
+	return false
+}
+
 func checkUpstreamURL(u *url.URL) error {
 	if u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
 		return fmt.Errorf("%q is not of the form http://host:port", u.Redacted())

@@ -2,10 +2,8 @@ package gateway
 
 import (
 	"errors"
-	"net/http"
 
 	"github.com/viloforge/vilogate/idp/token"
-	"github.com/viloforge/vilogate/policies/request"
 )
 
 var (
@@ -13,27 +11,6 @@ var (
 	errOtherIssuer  = errors.New("gateway: a token of an issuer that the header is not for")
 	errOtherSubject = errors.New("gateway: credentials of two people")
 )
-
-// hasTokenHeader reports whether a proxy before the gateway sent somebody's token.
-func (gen *Generation) hasTokenHeader(h http.Header) bool {
-	for _, known := range gen.TokenHeaders {
-		if len(h[known.Name]) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// isTokenHeader reports whether a proxy before the gateway sends tokens in a header of
-// that name, after folding.
-func (gen *Generation) isTokenHeader(name string) bool {
-	for _, known := range gen.TokenHeaders {
-		if request.SameHeader(name, known.Name) {
-			return true
-		}
-	}
-	return false
-}
 
 // verifyTokenHeaders verifies the tokens that proxies before the gateway send in
 // headers of their own: each header's of its issuer alone. nil means that none counts,

@@ -145,7 +145,8 @@
 // The conditions, where in a list any one is enough:
 //
 //   - roles: [a, b]. Has one of these roles.
-//   - users: [alice]. Is one of these, as X-User has them: of another issuer with its name and a colon, "partner:bob".
+//   - users: [alice]. Is one of these, as X-User has them: of another issuer with its name and a colon, "partner:bob". Names in
+//     other scripts, which X-User has percent-encoded, are written as they are: [jürgen].
 //   - issuers: [partner]. The token is of one of these; our own is vilogate.
 //   - email_domains: [example.com]. The e-mail address is verified and of one of these domains, and not of one below.
 //   - claims: { department: finance, level: [3, 4] }. Each of these claims of the token has the value, or one of the

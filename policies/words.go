@@ -40,7 +40,7 @@ func (c *compiler) checkUser(w word) {
 		name = w.text
 	}
 	if !names.IsForeignUser(name) {
-		c.errorf(w.at, "a user name is at most 150 of A-Z, a-z, 0-9 and . _ @ + -, as X-User has it; found %q", w.text)
+		c.errorf(w.at, "a user name is at most 150 letters, digits and . _ @ + -, found %q", w.text)
 	}
 }
 

@@ -35,7 +35,8 @@
 //     stands after the issuer's name, as the user name does, which is
 //     preferred_username, or the subject where none can be shown. Where the
 //     configuration names the claim with the user name, its names are ours, stand
-//     alone, and must be [A-Za-z0-9._@+-].
+//     alone, and must be of letters and digits of any script and . _ @ + - (names.IsForeignUser),
+//     as Django's are.
 //   - The e-mail address decides where a policy asks: a text, or the first of a
 //     list. It is verified when email_verified is true or "true".
 //   - iat, exp, nbf, auth_time, aud, jti and sid decide, and are read strictly.

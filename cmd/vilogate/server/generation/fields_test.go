@@ -35,6 +35,7 @@ tokens:
       secret: 0123456789abcdef0123456789abcdef
       algorithm: HS256
       cookie: jwt
+      header: X-Edge-Login
       claims: { user: username, email: mail, name: full, roles: groups }
     - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us] }
 upstreams:
@@ -54,6 +55,7 @@ var applied = map[string][2]string{
 	"tokens.issuers[].secret":       {"secret: 0", "secret: 1"},
 	"tokens.issuers[].algorithm":    {"HS256", "HS512"},
 	"tokens.issuers[].cookie":       {"cookie: jwt", "cookie: other"},
+	"tokens.issuers[].header":       {"header: X-Edge-Login", "header: X-Other-Login"},
 	"tokens.issuers[].claims.user":  {"user: username", "user: login"},
 	"tokens.issuers[].claims.email": {"email: mail", "email: address"},
 	"tokens.issuers[].claims.name":  {"name: full", "name: nickname"},
@@ -164,7 +166,7 @@ func shown(gen *Generation) string {
 			who = fmt.Sprint(c.IssuerName(), c.Subject(), c.User(), c.Email(), c.Name(), c.Roles())
 		}
 	}
-	return fmt.Sprintln(gen.Config.Drain, gen.Gateway.Upstreams, gen.Gateway.Cookies, slices.Sorted(maps.Keys(gen.Remotes)), who, err)
+	return fmt.Sprintln(gen.Config.Drain, gen.Gateway.Upstreams, gen.Gateway.Cookies, gen.Gateway.TokenHeaders, slices.Sorted(maps.Keys(gen.Remotes)), who, err)
 }
 
 // keys are the paths of all keys of a configuration that hold a value.
