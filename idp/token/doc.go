@@ -25,6 +25,9 @@
 //     and the order of the times as they were read;
 //   - verifier.go remembers the result by the token's exact bytes.
 //
+// [Verifier.Explain] takes the same steps for people who ask why a token does not
+// count, and gives no proof of anything.
+//
 // A Claims value can be had only from a verifier, so holding one is the proof.
 //
 // What our own IdP signs has one form, and every claim must be there and be as it
