@@ -33,7 +33,8 @@
 //   - shadow.go: shadow decisions: what other policies would have decided. It changes nothing.
 //   - stepup.go: who has to sign in again, and how that cannot become a loop.
 //   - own.go, logout.go, cors.go: what the gateway answers itself.
-//   - options.go, limit.go: how large the body may be, and how often may be asked.
+//   - options.go, limit.go: how large the body may be, and how often may be asked;
+//     rate.go: a route's rate at run time.
 //
 // Forwarding:
 //
@@ -46,8 +47,9 @@
 //
 // And on every way:
 //
+//   - gateway.go, generation.go: what a Gateway is made of, and what a reload swaps.
 //   - loginloop.go: how often a browser may be sent to somebody else's login page.
-//   - refusal.go: every refusal; refuse.go writes them, as a page for people and as
+//   - refusal.go: the refusals; refuse.go writes them, as a page for people and as
 //     problem+json for programs.
 //   - reply.go: what every answer carries.
 //   - accesslog.go, record.go: one access record a request, also after a panic.
@@ -67,7 +69,9 @@
 // memory. A request that passes costs no round trip but its upstream's.
 //
 // It fails closed and keeps serving the rest: a stale revocation view or
-// missing keys are 503 on protected routes, and public routes go on.
+// missing keys are 503 on protected routes, and public routes go on. So is a token
+// whose key is not known yet, while its issuer is asked for it. What is 503 keeps
+// its cookie, and is sent to no login.
 //
 // A request keeps the [Generation] that it began with, whichever
 // is the current one by the time it ends.

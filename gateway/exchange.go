@@ -59,6 +59,7 @@ type authentication struct {
 	forwardBearer bool               // the Authorization header is the backend's business
 	forwardCookie int                // index of the SSO cookie that is passed on, or -1
 	setCookies    []string           // Set-Cookie lines for the reply
+	tries         int                // keys tried for the token that is being verified, beyond the first
 	revocations   []revocation.Entry // with policies.Logout: what the cookies' sessions end with
 }
 

@@ -16,7 +16,7 @@ var (
 // headers of their own: each header's of its issuer alone. nil means that none counts,
 // and the record says why. Good ones of two people, or different lines of one header,
 // which a client may have begun, are nobody's: errOtherSubject.
-func (x *received) verifyTokenHeaders() (found *token.Claims, err error) {
+func (x *authentication) verifyTokenHeaders() (found *token.Claims, err error) {
 	for _, known := range x.gen.TokenHeaders {
 		lines := x.r.Header[known.Name]
 		if len(lines) == 0 {
@@ -24,7 +24,7 @@ func (x *received) verifyTokenHeaders() (found *token.Claims, err error) {
 		}
 		claims, err := x.verifyTokenHeader(lines, known.Issuer)
 		switch {
-		case errors.Is(err, token.ErrKeysNotLoaded):
+		case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):
 			return nil, err
 		case err == nil && found != nil && !samePerson(found, claims):
 			err = errOtherSubject
@@ -47,13 +47,13 @@ func (x *received) verifyTokenHeaders() (found *token.Claims, err error) {
 	return found, nil
 }
 
-func (x *received) verifyTokenHeader(lines []string, issuer string) (*token.Claims, error) {
+func (x *authentication) verifyTokenHeader(lines []string, issuer string) (*token.Claims, error) {
 	for _, line := range lines[1:] {
 		if line != lines[0] {
 			return nil, errHeaderTwice
 		}
 	}
-	claims, err := x.gen.Verifier.Verify(lines[0], x.start)
+	claims, err := x.verify(lines[0])
 	if err == nil && claims.IssuerName() != issuer {
 		return nil, errOtherIssuer
 	}

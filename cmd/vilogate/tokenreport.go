@@ -105,12 +105,12 @@ func tokenNeeds(issuer *config.Issuer, e *token.Explanation, fetching error) (ne
 		}
 	case token.CheckKey:
 		switch {
+		case errors.Is(e.Err, token.ErrUnknownKey), errors.Is(e.Err, token.ErrKeyPending):
+			add("a key of the id %s in the key set of %s (jwks: says where that is)", quoted(e.KeyID), e.Issuer)
 		case errors.Is(e.Err, token.ErrKeysNotLoaded) && issuer == nil:
 			add("a running server: it has the keys of our own identity provider")
 		case errors.Is(e.Err, token.ErrKeysNotLoaded):
 			add("the key set of %s, which could not be fetched: %v", e.Issuer, fetching)
-		case errors.Is(e.Err, token.ErrUnknownKey):
-			add("a key of the id %s in the key set of %s (jwks: says where that is)", quoted(e.KeyID), e.Issuer)
 		case secret:
 			add("algorithm: %s on the issuer %s, if it signs so", quoted(e.Algorithm), e.Issuer)
 		default:

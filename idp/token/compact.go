@@ -24,6 +24,8 @@ type parsedToken struct {
 	payload   object
 	input     string // the JWS signing input: header and payload as they came, with the dot between
 	signature []byte
+
+	mayTryAnother func() bool // key than the first: its sender's to pay for
 }
 
 // parseCompact reads a token in JWS compact serialisation (RFC 7515). Base64url is

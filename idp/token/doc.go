@@ -20,10 +20,16 @@
 //     twice, no deep nesting, no invalid UTF-8, no number without a value;
 //   - issuer.go finds whose token it claims to be and judges its header;
 //   - readclaims.go reads the claims by that issuer's rules;
-//   - the issuer's [KeySource] answers with the key, which alone says which algorithm counts;
+//   - the issuer's [KeySource] answers with the key, which alone says which algorithm counts; of a token without a kid,
+//     four keys at most are tried, and its [Sender] is asked for all but the first;
 //   - signature.go has golang-jwt check the signature, and the issuer, the audience
 //     and the order of the times as they were read;
 //   - verifier.go remembers the result by the token's exact bytes.
+//
+// access.go and assertion.go sign, and the second verifies for backends. key.go has the
+// keys; keyset.go reads and writes them as JWKs, and says which algorithms a key may be
+// bound to: ES256, ES384, ES512, EdDSA, RS256 to RS512, PS256 to PS512. A shared secret
+// is for HS256, HS384 or HS512 (issuer.go).
 //
 // [Verifier.Explain] takes the same steps for people who ask why a token does not
 // count, and gives no proof of anything.

@@ -60,9 +60,10 @@ func (v *Verifier) Explain(raw string, now time.Time) *Explanation {
 	}
 	parts, err := parseCompact(raw)
 	if err != nil {
-		_, err = v.check(raw, now)
+		_, err = v.check(nil, raw, now)
 		return fail(CheckForm, err)
 	}
+	parts.mayTryAnother = func() bool { return true }
 	pass(CheckForm)
 	e.read(parts)
 	i, err := v.findIssuer(parts)

@@ -44,9 +44,12 @@ func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error
 	if c.issuer.strict && h.algorithm != algES256 {
 		return errAlgorithm
 	}
-	tried := 0
+	tried, stopped := 0, false
 	found, err := c.issuer.tryKeys(h.kid, now, func(key PublicKey) bool {
-		if key.Algorithm() != h.algorithm || tried == maxTried {
+		if key.Algorithm() != h.algorithm || tried == maxTried || stopped {
+			return false
+		}
+		if stopped = tried > 0 && !parts.mayTryAnother(); stopped {
 			return false
 		}
 		tried++
@@ -57,6 +60,8 @@ func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error
 		return true
 	})
 	switch {
+	case stopped:
+		return ErrTooManyKeys
 	case err != nil:
 		return err
 	case tried == 0:
@@ -80,7 +85,7 @@ func signingMethod(algorithm string) jwt.SigningMethod {
 
 // checkRegistered judges iss, aud and the order of the times at the first moment
 // at which the token could count, since the answer is remembered; what the present
-// changes is current's to judge, every time.
+// changes is checkTimes's to judge, every time.
 func (c *Claims) checkRegistered(payload object) error {
 	if len(c.issuer.Audiences) == 0 && c.audience != nil {
 		return errAudience

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -36,6 +37,7 @@ type Verifier struct {
 	cookies        []string
 	revoked        func(*Claims) bool
 	cache          *otter.Cache[string, *Claims] // by exact bytes; only what was good
+	tries          atomic.Uint64                 // for Stats
 }
 
 // NewVerifier checks the configuration as a whole.
@@ -100,17 +102,31 @@ func (v *Verifier) Cookies() []string { return slices.Clone(v.cookies) }
 type Stats struct {
 	Hits, Misses uint64
 	Entries      int
+	Tries        uint64 // keys tried beyond the first, for tokens that do not say which has signed them
 }
 
 // Stats is for metrics.
 func (v *Verifier) Stats() Stats {
 	s := v.cache.Stats()
-	return Stats{Hits: s.Hits, Misses: s.Misses, Entries: v.cache.EstimatedSize()}
+	return Stats{Hits: s.Hits, Misses: s.Misses, Entries: v.cache.EstimatedSize(), Tries: v.tries.Load()}
+}
+
+// A Sender is who sends a token that more keys than one may have signed. It is safe
+// for the use of one goroutine.
+type Sender interface {
+	// MayTryAnother is asked before each key but the first is tried.
+	MayTryAnother() bool
 }
 
 // Verify judges a token as it stands at now.
 // For a token seen before it allocates nothing.
 func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
+	return v.VerifyFrom(nil, raw, now)
+}
+
+// VerifyFrom is Verify for a sender who may not have any number of keys tried:
+// where another was to be tried and could not be, the error is ErrTooManyKeys.
+func (v *Verifier) VerifyFrom(sender Sender, raw string, now time.Time) (*Claims, error) {
 	if len(raw) > MaxLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
@@ -121,7 +137,7 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 		}
 	} else {
 		var err error
-		if c, err = v.check(raw, now); err != nil {
+		if c, err = v.check(sender, raw, now); err != nil {
 			return nil, err
 		}
 		v.cache.Set(strings.Clone(raw), c) // the caller's bytes may be a piece of a whole request
@@ -139,21 +155,33 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 // session that somebody wants to end, never to let anybody in. Its keys are
 // those of the moment at which the token was issued.
 func (v *Verifier) VerifySignature(raw string) (*Claims, error) {
+	return v.VerifySignatureFrom(nil, raw)
+}
+
+// VerifySignatureFrom is VerifySignature for a sender, as VerifyFrom is Verify.
+func (v *Verifier) VerifySignatureFrom(sender Sender, raw string) (*Claims, error) {
 	if len(raw) > MaxLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
-	return v.check(raw, time.Time{})
+	return v.check(sender, raw, time.Time{})
 }
 
 // check judges all that stays true of a token for good, and so may be
 // remembered. now is for the key source; zero stands for the token's own moment.
-func (v *Verifier) check(raw string, now time.Time) (*Claims, error) {
+func (v *Verifier) check(sender Sender, raw string, now time.Time) (*Claims, error) {
 	parts, err := parseCompact(raw)
 	if err != nil {
 		if !looksLikeJWT(raw) {
 			return nil, ErrUnknownIssuer
 		}
 		return nil, fmt.Errorf("%w: %w", errInvalid, err)
+	}
+	parts.mayTryAnother = func() bool {
+		if sender != nil && !sender.MayTryAnother() {
+			return false
+		}
+		v.tries.Add(1)
+		return true
 	}
 	i, err := v.findIssuer(parts)
 	if err != nil {
