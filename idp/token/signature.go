@@ -2,6 +2,7 @@ package token
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -11,7 +12,7 @@ import (
 // the times. The key's algorithm counts, never the token's word for it.
 func (c *Claims) verifySignature(parts parsedToken, h header, now time.Time) error {
 	var err error
-	if c.issuer.Secret != nil {
+	if len(c.issuer.secrets) > 0 {
 		err = c.signedWithSecret(parts, h)
 	} else {
 		err = c.signedWithKey(parts, h, now)
@@ -26,10 +27,12 @@ func (c *Claims) signedWithSecret(parts parsedToken, h header) error {
 	if h.algorithm != c.issuer.Algorithm {
 		return errAlgorithm
 	}
-	if signingMethod(h.algorithm).Verify(parts.input, parts.signature, c.issuer.Secret) != nil {
-		return errSignature // golang-jwt's own words may quote the token
+	for _, secret := range c.issuer.secrets {
+		if signingMethod(h.algorithm).Verify(parts.input, parts.signature, secret) == nil {
+			return nil
+		}
 	}
-	return nil
+	return errSignature // golang-jwt's own words may quote the token
 }
 
 // maxTried is how many keys are tried for one token, since a signature is dear.
@@ -42,6 +45,9 @@ func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error
 		now = c.validFrom()
 	}
 	if c.issuer.strict && h.algorithm != algES256 {
+		return errAlgorithm
+	}
+	if allowed := c.issuer.Algorithms; len(allowed) > 0 && !slices.Contains(allowed, h.algorithm) {
 		return errAlgorithm
 	}
 	tried, stopped := 0, false
@@ -87,8 +93,8 @@ func signingMethod(algorithm string) jwt.SigningMethod {
 // at which the token could count, since the answer is remembered; what the present
 // changes is checkTimes's to judge, every time.
 func (c *Claims) checkRegistered(payload object) error {
-	if len(c.issuer.Audiences) == 0 && c.audience != nil {
-		return errAudience
+	if err := c.checkAudience(); err != nil {
+		return err
 	}
 	err := jwt.NewValidator(
 		jwt.WithIssuer(c.issuer.ISS),
