@@ -46,7 +46,6 @@ type (
 		Path    word        `yaml:"path,required"`  // the pattern, decoded: /users/:id for any one segment, /files/*rest for all below
 		Methods *[]word     `yaml:"methods"`        // which methods; GET implies HEAD; default: every one
 		Allow   allowSyntax `yaml:"allow,required"` // who may
-		Bearer  only        `yaml:"bearer"`         // only: a cookie does not count, only a Bearer token
 		CORS    *corsSyntax `yaml:"cors"`           // in place of the host's; none for none
 		optionsSyntax
 	}
