@@ -18,6 +18,7 @@ type evaluation struct {
 	segments []string  // of the route's pattern
 	// afterStepUp is the question whether it would hold if this person had just signed in again, with a second factor.
 	afterStepUp bool
+	made        map[madeMap]any // the maps that expressions have asked for; nil before any does
 }
 
 func toTruth(b bool) Truth {
