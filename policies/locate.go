@@ -176,8 +176,11 @@ func (l *Location) foldCase() bool {
 	if !l.Host.FoldsCase() {
 		return true
 	}
-	if l.Target.Path.FoldsIntoASCII() {
-		return l.malformed("a letter beyond ASCII in the path that folds into one of ASCII, where paths are case-insensitive")
+	switch path := l.Target.Path; {
+	case path.FoldsIntoASCII():
+		return l.malformed("a letter beyond ASCII in the path that folds into ASCII, where paths are case-insensitive")
+	case path.IsWindowsAlias():
+		return l.malformed("a segment that ends in a dot or a space, or holds a colon, which Windows takes for another, where paths are case-insensitive")
 	}
 	l.Facts.Path = l.Facts.Path.FoldCase()
 	return true
@@ -188,9 +191,13 @@ func (l *Location) malformed(reason string) bool {
 	return false
 }
 
-// ownPath reports whether the path is one of the gateway's own.
+// ownPath reports whether the path is one of the gateway's own, in any case where the host folds case.
 func (l *Location) ownPath() (ok bool) {
-	if l.Endpoint, l.decision, ok = matchEndpoint(l.Target); ok {
+	path := l.Target.Path
+	if l.Host != nil && l.Host.FoldsCase() {
+		path = path.FoldCase()
+	}
+	if l.Endpoint, l.decision, ok = matchEndpoint(path, l.Target.Method); ok {
 		l.Kind = OwnPath
 	}
 	return ok
