@@ -115,12 +115,6 @@ type activation struct {
 	made       map[madeMap]any // of the evaluation; nil where no map is read
 }
 
-// A madeMap names a map that an expression has asked for; expression is nil where it is the same for all of them.
-type madeMap struct {
-	variable   string
-	expression *expression
-}
-
 // readsMaps reports whether the expression asks for a variable that has to be made.
 func (x *expression) readsMaps() bool {
 	return len(x.params)+len(x.reads.Query)+len(x.reads.Headers)+len(x.reads.Claims) > 0
@@ -136,9 +130,9 @@ func (a *activation) ResolveName(name string) (any, bool) {
 	if kind == nil || kind.Kind() != types.MapKind {
 		return a.resolve(name)
 	}
-	key := madeMap{variable: name, expression: a.expression}
+	key := madeMap{variable: name, expression: a.expression.text}
 	if name == "request.params" {
-		key.expression = nil
+		key.expression = ""
 	}
 	if value, ok := a.made[key]; ok {
 		return value, true

@@ -21,6 +21,10 @@ type evaluation struct {
 	made        map[madeMap]any // the maps that expressions have asked for; nil before any does
 }
 
+// A madeMap names a map that expressions ask for, by the variable and the text of the expression, which says what of it is
+// read; "" where it is the same for all of them.
+type madeMap struct{ variable, expression string }
+
 func toTruth(b bool) Truth {
 	if b {
 		return True

@@ -40,7 +40,7 @@ func (c *checkCommand) Run(w *commandEnv) error {
 }
 
 // warnings say which hosts no certificate is for (they would be answered 421), and which certificates clients refuse, or
-// soon will.
+// soon will, and that a login page needs a login.
 func (c *checkCommand) warnings(gen *generation.Generation, now time.Time) (lines []string) {
 	covers := generation.Covers(gen.Config, gen.Files)
 	for _, host := range gen.ServedHosts() {
@@ -48,7 +48,7 @@ func (c *checkCommand) warnings(gen *generation.Generation, now time.Time) (line
 			lines = append(lines, fmt.Sprintf("%s: warning: no certificate is for the host %s", c.Config, host))
 		}
 	}
-	for _, e := range gen.CertificateWarnings(now) {
+	for _, e := range append(gen.CertificateWarnings(now), gen.LoginWarnings(now)...) {
 		lines = append(lines, fmt.Sprintf("%s: warning: %s", e.Place, e.Msg))
 	}
 	return lines
