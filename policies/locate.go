@@ -67,7 +67,7 @@ func (k Kind) String() string {
 // A Location is where a request leads, before anybody is asked who they are.
 type Location struct {
 	Kind Kind
-	// Name is the canonical host; "" where the authority is none.
+	// Name is the canonical host, without a final dot; "" where the authority is none.
 	Name request.Host
 	// Host is the policy of the host, also where the request is malformed otherwise; nil for the login host, and where no
 	// policy is for it.
@@ -75,6 +75,7 @@ type Location struct {
 	// Target is canonical; the zero Target where the request is malformed or its method never forwarded.
 	Target    request.Target
 	Match     Match     // with Routed; with CORSPreflight, of the method that is asked about
+	FinalDot  bool      // the host was named with a final dot, without which it is decided
 	Endpoint  Endpoint  // with OwnPath; 0 where there is none
 	Preflight Preflight // with CORSPreflight, where the decision is Allow
 	Facts     Facts     // what conditions may depend on; its path is canonical, and folded where the host folds case
@@ -131,16 +132,18 @@ func (h *HostPolicy) Locate(r *Request) (l Location) {
 // forwarded.
 func (l *Location) canonicalise(r *Request) bool {
 	l.request = r
+	var authority string
+	authority, l.FinalDot = request.TrimFinalDot(r.Host)
 	switch r.Method {
 	case "CONNECT", "TRACE", "TRACK":
 		l.Kind = MethodRefused
 		l.decision = Decision{Outcome: MethodNotAllowed, Reason: r.Method + " is never forwarded"}
-		l.Name, _, _ = request.ParseAuthority(r.Host)
+		l.Name, _, _ = request.ParseAuthority(authority)
 		return false
 	}
-	target, err := request.Canonicalise(r.Method, r.Host, r.Target)
+	target, err := request.Canonicalise(r.Method, authority, r.Target)
 	if err != nil {
-		l.Name, _, _ = request.ParseAuthority(r.Host)
+		l.Name, _, _ = request.ParseAuthority(authority)
 		return l.malformed(err.Error())
 	}
 	l.Name = target.Host
@@ -159,6 +162,16 @@ func (l *Location) canonicalise(r *Request) bool {
 		Now: r.Now, Method: target.Method, Host: target.Host, Path: target.Path, Client: r.Client, Query: target.Query, Header: r.Header,
 	}
 	return true
+}
+
+// RedirectsFinalDot reports whether somebody on the way to a page is to be redirected to the name of the host without its final dot:
+// cookies and origins of the name with one are other ones to a browser.
+func (l *Location) RedirectsFinalDot() bool {
+	switch l.Kind {
+	case Malformed, MethodRefused, UnknownHost:
+		return false
+	}
+	return l.FinalDot && request.IsNavigation(l.Target.Method, l.request.Header)
 }
 
 // implemented reports whether the method is one that the host knows.

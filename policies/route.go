@@ -2,7 +2,6 @@ package policies
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -69,9 +68,6 @@ func (c *compiler) foldSegments(r *Route) {
 		default:
 			r.segments[i] = request.FoldSegment(segment)
 		}
-	}
-	if own := reservedPath("/" + strings.Join(r.segments, "/")); own != "" && reservedPath(r.Pattern) == "" {
-		c.errorf(r.at, "%q: the gateway answers %s itself; no backend sees it", r.Pattern, own)
 	}
 }
 
