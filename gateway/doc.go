@@ -21,7 +21,8 @@
 //   - locate.go: policies.Locate makes host, method and path canonical, once, and
 //     finds out what they are for: one of the gateway's own paths, the login host, a
 //     preflight, or a route. Whatever is ambiguous ends here. The connection's
-//     certificate has to cover the host.
+//     certificate has to cover the host. A navigation to a host with a final dot is
+//     redirected to the name without it.
 //
 // Decided, in memory:
 //

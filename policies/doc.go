@@ -125,9 +125,12 @@
 // by other methods only is 405 where all of those are public or somebody is signed in, and denied otherwise.
 //
 // With paths: case-insensitive, patterns, request.path and request.params are compared with the letters A to Z folded to
-// lower case, and what was sent is forwarded. Two routes that only case tells apart are an error then, and a path with a letter
-// beyond ASCII that folds into ASCII (U+212A, U+017F) is 400. Other letters beyond ASCII (É) are not folded. `vilogate
-// policy check` warns of a host that says neither, where case leads around a rule to a wider one.
+// lower case, and what was sent is forwarded; the gateway's own paths (/.vilogate/…) are its own in any case. Two routes
+// that only case tells apart are an error then, and a path with a letter beyond ASCII that some server folds into ASCII (ß
+// and ﬁ, which become SS and FI, the Turkish İ and ı, U+212A, U+017F) is 400. Other letters beyond ASCII (É) are not
+// folded. Servers that fold case are often Windows, which takes other names for one, too: a segment that ends in a dot or
+// a space (/admin., /admin%20) or holds a colon (/admin::$INDEX_ALLOCATION) is 400 as well. `vilogate policy check` warns
+// of a host that says neither, where case leads around a rule to a wider one.
 //
 // In matching, several slashes count as one and what follows a semicolon in a segment does not count; whether the path
 // may be spelt so at all is then up to the route that it matched.

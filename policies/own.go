@@ -61,9 +61,9 @@ var (
 
 // matchEndpoint is what the gateway's own paths make of a request, before it is known who asks; ok is false where the path is none of
 // them. An ambiguous spelling that a parser behind the gateway could read as one of them is refused.
-func matchEndpoint(t request.Target) (e Endpoint, d Decision, ok bool) {
-	path := t.Path.String()
-	ambiguous := t.Path.Ambiguities() != 0
+func matchEndpoint(p request.Path, method string) (e Endpoint, d Decision, ok bool) {
+	path := p.String()
+	ambiguous := p.Ambiguities() != 0
 	if reservedPath(path) == "" && !(ambiguous && reservedPath(decodeLenient(path)) != "") {
 		return 0, Decision{}, false
 	}
@@ -74,7 +74,7 @@ func matchEndpoint(t request.Target) (e Endpoint, d Decision, ok bool) {
 	switch {
 	case !exists:
 		d = Decision{Outcome: NotFound, Reason: "no such endpoint among the gateway's own paths"}
-	case !slices.Contains(methods, t.Method):
+	case !slices.Contains(methods, method):
 		d = Decision{Outcome: MethodNotAllowed, Reason: "an endpoint of the gateway's own that takes other methods", Allow: methods}
 	case e == Keys:
 		d = Decision{Outcome: Allow, Reason: "the keys that backends verify assertions with are public"}
