@@ -32,7 +32,8 @@
 //   - shadow.go: shadow decisions: what other policies would have decided. It changes nothing.
 //   - stepup.go: who has to sign in again, and how that cannot become a loop.
 //   - own.go, logout.go, cors.go: what the gateway answers itself.
-//   - options.go, limit.go: how large the body may be, and how often may be asked.
+//   - options.go, limit.go: how large the body may be, and how often may be asked;
+//     rate.go: a route's rate at run time.
 //
 // Forwarding:
 //
@@ -45,7 +46,8 @@
 //
 // And on every way:
 //
-//   - refusal.go: every refusal; refuse.go writes them, as a page for people and as
+//   - gateway.go, generation.go: what a Gateway is made of, and what a reload swaps.
+//   - refusal.go: the refusals; refuse.go writes them, as a page for people and as
 //     problem+json for programs.
 //   - reply.go: what every answer carries.
 //   - accesslog.go, record.go: one access record a request, also after a panic.

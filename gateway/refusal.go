@@ -95,6 +95,13 @@ func refuseMethodNotAllowed(reason string, allow []string) error {
 	}
 }
 
+func refuseMethodNotImplemented(reason string) error {
+	return &refusal{
+		status: http.StatusNotImplemented, decision: "deny", kind: "method-not-implemented", title: "Method not implemented",
+		detail: "The request's method is not known here.", reason: reason,
+	}
+}
+
 func refuseLoginRequired() error {
 	return &refusal{
 		status: http.StatusUnauthorized, decision: "login", kind: "unauthenticated", title: "Sign in to continue",

@@ -15,13 +15,6 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-func refuseMethodNotImplemented(reason string) error {
-	return &refusal{
-		status: http.StatusNotImplemented, decision: "deny", kind: "method-not-implemented", title: "Method not implemented",
-		detail: "The request's method is not known here.", reason: reason,
-	}
-}
-
 // refuse writes the refusal, as a page to a person and as problem+json (RFC
 // 9457) to a program. Any other error is a fault of ours.
 func (x *exchange) refuse(err error) {

@@ -18,7 +18,7 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// purgeInterval is how often sessions that are over are removed.
+// purgeEvery is how often sessions that are over are removed.
 const purgeEvery = time.Hour
 
 // Options are what an identity provider is made of. What is not said to be optional is required.

@@ -11,7 +11,7 @@ import (
 type Answer struct {
 	*Location
 	Decision
-	// Identity is who it was decided about: nil for nobody, and where a request goes on as anonymous: a cross-site one, or one
+	// Identity is who it was decided about: nil if anonymous, and where a request goes on as anonymous: a cross-site one, or one
 	// to a public route with a Bearer token of nobody's.
 	Identity *Identity
 	// CrossSite says that a cookie alone could have brought the request about from another site.

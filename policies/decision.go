@@ -14,7 +14,7 @@ type Decision struct {
 	Condition *Condition
 }
 
-// decide is what the routes say of a request that matched as m says; id is nil for nobody.
+// decide is what the routes say of a request that matched as m says; id is nil if anonymous.
 func (m Match) decide(f Facts, id *Identity) Decision {
 	d := Decision{Place: m.Place, Route: m.Route}
 	switch {

@@ -18,13 +18,13 @@ type Request struct {
 	Header Fields
 	Now    time.Time
 
-	Identity      *Identity     // who asks, where that is known beforehand; nil for nobody
+	Identity      *Identity     // who asks, where that is known beforehand; nil if anonymous
 	Authenticator Authenticator // how to learn who asks, where it is not. Optional.
 }
 
 // An Authenticator finds out who sends a request.
 type Authenticator interface {
-	// Authenticate returns who asks, nil for nobody. It is asked at most once a request, and only where the answer depends
+	// Authenticate returns who asks, nil if anonymous. It is asked at most once a request, and only where the answer depends
 	// on it or the record of the decision names it: never before the spelling of the request is found to be clear, and
 	// never for preflights and the login host. An error means that the request is refused, whatever its route says.
 	Authenticate(*Location) (*Identity, error)

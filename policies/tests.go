@@ -190,7 +190,7 @@ func texts(words []word) []string {
 	return all
 }
 
-// identity is who a test is run as; nil for nobody. Where the test says nothing, somebody has just signed in at our own
+// identity is who a test is run as; nil if anonymous. Where the test says nothing, somebody has just signed in at our own
 // identity provider, with a second factor, and comes with a Bearer token; unless the headers are a browser's.
 func (c *compiler) identity(t *testSyntax, now time.Time) *Identity {
 	s := t.As

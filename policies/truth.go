@@ -14,7 +14,7 @@ const (
 // An evaluation is what conditions are asked about.
 type evaluation struct {
 	facts    Facts
-	id       *Identity // nil for nobody
+	id       *Identity // nil if anonymous
 	segments []string  // of the route's pattern
 	// afterStepUp is the question whether it would hold if this person had just signed in again, with a second factor.
 	afterStepUp bool

@@ -13,6 +13,7 @@ import (
 var (
 	namedTest = regexp.MustCompile("`((?:Test|Fuzz|Benchmark|Example)[A-Z]\\w*)`")
 	namedPath = regexp.MustCompile("`([a-z][\\w.-]*(?:/[\\w.*-]+)+)/?`")
+	namedIn   = regexp.MustCompile("((?:`\\w+`(?:,\\s+|\\s+and\\s+))*`\\w+`)\\s+in\\s+`([a-z][\\w./-]*\\.go)`")
 	linkTo    = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
 	testFunc  = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark|Example)\w*)\(`)
 )
@@ -32,6 +33,9 @@ func TestDocumentsAreTrue(t *testing.T) {
 			for _, wrong := range slices.Concat(missingTests(line, tests), missingPaths(line, root)) {
 				t.Errorf("%s:%d: there is no %s", name, number+1, wrong)
 			}
+		}
+		for _, wrong := range missingNames(string(text), root) {
+			t.Errorf("%s: there is no %s", name, wrong)
 		}
 	}
 }
@@ -108,6 +112,20 @@ func missingPaths(line, root string) (missing []string) {
 		found, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(named[1])))
 		if err != nil || len(found) == 0 {
 			missing = append(missing, named[1])
+		}
+	}
+	return missing
+}
+
+// missingNames are the names of Go that a text says to be in a file, from the root, and that the file does not declare.
+func missingNames(text, root string) (missing []string) {
+	for _, named := range namedIn.FindAllStringSubmatch(text, -1) {
+		source, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(named[2])))
+		for _, name := range strings.FieldsFunc(named[1], func(r rune) bool { return strings.ContainsRune("`, \n", r) }) {
+			declared := regexp.MustCompile(`(?m)^(?:func (?:\([^)]*\) )?|type |var |const |\t)` + name + `\b`)
+			if name != "and" && (err != nil || !declared.Match(source)) {
+				missing = append(missing, name+" in "+named[2])
+			}
 		}
 	}
 	return missing

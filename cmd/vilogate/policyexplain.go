@@ -149,7 +149,7 @@ func (c *policyExplainCommand) request(w *commandEnv, p policySet) (q policies.R
 	return q, nil
 }
 
-// identity is who asks; nil for nobody.
+// identity is who asks; nil if anonymous.
 func (c *policyExplainCommand) identity(w *commandEnv, p policySet, now time.Time) (*policies.Identity, error) {
 	if c.As == "" {
 		return nil, nil

@@ -8,7 +8,8 @@
 //   - proxyproto.go: the client's address from load balancers that are trusted.
 //   - handshake.go: TLS handshakes, each with a timeout of its own.
 //   - framing.go, strict.go: a message of HTTP/1 with ambiguous framing (request
-//     smuggling) is refused before net/http sees it.
+//     smuggling) is refused before net/http sees it. What else is malformed is net/http's
+//     to refuse, as two Host lines, or package policies'.
 //   - server.go: HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3, and the way down:
 //     drain, GOAWAY, end.
 //   - upload.go, download.go: the minimum rate of uploads (slow POST), and the

@@ -20,7 +20,7 @@ type HostTLS struct {
 }
 
 // NewHostTLS takes the least version, as on the wire or 0 for the server's own,
-// and the certificates, in PEM, of those who certify clients; nil for nobody.
+// and the certificates, in PEM, of those who certify clients; nil if anonymous.
 func NewHostTLS(minVersion uint16, clientCA []byte) (*HostTLS, error) {
 	h := &HostTLS{}
 	if minVersion > tls.VersionTLS12 { // which every server asks for

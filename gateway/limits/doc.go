@@ -20,6 +20,9 @@
 // syncs a fleet may let through more than the quota: the backlog is that much longer then, up to some bursts, so that
 // the rate holds in the long run.
 //
+// limiter.go has Take, key.go who is counted, fleet.go the contract of a shared store. Other limits are not of this package:
+// those of connections are in gateway/edge, that of a body is an option of a route, and failed logins are counted in idp.
+//
 // What this package keeps: a key is made of who asks and where (issuer and subject, address, route), never of a token's
 // text; what stands in Redis is a hash that tells nobody's name; deciding allocates nothing.
 package limits

@@ -21,7 +21,7 @@ const (
 // errMarkDamaged says that neither record of a mark can be read.
 var errMarkDamaged = errors.New("the high-water mark is damaged")
 
-// A mark remembers, in a file beside the database, how many commits were acknowledged.
+// A highWaterMark remembers, in a file beside the database, how many commits were acknowledged.
 type highWaterMark struct {
 	file *os.File
 

@@ -25,6 +25,11 @@
 //     and the order of the times as they were read;
 //   - verifier.go remembers the result by the token's exact bytes.
 //
+// access.go and assertion.go sign, and the second verifies for backends. key.go has the
+// keys; keyset.go reads and writes them as JWKs, and says which algorithms a key may be
+// bound to: ES256, ES384, ES512, EdDSA, RS256 to RS512, PS256 to PS512. A shared secret
+// is for HS256, HS384 or HS512 (issuer.go).
+//
 // A Claims value can be had only from a verifier, so holding one is the proof.
 //
 // What our own IdP signs has one form, and every claim must be there and be as it

@@ -80,7 +80,7 @@ func signingMethod(algorithm string) jwt.SigningMethod {
 
 // checkRegistered judges iss, aud and the order of the times at the first moment
 // at which the token could count, since the answer is remembered; what the present
-// changes is current's to judge, every time.
+// changes is checkTimes's to judge, every time.
 func (c *Claims) checkRegistered(payload object) error {
 	if len(c.issuer.Audiences) == 0 && c.audience != nil {
 		return errAudience

@@ -86,7 +86,7 @@ func truthsOf(c *policies.Condition, leaf func(*policies.Condition) mask) mask {
 func (s *space) truths(c *policies.Condition, a assignment, afterStepUp bool) mask {
 	return truthsOf(c, func(c *policies.Condition) mask {
 		switch {
-		case a[0] == nobody && c.Kind != policies.Networks && c.Kind != policies.Expression:
+		case a[0] == anonymousUser && c.Kind != policies.Networks && c.Kind != policies.Expression:
 			return maskOf(policies.False)
 		case afterStepUp && c.CanStepUp():
 			return maskOf(policies.True)
@@ -127,7 +127,7 @@ func (s *space) outcomes(d side, a assignment) (m mask) {
 		with := slices.Clone(a)
 		with[0] = somebody
 		if anonymous {
-			with[0] = nobody
+			with[0] = anonymousUser
 		}
 		m |= s.decisions(d, with)
 	}
@@ -137,7 +137,7 @@ func (s *space) outcomes(d side, a assignment) (m mask) {
 // anonymous are the values that Case.Anonymous may have.
 func (s *space) anonymous(a assignment) []bool {
 	switch a[0] {
-	case nobody:
+	case anonymousUser:
 		return []bool{true}
 	case somebody:
 		return []bool{false}
@@ -148,7 +148,7 @@ func (s *space) anonymous(a assignment) []bool {
 // decisions are the outcomes of every case that the assignment leaves open, where it says whether somebody asks. Each is
 // decided as a request is.
 func (s *space) decisions(d side, a assignment) (m mask) {
-	r, condition, anonymous := d.route, d.condition(), a[0] == nobody
+	r, condition, anonymous := d.route, d.condition(), a[0] == anonymousUser
 	terms := policies.Terms{}
 	switch {
 	case d.refused, r == nil && condition == nil && (d.allPublic || !anonymous):
@@ -177,7 +177,7 @@ func (s *space) decisions(d side, a assignment) (m mask) {
 func (s *space) crossSite(r *policies.Route, a assignment) []bool {
 	byCookie := s.credential < 0 || a[s.credential] != bearer
 	switch {
-	case s.crossSiteVar < 0 || r == nil || a[0] == nobody || !byCookie || a[s.crossSiteVar] == 0:
+	case s.crossSiteVar < 0 || r == nil || a[0] == anonymousUser || !byCookie || a[s.crossSiteVar] == 0:
 		return []bool{false}
 	case a[s.crossSiteVar] == 1 && (s.credential < 0 || a[s.credential] >= 0):
 		return []bool{true}

@@ -28,7 +28,7 @@ func (c *Change) covers(q policies.Request, before, after policies.Answer) bool 
 		}
 	}
 	who := c.difference.who
-	if who[0] >= 0 && (who[0] == nobody) != (q.Identity == nil) {
+	if who[0] >= 0 && (who[0] == anonymousUser) != (q.Identity == nil) {
 		return false
 	}
 	truths := map[*policies.Condition]policies.Truth{}
@@ -50,7 +50,7 @@ func (c *Change) covers(q policies.Request, before, after policies.Answer) bool 
 	}
 	all := slices.Clone(who)
 	if all[0] = somebody; q.Identity == nil {
-		all[0] = nobody
+		all[0] = anonymousUser
 	}
 	if f := c.space.crossSiteVar; f >= 0 && all[f] >= 0 && (all[f] == 1) != forged(q) {
 		return false

@@ -16,7 +16,7 @@ import (
 func newSpace(sides ...side) *space {
 	s := &space{atoms: map[*policies.Condition][]atom{}, credential: -1, crossSiteVar: -1}
 	s.add(
-		value{text: "nobody", apply: func(p *person) { p.nobody = true }},
+		value{text: "nobody", apply: func(p *person) { p.anonymous = true }},
 		value{text: "signed in", apply: func(*person) {}},
 	)
 	leaves := map[policies.ConditionKind][]*policies.Condition{}
@@ -144,7 +144,7 @@ func (s *space) people(users, issuers []*policies.Condition) {
 	}
 }
 
-// findIssuer is the issuer that a user's name tells; "" for none.
+// issuerOf is the issuer that a user's name tells; "" for none.
 func issuerOf(user string) string {
 	issuer, _, foreign := strings.Cut(user, ":")
 	if !foreign {

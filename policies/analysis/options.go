@@ -111,9 +111,9 @@ func textOrNone(s string) string {
 	return s
 }
 
-// describeIdentity is a person as tests write them; nil for nobody.
+// describeIdentity is a person as tests write them; nil if anonymous.
 func describeIdentity(p *person) *ExampleIdentity {
-	if p.nobody {
+	if p.anonymous {
 		return nil
 	}
 	id := &p.id

@@ -49,9 +49,9 @@ func (s *space) defaultValue(a assignment, variable int) value {
 	return s.vars[variable].values[0]
 }
 
-// identity is the person, nil for nobody.
+// identity is the person, nil if anonymous.
 func (p *person) identity() *policies.Identity {
-	if p.nobody {
+	if p.anonymous {
 		return nil
 	}
 	return &p.id

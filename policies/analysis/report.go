@@ -29,7 +29,7 @@ type Change struct {
 type Example struct {
 	Method  string           `json:"method"`
 	URL     string           `json:"url"`
-	As      *ExampleIdentity `json:"as,omitempty"` // nil for nobody
+	As      *ExampleIdentity `json:"as,omitempty"` // nil if anonymous
 	IP      string           `json:"ip,omitempty"`
 	Origin  string           `json:"origin,omitempty"` // of the page that sends it, where that is of another site
 	Given   []string         `json:"given,omitempty"`  // what expressions have to come to, which no example can be made for
@@ -49,7 +49,7 @@ type ExampleIdentity struct {
 	By      string         `json:"by"`
 }
 
-// A Rewording is a route whose expressions are others than before: what they come to is not known before a request comes.
+// An ExpressionChange is a route whose expressions are others than before: what they come to is not known before a request comes.
 type ExpressionChange struct {
 	Host    string   `json:"host"`
 	Pattern string   `json:"pattern"`

@@ -38,9 +38,9 @@ type atom struct {
 }
 
 const (
-	nobody   = 0 // values of the first variable
-	somebody = 1
-	bearer   = 1 // of the credential
+	anonymousUser = 0 // values of the first variable
+	somebody      = 1
+	bearer        = 1 // of the credential
 )
 
 // eachLeaf calls f for the conditions that are made of no others.
@@ -94,7 +94,7 @@ func negated(c *policies.Condition, is func(leaf *policies.Condition) bool, behi
 // A person is somebody in the making: values of variables, applied one after the other.
 type person struct {
 	now         time.Time
-	nobody      bool
+	anonymous   bool
 	crossSite   bool
 	id          policies.Identity
 	client      netip.Addr

@@ -11,7 +11,7 @@ import (
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
-// A way is the segments of a path and the choices that were made for them, from the left.
+// A matchTrace is the segments of a path and the choices that were made for them, from the left.
 type matchTrace struct {
 	segments []string // decoded, without parameters, empty ones left out
 	chosen   []string // for each: the word itself, ":" or "*"; shorter where no pattern goes on

@@ -21,7 +21,7 @@
 //     escaped (a pattern that ends in $ matches before a line feed too); an escape that is none (%zz, %u002e); bytes
 //     that are no UTF-8 after one decoding. An escaped percent sign, %25, is a literal one, unless decoding further
 //     yields /, \, NUL, a dot segment or an overlong form of one.
-//   - An [Oddity]: an escaped slash, two slashes in a row, a semicolon. Servers disagree about them, some applications
+//   - An [Ambiguity]: an escaped slash, two slashes in a row, a semicolon. Servers disagree about them, some applications
 //     need them, and so only a route that permits them sees them.
 //
 // The query is forwarded byte for byte. Only what could not stand on a request line (a space, a control character, #)

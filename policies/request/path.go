@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// An Oddity is a spelling that servers parse in different ways, and that a route has to permit.
+// An Ambiguity is a spelling that servers parse in different ways, and that a route has to permit.
 type Ambiguity uint8
 
 const (

@@ -229,7 +229,7 @@ func bareWord(s string) string {
 	return s
 }
 
-// A shape is what of a struct can be filled, those of embedded structs with it. Fields are known by their indices.
+// A structInfo is what of a struct can be filled, those of embedded structs with it. Fields are known by their indices.
 type structInfo struct {
 	fields        map[string][]int // by key
 	known         []string         // the keys, sorted

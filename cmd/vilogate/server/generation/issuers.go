@@ -64,7 +64,7 @@ func (b *Builder) newVerifier(gen, before *Generation) (err error) {
 	return config.Placed(cfg.Tokens.Places.Of("issuers"), err)
 }
 
-// openRemoteKeys takes over keys that are fetched already, or makes a source that will be run when gen is in force.
+// remote takes over keys that are fetched already, or makes a source that will be run when gen is in force.
 func remote(gen, before *Generation, c jwks.RemoteConfig) (*jwks.Remote, error) {
 	name := c.URL + c.DiscoveryIssuer
 	if before != nil && before.Remotes[name] != nil {
