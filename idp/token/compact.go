@@ -24,6 +24,19 @@ type parsedToken struct {
 	payload   object
 	input     string // the JWS signing input: header and payload as they came, with the dot between
 	signature []byte
+	left      *int // signatures that may still be verified for the sender; nil for any number
+}
+
+// spend takes one signature off those that may be verified, and reports whether there was one.
+func (p parsedToken) spend() bool {
+	if p.left == nil {
+		return true
+	}
+	if *p.left == 0 {
+		return false
+	}
+	*p.left--
+	return true
 }
 
 // parseCompact reads a token in JWS compact serialisation (RFC 7515). Base64url is
@@ -69,6 +82,9 @@ func decodeSegment(segment string) ([]byte, error) {
 	return b, nil
 }
 
+// lenientBase64 makes base64url of what a lenient decoder takes for it.
+var lenientBase64 = strings.NewReplacer("+", "-", "/", "_", "=", "", " ", "", "\r", "", "\n", "")
+
 // looksLikeJWT says of a token that split could not read whether it is a JWT all
 // the same, however badly made, or something that no issuer of ours makes: an
 // opaque token, or an encrypted one (five segments, RFC 7516). It reads as
@@ -78,7 +94,7 @@ func looksLikeJWT(raw string) bool {
 	if !dotted || strings.Count(raw, ".") == 4 {
 		return false
 	}
-	first = strings.NewReplacer("+", "-", "/", "_", "=", "", " ", "", "\r", "", "\n", "").Replace(first)
+	first = lenientBase64.Replace(first)
 	// What could be decoded before the first error is enough.
 	text, _ := base64.RawURLEncoding.DecodeString(first)
 	return strings.HasPrefix(strings.TrimLeft(string(text), " \t\r\n"), "{")

@@ -7,24 +7,21 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// verifySignature checks the signature, and with it issuer, audience and the order of
-// the times. The key's algorithm counts, never the token's word for it.
+// verifySignature checks the signature. The key's algorithm counts, never the token's
+// word for it.
 func (c *Claims) verifySignature(parts parsedToken, h header, now time.Time) error {
-	var err error
 	if c.issuer.Secret != nil {
-		err = c.signedWithSecret(parts, h)
-	} else {
-		err = c.signedWithKey(parts, h, now)
+		return c.signedWithSecret(parts, h)
 	}
-	if err != nil {
-		return err
-	}
-	return c.checkRegistered(parts.payload)
+	return c.signedWithKey(parts, h, now)
 }
 
 func (c *Claims) signedWithSecret(parts parsedToken, h header) error {
 	if h.algorithm != c.issuer.Algorithm {
 		return errAlgorithm
+	}
+	if !parts.spend() {
+		return ErrTooManyValues
 	}
 	if signingMethod(h.algorithm).Verify(parts.input, parts.signature, c.issuer.Secret) != nil {
 		return errSignature // golang-jwt's own words may quote the token
@@ -44,9 +41,12 @@ func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error
 	if c.issuer.strict && h.algorithm != algES256 {
 		return errAlgorithm
 	}
-	tried := 0
+	tried, spent := 0, false
 	found, err := c.issuer.tryKeys(h.kid, now, func(key PublicKey) bool {
 		if key.Algorithm() != h.algorithm || tried == maxTried {
+			return false
+		}
+		if spent = spent || !parts.spend(); spent {
 			return false
 		}
 		tried++
@@ -57,6 +57,8 @@ func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error
 		return true
 	})
 	switch {
+	case spent:
+		return ErrTooManyValues
 	case err != nil:
 		return err
 	case tried == 0:

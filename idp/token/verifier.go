@@ -108,24 +108,57 @@ func (v *Verifier) Stats() Stats {
 	return Stats{Hits: s.Hits, Misses: s.Misses, Entries: v.cache.EstimatedSize()}
 }
 
+// scope narrows what a verifier takes. The zero value narrows nothing.
+type scope struct {
+	issuer string // the only one whose tokens count, by its name; "" for all
+	left   *int   // signatures that may still be verified; nil for any number
+}
+
+// excludes reports whether tokens of the issuer of that name do not count.
+func (s scope) excludes(issuer string) bool { return s.issuer != "" && s.issuer != issuer }
+
 // Verify judges a token as it stands at now.
 // For a token seen before it allocates nothing.
 func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
+	return v.verify(raw, now, scope{})
+}
+
+// VerifyOf is Verify for what carries the tokens of one issuer alone, by its name: a
+// token that says it is of another is refused for that, whether the keys of the other
+// are there or not.
+func (v *Verifier) VerifyOf(issuer, raw string, now time.Time) (*Claims, error) {
+	return v.verify(raw, now, scope{issuer: issuer})
+}
+
+func (v *Verifier) verify(raw string, now time.Time, s scope) (*Claims, error) {
 	if len(raw) > MaxLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
 	c, known := v.cache.GetIfPresent(raw)
-	if known {
-		if err := c.checkKey(now); err != nil {
-			return nil, err
-		}
-	} else {
+	switch {
+	case !known:
 		var err error
-		if c, err = v.check(raw, now); err != nil {
+		if c, err = v.check(raw, now, s); err != nil {
 			return nil, err
 		}
-		v.cache.Set(strings.Clone(raw), c) // the caller's bytes may be a piece of a whole request
+		v.remember(raw, c)
+	case s.excludes(c.IssuerName()):
+		return nil, errOtherIssuer
+	default:
+		if err := c.checkKey(now); err != nil {
+			return nil, c.missedFor(now, err)
+		}
 	}
+	return v.current(c, now)
+}
+
+// remember keeps a good verification.
+func (v *Verifier) remember(raw string, c *Claims) {
+	v.cache.Set(strings.Clone(raw), c) // the caller's bytes may be a piece of a whole request
+}
+
+// current judges what changes with time: it expires, and it is revoked.
+func (v *Verifier) current(c *Claims, now time.Time) (*Claims, error) {
 	if err := c.checkTimes(now); err != nil {
 		return nil, err
 	}
@@ -139,15 +172,19 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 // session that somebody wants to end, never to let anybody in. Its keys are
 // those of the moment at which the token was issued.
 func (v *Verifier) VerifySignature(raw string) (*Claims, error) {
+	return v.checkSignature(raw, scope{})
+}
+
+func (v *Verifier) checkSignature(raw string, s scope) (*Claims, error) {
 	if len(raw) > MaxLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
-	return v.check(raw, time.Time{})
+	return v.check(raw, time.Time{}, s)
 }
 
 // check judges all that stays true of a token for good, and so may be
 // remembered. now is for the key source; zero stands for the token's own moment.
-func (v *Verifier) check(raw string, now time.Time) (*Claims, error) {
+func (v *Verifier) check(raw string, now time.Time, s scope) (*Claims, error) {
 	parts, err := parseCompact(raw)
 	if err != nil {
 		if !looksLikeJWT(raw) {
@@ -159,6 +196,10 @@ func (v *Verifier) check(raw string, now time.Time) (*Claims, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.excludes(i.Name) {
+		return nil, errOtherIssuer
+	}
+	parts.left = s.left
 	c, err := i.check(parts, now)
 	if err != nil {
 		return nil, err
@@ -200,8 +241,12 @@ func (i *issuer) check(parts parsedToken, now time.Time) (*Claims, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.verifySignature(parts, h, now); err != nil {
+	// What costs nothing comes first: a token for somebody else needs no key.
+	if err := c.checkRegistered(parts.payload); err != nil {
 		return nil, err
+	}
+	if err := c.verifySignature(parts, h, now); err != nil {
+		return nil, c.missedFor(now, err)
 	}
 	return c, nil
 }
