@@ -67,6 +67,7 @@ type forwarding struct {
 	*decided
 	upstream  *upstream // nil on the login host
 	assertion []string  // the signed assertion, where there is a principal
+	cleaned   bool      // the headers hold only what passes
 }
 
 // received is what is known of a request when it arrives.

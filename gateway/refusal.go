@@ -198,6 +198,15 @@ func refuseTwoPeople() error {
 	}
 }
 
+// refuseTooMuchIdentity is for who has so many roles that no backend would take what is to be said of them.
+func refuseTooMuchIdentity(issuer string) error {
+	return &refusal{
+		status: http.StatusForbidden, decision: "deny", kind: "forbidden", title: "Not allowed",
+		detail: "You have more roles than the services here can be told of.",
+		reason: "the roles and names in a token of " + issuer + " are longer than backends take in a header; map fewer roles",
+	}
+}
+
 // refuseTooManyCookies is for a sign-out among more cookies of one name than can
 // be verified: others on the domain have planted them.
 func refuseTooManyCookies(cookie string) error {

@@ -34,6 +34,9 @@
 // bound to: ES256, ES384, ES512, EdDSA, RS256 to RS512, PS256 to PS512. A shared secret
 // is for HS256, HS384 or HS512 (issuer.go).
 //
+// [Verifier.Explain] takes the same steps for people who ask why a token does not
+// count, and gives no proof of anything.
+//
 // A Claims value can be had only from a verifier, so holding one is the proof.
 //
 // What our own IdP signs has one form, and every claim must be there and be as it
