@@ -84,17 +84,17 @@ func (x *authentication) sentSession() bool {
 // verifyBearer never falls back to the cookies where the token may be of an issuer
 // of ours: who sends one means it.
 func (x *authentication) verifyBearer(public bool) error {
-	claims, err := x.gen.Verifier.Verify(x.credentials.bearer, x.start)
+	claims, err := x.verify(x.credentials.bearer)
 	switch {
 	case err == nil:
 		return x.acceptBearer(claims, public)
 	case errors.Is(err, token.ErrUnknownIssuer):
 		return x.besideCookie(public, err)
-	case errors.Is(err, token.ErrKeysNotLoaded):
+	case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):
 		if public {
 			return nil
 		}
-		return refuseUnavailable("the JWKS of the token's issuer is not loaded")
+		return refuseKeysMissing("the token's issuer", err)
 	default:
 		return refuseInvalidToken(err)
 	}
@@ -200,8 +200,8 @@ func (x *authentication) verifyCookies() error {
 		case errors.Is(err, errCookieConflict):
 			x.refuseCookie(cookie, reasonConflict)
 			return x.conflictingCookies(cookie.Name)
-		case errors.Is(err, token.ErrKeysNotLoaded):
-			keysMissing = refuseUnavailable("the JWKS of the issuer of the cookie " + cookie.Name + " is not loaded")
+		case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):
+			keysMissing = refuseKeysMissing("the issuer of the cookie "+cookie.Name, err)
 		}
 		x.refuseCookie(cookie, token.Reason(err))
 	}
@@ -234,7 +234,7 @@ func (x *authentication) verifyCookie(sent *cookieValue, issuer string) (*token.
 			return nil, err
 		}
 	}
-	claims, err := x.gen.Verifier.Verify(value, x.start)
+	claims, err := x.verify(value)
 	if err == nil && claims.IssuerName() != issuer {
 		err = errCookieIssuer
 	}
@@ -260,7 +260,7 @@ func (x *authentication) signedValues(sent *cookieValue, issuer string) (signed 
 		}
 		claims, err := x.gen.Verifier.VerifySignature(value)
 		switch reason := token.Reason(err); {
-		case errors.Is(err, token.ErrKeysNotLoaded):
+		case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):
 			return nil, err
 		case err == nil && claims.IssuerName() == issuer:
 			signed = append(signed, signedValue{value, claims})
@@ -350,7 +350,7 @@ func (x *authentication) readRevocations() error {
 			x.refuseCookie(cookie, reasonConflict)
 			return refuseTooManyCookies(cookie.Name)
 		case err != nil:
-			return refuseUnavailable("the JWKS of the issuer of the cookie " + cookie.Name + " is not loaded")
+			return refuseKeysMissing("the issuer of the cookie "+cookie.Name, err)
 		}
 		for _, v := range signed {
 			if !namesLiving(v.claims, x.start) {

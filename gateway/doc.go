@@ -69,7 +69,9 @@
 // memory. A request that passes costs no round trip but its upstream's.
 //
 // It fails closed and keeps serving the rest: a stale revocation view or
-// missing keys are 503 on protected routes, and public routes go on.
+// missing keys are 503 on protected routes, and public routes go on. So is a token
+// whose key is not known yet, while its issuer is asked for it. What is 503 keeps
+// its cookie, and is sent to no login.
 //
 // A request keeps the [Generation] that it began with, whichever
 // is the current one by the time it ends.

@@ -69,7 +69,8 @@ type Gateway struct {
 	opts       Options
 	generation atomic.Pointer[Generation]
 	transports transports
-	proxyLog   *log.Logger // what net/http has to say of proxying
+	keyTries   limits.Scope // of keys tried in vain, by the client's network
+	proxyLog   *log.Logger  // what net/http has to say of proxying
 }
 
 // New verifies the options and returns a gateway that answers 503 until there is
@@ -94,7 +95,7 @@ func New(o Options) (*Gateway, error) {
 			return nil, fmt.Errorf("gateway: %w", err)
 		}
 	}
-	g := &Gateway{opts: o, proxyLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
+	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), proxyLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
 	if o.Current == nil {
 		g.opts.Current = g.generation.Load
 	}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/policies"
-	"github.com/viloforge/vilogate/policies/request"
 )
 
 // limit refuses a body that is too long, and counts the request, which would
@@ -27,7 +26,7 @@ func (x *decided) limit() error {
 	case x.rate.by == policies.PerUser && x.authentication.principal != nil:
 		key = x.g.opts.Limits.Key(x.rate.scope, x.authentication.claims.IssuerName(), x.authentication.claims.Subject())
 	default: // by address; also anonymous requests, where authentication is optional
-		key = x.addressKey()
+		key = x.addressKey(x.rate.scope)
 	}
 	x.limited = x.g.opts.Limits.Take(key, x.rate.rate)
 	x.reply.rate, x.reply.limited = x.rate, x.limited
@@ -50,11 +49,4 @@ func (x *decided) rateLimitDetail() string {
 		return "You asked for this page too often."
 	}
 	return "This page was asked for too often from your network address."
-}
-
-// addressKey is the key of the client's network (request.ClientNetwork).
-func (x *decided) addressKey() limits.Key {
-	var buffer [32]byte
-	network := request.ClientNetwork(x.client).AppendTo(buffer[:0])
-	return x.g.opts.Limits.Key(x.rate.scope, "", string(network))
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
 )
 
@@ -232,6 +233,22 @@ func refuseUnavailable(reason string) error {
 		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
 		detail: "Your sign-in cannot be checked at the moment. You are still signed in; try again shortly.", reason: reason, retryAfter: 5,
 	}
+}
+
+// refuseKeysMissing is for a token that may be good, and of whose issuer no key is
+// known with which to tell, or none may be tried any more.
+func refuseKeysMissing(issuer string, err error) error {
+	if errors.Is(err, token.ErrTooManyKeys) {
+		return &refusal{
+			status: http.StatusTooManyRequests, decision: "limit", kind: "rate-limited", title: "Too many requests",
+			detail: "Too many tokens that could not be verified came from your network address. Wait a little, then try again.",
+			reason: "rate limit exceeded: tokens without a kid, of " + issuer + ", for which several keys were tried in vain", retryAfter: 5,
+		}
+	}
+	if errors.Is(err, token.ErrKeyPending) {
+		return refuseUnavailable("the token's key is unknown, and the JWKS of " + issuer + " is being fetched")
+	}
+	return refuseUnavailable("the JWKS of " + issuer + " is not loaded")
 }
 
 // refuseAuditFailure is 503 for a request whose audit record could not be written.

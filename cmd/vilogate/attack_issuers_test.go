@@ -152,6 +152,7 @@ func TestTenThousandUnknownKeys(t *testing.T) {
 	now := time.Now()
 	body := claims{"iss": partnerISS, "aud": "for-us", "sub": "p", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}.json()
 	const tokens, batch = 10000, 100
+	pending := 0
 	for i := range tokens / batch {
 		x.partnerKeys.broken.Store(&misbehave[i%len(misbehave)])
 		var requests strings.Builder
@@ -164,13 +165,19 @@ func TestTenThousandUnknownKeys(t *testing.T) {
 			t.Fatal(err, wrote)
 		}
 		for range batch {
-			if got := readAnswer(t, reader, http.MethodGet); got.status != http.StatusUnauthorized {
+			switch got := readAnswer(t, reader, http.MethodGet); {
+			case got.status == http.StatusServiceUnavailable && got.header.Get("Retry-After") != "":
+				pending++
+			case got.status != http.StatusUnauthorized:
 				t.Fatalf("got %v, want 401", got)
 			}
 		}
 		if got := x.http2(t, request{host: appHost, target: "/x", header: []string{bearer(x.partnerToken(nil))}}); got.status != http.StatusOK {
 			t.Fatalf("a good token after %d bad ones: %v", (i+1)*batch, got)
 		}
+	}
+	if rounds := int(time.Since(now)/(30*time.Second)) + 2; pending == 0 || pending > 256*rounds {
+		t.Errorf("%d answers of 503 in %v, want 256 before each fetch at most", pending, time.Since(now))
 	}
 	allowed := int32(time.Since(now)/(30*time.Second)) + 1
 	if n := x.partnerKeys.fetches.Load() - before; n > allowed {

@@ -39,8 +39,8 @@ func (c *checkCommand) Run(w *commandEnv) error {
 	return err
 }
 
-// warnings say which hosts no certificate is for (they would be answered 421), and which certificates clients refuse, or
-// soon will.
+// warnings say which hosts no certificate is for (they would be answered 421), which certificates clients refuse, or soon
+// will, and which keys of other issuers are not used.
 func (c *checkCommand) warnings(gen *generation.Generation, now time.Time) (lines []string) {
 	covers := generation.Covers(gen.Config, gen.Files)
 	for _, host := range gen.ServedHosts() {
@@ -48,7 +48,7 @@ func (c *checkCommand) warnings(gen *generation.Generation, now time.Time) (line
 			lines = append(lines, fmt.Sprintf("%s: warning: no certificate is for the host %s", c.Config, host))
 		}
 	}
-	for _, e := range gen.CertificateWarnings(now) {
+	for _, e := range append(gen.CertificateWarnings(now), gen.Config.KeyWarnings()...) {
 		lines = append(lines, fmt.Sprintf("%s: warning: %s", e.Place, e.Msg))
 	}
 	return lines

@@ -35,7 +35,8 @@ type site struct {
 	port      string // the public port as it stands in addresses: "" or ":8443"
 	at        addresses
 	roots     *x509.CertPool
-	token     string // CLOUDFLARE_API_TOKEN in its environment
+	token     string   // CLOUDFLARE_API_TOKEN in its environment
+	more      []string // of its environment
 }
 
 // serve writes the files (vilogate.yaml, policies/…) and starts `vilogate serve` on them.
@@ -127,7 +128,7 @@ func (s *site) environment() []string {
 	if s.token != "" {
 		environment = append(environment, "CLOUDFLARE_API_TOKEN="+s.token)
 	}
-	return environment
+	return append(environment, s.more...)
 }
 
 func (s *site) readAddresses() {

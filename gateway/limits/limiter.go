@@ -102,6 +102,22 @@ func (l *Limiter) Take(k Key, r Rate) Result {
 	return result
 }
 
+// Peek is what Take would answer, and counts nothing.
+func (l *Limiter) Peek(k Key, r Rate) Result {
+	now := l.elapsed()
+	s, _ := l.table.lookup(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	backlog := time.Duration(0)
+	for i := range s.slots {
+		if s.slots[i].key == k {
+			backlog = s.slots[i].backlog(now)
+		}
+	}
+	_, result := r.Take(backlog)
+	return result
+}
+
 // elapsed is the monotonic time since the epoch, in nanoseconds. A wall clock that is set does not move it.
 func (l *Limiter) elapsed() int64 { return int64(l.now().Sub(l.epoch)) }
 

@@ -24,19 +24,16 @@ type parsedToken struct {
 	payload   object
 	input     string // the JWS signing input: header and payload as they came, with the dot between
 	signature []byte
-	left      *int // signatures that may still be verified for the sender; nil for any number
+
+	permit func() error // asked before each signature; an error ends the verification. nil permits any number
 }
 
-// spend takes one signature off those that may be verified, and reports whether there was one.
-func (p parsedToken) spend() bool {
-	if p.left == nil {
-		return true
+// mayVerify asks whether another signature may be verified.
+func (p parsedToken) mayVerify() error {
+	if p.permit == nil {
+		return nil
 	}
-	if *p.left == 0 {
-		return false
-	}
-	*p.left--
-	return true
+	return p.permit()
 }
 
 // parseCompact reads a token in JWS compact serialisation (RFC 7515). Base64url is

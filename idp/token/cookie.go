@@ -28,9 +28,9 @@ type SignedValue struct {
 // count, and costs no signature. The work is in proportion to the bytes.
 //
 // The error is [ErrTooManyValues] where more signatures than [MaxCookieSignatures] would
-// have to be verified, ErrKeysNotLoaded where a value may be good and the keys of the
-// issuer are not there, and else, where no value is signed, why the first is not.
-func (v *Verifier) SignedValues(issuer string, values iter.Seq[string]) (signed []SignedValue, err error) {
+// have to be verified, ErrKeysNotLoaded or ErrTooManyKeys where a value may be good and
+// cannot be judged, and else, where no value is signed, why the first is not.
+func (v *Verifier) SignedValues(issuer string, sender Sender, values iter.Seq[string]) (signed []SignedValue, err error) {
 	left := MaxCookieSignatures
 	var judged []string // for which signatures were verified: at most as many
 	first := true
@@ -39,14 +39,14 @@ func (v *Verifier) SignedValues(issuer string, values iter.Seq[string]) (signed 
 			continue
 		}
 		before := left
-		c, reason := v.checkSignature(value, scope{issuer: issuer, left: &left})
+		c, reason := v.checkSignature(value, scope{issuer: issuer, sender: sender, left: &left})
 		if left < before {
 			judged = append(judged, value)
 		}
 		switch {
 		case reason == nil:
 			signed = append(signed, SignedValue{value, c})
-		case errors.Is(reason, ErrKeysNotLoaded), errors.Is(reason, ErrTooManyValues):
+		case errors.Is(reason, ErrKeysNotLoaded), errors.Is(reason, ErrTooManyKeys), errors.Is(reason, ErrTooManyValues):
 			return nil, reason
 		case first:
 			err = reason

@@ -59,12 +59,12 @@ func TestSixteenValuesOfACookieAreJudged(t *testing.T) {
 		{"of no token's shape", append([]string{"a", "", "a.b.c", strings.Repeat("a.", 9000)}, good), 1, 1, nil},
 	} {
 		asked.Store(0)
-		signed, err := w.SignedValues(token.OwnIssuer, slices.Values(test.values))
+		signed, err := w.SignedValues(token.OwnIssuer, nil, slices.Values(test.values))
 		if len(signed) != test.signed || !errors.Is(err, test.want) || asked.Load() != test.keys {
 			t.Errorf("%s: %d signed, want %d; %d keys, want %d; %v", test.name, len(signed), test.signed, asked.Load(), test.keys, err)
 		}
 	}
-	if _, err := w.SignedValues(token.OwnIssuer, slices.Values([]string{good[:len(good)-4] + "AAAA", "junk"})); token.Reason(err) != token.ReasonSignature {
+	if _, err := w.SignedValues(token.OwnIssuer, nil, slices.Values([]string{good[:len(good)-4] + "AAAA", "junk"})); token.Reason(err) != token.ReasonSignature {
 		t.Errorf("why the first does not count: %v", err)
 	}
 }
@@ -81,7 +81,7 @@ func TestEveryKeyThatIsTriedCounts(t *testing.T) {
 	})
 	raw := w.other.sign(t, claims{"kid": nil}, partner())
 	for n, want := range map[int]error{4: token.ErrInvalid, 5: token.ErrTooManyValues} {
-		if _, err := w.SignedValues("partner", slices.Values(forgeries(raw, n))); !errors.Is(err, want) {
+		if _, err := w.SignedValues("partner", nil, slices.Values(forgeries(raw, n))); !errors.Is(err, want) {
 			t.Errorf("%d tokens without a kid: %v, want %v", n, err, want)
 		}
 	}
@@ -95,16 +95,19 @@ func TestKeysThatAreNotLoadedAreMissedByTheirIssuersTokensAlone(t *testing.T) {
 	})
 	good, planted := w.idp.sign(t, nil, own()), w.other.sign(t, nil, partner())
 	for _, values := range [][]string{{good, planted}, {planted, good}} {
-		if signed, err := w.SignedValues(token.OwnIssuer, slices.Values(values)); err != nil || len(signed) != 1 {
+		if signed, err := w.SignedValues(token.OwnIssuer, nil, slices.Values(values)); err != nil || len(signed) != 1 {
 			t.Errorf("%d signed, %v", len(signed), err)
 		}
 	}
-	if _, err := w.VerifyOf(token.OwnIssuer, planted, now); err == nil || errors.Is(err, token.ErrKeysNotLoaded) {
+	if _, err := w.VerifyOf(token.OwnIssuer, nil, planted, now); err == nil || errors.Is(err, token.ErrKeysNotLoaded) {
 		t.Errorf("a token of another issuer: %v", err)
 	}
 	for _, of := range []func() error{
-		func() error { _, err := w.VerifyOf("partner", planted, now); return err },
-		func() error { _, err := w.SignedValues("partner", slices.Values([]string{"x", planted})); return err },
+		func() error { _, err := w.VerifyOf("partner", nil, planted, now); return err },
+		func() error {
+			_, err := w.SignedValues("partner", nil, slices.Values([]string{"x", planted}))
+			return err
+		},
 	} {
 		if err := of(); !errors.Is(err, token.ErrKeysNotLoaded) {
 			t.Errorf("a token of the issuer that is away: %v", err)
@@ -127,7 +130,7 @@ func TestValuesThatAreNoTokensCostNothing(t *testing.T) {
 		values = append(values, fmt.Sprint("e30.", i, ".e30"))
 	}
 	if n := testing.AllocsPerRun(10, func() {
-		if signed, err := w.SignedValues(token.OwnIssuer, slices.Values(values)); len(signed) > 0 || err == nil {
+		if signed, err := w.SignedValues(token.OwnIssuer, nil, slices.Values(values)); len(signed) > 0 || err == nil {
 			t.Errorf("%d signed, %v", len(signed), err)
 		}
 	}); n > 100 {
@@ -139,7 +142,7 @@ func TestASignedValueIsJudgedOnce(t *testing.T) {
 	t.Parallel()
 	w, asked := countKeys(t)
 	raw := w.idp.sign(t, nil, own())
-	signed, err := w.SignedValues(token.OwnIssuer, slices.Values([]string{raw, "x"}))
+	signed, err := w.SignedValues(token.OwnIssuer, nil, slices.Values([]string{raw, "x"}))
 	if err != nil {
 		t.Fatal(err)
 	}

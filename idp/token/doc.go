@@ -23,7 +23,8 @@
 //   - signature.go has golang-jwt check the issuer, the audience and the order of the
 //     times as they were read, which cost nothing and need no key;
 //   - the issuer's [KeySource] answers with the key, which alone says which algorithm counts,
-//     and golang-jwt checks the signature;
+//     and golang-jwt checks the signature; of a token without a kid, four keys at most are
+//     tried, and its [Sender] is asked for all but the first;
 //   - verifier.go remembers the result by the token's exact bytes.
 //
 // cookie.go judges the values of one cookie, of which there may be any number: one rule

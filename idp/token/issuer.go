@@ -183,7 +183,13 @@ func (i *issuer) tryKeys(kid string, now time.Time, fits func(PublicKey) bool) (
 	if set, ok := i.Keys.(KeySet); ok {
 		var keys []PublicKey
 		if keys, err = set.Keys(kid, now); err == nil {
-			return slices.ContainsFunc(keys, fits), nil
+			if slices.ContainsFunc(keys, fits) {
+				return true, nil
+			}
+			err = set.NoneFits(kid)
+		}
+		if err == nil {
+			return false, nil
 		}
 	} else {
 		var key PublicKey

@@ -23,6 +23,19 @@ const algES256 = "ES256"
 // ErrUnknownKey says that a key source is up but has no key of that id.
 var ErrUnknownKey = errors.New("token: unknown key")
 
+// ErrKeyPending is ErrUnknownKey while it is not known whether the issuer has
+// published the key: a fetch that began after its kid was first seen has not ended
+// yet. The token may be good, so it is ErrKeysNotLoaded too.
+var ErrKeyPending error = keyPendingError{}
+
+type keyPendingError struct{}
+
+func (keyPendingError) Error() string {
+	return "token: unknown key, and the issuer's keys are being fetched"
+}
+
+func (keyPendingError) Unwrap() []error { return []error{ErrUnknownKey, ErrKeysNotLoaded} }
+
 // KeySource answers with the public key of an issuer by its id. It is called
 // on the hot path, from many goroutines: it must neither block nor do I/O.
 //
@@ -39,8 +52,14 @@ type KeySet interface {
 	KeySource
 
 	// Keys are the keys that a token with this kid, or without one, may be signed
-	// with. Its errors are those of Key. The slice is shared: read it only.
+	// with. Its errors are those of Key, and [ErrKeyPending]. The slice is shared:
+	// read it only.
 	Keys(kid string, now time.Time) ([]PublicKey, error)
+
+	// NoneFits is told that the token was signed with none of them, and answers
+	// as Keys where the key may be one that it does not know. nil says that the
+	// signature is wrong.
+	NoneFits(kid string) error
 }
 
 // KeySourceFunc is a function as a key source.

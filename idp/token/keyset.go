@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 )
 
 // What a key set may be at most, and what an RSA key must be.
@@ -20,8 +22,12 @@ const (
 	maxRSABits  = 8192
 )
 
+// ErrPrivateKey says of an entry of a key set that it is a shared secret, or has
+// its private half beside it: whoever reads it can sign.
+var ErrPrivateKey = errors.New("it is secret, a private key or a shared one")
+
 var (
-	errUnusableKey = errors.New("unusable key for signatures here")
+	errUnusableKey = errors.New("unusable for signatures here")
 	errBadKey      = errors.New("malformed")
 )
 
@@ -59,21 +65,11 @@ func ParseSet(data []byte) ([]PublicKey, error) {
 
 // ParsePublished is ParseSet, and counts the malformed keys that it left out.
 func ParsePublished(data []byte) (keys []PublicKey, malformed int, err error) {
-	if len(data) > maxSetBytes {
-		return nil, 0, errors.New("token: key set: longer than 256 KiB")
-	}
-	set, err := readObject(string(data))
+	list, err := readSet(data)
 	if err != nil {
-		return nil, 0, fmt.Errorf("token: key set: %w", err)
+		return nil, 0, err
 	}
-	list, ok := set.get("keys")
-	if !ok || list.kind != kindArray {
-		return nil, 0, errors.New("token: key set: no list of keys")
-	}
-	if len(list.list) > maxSetKeys {
-		return nil, 0, errors.New("token: key set: more than 100 keys")
-	}
-	for _, v := range list.list {
+	for _, v := range list {
 		switch bound, err := parseKey(v); {
 		case err == nil:
 			keys = append(keys, bound...)
@@ -84,10 +80,29 @@ func ParsePublished(data []byte) (keys []PublicKey, malformed int, err error) {
 	return keys, malformed, nil
 }
 
+// readSet reads the entries of a key set, good ones and others.
+func readSet(data []byte) ([]value, error) {
+	if len(data) > maxSetBytes {
+		return nil, errors.New("token: key set: longer than 256 KiB")
+	}
+	set, err := readObject(string(data))
+	if err != nil {
+		return nil, fmt.Errorf("token: key set: %w", err)
+	}
+	list, ok := set.get("keys")
+	if !ok || list.kind != kindArray {
+		return nil, errors.New("token: key set: no list of keys")
+	}
+	if len(list.list) > maxSetKeys {
+		return nil, errors.New("token: key set: more than 100 keys")
+	}
+	return list.list, nil
+}
+
 // parseKey reads a key, once for each algorithm that it may be bound to.
 func parseKey(v value) ([]PublicKey, error) {
 	if v.kind != kindObject {
-		return nil, errBadKey
+		return nil, fmt.Errorf("%w: not an object", errBadKey)
 	}
 	m := jwkMembers{v.members}
 	if err := m.checkUse(); err != nil {
@@ -98,7 +113,7 @@ func parseKey(v value) ([]PublicKey, error) {
 		return nil, err
 	}
 	if id != "" && checkIdentifier(id) != nil {
-		return nil, errBadKey
+		return nil, fmt.Errorf("%w: its kid is longer than 255 bytes, or not of visible ASCII characters", errBadKey)
 	}
 	verify, family, err := m.key()
 	if err != nil {
@@ -114,7 +129,7 @@ func parseKey(v value) ([]PublicKey, error) {
 	possible := algorithms[family]
 	if algorithm != "" {
 		if !slices.Contains(possible, algorithm) {
-			return nil, errUnusableKey
+			return nil, fmt.Errorf("%w: its alg %q is none of %s", errUnusableKey, algorithm, strings.Join(possible, ", "))
 		}
 		possible = []string{algorithm}
 	}
@@ -141,7 +156,7 @@ func (m jwkMembers) text(name string) (string, error) {
 		return "", nil
 	}
 	if v.kind != kindString {
-		return "", errBadKey
+		return "", fmt.Errorf("%w: %s is no text", errBadKey, name)
 	}
 	return v.text, nil
 }
@@ -149,12 +164,15 @@ func (m jwkMembers) text(name string) (string, error) {
 // bytes reads a member in canonical base64url.
 func (m jwkMembers) bytes(name string) ([]byte, error) {
 	s, err := m.text(name)
-	if err != nil || s == "" {
-		return nil, errBadKey
+	if err != nil {
+		return nil, err
+	}
+	if s == "" {
+		return nil, fmt.Errorf("%w: %s is missing", errBadKey, name)
 	}
 	b, err := decodeSegment(s)
 	if err != nil {
-		return nil, errBadKey
+		return nil, fmt.Errorf("%w: %s is not base64url without padding", errBadKey, name)
 	}
 	return b, nil
 }
@@ -167,30 +185,40 @@ func (m jwkMembers) checkUse() error {
 		return err
 	}
 	if use != "" && use != "sig" {
-		return errUnusableKey
+		return fmt.Errorf("%w: its use is %q", errUnusableKey, use)
 	}
 	if v, ok := m.get("key_ops"); ok {
 		operations, err := v.strings()
 		if err != nil {
-			return errBadKey
+			return fmt.Errorf("%w: key_ops is no list of texts", errBadKey)
 		}
 		if !slices.Contains(operations, "verify") {
-			return errUnusableKey
+			return fmt.Errorf("%w: its key_ops have no verify", errUnusableKey)
 		}
 	}
-	for _, private := range []string{"d", "k"} {
-		if _, ok := m.get(private); ok {
-			return errUnusableKey
-		}
+	if m.secret() {
+		return fmt.Errorf("%w: %w", errUnusableKey, ErrPrivateKey)
 	}
 	return nil
+}
+
+// secret reports whether the key is a shared secret, or stands there with what is
+// private of it (RFC 7518, section 6).
+func (m jwkMembers) secret() bool {
+	return slices.ContainsFunc([]string{"d", "k", "p", "q", "dp", "dq", "qi", "oth"}, func(name string) bool {
+		_, ok := m.get(name)
+		return ok
+	})
 }
 
 // key reads the key itself, and the family of algorithms that it can be bound to.
 func (m jwkMembers) key() (crypto.PublicKey, string, error) {
 	kty, err := m.text("kty")
-	if err != nil || kty == "" {
-		return nil, "", errBadKey
+	if err != nil {
+		return nil, "", err
+	}
+	if kty == "" {
+		return nil, "", fmt.Errorf("%w: kty is missing", errBadKey)
 	}
 	crv, err := m.text("crv")
 	if err != nil {
@@ -204,7 +232,7 @@ func (m jwkMembers) key() (crypto.PublicKey, string, error) {
 	case "RSA":
 		return m.rsa()
 	}
-	return nil, "", errUnusableKey
+	return nil, "", fmt.Errorf("%w: its kty %q is none of EC, OKP, RSA", errUnusableKey, kty)
 }
 
 func (m jwkMembers) elliptic(name string) (crypto.PublicKey, string, error) {
@@ -217,28 +245,33 @@ func (m jwkMembers) elliptic(name string) (crypto.PublicKey, string, error) {
 	case "P-521":
 		curve = elliptic.P521()
 	default:
-		return nil, "", errUnusableKey
+		return nil, "", fmt.Errorf("%w: its crv %q is none of P-256, P-384, P-521", errUnusableKey, name)
 	}
 	x, errX := m.bytes("x")
 	y, errY := m.bytes("y")
-	size := (curve.Params().BitSize + 7) / 8
-	if errX != nil || errY != nil || len(x) != size || len(y) != size {
-		return nil, "", errBadKey
+	if err := cmp.Or(errX, errY); err != nil {
+		return nil, "", err
+	}
+	if size := (curve.Params().BitSize + 7) / 8; len(x) != size || len(y) != size {
+		return nil, "", fmt.Errorf("%w: x and y have to be of %d bytes", errBadKey, size)
 	}
 	key, err := ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, x, y))
 	if err != nil {
-		return nil, "", errBadKey // not a point on the curve
+		return nil, "", fmt.Errorf("%w: no point on the curve", errBadKey)
 	}
 	return key, name, nil
 }
 
 func (m jwkMembers) edwards(name string) (crypto.PublicKey, string, error) {
 	if name != "Ed25519" {
-		return nil, "", errUnusableKey
+		return nil, "", fmt.Errorf("%w: its crv %q is not Ed25519", errUnusableKey, name)
 	}
 	x, err := m.bytes("x")
-	if err != nil || len(x) != ed25519.PublicKeySize {
-		return nil, "", errBadKey
+	if err != nil {
+		return nil, "", err
+	}
+	if len(x) != ed25519.PublicKeySize {
+		return nil, "", fmt.Errorf("%w: x has to be of %d bytes", errBadKey, ed25519.PublicKeySize)
 	}
 	return ed25519.PublicKey(x), name, nil
 }
@@ -246,15 +279,18 @@ func (m jwkMembers) edwards(name string) (crypto.PublicKey, string, error) {
 func (m jwkMembers) rsa() (crypto.PublicKey, string, error) {
 	n, errN := m.bytes("n")
 	e, errE := m.bytes("e")
-	if errN != nil || errE != nil || len(e) > 4 {
-		return nil, "", errBadKey
+	if err := cmp.Or(errN, errE); err != nil {
+		return nil, "", err
+	}
+	if len(e) > 4 {
+		return nil, "", fmt.Errorf("%w: e is longer than 4 bytes", errBadKey)
 	}
 	modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e).Int64()
 	if bits := modulus.BitLen(); bits < minRSABits || bits > maxRSABits {
-		return nil, "", errUnusableKey
+		return nil, "", fmt.Errorf("%w: RSA with %d bits; %d to %d are taken", errUnusableKey, bits, minRSABits, maxRSABits)
 	}
 	if exponent < 3 || exponent > 1<<31-1 || exponent%2 == 0 || modulus.Bit(0) == 0 {
-		return nil, "", errBadKey
+		return nil, "", fmt.Errorf("%w: n and e are no RSA key", errBadKey)
 	}
 	return &rsa.PublicKey{N: modulus, E: int(exponent)}, "RSA", nil
 }

@@ -14,6 +14,10 @@ func Reason(err error) string {
 		return ""
 	case errors.Is(err, ErrUnknownIssuer):
 		return "unknown-issuer"
+	case errors.Is(err, ErrTooManyKeys):
+		return "too-many-keys"
+	case errors.Is(err, ErrKeyPending):
+		return "key-pending"
 	case errors.Is(err, ErrKeysNotLoaded):
 		return "keys-not-loaded"
 	case errors.Is(err, errExpired):

@@ -20,8 +20,8 @@ func (c *Claims) signedWithSecret(parts parsedToken, h header) error {
 	if h.algorithm != c.issuer.Algorithm {
 		return errAlgorithm
 	}
-	if !parts.spend() {
-		return ErrTooManyValues
+	if err := parts.mayVerify(); err != nil {
+		return err
 	}
 	if signingMethod(h.algorithm).Verify(parts.input, parts.signature, c.issuer.Secret) != nil {
 		return errSignature // golang-jwt's own words may quote the token
@@ -41,12 +41,13 @@ func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error
 	if c.issuer.strict && h.algorithm != algES256 {
 		return errAlgorithm
 	}
-	tried, spent := 0, false
+	tried := 0
+	var refused error
 	found, err := c.issuer.tryKeys(h.kid, now, func(key PublicKey) bool {
-		if key.Algorithm() != h.algorithm || tried == maxTried {
+		if key.Algorithm() != h.algorithm || tried == maxTried || refused != nil {
 			return false
 		}
-		if spent = spent || !parts.spend(); spent {
+		if refused = parts.mayVerify(); refused != nil {
 			return false
 		}
 		tried++
@@ -57,8 +58,8 @@ func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error
 		return true
 	})
 	switch {
-	case spent:
-		return ErrTooManyValues
+	case refused != nil:
+		return refused
 	case err != nil:
 		return err
 	case tried == 0:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -36,6 +37,7 @@ type Verifier struct {
 	cookies        []string
 	revoked        func(*Claims) bool
 	cache          *otter.Cache[string, *Claims] // by exact bytes; only what was good
+	tries          atomic.Uint64                 // for Stats
 }
 
 // NewVerifier checks the configuration as a whole.
@@ -100,22 +102,65 @@ func (v *Verifier) Cookies() []string { return slices.Clone(v.cookies) }
 type Stats struct {
 	Hits, Misses uint64
 	Entries      int
+	Tries        uint64 // keys tried beyond the first, for tokens that do not say which has signed them
 }
 
 // Stats is for metrics.
 func (v *Verifier) Stats() Stats {
 	s := v.cache.Stats()
-	return Stats{Hits: s.Hits, Misses: s.Misses, Entries: v.cache.EstimatedSize()}
+	return Stats{Hits: s.Hits, Misses: s.Misses, Entries: v.cache.EstimatedSize(), Tries: v.tries.Load()}
+}
+
+// A Sender is who sends a token that more keys than one may have signed. It is safe
+// for the use of one goroutine.
+type Sender interface {
+	// MayTryAnother is asked before each key but the first is tried.
+	MayTryAnother() bool
+	// TriedInVain is told how many were, for a token that is not good.
+	TriedInVain(keys int)
 }
 
 // scope narrows what a verifier takes. The zero value narrows nothing.
 type scope struct {
 	issuer string // the only one whose tokens count, by its name; "" for all
+	sender Sender // or nil
 	left   *int   // signatures that may still be verified; nil for any number
 }
 
 // excludes reports whether tokens of the issuer of that name do not count.
 func (s scope) excludes(issuer string) bool { return s.issuer != "" && s.issuer != issuer }
+
+// trial counts the signatures that are verified for one token.
+type trial struct {
+	scope
+	tried int
+	extra *atomic.Uint64 // counts all but the first
+}
+
+// permit says whether another may be.
+func (t *trial) permit() error {
+	switch {
+	case t.left != nil && *t.left == 0:
+		return ErrTooManyValues
+	case t.tried > 0 && t.sender != nil && !t.sender.MayTryAnother():
+		return ErrTooManyKeys
+	}
+	if t.left != nil {
+		*t.left--
+	}
+	if t.tried > 0 {
+		t.extra.Add(1)
+	}
+	t.tried++
+	return nil
+}
+
+// pay has the sender pay for a token that is not good.
+func (t *trial) pay() {
+	if t.sender != nil && t.tried > 1 {
+		t.sender.TriedInVain(t.tried - 1)
+	}
+}
 
 // Verify judges a token as it stands at now.
 // For a token seen before it allocates nothing.
@@ -123,11 +168,17 @@ func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
 	return v.verify(raw, now, scope{})
 }
 
-// VerifyOf is Verify for what carries the tokens of one issuer alone, by its name: a
+// VerifyFrom is Verify for a sender who may not have any number of keys tried:
+// where another was to be tried and could not be, the error is ErrTooManyKeys.
+func (v *Verifier) VerifyFrom(sender Sender, raw string, now time.Time) (*Claims, error) {
+	return v.verify(raw, now, scope{sender: sender})
+}
+
+// VerifyOf is VerifyFrom for what carries the tokens of one issuer alone, by its name: a
 // token that says it is of another is refused for that, whether the keys of the other
 // are there or not.
-func (v *Verifier) VerifyOf(issuer, raw string, now time.Time) (*Claims, error) {
-	return v.verify(raw, now, scope{issuer: issuer})
+func (v *Verifier) VerifyOf(issuer string, sender Sender, raw string, now time.Time) (*Claims, error) {
+	return v.verify(raw, now, scope{issuer: issuer, sender: sender})
 }
 
 func (v *Verifier) verify(raw string, now time.Time, s scope) (*Claims, error) {
@@ -199,9 +250,11 @@ func (v *Verifier) check(raw string, now time.Time, s scope) (*Claims, error) {
 	if s.excludes(i.Name) {
 		return nil, errOtherIssuer
 	}
-	parts.left = s.left
+	trial := trial{scope: s, extra: &v.tries}
+	parts.permit = trial.permit
 	c, err := i.check(parts, now)
 	if err != nil {
+		trial.pay()
 		return nil, err
 	}
 	c.decoded = parts.payload.plain()

@@ -109,7 +109,7 @@ func (k *Kit) reject(w http.ResponseWriter, r *http.Request, err error) {
 		Type: problem.Type("unauthenticated"), Title: "A good assertion of the gateway is needed",
 		Status: http.StatusUnauthorized, RequestID: r.Header.Get("X-Request-Id"),
 	}
-	if errors.Is(err, token.ErrKeysNotLoaded) {
+	if errors.Is(err, token.ErrKeysNotLoaded) && !errors.Is(err, token.ErrKeyPending) { // a stranger's key is pending too
 		d.Type, d.Title, d.Status = problem.Type("unavailable"), "The gateway's keys are not known yet", http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
 	} else {

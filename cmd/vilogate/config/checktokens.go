@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/viloforge/vilogate/idp/token/names"
 	"github.com/viloforge/vilogate/policies/request"
@@ -70,6 +71,8 @@ func (c *checker) checkIssuer(i *Issuer) {
 	switch secret := i.isSet("secret"); {
 	case secret && i.isSet("jwks"):
 		c.errorf(i.Places.Of("jwks"), "an issuer has either `secret` or published keys")
+	case secret && i.isSet("keys"):
+		c.errorf(i.Places.Of("keys"), "an issuer has either `secret` or `keys`")
 	case secret && i.Secret != "" && len(i.Secret) < 32:
 		c.errorf(i.Places.Of("secret"), "the secret has %d bytes, it needs at least 32: whoever guesses it is everybody", len(i.Secret))
 	case secret && !slices.Contains([]string{"HS256", "HS384", "HS512"}, i.Algorithm) && i.Algorithm != "":
@@ -85,20 +88,35 @@ func (c *checker) checkIssuer(i *Issuer) {
 	case !secret && len(i.Audience) == 0:
 		c.errorf(i.Places.Of(""), "an issuer needs `audience`: else its tokens for anybody would be believed here")
 	}
-	if i.Issuer != "" && !i.isSet("secret") && !isSecureURL(i.Issuer) {
-		c.errorf(i.Places.Of("issuer"), "issuer is written https://host/path (http:// only for a loopback address)")
-	}
+	c.checkIssuerKeys(i)
 	if own := "https://" + c.Domain; i.Issuer == own || i.Issuer == own+"/" {
 		c.errorf(i.Places.Of("issuer"), "%s is the gateway itself, whose assertions are for backends and no logins", own)
 	}
 	if u, err := url.Parse(i.Issuer); err == nil && c.UsesOwnIDP() && c.Login != nil && c.Login.Host != "" && u.Hostname() == c.Login.Host {
 		c.errorf(i.Places.Of("issuer"), "%s is our own identity provider's host, which is believed without being named here", c.Login.Host)
 	}
+	if i.Cookie != "" {
+		c.checkCookie(i.Places.Of("cookie"), i.Cookie)
+	}
+}
+
+// checkIssuerKeys is about where an issuer's keys come from: its `iss` may be anything, unless that is where they are found.
+func (c *checker) checkIssuerKeys(i *Issuer) {
+	at := i.Places.Of("issuer")
+	switch here := i.isSet("jwks") || i.isSet("keys"); {
+	case len(i.Issuer) > 1024 || strings.ContainsFunc(i.Issuer, unicode.IsControl):
+		c.errorf(at, "issuer is at most 1024 bytes, without control characters")
+	case i.Issuer != "" && !here && !i.isSet("secret") && !isSecureURL(i.Issuer):
+		c.errorf(at, "issuer is written https://host/path (http:// only for a loopback address), unless `jwks` says where its keys are, or `keys` what they are")
+	}
 	if i.JWKS != "" && !isSecureURL(i.JWKS) {
 		c.errorf(i.Places.Of("jwks"), "jwks is written https://host/path (http:// only for a loopback address)")
 	}
-	if i.Cookie != "" {
-		c.checkCookie(i.Places.Of("cookie"), i.Cookie)
+	if i.isSet("jwks") && i.isSet("keys") {
+		c.errorf(i.Places.Of("keys"), "an issuer has either `jwks` or `keys`")
+	}
+	if i.isSet("ca") && (i.isSet("keys") || i.isSet("secret")) {
+		c.errorf(i.Places.Of("ca"), "`ca` is for keys that are fetched, and of this issuer none are")
 	}
 }
 

@@ -242,11 +242,20 @@ func (t *Tokens) SetDefaults() { t.Cookie, t.Audience = "__Secure-sso", "vilofor
 type Issuer struct {
 	// Name is how policies and headers call it: it prefixes the subjects. "vilogate" is our own IdP.
 	Name string `yaml:"name,required"`
-	// Issuer is the `iss` of its tokens; its keys are found by discovery unless JWKS says where. Optional with Secret: then
-	// its tokens have no `iss` and no subject, Claims says who they are for, and only one such issuer is possible.
+	// Issuer is the `iss` of its tokens, byte for byte. An https address needs nothing else: its keys are found by discovery
+	// unless JWKS or Keys is given. What is no https address (http://fs.corp.example/adfs/services/trust, a SPIFFE trust
+	// domain) needs one of them. Optional with Secret: then its tokens have no `iss` and no subject, Claims says who they are
+	// for, and only one such issuer is possible.
 	Issuer string `yaml:"issuer"`
-	// JWKS is the address of its keys. Optional.
+	// JWKS is the address of its keys, https. One redirect is followed, to https too. Optional.
 	JWKS string `yaml:"jwks"`
+	// Keys are its public keys themselves: a file with a JSON Web Key Set (RFC 7517), or a list of such keys. They are read
+	// with the configuration, at a reload too, and nothing is fetched. Optional; not with JWKS.
+	Keys Keys `yaml:"keys"`
+	// CA is a file of PEM certificates that are trusted as the servers of its discovery and of its keys, and no others.
+	// These are asked through HTTPS_PROXY, where the environment has it and NO_PROXY does not name them. Optional: the usual
+	// ones.
+	CA string `yaml:"ca"`
 	// Audience are the audiences of which a token must have one. Required where Issuer stands.
 	Audience []string `yaml:"audience"`
 	// Secret is the shared secret of its tokens, at least 32 bytes.
@@ -263,6 +272,9 @@ type Issuer struct {
 	// Claims names the claims to read. Roles are taken only where `roles` is named; naming `user` says that its user names
 	// are ours.
 	Claims Claims `yaml:"claims"`
+
+	// CAPEM is what CA holds.
+	CAPEM string `yaml:"-"`
 
 	Places strictyaml.Places
 }

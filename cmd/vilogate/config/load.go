@@ -14,16 +14,6 @@ import (
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
-// Sources are where a configuration comes from.
-type Sources struct {
-	// Getenv returns an environment variable, "" when there is none.
-	Getenv func(string) string
-	// ReadFile returns the content of a file.
-	ReadFile func(string) ([]byte, error)
-	// NoSecrets leaves values unset that are missing here, and does not check them: for a check where the secrets are not.
-	NoSecrets bool
-}
-
 // Load reads the configuration at path. The error is a strictyaml.Errors where the content is at fault.
 func Load(path string, from Sources) (*Config, error) {
 	data, err := from.ReadFile(path)
@@ -38,6 +28,7 @@ func Load(path string, from Sources) (*Config, error) {
 	c.setDerivedDefaults(interp.dir)
 	check := checker{Config: c}
 	check.checkAll()
+	check.readIssuerFiles(from)
 	for _, e := range check.errs {
 		e.Msg = interp.redact(e.Msg)
 	}
@@ -76,7 +67,10 @@ func (c *Config) setDerivedDefaults(dir string) {
 		c.setLoginHost()
 	}
 	for i := range c.Tokens.Issuers {
-		if issuer := &c.Tokens.Issuers[i]; issuer.isSet("secret") && issuer.Algorithm == "" {
+		issuer := &c.Tokens.Issuers[i]
+		resolvePath(&issuer.CA)
+		resolvePath(&issuer.Keys.File)
+		if issuer.isSet("secret") && issuer.Algorithm == "" {
 			issuer.Algorithm = "HS256"
 		}
 	}

@@ -42,6 +42,14 @@ func newGenerator(t *testing.T) *schema.Generator {
 			reflect.TypeFor[strictyaml.Size]():     func(g *schema.Generator) schema.Node { return orInterpolated(schema.Size(g)) },
 			reflect.TypeFor[Fsync]():               func(*schema.Generator) schema.Node { return words("always", "interval", "off") },
 			reflect.TypeFor[unsupported]():         func(*schema.Generator) schema.Node { return schema.Node{} },
+			reflect.TypeFor[Keys](): func(*schema.Generator) schema.Node {
+				list := schema.Node{"type": "array", "items": schema.Node{"type": "object", "required": []string{"kty"}}}
+				return schema.Node{"anyOf": []schema.Node{
+					{"type": "string"},
+					list,
+					{"type": "object", "additionalProperties": false, "required": []string{"keys"}, "properties": schema.Node{"keys": list}},
+				}}
+			},
 			reflect.TypeFor[Redis](): func(g *schema.Generator) schema.Node {
 				list := schema.Node{"type": "array", "items": schema.Node{"type": "string"}}
 				return schema.Node{"anyOf": []schema.Node{

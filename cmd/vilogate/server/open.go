@@ -86,6 +86,7 @@ func (s *Server) build(_ context.Context, cfg *config.Config) error {
 		return err
 	}
 	s.current.Store(first)
+	s.logKeyWarnings(cfg)
 	return nil
 }
 

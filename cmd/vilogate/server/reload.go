@@ -36,6 +36,9 @@ func (s *Server) Reload() (answer Reloaded, err error) {
 	}
 	answer.Changes = next.Changes(before)
 	s.commit(next)
+	if !config.Equal(before.Config.Tokens.Issuers, cfg.Tokens.Issuers) {
+		s.logKeyWarnings(cfg)
+	}
 	if next.Files != nil && !next.Files.Same(before.Files) {
 		s.logCertificateWarnings()
 	}
@@ -50,6 +53,13 @@ func (s *Server) ReloadAndLog() {
 		s.o.Log.Error("not reloaded, nothing has changed", "error", err)
 	case len(answer.Changes) > 0:
 		s.o.Log.Info("reloaded", "changes", strings.Join(answer.Changes, "; "))
+	}
+}
+
+// logKeyWarnings logs which keys of other issuers that the configuration has are not used.
+func (s *Server) logKeyWarnings(cfg *config.Config) {
+	for _, w := range cfg.KeyWarnings() {
+		s.o.Log.Warn("a key of an issuer is not used", "error", w)
 	}
 }
 

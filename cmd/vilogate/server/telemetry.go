@@ -5,8 +5,10 @@ import (
 	"math"
 	"time"
 
+	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/metrics"
 	"github.com/viloforge/vilogate/gateway"
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/idp/token/jwks"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -52,6 +54,31 @@ func (s *Server) registerMetrics() {
 	s.metrics.Counter("token_cache_hits_total", "Token verifications answered from the cache.", func() float64 { return float64(stats().Hits) })
 	s.metrics.Counter("token_cache_misses_total", "Token verifications not in the cache.", func() float64 { return float64(stats().Misses) })
 	s.metrics.Gauge("token_cache_entries", "Token verifications in the cache.", func() float64 { return float64(stats().Entries) })
+	s.metrics.Counter("token_key_tries_total", "Keys tried beyond the first, for tokens that do not say by a kid which key signed them.", func() float64 { return float64(stats().Tries) })
+	s.registerKeyMetrics()
+}
+
+// registerKeyMetrics registers what is counted of keys that are fetched from issuers.
+func (s *Server) registerKeyMetrics() {
+	byIssuer := func(read func(emit metrics.Emit, issuer string, keys *jwks.Remote)) func(metrics.Emit) {
+		return func(emit metrics.Emit) {
+			for issuer, keys := range s.current.Load().Fetched {
+				read(emit, issuer, keys)
+			}
+		}
+	}
+	s.metrics.Counters("jwks_unknown_kids_total", "Tokens whose kid is in no key of their issuer: answered 503 until a fetch has ended (pending), or 401 (unknown).",
+		[]string{"issuer", "answer"}, byIssuer(func(emit metrics.Emit, issuer string, keys *jwks.Remote) {
+			counted := keys.Unknown()
+			emit(float64(counted.Pending), issuer, "pending")
+			emit(float64(counted.Unknown), issuer, "unknown")
+		}))
+	s.metrics.Gauges("jwks_keys", "Keys of an issuer that verify tokens.", []string{"issuer"}, byIssuer(func(emit metrics.Emit, issuer string, keys *jwks.Remote) {
+		emit(float64(keys.Status().Keys), issuer)
+	}))
+	s.metrics.Gauges("jwks_malformed_keys", "Keys that an issuer publishes and that were left out, because they are malformed.", []string{"issuer"}, byIssuer(func(emit metrics.Emit, issuer string, keys *jwks.Remote) {
+		emit(float64(keys.Status().Malformed), issuer)
+	}))
 }
 
 // observe counts a request under the host that its policy names: under a wildcard, strangers choose the names.

@@ -26,7 +26,7 @@ func (r *Remote) fetch(ctx context.Context) (*Set, error) {
 			return nil, fmt.Errorf("discovery: %w", err)
 		}
 	}
-	data, err := r.get(ctx, address)
+	data, err := r.get(ctx, &r.keysClient, address)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (r *Remote) fetch(ctx context.Context) (*Set, error) {
 
 // discover reads the issuer's metadata (OpenID Connect Discovery 1.0, section 4).
 func (r *Remote) discover(ctx context.Context) (string, error) {
-	data, err := r.get(ctx, strings.TrimSuffix(r.config.DiscoveryIssuer, "/")+discoveryPath)
+	data, err := r.get(ctx, &r.client, strings.TrimSuffix(r.config.DiscoveryIssuer, "/")+discoveryPath)
 	if err != nil {
 		return "", err
 	}
@@ -64,14 +64,17 @@ func isHTTPS(address string) bool {
 }
 
 // get reads an answer that is 200, and no longer than allowed.
-func (r *Remote) get(ctx context.Context, address string) (data []byte, err error) {
+func (r *Remote) get(ctx context.Context, client *http.Client, address string) (data []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
 	request.Host = r.config.Host
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
-	response, err := r.client.Do(request)
+	response, err := client.Do(request)
+	if failed := (*url.Error)(nil); errors.As(err, &failed) {
+		return nil, fmt.Errorf("GET %s: %w", address, failed.Err) // its own URL may be a redirect's, with what is secret in it
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -158,6 +158,60 @@ func TestAnswersOfARealServer(t *testing.T) {
 	})
 }
 
+func TestARedirectIsFollowedOnceWithinHTTPS(t *testing.T) {
+	t.Parallel()
+	key := newKey(t)
+	clear := httptest.NewServer(answer(t, setOf(key)))
+	t.Cleanup(clear.Close)
+	var server *httptest.Server
+	server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		to := map[string]string{
+			"/once": "/keys", "/twice": "/once", "/loop": "/loop", "/clear": clear.URL, "/password": strings.Replace(server.URL, "https://", "https://a:secret@", 1) + "/keys",
+			"/large": "/huge", "/slow": "/never", "/discovery/.well-known/openid-configuration": "/metadata",
+		}[r.URL.Path]
+		switch {
+		case to != "":
+			http.Redirect(w, r, to, http.StatusTemporaryRedirect)
+		case r.URL.Path == "/huge":
+			answer(t, append(setOf(key), strings.Repeat(" ", 300<<10)...))(w, r)
+		case r.URL.Path == "/never":
+			<-r.Context().Done()
+		case r.URL.Path == "/metadata":
+			answer(t, fmt.Appendf(nil, `{"issuer":"%[1]s/discovery","jwks_uri":"%[1]s/keys"}`, server.URL))(w, r)
+		default:
+			answer(t, setOf(key))(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	for path, want := range map[string]string{
+		"/keys": "", "/once": "", "/twice": "redirected a second time", "/loop": "redirected a second time", "/clear": "only https to https is followed",
+		"/password": "with a user name", "/large": "too large", "/slow": "deadline exceeded", "/discovery": "307",
+	} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			remote, status := fetched(t, http.NotFoundHandler(), func(c *jwks.RemoteConfig, _ string) {
+				c.URL, c.Client, c.FollowRedirect = server.URL+path, server.Client(), true
+				switch path {
+				case "/slow":
+					hasty(c, "")
+				case "/discovery":
+					c.URL, c.DiscoveryIssuer = "", server.URL+path
+				}
+			})
+			switch {
+			case want == "" && (status.Err != nil || !known(t, remote, key)):
+				t.Errorf("%+v", status)
+			case want != "" && (status.Err == nil || !strings.Contains(status.Err.Error(), want) || strings.Contains(status.Err.Error(), "secret")):
+				t.Errorf("want %q: %+v", want, status)
+			}
+		})
+	}
+	_, status := fetched(t, http.NotFoundHandler(), func(c *jwks.RemoteConfig, _ string) { c.URL, c.Client = server.URL+"/once", server.Client() })
+	if status.Err == nil || !strings.Contains(status.Err.Error(), "307") {
+		t.Errorf("followed though nobody said so: %+v", status)
+	}
+}
+
 func TestOddKeysAreLeftOutAndCounted(t *testing.T) {
 	t.Parallel()
 	key := newKey(t)

@@ -35,8 +35,12 @@ type RemoteConfig struct {
 	// Host is sent as the Host of the request, where it is not the URL's. Optional.
 	Host string
 
-	// Client does the fetching. Its redirects are not followed.
+	// Client does the fetching. Redirects are not followed.
 	Client *http.Client
+
+	// FollowRedirect has one redirect of the key set followed all the same, where it
+	// is from https to https. Optional.
+	FollowRedirect bool
 
 	// Interval is the time between two fetches. Optional: 5m.
 	Interval time.Duration
@@ -58,10 +62,12 @@ type RemoteConfig struct {
 // Remote is a set of keys that is kept current. It is safe for concurrent use.
 type Remote struct {
 	config           RemoteConfig
-	client           http.Client
+	client           http.Client // of the metadata
+	keysClient       http.Client
 	keys             atomic.Pointer[Set]
 	status           atomic.Pointer[Status]
-	refreshRequested chan struct{} // holds one request for a refresh; written by Key, read by Run
+	unknown          unknownKids
+	refreshRequested chan struct{} // holds one request for a refresh; written by Keys and NoneFits, read by Run
 }
 
 // Status is how a Remote is doing.
@@ -98,8 +104,11 @@ func NewRemote(c RemoteConfig) (*Remote, error) {
 	if c.MaxBytes <= 0 || c.MaxBytes > maxBytes {
 		c.MaxBytes = maxBytes
 	}
-	r := &Remote{config: c, client: *c.Client, refreshRequested: make(chan struct{}, 1)}
-	r.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	r := &Remote{config: c, client: *c.Client, keysClient: *c.Client, refreshRequested: make(chan struct{}, 1)}
+	r.client.CheckRedirect, r.keysClient.CheckRedirect = followNone, followNone
+	if c.FollowRedirect {
+		r.keysClient.CheckRedirect = followOne
+	}
 	r.status.Store(&Status{})
 	return r, nil
 }
@@ -118,7 +127,8 @@ func (r *Remote) Key(kid string, now time.Time) (token.PublicKey, error) {
 }
 
 // Keys implements [token.KeySet]. For a kid that it does not know it leaves a
-// request for a refresh, and answers at once.
+// request for a refresh, and answers at once: [token.ErrKeyPending] until a fetch
+// that began after the kid was first seen has ended, then [token.ErrUnknownKey].
 func (r *Remote) Keys(kid string, now time.Time) ([]token.PublicKey, error) {
 	set := r.keys.Load()
 	if set == nil {
@@ -126,13 +136,44 @@ func (r *Remote) Keys(kid string, now time.Time) ([]token.PublicKey, error) {
 	}
 	keys, err := set.Keys(kid, now)
 	if err != nil {
-		select {
-		case r.refreshRequested <- struct{}{}:
-		default: // one is pending already
-		}
+		return nil, r.miss(kid)
 	}
-	return keys, err
+	return keys, nil
 }
+
+// NoneFits implements [token.KeySet]. A kid that no key has, beside keys without
+// one, is as unknown as any other. A token without a kid has none to remember: it
+// has the keys fetched again, and is not good meanwhile.
+func (r *Remote) NoneFits(kid string) error {
+	set := r.keys.Load()
+	switch {
+	case set == nil:
+		return token.ErrKeysNotLoaded
+	case kid == "":
+		r.requestRefresh()
+		return nil
+	case len(set.byID[kid]) > 0:
+		return nil
+	}
+	return r.miss(kid)
+}
+
+// miss answers for a kid that no key has, and has the keys fetched again.
+func (r *Remote) miss(kid string) error {
+	err := r.unknown.see(kid) // first, so that the fetch asked for begins after it
+	r.requestRefresh()
+	return err
+}
+
+func (r *Remote) requestRefresh() {
+	select {
+	case r.refreshRequested <- struct{}{}:
+	default: // one is pending already
+	}
+}
+
+// Unknown counts the tokens whose kid no key has.
+func (r *Remote) Unknown() UnknownStats { return r.unknown.snapshot() }
 
 // Ready reports whether there are keys.
 func (r *Remote) Ready() bool { return r.keys.Load() != nil }

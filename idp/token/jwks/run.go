@@ -52,6 +52,10 @@ func (r *Remote) waitForRefresh(ctx context.Context, rest time.Duration) bool {
 // when it is a new one.
 func (r *Remote) refresh(ctx context.Context) error {
 	before := r.Status()
+	if news, example := r.unknown.begin(); news > 0 {
+		r.config.Log.Info("JWKS refresh for unknown kids", "address", r.source(), "kids", news, "kid", example)
+	}
+	defer r.unknown.end() // the keys are in force by then
 	set, err := r.fetch(ctx)
 	if err != nil {
 		if ctx.Err() == nil {

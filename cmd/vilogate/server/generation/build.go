@@ -32,7 +32,7 @@ func Check(cfg *config.Config, noSecrets bool) (*Generation, error) {
 // changes nothing: neither what is on the disk, nor before, which may be nil and gives keys that were fetched already. The
 // error says all that is wrong, each at its place.
 func (b *Builder) Build(cfg *config.Config, before *Generation) (*Generation, error) {
-	gen := &Generation{Config: cfg, Loaded: time.Now(), Remotes: map[string]*jwks.Remote{}}
+	gen := &Generation{Config: cfg, Loaded: time.Now(), Remotes: map[string]*jwks.Remote{}, Fetched: map[string]*jwks.Remote{}}
 	var wrong error
 	switch {
 	case cfg.Gateway() && cfg.Incomplete:

@@ -1,6 +1,7 @@
 package generation
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -37,7 +38,8 @@ tokens:
       cookie: jwt
       header: X-Edge-Login
       claims: { user: username, email: mail, name: full, roles: groups }
-    - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us] }
+    - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us], ca: one.pem }
+    - { name: adfs, issuer: "http://fs.corp.example/trust", keys: one.json, audience: [us] }
 upstreams:
   app: { url: "http://127.0.0.1:1", timeout: 3s, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
   two: { urls: ["http://127.0.0.1:2"], forward_token: partner }
@@ -51,6 +53,9 @@ var applied = map[string][2]string{
 	"tokens.issuers[].name":         {"- name: legacy", "- name: older"},
 	"tokens.issuers[].issuer":       {"https://legacy.example", "https://older.example"},
 	"tokens.issuers[].jwks":         {"example/keys", "example/other-keys"},
+	"tokens.issuers[].keys.file":    {"keys: one.json", "keys: two.json"},
+	"tokens.issuers[].keys.set":     {"keys: one.json", `keys: [ { kty: EC, crv: P-256, kid: three, x: okIyGN5XGLuB66cnpBT_yTv-kYgTJ1hcJAmBsGJ28aY, y: adDfufkDWi5M9le9jpQOivaYS3Rra0lm81m1UDtyaxM } ]`},
+	"tokens.issuers[].ca":           {"ca: one.pem", "ca: two.pem"},
 	"tokens.issuers[].audience[]":   {"audience: [us]\n", "audience: [them]\n"},
 	"tokens.issuers[].secret":       {"secret: 0", "secret: 1"},
 	"tokens.issuers[].algorithm":    {"HS256", "HS512"},
@@ -104,6 +109,7 @@ func TestEveryKeyIsAppliedByAReloadOrTakesARestart(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "policies", "app.yaml"), []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	writeKeyFiles(t, dir)
 	before, err := build(fieldsConfig, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -150,6 +156,28 @@ func TestEveryKeyIsAppliedByAReloadOrTakesARestart(t *testing.T) {
 	}
 }
 
+// writeKeyFiles writes what issuers name in fieldsConfig, and other files of the same kinds.
+func writeKeyFiles(t *testing.T, dir string) {
+	t.Helper()
+	ca, err := os.ReadFile("../../config/testdata/good/ca.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{"one.pem": ca, "two.pem": append(bytes.Clone(ca), ca...)}
+	for _, name := range []string{"one", "two"} {
+		key, err := token.GenerateKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name+".json"] = []byte(strings.Replace(string(token.MarshalSet([]token.PublicKey{key.Public()})), key.ID(), name, 1))
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // shown is what a generation serves by, apart from its policies.
 func shown(gen *Generation) string {
 	now := time.Now()
@@ -166,7 +194,19 @@ func shown(gen *Generation) string {
 			who = fmt.Sprint(c.IssuerName(), c.Subject(), c.User(), c.Email(), c.Name(), c.Roles())
 		}
 	}
-	return fmt.Sprintln(gen.Config.Drain, gen.Gateway.Upstreams, gen.Gateway.Cookies, gen.Gateway.TokenHeaders, slices.Sorted(maps.Keys(gen.Remotes)), who, err)
+	return fmt.Sprintln(knowsKey(gen, "http://fs.corp.example/trust", "one"), gen.Config.Drain, gen.Gateway.Upstreams, gen.Gateway.Cookies, gen.Gateway.TokenHeaders, slices.Sorted(maps.Keys(gen.Remotes)), who, err)
+}
+
+// knowsKey says what becomes of a token that a key of that id has not signed.
+func knowsKey(gen *Generation, issuer, kid string) error {
+	now := time.Now()
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"iss": issuer, "aud": "us", "sub": "7", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()})
+	unsigned.Header["kid"] = kid
+	raw, err := unsigned.SignedString([]byte("x"))
+	if err == nil {
+		_, err = gen.Verifier.Verify(raw, now)
+	}
+	return err
 }
 
 // keys are the paths of all keys of a configuration that hold a value.

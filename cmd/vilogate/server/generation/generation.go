@@ -36,7 +36,8 @@ type Generation struct {
 	Files      *edge.Files             // the certificates, nil unless they come from files
 	Roots      *x509.CertPool          // of the authority; nil for the usual ones
 	Verifier   *token.Verifier         // of every issuer's tokens
-	Remotes    map[string]*jwks.Remote // keys of other processes by address, also those taken over from the generation before
+	Remotes    map[string]*jwks.Remote // keys of other processes by where they come from, also those taken over from the generation before
+	Fetched    map[string]*jwks.Remote // the same by the issuer's name
 	Own        *jwks.Remote            // those of our own IdP, nil where it is in this process or there is none
 
 	files       []policies.File

@@ -2,10 +2,15 @@ package generation
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -23,7 +28,7 @@ func ownIssuerURL(cfg *config.Config, publicPort int) string {
 func (b *Builder) newVerifier(gen, before *Generation) (err error) {
 	cfg := gen.Config
 	if before != nil && before.Verifier != nil && config.Equal(before.Config.Tokens.Issuers, cfg.Tokens.Issuers) {
-		gen.Verifier, gen.Remotes, gen.Own = before.Verifier, before.Remotes, before.Own
+		gen.Verifier, gen.Remotes, gen.Fetched, gen.Own = before.Verifier, before.Remotes, before.Fetched, before.Own
 		return nil
 	}
 	c := token.VerifierConfig{Refuse: []string{"https://" + cfg.Domain}, Revoked: b.Revoked}
@@ -33,7 +38,7 @@ func (b *Builder) newVerifier(gen, before *Generation) (err error) {
 			Keys: b.OwnKeys, Cookie: cfg.Tokens.Cookie, Own: true,
 		}
 		if cfg.IDP == nil {
-			if gen.Own, err = remote(gen, before, ownJWKSConfig(cfg, b.PublicPort, b.Log)); err != nil {
+			if gen.Own, err = remote(gen, before, token.OwnIssuer, "", ownJWKSConfig(cfg, b.PublicPort, b.Log)); err != nil {
 				return config.Placed(cfg.Places.Of("login"), err)
 			}
 			own.Keys = gen.Own
@@ -47,16 +52,8 @@ func (b *Builder) newVerifier(gen, before *Generation) (err error) {
 		}
 		if i.Secret != "" {
 			issuer.Secret = []byte(i.Secret)
-		} else {
-			at := jwks.RemoteConfig{URL: i.JWKS, Client: backChannelClient(), Log: b.Log.With("issuer", i.Name)}
-			if i.JWKS == "" {
-				at.DiscoveryIssuer = i.Issuer
-			}
-			keys, err := remote(gen, before, at)
-			if err != nil {
-				return config.Placed(i.Places.Of(""), fmt.Errorf("issuer %s: %w", i.Name, err))
-			}
-			issuer.Keys = keys
+		} else if issuer.Keys, err = b.issuerKeys(gen, before, i); err != nil {
+			return config.Placed(i.Places.Of(""), fmt.Errorf("issuer %s: %w", i.Name, err))
 		}
 		c.Issuers = append(c.Issuers, issuer)
 	}
@@ -64,9 +61,27 @@ func (b *Builder) newVerifier(gen, before *Generation) (err error) {
 	return config.Placed(cfg.Tokens.Places.Of("issuers"), err)
 }
 
-// remote takes over keys that are fetched already, or makes a source that will be run when gen is in force.
-func remote(gen, before *Generation, c jwks.RemoteConfig) (*jwks.Remote, error) {
-	name := c.URL + c.DiscoveryIssuer
+// issuerKeys are the keys of another issuer: those in the configuration, or what it publishes.
+func (b *Builder) issuerKeys(gen, before *Generation, i config.Issuer) (token.KeySource, error) {
+	if i.Keys.Set != "" {
+		keys, err := token.ParseSet([]byte(i.Keys.Set))
+		return jwks.Static(keys), err
+	}
+	c := jwks.RemoteConfig{URL: i.JWKS, FollowRedirect: true, Log: b.Log.With("issuer", i.Name)}
+	if i.JWKS == "" {
+		c.DiscoveryIssuer = i.Issuer
+	}
+	var err error
+	if c.Client, err = issuerClient(i.CAPEM); err != nil {
+		return nil, err
+	}
+	return remote(gen, before, i.Name, i.CAPEM, c)
+}
+
+// remote takes over keys of an issuer that are fetched already, from the same place and by the same CA, or makes a source
+// that will be run when gen is in force.
+func remote(gen, before *Generation, issuer, caPEM string, c jwks.RemoteConfig) (*jwks.Remote, error) {
+	name := fmt.Sprintf("%s %s %x", issuer, c.URL+c.DiscoveryIssuer, sha256.Sum256([]byte(caPEM)))
 	if before != nil && before.Remotes[name] != nil {
 		gen.Remotes[name] = before.Remotes[name]
 	}
@@ -77,6 +92,7 @@ func remote(gen, before *Generation, c jwks.RemoteConfig) (*jwks.Remote, error) 
 		}
 		gen.Remotes[name] = r
 	}
+	gen.Fetched[issuer] = gen.Remotes[name]
 	return gen.Remotes[name], nil
 }
 
@@ -94,17 +110,49 @@ func ownJWKSConfig(cfg *config.Config, publicPort int, log *slog.Logger) jwks.Re
 	return c
 }
 
-// backChannelClient is the client with which the process itself asks other processes. It knows that *.localhost is this machine,
-// which not every resolver does.
-func backChannelClient() *http.Client {
+// issuerClient is the client with which another issuer is asked: through the environment's proxy, and trusting the servers
+// that the CA has signed for, where there is one, and no others.
+func issuerClient(caPEM string) (*http.Client, error) {
+	transport := backChannelTransport()
+	transport.Proxy = proxyFromEnvironment
+	if caPEM != "" {
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM([]byte(caPEM)) {
+			return nil, errors.New("its ca holds no certificate (PEM)")
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	return &http.Client{Transport: transport}, nil
+}
+
+// proxyFromEnvironment is the proxy that HTTPS_PROXY and NO_PROXY name. What cannot be understood is not quoted: a proxy's
+// address may hold a password.
+func proxyFromEnvironment(r *http.Request) (*url.URL, error) {
+	if isLocalName(r.URL.Hostname()) {
+		return nil, nil
+	}
+	proxy, err := http.ProxyFromEnvironment(r)
+	if err != nil {
+		return nil, errors.New("HTTPS_PROXY is no address of a proxy")
+	}
+	return proxy, nil
+}
+
+// backChannelClient is the client with which the process asks our own IdP: never through a proxy.
+func backChannelClient() *http.Client { return &http.Client{Transport: backChannelTransport()} }
+
+// backChannelTransport knows that *.localhost is this machine, which not every resolver does.
+func backChannelTransport() *http.Transport {
 	var dialer net.Dialer
-	return &http.Client{Transport: &http.Transport{
+	return &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if host, port, err := net.SplitHostPort(address); err == nil && strings.HasSuffix(host, ".localhost") {
+			if host, port, err := net.SplitHostPort(address); err == nil && isLocalName(host) {
 				address = net.JoinHostPort("localhost", port)
 			}
 			return dialer.DialContext(ctx, network, address)
 		},
 		TLSHandshakeTimeout: 5 * time.Second, ForceAttemptHTTP2: true, MaxIdleConns: 4, IdleConnTimeout: time.Minute,
-	}}
+	}
 }
+
+func isLocalName(host string) bool { return strings.HasSuffix(host, ".localhost") }

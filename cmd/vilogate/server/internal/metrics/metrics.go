@@ -154,3 +154,32 @@ func (m *Metrics) Ready(part string, check func() error) {
 func (m *Metrics) Counter(name, help string, read func() float64) {
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vilogate_" + name, Help: help}, read))
 }
+
+// Counters adds counters that are read at each scrape, one for each set of label values that read emits. The name must be
+// new.
+func (m *Metrics) Counters(name, help string, labels []string, read func(emit Emit)) {
+	m.registry.MustRegister(labelled{prometheus.NewDesc("vilogate_"+name, help, labels, nil), prometheus.CounterValue, read})
+}
+
+// Gauges is Counters for gauges.
+func (m *Metrics) Gauges(name, help string, labels []string, read func(emit Emit)) {
+	m.registry.MustRegister(labelled{prometheus.NewDesc("vilogate_"+name, help, labels, nil), prometheus.GaugeValue, read})
+}
+
+// Emit takes a value and what its labels are, each set of them once.
+type Emit func(value float64, labels ...string)
+
+// labelled is a collector whose label values can change from scrape to scrape.
+type labelled struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	read func(Emit)
+}
+
+func (l labelled) Describe(to chan<- *prometheus.Desc) { to <- l.desc }
+
+func (l labelled) Collect(to chan<- prometheus.Metric) {
+	l.read(func(value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(l.desc, l.kind, value, labels...)
+	})
+}
