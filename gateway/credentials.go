@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -19,11 +18,11 @@ type credentials struct {
 
 // cookieValue is what was sent under one cookie's name: a sibling subdomain, or
 // another deployment on a parent domain, can add values of its own (cookie
-// tossing). Which of them counts is for authenticate to find out.
+// tossing), any number of them. Which of them counts is for authenticate to find out.
 type cookieValue struct {
-	value  string
-	others []string // further values, each once
-	sent   bool
+	value   string // the first
+	sent    bool
+	several bool // others too, that differ from it
 }
 
 // readCredentials reads the Authorization line, of which there is one at most,
@@ -34,37 +33,20 @@ func readCredentials(h http.Header, known []Cookie) credentials {
 		c.bearer, c.hasBearer = request.BearerToken(lines[0])
 	}
 	for _, line := range h["Cookie"] {
-		for name, value := range cookiePairs(line) {
+		for name, value := range request.CookiePairs(line) {
 			i := cookieIndex(known, name)
 			if i < 0 {
 				continue
 			}
 			c.hasCookie = true
-			switch found := &c.cookies[i]; {
-			case !found.sent:
+			if found := &c.cookies[i]; !found.sent {
 				found.value, found.sent = value, true
-			case found.value != value && !slices.Contains(found.others, value):
-				found.others = append(found.others, value)
+			} else if found.value != value {
+				found.several = true
 			}
 		}
 	}
 	return c
-}
-
-// cookiePairs yields the name and value of each pair of a Cookie line, with the
-// white space around them removed, as the backends' parsers do. A piece
-// without "=" has no name and is not yielded.
-func cookiePairs(line string) func(yield func(name, value string) bool) {
-	return func(yield func(name, value string) bool) {
-		for line != "" {
-			piece, rest, _ := strings.Cut(line, ";")
-			line = rest
-			name, value, ok := strings.Cut(piece, "=")
-			if ok && !yield(trim(name), trim(value)) {
-				return
-			}
-		}
-	}
 }
 
 func cookieIndex(known []Cookie, name string) int {

@@ -8,7 +8,6 @@ import (
 
 var (
 	errHeaderTwice  = errors.New("gateway: a header with a token stands there twice")
-	errOtherIssuer  = errors.New("gateway: a token of an issuer that the header is not for")
 	errOtherSubject = errors.New("gateway: credentials of two people")
 )
 
@@ -24,7 +23,7 @@ func (x *received) verifyTokenHeaders() (found *token.Claims, err error) {
 		}
 		claims, err := x.verifyTokenHeader(lines, known.Issuer)
 		switch {
-		case errors.Is(err, token.ErrKeysNotLoaded):
+		case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):
 			return nil, err
 		case err == nil && found != nil && !samePerson(found, claims):
 			err = errOtherSubject
@@ -53,11 +52,7 @@ func (x *received) verifyTokenHeader(lines []string, issuer string) (*token.Clai
 			return nil, errHeaderTwice
 		}
 	}
-	claims, err := x.gen.Verifier.Verify(lines[0], x.start)
-	if err == nil && claims.IssuerName() != issuer {
-		return nil, errOtherIssuer
-	}
-	return claims, err
+	return x.verifyOf(issuer, lines[0])
 }
 
 // samePerson reports whether two tokens are of one person: of one subject, or of one
