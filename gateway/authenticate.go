@@ -57,7 +57,7 @@ func (x *authentication) continueAnonymous() {
 	if x.principal != nil && !x.byCookie {
 		x.forwardBearer = false
 	}
-	x.principal, x.claims, x.byCookie, x.byHeader, x.forwardCookie = nil, nil, false, false, -1
+	x.principal, x.claims, x.byCookie, x.byHeader, x.forwardCookie = nil, nil, false, false, cookiePair{}
 }
 
 func (x *authentication) verifyCredentials(public bool) error {
@@ -188,13 +188,13 @@ func (x *authentication) verifyCookies() error {
 		if !sent.sent {
 			continue
 		}
-		_, claims, err := x.verifyCookie(cookie, sent)
+		value, claims, err := x.verifyCookie(cookie, sent)
 		switch {
 		case err == nil:
 			x.setPrincipal(claims)
 			x.byCookie = true
 			if x.forwardsToken(claims) {
-				x.forwardCookie = i
+				x.forwardCookie = cookiePair{cookie.Name, value}
 			}
 			return nil
 		case errors.Is(err, errCookieConflict):
