@@ -112,3 +112,57 @@ func TestSeventeenValuesOfACookie(t *testing.T) {
 		}
 	}
 }
+
+// TestTooManyCookiesToSignOut: with one value too many neither the gateway nor the login host ends anything, and neither says
+// so; the page of each has a button that removes the cookies, which no page elsewhere can press.
+func TestTooManyCookiesToSignOut(t *testing.T) {
+	t.Parallel()
+	a := newAttackSite(t)
+	values := []string{a.alice}
+	for i := range 16 {
+		values = append(values, fmt.Sprintf("%s%04dAAAAAAAAAAAA", a.alice[:len(a.alice)-16], i))
+	}
+	tossed := ssoCookie + "=" + strings.Join(values, "; "+ssoCookie+"=")
+	const loginHost = "login.viloforge.test"
+	const formType = "Content-Type: application/x-www-form-urlencoded"
+	page := []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Accept: text/html"}
+	removes := func(got answer) bool { return got.header.Get("Clear-Site-Data") == `"cookies"` }
+	for _, p := range protocols() {
+		send := func(method, host, target, body string, header ...string) answer {
+			return p.send(a.site, t, request{method: method, host: host, target: target, body: body, header: append(header, page...)})
+		}
+		got := send("POST", appHost, "/.vilogate/logout", "", "Cookie: "+tossed, sameOrigin)
+		if got.status != http.StatusConflict || removes(got) || len(got.header.Values("Set-Cookie")) > 0 || !strings.Contains(got.body, `action="/.vilogate/remove-cookies"`) ||
+			!strings.Contains(got.header.Get("Content-Security-Policy"), "form-action 'self'") {
+			t.Errorf("%s: the gateway: %v", p.name, got)
+		}
+		for _, elsewhere := range [][]string{{"Sec-Fetch-Site: cross-site", "Origin: https://evil.example"}, {"Sec-Fetch-Site: same-site", "Origin: https://other.viloforge.test"}, nil} {
+			if got := send("POST", appHost, "/.vilogate/remove-cookies", "", append(elsewhere, "Cookie: "+tossed)...); got.status != http.StatusForbidden || removes(got) {
+				t.Errorf("%s: the button, pressed by %q: %v", p.name, elsewhere, got)
+			}
+		}
+		if got := send("POST", appHost, "/.vilogate/remove-cookies", "", "Cookie: "+tossed, sameOrigin); got.status != http.StatusOK || !removes(got) || strings.Contains(got.body, "signed out") {
+			t.Errorf("%s: the button: %v", p.name, got)
+		}
+		got = send("GET", loginHost, "/logout?done", "", "Cookie: "+tossed)
+		if got.status != http.StatusConflict || removes(got) {
+			t.Fatalf("%s: the login host: %v", p.name, got)
+		}
+		cookie, _, _ := strings.Cut(got.header.Get("Set-Cookie"), ";")
+		button := formIn(t, a.url("login", "/logout"), got.body, "form_token")
+		alone := send("GET", loginHost, "/logout", "", cookieLine(a.alice)+"; "+cookie)
+		form := formIn(t, a.url("login", "/logout"), alone.body, "form_token").fields.Encode()
+		if got := send("POST", loginHost, "/logout", form, "Cookie: "+tossed+"; "+cookie, formType, sameOrigin); got.status != http.StatusConflict || len(got.header.Values("Set-Cookie")) > 0 {
+			t.Errorf("%s: the form of the login host: %v", p.name, got)
+		}
+		if got := send("POST", loginHost, "/remove-cookies", form, "Cookie: "+tossed+"; "+cookie, formType, sameOrigin); got.status != http.StatusForbidden || removes(got) {
+			t.Errorf("%s: the button of the login host, with another form's token: %v", p.name, got)
+		}
+		if got := send("POST", loginHost, "/remove-cookies", button.fields.Encode(), "Cookie: "+tossed+"; "+cookie, formType, sameOrigin); got.status != http.StatusOK || !removes(got) || strings.Contains(got.body, "signed out") {
+			t.Errorf("%s: the button of the login host: %v", p.name, got)
+		}
+		if got := send("GET", appHost, "/x", "", cookieLine(a.alice)); got.status != http.StatusOK {
+			t.Errorf("%s: alice was signed out all the same: %v", p.name, got)
+		}
+	}
+}
