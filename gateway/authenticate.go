@@ -22,9 +22,10 @@ func (x *authentication) identity() *policies.Identity {
 	return x.principal.identity(x.byCookie)
 }
 
-// authenticate finds out who asks: the Bearer token first, then the SSO
-// cookies; the cookies alone where the token is of nobody's (besideCookie). It refuses only what no route could let pass: on a public route a bad
-// cookie is anonymous, and trouble of our own makes everybody anonymous.
+// authenticate finds out who asks: the Bearer token first, then the SSO cookies;
+// the cookies alone where the token is of nobody's (besideCookie). It refuses only what
+// no route could let pass: on a public route a bad cookie is anonymous, and trouble of
+// our own makes everybody anonymous.
 func (x *authentication) authenticate(l *located) error {
 	x.located = l
 	if l.Endpoint == policies.Logout {

@@ -58,7 +58,7 @@ func newPrincipal(c *token.Claims, upstreams int) *principal {
 		claims: c, byCookie: identity, byBearer: identity,
 		user: []string{token.PercentEncode(c.User())}, id: []string{token.PercentEncode(c.Subject())},
 		email: []string{percentEncode(c.Email())}, name: []string{percentEncode(c.Name())},
-		roles:      []string{strings.Join(c.Roles(), ",")},
+		roles:      []string{token.EncodeRoles(c.ForwardedRoles())},
 		assertions: make([]atomic.Pointer[assertion], upstreams),
 	}
 	p.byBearer.Bearer = true
@@ -85,7 +85,7 @@ func (p *principal) assertionFor(up *upstream, issuer string, key *token.Private
 	signed, err := signWithin(maxAssertion, key, token.Assertion{
 		Issuer: issuer, Audience: up.Name,
 		Subject: c.Subject(), User: c.User(), Name: c.Name(), Email: c.Email(), Session: c.Session(),
-		Roles: c.Roles(), AMR: c.AMR(), AuthTime: c.AuthTime(),
+		Roles: c.ForwardedRoles(), AMR: c.AMR(), AuthTime: c.AuthTime(),
 		IssuedAt: now, Expires: now.Add(assertionTTL),
 	})
 	if err != nil {

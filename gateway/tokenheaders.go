@@ -15,7 +15,7 @@ var (
 // headers of their own: each header's of its issuer alone. nil means that none counts,
 // and the record says why. Good ones of two people, or different lines of one header,
 // which a client may have begun, are nobody's: errOtherSubject.
-func (x *received) verifyTokenHeaders() (found *token.Claims, err error) {
+func (x *authentication) verifyTokenHeaders() (found *token.Claims, err error) {
 	for _, known := range x.gen.TokenHeaders {
 		lines := x.r.Header[known.Name]
 		if len(lines) == 0 {
@@ -46,7 +46,7 @@ func (x *received) verifyTokenHeaders() (found *token.Claims, err error) {
 	return found, nil
 }
 
-func (x *received) verifyTokenHeader(lines []string, issuer string) (*token.Claims, error) {
+func (x *authentication) verifyTokenHeader(lines []string, issuer string) (*token.Claims, error) {
 	for _, line := range lines[1:] {
 		if line != lines[0] {
 			return nil, errHeaderTwice

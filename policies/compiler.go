@@ -25,6 +25,9 @@ type Options struct {
 	Upstreams  []string // names
 	Issuers    []string // names; our own is "vilogate"
 
+	// ForeignRoles means that roles of other issuers count as those spell them: "Domain Users".
+	ForeignRoles bool
+
 	// Standalone means that the configuration is not known: any name of an upstream or issuer will do, and any host. It is for
 	// tools that look at a folder of policies by itself.
 	Standalone bool

@@ -144,9 +144,11 @@
 //
 // The conditions, where in a list any one is enough:
 //
-//   - roles: [a, b]. Has one of these roles.
-//   - users: [alice]. Is one of these, as X-User has them: of another issuer with its name and a colon, "partner:bob". Names in
-//     other scripts, which X-User has percent-encoded, are written as they are: [jürgen].
+//   - roles: [a, b]. Has one of these roles. Those of another issuer whose roles count as it spells them (roles_unmapped:
+//     keep, in the configuration) are written so, and not percent-encoded as in X-User-Roles: "Domain Users".
+//   - users: [alice]. Is one of these. Of another issuer it is the name as that issuer has it, with the issuer's name and a
+//     colon before it, and not percent-encoded as in X-User: "partner:bob", "partner:Jürgen Müller". Nor is one of ours, which may be of
+//     letters of any script where an issuer's names are ours: "jürgen".
 //   - issuers: [partner]. The token is of one of these; our own is vilogate.
 //   - email_domains: [example.com]. The e-mail address is verified and of one of these domains, and not of one below.
 //   - claims: { department: finance, level: [3, 4] }. Each of these claims of the token has the value, or one of the

@@ -20,7 +20,7 @@ type (
 	conditionsSyntax struct {
 		Place        strictyaml.Place
 		Roles        *[]word              `yaml:"roles"`         // has one of these roles
-		Users        *[]word              `yaml:"users"`         // is one of these, as X-User has them
+		Users        *[]word              `yaml:"users"`         // is one of these; of another issuer partner:bob
 		EmailDomains *[]word              `yaml:"email_domains"` // the verified e-mail address is of one of these domains
 		Claims       *claimsSyntax        `yaml:"claims"`        // claims of the token with their values; a list for any one of them
 		Issuers      *[]word              `yaml:"issuers"`       // the token is of one of these; our own is vilogate

@@ -25,13 +25,19 @@ func (c *compiler) words(at strictyaml.Place, key string, list []word, check fun
 	return texts
 }
 
+// checkRole takes a role of ours, or one as another issuer has it, where some issuer's count so.
 func (c *compiler) checkRole(w word) {
-	if !names.IsRole(w.text) {
+	foreign := c.o.ForeignRoles || c.o.Standalone
+	switch {
+	case names.IsRole(w.text), foreign && names.IsForeign(w.text):
+	case foreign:
+		c.errorf(w.at, "a role is a text of at most %d bytes, without control and direction characters; found %q", names.MaxForeign, w.text)
+	default:
 		c.errorf(w.at, "a role is at most 64 of a-z, 0-9, dot, underscore and hyphen, and begins with a letter or digit; found %q", w.text)
 	}
 }
 
-// checkUser takes a name as X-User has it: of another issuer, the issuer's name and a colon stand before it.
+// checkUser takes a user name: of another issuer as that issuer has it, with its name and a colon before it.
 func (c *compiler) checkUser(w word) {
 	issuer, name, foreign := strings.Cut(w.text, ":")
 	if foreign {
@@ -39,7 +45,11 @@ func (c *compiler) checkUser(w word) {
 	} else {
 		name = w.text
 	}
-	if !names.IsForeignUser(name) {
+	switch {
+	case foreign && names.IsForeign(name):
+	case foreign && name != "":
+		c.errorf(w.at, "a user name of another issuer is a text of at most %d bytes, without control and direction characters; found %q", names.MaxForeign, w.text)
+	case !names.IsForeignUser(name):
 		c.errorf(w.at, "a user name is at most 150 letters, digits and . _ @ + -, found %q", w.text)
 	}
 }

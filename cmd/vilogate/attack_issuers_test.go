@@ -102,7 +102,7 @@ func TestATokenIsGoodForItsOwnIssuerAndAudience(t *testing.T) {
 	probe := x.backend.probe(t)
 	x.http2(t, request{host: appHost, target: "/x", header: []string{probe.header(), bearer(partner)}})
 	seen := probe.one()
-	for name, want := range map[string]string{"X-User-Id": "partner:p-1", "X-User": "partner:p-1", "X-User-Roles": "admin", "X-User-Email": "pat@partner.example"} {
+	for name, want := range map[string]string{"X-User-Id": "partner:p-1", "X-User": "partner:p-1", "X-User-Roles": "Not%20A%20Role,admin", "X-User-Email": "pat@partner.example"} {
 		if got := seen.value(name); got != want && !(name == "X-User" && got == "partner:pat") {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}

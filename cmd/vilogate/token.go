@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
@@ -80,7 +79,7 @@ func (c *tokenExplainCommand) explain(w *commandEnv, cfg *config.Config, raw str
 	e := verifier.Explain(raw, time.Now())
 	var fetching error
 	if errors.Is(e.Err, token.ErrKeysNotLoaded) {
-		fetching = fetchKeys(w.ctx, remotes)
+		fetching = fetchKeys(w.ctx, remotes[e.Issuer])
 		e = verifier.Explain(raw, time.Now())
 	}
 	report := newTokenReport(cfg, e, fetching)
@@ -124,35 +123,21 @@ func (r runningServer) verdict(raw string) (string, error) {
 	return answer.Reason, nil
 }
 
-// fetchKeys fetches each key set once. The error is of those that could not be.
-func fetchKeys(ctx context.Context, remotes map[string]*jwks.Remote) error {
+// fetchKeys fetches a key set once; nil is one that nobody publishes.
+func fetchKeys(ctx context.Context, remote *jwks.Remote) error {
+	if remote == nil {
+		return nil
+	}
 	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	var wait sync.WaitGroup
-	errs := make(chan error, 2*len(remotes))
-	for _, remote := range remotes {
-		running, stop := context.WithCancel(ctx)
-		wait.Go(func() {
-			if err := remote.Run(running); err != nil && running.Err() == nil {
-				errs <- err
-			}
-		})
-		wait.Go(func() {
-			defer stop()
-			for !remote.Ready() && remote.Status().Err == nil && ctx.Err() == nil {
-				select {
-				case <-ctx.Done():
-				case <-time.After(5 * time.Millisecond):
-				}
-			}
-			errs <- remote.Status().Err
-		})
+	ended := make(chan error, 1)
+	go func() { ended <- remote.Run(ctx) }()
+	for !remote.Ready() && remote.Status().Err == nil && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
-	wait.Wait()
-	close(errs)
-	var all []error
-	for err := range errs {
-		all = append(all, err)
-	}
-	return errors.Join(all...)
+	stop()
+	<-ended // with the error of the context
+	return remote.Status().Err
 }

@@ -72,7 +72,7 @@ func newTokenReport(cfg *config.Config, e *token.Explanation, fetching error) *t
 		if issuer.Header != "" {
 			r.Carried = append(r.Carried, "the header "+string(issuer.Header))
 		}
-		if issuer.Secret != "" && r.Accepted {
+		if sharesSecret(issuer) && r.Accepted {
 			r.Key = "secret"
 		}
 	}
@@ -90,10 +90,13 @@ func issuerNamed(cfg *config.Config, name string) *config.Issuer {
 	return nil
 }
 
+// sharesSecret reports whether the issuer signs with a secret that the configuration has too.
+func sharesSecret(i *config.Issuer) bool { return i.Secret != "" || len(i.Secrets) > 0 }
+
 // tokenNeeds is what would have to be otherwise for the token to count, or to bring roles.
 func tokenNeeds(issuer *config.Issuer, e *token.Explanation, fetching error) (needs []string) {
 	add := func(format string, a ...any) { needs = append(needs, fmt.Sprintf(format, a...)) }
-	secret := issuer != nil && issuer.Secret != ""
+	secret := issuer != nil && sharesSecret(issuer)
 	switch e.Failed {
 	case token.CheckForm:
 		if errors.Is(e.Err, token.ErrUnknownIssuer) {
@@ -105,12 +108,12 @@ func tokenNeeds(issuer *config.Issuer, e *token.Explanation, fetching error) (ne
 		}
 	case token.CheckKey:
 		switch {
+		case errors.Is(e.Err, token.ErrUnknownKey), errors.Is(e.Err, token.ErrKeyPending):
+			add("a key of the id %s in the key set of %s (jwks: says where that is)", quoted(e.KeyID), e.Issuer)
 		case errors.Is(e.Err, token.ErrKeysNotLoaded) && issuer == nil:
 			add("a running server: it has the keys of our own identity provider")
 		case errors.Is(e.Err, token.ErrKeysNotLoaded):
 			add("the key set of %s, which could not be fetched: %v", e.Issuer, fetching)
-		case errors.Is(e.Err, token.ErrUnknownKey):
-			add("a key of the id %s in the key set of %s (jwks: says where that is)", quoted(e.KeyID), e.Issuer)
 		case secret:
 			add("algorithm: %s on the issuer %s, if it signs so", quoted(e.Algorithm), e.Issuer)
 		default:
@@ -126,8 +129,10 @@ func tokenNeeds(issuer *config.Issuer, e *token.Explanation, fetching error) (ne
 		switch {
 		case issuer == nil:
 			add("tokens.audience: %s", quotedList(e.Audience))
+		case token.Reason(e.Err) == "client":
+			add("the token's client among the client_ids of the issuer %s", e.Issuer)
 		case len(e.Audience) == 0:
-			add("an aud in the token; the issuer %s is configured with audience: %s", e.Issuer, quotedList(issuer.Audience))
+			add("an aud in the token, or audience: none with client_ids: on the issuer %s, if its tokens never have one", e.Issuer)
 		default:
 			add("audience: %s on the issuer %s, if that means this site; it has %s", quotedList(e.Audience), e.Issuer, quotedList(issuer.Audience))
 		}
@@ -139,10 +144,10 @@ func tokenNeeds(issuer *config.Issuer, e *token.Explanation, fetching error) (ne
 		add("a fresh token")
 	}
 	if e.Person != nil && len(e.Person.Roles) == 0 && issuer != nil && len(e.Lists) > 0 {
-		if issuer.Claims.Roles == "" {
+		if len(issuer.Claims.Roles) == 0 {
 			add("claims: { roles: … } on the issuer %s for roles; lists are in %s", e.Issuer, quotedList(e.Lists))
 		} else {
-			add("roles in the claim %s, which brings none; lists are in %s", quoted(issuer.Claims.Roles), quotedList(e.Lists))
+			add("roles in the claim %s, which brings none; lists are in %s", quoted(strings.Join(issuer.Claims.Roles, ".")), quotedList(e.Lists))
 		}
 	}
 	return needs

@@ -53,7 +53,8 @@
 //   - foreign_bearer: true where beside the cookie of whoever asked stood a Bearer token that no configured issuer could have
 //     made. Optional.
 //   - refused_cookies: sign-in cookies that did not count, a list: name, issuer (whose tokens it carries), and reason:
-//     expired, revoked, signature, unknown-key, unknown-issuer, audience, not-yet-valid, keys-not-loaded, key-pending, too-many-keys, not-a-user,
+//     expired, revoked, signature, unknown-key, unknown-issuer, audience, client, not-yet-valid, keys-not-loaded, key-pending,
+//     too-many-keys, not-a-user,
 //     malformed, or conflict where values of several sessions were sent. Optional.
 //   - latency_us: microseconds from the request's header to the decision.
 //

@@ -28,7 +28,7 @@ type Assertion struct {
 
 // SignAssertion makes an assertion of type vilogate-assertion+jwt.
 func (k *PrivateKey) SignAssertion(a Assertion) (string, error) {
-	roles, err := strictRoles(a.Roles)
+	roles, err := assertedRoles(a.Subject, a.Roles)
 	authTime := a.AuthTime
 	if authTime.IsZero() {
 		authTime = a.IssuedAt

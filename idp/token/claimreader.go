@@ -78,6 +78,20 @@ func (r *claimReader) audiences() []string {
 	return list
 }
 
+// clientClaims name the client that a token was made for (RFC 9068, section 2.2;
+// OpenID Connect Core, section 2).
+var clientClaims = []string{"client_id", "azp"}
+
+// clients reads the clients that a token names.
+func (r *claimReader) clients() (clients []string) {
+	for _, name := range clientClaims {
+		if _, ok := r.get(name); ok {
+			clients = append(clients, r.text(name, true, checkForeign))
+		}
+	}
+	return clients
+}
+
 func checkCaseVariants(o object, names []string) error {
 	for _, m := range o {
 		for _, name := range names {

@@ -20,6 +20,7 @@ type Claims struct {
 	key    PublicKey // that verified it; zero for a shared secret
 
 	audience []string
+	clients  []string // client_id and azp, where the issuer is asked for them
 	subject  string
 	user     string
 	email    string
@@ -30,6 +31,9 @@ type Claims struct {
 	id       string
 
 	emailVerified bool
+
+	forwardedRoles []string
+	findings       []RoleFinding // until they are reported
 
 	authTime  time.Time
 	issuedAt  time.Time
@@ -86,6 +90,10 @@ func (c *Claims) Name() string { return c.name }
 
 // Roles are sorted, each once. The slice is shared: read it only.
 func (c *Claims) Roles() []string { return c.roles }
+
+// ForwardedRoles are the Roles that backends are told of: all that take no more than
+// [MaxForwardedRoles]. The slice is shared: read it only.
+func (c *Claims) ForwardedRoles() []string { return c.forwardedRoles }
 
 // AMR are the methods of the login. The slice is shared: read it only.
 func (c *Claims) AMR() []string { return c.amr }

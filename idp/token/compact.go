@@ -6,12 +6,16 @@ import (
 	"strings"
 )
 
-// MaxLength is the longest token that is looked at. Anything longer is refused
-// before a single byte of it is read.
-const MaxLength = 8 << 10
+// MaxLength is the longest token that is looked at unless a verifier is told
+// otherwise. Anything longer is refused before a single byte of it is read.
+const MaxLength = 16 << 10
+
+// maxOwnLength is the longest token that can be of our own IdP, whose tokens fit a
+// cookie ([MaxAccess]).
+const maxOwnLength = 8 << 10
 
 var (
-	errTooLong  = errors.New("longer than 8 KiB")
+	errTooLong  = errors.New("longer than the longest token that is looked at")
 	errSegments = errors.New("not three segments")
 	errBase64   = errors.New("not canonical base64url")
 )

@@ -10,8 +10,9 @@
 //   - The assertion ([PrivateKey.SignAssertion], [VerifyAssertion]) is made by a
 //     gateway with the gateway's key and tells one backend who is asking. A
 //     [Verifier] never accepts one, and VerifyAssertion never accepts anything else.
-//   - Tokens of other issuers: those that publish a key set, and the one that
-//     shares a secret with us and names neither itself nor its audience.
+//   - Tokens of other issuers: those that publish a key set, and those that share a
+//     secret with us, of which one may name neither itself nor its audience. README.md
+//     has what to configure for the issuers that many have.
 //
 // A token presented goes through [Verifier.Verify]:
 //
@@ -52,11 +53,16 @@
 //     as Django's are.
 //   - The e-mail address decides where a policy asks: a text, or the first of a
 //     list. It is verified when email_verified is true or "true".
-//   - iat, exp, nbf, auth_time, aud, jti and sid decide, and are read strictly.
+//   - iat, exp, nbf, auth_time, aud, jti and sid decide, and are read strictly. Where
+//     tokens have no aud, client_id and azp decide (audience.go).
+//   - The roles (roles.go) are found by a claim's name or a path, in a list, an object
+//     or a text. A map gives ours for theirs; the others count as they are, or spelled
+//     as ours are, or not at all, and none becomes one that the map gives. What does
+//     not count, or cannot be told to backends, is reported once for a token.
 //   - The name is shown: control characters become spaces, direction characters go,
 //     and it ends after 256 bytes. amr is a list of methods, of objects that name a
-//     method, or one method; the roles are a list, or words in a text. What cannot
-//     be read of these is as good as absent, and refuses nobody.
+//     method, or one method. What cannot be read of these is as good as absent, and
+//     refuses nobody.
 //
 // The package keeps these promises:
 //

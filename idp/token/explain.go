@@ -55,7 +55,7 @@ func (v *Verifier) Explain(raw string, now time.Time) *Explanation {
 		return e
 	}
 	pass := func(checks ...string) { e.Passed = append(e.Passed, checks...) }
-	if len(raw) > MaxLength {
+	if len(raw) > v.maxLength {
 		return fail(CheckForm, errTooLong)
 	}
 	parts, err := parseCompact(raw)
@@ -71,6 +71,9 @@ func (v *Verifier) Explain(raw string, now time.Time) *Explanation {
 	}
 	e.Issuer = i.Name
 	pass(CheckIssuer)
+	if i.Own && len(raw) > maxOwnLength {
+		return fail(CheckForm, errTooLong)
+	}
 	c, claimsErr := i.readClaims(parts.payload)
 	if claimsErr == nil {
 		e.Person = c.person()

@@ -1,10 +1,6 @@
 package token
 
-import (
-	"strings"
-	"unicode"
-	"unicode/utf8"
-)
+import "strings"
 
 // readForeign reads the claims of another issuer, which has habits of its own. What
 // decides must be good: who it is, and the address that policies ask for. What is
@@ -16,7 +12,9 @@ func (i *issuer) readForeign(r *claimReader, c *Claims) {
 	}
 	c.subject = i.prefix + subject
 	if i.ClaimUser != "" { // configured: its user names are ours
-		c.user = r.text(i.claimUser, true, i.checkUser)
+		if c.user = r.digits(i.claimUser); c.user == "" {
+			c.user = r.text(i.claimUser, true, i.checkUser)
+		}
 	} else {
 		c.user = i.prefix + r.shown(i.claimUser, subject)
 	}
@@ -28,12 +26,14 @@ func (i *issuer) readForeign(r *claimReader, c *Claims) {
 	if v, ok := r.get("amr"); ok {
 		c.amr = v.methods()
 	}
-	if v, ok := r.get(i.claimRoles); ok && i.claimRoles != "" {
-		c.roles = filterRoles(v.stringsOrFields())
+	roles := i.roles.read(r.object)
+	c.roles, c.forwardedRoles, c.findings = roles.all, roles.forwarded, roles.findings
+	if len(i.ClientIDs) > 0 {
+		c.clients = r.clients()
 	}
 }
 
-// digits reads a subject that is a number as its digits: one that every reader
+// digits reads a subject or user name that is a number as its digits: one that every reader
 // takes for the same integer. Any other value gives none.
 func (r *claimReader) digits(name string) string {
 	v, ok := r.get(name)
@@ -95,49 +95,3 @@ func (v value) methods() []string {
 	}
 	return methods
 }
-
-// clean makes of s what can be shown on one line without turning what stands
-// around it: at most limit bytes, cut between characters.
-func clean(s string, limit int) string {
-	s = strings.TrimSpace(strings.Map(func(c rune) rune {
-		switch {
-		case unicode.IsControl(c), c == '\u2028', c == '\u2029':
-			return ' '
-		case breaksText(c):
-			return -1
-		}
-		return c
-	}, s))
-	if len(s) <= limit {
-		return s
-	}
-	for !utf8.RuneStart(s[limit]) {
-		limit--
-	}
-	return s[:limit]
-}
-
-// PercentEncode spells s in visible ASCII, as one who is told of people in a
-// header or in a key of a store needs it: every other byte, and "%" itself,
-// percent-encoded (RFC 3986, section 2.1). No two texts have one spelling.
-func PercentEncode(s string) string {
-	const upperHex = "0123456789ABCDEF"
-	clean := true
-	for i := 0; i < len(s) && clean; i++ {
-		clean = isVisible(s[i])
-	}
-	if clean {
-		return s
-	}
-	var b strings.Builder
-	for i := range len(s) {
-		if c := s[i]; isVisible(c) {
-			b.WriteByte(c)
-		} else {
-			b.Write([]byte{'%', upperHex[c>>4], upperHex[c&15]})
-		}
-	}
-	return b.String()
-}
-
-func isVisible(c byte) bool { return ' ' < c && c <= '~' && c != '%' }

@@ -61,7 +61,7 @@ func TestNoNameIsOursUnlessConfigured(t *testing.T) {
 	if err != nil || c.User() != "jürgen" {
 		t.Errorf("%v, %v", c, err)
 	}
-	for _, name := range []any{nil, "", "Alice Liddell", `CONTOSO\alice`, "ju\u0308rgen", "\uff41lice", "partner:alice", 7} {
+	for _, name := range []any{nil, "", "Alice Liddell", `CONTOSO\alice`, "ju\u0308rgen", "\uff41lice", "partner:alice", 7.5, -7, true} {
 		refused(t, w, w.other.sign(t, nil, partner().but(claims{"upn": name})))
 	}
 }

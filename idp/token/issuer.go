@@ -31,8 +31,14 @@ type IssuerConfig struct {
 	ISS string
 
 	// Audiences: a token must be for one of them. Required, but for an issuer
-	// without ISS; with none, a token that names an audience is for somebody else.
+	// without ISS or with ClientIDs; with none, a token that names an audience is for
+	// somebody else.
 	Audiences []string
+
+	// ClientIDs are whose tokens count that name no audience: client_id and azp, one
+	// of which a token must have, must be among them. Then a token of type at+jwt,
+	// which would have an audience (RFC 9068, section 2.2), is refused. Optional.
+	ClientIDs []string
 
 	// Keys are the issuer's public keys. Either Keys or Secret.
 	Keys KeySource
@@ -40,9 +46,16 @@ type IssuerConfig struct {
 	// Secret is shared with the issuer: at least 32 bytes.
 	Secret []byte
 
+	// Secrets are several, in place of Secret: any of them may have signed.
+	Secrets [][]byte
+
 	// Algorithm goes with Secret: HS256 (the default), HS384 or HS512. With Keys
 	// the key says it.
 	Algorithm string
+
+	// Algorithms are by which Keys may have signed. Optional: those that each key says,
+	// or its type is for.
+	Algorithms []string
 
 	// Cookie is the cookie in which the issuer's tokens come. Optional.
 	Cookie string
@@ -57,8 +70,13 @@ type IssuerConfig struct {
 	// addresses the first counts.
 	ClaimEmail, ClaimName string
 
-	// ClaimRoles names the claim with the roles. Optional: without it, no roles.
+	// ClaimRoles names the claim with the roles: its whole name or, where a token has
+	// none of that name, a dotted path to it. Optional: without it, and without
+	// Roles.Path, no roles.
 	ClaimRoles string
+
+	// Roles says more of the roles.
+	Roles RolesConfig
 
 	// Own marks our own IdP, whose Name is OwnIssuer: ES256 alone, every claim required.
 	Own bool
@@ -77,14 +95,21 @@ type issuer struct {
 	required     []string           // claims that must be there, besides sub, iat and exp
 	checkSubject func(string) error // what a subject must be
 	checkUser    func(string) error // what a user name of ours must be
-	prefix       string             // before the subject
-	claimNames   []string           // of every claim that counts
+	checkRoles   func(subject string, roles []string) ([]string, error)
+	prefix       string    // before the subject
+	claimNames   []string  // of every claim that counts
+	roles        roleRules // of another issuer's tokens
+	secrets      [][]byte  // any of which may have signed; empty with Keys
 
 	claimSubject, claimUser, claimEmail, claimName, claimRoles string
 }
 
 func newIssuer(c IssuerConfig) (*issuer, error) {
 	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("token: issuer %q: %w", c.Name, err)
+	}
+	roles, err := newRoleRules(c.ClaimRoles, c.Roles)
+	if err != nil {
 		return nil, fmt.Errorf("token: issuer %q: %w", c.Name, err)
 	}
 	i := &issuer{
@@ -97,7 +122,11 @@ func newIssuer(c IssuerConfig) (*issuer, error) {
 		claimUser:    cmp.Or(c.ClaimUser, "preferred_username"),
 		claimEmail:   cmp.Or(c.ClaimEmail, "email"),
 		claimName:    cmp.Or(c.ClaimName, "name"),
-		claimRoles:   c.ClaimRoles,
+		roles:        roles,
+		secrets:      c.secrets(),
+	}
+	if len(c.ClientIDs) > 0 {
+		i.types = []string{"JWT", ""}
 	}
 	switch {
 	case c.Own:
@@ -106,8 +135,8 @@ func newIssuer(c IssuerConfig) (*issuer, error) {
 	case c.ISS == "" && c.ClaimUser != "":
 		i.claimSubject = c.ClaimUser
 	}
-	if i.Secret != nil {
-		i.Secret, i.Algorithm = slices.Clone(c.Secret), cmp.Or(c.Algorithm, "HS256")
+	if len(i.secrets) > 0 {
+		i.Algorithm = cmp.Or(c.Algorithm, "HS256")
 	}
 	i.listClaimNames()
 	return i, nil
@@ -117,6 +146,7 @@ func newIssuer(c IssuerConfig) (*issuer, error) {
 func assertionIssuer(iss, audience string, keys KeySource) *issuer {
 	i := &issuer{IssuerConfig: IssuerConfig{ISS: iss, Audiences: []string{audience}, Keys: keys}}
 	i.setStrict(typeAssertion, checkAssertedSubject, checkAssertedUser, "preferred_username", "roles")
+	i.checkRoles = assertedRoles
 	i.listClaimNames()
 	return i
 }
@@ -125,6 +155,7 @@ func assertionIssuer(iss, audience string, keys KeySource) *issuer {
 func (i *issuer) setStrict(typ string, checkSubject, checkUser func(string) error, required ...string) {
 	i.types, i.strict, i.required, i.prefix = []string{typ}, true, required, ""
 	i.checkSubject, i.checkUser = checkSubject, checkUser
+	i.checkRoles = func(_ string, roles []string) ([]string, error) { return strictRoles(roles) }
 	i.claimSubject, i.claimUser, i.claimEmail, i.claimName, i.claimRoles = "sub", "preferred_username", "email", "name", "roles"
 }
 
@@ -133,8 +164,14 @@ func (i *issuer) listClaimNames() {
 		"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "amr", "auth_time",
 		i.claimUser, i.claimEmail, i.claimName,
 	}
-	if i.claimRoles != "" {
+	switch {
+	case i.claimRoles != "":
 		i.claimNames = append(i.claimNames, i.claimRoles)
+	case i.roles.any():
+		i.claimNames = append(i.claimNames, i.roles.topNames()...)
+	}
+	if len(i.ClientIDs) > 0 {
+		i.claimNames = append(i.claimNames, clientClaims...)
 	}
 }
 
@@ -146,29 +183,51 @@ func (c *IssuerConfig) check() error {
 		return fmt.Errorf("the name must be [a-z0-9][a-z0-9._-]*, at most %d characters", names.MaxIssuer)
 	case c.Own != (c.Name == OwnIssuer):
 		return errors.New("the name " + OwnIssuer + " is our own IdP's, and only its")
-	case (c.Keys == nil) == (c.Secret == nil):
+	case (c.Keys == nil) == (len(c.secrets()) == 0), c.Secret != nil && c.Secrets != nil:
 		return errors.New("either keys or a secret")
 	case c.Own && (c.Keys == nil || c.ISS == ""):
 		return errors.New("our own IdP has keys and an iss")
-	case c.Own && c.ClaimUser+c.ClaimEmail+c.ClaimName+c.ClaimRoles != "":
+	case c.Own && (c.ClaimUser+c.ClaimEmail+c.ClaimName+c.ClaimRoles != "" || c.Roles.Path != nil || c.ClientIDs != nil):
 		return errors.New("our own IdP's claims are fixed")
-	case c.ISS == "" && c.Secret == nil:
+	case c.ISS == "" && c.Keys != nil:
 		return errors.New("an iss is required unless there is a shared secret")
-	case c.ISS != "" && len(c.Audiences) == 0:
+	case c.ISS != "" && len(c.Audiences) == 0 && len(c.ClientIDs) == 0:
 		return errors.New("at least one audience is required")
+	case len(c.Audiences) > 0 && len(c.ClientIDs) > 0:
+		return errors.New("either audiences or the clients of tokens without one")
 	case slices.Contains(c.Audiences, ""):
 		return errors.New("an audience is empty")
+	case slices.Contains(c.ClientIDs, ""):
+		return errors.New("a client is empty")
 	}
 	return c.checkAlgorithm()
 }
 
+// secrets are copies of Secret or Secrets.
+func (c *IssuerConfig) secrets() (secrets [][]byte) {
+	if c.Secret != nil {
+		return [][]byte{slices.Clone(c.Secret)}
+	}
+	for _, s := range c.Secrets {
+		secrets = append(secrets, slices.Clone(s))
+	}
+	return secrets
+}
+
 func (c *IssuerConfig) checkAlgorithm() error {
 	switch {
-	case c.Secret == nil && c.Algorithm != "":
+	case c.Keys != nil && c.Algorithm != "":
 		return errors.New("an algorithm goes with a secret; a key says its own")
-	case c.Secret == nil:
+	case c.Keys != nil:
+		for _, algorithm := range c.Algorithms {
+			if !isPublicAlgorithm(algorithm) {
+				return fmt.Errorf("the algorithm %q is none of published keys", algorithm)
+			}
+		}
 		return nil
-	case len(c.Secret) < minSecret:
+	case c.Algorithms != nil:
+		return errors.New("several algorithms go with keys")
+	case slices.ContainsFunc(c.secrets(), func(s []byte) bool { return len(s) < minSecret }):
 		return fmt.Errorf("the secret is shorter than %d bytes", minSecret)
 	case !slices.Contains([]string{"", "HS256", "HS384", "HS512"}, c.Algorithm):
 		return fmt.Errorf("the algorithm %q is none of HS256, HS384, HS512", c.Algorithm)

@@ -41,6 +41,16 @@ var algorithms = map[string][]string{
 	"RSA":     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"},
 }
 
+// isPublicAlgorithm reports whether a published key may be bound to an algorithm.
+func isPublicAlgorithm(algorithm string) bool {
+	for _, possible := range algorithms {
+		if slices.Contains(possible, algorithm) {
+			return true
+		}
+	}
+	return false
+}
+
 // MarshalSet gives the keys as a JSON Web Key Set, in their order.
 func MarshalSet(keys []PublicKey) []byte {
 	set := []byte(`{"keys":[`)

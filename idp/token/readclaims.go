@@ -40,9 +40,9 @@ func (i *issuer) readOurs(r *claimReader, c *Claims) {
 	c.name = r.text(i.claimName, i.requires("name"), checkName)
 	c.amr = r.list("amr", i.requires("amr"))
 	r.fail("amr", checkAMR(c.amr))
-	roles, err := strictRoles(r.list(i.claimRoles, i.requires("roles")))
+	roles, err := i.checkRoles(c.subject, r.list(i.claimRoles, i.requires("roles")))
 	r.fail(i.claimRoles, err)
-	c.roles = roles
+	c.roles, c.forwardedRoles = roles, roles
 }
 
 // checkClaimNames refuses a claim that a case-insensitive parser would take for one

@@ -30,8 +30,10 @@ func Reason(err error) string {
 		return "unknown-key"
 	case errors.Is(err, errSignature):
 		return ReasonSignature
-	case errors.Is(err, errAudience):
+	case errors.Is(err, errAudience), errors.Is(err, errNoAudience), errors.Is(err, errNamesAudience):
 		return "audience"
+	case errors.Is(err, errClient), errors.Is(err, errNoClient):
+		return "client"
 	case errors.Is(err, errUser):
 		return "not-a-user"
 	}

@@ -2,6 +2,7 @@ package token
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -10,7 +11,7 @@ import (
 // verifySignature checks the signature. The key's algorithm counts, never the token's
 // word for it.
 func (c *Claims) verifySignature(parts parsedToken, h header, now time.Time) error {
-	if c.issuer.Secret != nil {
+	if len(c.issuer.secrets) > 0 {
 		return c.signedWithSecret(parts, h)
 	}
 	return c.signedWithKey(parts, h, now)
@@ -20,13 +21,15 @@ func (c *Claims) signedWithSecret(parts parsedToken, h header) error {
 	if h.algorithm != c.issuer.Algorithm {
 		return errAlgorithm
 	}
-	if err := parts.mayVerify(); err != nil {
+	if err := parts.mayVerify(); err != nil { // once: what a secret signs is cheap
 		return err
 	}
-	if signingMethod(h.algorithm).Verify(parts.input, parts.signature, c.issuer.Secret) != nil {
-		return errSignature // golang-jwt's own words may quote the token
+	for _, secret := range c.issuer.secrets {
+		if signingMethod(h.algorithm).Verify(parts.input, parts.signature, secret) == nil {
+			return nil
+		}
 	}
-	return nil
+	return errSignature // golang-jwt's own words may quote the token
 }
 
 // maxTried is how many keys are tried for one token, since a signature is dear.
@@ -39,6 +42,9 @@ func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error
 		now = c.validFrom()
 	}
 	if c.issuer.strict && h.algorithm != algES256 {
+		return errAlgorithm
+	}
+	if allowed := c.issuer.Algorithms; len(allowed) > 0 && !slices.Contains(allowed, h.algorithm) {
 		return errAlgorithm
 	}
 	tried := 0
@@ -85,8 +91,8 @@ func signingMethod(algorithm string) jwt.SigningMethod {
 // at which the token could count, since the answer is remembered; what the present
 // changes is checkTimes's to judge, every time.
 func (c *Claims) checkRegistered(payload object) error {
-	if len(c.issuer.Audiences) == 0 && c.audience != nil {
-		return errAudience
+	if err := c.checkAudience(); err != nil {
+		return err
 	}
 	err := jwt.NewValidator(
 		jwt.WithIssuer(c.issuer.ISS),

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/viloforge/vilogate/idp/token/names"
@@ -53,10 +52,13 @@ func checkIdentifier(s string) error {
 // checkForeign judges a subject or a user name of another issuer: any language,
 // nothing that breaks a line or turns the direction of what stands around it.
 func checkForeign(s string) error {
-	if s == "" {
+	switch {
+	case s == "":
 		return errIdentifier
+	case !names.IsForeign(s):
+		return errText
 	}
-	return checkText(s, maxIdentifier)
+	return nil
 }
 
 // checkAssertedSubject judges a subject as a backend gets it: one of another
@@ -106,15 +108,10 @@ func checkText(s string, limit int) error {
 	if len(s) > limit || !utf8.ValidString(s) {
 		return errText
 	}
-	if strings.ContainsFunc(s, breaksText) {
+	if strings.ContainsFunc(s, names.BreaksText) {
 		return errText
 	}
 	return nil
-}
-
-func breaksText(c rune) bool {
-	return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) ||
-		c == '\u2028' || c == '\u2029' || c == '\ufeff' || c == utf8.RuneError
 }
 
 // strictRoles is for roles that our own IdP vouches for: all good, or an error.
@@ -130,16 +127,16 @@ func strictRoles(roles []string) ([]string, error) {
 	return sortedSet(roles), nil
 }
 
-// filterRoles is for what another issuer calls roles: whatever cannot be one of
-// ours is left out.
-func filterRoles(roles []string) []string {
-	var good []string
-	for _, r := range roles {
-		if names.IsRole(r) && len(good) < maxRoles {
-			good = append(good, r)
-		}
+// assertedRoles are roles as a backend gets them: those of our own people are all
+// good, those of another issuer's people are as that issuer spells them.
+func assertedRoles(subject string, roles []string) ([]string, error) {
+	if _, foreign := afterIssuer(subject); !foreign {
+		return strictRoles(roles)
 	}
-	return sortedSet(good)
+	if slices.ContainsFunc(roles, func(r string) bool { return !names.IsForeign(r) }) {
+		return nil, errRole
+	}
+	return sortedSet(roles), nil
 }
 
 func sortedSet(list []string) []string {
@@ -172,21 +169,6 @@ func (v value) strings() ([]string, error) {
 		list[i] = e.text
 	}
 	return list, nil
-}
-
-// stringsOrFields reads what another issuer may put where roles are expected: a list, of
-// which what is no string is left out, or one string with words in it.
-func (v value) stringsOrFields() []string {
-	if v.kind == kindString {
-		return strings.Fields(v.text)
-	}
-	var list []string
-	for _, e := range v.list {
-		if e.kind == kindString {
-			list = append(list, e.text)
-		}
-	}
-	return list
 }
 
 // time reads a NumericDate, rounded down to whole seconds: so a token ends no

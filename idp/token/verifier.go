@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,6 +26,13 @@ type VerifierConfig struct {
 	// CacheBytes bounds the memory for remembered verifications. Optional: 256 MiB.
 	CacheBytes int
 
+	// MaxLength is the longest token that is looked at. Optional: [MaxLength].
+	MaxLength int
+
+	// Report is told what there is to say of the roles in a token, when it is first
+	// seen; from many goroutines. Optional.
+	Report func(RoleFinding)
+
 	// Revoked is asked about every token that would be good, on every call of
 	// Verify; it must neither block nor do I/O. Optional.
 	Revoked func(*Claims) bool
@@ -35,6 +43,8 @@ type Verifier struct {
 	issuers        map[string]*issuer // by iss; the one that does not name itself under ""
 	refusedIssuers []string
 	cookies        []string
+	maxLength      int
+	report         func(RoleFinding)
 	revoked        func(*Claims) bool
 	cache          *otter.Cache[string, *Claims] // by exact bytes; only what was good
 	tries          atomic.Uint64                 // for Stats
@@ -42,7 +52,10 @@ type Verifier struct {
 
 // NewVerifier checks the configuration as a whole.
 func NewVerifier(c VerifierConfig) (*Verifier, error) {
-	v := &Verifier{issuers: make(map[string]*issuer, len(c.Issuers)), refusedIssuers: slices.Clone(c.Refuse), revoked: c.Revoked}
+	v := &Verifier{
+		issuers: make(map[string]*issuer, len(c.Issuers)), refusedIssuers: slices.Clone(c.Refuse),
+		maxLength: cmp.Or(c.MaxLength, MaxLength), report: c.Report, revoked: c.Revoked,
+	}
 	names := make(map[string]bool, len(c.Issuers))
 	for _, config := range c.Issuers {
 		i, err := newIssuer(config)
@@ -182,7 +195,7 @@ func (v *Verifier) VerifyOf(issuer string, sender Sender, raw string, now time.T
 }
 
 func (v *Verifier) verify(raw string, now time.Time, s scope) (*Claims, error) {
-	if len(raw) > MaxLength {
+	if len(raw) > v.maxLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
 	c, known := v.cache.GetIfPresent(raw)
@@ -205,6 +218,7 @@ func (v *Verifier) verify(raw string, now time.Time, s scope) (*Claims, error) {
 
 // remember keeps a good verification.
 func (v *Verifier) remember(raw string, c *Claims) {
+	v.reportRoles(c)
 	v.cache.Set(strings.Clone(raw), c) // the caller's bytes may be a piece of a whole request
 }
 
@@ -219,6 +233,17 @@ func (v *Verifier) current(c *Claims, now time.Time) (*Claims, error) {
 	return c, nil
 }
 
+// reportRoles reports what there is to say of the roles in a token, once.
+func (v *Verifier) reportRoles(c *Claims) {
+	for _, finding := range c.findings {
+		if v.report != nil {
+			finding.Issuer = c.issuer.Name
+			v.report(finding)
+		}
+	}
+	c.findings = nil
+}
+
 // VerifySignature judges everything but time and revocation: enough to name the
 // session that somebody wants to end, never to let anybody in. Its keys are
 // those of the moment at which the token was issued.
@@ -227,7 +252,7 @@ func (v *Verifier) VerifySignature(raw string) (*Claims, error) {
 }
 
 func (v *Verifier) checkSignature(raw string, s scope) (*Claims, error) {
-	if len(raw) > MaxLength {
+	if len(raw) > v.maxLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
 	return v.check(raw, time.Time{}, s)
@@ -249,6 +274,9 @@ func (v *Verifier) check(raw string, now time.Time, s scope) (*Claims, error) {
 	}
 	if s.excludes(i.Name) {
 		return nil, errOtherIssuer
+	}
+	if i.Own && len(raw) > maxOwnLength {
+		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
 	trial := trial{scope: s, extra: &v.tries}
 	parts.permit = trial.permit

@@ -121,6 +121,7 @@ func (c *checker) checkStandaloneIDP() {
 	ignored(isSet(c.Limits.Places, "body_min_rate"), c.Limits.Places.Of("body_min_rate"), "limits.body_min_rate")
 	ignored(isSet(c.Limits.Places, "streams"), c.Limits.Places.Of("streams"), "limits.streams")
 	ignored(len(c.Upstreams) > 0, c.Places.Of("upstreams"), "upstreams")
+	ignored(isSet(c.Tokens.Places, "max_bytes"), c.Tokens.Places.Of("max_bytes"), "tokens.max_bytes")
 	ignored(len(c.Tokens.Issuers) > 0, c.Tokens.Places.Of("issuers"), "tokens.issuers")
 }
 

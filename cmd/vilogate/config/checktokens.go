@@ -18,6 +18,9 @@ const ownIssuer = "vilogate"
 
 func (c *checker) checkTokens() {
 	c.checkCookie(c.Tokens.Places.Of("cookie"), c.Tokens.Cookie)
+	if t := &c.Tokens; isSet(t.Places, "max_bytes") && (t.MaxBytes < 4<<10 || t.MaxBytes > 64<<10 || t.MaxBytes >= c.Limits.HeaderBytes) {
+		c.errorf(t.Places.Of("max_bytes"), "tokens.max_bytes must be from 4KiB to 64KiB and less than limits.header_bytes, it is %s", t.MaxBytes)
+	}
 	if c.Tokens.Audience == "" && !isSet(c.Tokens.Places, "audience") {
 		c.errorf(c.Tokens.Places.Of("audience"), "tokens.audience is empty")
 	}
@@ -46,7 +49,7 @@ func (c *checker) checkTokens() {
 		}
 		headers[issuer.Header] = true
 		switch {
-		case issuer.isSet("secret") && !issuer.isSet("issuer"):
+		case issuer.isShared() && !issuer.isSet("issuer"):
 			if without != "" {
 				c.errorf(issuer.Places.Of(""), "tokens without `iss` can be of one issuer only, and already are of %q", without)
 			}
@@ -68,26 +71,27 @@ func (c *checker) checkIssuer(i *Issuer) {
 	case i.Name != "" && !names.IsIssuer(i.Name):
 		c.errorf(at, "%q is no name of an issuer; one is at most %d of a-z, 0-9, dot, underscore and hyphen, and begins with a letter or digit", i.Name, names.MaxIssuer)
 	}
-	switch secret := i.isSet("secret"); {
-	case secret && i.isSet("jwks"):
-		c.errorf(i.Places.Of("jwks"), "an issuer has either `secret` or published keys")
-	case secret && i.isSet("keys"):
-		c.errorf(i.Places.Of("keys"), "an issuer has either `secret` or `keys`")
-	case secret && i.Secret != "" && len(i.Secret) < 32:
-		c.errorf(i.Places.Of("secret"), "the secret has %d bytes, it needs at least 32: whoever guesses it is everybody", len(i.Secret))
+	switch secret := i.isShared(); {
+	case !c.checkSecrets(i):
 	case secret && !slices.Contains([]string{"HS256", "HS384", "HS512"}, i.Algorithm) && i.Algorithm != "":
 		c.oneOf(i.Places.Of("algorithm"), "algorithm", i.Algorithm, "HS256", "HS384", "HS512")
 	case secret && !i.isSet("issuer") && !isSet(i.Claims.Places, "user"):
 		c.errorf(i.Places.Of(""), "tokens without `iss` have no subject either; name the claim that says who: claims: { user: username }")
-	case secret && i.isSet("issuer") && len(i.Audience) == 0:
-		c.errorf(i.Places.Of("audience"), "with `issuer`, an issuer needs `audience`: else its tokens for anybody would be believed here")
+	case secret && i.isSet("algorithms"):
+		c.errorf(i.Places.Of("algorithms"), "`algorithms` goes with published keys; with a secret, write `algorithm`")
 	case !secret && i.isSet("algorithm"):
 		c.errorf(i.Places.Of("algorithm"), "`algorithm` goes with `secret`; a published key says its own")
 	case !secret && !i.isSet("issuer"):
 		c.errorf(i.Places.Of(""), "an issuer needs `issuer` (its address), or `secret`")
-	case !secret && len(i.Audience) == 0:
-		c.errorf(i.Places.Of(""), "an issuer needs `audience`: else its tokens for anybody would be believed here")
+	default:
+		c.checkAudience(i)
 	}
+	for _, algorithm := range i.Algorithms {
+		if !i.isShared() {
+			c.oneOf(i.Places.Of("algorithms"), "algorithm", algorithm, publicAlgorithms...)
+		}
+	}
+	c.checkRoles(i)
 	c.checkIssuerKeys(i)
 	if own := "https://" + c.Domain; i.Issuer == own || i.Issuer == own+"/" {
 		c.errorf(i.Places.Of("issuer"), "%s is the gateway itself, whose assertions are for backends and no logins", own)
@@ -106,7 +110,7 @@ func (c *checker) checkIssuerKeys(i *Issuer) {
 	switch here := i.isSet("jwks") || i.isSet("keys"); {
 	case len(i.Issuer) > 1024 || strings.ContainsFunc(i.Issuer, unicode.IsControl):
 		c.errorf(at, "issuer is at most 1024 bytes, without control characters")
-	case i.Issuer != "" && !here && !i.isSet("secret") && !isSecureURL(i.Issuer):
+	case i.Issuer != "" && !here && !i.isShared() && !isSecureURL(i.Issuer):
 		c.errorf(at, "issuer is written https://host/path (http:// only for a loopback address), unless `jwks` says where its keys are, or `keys` what they are")
 	}
 	if i.JWKS != "" && !isSecureURL(i.JWKS) {
@@ -115,7 +119,7 @@ func (c *checker) checkIssuerKeys(i *Issuer) {
 	if i.isSet("jwks") && i.isSet("keys") {
 		c.errorf(i.Places.Of("keys"), "an issuer has either `jwks` or `keys`")
 	}
-	if i.isSet("ca") && (i.isSet("keys") || i.isSet("secret")) {
+	if i.isSet("ca") && (i.isSet("keys") || i.isShared()) {
 		c.errorf(i.Places.Of("ca"), "`ca` is for keys that are fetched, and of this issuer none are")
 	}
 }
@@ -195,20 +199,6 @@ func (c *Config) IssuerNames() []string {
 
 // UpstreamNames are the names of all upstreams, sorted.
 func (c *Config) UpstreamNames() []string { return slices.Sorted(maps.Keys(c.Upstreams)) }
-
-func (c *checker) oneOf(at strictyaml.Place, key, word string, known ...string) {
-	if word == "" || slices.Contains(known, word) {
-		return
-	}
-	switch near := strictyaml.Nearest(word, known); {
-	case near != "":
-		c.errorf(at, "unknown %s %q, did you mean %q?", key, word, near)
-	case len(known) == 0:
-		c.errorf(at, "unknown %s %q: there is none", key, word)
-	default:
-		c.errorf(at, "unknown %s %q, expected one of: %s", key, word, strings.Join(known, ", "))
-	}
-}
 
 func (c *checker) isBelowDomain(host string) bool {
 	return request.IsHostName(host) && (c.Domain == "" || strings.HasSuffix(host, "."+c.Domain))

@@ -229,14 +229,19 @@ type Tokens struct {
 	Cookie string `yaml:"cookie" reload:"restart"`
 	// Audience is the audience of our own IdP's tokens. Optional: viloforge.
 	Audience string `yaml:"audience" reload:"restart"`
-	// Issuers are believed besides our own IdP. Optional.
+	// MaxBytes is the longest token that is looked at, from 4KiB to 64KiB and below limits.header_bytes. Optional: 16KiB; not of an
+	// IdP alone.
+	MaxBytes strictyaml.Size `yaml:"max_bytes" reload:"restart"`
+	// Issuers are believed besides our own IdP; idp/token/README.md has what to write for the ones that many have. Optional.
 	Issuers []Issuer `yaml:"issuers"`
 
 	Places strictyaml.Places
 }
 
 // SetDefaults fills in what holds where the file says nothing.
-func (t *Tokens) SetDefaults() { t.Cookie, t.Audience = "__Secure-sso", "viloforge" }
+func (t *Tokens) SetDefaults() {
+	t.Cookie, t.Audience, t.MaxBytes = "__Secure-sso", "viloforge", 16<<10
+}
 
 // Issuer is somebody else whose tokens are believed, by published keys or by a shared secret.
 type Issuer struct {
@@ -256,12 +261,21 @@ type Issuer struct {
 	// These are asked through HTTPS_PROXY, where the environment has it and NO_PROXY does not name them. Optional: the usual
 	// ones.
 	CA string `yaml:"ca"`
-	// Audience are the audiences of which a token must have one. Required where Issuer stands.
-	Audience []string `yaml:"audience"`
+	// Audience are the audiences of which a token must have one; "none" for tokens that name none, and then ClientIDs says
+	// whose they are. Required where Issuer stands.
+	Audience Audiences `yaml:"audience"`
+	// ClientIDs are the clients whose tokens are believed, with `audience: none`: the claims client_id and azp of a token, one
+	// of which it must have, must be among them. A token that names an audience, or is of the type at+jwt, is refused there.
+	ClientIDs []string `yaml:"client_ids"`
 	// Secret is the shared secret of its tokens, at least 32 bytes.
 	Secret string `yaml:"secret"`
-	// Algorithm goes with Secret: HS256, HS384 or HS512. Optional: HS256.
+	// Secrets are several, in place of Secret, while one replaces another: any of them may have signed.
+	Secrets []string `yaml:"secrets"`
+	// Algorithm goes with Secret and Secrets: HS256, HS384 or HS512. Optional: HS256.
 	Algorithm string `yaml:"algorithm"`
+	// Algorithms are those with which its published keys may sign, such as [RS256]. Optional: each key says its own, or it is
+	// what a key of its type can.
+	Algorithms []string `yaml:"algorithms"`
 	// Cookie is the cookie that carries its tokens. Optional: they come as Bearer tokens only.
 	Cookie string `yaml:"cookie"`
 	// Header is the header in which a proxy before the gateway sends its tokens, as Cf-Access-Jwt-Assertion. Only tokens of this
@@ -272,6 +286,13 @@ type Issuer struct {
 	// Claims names the claims to read. Roles are taken only where `roles` is named; naming `user` says that its user names
 	// are ours.
 	Claims Claims `yaml:"claims"`
+	// RoleMap has the role that one of theirs gives here, such as { "/admins": admin }, or "drop" where it gives none. A role
+	// that stands on the right is given by this map alone. Optional.
+	RoleMap map[string]string `yaml:"role_map"`
+	// RolesUnmapped says what becomes of the other roles: "keep" (they count as the issuer spells them, percent-encoded in
+	// headers), "drop", or "slug" (they count in lower case, with hyphens, and not where two of a token would be one).
+	// Optional: keep.
+	RolesUnmapped string `yaml:"roles_unmapped"`
 
 	// CAPEM is what CA holds.
 	CAPEM string `yaml:"-"`
@@ -279,12 +300,21 @@ type Issuer struct {
 	Places strictyaml.Places
 }
 
+// SetDefaults fills in what holds where the file says nothing.
+func (i *Issuer) SetDefaults() { i.RolesUnmapped = "keep" }
+
 // Claims are names of claims. Each is optional.
 type Claims struct {
 	User  string `yaml:"user"`
 	Email string `yaml:"email"`
 	Name  string `yaml:"name"`
-	Roles string `yaml:"roles"`
+	// Roles is the name of the claim with the roles; where a token has none of that name, a dotted path to it
+	// (realm_access.roles); or the path as a list ([resource_access, "my.app", roles]). It is a list of texts, an object with a
+	// member for each role, or a text.
+	Roles ClaimPath `yaml:"roles"`
+	// Delimiter divides a text with several roles, such as ",". Optional: a text is one role, but for scope and scp, which are
+	// words.
+	Delimiter string `yaml:"delimiter"`
 
 	Places strictyaml.Places
 }

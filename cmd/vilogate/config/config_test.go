@@ -125,17 +125,21 @@ func TestEveryKeyArrives(t *testing.T) {
 	t.Parallel()
 	c := load(t, "gateway")
 	for what, ok := range map[string]bool{
-		"off":       c.Listen.HTTP == config.Off && c.Listen.Admin == config.Off && c.Listen.HTTPS.Port() == 443,
-		"redis":     c.Redis.Sentinel.Master == "m" && len(c.Redis.Sentinel.Addresses) == 2 && c.Secret == long,
-		"proxies":   len(c.TrustedProxies) == 4 && c.TrustedProxies[1].Bits() == 32 && c.TrustedProxies[3].String() == "10.0.0.1/32",
-		"client":    len(c.ClientIPHeaders) == 2 && c.ClientIPHeaders[0] == "Cf-Connecting-Ip" && c.ClientIPHeaders[1] == "X-Real-Ip" && !c.UsesForwarded(),
-		"files":     c.Certificates.Files[0].Certificate == "testdata/good/tls.crt" && c.Certificates.Files[0].Key == "/etc/tls.key",
-		"issuers":   c.Tokens.Issuers[0].Claims.Roles == "groups" && c.Tokens.Issuers[1].Algorithm == "HS256" && c.Tokens.Issuers[1].Cookie == "jwt",
+		"off":     c.Listen.HTTP == config.Off && c.Listen.Admin == config.Off && c.Listen.HTTPS.Port() == 443,
+		"redis":   c.Redis.Sentinel.Master == "m" && len(c.Redis.Sentinel.Addresses) == 2 && c.Secret == long,
+		"proxies": len(c.TrustedProxies) == 4 && c.TrustedProxies[1].Bits() == 32 && c.TrustedProxies[3].String() == "10.0.0.1/32",
+		"client":  len(c.ClientIPHeaders) == 2 && c.ClientIPHeaders[0] == "Cf-Connecting-Ip" && c.ClientIPHeaders[1] == "X-Real-Ip" && !c.UsesForwarded(),
+		"files":   c.Certificates.Files[0].Certificate == "testdata/good/tls.crt" && c.Certificates.Files[0].Key == "/etc/tls.key",
+		"issuers": c.Tokens.Issuers[0].Claims.Roles[0] == "groups" && c.Tokens.Issuers[1].Algorithm == "HS256" && c.Tokens.Issuers[1].Cookie == "jwt",
+		"others": c.Tokens.Issuers[2].WithoutAudience() && len(c.Tokens.Issuers[2].ClientIDs) == 2 && c.Tokens.Issuers[2].Claims.Roles[1] == "my.app" &&
+			c.Tokens.Issuers[2].Claims.Delimiter == "," && c.Tokens.Issuers[2].RoleMap["/admins"] == "admin" && !c.Tokens.Issuers[2].KeepsRoles() && c.Tokens.Issuers[2].Algorithms[0] == "RS256",
+		"secrets":   len(c.Tokens.Issuers[3].SharedSecrets()) == 2 && c.Tokens.Issuers[3].Algorithm == "HS256" && c.Tokens.MaxBytes == 32<<10,
+		"kept":      c.Tokens.Issuers[0].KeepsRoles() && !c.Tokens.Issuers[1].KeepsRoles(),
 		"login":     c.Login.Upstream == "http://10.0.0.9:9000" && c.UsesOwnIDP(),
 		"upstreams": len(c.Upstreams["billing"].Addresses()) == 2 && c.Upstreams["inventory"].ForwardToken == "legacy.django_1" && c.Upstreams["inventory"].IdentityHeadersPass[0] == "X-Webauth-User",
 		"audit": c.Audit.File == "testdata/good/audit.log" && c.Audit.MaxSize == 10<<20 && c.Audit.Keep == 3 &&
 			c.Audit.Fsync == "off" && c.Audit.OnFailure == "drop",
-		"names": strings.Join(c.IssuerNames(), " ") == "vilogate partner legacy.django_1",
+		"names": strings.Join(c.IssuerNames(), " ") == "vilogate partner legacy.django_1 cognito rotating",
 	} {
 		if !ok {
 			t.Errorf("%s: %+v", what, c)

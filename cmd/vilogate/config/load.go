@@ -70,7 +70,7 @@ func (c *Config) setDerivedDefaults(dir string) {
 		issuer := &c.Tokens.Issuers[i]
 		resolvePath(&issuer.CA)
 		resolvePath(&issuer.Keys.File)
-		if issuer.isSet("secret") && issuer.Algorithm == "" {
+		if issuer.isShared() && issuer.Algorithm == "" {
 			issuer.Algorithm = "HS256"
 		}
 	}

@@ -42,6 +42,12 @@ func newGenerator(t *testing.T) *schema.Generator {
 			reflect.TypeFor[strictyaml.Size]():     func(g *schema.Generator) schema.Node { return orInterpolated(schema.Size(g)) },
 			reflect.TypeFor[Fsync]():               func(*schema.Generator) schema.Node { return words("always", "interval", "off") },
 			reflect.TypeFor[unsupported]():         func(*schema.Generator) schema.Node { return schema.Node{} },
+			reflect.TypeFor[Audiences](): func(*schema.Generator) schema.Node {
+				return schema.Node{"anyOf": []schema.Node{{"type": "array", "items": schema.Node{"type": "string"}}, orInterpolated(schema.Words("none"))}}
+			},
+			reflect.TypeFor[ClaimPath](): func(*schema.Generator) schema.Node {
+				return schema.Node{"anyOf": []schema.Node{{"type": "string"}, {"type": "array", "items": schema.Node{"type": "string"}}}}
+			},
 			reflect.TypeFor[Keys](): func(*schema.Generator) schema.Node {
 				list := schema.Node{"type": "array", "items": schema.Node{"type": "object", "required": []string{"kty"}}}
 				return schema.Node{"anyOf": []schema.Node{
@@ -62,6 +68,7 @@ func newGenerator(t *testing.T) *schema.Generator {
 		Fields: map[string]schema.Node{
 			"Certificates.source":       words("files", "local", "cloudflare"),
 			"Issuer.algorithm":          words("HS256", "HS384", "HS512"),
+			"Issuer.roles_unmapped":     words("keep", "drop", "slug"),
 			"Upstream.identity_headers": words("x-user", "remote-user", "x-forwarded-user"),
 			"Upstream.odd_headers":      words("drop", "reject", "pass"),
 			"Audit.on_failure":          words("refuse", "drop"),

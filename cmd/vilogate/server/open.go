@@ -79,6 +79,7 @@ func (s *Server) build(_ context.Context, cfg *config.Config) error {
 		PublicPort: generation.PublicPort(cfg, port(s.listeners.https)), Shadow: s.o.Shadow, Log: s.o.Log,
 		OwnKeys: token.KeySourceFunc(func(kid string, now time.Time) (token.PublicKey, error) { return s.idp.Keys().Key(kid, now) }),
 		Login:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.idp.ServeHTTP(w, r) }),
+		Roles:   func(f token.RoleFinding) { s.metrics.ObserveRoles(f) },
 		Revoked: func(c *token.Claims) bool { return s.stores.Revoked(c) },
 	}
 	first, err := s.builder.Build(cfg, nil)

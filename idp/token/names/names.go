@@ -1,8 +1,8 @@
 // Package names holds the grammars of user names, roles and the names of issuers: what the identity provider gives out, what tokens may carry,
 // what policies may ask for and what backends receive are the same names.
 //
-// It stands on floor 0, below the tokens, which bring the names from the one side to the other, and imports no other room: the
-// policies read it and stay pure.
+// It stands on floor 0, below the tokens, which bring the names from the one side to the other, and imports nothing but
+// unicode: the policies read it and stay pure.
 package names
 
 import (

@@ -2,6 +2,7 @@ package generation
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -37,8 +38,15 @@ tokens:
       algorithm: HS256
       cookie: jwt
       header: X-Edge-Login
-      claims: { user: username, email: mail, name: full, roles: groups }
-    - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us], ca: one.pem }
+      claims: { user: username, email: mail, name: full, roles: [groups], delimiter: "," }
+      role_map: { theirs: ours }
+      roles_unmapped: keep
+    - name: rotating
+      issuer: https://rotating.example
+      audience: none
+      client_ids: [client1]
+      secrets: [abcdef0123456789abcdef0123456789]
+    - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us], algorithms: [ES256], ca: one.pem }
     - { name: adfs, issuer: "http://fs.corp.example/trust", keys: one.json, audience: [us] }
 upstreams:
   app: { url: "http://127.0.0.1:1", timeout: 3s, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
@@ -48,29 +56,35 @@ policies: policies/
 
 // applied is a change of each key that a reload takes over: what stands in fieldsConfig, and what in its place.
 var applied = map[string][2]string{
-	"drain.delay":                   {"delay: 1s", "delay: 4s"},
-	"drain.timeout":                 {"timeout: 2s", "timeout: 4s"},
-	"tokens.issuers[].name":         {"- name: legacy", "- name: older"},
-	"tokens.issuers[].issuer":       {"https://legacy.example", "https://older.example"},
-	"tokens.issuers[].jwks":         {"example/keys", "example/other-keys"},
-	"tokens.issuers[].keys.file":    {"keys: one.json", "keys: two.json"},
-	"tokens.issuers[].keys.set":     {"keys: one.json", `keys: [ { kty: EC, crv: P-256, kid: three, x: okIyGN5XGLuB66cnpBT_yTv-kYgTJ1hcJAmBsGJ28aY, y: adDfufkDWi5M9le9jpQOivaYS3Rra0lm81m1UDtyaxM } ]`},
-	"tokens.issuers[].ca":           {"ca: one.pem", "ca: two.pem"},
-	"tokens.issuers[].audience[]":   {"audience: [us]\n", "audience: [them]\n"},
-	"tokens.issuers[].secret":       {"secret: 0", "secret: 1"},
-	"tokens.issuers[].algorithm":    {"HS256", "HS512"},
-	"tokens.issuers[].cookie":       {"cookie: jwt", "cookie: other"},
-	"tokens.issuers[].header":       {"header: X-Edge-Login", "header: X-Other-Login"},
-	"tokens.issuers[].claims.user":  {"user: username", "user: login"},
-	"tokens.issuers[].claims.email": {"email: mail", "email: address"},
-	"tokens.issuers[].claims.name":  {"name: full", "name: nickname"},
-	"tokens.issuers[].claims.roles": {"roles: groups", "roles: teams"},
-	"upstreams{}.url":               {"http://127.0.0.1:1", "http://127.0.0.1:3"},
-	"upstreams{}.urls[]":            {"http://127.0.0.1:2", "http://127.0.0.1:4"},
-	"upstreams{}.timeout":           {"timeout: 3s", "timeout: 4s"},
-	"upstreams{}.identity_headers":  {"identity_headers: x-user", "identity_headers: remote-user"},
-	"upstreams{}.forward_token":     {"forward_token: partner", "forward_token: legacy"},
-	"upstreams{}.odd_headers":       {"odd_headers: drop", "odd_headers: pass"},
+	"drain.delay":                       {"delay: 1s", "delay: 4s"},
+	"drain.timeout":                     {"timeout: 2s", "timeout: 4s"},
+	"tokens.issuers[].name":             {"- name: legacy", "- name: older"},
+	"tokens.issuers[].issuer":           {"https://legacy.example", "https://older.example"},
+	"tokens.issuers[].jwks":             {"example/keys", "example/other-keys"},
+	"tokens.issuers[].audience[]":       {"audience: [us]\n", "audience: [them]\n"},
+	"tokens.issuers[].secret":           {"secret: 0", "secret: 1"},
+	"tokens.issuers[].algorithm":        {"HS256", "HS512"},
+	"tokens.issuers[].cookie":           {"cookie: jwt", "cookie: other"},
+	"tokens.issuers[].header":           {"header: X-Edge-Login", "header: X-Other-Login"},
+	"tokens.issuers[].claims.user":      {"user: username", "user: login"},
+	"tokens.issuers[].claims.email":     {"email: mail", "email: address"},
+	"tokens.issuers[].claims.name":      {"name: full", "name: nickname"},
+	"tokens.issuers[].claims.roles[]":   {"roles: [groups]", "roles: [teams]"},
+	"tokens.issuers[].claims.delimiter": {"delimiter: \",\"", "delimiter: \";\""},
+	"tokens.issuers[].role_map{}":       {"theirs: ours", "theirs: hers"},
+	"tokens.issuers[].roles_unmapped":   {"roles_unmapped: keep", "roles_unmapped: drop"},
+	"tokens.issuers[].algorithms[]":     {"[ES256]", "[RS256]"},
+	"tokens.issuers[].client_ids[]":     {"[client1]", "[client2]"},
+	"tokens.issuers[].secrets[]":        {"[abc", "[abd"},
+	"upstreams{}.url":                   {"http://127.0.0.1:1", "http://127.0.0.1:3"},
+	"upstreams{}.urls[]":                {"http://127.0.0.1:2", "http://127.0.0.1:4"},
+	"upstreams{}.timeout":               {"timeout: 3s", "timeout: 4s"},
+	"upstreams{}.identity_headers":      {"identity_headers: x-user", "identity_headers: remote-user"},
+	"upstreams{}.forward_token":         {"forward_token: partner", "forward_token: legacy"},
+	"upstreams{}.odd_headers":           {"odd_headers: drop", "odd_headers: pass"},
+	"tokens.issuers[].keys.file":        {"keys: one.json", "keys: two.json"},
+	"tokens.issuers[].keys.set":         {"keys: one.json", `keys: [ { kty: EC, crv: P-256, kid: three, x: okIyGN5XGLuB66cnpBT_yTv-kYgTJ1hcJAmBsGJ28aY, y: adDfufkDWi5M9le9jpQOivaYS3Rra0lm81m1UDtyaxM } ]`},
+	"tokens.issuers[].ca":               {"ca: one.pem", "ca: two.pem"},
 
 	"upstreams{}.identity_headers_pass[]": {"X-WebAuth-User", "X-WebAuth-Email"},
 }
@@ -184,16 +198,19 @@ func shown(gen *Generation) string {
 	claims := jwt.MapClaims{
 		"iss": "https://legacy.example", "aud": "us", "sub": "7", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 		"username": "ann", "login": "annie", "mail": "ann@x.example", "address": "annie@x.example",
-		"full": "Ann", "nickname": "Annie", "groups": []string{"a"}, "teams": []string{"b"},
+		"full": "Ann", "nickname": "Annie", "groups": "a,theirs", "teams": []string{"b"},
 	}
-	who := ""
-	raw, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte("0123456789abcdef0123456789abcdef"))
-	if err == nil {
-		c, refused := gen.Verifier.Verify(raw, now)
-		if err = refused; err == nil {
-			who = fmt.Sprint(c.IssuerName(), c.Subject(), c.User(), c.Email(), c.Name(), c.Roles())
-		}
+	rotating := jwt.MapClaims{"iss": "https://rotating.example", "client_id": "client1", "sub": "8", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
+	who, err := verified(gen, claims, "0123456789abcdef0123456789abcdef", now)
+	other, otherErr := verified(gen, rotating, "abcdef0123456789abcdef0123456789", now)
+	partner, partnerErr := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
+		"iss": "https://id.partner.example", "aud": "us", "sub": "9", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+	}).SigningString()
+	if partnerErr == nil { // signed by nobody: how far it comes is what counts
+		_, partnerErr = gen.Verifier.Verify(partner+"."+strings.Repeat("A", 86), now)
 	}
+	err = errors.Join(err, otherErr, partnerErr)
+	who += other
 	return fmt.Sprintln(knowsKey(gen, "http://fs.corp.example/trust", "one"), gen.Config.Drain, gen.Gateway.Upstreams, gen.Gateway.Cookies, gen.Gateway.TokenHeaders, slices.Sorted(maps.Keys(gen.Remotes)), who, err)
 }
 
@@ -207,6 +224,19 @@ func knowsKey(gen *Generation, issuer, kid string) error {
 		_, err = gen.Verifier.Verify(raw, now)
 	}
 	return err
+}
+
+// verified is who a token is of.
+func verified(gen *Generation, claims jwt.MapClaims, secret string, now time.Time) (string, error) {
+	raw, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
+	if err != nil {
+		return "", err
+	}
+	c, err := gen.Verifier.Verify(raw, now)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprint(c.IssuerName(), c.Subject(), c.User(), c.Email(), c.Name(), c.Roles()), nil
 }
 
 // keys are the paths of all keys of a configuration that hold a value.

@@ -56,6 +56,8 @@ type Builder struct {
 	// used before something is served.
 	OwnKeys token.KeySource
 	Login   http.Handler
+	// Roles counts what there is to say of the roles in other issuers' tokens. Optional.
+	Roles func(token.RoleFinding)
 	// Revoked asks the revocation list about a token; likewise.
 	Revoked func(*token.Claims) bool
 	Log     *slog.Logger
@@ -88,6 +90,9 @@ func (gen *Generation) WithFiles(files *edge.Files) *Generation {
 // PolicyOptions is what policies may name.
 func PolicyOptions(cfg *config.Config, publicPort int) policies.Options {
 	o := policies.Options{Domain: cfg.Domain, PublicPort: publicPort, Upstreams: cfg.UpstreamNames(), Issuers: cfg.IssuerNames()}
+	for i := range cfg.Tokens.Issuers {
+		o.ForeignRoles = o.ForeignRoles || cfg.Tokens.Issuers[i].KeepsRoles()
+	}
 	if cfg.UsesOwnIDP() && cfg.Login != nil {
 		o.LoginHost = cfg.Login.Host
 	}

@@ -31,7 +31,10 @@ func (b *Builder) newVerifier(gen, before *Generation) (err error) {
 		gen.Verifier, gen.Remotes, gen.Fetched, gen.Own = before.Verifier, before.Remotes, before.Fetched, before.Own
 		return nil
 	}
-	c := token.VerifierConfig{Refuse: []string{"https://" + cfg.Domain}, Revoked: b.Revoked}
+	c := token.VerifierConfig{
+		Refuse: []string{"https://" + cfg.Domain}, MaxLength: int(cfg.Tokens.MaxBytes), Revoked: b.Revoked,
+		Report: newRoleFindings(b.Log, b.Roles).report,
+	}
 	if cfg.UsesOwnIDP() && cfg.Login != nil {
 		own := token.IssuerConfig{
 			Name: token.OwnIssuer, ISS: ownIssuerURL(cfg, b.PublicPort), Audiences: []string{cfg.Tokens.Audience},
@@ -47,18 +50,36 @@ func (b *Builder) newVerifier(gen, before *Generation) (err error) {
 	}
 	for _, i := range cfg.Tokens.Issuers {
 		issuer := token.IssuerConfig{
-			Name: i.Name, ISS: i.Issuer, Audiences: i.Audience, Algorithm: i.Algorithm, Cookie: i.Cookie,
-			ClaimUser: i.Claims.User, ClaimEmail: i.Claims.Email, ClaimName: i.Claims.Name, ClaimRoles: i.Claims.Roles,
+			Name: i.Name, ISS: i.Issuer, Audiences: i.Audience, ClientIDs: i.ClientIDs, Algorithm: i.Algorithm, Algorithms: i.Algorithms, Cookie: i.Cookie,
+			ClaimUser: i.Claims.User, ClaimEmail: i.Claims.Email, ClaimName: i.Claims.Name,
 		}
-		if i.Secret != "" {
-			issuer.Secret = []byte(i.Secret)
-		} else if issuer.Keys, err = b.issuerKeys(gen, before, i); err != nil {
-			return config.Placed(i.Places.Of(""), fmt.Errorf("issuer %s: %w", i.Name, err))
+		issuer.ClaimRoles, issuer.Roles = roles(i)
+		for _, secret := range i.SharedSecrets() {
+			issuer.Secrets = append(issuer.Secrets, []byte(secret))
+		}
+		if len(issuer.Secrets) == 0 {
+			if issuer.Keys, err = b.issuerKeys(gen, before, i); err != nil {
+				return config.Placed(i.Places.Of(""), fmt.Errorf("issuer %s: %w", i.Name, err))
+			}
 		}
 		c.Issuers = append(c.Issuers, issuer)
 	}
 	gen.Verifier, err = token.NewVerifier(c)
 	return config.Placed(cfg.Tokens.Places.Of("issuers"), err)
+}
+
+// roles says where the roles of an issuer's tokens are, and what becomes of them.
+func roles(i config.Issuer) (claim string, c token.RolesConfig) {
+	switch path := i.Claims.Roles; len(path) {
+	case 0:
+		return "", c
+	case 1:
+		claim = path[0]
+	default:
+		c.Path = path
+	}
+	c.Delimiter, c.Map, c.Unmapped = i.Claims.Delimiter, i.RoleMap, i.RolesUnmapped
+	return claim, c
 }
 
 // issuerKeys are the keys of another issuer: those in the configuration, or what it publishes.

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/viloforge/vilogate/gateway"
+	"github.com/viloforge/vilogate/idp/token"
 )
 
 // Metrics are the collectors of one process. Safe for concurrent use.
@@ -27,6 +28,7 @@ type Metrics struct {
 	oddHeaders        prometheus.Counter
 	droppedHeaders    prometheus.Counter
 	refusedCookies    *prometheus.CounterVec
+	roleFindings      *prometheus.CounterVec
 	shadowDifferences *prometheus.CounterVec
 	reloads           *prometheus.CounterVec
 	lastReload        prometheus.Gauge
@@ -58,6 +60,10 @@ func New() *Metrics {
 		refusedCookies: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_refused_cookies_total", Help: "SSO cookies that did not count, by the issuer of their tokens and the reason.",
 		}, []string{"issuer", "reason"}),
+		roleFindings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vilogate_role_findings_total",
+			Help: "Tokens of other issuers whose roles do not all count, or are not all told to backends, by issuer and finding: missing, overage, unreadable, ambiguous or not-forwarded.",
+		}, []string{"issuer", "finding"}),
 		shadowDifferences: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_shadow_differences_total",
 			Help: "Requests whose shadow decision (of a route, or of the shadow policies) differs from the enforced one.",
@@ -69,7 +75,7 @@ func New() *Metrics {
 			Name: "vilogate_config_last_reload_success_timestamp_seconds", Help: "When configuration and policies were last loaded successfully.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.oddHeaders, m.droppedHeaders, m.refusedCookies, m.shadowDifferences, m.reloads, m.lastReload,
+	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.oddHeaders, m.droppedHeaders, m.refusedCookies, m.roleFindings, m.shadowDifferences, m.reloads, m.lastReload,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -103,6 +109,11 @@ func (m *Metrics) Observe(r *gateway.Record, host string) {
 	if r.OddHeaders > 0 {
 		m.oddHeaders.Add(float64(r.OddHeaders))
 	}
+}
+
+// ObserveRoles counts what there is to say of the roles in a token.
+func (m *Metrics) ObserveRoles(f token.RoleFinding) {
+	m.roleFindings.WithLabelValues(f.Issuer, f.Finding).Inc()
 }
 
 func statusClass(status int) string {
