@@ -26,7 +26,7 @@
 //
 // Decided, in memory:
 //
-//   - credentials.go, tokenheaders.go, authenticate.go, principal.go: the Bearer token,
+//   - credentials.go, cookiename.go, tokenheaders.go, authenticate.go, principal.go: the Bearer token,
 //     or what a proxy in front has put into a header, or the SSO cookies, to a
 //     principal, where the answer depends on it.
 //   - decide.go: what policies.Decide says of it, CSRF protection included; a refusal

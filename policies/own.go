@@ -12,9 +12,10 @@ type Endpoint uint8
 
 // The endpoints.
 const (
-	Keys   Endpoint = iota + 1 // the JWK set that backends verify assertions with
-	Me                         // who asks
-	Logout                     // ends the session
+	Keys          Endpoint = iota + 1 // the JWK set that backends verify assertions with
+	Me                                // who asks
+	Logout                            // ends the session
+	RemoveCookies                     // has the browser remove its cookies, where a sign-out cannot tell them apart
 )
 
 // The gateway's own paths.
@@ -22,7 +23,9 @@ const (
 	OwnPrefix  = "/.vilogate"
 	PathMe     = OwnPrefix + "/me"
 	PathLogout = OwnPrefix + "/logout"
-	PathKeys   = wellKnown + "/jwks.json"
+	// PathRemoveCookies is where the form of the page goes that explains why nobody was signed out.
+	PathRemoveCookies = OwnPrefix + "/remove-cookies"
+	PathKeys          = wellKnown + "/jwks.json"
 
 	wellKnown = "/.well-known/vilogate" // RFC 8615
 )
@@ -50,6 +53,8 @@ func endpointOf(path string) (e Endpoint, methods []string, ok bool) {
 		return Me, readMethods, true
 	case PathLogout:
 		return Logout, writeMethods, true
+	case PathRemoveCookies:
+		return RemoveCookies, writeMethods, true
 	}
 	return 0, nil, false
 }
