@@ -55,9 +55,9 @@ func TestAMissingAudienceIsSaid(t *testing.T) {
 			t.Errorf("%s: %v (%s)", name, err, token.Reason(err))
 		}
 	}
-	// What is signed by somebody else is told of the signature.
+	// Whoever signed it: the audience is judged before a signature is paid for.
 	_, err := w.Verify(w.idp.sign(t, claims{"typ": "JWT", "kid": nil}, partner().but(claims{"aud": nil})), now)
-	if token.Reason(err) != token.ReasonSignature {
+	if token.Reason(err) != "audience" {
 		t.Errorf("%v", err)
 	}
 }
