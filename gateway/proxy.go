@@ -34,6 +34,9 @@ func (x *forwarding) proxy(target *url.URL, transport http.RoundTripper) error {
 			x.record.upstreamTime = x.g.opts.Now().Sub(x.start)
 			x.cleanResponse(resp)
 			x.editResponse(resp.Header)
+			if resp.StatusCode != http.StatusSwitchingProtocols {
+				x.limitCaching(resp.Header)
+			}
 			x.reply.setCommonHeaders(resp.Header)
 			if resp.StatusCode != http.StatusSwitchingProtocols {
 				x.announceClose(resp.Header, body)
