@@ -46,6 +46,8 @@
 //   - rules: conditions under a name, for the routes and rules of this file: { office: { networks: [10.0.0.0/8] } }.
 //   - routes, required: see below.
 //   - tests: see below.
+//   - acknowledge: [unused-rule]. Kinds of warnings of `vilogate policy check` that are known and meant, in all of the file. See
+//     Warnings.
 //
 // # Routes
 //
@@ -58,6 +60,7 @@
 //   - allow, required: who may. See below.
 //   - bearer: only. A cookie does not count, only a Bearer token. It may stand among the conditions of allow too.
 //   - cors: as for the host, in its place; none for none.
+//   - acknowledge: [unsafe-public]. Kinds of warnings about this route that are known and meant.
 //
 // And options, which may stand under defaults: too:
 //
@@ -126,6 +129,9 @@
 // lower case, and what was sent is forwarded. Two routes that only case tells apart are an error then, and a path with a letter
 // beyond ASCII that folds into ASCII (U+212A, U+017F) is 400. Other letters beyond ASCII (É) are not folded. `vilogate
 // policy check` warns of a host that says neither, where case leads around a rule to a wider one.
+//
+// So one /api/health beside /*rest denies every other path below /api, which takes a route /api/*rest to be listed; `vilogate
+// policy check` warns of it (hidden-paths).
 //
 // In matching, several slashes count as one and what follows a semicolon in a segment does not count; whether the path
 // may be spelt so at all is then up to the route that it matched.
@@ -224,6 +230,22 @@
 //     often as it takes.
 //
 // rule: is the pattern of the route that has to be the one that decides, or none.
+//
+// # Warnings
+//
+// `vilogate policy check` warns of what compiles and is hardly meant, and with --strict fails for it. Each warning is of a
+// kind, by which the file acknowledges it, on the route that it is about or for all of the file:
+//
+//   - unreachable-route, narrowed-route: no request is decided by the route, or fewer than its pattern says.
+//   - hidden-paths: a word takes paths from a wider pattern, and no route lists them. It is about the first route with the word.
+//   - unreachable-condition, idle-condition: a condition can never be true, or makes no difference.
+//   - unsafe-public: anybody may change something.
+//   - unused-rule: no route uses the rule.
+//   - case-variant: a letter in another case leads around a rule.
+//   - shadow-only: every route is in the shadow.
+//
+// What is acknowledged and not there is a warning itself (unused-acknowledgement), which cannot be acknowledged. An
+// acknowledgement decides nothing.
 //
 // HTTP message signatures (signature) are not part of the language yet. The word is known and refused: a promise that is
 // not kept is worse than none.

@@ -33,6 +33,8 @@ type Route struct {
 	DefaultCacheControl string
 	Reads               Reads
 
+	Acknowledged []Acknowledgement
+
 	at                   strictyaml.Place // of the pattern
 	foldsCase            bool             // the host's
 	segments             []string         // of the pattern, folded where case is; nil where it is none
@@ -40,6 +42,19 @@ type Route struct {
 	permittedAmbiguities request.Ambiguity
 	stripSegments        int // segments
 	rule                 rule
+}
+
+// An Acknowledgement says that a kind of warning about a policy is known and meant. It decides nothing.
+type Acknowledgement struct {
+	Kind  string
+	Place strictyaml.Place
+}
+
+func acknowledged(words []word) (all []Acknowledgement) {
+	for _, w := range words {
+		all = append(all, Acknowledgement{w.text, w.at})
+	}
+	return all
 }
 
 // Public reports whether nobody is asked who they are.
