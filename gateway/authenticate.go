@@ -6,6 +6,7 @@ import (
 
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // conflictCookie marks a browser whose two contradicting SSO cookies were
@@ -21,9 +22,10 @@ func (x *authentication) identity() *policies.Identity {
 	return x.principal.identity(x.byCookie)
 }
 
-// authenticate finds out who asks: the Bearer token first, then the SSO
-// cookies. It refuses only what no route could let pass: on a public route a bad
-// cookie is anonymous, and trouble of our own makes everybody anonymous.
+// authenticate finds out who asks: the Bearer token first, then the SSO cookies;
+// the cookies alone where the token is of nobody's (besideCookie). It refuses only what
+// no route could let pass: on a public route a bad cookie is anonymous, and trouble of
+// our own makes everybody anonymous.
 func (x *authentication) authenticate(l *located) error {
 	x.located = l
 	if l.Endpoint == policies.Logout {
@@ -33,7 +35,7 @@ func (x *authentication) authenticate(l *located) error {
 	route := x.Match.Route
 	public := route != nil && route.Public() || route == nil && x.Match.AllPublic
 	optional := route != nil && route.Optional
-	if optional && !x.credentials.hasBearer && !x.credentials.hasCookie {
+	if optional && !x.credentials.hasBearer && !x.sentSession() {
 		return nil // another scheme, or none
 	}
 	stale := x.g.opts.Revocations.Stale(x.start)
@@ -53,10 +55,10 @@ func (x *authentication) authenticate(l *located) error {
 // continueAnonymous lets the request go on as anonymous. A credential that proved
 // somebody goes no further.
 func (x *authentication) continueAnonymous() {
-	if x.principal != nil {
+	if x.principal != nil && !x.byCookie {
 		x.forwardBearer = false
 	}
-	x.principal, x.claims, x.byCookie, x.forwardCookie = nil, nil, false, -1
+	x.principal, x.claims, x.byCookie, x.byHeader, x.forwardCookie = nil, nil, false, false, -1
 }
 
 func (x *authentication) verifyCredentials(public bool) error {
@@ -64,31 +66,31 @@ func (x *authentication) verifyCredentials(public bool) error {
 		x.forwardBearer = false
 		return x.verifyBearer(public)
 	}
-	if !x.credentials.hasCookie {
+	if !x.sentSession() {
 		return nil
 	}
-	err := x.verifyCookies()
+	err := x.verifySession()
 	if public {
 		return nil
 	}
 	return err
 }
 
-// verifyBearer never falls back to the cookies: who sends a Bearer token means
-// it.
+// sentSession reports whether a browser sent a cookie of ours, or a proxy a token in
+// its place.
+func (x *authentication) sentSession() bool {
+	return x.credentials.hasCookie || x.gen.hasTokenHeader(x.r.Header)
+}
+
+// verifyBearer never falls back to the cookies where the token may be of an issuer
+// of ours: who sends one means it.
 func (x *authentication) verifyBearer(public bool) error {
 	claims, err := x.verify(x.credentials.bearer)
 	switch {
 	case err == nil:
-		x.setPrincipal(claims)
-		x.forwardBearer = x.forwardsToken(claims)
-		return nil
+		return x.acceptBearer(claims, public)
 	case errors.Is(err, token.ErrUnknownIssuer):
-		x.forwardBearer = public
-		if public {
-			return nil
-		}
-		return refuseInvalidToken(err)
+		return x.besideCookie(public, err)
 	case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):
 		if public {
 			return nil
@@ -97,6 +99,84 @@ func (x *authentication) verifyBearer(public bool) error {
 	default:
 		return refuseInvalidToken(err)
 	}
+}
+
+// acceptBearer takes a good Bearer token, unless a proxy before the gateway says that
+// somebody else asks.
+func (x *authentication) acceptBearer(claims *token.Claims, public bool) error {
+	ofProxy, err := x.verifyTokenHeaders()
+	if err == nil && ofProxy != nil && !samePerson(ofProxy, claims) {
+		err = errOtherSubject
+	}
+	if err != nil {
+		return refuseTokenHeader(err, public)
+	}
+	x.setPrincipal(claims)
+	x.forwardBearer = x.forwardsToken(claims)
+	return nil
+}
+
+// refuseTokenHeader is for a header with a token that contradicts, or that cannot be
+// judged: a public route goes on as anonymous.
+func refuseTokenHeader(err error, public bool) error {
+	switch {
+	case public:
+		return nil
+	case errors.Is(err, errOtherSubject):
+		return refuseTwoPeople()
+	}
+	return refuseKeysMissing("the issuer of a header with a token", err)
+}
+
+// besideCookie is for a Bearer token that no configured issuer could have made.
+// Beside a good cookie policies decide what becomes of it and of the request
+// (policies.Answer.ForeignBearer). Without one it passes on public routes as it was
+// sent, and is refused on others.
+func (x *authentication) besideCookie(public bool, cause error) error {
+	x.forwardBearer = public
+	if x.Kind == policies.Routed && x.sentSession() && request.IsOneToken(x.credentials.bearer) {
+		passes := x.Match.Route != nil && x.Match.Route.BearerPass
+		err := x.verifySession()
+		if !passes {
+			x.setCookies, err = nil, nil // the cookies do not count, and are left alone
+		}
+		switch {
+		case x.principal != nil:
+			x.forwardBearer = public || passes
+			return nil
+		case err != nil && !public:
+			return err
+		}
+	}
+	if public {
+		return nil
+	}
+	return refuseInvalidToken(cause)
+}
+
+// verifySession takes the token that a proxy before the gateway has put into a header,
+// else the SSO cookies. The cookie that would count beside the header has to be of the
+// same person: of two, neither counts.
+func (x *authentication) verifySession() error {
+	ofProxy, err := x.verifyTokenHeaders()
+	if err != nil {
+		return refuseTokenHeader(err, false)
+	}
+	if ofProxy == nil {
+		return x.verifyCookies()
+	}
+	err = x.verifyCookies()
+	ofCookie := x.claims
+	x.continueAnonymous()
+	switch {
+	case ofCookie != nil && !samePerson(ofProxy, ofCookie):
+		return refuseTwoPeople()
+	case err != nil:
+		return err // a cookie that cannot be judged may be of somebody else
+	}
+	x.setPrincipal(ofProxy)
+	x.byCookie, x.byHeader = true, true
+	return nil
 }
 
 // verifyCookies takes the first SSO cookie that verifies, our own IdP's before
@@ -128,8 +208,6 @@ func (x *authentication) verifyCookies() error {
 	}
 	return keysMissing
 }
-
-const reasonConflict = "conflict"
 
 func (x *authentication) refuseCookie(cookie Cookie, reason string) {
 	x.record.refusedCookies = append(x.record.refusedCookies, RefusedCookie{Name: cookie.Name, Issuer: cookie.Issuer, Reason: reason})

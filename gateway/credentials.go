@@ -31,7 +31,7 @@ type cookieValue struct {
 func readCredentials(h http.Header, known []Cookie) credentials {
 	var c credentials
 	if lines := h["Authorization"]; len(lines) == 1 {
-		c.bearer, c.hasBearer = bearerToken(lines[0])
+		c.bearer, c.hasBearer = request.BearerToken(lines[0])
 	}
 	for _, line := range h["Cookie"] {
 		for name, value := range cookiePairs(line) {
@@ -49,20 +49,6 @@ func readCredentials(h http.Header, known []Cookie) credentials {
 		}
 	}
 	return c
-}
-
-// bearerToken returns the token of an Authorization value of the Bearer scheme
-// (RFC 6750, section 2.1). The scheme's name has no case.
-func bearerToken(authorization string) (raw string, ok bool) {
-	const scheme = "Bearer"
-	if len(authorization) < len(scheme) || !strings.EqualFold(authorization[:len(scheme)], scheme) {
-		return "", false
-	}
-	rest := authorization[len(scheme):]
-	if rest != "" && request.IsTokenByte(rest[0]) {
-		return "", false // the name of another scheme
-	}
-	return trim(rest), true
 }
 
 // cookiePairs yields the name and value of each pair of a Cookie line, with the

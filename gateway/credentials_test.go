@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 var testCookies = []Cookie{{"__Secure-sso", "vilogate"}, {"jwt", "legacy"}}
@@ -46,9 +48,9 @@ func TestBearerTokens(t *testing.T) {
 		{"Bearer\u00a0abc", "\u00a0abc", true},
 		{"Bearer-Else abc", "", false},
 	} {
-		token, bearer := bearerToken(test.value)
+		token, bearer := request.BearerToken(test.value)
 		if token != test.token || bearer != test.bearer {
-			t.Errorf("bearerToken(%q) = %q, %t; want %q, %t", test.value, token, bearer, test.token, test.bearer)
+			t.Errorf("BearerToken(%q) = %q, %t; want %q, %t", test.value, token, bearer, test.token, test.bearer)
 		}
 	}
 }

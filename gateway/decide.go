@@ -1,6 +1,9 @@
 package gateway
 
-import "github.com/viloforge/vilogate/policies"
+import (
+	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies"
+)
 
 // Authenticate implements policies.Authenticator: who sends the request is found
 // out once, also where shadows ask first.
@@ -25,9 +28,10 @@ func (x *exchange) decide() (err error) {
 		d.recordFacts()
 		x.evaluateShadows()
 	}
-	if d.answer.CrossSite && d.answer.Outcome == policies.Allow {
+	if d.answer.Identity == nil && d.answer.Outcome == policies.Allow {
 		d.authentication.continueAnonymous()
 	}
+	d.endLoginRounds()
 	return d.refusal()
 }
 
@@ -56,6 +60,8 @@ func (d *decided) refusal() error {
 	switch {
 	case a.CrossSite:
 		return refuseCSRF()
+	case a.ForeignBearer && a.Reason == policies.ReasonForeignBearer:
+		return refuseInvalidToken(token.ErrUnknownIssuer)
 	case d.authentication.principal == nil:
 		return refuseForbiddenAnonymous(a.Reason)
 	}

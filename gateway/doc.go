@@ -25,8 +25,9 @@
 //
 // Decided, in memory:
 //
-//   - credentials.go, authenticate.go: the Bearer token, or the SSO cookies, to a
-//     principal (principal.go), where the answer depends on it.
+//   - credentials.go, tokenheaders.go, authenticate.go, principal.go: the Bearer token,
+//     or what a proxy in front has put into a header, or the SSO cookies, to a
+//     principal, where the answer depends on it.
 //   - decide.go: what policies.Decide says of it, CSRF protection included; a refusal
 //     for everything but Allow.
 //   - shadow.go: shadow decisions: what other policies would have decided. It changes nothing.
@@ -47,6 +48,7 @@
 // And on every way:
 //
 //   - gateway.go, generation.go: what a Gateway is made of, and what a reload swaps.
+//   - loginloop.go: how often a browser may be sent to somebody else's login page.
 //   - refusal.go: the refusals; refuse.go writes them, as a page for people and as
 //     problem+json for programs.
 //   - reply.go: what every answer carries.

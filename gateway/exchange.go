@@ -54,7 +54,8 @@ type authentication struct {
 	credentials   credentials
 	claims        *token.Claims      // of the credential that counts
 	principal     *principal         // nil: anonymous
-	byCookie      bool               // the principal comes from a cookie
+	byCookie      bool               // the principal comes from a cookie, or from a header that counts as one
+	byHeader      bool               // the principal comes from a header that a proxy before the gateway adds
 	forwardBearer bool               // the Authorization header is the backend's business
 	forwardCookie int                // index of the SSO cookie that is passed on, or -1
 	setCookies    []string           // Set-Cookie lines for the reply
@@ -67,6 +68,7 @@ type forwarding struct {
 	*decided
 	upstream  *upstream // nil on the login host
 	assertion []string  // the signed assertion, where there is a principal
+	cleaned   bool      // the headers hold only what passes
 }
 
 // received is what is known of a request when it arrives.

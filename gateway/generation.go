@@ -43,6 +43,9 @@ type Settings struct {
 	// Cookies are the SSO cookies, in the order in which they are looked at:
 	// our own IdP's first. At most 8.
 	Cookies []Cookie
+	// TokenHeaders are the headers in which proxies before the gateway send tokens.
+	// Optional.
+	TokenHeaders []TokenHeader
 	// Login says where people sign in. Its zero value means nowhere.
 	Login Login
 	// TrustedProxies are the networks that are believed about who asks, and whose
@@ -57,6 +60,10 @@ type Settings struct {
 
 // Cookie is an SSO cookie: its name, and the issuer whose tokens it carries.
 type Cookie struct{ Name, Issuer string }
+
+// TokenHeader is a header by its canonical name, and the issuer whose tokens alone
+// count in it.
+type TokenHeader struct{ Name, Issuer string }
 
 // Login says where people sign in: at our own identity provider on Host, in
 // this process (Handler) or in another (Upstream), or at somebody else's page
@@ -96,7 +103,8 @@ type Upstream struct {
 	// Odd says what becomes of headers with odd names.
 	Odd OddHeaders
 	// PassIdentity are identity headers of other products (request.IdentityHeader)
-	// that are passed on from whoever sends them, by their canonical names.
+	// that are passed on from whoever sends them, by their canonical names;
+	// TokenHeaders among them.
 	PassIdentity []string
 }
 
@@ -162,7 +170,7 @@ func NewGeneration(s Settings) (*Generation, error) {
 			return nil, fmt.Errorf("gateway: upstream %s: no preset %q of identity headers", u.Name, u.Preset)
 		}
 		for _, name := range u.PassIdentity {
-			if request.ClassifyHeader(name) != request.IdentityHeader {
+			if request.ClassifyHeader(name) != request.IdentityHeader && !gen.isTokenHeader(name) {
 				return nil, fmt.Errorf("gateway: upstream %s: %s is no identity header of another product", u.Name, name)
 			}
 		}
@@ -184,6 +192,27 @@ func NewGeneration(s Settings) (*Generation, error) {
 	}
 	gen.assertionIssuer = "https://" + s.Domain
 	return gen, nil
+}
+
+// hasTokenHeader reports whether a proxy before the gateway sent somebody's token.
+func (gen *Generation) hasTokenHeader(h http.Header) bool {
+	for _, known := range gen.TokenHeaders {
+		if len(h[known.Name]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// isTokenHeader reports whether a proxy before the gateway sends tokens in a header of
+// that name, after folding.
+func (gen *Generation) isTokenHeader(name string) bool {
+	for _, known := range gen.TokenHeaders {
+		if request.SameHeader(name, known.Name) {
+			return true
+		}
+	}
+	return false
 }
 
 func checkUpstreamURL(u *url.URL) error {

@@ -12,6 +12,9 @@ import (
 
 // allowsHeader reports whether a header of that name and class is forwarded as it came.
 func (x *forwarding) allowsHeader(name string, class request.HeaderClass) bool {
+	if x.gen.isTokenHeader(name) {
+		class = request.IdentityHeader
+	}
 	switch class {
 	case request.OrdinaryHeader:
 		return !x.gen.isClientIPHeader(name)
@@ -40,6 +43,7 @@ func (gen *Generation) isClientIPHeader(name string) bool {
 // cleanHeaders removes what says who or where the client is, header names that
 // parsers behind the gateway fold, and the credentials that it has verified.
 func (x *forwarding) cleanHeaders() error {
+	x.cleaned = true
 	for name := range x.r.Header {
 		class := request.ClassifyHeader(name)
 		if class == request.OddHeader {
@@ -50,9 +54,7 @@ func (x *forwarding) cleanHeaders() error {
 		}
 		if !x.allowsHeader(name, class) {
 			delete(x.r.Header, name)
-			if class != request.OddHeader && !x.isReplaced(name) {
-				x.record.drop(name)
-			}
+			x.recordDropped(name, class)
 		}
 	}
 	if upgrade := x.r.Header["Upgrade"]; upgrade != nil && !x.allowsUpgrade() {
@@ -66,6 +68,30 @@ func (x *forwarding) cleanHeaders() error {
 	}
 	stripCookies(x.r.Header, x.gen.Cookies, x.authentication.forwardCookie)
 	return nil
+}
+
+// recordDropped notes in the record that a header is not passed on. Odd ones are counted apart, and nothing is missing where
+// the gateway says the same.
+func (x *forwarding) recordDropped(name string, class request.HeaderClass) {
+	if class != request.OddHeader && !x.isReplaced(name) && !(x.authentication.byHeader && x.gen.isTokenHeader(name)) {
+		x.record.drop(name)
+	}
+}
+
+// recordRefusedHeaders notes what a request that is refused before its headers are cleaned carried of what would not have
+// been passed on.
+func (x *forwarding) recordRefusedHeaders() {
+	if x.gen == nil || x.cleaned {
+		return
+	}
+	if x.upstream == nil && x.Host != nil {
+		x.upstream = x.gen.upstreams[x.Host.Upstream]
+	}
+	for name := range x.r.Header {
+		if class := request.ClassifyHeader(name); !x.allowsHeader(name, class) {
+			x.recordDropped(name, class)
+		}
+	}
 }
 
 // isReplaced reports whether a header is a trusted proxy's word about the request, in

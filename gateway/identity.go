@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 )
@@ -12,6 +13,9 @@ func (x *forwarding) prepareAssertion() error {
 		return nil
 	}
 	value, err := x.authentication.principal.assertionFor(x.upstream, x.gen.assertionIssuer, x.g.opts.AssertionKey, x.start)
+	if errors.Is(err, errAssertionTooLong) {
+		return refuseTooMuchIdentity(x.authentication.claims.IssuerName())
+	}
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}

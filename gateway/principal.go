@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -81,7 +82,7 @@ func (p *principal) assertionFor(up *upstream, issuer string, key *token.Private
 		return a.value, nil
 	}
 	c := p.claims
-	signed, err := key.SignAssertion(token.Assertion{
+	signed, err := signWithin(maxAssertion, key, token.Assertion{
 		Issuer: issuer, Audience: up.Name,
 		Subject: c.Subject(), User: c.User(), Name: c.Name(), Email: c.Email(), Session: c.Session(),
 		Roles: c.ForwardedRoles(), AMR: c.AMR(), AuthTime: c.AuthTime(),
@@ -93,6 +94,24 @@ func (p *principal) assertionFor(up *upstream, issuer string, key *token.Private
 	a := &assertion{value: []string{signed}, refreshAt: now.Add(assertionTTL / 2)}
 	slot.Store(a)
 	return a.value, nil
+}
+
+// maxAssertion is the longest assertion in bytes: gunicorn takes 8,190 of a header line, and others 8 KiB.
+const maxAssertion = 8190 - len("X-User-Assertion: \r\n")
+
+var errAssertionTooLong = errors.New("gateway: an assertion that backends would not take")
+
+// signWithin signs an assertion of at most limit bytes. What another issuer's token says at length is left out of a longer
+// one, where a backend that misses it refuses: how somebody signed in, and then the name to show.
+func signWithin(limit int, key *token.PrivateKey, a token.Assertion) (string, error) {
+	for _, shorten := range []func(){func() {}, func() { a.AMR = nil }, func() { a.Name = "" }} {
+		shorten()
+		signed, err := key.SignAssertion(a)
+		if err != nil || len(signed) <= limit {
+			return signed, err
+		}
+	}
+	return "", errAssertionTooLong
 }
 
 // percentEncode encodes the bytes outside printable ASCII, and "%" itself: spaces

@@ -200,6 +200,26 @@ func refuseCookieConflict(cookie string) error {
 	}
 }
 
+// refuseTwoPeople is for credentials of two people in one request: of a proxy before
+// the gateway, which says who asks in a header, and of the client.
+func refuseTwoPeople() error {
+	return &refusal{
+		status: http.StatusBadRequest, decision: "deny", kind: "credential-conflict", title: "Two people at once",
+		detail: "The proxy before this site says that you are one person, and your browser or program sends the sign-in of another. " +
+			"Sign out of one of the two, or remove the cookies of this site in your browser's settings.",
+		reason: "conflicting credentials: a header with a token and another credential are of two people",
+	}
+}
+
+// refuseTooMuchIdentity is for who has so many roles that no backend would take what is to be said of them.
+func refuseTooMuchIdentity(issuer string) error {
+	return &refusal{
+		status: http.StatusForbidden, decision: "deny", kind: "forbidden", title: "Not allowed",
+		detail: "You have more roles than the services here can be told of.",
+		reason: "the roles and names in a token of " + issuer + " are longer than backends take in a header; map fewer roles",
+	}
+}
+
 // refuseTooManyCookies is for a sign-out among more cookies of one name than can
 // be verified: others on the domain have planted them.
 func refuseTooManyCookies(cookie string) error {

@@ -25,6 +25,8 @@ func (x *exchange) refuse(err error) {
 			detail: "Something went wrong here, and it was written down.", reason: "internal error", cause: err,
 		}
 	}
+	x.forwarding.recordRefusedHeaders()
+	r = x.guardLoginLoop(r)
 	x.record.decision, x.record.reason = r.decision, r.Error()
 	if x.reply.status != 0 {
 		return // too late: the response has begun

@@ -117,12 +117,12 @@ func (x *decided) stepUp() error {
 	r := &refusal{
 		status: http.StatusUnauthorized, decision: "step-up", kind: "step-up", title: "Sign in again",
 		detail: "This page needs a more recent sign-in.", reason: x.answer.Reason, challenge: d.challenge(),
-		offerLogin: true, stepUpQuery: d.query(), redirectToLogin: x.authentication.byCookie,
+		offerLogin: true, stepUpQuery: d.query(), redirectToLogin: x.authentication.byCookie && !x.authentication.byHeader,
 	}
 	if d.mfa {
 		r.detail = "This page needs a second factor, such as a security key or a code."
 	}
-	if !x.authentication.byCookie || !x.isNavigation() {
+	if !r.redirectToLogin || !x.isNavigation() {
 		return r
 	}
 	if sent, ok := x.lastStepUp(); ok && x.authentication.claims.AuthTime().Before(sent) {

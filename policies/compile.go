@@ -92,6 +92,9 @@ func (c *compiler) host(f *fileSyntax) *HostPolicy {
 	if len(f.Routes) == 0 {
 		c.errorf(f.Place, "there is no route: every path would be refused")
 	}
+	if f.Defaults != nil && f.Defaults.Bearer.is("only") {
+		c.errorf(f.Defaults.Bearer.at, "bearer: only stands on a route; under defaults: it is pass or verify")
+	}
 	h.rules = c.compileRules(f.Rules)
 	var cookie *Route // one of the routes that cannot do without
 	for i := range f.Routes {

@@ -201,13 +201,13 @@ func (c *compiler) rule(route *routeSyntax) rule {
 	a := &route.Allow
 	r := rule{optional: a.optional}
 	var bearer *Condition
-	if route.Bearer {
+	if route.Bearer.is("only") {
 		bearer = bearerCondition(route.Place)
 	}
 	switch a.word.text {
 	case "public":
 		r.kind = rulePublic
-		if route.Bearer {
+		if route.Bearer.is("only") {
 			c.errorf(a.word.at, "a public route asks nobody who they are; bearer: only has no meaning there")
 		}
 		return r

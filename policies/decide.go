@@ -11,15 +11,22 @@ import (
 type Answer struct {
 	*Location
 	Decision
-	// Identity is who it was decided about: nil if anonymous, and where a cross-site request goes on as anonymous.
+	// Identity is who it was decided about: nil if anonymous, and where a request goes on as anonymous: a cross-site one, or one
+	// to a public route with a Bearer token of nobody's.
 	Identity *Identity
 	// CrossSite says that a cookie alone could have brought the request about from another site.
 	CrossSite bool
+	// ForeignBearer says that beside the cookie of whoever asked stands a Bearer token that no configured issuer could have made.
+	ForeignBearer bool
 }
 
 // ReasonCSRF is why a request is refused that its rule had allowed: no header of the browser says that a page of this site
 // sent it.
 const ReasonCSRF = "an unsafe request with a cookie names no allowed origin (Sec-Fetch-Site, Origin)"
+
+// ReasonForeignBearer is why a request is refused whose cookie says who asks: who sends a Bearer token means it, and this
+// one is of nobody that is known here.
+const ReasonForeignBearer = "a Bearer token that no configured issuer could have made, beside a cookie, and the route does not say bearer: pass"
 
 // Decide decides about a request: the one order of steps that the gateway, shadows, tests and tools share. What only the
 // gateway knows is left out: whether a token is good, unless r has an Authenticator, and whether a rate is used up. The error
@@ -58,6 +65,9 @@ func (l *Location) Decide() (a Answer, err error) {
 		a.place()
 		return a, nil
 	}
+	if a.checkForeignBearer() {
+		return a, nil
+	}
 	if a.Decision = l.Match.decide(l.Facts, a.Identity); a.Outcome == Allow {
 		a.checkCSRF()
 	}
@@ -81,6 +91,32 @@ func (a *Answer) decideEndpoint() {
 	default:
 		a.Decision = Decision{Outcome: Allow, Reason: "an endpoint of the gateway's own"}
 	}
+}
+
+// checkForeignBearer decides about a Bearer token beside the cookie of whoever asks. A token that is known to be somebody's
+// would say who asks, so that this one is of no issuer of ours. It is the backend's where the route says so, and the cookie
+// counts; on another public route it is the backend's, and the cookie does not count; anywhere else the request is refused,
+// which is reported.
+func (a *Answer) checkForeignBearer() (refused bool) {
+	lines := a.request.Header["Authorization"]
+	if a.Identity == nil || a.Identity.Bearer || len(lines) == 0 {
+		return false
+	}
+	token, ok := request.BearerToken(lines[0])
+	if !ok {
+		return false // another scheme
+	}
+	a.ForeignBearer = true
+	m := &a.Match
+	switch {
+	case m.Route != nil && m.Route.BearerPass && request.IsOneToken(token):
+		return false
+	case m.Route != nil && m.Route.Public(), m.Route == nil && m.AllPublic:
+		a.Identity = nil
+		return false
+	}
+	a.Decision = Decision{Outcome: Deny, Reason: ReasonForeignBearer, Place: m.Place, Route: m.Route}
+	return true
 }
 
 // checkCSRF is CSRF protection of what a cookie alone could have brought about. On a public route such a request goes on as

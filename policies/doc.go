@@ -42,7 +42,7 @@
 //   - tls: what a connection must be like. min_version is "1.2" or "1.3"; client_ca is a file of CA certificates in PEM, by
 //     which clients have to be certified, its name relative to the folder of the policy file.
 //   - cors: which pages of other origins may call this host; none, as when it is left out, for none. See below.
-//   - defaults: options for every route that does not have its own: all those below from csrf on.
+//   - defaults: options for every route that does not have its own: all those below from bearer on, but for bearer: only.
 //   - rules: conditions under a name, for the routes and rules of this file: { office: { networks: [10.0.0.0/8] } }.
 //   - routes, required: see below.
 //   - tests: see below.
@@ -58,12 +58,20 @@
 //     in other letters: servers that fold case take delete for DELETE. CONNECT, TRACE and TRACK are 405. Two routes of one pattern with a method in common are an
 //     error; the names of parameters make no difference.
 //   - allow, required: who may. See below.
-//   - bearer: only. A cookie does not count, only a Bearer token. It may stand among the conditions of allow too.
+//   - bearer: only. A cookie does not count, only a Bearer token. It may stand among the conditions of allow too. pass and
+//     verify are options; see below.
 //   - cors: as for the host, in its place; none for none.
 //   - acknowledge: [unsafe-public]. Kinds of warnings about this route that are known and meant.
 //
 // And options, which may stand under defaults: too:
 //
+//   - bearer: pass. Beside a good cookie, an Authorization: Bearer that no configured issuer could have made is the
+//     backend's: it is forwarded as it was sent, and the cookie says who asks, with CSRF protection. That is an opaque token,
+//     or a JWT whose iss is nobody's here (or that has none, where no issuer with a secret leaves it out); one that claims to
+//     be of an issuer of ours and is not good is 401 all the same, and so is what careless servers could read as
+//     two tokens (white space, commas, quotation marks). Without a good cookie nothing changes. On a public route the backend
+//     learns who is signed in. An error where a cookie is never enough (bearer: only among the conditions). verify for the
+//     ordinary: who sends a Bearer token means it, and the cookie beside it does not count.
 //   - csrf: { exempt: ["https://forms.example"] }. Forms of these origins may be posted with somebody's cookie. Origins
 //     that cors lists need not be exempted.
 //   - rate: 10/m per user. So many requests in s, m, h or d, for each user, each ip, or for the route as a whole. They may
@@ -151,7 +159,8 @@
 //   - roles: [a, b]. Has one of these roles. Those of another issuer whose roles count as it spells them (roles_unmapped:
 //     keep, in the configuration) are written so, and not percent-encoded as in X-User-Roles: "Domain Users".
 //   - users: [alice]. Is one of these. Of another issuer it is the name as that issuer has it, with the issuer's name and a
-//     colon before it, and not percent-encoded as in X-User: "partner:bob", "partner:Jürgen Müller".
+//     colon before it, and not percent-encoded as in X-User: "partner:bob", "partner:Jürgen Müller". Nor is one of ours, which may be of
+//     letters of any script where an issuer's names are ours: "jürgen".
 //   - issuers: [partner]. The token is of one of these; our own is vilogate.
 //   - email_domains: [example.com]. The e-mail address is verified and of one of these domains, and not of one below.
 //   - claims: { department: finance, level: [3, 4] }. Each of these claims of the token has the value, or one of the
@@ -216,7 +225,8 @@
 //     the headers are those of browsers (Origin, Sec-Fetch-Site), with a Bearer token otherwise.
 //   - at: the time, 2030-01-02T15:04:05Z. A test of a route that asks for request.time names it.
 //   - ip: the address of the client; without it nobody knows the address, and neither networks nor request.ip have an answer.
-//   - headers: a map of names to values, or to lists for several lines.
+//   - headers: a map of names to values, or to lists for several lines. An Authorization of the Bearer scheme beside by: cookie
+//     is a token that no configured issuer could have made.
 //   - times: 11. The request is made so often in the same moment, and the last one counts.
 //
 // expect: is one of

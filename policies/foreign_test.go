@@ -29,7 +29,7 @@ tests:
 	if _, err := Compile([]File{{"app.yaml", []byte(policy)}}, testOptions); err == nil || !strings.Contains(err.Error(), `a role is at most 64`) || strings.Contains(err.Error(), "user") {
 		t.Errorf("where no issuer's roles count so: %v", err)
 	}
-	for _, bad := range []string{`roles: ["a\u0000b"]`, `roles: ["\u202ea"]`, `roles: [""]`, `users: ["partner:a\nb"]`, `users: ["partner:\u202ea"]`, `users: ["Jürgen"]`, `users: ["nobody:a"]`} {
+	for _, bad := range []string{`roles: ["a\u0000b"]`, `roles: ["\u202ea"]`, `roles: [""]`, `users: ["partner:a\nb"]`, `users: ["partner:\u202ea"]`, `users: ["Jürgen Müller"]`, `users: ["nobody:a"]`} {
 		text := "host: app.viloforge.com\nupstream: website\nroutes:\n  - { path: /, allow: { " + bad + " } }\n"
 		if _, err := Compile([]File{{"app.yaml", []byte(text)}}, o); err == nil {
 			t.Errorf("%s: compiles", bad)

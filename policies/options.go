@@ -28,6 +28,9 @@ func (c *compiler) tls(s *tlsSyntax) *TLS {
 func (c *compiler) options(r *Route, o optionsSyntax) {
 	r.WebSocket, r.OnStaleAllow, r.MethodOverridePass = isTrue(o.WebSocket), isTrue(o.OnStale), isTrue(o.MethodOverride)
 	r.permittedAmbiguities = o.permittedAmbiguities()
+	if r.BearerPass = o.Bearer.is("pass"); r.BearerPass && r.BearerOnly {
+		c.errorf(o.Bearer.at, "bearer: pass is for requests with a cookie, and on the route at %s a cookie is never enough (bearer: only); choose one of them", r.Place)
+	}
 	if o.Rate != nil && !o.Rate.none {
 		r.Rate = &o.Rate.rate
 		if r.Rate.By == PerUser && r.Public() {

@@ -44,6 +44,7 @@ func describe(t testing.TB) *schema.Generator {
 			reflect.TypeFor[strictyaml.Duration](): schema.Duration,
 			reflect.TypeFor[ageSyntax]():           schema.Duration,
 			reflect.TypeFor[only]():                words("only"),
+			reflect.TypeFor[bearerSyntax]():        words("only", "pass", "verify"),
 			reflect.TypeFor[allowed]():             words("allow", "refuse"),
 			reflect.TypeFor[passed]():              words("pass", "drop"),
 			reflect.TypeFor[sizeSyntax]():          func(g *schema.Generator) schema.Node { return orNone(schema.Size(g)) },

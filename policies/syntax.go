@@ -48,7 +48,6 @@ type (
 		Path    word        `yaml:"path,required"`  // the pattern, decoded: /users/:id for any one segment, /files/*rest for all below
 		Methods *[]word     `yaml:"methods"`        // which methods; GET implies HEAD; default: every one
 		Allow   allowSyntax `yaml:"allow,required"` // who may
-		Bearer  only        `yaml:"bearer"`         // only: a cookie does not count, only a Bearer token
 		CORS    *corsSyntax `yaml:"cors"`           // in place of the host's; none for none
 
 		Acknowledge []word `yaml:"acknowledge"` // kinds of warnings of policy check about this route that are known and meant

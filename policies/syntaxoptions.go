@@ -12,6 +12,7 @@ import (
 
 // optionsSyntax is what stands on a route, or under defaults: for every route that does not say otherwise.
 type optionsSyntax struct {
+	Bearer         *bearerSyntax  `yaml:"bearer"`          // only: a cookie does not count, only a Bearer token (on a route); pass: beside a good cookie, one of nobody's known goes on to the backend; verify for the ordinary
 	CSRF           *csrfSyntax    `yaml:"csrf"`            // origins whose forms may be posted with a cookie
 	Rate           *rateSyntax    `yaml:"rate"`            // how often: 10/m per user, per ip or per route; none for no limit
 	MaxBody        *sizeSyntax    `yaml:"max_body"`        // the longest body, 1MiB; none for no limit of the route's own
@@ -32,11 +33,16 @@ type optionsSyntax struct {
 }
 
 var optionKeys = []string{
-	"csrf", "rate", "max_body", "timeout", "strip_prefix", "rewrite_host", "headers", "websocket", "mode", "on_stale",
+	"bearer", "csrf", "rate", "max_body", "timeout", "strip_prefix", "rewrite_host", "headers", "websocket", "mode", "on_stale",
 	"method_override", "encoded_slash", "double_slash", "semicolon", "default_cache_control", "connection_auth",
 }
 
 type (
+	bearerSyntax struct {
+		at   strictyaml.Place
+		word string // only, pass or verify
+	}
+
 	csrfSyntax struct {
 		Place  strictyaml.Place
 		Exempt []word `yaml:"exempt,required"` // origins, listed one by one
@@ -84,7 +90,7 @@ func (o optionsSyntax) withDefaults(defaults *optionsSyntax) optionsSyntax {
 		return o
 	}
 	return optionsSyntax{
-		CSRF: orDefault(o.CSRF, defaults.CSRF), Rate: orDefault(o.Rate, defaults.Rate),
+		Bearer: orDefault(o.Bearer, defaults.Bearer), CSRF: orDefault(o.CSRF, defaults.CSRF), Rate: orDefault(o.Rate, defaults.Rate),
 		MaxBody: orDefault(o.MaxBody, defaults.MaxBody), Timeout: orDefault(o.Timeout, defaults.Timeout),
 		StripPrefix: orDefault(o.StripPrefix, defaults.StripPrefix), RewriteHost: orDefault(o.RewriteHost, defaults.RewriteHost),
 		Headers: orDefault(o.Headers, defaults.Headers), WebSocket: orDefault(o.WebSocket, defaults.WebSocket),
@@ -123,6 +129,20 @@ func isTrue[T ~bool](b *T) bool { return b != nil && bool(*b) }
 
 // isNone reports whether the word none stands there, with which a route takes back a default.
 func isNone(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Value == "none" }
+
+// DecodeYAML takes the words only, pass and verify.
+func (b *bearerSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	b.at = d.Place(n)
+	switch {
+	case n.Kind == yaml.ScalarNode && (n.Value == "only" || n.Value == "pass" || n.Value == "verify"):
+		b.word = n.Value
+	default:
+		d.Errorf(n, "the values that can stand here are only, pass, and verify, which is the default")
+	}
+}
+
+// is reports whether that word stands there.
+func (b *bearerSyntax) is(word string) bool { return b != nil && b.word == word }
 
 const maxRateEvents = 1_000_000
 

@@ -50,7 +50,7 @@ func (c *compiler) checkUser(w word) {
 	case foreign && name != "":
 		c.errorf(w.at, "a user name of another issuer is a text of at most %d bytes, without control and direction characters; found %q", names.MaxForeign, w.text)
 	case !names.IsForeignUser(name):
-		c.errorf(w.at, "a user name is at most 150 of A-Z, a-z, 0-9 and . _ @ + -, as X-User has it; found %q", w.text)
+		c.errorf(w.at, "a user name is at most 150 letters, digits and . _ @ + -, found %q", w.text)
 	}
 }
 

@@ -55,6 +55,19 @@ routes:
   - { path: "/unless-suspended", allow: { not: { claims: { suspended: true } } } }
   - { path: "/*rest", allow: { issuers: [vilogate] } }
 `,
+		"policies/pass.yaml": `
+host: pass.viloforge.test
+upstream: app
+cors: { origins: ["https://website.viloforge.test"], credentials: true }
+defaults: { bearer: pass }
+routes:
+  - { path: "/public/*rest", allow: public }
+  - { path: /optional, allow: optional }
+  - { path: /admin, allow: { roles: [admin] } }
+  - { path: /strict, allow: authenticated, bearer: verify }
+  - { path: /machine, allow: authenticated, bearer: only }
+  - { path: "/*rest", allow: authenticated }
+`,
 	})
 	// The partner's keys are fetched from behind; readiness does not wait for them.
 	eventually(t, "the partner's keys are loaded", func() bool {

@@ -210,3 +210,131 @@ upstreams: { app: { url: %q } }
 		t.Errorf("with the guide's token: %v", got)
 	}
 }
+
+// TestNamesOfDjangosUsers: what Django's validator lets a user be called, the guide's tokens may carry; backends are told
+// percent-encoded, policies write it as it is.
+func TestNamesOfDjangosUsers(t *testing.T) {
+	t.Parallel()
+	backend := record(t)
+	g := legacySite{backend: backend, secret: []byte("the JWT_SECRET of the guide's services")}
+	g.site = serve(t, map[string]string{
+		"vilogate.yaml": serveConfig + fmt.Sprintf(`
+tokens: { issuers: [ { name: legacy-django, secret: %q, cookie: jwt, claims: { user: username } } ] }
+login: { url: "https://login.viloforge.test/accounts/login" }
+upstreams: { app: { url: %q } }
+`, string(g.secret), backend.url()),
+		"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes:\n  - { path: /hers, allow: { users: [王小明, jürgen] } }\n  - { path: \"/*rest\", allow: authenticated }\n",
+	})
+	for name, c := range map[string]struct {
+		encoded string
+		hers    int
+	}{
+		"jürgen": {"j%C3%BCrgen", 200}, "王小明": {"%E7%8E%8B%E5%B0%8F%E6%98%8E", 200}, "佐々木": {"%E4%BD%90%E3%80%85%E6%9C%A8", 403}, "Дмитрий.П": {"%D0%94%D0%BC%D0%B8%D1%82%D1%80%D0%B8%D0%B9.%D0%9F", 403},
+		"dora": {"dora", 403},
+	} {
+		for _, p := range protocols() {
+			for _, line := range []string{"Cookie: jwt=", "Authorization: Bearer "} {
+				probe := backend.probe(t)
+				header := []string{probe.header(), line + g.token(claims{"username": name})}
+				if got := p.send(g.site, t, request{host: appHost, target: "/x", header: header}); got.status != http.StatusOK {
+					t.Errorf("%s: got %v", name, got)
+					continue
+				}
+				if seen := probe.one(); seen.value("X-User") != c.encoded || seen.value("X-User-Id") != "legacy-django:"+c.encoded {
+					t.Errorf("%s: the backend received:\n%s", name, seen.head)
+				}
+				backend.forget(probe)
+				if got := p.send(g.site, t, request{host: appHost, target: "/hers", header: header}); got.status != c.hers {
+					t.Errorf("%s: got %v, want %d", name, got, c.hers)
+				}
+				backend.forget(probe)
+			}
+		}
+	}
+	for _, name := range []string{"ａｌｉｃｅ", "ju\u0308rgen", "\u202ealice", "al\u200bice", "a b", "dora\u00a0"} {
+		if got := g.http2(t, request{host: appHost, target: "/x", header: []string{"Cookie: jwt=" + g.token(claims{"username": name})}}); got.status != http.StatusUnauthorized {
+			t.Errorf("%q: got %v", name, got)
+		}
+	}
+	raw := g.token(claims{"username": "王小明"})
+	if got := g.http1(t, request{method: http.MethodPost, host: appHost, target: "/.vilogate/logout", header: []string{"Cookie: jwt=" + raw, "Origin: https://" + appHost}}); got.status != http.StatusNoContent {
+		t.Errorf("signing out: got %v", got)
+	}
+	if got := g.http1(t, request{host: appHost, target: "/x", header: []string{"Cookie: jwt=" + raw}}); got.status != http.StatusUnauthorized {
+		t.Errorf("after signing out: got %v", got)
+	}
+}
+
+// TestLoopWithTheLoginPageOfSomebodyElse: it believes that somebody is signed in, and their cookie does not count here. After
+// three rounds a page says why; tabs that a browser restores are no loop, and neither is a sign-in that works.
+func TestLoopWithTheLoginPageOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	backend := record(t)
+	g := legacySite{backend: backend, secret: []byte("the JWT_SECRET of the guide's services")}
+	g.site = serve(t, map[string]string{
+		"vilogate.yaml": serveConfig + fmt.Sprintf(`
+tokens: { issuers: [ { name: legacy-django, secret: %q, cookie: jwt, claims: { user: username } } ] }
+login: { url: "https://login.viloforge.test/accounts/login" }
+upstreams: { app: { url: %q } }
+`, string(g.secret), backend.url()),
+		"policies/app.yaml": attackedPolicy,
+	})
+	now := time.Now()
+	other := legacySite{secret: []byte("another secret of thirty-two bytes, or so")}
+	statuses := func(c *client, address string, n int, header ...string) (all []int, last answer) {
+		for range n {
+			last = c.open(address, header...)
+			all = append(all, last.status)
+		}
+		return all, last
+	}
+	for name, c := range map[string]struct {
+		raw, because string
+	}{
+		"secret":   {other.token(nil), "its signature does not match"},
+		"expired":  {g.token(claims{"iat": now.Add(-2 * time.Hour).Unix(), "exp": now.Add(-time.Hour).Unix()}), "it has expired"},
+		"no user":  {g.token(claims{"username": "a b"}), "is not a user name"},
+		"audience": {g.token(claims{"aud": "others"}), "for another site"},
+		"garbage":  {"x", "issuer that this site does not know"},
+	} {
+		b := g.client()
+		all, last := statuses(b, g.url("app", "/x?a=1"), 4, "Cookie: jwt="+c.raw)
+		if fmt.Sprint(all) != "[302 302 302 409]" || !strings.Contains(last.body, c.because) || !strings.Contains(last.body, "login.viloforge.test/accounts/login?redirect_uri=") {
+			t.Errorf("%s: %v, then\n%s", name, all, last.body)
+		}
+		if strings.Contains(last.body, c.raw) && len(c.raw) > 1 || last.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %v\n%s", name, last.header, last.body)
+		}
+		if all, _ := statuses(b, g.url("app", "/x?a=1"), 2, "Cookie: jwt="+c.raw); fmt.Sprint(all) != "[302 302]" {
+			t.Errorf("%s: after the page, somebody who tries again: %v", name, all)
+		}
+	}
+	// What is no loop.
+	b := g.client()
+	if all, _ := statuses(b, g.url("app", "/tab"), 8); fmt.Sprint(all) != "[302 302 302 302 302 302 302 302]" {
+		t.Errorf("eight tabs of one address: %v", all)
+	}
+	if got := b.open(g.url("app", "/tab")); got.status != http.StatusConflict || !strings.Contains(got.body, "no sign-in cookie") {
+		t.Errorf("round after round without a cookie: %v\n%s", got, got.body)
+	}
+	b = g.client()
+	for _, path := range []string{"/a", "/b", "/c", "/d", "/e", "/f"} {
+		if all, _ := statuses(b, g.url("app", path), 3, "Cookie: jwt=x"); fmt.Sprint(all) != "[302 302 302]" {
+			t.Errorf("another address: %v", all)
+		}
+	}
+	b = g.client()
+	statuses(b, g.url("app", "/x"), 3, "Cookie: jwt=x")
+	if got := b.open(g.url("app", "/x"), "Cookie: jwt="+g.token(nil)); got.status != http.StatusOK {
+		t.Errorf("a good cookie: %v", got)
+	}
+	if got := b.open(g.url("app", "/x"), "Cookie: jwt=x"); got.status != http.StatusFound {
+		t.Errorf("signed in, and out again: %v", got)
+	}
+	if got := b.get(g.url("app", "/x"), "Accept: application/json", "Cookie: jwt=x"); got.status != http.StatusUnauthorized {
+		t.Errorf("a script: %v", got)
+	}
+	if log := g.output.String(); !strings.Contains(log, "the cookie jwt of legacy-django is refused: signature") {
+		t.Errorf("the log does not say why")
+	}
+}

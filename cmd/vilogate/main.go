@@ -52,7 +52,7 @@ type commands struct {
 	Policy     policyCommands     `cmd:"" help:"Check, test, explain and compare policies."`
 	Cert       certCommands       `cmd:"" help:"Administer certificates."`
 	Client     unsupportedCommand `cmd:"" passthrough:"" help:"Administer OAuth clients (not supported yet)."`
-	Token      unsupportedCommand `cmd:"" passthrough:"" help:"Create tokens (not supported yet)."`
+	Token      tokenCommands      `cmd:"" help:"Explain what becomes of a token."`
 	Backend    backendCommand     `cmd:"" help:"Run one of the demo backends."`
 	Version    versionCommand     `cmd:"" help:"Print the version."`
 	Completion completionCommand  `cmd:"" help:"Print a script that completes commands in your shell."`

@@ -65,8 +65,11 @@ upstreams:
 	before := nginxCache(t, "https://"+s.at.HTTPS, "proxy_ssl_server_name on; proxy_ssl_name app.viloforge.test;")
 	plain := s.client()
 	for _, header := range [][]string{
-		nil, {"Vary: X-User-Assertion", "Cache-Control: max-age=60"}, {"Vary: Remote-User", "Cache-Control: public, s-maxage=60"},
-		{"Vary: X-User-Id", "Cache-Control: public", "X-Accel-Expires: 60"}, {"Vary: X-User-Id", "Expires: Thu, 01 Jan 2099 00:00:00 GMT"},
+		nil,
+		{"Vary: X-User-Assertion", "Cache-Control: max-age=60"},
+		{"Vary: Remote-User", "Cache-Control: public, s-maxage=60"},
+		{"Vary: X-User-Id", "Cache-Control: public", "X-Accel-Expires: 60"},
+		{"Vary: X-User-Id", "Expires: Thu, 01 Jan 2099 00:00:00 GMT"},
 	} {
 		for name, user := range users {
 			for _, line := range []string{cookieLine(user.sso()), bearer(user.sso())} {

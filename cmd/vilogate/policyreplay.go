@@ -176,7 +176,7 @@ func (k knownPolicies) fromRecord(r *audit.Record) (analysis.Recorded, bool) {
 	q := analysis.Recorded{
 		ID: r.RequestID, Decision: r.Decision, Rule: r.Rule, Method: r.Method, Host: r.Host, Path: r.Path,
 		Facts:    policies.Facts{Now: r.Time, Client: r.Client, Header: headers},
-		Identity: recordedIdentity(r.Who, claims), CrossSite: r.Reason == policies.ReasonCSRF,
+		Identity: recordedIdentity(r.Who, claims), CrossSite: r.Reason == policies.ReasonCSRF, ForeignBearer: r.ForeignBearer,
 	}
 	read := k.factsRead(r)
 	q.HasFact = func(fact string) bool {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -246,4 +247,11 @@ func (p probe) one() recorded {
 		p.tb.Fatalf("the backend received %d requests, want 1: %q", len(seen), seen)
 	}
 	return seen[0]
+}
+
+// forget drops what the backend has seen of a case, for the next one of the same test.
+func (r *recorder) forget(p probe) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.requests = slices.DeleteFunc(r.requests, func(seen recorded) bool { return strings.Contains(seen.head, p.mark+".") })
 }

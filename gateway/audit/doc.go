@@ -39,8 +39,8 @@
 //     be understood.
 //   - route: the pattern that the path matched. Optional.
 //   - who: who asked; left out for nobody. subject, issuer and user as the backend would be told; email and
-//     email_verified, session, roles and amr, each optional; auth_time, when they signed in, optional; credential, "cookie"
-//     or "bearer".
+//     email_verified, session, roles and amr, each optional; auth_time, when they signed in, optional; credential, "cookie",
+//     "bearer", or "header" (that a proxy before the gateway adds, and that counts as a cookie).
 //   - facts: what else the rule reads to decide; left out where that is nothing. headers and claims, by name, with their
 //     values (of a header, every line), left out where the request or the token has none. withheld names what was read and
 //     is not recorded, "headers.NAME" and "query.NAME": the values of queries, and of headers that carry secrets.
@@ -50,6 +50,8 @@
 //   - rule: the place of the rule that decided, file:line:column. Optional.
 //   - shadow: what other policies would have decided, where that differs, a list: decision, reason, rule, and generation
 //     where a whole folder of policies was evaluated beside the live one, else it is routes with mode: shadow.
+//   - foreign_bearer: true where beside the cookie of whoever asked stood a Bearer token that no configured issuer could have
+//     made. Optional.
 //   - refused_cookies: sign-in cookies that did not count, a list: name, issuer (whose tokens it carries), and reason:
 //     expired, revoked, signature, unknown-key, unknown-issuer, audience, client, not-yet-valid, keys-not-loaded, key-pending,
 //     too-many-keys, not-a-user,

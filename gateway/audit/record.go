@@ -26,6 +26,8 @@ type Record struct {
 	Reason     string     `json:"reason,omitempty"`
 	Rule       string     `json:"rule,omitempty"`
 	Shadow     []Shadow   `json:"shadow,omitempty"`
+	// ForeignBearer: beside the cookie of who asked stood a Bearer token that no configured issuer could have made.
+	ForeignBearer bool `json:"foreign_bearer,omitempty"`
 
 	RefusedCookies []RefusedCookie `json:"refused_cookies,omitempty"`
 	Latency        int64           `json:"latency_us"`
@@ -42,12 +44,13 @@ type Who struct {
 	Roles         []string   `json:"roles,omitempty"`
 	AMR           []string   `json:"amr,omitempty"`
 	AuthTime      *time.Time `json:"auth_time,omitempty"`
-	Credential    string     `json:"credential"` // "cookie" or "bearer"
+	Credential    string     `json:"credential"` // "cookie", "header" or "bearer"
 }
 
 // The credentials of a Who.
 const (
 	ByCookie = "cookie"
+	ByHeader = "header" // that a proxy before the gateway adds; it counts as a cookie
 	ByBearer = "bearer"
 )
 

@@ -32,6 +32,9 @@
 // bound to: ES256, ES384, ES512, EdDSA, RS256 to RS512, PS256 to PS512. A shared secret
 // is for HS256, HS384 or HS512 (issuer.go).
 //
+// [Verifier.Explain] takes the same steps for people who ask why a token does not
+// count, and gives no proof of anything.
+//
 // A Claims value can be had only from a verifier, so holding one is the proof.
 //
 // What our own IdP signs has one form, and every claim must be there and be as it
@@ -42,7 +45,8 @@
 //     stands after the issuer's name, as the user name does, which is
 //     preferred_username, or the subject where none can be shown. Where the
 //     configuration names the claim with the user name, its names are ours, stand
-//     alone, and must be [A-Za-z0-9._@+-].
+//     alone, and must be of letters and digits of any script and . _ @ + - (names.IsForeignUser),
+//     as Django's are.
 //   - The e-mail address decides where a policy asks: a text, or the first of a
 //     list. It is verified when email_verified is true or "true".
 //   - iat, exp, nbf, auth_time, aud, jti and sid decide, and are read strictly. Where

@@ -12,7 +12,9 @@ func (i *issuer) readForeign(r *claimReader, c *Claims) {
 	}
 	c.subject = i.prefix + subject
 	if i.ClaimUser != "" { // configured: its user names are ours
-		c.user = r.text(i.claimUser, true, i.checkUser)
+		if c.user = r.digits(i.claimUser); c.user == "" {
+			c.user = r.text(i.claimUser, true, i.checkUser)
+		}
 	} else {
 		c.user = i.prefix + r.shown(i.claimUser, subject)
 	}
@@ -31,7 +33,7 @@ func (i *issuer) readForeign(r *claimReader, c *Claims) {
 	}
 }
 
-// digits reads a subject that is a number as its digits: one that every reader
+// digits reads a subject or user name that is a number as its digits: one that every reader
 // takes for the same integer. Any other value gives none.
 func (r *claimReader) digits(name string) string {
 	v, ok := r.get(name)

@@ -179,6 +179,8 @@ func needed(a policies.Answer, q policies.Request) []string {
 		return nil
 	case a.CrossSite:
 		return []string{"a request from this origin or one that cors or csrf: exempt lists, or one with a Bearer token"}
+	case a.ForeignBearer && a.Reason == policies.ReasonForeignBearer:
+		return []string{"a request without this Bearer token, or bearer: pass on the route"}
 	case a.Kind == policies.UnknownHost:
 		return []string{"a policy for this host"}
 	case a.Kind == policies.OwnPath && a.Outcome == policies.Login:

@@ -70,6 +70,7 @@ func optionsOf(r *policies.Route) []option {
 			c.AllOrigins(), c.Credentials, c.Methods, c.Headers, c.Exposed, strictyaml.Duration(c.MaxAge))
 	}
 	return []option{
+		{"bearer", map[bool]string{true: "pass", false: "verify"}[r.BearerPass]},
 		{"rate", rate},
 		{"max_body", orNone(r.MaxBody, strictyaml.Size(r.MaxBody).String())},
 		{"timeout", orNone(int64(r.Timeout/time.Nanosecond), strictyaml.Duration(r.Timeout).String())},

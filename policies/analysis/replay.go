@@ -24,6 +24,8 @@ type Recorded struct {
 	HasFact func(fact string) bool
 	// CrossSite says that it was refused as cross-site (CSRF), before which the rule had allowed it.
 	CrossSite bool
+	// ForeignBearer says that a Bearer token of no issuer of ours stood beside the cookie of who asked.
+	ForeignBearer bool
 }
 
 // Request is the request as Explain takes it. CSRF is not checked again.
@@ -37,6 +39,9 @@ func (q Recorded) Request() policies.Request {
 		if request.IsSafe(q.Method) { // then it was a WebSocket handshake
 			r.Header["Upgrade"] = []string{"websocket"}
 		}
+	}
+	if q.ForeignBearer {
+		r.Header["Authorization"] = []string{"Bearer foreign"}
 	}
 	if fields, ok := q.Facts.Header.(policies.Fields); ok {
 		for name, values := range fields {

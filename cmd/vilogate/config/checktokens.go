@@ -29,6 +29,7 @@ func (c *checker) checkTokens() {
 		cookies[c.Tokens.Cookie] = true
 	}
 	names, addresses, without := map[string]bool{}, map[string]bool{}, ""
+	headers := map[TokenHeader]bool{}
 	for i := range c.Tokens.Issuers {
 		issuer := &c.Tokens.Issuers[i]
 		c.checkIssuer(issuer)
@@ -40,6 +41,13 @@ func (c *checker) checkTokens() {
 			c.errorf(issuer.Places.Of("cookie"), "two issuers cannot share the cookie %s", issuer.Cookie)
 		}
 		cookies[issuer.Cookie] = true
+		switch at := issuer.Places.Of("header"); {
+		case issuer.Header != "" && headers[issuer.Header]:
+			c.errorf(at, "two issuers cannot share a header")
+		case slices.Contains(c.ClientIPHeaders, ClientIPHeader(issuer.Header)):
+			c.errorf(at, "this header says where a client is (client_ip_headers)")
+		}
+		headers[issuer.Header] = true
 		switch {
 		case issuer.isShared() && !issuer.isSet("issuer"):
 			if without != "" {
@@ -152,11 +160,21 @@ func (c *checker) checkUpstream(name string, u Upstream) {
 	if u.Timeout <= 0 {
 		c.errorf(u.Places.Of("timeout"), "timeout must be at least 1s")
 	}
+	for _, header := range u.IdentityHeadersPass {
+		if request.ClassifyHeader(string(header)) == request.OrdinaryHeader && header != "" && !c.isTokenHeader(header) {
+			c.errorf(u.Places.Of("identity_headers_pass"), "a header that is neither another product's identity header nor an issuer's `header` passes anyway")
+		}
+	}
 	c.oneOf(u.Places.Of("identity_headers"), "identity_headers", u.IdentityHeaders, "x-user", "remote-user", "x-forwarded-user")
 	c.oneOf(u.Places.Of("odd_headers"), "odd_headers", u.OddHeaders, "drop", "reject", "pass")
 	if u.ForwardToken != "" && !slices.Contains(c.IssuerNames(), u.ForwardToken) {
 		c.oneOf(u.Places.Of("forward_token"), "forward_token", u.ForwardToken, c.IssuerNames()...)
 	}
+}
+
+// isTokenHeader reports whether an issuer's tokens come in the header.
+func (c *checker) isTokenHeader(name IdentityHeader) bool {
+	return slices.ContainsFunc(c.Tokens.Issuers, func(i Issuer) bool { return i.Header == TokenHeader(name) })
 }
 
 // Addresses are all addresses of the backend.

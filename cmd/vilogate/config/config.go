@@ -278,6 +278,11 @@ type Issuer struct {
 	Algorithms []string `yaml:"algorithms"`
 	// Cookie is the cookie that carries its tokens. Optional: they come as Bearer tokens only.
 	Cookie string `yaml:"cookie"`
+	// Header is the header in which a proxy before the gateway sends its tokens, as Cf-Access-Jwt-Assertion. Only tokens of this
+	// issuer count there, by their signature alone: whoever reaches the gateway can send one. It counts as a cookie (CSRF
+	// protection), before the cookies; where it and another credential are of two people, the request is refused. Backends
+	// are not sent it, unless identity_headers_pass names it. Optional.
+	Header TokenHeader `yaml:"header"`
 	// Claims names the claims to read. Roles are taken only where `roles` is named; naming `user` says that its user names
 	// are ours.
 	Claims Claims `yaml:"claims"`
@@ -390,7 +395,7 @@ type Upstream struct {
 	// IdentityHeaders names the plain identity headers: "x-user", "remote-user" or "x-forwarded-user". Optional: x-user.
 	IdentityHeaders string `yaml:"identity_headers"`
 	// IdentityHeadersPass are identity headers of other products (X-WEBAUTH-USER and its like, listed in upstreams/README.md)
-	// that this backend is sent from whoever sends them. Optional: none.
+	// that this backend is sent from whoever sends them, and headers of issuers. Optional: none.
 	IdentityHeadersPass []IdentityHeader `yaml:"identity_headers_pass"`
 	// ForwardToken is the issuer whose access token is passed on where it came. Optional: none is.
 	ForwardToken string `yaml:"forward_token"`

@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -45,10 +46,37 @@ func (h *IdentityHeader) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 		d.Errorf(n, "%s says where a client is; write client_ip_headers instead", d.Written(n))
 	case request.IsReservedHeader(name):
 		d.Errorf(n, "%s is the gateway's own to write, and passes from nobody", d.Written(n))
-	default:
-		d.Errorf(n, "%s is no identity header of another product, and passes anyway", d.Written(n))
 	}
 	*h = IdentityHeader(name)
+}
+
+// TokenHeader is the canonical name of a header in which a proxy before the gateway sends a token.
+type TokenHeader string
+
+// connectionHeaders are of the connection, or say what the request is.
+var connectionHeaders = []string{
+	"Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Expect", "Content-Encoding", "Set-Cookie",
+	"Origin", "Referer", "Accept", "User-Agent",
+}
+
+// DecodeYAML takes the name of a header that has no other meaning.
+func (h *TokenHeader) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	name, ok := headerName(d, n)
+	switch class := request.ClassifyHeader(name); {
+	case !ok:
+	case name == "Authorization":
+		d.Errorf(n, "Bearer tokens of Authorization are read anyway")
+	case name == "Cookie":
+		d.Errorf(n, "write `cookie` with the name of the cookie")
+	case request.IsReservedHeader(name):
+		d.Errorf(n, "%s is the gateway's own to write", d.Written(n))
+	case class == request.ClientIPHeader:
+		d.Errorf(n, "%s says where a client is", d.Written(n))
+	case slices.Contains(otherHeaders, name), slices.Contains(connectionHeaders, name),
+		strings.HasPrefix(name, "Sec-"), strings.HasPrefix(name, "Access-Control-"):
+		d.Errorf(n, "%s has another meaning, and carries no token", d.Written(n))
+	}
+	*h = TokenHeader(name)
 }
 
 // headerName is the canonical form of a header's name; false where there is none to judge.

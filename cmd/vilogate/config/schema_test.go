@@ -35,6 +35,7 @@ func newGenerator(t *testing.T) *schema.Generator {
 			reflect.TypeFor[Network]():             text,
 			reflect.TypeFor[ClientIPHeader]():      text,
 			reflect.TypeFor[IdentityHeader]():      text,
+			reflect.TypeFor[TokenHeader]():         text,
 			reflect.TypeFor[Rate]():                pattern("^[1-9][0-9]*/[smhd]$"),
 			reflect.TypeFor[ByteRate]():            pattern("^[0-9]+(KiB|MiB)?/s$"),
 			reflect.TypeFor[strictyaml.Duration](): func(g *schema.Generator) schema.Node { return orInterpolated(schema.Duration(g)) },

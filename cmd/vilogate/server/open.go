@@ -220,6 +220,7 @@ func (s *Server) openControl(context.Context, *config.Config) (err error) {
 	}
 	administration.Handle(&mux, admin)
 	s.registerCertificateActions(&mux)
+	s.registerTokenActions(&mux)
 	if s.control, err = control.Listen(s.o.State.Dir, &mux, s.o.Log); err != nil {
 		return err
 	}

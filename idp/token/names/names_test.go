@@ -28,7 +28,20 @@ func TestNames(t *testing.T) {
 		{"a/b", false, false, false},
 		{"a\n", false, false, false},
 		{"a\x00", false, false, false},
-		{"caf\u00e9", false, false, false},
+		{"caf\u00e9", false, true, false},
+		{"cafe\u0301", false, false, false}, // the same of two characters
+		{"j\u00fcrgen", false, true, false},
+		{"\u738b\u5c0f\u660e", false, true, false},
+		{"\u4f50\u3005\u6728", false, true, false}, // with an iteration mark
+		{"\u0430lice", false, true, false},
+		{"\uff41lice", false, false, false}, // of full width: NFKC makes alice of it
+		{"\U0001d41alice", false, false, false},
+		{"alic\u1d49", false, false, false},
+		{"a\u200bb", false, false, false},
+		{"a\u202eb", false, false, false},
+		{"a\u00a0b", false, false, false},
+		{strings.Repeat("\u738b", 150), false, true, false},
+		{strings.Repeat("\u738b", 151), false, false, false},
 		{"\u212aelvin", false, false, false}, // the Kelvin sign, which folds to k
 		{"a\xff", false, false, false},
 		{strings.Repeat("a", 64), true, true, true},

@@ -58,7 +58,7 @@ func (b *Builder) incomplete(gen *Generation) error {
 func (b *Builder) gateway(gen, before *Generation) error {
 	cfg := gen.Config
 	s := gateway.Settings{
-		Domain: cfg.Domain, PublicPort: b.PublicPort, Cookies: cookies(cfg), TrustedProxies: Prefixes(cfg.TrustedProxies),
+		Domain: cfg.Domain, PublicPort: b.PublicPort, Cookies: cookies(cfg), TokenHeaders: tokenHeaders(cfg), TrustedProxies: Prefixes(cfg.TrustedProxies),
 		ClientIPHeaders: ClientIPHeaders(cfg), UseForwarded: cfg.UsesForwarded(),
 	}
 	var errs [5]error
@@ -146,6 +146,17 @@ func cookies(cfg *config.Config) []gateway.Cookie {
 	for _, i := range cfg.Tokens.Issuers {
 		if i.Cookie != "" {
 			all = append(all, gateway.Cookie{Name: i.Cookie, Issuer: i.Name})
+		}
+	}
+	return all
+}
+
+// tokenHeaders are the headers in which proxies before the gateway send tokens.
+func tokenHeaders(cfg *config.Config) []gateway.TokenHeader {
+	var all []gateway.TokenHeader
+	for _, i := range cfg.Tokens.Issuers {
+		if i.Header != "" {
+			all = append(all, gateway.TokenHeader{Name: string(i.Header), Issuer: i.Name})
 		}
 	}
 	return all

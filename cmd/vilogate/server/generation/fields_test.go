@@ -37,6 +37,7 @@ tokens:
       secret: 0123456789abcdef0123456789abcdef
       algorithm: HS256
       cookie: jwt
+      header: X-Edge-Login
       claims: { user: username, email: mail, name: full, roles: [groups], delimiter: "," }
       role_map: { theirs: ours }
       roles_unmapped: keep
@@ -64,6 +65,7 @@ var applied = map[string][2]string{
 	"tokens.issuers[].secret":           {"secret: 0", "secret: 1"},
 	"tokens.issuers[].algorithm":        {"HS256", "HS512"},
 	"tokens.issuers[].cookie":           {"cookie: jwt", "cookie: other"},
+	"tokens.issuers[].header":           {"header: X-Edge-Login", "header: X-Other-Login"},
 	"tokens.issuers[].claims.user":      {"user: username", "user: login"},
 	"tokens.issuers[].claims.email":     {"email: mail", "email: address"},
 	"tokens.issuers[].claims.name":      {"name: full", "name: nickname"},
@@ -209,7 +211,7 @@ func shown(gen *Generation) string {
 	}
 	err = errors.Join(err, otherErr, partnerErr)
 	who += other
-	return fmt.Sprintln(knowsKey(gen, "http://fs.corp.example/trust", "one"), gen.Config.Drain, gen.Gateway.Upstreams, gen.Gateway.Cookies, slices.Sorted(maps.Keys(gen.Remotes)), who, err)
+	return fmt.Sprintln(knowsKey(gen, "http://fs.corp.example/trust", "one"), gen.Config.Drain, gen.Gateway.Upstreams, gen.Gateway.Cookies, gen.Gateway.TokenHeaders, slices.Sorted(maps.Keys(gen.Remotes)), who, err)
 }
 
 // knowsKey says what becomes of a token that a key of that id has not signed.
