@@ -6,8 +6,8 @@ from django.middleware.csrf import get_token
 from django.template import engines
 from django.urls import path
 from django.views.decorators.cache import cache_page
-from django.views.decorators.vary import vary_on_cookie
 from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.vary import vary_on_cookie
 
 from vilogate_identity import public
 
