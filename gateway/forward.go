@@ -16,6 +16,11 @@ func (x *exchange) prepare() error {
 			return refuseUnavailable("the policy's upstream " + f.Host.Upstream + " is not configured")
 		}
 	}
+	if f.upstream != nil {
+		if err := f.refuseConnectionAuth(); err != nil {
+			return err
+		}
+	}
 	if f.allowsUpgrade() && x.r.ContentLength != 0 {
 		return refuseMalformed("a WebSocket handshake with a body")
 	}

@@ -168,6 +168,8 @@ func refuseForbiddenAnonymous(reason string) error {
 const (
 	// ReasonTooLarge begins the reason where the body is longer than the route takes.
 	ReasonTooLarge = "the body is longer than max_body"
+	// reasonConnectionAuth ends the reason where credentials or a challenge would log a connection in.
+	reasonConnectionAuth = "it logs a connection in, and those to upstreams are shared (connection_auth: refuse)"
 	// ReasonOddHeader: the upstream has odd_headers: reject.
 	ReasonOddHeader = "a header name that the upstream refuses"
 )
@@ -177,6 +179,16 @@ func refuseCSRF() error {
 		status: http.StatusForbidden, decision: "deny", kind: "csrf", title: "Not allowed",
 		detail: "The request did not come from a page of this site.",
 		reason: policies.ReasonCSRF,
+	}
+}
+
+// refuseConnectionAuth is for credentials of a scheme that logs a connection in.
+func refuseConnectionAuth(scheme string) error {
+	return &refusal{
+		status: http.StatusForbidden, decision: "deny", kind: "connection-auth", title: "Authorization of another kind is needed",
+		detail: "The request signs in by Negotiate or NTLM, which sign a connection in. Connections to the service behind this address " +
+			"are shared by everybody, who would then be signed in as you.",
+		reason: "Authorization by " + scheme + ": " + reasonConnectionAuth,
 	}
 }
 

@@ -78,7 +78,7 @@ func (c *compiler) decode(f File, into any) bool {
 }
 
 func (c *compiler) host(f *fileSyntax) *HostPolicy {
-	h := &HostPolicy{Upstream: f.Upstream.text, Place: f.Host.at, publicPort: c.o.PublicPort}
+	h := &HostPolicy{Upstream: f.Upstream.text, Place: f.Host.at, publicPort: c.o.PublicPort, Acknowledged: acknowledged(f.Acknowledge)}
 	c.checkKnown(f.Upstream, "upstream", c.o.Upstreams)
 	if h.paths = f.Paths.text; f.Paths.at.Line > 0 {
 		c.checkKnown(f.Paths, "way to compare paths", []string{caseInsensitive, caseSensitive})

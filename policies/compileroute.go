@@ -25,7 +25,7 @@ func commonMethods(a, b *Route) (methods []string, every bool) {
 
 // route compiles an entry of routes:.
 func (c *compiler) route(h *HostPolicy, s *routeSyntax, defaults *optionsSyntax) *Route {
-	r := &Route{Pattern: s.Path.text, at: s.Path.at, Place: s.Place, CORS: h.CORS, rule: c.rule(s)}
+	r := &Route{Pattern: s.Path.text, at: s.Path.at, Place: s.Place, CORS: h.CORS, rule: c.rule(s), Acknowledged: acknowledged(s.Acknowledge)}
 	r.BearerOnly, r.Optional = r.rule.bearerOnly(), r.rule.optional
 	if s.Methods != nil {
 		r.methods = c.methods(s.Path.at, *s.Methods)

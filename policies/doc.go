@@ -46,6 +46,8 @@
 //   - rules: conditions under a name, for the routes and rules of this file: { office: { networks: [10.0.0.0/8] } }.
 //   - routes, required: see below.
 //   - tests: see below.
+//   - acknowledge: [unused-rule]. Kinds of warnings of `vilogate policy check` that are known and meant, in all of the file. See
+//     Warnings.
 //
 // # Routes
 //
@@ -59,6 +61,7 @@
 //   - bearer: only. A cookie does not count, only a Bearer token. It may stand among the conditions of allow too. pass and
 //     verify are options; see below.
 //   - cors: as for the host, in its place; none for none.
+//   - acknowledge: [unsafe-public]. Kinds of warnings about this route that are known and meant.
 //
 // And options, which may stand under defaults: too:
 //
@@ -87,6 +90,12 @@
 //   - encoded_slash: allow, double_slash: allow, semicolon: allow. The path may hold %2F inside a segment, several
 //     slashes in a row, or parameters behind a semicolon. Servers disagree about what those mean, and without permission
 //     they are 400. Permit only what the application behind is known to need. refuse for the ordinary.
+//   - default_cache_control: private. Cache-Control: private is added to an answer that has neither Cache-Control nor Expires:
+//     what says nothing, any cache may keep. Left out, it is added where somebody is signed in, but on public routes; none for
+//     never. Whatever is said here, an answer whose Vary names an identity header is private: without public, s-maxage and the
+//     headers of CDNs alone, and to the outside it varies by Cookie and Authorization.
+//   - connection_auth: refuse. Authorization by Negotiate or NTLM, which log a connection in and not a request, is 403, and a
+//     backend's offer of them is not passed on: connections to backends are shared. allow is not supported yet.
 //   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error on a route that has methods,
 //     or shares its pattern with one that does: the header would ask for what they refuse. drop for the ordinary.
 //
@@ -131,6 +140,9 @@
 // folded. Servers that fold case are often Windows, which takes other names for one, too: a segment that ends in a dot or
 // a space (/admin., /admin%20) or holds a colon (/admin::$INDEX_ALLOCATION) is 400 as well. `vilogate policy check` warns
 // of a host that says neither, where case leads around a rule to a wider one.
+//
+// So one /api/health beside /*rest denies every other path below /api, which takes a route /api/*rest to be listed; `vilogate
+// policy check` warns of it (hidden-paths).
 //
 // In matching, several slashes count as one and what follows a semicolon in a segment does not count; whether the path
 // may be spelt so at all is then up to the route that it matched.
@@ -231,6 +243,22 @@
 //     often as it takes.
 //
 // rule: is the pattern of the route that has to be the one that decides, or none.
+//
+// # Warnings
+//
+// `vilogate policy check` warns of what compiles and is hardly meant, and with --strict fails for it. Each warning is of a
+// kind, by which the file acknowledges it, on the route that it is about or for all of the file:
+//
+//   - unreachable-route, narrowed-route: no request is decided by the route, or fewer than its pattern says.
+//   - hidden-paths: a word takes paths from a wider pattern, and no route lists them. It is about the first route with the word.
+//   - unreachable-condition, idle-condition: a condition can never be true, or makes no difference.
+//   - unsafe-public: anybody may change something.
+//   - unused-rule: no route uses the rule.
+//   - case-variant: a letter in another case leads around a rule.
+//   - shadow-only: every route is in the shadow.
+//
+// What is acknowledged and not there is a warning itself (unused-acknowledgement), which cannot be acknowledged. An
+// acknowledgement decides nothing.
 //
 // HTTP message signatures (signature) are not part of the language yet. The word is known and refused: a promise that is
 // not kept is worse than none.

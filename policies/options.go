@@ -60,10 +60,29 @@ func (c *compiler) options(r *Route, o optionsSyntax) {
 	if o.CSRF != nil {
 		r.CSRFExempt = c.csrfExempt(o.CSRF)
 	}
+	if o.DefaultCacheControl != nil {
+		r.DefaultCacheControl = o.DefaultCacheControl.text
+		c.checkKnown(*o.DefaultCacheControl, "value of default_cache_control", []string{"private", "none"})
+	}
+	if o.ConnectionAuth != nil {
+		c.connectionAuth(*o.ConnectionAuth)
+	}
 	if o.Mode != nil {
 		if r.Shadow = o.Mode.text == "shadow"; !r.Shadow && o.Mode.text != "enforce" {
 			c.checkKnown(*o.Mode, "mode", []string{"shadow", "enforce"})
 		}
+	}
+}
+
+// connectionAuth takes refuse, which is the default: connections to backends are shared, so that a login that is bound to one
+// would be everybody's.
+func (c *compiler) connectionAuth(w word) {
+	switch w.text {
+	case "refuse":
+	case "allow":
+		c.errorf(w.at, "connection_auth: allow is not supported yet: Negotiate and NTLM log a connection in, and those to backends are shared")
+	default:
+		c.errorf(w.at, "the value that can stand here is refuse, which is the default; allow is not supported yet; found %q", w.text)
 	}
 }
 

@@ -30,7 +30,11 @@ type Route struct {
 	ForwardedPrefix string
 	RewriteHost     string // a host for the backend, with or without a port; "" for the public one
 	Headers         Headers
-	Reads           Reads
+	// DefaultCacheControl is "private", "none", or "" where the file says nothing; PrivateByDefault applies it.
+	DefaultCacheControl string
+	Reads               Reads
+
+	Acknowledged []Acknowledgement
 
 	at                   strictyaml.Place // of the pattern
 	foldsCase            bool             // the host's
@@ -41,8 +45,26 @@ type Route struct {
 	rule                 rule
 }
 
+// An Acknowledgement says that a kind of warning about a policy is known and meant. It decides nothing.
+type Acknowledgement struct {
+	Kind  string
+	Place strictyaml.Place
+}
+
+func acknowledged(words []word) (all []Acknowledgement) {
+	for _, w := range words {
+		all = append(all, Acknowledgement{w.text, w.at})
+	}
+	return all
+}
+
 // Public reports whether nobody is asked who they are.
 func (r *Route) Public() bool { return r.rule.kind == rulePublic }
+
+// PrivateByDefault reports whether an answer of which the backend says nothing to caches is Cache-Control: private.
+func (r *Route) PrivateByDefault(signedIn bool) bool {
+	return r.DefaultCacheControl == "private" || r.DefaultCacheControl == "" && signedIn && !r.Public()
+}
 
 // Methods are the methods that the route takes, sorted; nil for every one. Read them only.
 func (r *Route) Methods() []string { return r.methods }

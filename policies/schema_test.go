@@ -63,8 +63,11 @@ func describe(t testing.TB) *schema.Generator {
 		Fields: map[string]schema.Node{
 			"tlsSyntax.min_version": schema.Words("1.2", "1.3"),
 			"optionsSyntax.mode":    schema.Words("shadow", "enforce"),
-			"testSyntax.expect":     schema.Words(expectations...),
-			"identitySyntax.by":     schema.Words("cookie", "bearer"),
+
+			"optionsSyntax.default_cache_control": schema.Words("private", "none"),
+			"optionsSyntax.connection_auth":       schema.Words("refuse"),
+			"testSyntax.expect":                   schema.Words(expectations...),
+			"identitySyntax.by":                   schema.Words("cookie", "bearer"),
 		},
 	}
 	if err := g.ReadComments(os.DirFS(".")); err != nil {

@@ -36,6 +36,9 @@ type HostPolicy struct {
 	CORS     *CORS // nil where the file has none
 	TLS      *TLS  // nil where the file asks for nothing
 
+	// Acknowledged are kinds of warnings that are meant, in all of the file.
+	Acknowledged []Acknowledgement
+
 	// Shadow is the policy of this host as it would be were its routes with mode: shadow live: nil where there are none.
 	Shadow *HostPolicy
 

@@ -21,6 +21,8 @@ type (
 		Rules    map[string]*conditionsSyntax `yaml:"rules"`             // conditions under a name, for routes and rules of this file
 		Routes   []routeSyntax                `yaml:"routes,required"`   // who may ask for what; what no route lists is refused
 		Tests    []testSyntax                 `yaml:"tests"`             // requests and what is expected of them; a file whose tests fail is refused
+
+		Acknowledge []word `yaml:"acknowledge"` // kinds of warnings of policy check that are known and meant, in the whole file
 	}
 
 	tlsSyntax struct {
@@ -47,6 +49,8 @@ type (
 		Methods *[]word     `yaml:"methods"`        // which methods; GET implies HEAD; default: every one
 		Allow   allowSyntax `yaml:"allow,required"` // who may
 		CORS    *corsSyntax `yaml:"cors"`           // in place of the host's; none for none
+
+		Acknowledge []word `yaml:"acknowledge"` // kinds of warnings of policy check about this route that are known and meant
 		optionsSyntax
 	}
 )

@@ -27,11 +27,14 @@ type optionsSyntax struct {
 	EncodedSlash   *allowed       `yaml:"encoded_slash"`   // allow: the path may hold %2F inside a segment
 	DoubleSlash    *allowed       `yaml:"double_slash"`    // allow: the path may hold several slashes in a row
 	Semicolon      *allowed       `yaml:"semicolon"`       // allow: the path may hold parameters behind a semicolon
+
+	DefaultCacheControl *word `yaml:"default_cache_control"` // private: added where the backend sends neither Cache-Control nor Expires; none; default: private for whoever is signed in, but on public routes
+	ConnectionAuth      *word `yaml:"connection_auth"`       // refuse: Authorization by Negotiate or NTLM is refused; allow is not supported yet
 }
 
 var optionKeys = []string{
 	"bearer", "csrf", "rate", "max_body", "timeout", "strip_prefix", "rewrite_host", "headers", "websocket", "mode", "on_stale",
-	"method_override", "encoded_slash", "double_slash", "semicolon",
+	"method_override", "encoded_slash", "double_slash", "semicolon", "default_cache_control", "connection_auth",
 }
 
 type (
@@ -95,6 +98,8 @@ func (o optionsSyntax) withDefaults(defaults *optionsSyntax) optionsSyntax {
 		MethodOverride: orDefault(o.MethodOverride, defaults.MethodOverride),
 		EncodedSlash:   orDefault(o.EncodedSlash, defaults.EncodedSlash),
 		DoubleSlash:    orDefault(o.DoubleSlash, defaults.DoubleSlash), Semicolon: orDefault(o.Semicolon, defaults.Semicolon),
+		DefaultCacheControl: orDefault(o.DefaultCacheControl, defaults.DefaultCacheControl),
+		ConnectionAuth:      orDefault(o.ConnectionAuth, defaults.ConnectionAuth),
 	}
 }
 

@@ -36,7 +36,7 @@ func (c *checker) caseVariants(h *policies.HostPolicy) {
 			if who, ok := admittedBy(side{route: wider}, side{route: r}); ok {
 				c.add(r.Place, CaseVariant, "%s %s as %s is allowed by %s (%s), and not by %s, which a server that folds case (Express, IIS, Windows) serves: "+
 					"write paths: case-insensitive for the host where the one behind does, else paths: case-sensitive",
-					method, pathOf(segments), who, wider.Pattern, wider.Place, r.Pattern)
+					method, pathOf(segments), who, wider.Pattern, wider.Place, r.Pattern).route = r
 				return
 			}
 		}

@@ -12,17 +12,20 @@ import (
 )
 
 // Check looks for what can never happen, and for what is dangerous, in policies that compile. The findings are in the order
-// of their places.
+// of their places; those that a file acknowledges are left out.
 func Check(set *policies.Set) []Finding {
-	var c checker
+	var all []Finding
 	for _, name := range set.Hosts() {
+		var c checker
 		h := set.Policy(name)
 		c.host(h)
+		c.acknowledge(h)
+		all = append(all, c.findings...)
 	}
-	slices.SortStableFunc(c.findings, func(a, b Finding) int {
+	slices.SortStableFunc(all, func(a, b Finding) int {
 		return cmp.Or(strings.Compare(a.Place.File, b.Place.File), a.Place.Line-b.Place.Line, a.Place.Column-b.Place.Column)
 	})
-	return c.findings
+	return all
 }
 
 func (c *checker) host(h *policies.HostPolicy) {
@@ -30,17 +33,20 @@ func (c *checker) host(h *policies.HostPolicy) {
 	live := false
 	for _, r := range h.Routes() {
 		live = live || !r.Shadow
+		c.route = r
 		c.unsafePublic(r)
 		markUsedRules(r.Condition(), used)
 		if condition := r.Condition(); condition != nil {
 			c.conditions(side{route: r}, r.Place, condition)
 		}
 	}
+	c.route = nil
 	if !live {
 		c.add(h.Place, ShadowOnly, "every route is in the shadow: all requests of %s are refused", h.Host)
 	}
 	c.reachability(h)
 	c.caseVariants(h)
+	c.hiddenPaths(h)
 	for _, name := range sortedKeys(h.Rules()) {
 		rule := h.Rules()[name]
 		if !used[name] {

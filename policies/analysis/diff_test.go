@@ -280,6 +280,7 @@ func TestDiffKnowsEveryOption(t *testing.T) {
 		"Pattern", "Place", "Reads", // of the route itself
 		"BearerOnly", "Optional", "Shadow", // seen in what is decided
 		"ForwardedPrefix", // is StripPrefix
+		"Acknowledged",    // decides nothing
 	}
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[policies.Route]()) {
 		if !f.IsExported() || slices.Contains(elsewhere, f.Name) {

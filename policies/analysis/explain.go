@@ -19,6 +19,7 @@ type Explanation struct {
 	Needed     []string    `json:"needed,omitempty"`  // what would have to be otherwise for the request to be admitted
 	Limit      string      `json:"limit,omitempty"`   // the rate that it counts against
 	Stopped    string      `json:"stopped,omitempty"` // where the patterns end, when none matches the path
+	Caches     string      `json:"caches,omitempty"`  // what caches are told of the answer, where the backend says nothing
 	Lost       []Lost      `json:"lost,omitempty"`
 	Others     int         `json:"others"`           // routes whose pattern the path does not match at all
 	Shadow     string      `json:"shadow,omitempty"` // what would be decided were the routes in the shadow live, where that differs
@@ -58,6 +59,9 @@ func Explain(set *policies.Set, q policies.Request) Explanation {
 		e.Route = r.Pattern
 		if r.Rate != nil {
 			e.Limit = r.Rate.String()
+		}
+		if a.Kind == policies.Routed && a.Outcome == policies.Allow && r.PrivateByDefault(q.Identity != nil) {
+			e.Caches = "Cache-Control: private"
 		}
 		if c := r.Condition(); c != nil && a.Kind == policies.Routed && a.Outcome != policies.BadRequest {
 			e.Conditions = explainParts(r, c, a, q)
@@ -271,6 +275,9 @@ func (e Explanation) Text() string {
 	}
 	if e.Limit != "" {
 		fmt.Fprintf(&b, "  as long as it is not more often than %s\n", e.Limit)
+	}
+	if e.Caches != "" {
+		fmt.Fprintf(&b, "  with %s, where the backend says nothing to caches\n", e.Caches)
 	}
 	if e.Shadow != "" {
 		fmt.Fprintf(&b, "  in the shadow it would be %s\n", e.Shadow)

@@ -85,6 +85,7 @@ to be admitted it takes
 		{"GET", "/shadow", alice, `GET https://a.viloforge.com/shadow as alice
 allow: authenticated
   by the route /shadow, a.yaml:12:5
+  with Cache-Control: private, where the backend says nothing to caches
   in the shadow it would be deny: none of the roles admin (a.yaml:13:5)
 `},
 		{"DELETE", "/users/7", alice, `DELETE https://a.viloforge.com/users/7 as alice

@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/strictyaml"
@@ -13,7 +14,7 @@ type Finding struct {
 	Kind  Kind
 	Msg   string
 
-	route     *policies.Route     // that is unreachable, or narrowed
+	route     *policies.Route     // that it is about; nil for what is the file's
 	condition *policies.Condition // that can never be true, or makes no difference
 }
 
@@ -30,11 +31,30 @@ const (
 	UnusedRule           Kind = "unused-rule"
 	CaseVariant          Kind = "case-variant" // a letter in another case leads around a rule
 	ShadowOnly           Kind = "shadow-only"  // every route of the host is in the shadow
+	HiddenPaths          Kind = "hidden-paths" // a word takes paths from a wider pattern, and no route lists them
+
+	UnusedAcknowledgement Kind = "unused-acknowledgement" // of what is not there; it cannot be acknowledged
 )
 
-type checker struct{ findings []Finding }
+// kinds are those that can be acknowledged.
+var kinds = []Kind{
+	UnreachableRoute, NarrowedRoute, UnreachableCondition, IdleCondition, UnsafePublic, UnusedRule, CaseVariant, ShadowOnly, HiddenPaths,
+}
+
+func kindsText() string {
+	var names []string
+	for _, kind := range kinds {
+		names = append(names, string(kind))
+	}
+	return strings.Join(names, ", ")
+}
+
+type checker struct {
+	findings []Finding
+	route    *policies.Route // that is looked at; nil for what is the file's
+}
 
 func (c *checker) add(at strictyaml.Place, kind Kind, format string, a ...any) *Finding {
-	c.findings = append(c.findings, Finding{Place: at, Kind: kind, Msg: fmt.Sprintf(format, a...)})
+	c.findings = append(c.findings, Finding{Place: at, Kind: kind, Msg: fmt.Sprintf(format, a...), route: c.route})
 	return &c.findings[len(c.findings)-1]
 }

@@ -24,6 +24,7 @@ host: billing-api.viloforge.com
 upstream: billing
 routes:
   - { path: /healthz, allow: public }
+  - { path: /cached-public, allow: public }
   - { path: "/*rest", allow: authenticated }
 `
 )
@@ -79,12 +80,23 @@ func behindGateway(t *testing.T, g signer, s *service) *service {
 	return &service{t: t, url: server.URL, client: s.client}
 }
 
-// guideToken is what the guide's login page puts into the cookie.
+// guideTokenOf is what the guide's login page puts into the cookie of somebody.
+func guideTokenOf(t *testing.T, user string) string {
+	t.Helper()
+	return signGuideToken(t, secret, user)
+}
+
+// guideToken is such a token of dora's, signed with a key.
 func guideToken(t *testing.T, key string) string {
+	t.Helper()
+	return signGuideToken(t, key, "dora")
+}
+
+func signGuideToken(t *testing.T, key, user string) string {
 	t.Helper()
 	now := time.Now()
 	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		"username": "dora", "email": "dora@viloforge.com", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+		"username": user, "email": user + "@viloforge.com", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 	}).SignedString([]byte(key))
 	if err != nil {
 		t.Fatal(err)

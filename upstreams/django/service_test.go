@@ -52,8 +52,9 @@ type service struct {
 	client *http.Client
 }
 
-// start runs the demo service with the keys at that address or path.
-func start(t *testing.T, jwks string) *service {
+// start runs the demo service with the keys at that address or path, and more in its
+// environment.
+func start(t *testing.T, jwks string, more ...string) *service {
 	t.Helper()
 	requirePackages(t)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -72,6 +73,7 @@ func start(t *testing.T, jwks string) *service {
 	ctx, stop := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, python, "-m", "gunicorn", "--bind", "fd://3", "--graceful-timeout", "1", "--log-level", "warning", "demo.wsgi")
 	cmd.Env = environment("DEMO_SECRET_KEY=of the demo", "DEMO_DATABASE="+filepath.Join(t.TempDir(), "demo.sqlite3"), "DEMO_JWKS="+jwks)
+	cmd.Env = append(cmd.Env, more...)
 	cmd.ExtraFiles = []*os.File{inherited}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its workers are its group
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

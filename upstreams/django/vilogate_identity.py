@@ -32,6 +32,9 @@ marked with @public; there request.user is AnonymousUser.
 Nothing else says who is asking: not the plain headers beside the assertion
 (X-User and its like), which whoever reaches this process without the gateway
 can send, and which WSGI cannot tell from X_User; and not a Django session.
+
+Django's cache keeps a page for each assertion: every response says that it varies
+by X-User-Assertion before cache_page, or the cache of a whole site, keeps it.
 """
 
 import functools
@@ -47,8 +50,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Group, Permission
 from django.core.exceptions import ImproperlyConfigured
 from django.http import JsonResponse
+from django.middleware.cache import UpdateCacheMiddleware
+from django.utils.cache import patch_vary_headers
 
 HEADER = "HTTP_X_USER_ASSERTION"
+VARY = ["X-User-Assertion"]
 TYPE = "vilogate-assertion+jwt"
 
 MAX_LENGTH = 8 * 1024  # of an assertion
@@ -96,6 +102,7 @@ class IdentityMiddleware:
         self.keys = Keys(given["JWKS"])
         self.issuer = given["ISSUER"]
         self.audience = given["AUDIENCE"]
+        vary_in_caches()
 
     def __call__(self, request):
         request.user, request.identity, request.vilogate_problem = AnonymousUser(), None, None
@@ -104,7 +111,10 @@ class IdentityMiddleware:
             request.user, request.identity = self.make_user(claims), claims
         except (Refused, Unavailable) as problem:
             request.vilogate_problem = problem
-        return self.get_response(request)
+            request.META.pop(HEADER, None)  # no cache finds a page by an assertion that does not count
+        response = self.get_response(request)
+        patch_vary_headers(response, VARY)
+        return response
 
     def process_view(self, request, view, args, kwargs):
         if request.vilogate_problem is None or getattr(view, "vilogate_public", False):
@@ -183,6 +193,24 @@ class GatewayUser(User):
 
     def save(self, *args, **kwargs):
         raise TypeError("a user of the gateway has no row; keep user.subject instead")
+
+
+def vary_in_caches():
+    """Has Django's cache keep a page for each assertion. cache_page keeps it inside
+    the view, before any middleware sees the response, and the cache of a whole site
+    is a middleware that may stand inside this one: both keep it by this method."""
+    keep = UpdateCacheMiddleware.process_response
+    if hasattr(keep, "vilogate"):
+        return
+
+    @functools.wraps(keep)
+    def process_response(self, request, response):
+        if hasattr(request, "vilogate_problem"):
+            patch_vary_headers(response, VARY)
+        return keep(self, request, response)
+
+    process_response.vilogate = True
+    UpdateCacheMiddleware.process_response = process_response
 
 
 def verify(raw, keys, issuer, audience):

@@ -197,3 +197,23 @@ func TestConfigurationIsCompleteOrRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestResponsesVaryByTheAssertion: whoever caches a response between the gateway and the service is told for whom it is, also
+// where nobody was.
+func TestResponsesVaryByTheAssertion(t *testing.T) {
+	t.Parallel()
+	key := newKey(t)
+	kit, next := newKit(t, key), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Add("Vary", "Accept") })
+	for _, handler := range []http.Handler{kit.Require(next), kit.Optional(next)} {
+		for _, assertion := range []string{sign(t, key, alice(now)), ""} {
+			r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+			if assertion != "" {
+				r.Header.Set(identity.Header, assertion)
+			}
+			handler.ServeHTTP(w, r)
+			if got := w.Result().Header.Values("Vary"); len(got) == 0 || got[0] != "X-User-Assertion" {
+				t.Errorf("Vary %q", got)
+			}
+		}
+	}
+}

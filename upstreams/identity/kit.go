@@ -51,9 +51,10 @@ func (k *Kit) Run(ctx context.Context) error { return k.keys.run(ctx) }
 
 // Require serves those requests alone that carry a good assertion: next finds
 // its [Identity] with [From]. Others get 401 as problem+json, or 503 while there
-// are no keys to judge with.
+// are no keys to judge with. Responses say that they vary by the assertion.
 func (k *Kit) Require(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Vary", Header)
 		who, err := k.identify(r)
 		if err != nil {
 			k.reject(w, r, err)
@@ -64,9 +65,11 @@ func (k *Kit) Require(next http.Handler) http.Handler {
 }
 
 // Optional serves every request (optional authentication). Only one with a good
-// assertion has an [Identity]; any other is anonymous, whatever it says.
+// assertion has an [Identity]; any other is anonymous, whatever it says. Responses
+// say that they vary by the assertion.
 func (k *Kit) Optional(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Vary", Header)
 		who, err := k.identify(r)
 		if err == nil {
 			r = r.WithContext(context.WithValue(r.Context(), contextKey{}, who))

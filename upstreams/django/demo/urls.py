@@ -5,7 +5,9 @@ from django.http import HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.template import engines
 from django.urls import path
+from django.views.decorators.cache import cache_page
 from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.vary import vary_on_cookie
 
 from vilogate_identity import public
 
@@ -67,7 +69,15 @@ def form(request):
     return HttpResponse(get_token(request))
 
 
+def hello(request):
+    return HttpResponse("hello " + (request.user.username or "stranger"))
+
+
 urlpatterns = [
+    path("hello", hello),
+    path("cached", cache_page(60)(hello)),
+    path("cached-by-cookie", cache_page(60)(vary_on_cookie(hello))),
+    path("cached-public", public(cache_page(60)(hello))),
     path("healthz", healthz),
     path("whoami", whoami),
     path("invoices", list_invoices),

@@ -1,0 +1,102 @@
+package main_test
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"testing"
+)
+
+// nginxCache starts an nginx that keeps whatever it may, and for a minute where nothing is said, in front of an address. more
+// is of its location.
+func nginxCache(t *testing.T, address, more string) string {
+	t.Helper()
+	dir, listen := t.TempDir(), freeAddress(t)
+	writeFiles(t, dir, map[string]string{"nginx.conf": fmt.Sprintf(`
+daemon off; master_process off; pid %[1]s/pid; error_log stderr;
+events {}
+http {
+  access_log off;
+  client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+  proxy_cache_path %[1]s/cache keys_zone=all:1m;
+  server {
+    listen %[2]s;
+    location / {
+      proxy_pass %[3]s; proxy_http_version 1.1; proxy_set_header Host app.viloforge.test;
+      proxy_cache all; proxy_cache_valid 200 1m; add_header X-Cache $upstream_cache_status;
+      %[4]s
+    }
+  }
+}
+`, dir, listen, address, more)})
+	launch(t, dir, []string{"PATH=/usr/sbin:/usr/bin:/bin"}, program(t, "nginx", "nginx-light"), "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr")
+	eventually(t, "nginx answers", func() bool {
+		r, err := http.Get("http://" + listen + "/nothing")
+		if err != nil {
+			return false
+		}
+		closeQuietly(t, r.Body)
+		return true
+	})
+	return "http://" + listen
+}
+
+// TestCachesOfNginx: nginx before the gateway keeps nobody's page, whatever its configuration has as a default, and between the
+// gateway and a backend it keeps one for each person where it is set up as the kits' READMEs say, or the backend says Vary.
+func TestCachesOfNginx(t *testing.T) {
+	t.Parallel()
+	backend := cachingBackend(t)
+	byVary, byKey := nginxCache(t, backend, "proxy_set_header Accept-Encoding '';"), nginxCache(t, backend, `proxy_cache_key "$host$request_uri$http_x_user_id";`)
+	policy := func(host string) string {
+		return fmt.Sprintf("host: %s.viloforge.test\nupstream: %s\nroutes:\n  - { path: /public, allow: public }\n  - { path: \"/*rest\", allow: authenticated }\n", host, host)
+	}
+	s := serve(t, map[string]string{
+		"vilogate.yaml": serveConfig + ownIdP + fmt.Sprintf(`
+upstreams:
+  app: { url: %q, identity_headers: remote-user }
+  vary: { url: %q, identity_headers: remote-user }
+  key: { url: %q, identity_headers: remote-user }
+`, backend, byVary, byKey),
+		"policies/app.yaml": policy("app"), "policies/vary.yaml": policy("vary"), "policies/key.yaml": policy("key"),
+	})
+	s.addUser("alice")
+	s.addUser("bob")
+	users := map[string]*client{"alice": s.client().login("alice"), "bob": s.client().login("bob")}
+	before := nginxCache(t, "https://"+s.at.HTTPS, "proxy_ssl_server_name on; proxy_ssl_name app.viloforge.test;")
+	plain := s.client()
+	for _, header := range [][]string{
+		nil,
+		{"Vary: X-User-Assertion", "Cache-Control: max-age=60"},
+		{"Vary: Remote-User", "Cache-Control: public, s-maxage=60"},
+		{"Vary: X-User-Id", "Cache-Control: public", "X-Accel-Expires: 60"},
+		{"Vary: X-User-Id", "Expires: Thu, 01 Jan 2099 00:00:00 GMT"},
+	} {
+		for name, user := range users {
+			for _, line := range []string{cookieLine(user.sso()), bearer(user.sso())} {
+				if a := plain.get(before+"/x"+query(header...), line); a.status != http.StatusOK || a.body != "hello "+name {
+					t.Errorf("before the gateway, %q: %s got %v", header, name, a)
+				}
+			}
+			if a := user.get(s.url("key", "/x"+query(header...))); a.body != "hello "+name {
+				t.Errorf("behind the gateway, by key, %q: %s got %v", header, name, a)
+			}
+			if a := user.get(s.url("vary", "/x"+query(header...))); header != nil && a.body != "hello "+name {
+				t.Errorf("behind the gateway, by Vary, %q: %s got %v", header, name, a)
+			}
+		}
+	}
+	// What is for everybody is kept, and what is one person's is kept for them behind the gateway: else this would show nothing.
+	for _, c := range []struct {
+		from    *client
+		address string
+	}{
+		{plain, before + "/public" + query("Cache-Control: public, max-age=60")},
+		{users["bob"], s.url("key", "/y"+query("Cache-Control: max-age=60"))},
+		{users["bob"], s.url("vary", "/y"+query("Vary: X-User-Id", "Cache-Control: max-age=60"))},
+	} {
+		c.from.get(c.address)
+		if a := c.from.get(c.address); a.header.Get("X-Cache") != "HIT" {
+			t.Errorf("%s is not kept: %v", c.address, a)
+		}
+	}
+}

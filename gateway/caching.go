@@ -1,0 +1,129 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
+)
+
+// limitCaching keeps caches outside from giving one person's answer to another. An
+// answer that varies by an identity header is private, and varies by the credentials
+// that these headers were made of: a client sends no identity header, so that for a
+// cache outside everybody's requests would be alike. Where the backend says nothing,
+// the route says it.
+func (x *forwarding) limitCaching(h http.Header) {
+	if names, identity := x.outsideVary(h["Vary"]); identity {
+		h["Vary"] = []string{strings.Join(names, ", ")}
+		h["Cache-Control"] = []string{privateCacheControl(h["Cache-Control"])}
+		for name := range h {
+			if isTargetedCacheControl(name) {
+				delete(h, name)
+			}
+		}
+		return
+	}
+	if h["Cache-Control"] != nil || h["Expires"] != nil {
+		return
+	}
+	if r := x.route(); r != nil && r.PrivateByDefault(x.authentication.principal != nil) {
+		h["Cache-Control"] = []string{"private"}
+	}
+}
+
+// outsideVary is Vary as it is true outside: the credentials in place of identity
+// headers. identity reports whether there was one.
+func (x *forwarding) outsideVary(lines []string) (names []string, identity bool) {
+	for _, line := range lines {
+		for name := range strings.SplitSeq(line, ",") {
+			switch name = strings.TrimSpace(name); {
+			case name == "":
+			case x.isIdentityHeader(name):
+				identity = true
+			default:
+				names = append(names, name)
+			}
+		}
+	}
+	if !identity || slices.Contains(names, "*") {
+		return names, identity
+	}
+	for _, credential := range []string{"Cookie", "Authorization"} {
+		if !slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, credential) }) {
+			names = append(names, credential)
+		}
+	}
+	return names, true
+}
+
+// isIdentityHeader reports whether a backend is told in a header of that name who
+// asks: by the gateway, whatever the upstream's preset, or in the place of another
+// product.
+func (x *forwarding) isIdentityHeader(name string) bool {
+	if x.Kind != policies.Routed {
+		return false
+	}
+	if request.ClassifyHeader(name) == request.IdentityHeader {
+		return true
+	}
+	for _, preset := range presets {
+		for _, other := range [...]string{preset.user, preset.email, preset.name, preset.roles, preset.preferredUsername} {
+			if other != "" && request.SameHeader(name, other) {
+				return true
+			}
+		}
+	}
+	return request.SameHeader(name, "X-User-Id") || request.SameHeader(name, "X-User-Assertion")
+}
+
+// privateCacheControl is Cache-Control (RFC 9111, section 5.2) with private in place
+// of what lets a shared cache keep an answer. private with the names of fields lets it
+// keep the rest. What cannot be read is no-store.
+func privateCacheControl(lines []string) string {
+	kept := make([]string, 0, 4)
+	directives, ok := splitList(strings.Join(lines, ","))
+	if !ok {
+		return "private, no-store"
+	}
+	for _, directive := range directives {
+		name, _, _ := strings.Cut(directive, "=")
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "public", "s-maxage", "private":
+		default:
+			kept = append(kept, directive)
+		}
+	}
+	return strings.Join(append(kept, "private"), ", ")
+}
+
+// isTargetedCacheControl reports whether a header is what some shared caches obey in
+// place of Cache-Control: CDN-Cache-Control and its like (RFC 9213), and older ones.
+func isTargetedCacheControl(name string) bool {
+	switch name {
+	case "Surrogate-Control", "Edge-Control", "X-Accel-Expires":
+		return true
+	}
+	return strings.HasSuffix(name, "-Cache-Control")
+}
+
+// splitList splits a list at its commas (RFC 9110, section 5.6.1), those in quoted
+// strings apart; false where a quoted string does not end.
+func splitList(s string) (elements []string, ok bool) {
+	start, quoted := 0, false
+	for i := 0; i <= len(s); i++ {
+		switch {
+		case i < len(s) && quoted && s[i] == '\\':
+			i++
+		case i < len(s) && s[i] == '"':
+			quoted = !quoted
+		case i >= len(s) || s[i] == ',' && !quoted:
+			if element := strings.TrimSpace(s[start:min(i, len(s))]); element != "" {
+				elements = append(elements, element)
+			}
+			start = i + 1
+		}
+	}
+	return elements, !quoted
+}
