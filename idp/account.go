@@ -91,7 +91,8 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 	if invalid != nil {
 		return x.accountPage(http.StatusUnprocessableEntity, l, sentence(invalid), false)
 	}
-	if _, err := x.authenticate(l.account.Name, form.Get("password")); err != nil {
+	proven, err := x.authenticate(l.account.Name, form.Get("password"))
+	if err != nil {
 		refused, ok := errors.AsType[*refusal](err)
 		if !ok {
 			return err
@@ -103,10 +104,13 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 		return x.accountPage(refused.status, l, refused.detail, false)
 	}
 	hash, err := x.idp.passwords.Hash(x.r.Context(), next)
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = x.idp.directory.revokeSubject(x.r.Context(), l.account.ID, l.ID, x.idp.directory.newPassword(l.account.ID, hash))
 	}
-	_, err = x.idp.directory.revokeSubject(x.r.Context(), l.account.ID, l.ID, x.idp.directory.newPassword(l.account.ID, hash))
+	if err == nil {
+		proven.password = hash
+	}
+	x.rememberBrowser(proven)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,8 @@ import (
 type Admin struct {
 	directory *directory
 	passwords *password.Pool
+	// unlock forgets the failed logins that this process counts for a name; nil where it counts none.
+	unlock func(name string)
 }
 
 // AdminOptions are what administration needs where no identity provider runs. All but PasswordCost are required.
@@ -141,6 +143,18 @@ func (a *Admin) Enable(ctx context.Context, name string) error {
 		return err
 	}
 	return a.directory.db.Write(ctx, change("enabling a user", "UPDATE users SET disabled = 0 WHERE id = ?", user.ID))
+}
+
+// Unlock forgets a user's failed logins, strangers' and those of browsers that the user signed in from.
+func (a *Admin) Unlock(ctx context.Context, name string) error {
+	user, err := a.find(ctx, name)
+	if err != nil {
+		return err
+	}
+	if a.unlock != nil {
+		a.unlock(user.Name)
+	}
+	return a.directory.db.Write(ctx, change("unlocking a user", "UPDATE known_browsers SET failures = 0 WHERE user_id = ?", user.ID))
 }
 
 // Delete deletes a user, and ends the user's sessions and tokens. The name and the subject stay taken for ever.

@@ -10,6 +10,7 @@ import (
 const (
 	sessionCookie = "__Host-session"
 	csrfCookie    = "__Host-form"
+	deviceCookie  = "__Host-device"
 )
 
 // maxSSOCookies is how many different SSO cookies of one request are verified: each costs the verification of a signature. A
@@ -86,4 +87,13 @@ func (x *exchange) readSession() (sessionSecret, bool) {
 		return sessionSecret{}, false
 	}
 	return parseSessionSecret(value)
+}
+
+// readDevice returns the secret of the device cookie, where there is one that could be ours.
+func (x *exchange) readDevice() (deviceSecret, bool) {
+	value, ok := x.cookie(deviceCookie)
+	if !ok {
+		return deviceSecret{}, false
+	}
+	return parseDeviceSecret(value)
 }

@@ -148,11 +148,11 @@ func (d *directory) removeSession(ctx context.Context, id string) error {
 	return nil
 }
 
-// purge removes the sessions that can never count again.
+// purge removes the sessions and the known browsers that can never count again.
 func (d *directory) purge(ctx context.Context) error {
 	now := d.now()
 	if _, err := d.db.SQL().ExecContext(ctx, "DELETE FROM sessions WHERE expires <= ? OR used <= ?", now.Unix(), now.Add(-d.idle).Unix()); err != nil {
 		return fmt.Errorf("removing old sessions: %w", err)
 	}
-	return nil
+	return d.purgeKnownBrowsers(ctx)
 }

@@ -343,7 +343,7 @@ type IDP struct {
 	// Home is where a login without a usable return address ends: a path of the login host, or an https address.
 	// Optional: /account.
 	Home string `yaml:"home"`
-	// LoginLimits slow failed logins down.
+	// LoginLimits slow logins down.
 	LoginLimits LoginLimits `yaml:"login_limits"`
 
 	Places strictyaml.Places
@@ -356,9 +356,12 @@ func (i *IDP) SetDefaults() {
 	i.LoginLimits.SetDefaults()
 }
 
-// LoginLimits are rates of failed logins.
+// LoginLimits are rates of failed logins from browsers that nobody has signed in to the account from yet. Others have ten
+// failures of their own until the next success.
 type LoginLimits struct {
-	// PerAccount counts by account, however its name is spelt. Optional: 10/m.
+	// PerAccount counts by account, however its name is spelt. Its number may come at once; after them one a minute is let
+	// through, or as few as the rate says, and after 100 consecutive failures one in ten minutes. A success, or
+	// `vilogate user unlock`, begins anew. Optional: 10/m.
 	PerAccount Rate `yaml:"per_account"`
 	// PerAddress counts by client address (IPv6 by /64). Optional: 60/m.
 	PerAddress Rate `yaml:"per_address"`
