@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/viloforge/vilogate/idp/internal/pages"
+	"github.com/viloforge/vilogate/idp/internal/password"
 )
 
 // What the account page's forms ask for, in their field "do".
@@ -103,7 +104,7 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 		x.setRefusalHeaders(refused)
 		return x.accountPage(refused.status, l, refused.detail, false)
 	}
-	hash, err := x.idp.passwords.Hash(x.r.Context(), next)
+	hash, err := x.idp.passwords.Hash(x.r.Context(), password.Client{Network: x.network(), Known: true}, next)
 	if err == nil {
 		_, err = x.idp.directory.revokeSubject(x.r.Context(), l.account.ID, l.ID, x.idp.directory.newPassword(l.account.ID, hash))
 	}

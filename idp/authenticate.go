@@ -16,13 +16,14 @@ import (
 const (
 	msgBadCredentials  = "That user name and password do not go together."
 	msgTooManyAttempts = "Too many failed attempts. Please wait a little, then try again."
+	msgTooManyLogins   = "This user has signed in too often in a short time. Please wait a little, then try again."
 	msgBusy            = "Too many people are signing in at this moment. Please try again shortly."
 )
 
 // attempt is one attempt at a password that was let through, and counts as failed until something else is said.
 type attempt struct {
-	// known says that it was made from a browser that the account knows.
-	known bool
+	// client is whose work it is: a known browser's where the account knows it.
+	client password.Client
 	// refund takes it back: nothing was learned of the password.
 	refund func()
 	// succeeded resets what had failed before it.
@@ -51,7 +52,7 @@ func (x *exchange) authenticate(name, typed string) (a account, err error) {
 	} else {
 		typed = "" // the same work without a user (timing, user enumeration)
 	}
-	match, err := x.idp.passwords.Check(x.r.Context(), hash, typed)
+	match, err := x.idp.passwords.Check(x.r.Context(), attempt.client, hash, typed)
 	switch {
 	case errors.Is(err, password.ErrBusy):
 		attempt.refund()
@@ -60,22 +61,28 @@ func (x *exchange) authenticate(name, typed string) (a account, err error) {
 		attempt.refund()
 		return account{}, fmt.Errorf("checking a password: %w", err)
 	case !match:
-		x.log("login failed", "known", known, "subject", a.ID, "known_browser", attempt.known)
+		x.log("login failed", "known", known, "subject", a.ID, "known_browser", attempt.client.Known)
 		return account{}, &refusal{status: http.StatusUnauthorized, detail: msgBadCredentials}
 	}
+	// Only whoever knows the password is told of this limit, so that it does not tell who exists.
+	if wait, ok := x.idp.successes.Take(a.ID+" "+x.network(), x.idp.o.Now()); !ok {
+		attempt.refund()
+		x.log("logins rate limited", "subject", a.ID, "wait", wait)
+		return account{}, &refusal{status: http.StatusTooManyRequests, retry: wait, detail: msgTooManyLogins}
+	}
 	attempt.succeeded()
-	x.rehash(&a, typed)
+	x.rehash(attempt.client, &a, typed)
 	return a, nil
 }
 
 // rehash rehashes a password that was just proven, where its hash is of another cost than today's. It may fail:
 // then the next login tries again.
-func (x *exchange) rehash(a *account, typed string) {
+func (x *exchange) rehash(client password.Client, a *account, typed string) {
 	if !x.idp.passwords.NeedsRehash(a.password) {
 		return
 	}
 	ctx := x.r.Context()
-	hash, err := x.idp.passwords.Hash(ctx, typed)
+	hash, err := x.idp.passwords.Hash(ctx, client, typed)
 	if err == nil {
 		err = x.idp.o.DB.Write(ctx, func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, "UPDATE users SET password = ? WHERE id = ? AND password = ?", hash, a.ID, a.password)
@@ -88,6 +95,9 @@ func (x *exchange) rehash(a *account, typed string) {
 	}
 	a.password = hash
 }
+
+// network is what this client's work and failures are counted by: its address, of IPv6 the /64.
+func (x *exchange) network() string { return request.ClientNetwork(x.client).String() }
 
 // takeAttempt takes an attempt of the browser, where the account knows it, else one of those that strangers share. Names that
 // no account has are known to no browser.
@@ -104,7 +114,7 @@ func (x *exchange) takeAttempt(name string) (attempt, error) {
 		return x.takeStrangersAttempt(name)
 	}
 	return attempt{
-		known: true,
+		client: password.Client{Network: x.network(), Known: true},
 		refund: func() {
 			if err := refund(); err != nil {
 				x.log("refunding an attempt failed", "error", err)
@@ -116,7 +126,7 @@ func (x *exchange) takeAttempt(name string) (attempt, error) {
 
 // takeStrangersAttempt takes an attempt of the account and of the address.
 func (x *exchange) takeStrangersAttempt(name string) (attempt, error) {
-	now, address := x.idp.o.Now(), request.ClientNetwork(x.client).String()
+	now, address := x.idp.o.Now(), x.network()
 	var refund func()
 	wait, ok := x.idp.perAddress.Take(address, now)
 	if ok {
@@ -129,6 +139,7 @@ func (x *exchange) takeStrangersAttempt(name string) (attempt, error) {
 		return attempt{}, &refusal{status: http.StatusTooManyRequests, retry: wait, detail: msgTooManyAttempts}
 	}
 	return attempt{
+		client: password.Client{Network: address},
 		refund: func() {
 			x.idp.perAddress.Refund(address)
 			refund()

@@ -64,12 +64,14 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// LoginLimits are rates of failed logins from browsers that the account does not know.
+// LoginLimits are rates of logins: of failed ones from browsers that the account does not know, and of those that succeed.
 type LoginLimits struct {
 	// PerAccount counts by account, however its name is spelt: so many at once, then one a minute or as slowly as it says.
 	PerAccount gcra.Rate
 	// PerAddress counts by client address, of IPv6 by /64.
 	PerAddress gcra.Rate
+	// Successes counts logins that succeed, by account and client address together. Optional: 60 a minute.
+	Successes gcra.Rate
 }
 
 // IDP is the identity provider. It is an http.Handler for the login host, and safe for concurrent use.
@@ -81,6 +83,7 @@ type IDP struct {
 	passwords  *password.Pool
 	perAccount *attempts.Accounts
 	perAddress *attempts.Limiter
+	successes  *attempts.Limiter
 	loops      *loopDetector
 	csrfKey    []byte
 	router     *httprouter.Router

@@ -118,6 +118,7 @@ func (x *exchange) login() error {
 	}
 	secret, err := x.idp.directory.createSession(x.r.Context(), sessionParams{
 		account: a, amr: []string{amrPassword}, address: request.AddressText(x.client), userAgent: x.r.UserAgent(), max: x.idp.o.SessionMax,
+		tokenTTL: x.idp.o.AccessTTL,
 	})
 	if err == nil {
 		x.log("signed in", "user", a.Name, "subject", a.ID)
@@ -143,5 +144,5 @@ func (x *exchange) revokePreviousSession() error {
 	case err != nil:
 		return err
 	}
-	return x.idp.directory.revokeSessions(x.r.Context(), sessionEntry(l.ID, l.Expires))
+	return x.idp.directory.revokeSessions(x.r.Context(), x.idp.directory.replacedEntry(l.account.ID, l.ID, l.Used, l.Expires, l.tokenTTL))
 }
