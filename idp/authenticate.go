@@ -56,7 +56,7 @@ func (x *exchange) authenticate(name, typed string) (a account, err error) {
 	switch {
 	case errors.Is(err, password.ErrBusy):
 		attempt.refund()
-		return account{}, &refusal{status: http.StatusTooManyRequests, retry: 2 * time.Second, detail: msgBusy}
+		return account{}, refuseBusy()
 	case err != nil:
 		attempt.refund()
 		return account{}, fmt.Errorf("checking a password: %w", err)
@@ -73,6 +73,11 @@ func (x *exchange) authenticate(name, typed string) (a account, err error) {
 	attempt.succeeded()
 	x.rehash(attempt.client, &a, typed)
 	return a, nil
+}
+
+// refuseBusy is what is said where more are signing in than there are places.
+func refuseBusy() error {
+	return &refusal{status: http.StatusTooManyRequests, retry: 2 * time.Second, detail: msgBusy}
 }
 
 // rehash rehashes a password that was just proven, where its hash is of another cost than today's. It may fail:
@@ -102,19 +107,29 @@ func (x *exchange) network() string { return request.ClientNetwork(x.client).Str
 // takeAttempt takes an attempt of the browser, where the account knows it, else one of those that strangers share. Names that
 // no account has are known to no browser.
 func (x *exchange) takeAttempt(name string) (attempt, error) {
+	client, subject := password.Client{Network: x.network()}, ""
 	secret, ok := x.readDevice()
-	if !ok {
+	if ok {
+		var err error
+		if subject, client.Known, err = x.idp.directory.knowsBrowser(x.r.Context(), secret, name); err != nil {
+			return attempt{}, err
+		}
+	}
+	if x.leave, ok = x.idp.inFlight.enter(client); !ok {
+		return attempt{}, refuseBusy()
+	}
+	if !client.Known {
 		return x.takeStrangersAttempt(name)
 	}
-	refund, ok, err := x.idp.directory.takeKnownAttempt(x.r.Context(), secret, name)
+	refund, ok, err := x.idp.directory.takeKnownAttempt(x.r.Context(), secret, subject)
 	switch {
 	case err != nil:
 		return attempt{}, err
-	case !ok:
+	case !ok: // others of the same browser were faster
 		return x.takeStrangersAttempt(name)
 	}
 	return attempt{
-		client: password.Client{Network: x.network(), Known: true},
+		client: client,
 		refund: func() {
 			if err := refund(); err != nil {
 				x.log("refunding an attempt failed", "error", err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/limits/gcra"
+	"github.com/viloforge/vilogate/idp/internal/password"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -91,5 +92,40 @@ func TestAnEvictedSessionIsRevokedNoLongerThanItsTokensLast(t *testing.T) {
 	}
 	if lasts := w.list.entries[0].Expires.Sub(w.clock.now()); lasts < time.Hour || lasts > time.Hour+5*time.Minute {
 		t.Errorf("revoked for %v", lasts)
+	}
+}
+
+func TestAttemptsInFlightAreBoundedByNetworkAndNeverByAccount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	known := w.client().login("alice")
+	here := password.Client{Network: "127.0.0.1/32"}
+	var leave []func()
+	for {
+		left, ok := w.idp.inFlight.enter(here)
+		if !ok {
+			break
+		}
+		leave = append(leave, left)
+	}
+	// Refused before anything is counted or hashed, whoever is named, and without a word about whom.
+	for range 30 {
+		for _, user := range []string{"alice", "nobody"} {
+			got := w.client().try("/login", user, "wrong")
+			if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "2" {
+				t.Fatalf("%s: %d, Retry-After %q", user, got.status, got.header.Get("Retry-After"))
+			}
+		}
+	}
+	known.outcome("a known browser at the same address", "alice", secret, http.StatusSeeOther)
+	if _, ok := w.idp.inFlight.enter(password.Client{Network: "127.0.0.2/32"}); !ok {
+		t.Error("another address has no place")
+	}
+	for _, left := range leave {
+		left()
+	}
+	w.client().outcome("afterwards", "alice", secret, http.StatusSeeOther)
+	if n := len(w.idp.inFlight.attempts); n != 1 {
+		t.Errorf("%d networks are in flight", n)
 	}
 }

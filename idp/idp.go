@@ -84,6 +84,7 @@ type IDP struct {
 	perAccount *attempts.Accounts
 	perAddress *attempts.Limiter
 	successes  *attempts.Limiter
+	inFlight   *inFlight
 	loops      *loopDetector
 	csrfKey    []byte
 	router     *httprouter.Router

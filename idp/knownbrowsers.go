@@ -43,22 +43,26 @@ func parseDeviceSecret(cookie string) (s deviceSecret, ok bool) {
 // passwordDigest is what binds a device cookie to a password's hash.
 func passwordDigest(phc string) []byte { h := sha256.Sum256([]byte(phc)); return h[:] }
 
-// takeKnownAttempt takes an attempt of the browser's own at signing in to the account of a name: not ok where the browser is
-// not known to it, or is not any more. It is counted before it is known how it ends; what is returned refunds it.
-func (d *directory) takeKnownAttempt(ctx context.Context, secret deviceSecret, name string) (refund func() error, ok bool, err error) {
-	var subject, phc string
+// knowsBrowser reports whether the browser is known to the account of a name, and still has an attempt of its own at it.
+func (d *directory) knowsBrowser(ctx context.Context, secret deviceSecret, name string) (subject string, ok bool, err error) {
+	var phc string
 	var digest []byte
 	err = d.db.SQL().QueryRowContext(ctx, `SELECT u.id, u.password, k.password FROM known_browsers k JOIN users u ON u.id = k.user_id
 		WHERE k.secret = ? AND u.name = ? AND k.failures < ? AND k.used > ?`,
 		secret.hash(), name, knownBrowserFailures, d.now().Add(-knownBrowserLife).Unix()).Scan(&subject, &phc, &digest)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return nil, false, nil
+		return "", false, nil
 	case err != nil:
-		return nil, false, fmt.Errorf("finding a known browser: %w", err)
-	case subtle.ConstantTimeCompare(digest, passwordDigest(phc)) != 1:
-		return nil, false, nil
+		return "", false, fmt.Errorf("finding a known browser: %w", err)
+	default:
+		return subject, subtle.ConstantTimeCompare(digest, passwordDigest(phc)) == 1, nil
 	}
+}
+
+// takeKnownAttempt takes an attempt of a known browser's own: not ok where none is left. It is counted before it is known how
+// it ends; what is returned refunds it.
+func (d *directory) takeKnownAttempt(ctx context.Context, secret deviceSecret, subject string) (refund func() error, ok bool, err error) {
 	result, err := d.db.SQL().ExecContext(ctx, "UPDATE known_browsers SET failures = failures + 1 WHERE secret = ? AND user_id = ? AND failures < ?",
 		secret.hash(), subject, knownBrowserFailures)
 	if err != nil {

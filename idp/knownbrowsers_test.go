@@ -93,7 +93,7 @@ func TestTooManyAtOnceFromAKnownBrowserDoNotAllPass(t *testing.T) {
 	device, _ := parseDeviceSecret(known.cookie(deviceCookie))
 	passed := 0
 	for range 3 * knownBrowserFailures {
-		_, ok, err := w.idp.directory.takeKnownAttempt(t.Context(), device, "alice")
+		_, ok, err := w.idp.directory.takeKnownAttempt(t.Context(), device, w.alice.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -55,6 +55,7 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 	// Half of the processors: whoever is signed in already does not feel a flood of logins.
 	workers := max(1, runtime.GOMAXPROCS(0)/2)
 	p.passwords, errs[2] = password.NewPool(o.PasswordCost, workers, 8*workers)
+	p.inFlight = newInFlight(8 * workers)
 	p.perAccount, errs[3] = attempts.NewAccounts(o.LoginLimits.PerAccount)
 	p.perAddress, errs[4] = attempts.New(o.LoginLimits.PerAddress)
 	p.successes, errs[5] = attempts.New(o.LoginLimits.Successes)
