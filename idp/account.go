@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/viloforge/vilogate/idp/internal/pages"
+	"github.com/viloforge/vilogate/idp/internal/password"
 )
 
 // What the account page's forms ask for, in their field "do".
@@ -91,7 +92,8 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 	if invalid != nil {
 		return x.accountPage(http.StatusUnprocessableEntity, l, sentence(invalid), false)
 	}
-	if _, err := x.authenticate(l.account.Name, form.Get("password")); err != nil {
+	proven, err := x.authenticate(l.account.Name, form.Get("password"))
+	if err != nil {
 		refused, ok := errors.AsType[*refusal](err)
 		if !ok {
 			return err
@@ -102,11 +104,14 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 		x.setRefusalHeaders(refused)
 		return x.accountPage(refused.status, l, refused.detail, false)
 	}
-	hash, err := x.idp.passwords.Hash(x.r.Context(), next)
-	if err != nil {
-		return err
+	hash, err := x.idp.passwords.Hash(x.r.Context(), password.Client{Network: x.network(), Known: true}, next)
+	if err == nil {
+		_, err = x.idp.directory.revokeSubject(x.r.Context(), l.account.ID, l.ID, x.idp.directory.newPassword(l.account.ID, hash))
 	}
-	_, err = x.idp.directory.revokeSubject(x.r.Context(), l.account.ID, l.ID, x.idp.directory.newPassword(l.account.ID, hash))
+	if err == nil {
+		proven.password = hash
+	}
+	x.rememberBrowser(proven)
 	if err != nil {
 		return err
 	}

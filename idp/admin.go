@@ -17,7 +17,12 @@ import (
 type Admin struct {
 	directory *directory
 	passwords *password.Pool
+	// unlock forgets the failed logins that this process counts for a name; nil where it counts none.
+	unlock func(name string)
 }
+
+// administrator is whom an administrator's hashes are computed for: nobody from the network.
+var administrator = password.Client{Known: true}
 
 // AdminOptions are what administration needs where no identity provider runs. All but PasswordCost are required.
 type AdminOptions struct {
@@ -68,7 +73,7 @@ func (a *Admin) AddUser(ctx context.Context, n NewUser) (User, error) {
 	if err := checkTokenSize(added.User); err != nil {
 		return User{}, err
 	}
-	if added.password, err = a.passwords.Hash(ctx, n.Password); err != nil {
+	if added.password, err = a.passwords.Hash(ctx, administrator, n.Password); err != nil {
 		return User{}, err
 	}
 	return a.directory.insertAccount(ctx, added)
@@ -92,15 +97,15 @@ func (a *Admin) find(ctx context.Context, name string) (account, error) {
 }
 
 // SetPassword gives a user another password, and ends the user's sessions and tokens.
-func (a *Admin) SetPassword(ctx context.Context, name, password string) error {
+func (a *Admin) SetPassword(ctx context.Context, name, next string) error {
 	user, err := a.find(ctx, name)
 	if err != nil {
 		return err
 	}
-	if err := checkPassword(password, user.Name, a.directory.db.Demo()); err != nil {
+	if err := checkPassword(next, user.Name, a.directory.db.Demo()); err != nil {
 		return err
 	}
-	hash, err := a.passwords.Hash(ctx, password)
+	hash, err := a.passwords.Hash(ctx, administrator, next)
 	if err != nil {
 		return err
 	}
@@ -141,6 +146,18 @@ func (a *Admin) Enable(ctx context.Context, name string) error {
 		return err
 	}
 	return a.directory.db.Write(ctx, change("enabling a user", "UPDATE users SET disabled = 0 WHERE id = ?", user.ID))
+}
+
+// Unlock forgets a user's failed logins, strangers' and those of browsers that the user signed in from.
+func (a *Admin) Unlock(ctx context.Context, name string) error {
+	user, err := a.find(ctx, name)
+	if err != nil {
+		return err
+	}
+	if a.unlock != nil {
+		a.unlock(user.Name)
+	}
+	return a.directory.db.Write(ctx, change("unlocking a user", "UPDATE known_browsers SET failures = 0 WHERE user_id = ?", user.ID))
 }
 
 // Delete deletes a user, and ends the user's sessions and tokens. The name and the subject stay taken for ever.

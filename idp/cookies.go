@@ -11,6 +11,7 @@ import (
 const (
 	sessionCookie = "__Host-session"
 	csrfCookie    = "__Host-form"
+	deviceCookie  = "__Host-device"
 )
 
 // cookie returns the value of a cookie. Two of one name that disagree are none.
@@ -77,4 +78,13 @@ func (x *exchange) readSession() (sessionSecret, bool) {
 		return sessionSecret{}, false
 	}
 	return parseSessionSecret(value)
+}
+
+// readDevice returns the secret of the device cookie, where there is one that could be ours.
+func (x *exchange) readDevice() (deviceSecret, bool) {
+	value, ok := x.cookie(deviceCookie)
+	if !ok {
+		return deviceSecret{}, false
+	}
+	return parseDeviceSecret(value)
 }

@@ -23,6 +23,9 @@ type Revocations interface {
 	Stale(now time.Time) bool
 }
 
+// secretBytes is the length of the secrets that cookies hold.
+const secretBytes = 32
+
 // directory is the users and their sessions, and what ends them. The steps and the administration share one.
 type directory struct {
 	db          *database.DB

@@ -20,8 +20,9 @@
 //     used, by a grammar that knows no spelling but the plain one, and then used byte for byte.
 //   - A form counts only in the browser that it was given to (forms.go), the login form too.
 //   - A login makes a new session, and ends the one whose cookie was there before.
-//   - Whether a user exists shows neither in words nor in work: every login costs one hash (login.go). Failures are
-//     counted by account, however its name is spelt, and by address.
+//   - Whether a user exists shows neither in words nor in work: every attempt costs one hash (authenticate.go). Strangers'
+//     failures are counted by account, however its name is spelt, and by address; a browser that the user signed in from
+//     has a count of its own (knownbrowsers.go), so that strangers keep nobody out.
 //   - A request costs a few signatures at most, however often it repeats its cookies (cookies.go), and a form that does not
 //     arrive holds nothing for long (forms.go). A user has so many sessions and no more (newsession.go).
 //   - "Signed out" is said after an acknowledged write, and where no session lives. When the revocation list cannot be

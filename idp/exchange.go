@@ -23,7 +23,8 @@ type exchange struct {
 	redirects *RedirectPolicy
 	client    netip.Addr // who asks, as far as trusted proxies can be believed; zero where nobody knows
 	requestID string
-	status    int // of the answer, once it has begun
+	status    int    // of the answer, once it has begun
+	leave     func() // gives back the place of an attempt at a password; nil without one
 }
 
 func (p *IDP) newExchange(w http.ResponseWriter, r *http.Request) *exchange {

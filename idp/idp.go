@@ -64,12 +64,14 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// LoginLimits are rates of failed logins.
+// LoginLimits are rates of logins: of failed ones from browsers that the account does not know, and of those that succeed.
 type LoginLimits struct {
-	// PerAccount counts by account, however its name is spelt.
+	// PerAccount counts by account, however its name is spelt: so many at once, then one a minute or as slowly as it says.
 	PerAccount gcra.Rate
 	// PerAddress counts by client address, of IPv6 by /64.
 	PerAddress gcra.Rate
+	// Successes counts logins that succeed, by account and client address together. Optional: 60 a minute.
+	Successes gcra.Rate
 }
 
 // IDP is the identity provider. It is an http.Handler for the login host, and safe for concurrent use.
@@ -79,8 +81,10 @@ type IDP struct {
 	issuer     *issuer
 	verifier   *token.Verifier // of our own access tokens, for signing out
 	passwords  *password.Pool
-	perAccount *attempts.Limiter
+	perAccount *attempts.Accounts
 	perAddress *attempts.Limiter
+	successes  *attempts.Limiter
+	inFlight   *inFlight
 	loops      *loopDetector
 	csrfKey    []byte
 	router     *httprouter.Router
@@ -115,7 +119,7 @@ func (p *IDP) KeyReady() bool { return p.issuer.keys.signing != nil }
 
 // Admin administers the users while the identity provider runs.
 func (p *IDP) Admin() *Admin {
-	return &Admin{directory: p.directory, passwords: p.passwords}
+	return &Admin{directory: p.directory, passwords: p.passwords, unlock: p.perAccount.Reset}
 }
 
 // Run removes sessions that are over, until ctx ends. It returns nil then.

@@ -45,6 +45,11 @@ func (i *issuer) issue(ctx context.Context, secret sessionSecret) (raw string, l
 	if !expires.After(issued) {
 		return "", activeSession{}, ErrUnknownSession // its last second
 	}
+	if ttl := expires.Sub(issued); ttl > l.tokenTTL {
+		if err := i.directory.lengthenTokens(ctx, l.ID, ttl); err != nil {
+			return "", activeSession{}, err
+		}
+	}
 	raw, err = i.keys.signing.SignAccess(token.Grant{
 		Issuer: i.iss, Audience: i.audience, Subject: l.account.ID, User: l.account.Name, Email: l.account.Email,
 		Name: l.account.FullName, Session: l.ID, ID: strings.ToLower(rand.Text()), Roles: l.account.Roles, AMR: l.AMR,

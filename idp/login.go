@@ -2,12 +2,9 @@ package idp
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/viloforge/vilogate/idp/internal/pages"
-	"github.com/viloforge/vilogate/idp/internal/password"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -17,13 +14,7 @@ const maxUsernameInput = 256
 // amrPassword is the amr of a login by password (RFC 8176).
 const amrPassword = "pwd"
 
-// What the form says. It never tells whether it was the name or the password, nor whether there is such a user.
-const (
-	msgBadCredentials  = "That user name and password do not go together."
-	msgTooManyAttempts = "Too many failed attempts. Please wait a little, then try again."
-	msgBusy            = "Too many people are signing in at this moment. Please try again shortly."
-	msgBadCSRFToken    = "The form was from another browser, or your browser does not keep cookies. Please try again."
-)
+const msgBadCSRFToken = "The form was from another browser, or your browser does not keep cookies. Please try again."
 
 // showLogin sends whoever has a session back with a new access token, and shows everybody else the form; also who has to
 // show once more who they are.
@@ -121,11 +112,13 @@ func (x *exchange) login() error {
 	} else if err != nil {
 		return err
 	}
+	x.rememberBrowser(a)
 	if err := x.revokePreviousSession(); err != nil {
 		return err
 	}
 	secret, err := x.idp.directory.createSession(x.r.Context(), sessionParams{
 		account: a, amr: []string{amrPassword}, address: request.AddressText(x.client), userAgent: x.r.UserAgent(), max: x.idp.o.SessionMax,
+		tokenTTL: x.idp.o.AccessTTL,
 	})
 	if err == nil {
 		x.log("signed in", "user", a.Name, "subject", a.ID)
@@ -136,79 +129,6 @@ func (x *exchange) login() error {
 		return x.refuseLogin(&refusal{status: http.StatusUnauthorized}, to, username, msgBadCredentials)
 	}
 	return err
-}
-
-// authenticate checks a password. It costs one hash whoever is named, and takes an attempt of the account and of the
-// address unless it succeeds. The refusal's detail is what the form says.
-func (x *exchange) authenticate(name, typed string) (a account, err error) {
-	refund, err := x.takeAttempt(name)
-	if err != nil {
-		return account{}, err
-	}
-	known := false
-	if checkUserName(name) == nil {
-		a, err = x.idp.directory.findAccount(x.r.Context(), name)
-		known = err == nil && !a.Disabled
-		if err != nil && !errors.Is(err, ErrUnknownUser) {
-			refund()
-			return account{}, err
-		}
-	}
-	hash := ""
-	if known && len(typed) <= maxPassword {
-		hash = a.password
-	} else {
-		typed = "" // the same work without a user (timing, user enumeration)
-	}
-	match, err := x.idp.passwords.Check(x.r.Context(), hash, typed)
-	switch {
-	case errors.Is(err, password.ErrBusy):
-		refund()
-		return account{}, &refusal{status: http.StatusTooManyRequests, retry: 2 * time.Second, detail: msgBusy}
-	case err != nil:
-		refund()
-		return account{}, fmt.Errorf("checking a password: %w", err)
-	case !match:
-		x.log("login failed", "known", known, "subject", a.ID)
-		return account{}, &refusal{status: http.StatusUnauthorized, detail: msgBadCredentials}
-	}
-	refund()
-	x.rehash(a, typed)
-	return a, nil
-}
-
-// rehash rehashes a password that was just proven, where its hash is of another cost than today's. It may fail:
-// then the next login tries again.
-func (x *exchange) rehash(a account, typed string) {
-	if !x.idp.passwords.NeedsRehash(a.password) {
-		return
-	}
-	hash, err := x.idp.passwords.Hash(x.r.Context(), typed)
-	if err == nil {
-		_, err = x.idp.o.DB.SQL().ExecContext(x.r.Context(), "UPDATE users SET password = ? WHERE id = ? AND password = ?", hash, a.ID, a.password)
-	}
-	if err != nil {
-		x.log("password rehash failed", "subject", a.ID, "error", err)
-	}
-}
-
-// takeAttempt takes an attempt of the account and of the address, and returns what refunds both.
-func (x *exchange) takeAttempt(name string) (refund func(), err error) {
-	now, address := x.idp.o.Now(), request.ClientNetwork(x.client).String()
-	wait, ok := x.idp.perAddress.Take(address, now)
-	if ok {
-		if wait, ok = x.idp.perAccount.Take(name, now); !ok {
-			x.idp.perAddress.Refund(address)
-		}
-	}
-	if !ok {
-		x.log("login rate limited", "wait", wait)
-		return nil, &refusal{status: http.StatusTooManyRequests, retry: wait, detail: msgTooManyAttempts}
-	}
-	return func() {
-		x.idp.perAddress.Refund(address)
-		x.idp.perAccount.Refund(name)
-	}, nil
 }
 
 // revokePreviousSession ends the session whose cookie was there before the login, whoever planted it (session fixation).
@@ -224,5 +144,5 @@ func (x *exchange) revokePreviousSession() error {
 	case err != nil:
 		return err
 	}
-	return x.idp.directory.revokeSessions(x.r.Context(), sessionEntry(l.ID, l.Expires))
+	return x.idp.directory.revokeSessions(x.r.Context(), x.idp.directory.replacedEntry(l.account.ID, l.ID, l.Used, l.Expires, l.tokenTTL))
 }

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
+	"time"
 
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
 	"github.com/viloforge/vilogate/idp/internal/attempts"
 	"github.com/viloforge/vilogate/idp/internal/password"
 	"github.com/viloforge/vilogate/idp/token"
@@ -42,7 +44,10 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 	p.issuer = &issuer{
 		directory: p.directory, keys: keys, iss: p.origin, audience: o.Audience, ttl: o.AccessTTL,
 	}
-	var errs [5]error
+	if o.LoginLimits.Successes == (gcra.Rate{}) {
+		o.LoginLimits.Successes = gcra.Rate{Events: 60, Per: time.Minute}
+	}
+	var errs [6]error
 	p.verifier, errs[0] = token.NewVerifier(token.VerifierConfig{Issuers: []token.IssuerConfig{{
 		Name: token.OwnIssuer, ISS: p.origin, Audiences: []string{o.Audience}, Keys: keys, Cookie: o.CookieName, Own: true,
 	}}})
@@ -50,8 +55,10 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 	// Half of the processors: whoever is signed in already does not feel a flood of logins.
 	workers := max(1, runtime.GOMAXPROCS(0)/2)
 	p.passwords, errs[2] = password.NewPool(o.PasswordCost, workers, 8*workers)
-	p.perAccount, errs[3] = attempts.New(o.LoginLimits.PerAccount)
+	p.inFlight = newInFlight(8 * workers)
+	p.perAccount, errs[3] = attempts.NewAccounts(o.LoginLimits.PerAccount)
 	p.perAddress, errs[4] = attempts.New(o.LoginLimits.PerAddress)
+	p.successes, errs[5] = attempts.New(o.LoginLimits.Successes)
 	p.router = p.routes()
 	return p, errors.Join(errs[:]...)
 }

@@ -18,6 +18,7 @@ type sessionParams struct {
 	address   string
 	userAgent string
 	max       time.Duration
+	tokenTTL  time.Duration // of its access tokens
 }
 
 // createSession makes a session, unless the user was changed or disabled since the password was checked. Of a user who has
@@ -40,10 +41,10 @@ func (d *directory) createSession(ctx context.Context, b sessionParams) (session
 	if err := d.revokeSessions(ctx, evicted...); err != nil {
 		return secret, err
 	}
-	result, err := d.db.SQL().ExecContext(ctx, `INSERT INTO sessions (id, secret, user_id, epoch, amr, auth_time, used, expires, address, user_agent)
-		SELECT ?, ?, id, epoch, ?, ?, ?, ?, ?, ? FROM users WHERE id = ? AND epoch = ? AND disabled = 0 AND deleted IS NULL`,
+	result, err := d.db.SQL().ExecContext(ctx, `INSERT INTO sessions (id, secret, user_id, epoch, amr, auth_time, used, expires, address, user_agent, token_ttl)
+		SELECT ?, ?, id, epoch, ?, ?, ?, ?, ?, ?, ? FROM users WHERE id = ? AND epoch = ? AND disabled = 0 AND deleted IS NULL`,
 		strings.ToLower(rand.Text()), secret.hash(), strings.Join(b.amr, ","), now.Unix(), now.Unix(), now.Add(b.max).Unix(),
-		b.address, agent, b.account.ID, b.account.epoch)
+		b.address, agent, wholeSeconds(b.tokenTTL), b.account.ID, b.account.epoch)
 	if err != nil {
 		return secret, fmt.Errorf("beginning a session: %w", err)
 	}
@@ -55,7 +56,7 @@ func (d *directory) createSession(ctx context.Context, b sessionParams) (session
 
 // sessionsToEvict returns the revocations of the sessions to evict before a user begins another: the least recently used.
 func (d *directory) sessionsToEvict(ctx context.Context, userID string) (entries []revocation.Entry, err error) {
-	rows, err := d.db.SQL().QueryContext(ctx, `SELECT id, expires FROM sessions WHERE user_id = ?
+	rows, err := d.db.SQL().QueryContext(ctx, `SELECT id, used, expires, token_ttl FROM sessions WHERE user_id = ?
 		ORDER BY used DESC, auth_time DESC, rowid DESC LIMIT -1 OFFSET ?`, userID, maxSessions-1)
 	if err != nil {
 		return nil, fmt.Errorf("counting sessions: %w", err)
@@ -63,11 +64,11 @@ func (d *directory) sessionsToEvict(ctx context.Context, userID string) (entries
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var id string
-		var expires int64
-		if err := rows.Scan(&id, &expires); err != nil {
+		var used, expires, tokenTTL int64
+		if err := rows.Scan(&id, &used, &expires, &tokenTTL); err != nil {
 			return nil, fmt.Errorf("counting sessions: %w", err)
 		}
-		entries = append(entries, sessionEntry(id, time.Unix(expires, 0)))
+		entries = append(entries, d.replacedEntry(userID, id, time.Unix(used, 0), time.Unix(expires, 0), time.Duration(tokenTTL)*time.Second))
 	}
 	return entries, rows.Err()
 }

@@ -32,6 +32,25 @@ func sessionEntry(id string, end time.Time) revocation.Entry {
 	return revocation.Entry{Kind: revocation.Session, Issuer: token.OwnIssuer, ID: id, Expires: end}
 }
 
+// tokenClockSkew is how much longer a replaced session stays revoked than its tokens last.
+const tokenClockSkew = time.Minute
+
+// replacedEntry revokes a session that a login replaces: until the last of its tokens has expired, since nobody asked for its
+// end, and its row, without which there is no other token, goes with it.
+func (d *directory) replacedEntry(subject, id string, used, end time.Time, tokenTTL time.Duration) revocation.Entry {
+	issued := d.now()
+	if used = used.Add(lastUsedResolution); used.After(issued) {
+		issued = used
+	}
+	if cutoff, ok := d.revocations.SubjectCutoff(token.OwnIssuer, subject); ok && !issued.After(cutoff) {
+		issued = cutoff.Add(time.Second) // tokens are dated past it
+	}
+	if last := issued.Add(tokenTTL + tokenClockSkew); last.Before(end) {
+		end = last
+	}
+	return sessionEntry(id, end)
+}
+
 // subjectEntry revokes everything that the subject was issued until now, and what was dated ahead because of an earlier
 // such entry.
 func (d *directory) subjectEntry(subject string) revocation.Entry {

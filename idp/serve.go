@@ -92,6 +92,11 @@ func (p *IDP) answer(w http.ResponseWriter, r *http.Request, step step) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("X-Frame-Options", "DENY")
 	defer x.record(p.o.Now())
+	defer func() {
+		if x.leave != nil {
+			x.leave()
+		}
+	}()
 	if err := step(x); err != nil {
 		x.refuse(err)
 	}

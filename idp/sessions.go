@@ -23,8 +23,6 @@ const (
 	maxSessions = 100
 	// lastUsedResolution is how precisely the last use of a session is remembered.
 	lastUsedResolution = time.Minute
-	// secretBytes is the length of what the session cookie holds.
-	secretBytes = 32
 	// maxUserAgent cuts what a browser says of itself.
 	maxUserAgent = 256
 )
@@ -44,7 +42,8 @@ type Session struct {
 // activeSession is an active session, and whose it is.
 type activeSession struct {
 	Session
-	account account
+	account  account
+	tokenTTL time.Duration // the longest that a token of it was issued for
 }
 
 // sessionSecret is what the session cookie holds: whoever has it is signed in. The database knows its hash alone.
@@ -62,7 +61,7 @@ func parseSessionSecret(cookie string) (s sessionSecret, ok bool) {
 	return sessionSecret(raw), true
 }
 
-const sessionColumns = `s.id, s.amr, s.auth_time, s.used, s.expires, s.address, s.user_agent,
+const sessionColumns = `s.id, s.amr, s.auth_time, s.used, s.expires, s.address, s.user_agent, s.token_ttl,
 	u.id, u.name, u.email, u.full_name, u.roles, u.password, u.epoch, u.disabled, u.created, u.changed`
 
 // activeCondition is the condition under which a session is active, but for the revocation list.
@@ -78,10 +77,11 @@ func (c prefixScanner) Scan(into ...any) error { return c.row.Scan(append(c.into
 
 func scanSession(row scanner) (l activeSession, err error) {
 	var amr string
-	var authTime, used, expires int64
-	l.account, err = scanAccount(prefixScanner{row, []any{&l.ID, &amr, &authTime, &used, &expires, &l.Address, &l.UserAgent}})
+	var authTime, used, expires, tokenTTL int64
+	l.account, err = scanAccount(prefixScanner{row, []any{&l.ID, &amr, &authTime, &used, &expires, &l.Address, &l.UserAgent, &tokenTTL}})
 	l.User, l.AMR = l.account.Name, splitList(amr)
 	l.AuthTime, l.Used, l.Expires = time.Unix(authTime, 0), time.Unix(used, 0), time.Unix(expires, 0)
+	l.tokenTTL = time.Duration(tokenTTL) * time.Second
 	return l, err
 }
 
@@ -128,6 +128,17 @@ func (d *directory) sessions(ctx context.Context, userID, id string) (found []Se
 	return found, rows.Err()
 }
 
+// lengthenTokens remembers that a token of the session is issued for longer than those before it.
+func (d *directory) lengthenTokens(ctx context.Context, id string, ttl time.Duration) error {
+	if _, err := d.db.SQL().ExecContext(ctx, "UPDATE sessions SET token_ttl = max(token_ttl, ?) WHERE id = ?", wholeSeconds(ttl), id); err != nil {
+		return fmt.Errorf("using a session: %w", err)
+	}
+	return nil
+}
+
+// wholeSeconds is a duration as the database keeps it, rounded up.
+func wholeSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
 // touchSession updates the last use, from which the idle timeout counts, at most once a minute.
 func (d *directory) touchSession(ctx context.Context, l activeSession) error {
 	now := d.now()
@@ -148,11 +159,11 @@ func (d *directory) removeSession(ctx context.Context, id string) error {
 	return nil
 }
 
-// purge removes the sessions that can never count again.
+// purge removes the sessions and the known browsers that can never count again.
 func (d *directory) purge(ctx context.Context) error {
 	now := d.now()
 	if _, err := d.db.SQL().ExecContext(ctx, "DELETE FROM sessions WHERE expires <= ? OR used <= ?", now.Unix(), now.Add(-d.idle).Unix()); err != nil {
 		return fmt.Errorf("removing old sessions: %w", err)
 	}
-	return nil
+	return d.purgeKnownBrowsers(ctx)
 }

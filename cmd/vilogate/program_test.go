@@ -189,6 +189,7 @@ func TestWhatACommandDoesWithoutAServer(t *testing.T) {
 		{"user disable carol", "disabled"},
 		{"user show carol", "disabled"},
 		{"user enable carol", "again"},
+		{"user unlock carol", "at once"},
 		{"session list --json", "[]"},
 		{"session revoke --user carol", "0 session(s)"},
 		{"keys list --json", "[]"},
@@ -219,7 +220,7 @@ func TestCompletionKnowsEveryCommand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, word := range []string{"dev", "serve", "passwd", "revoke", "--password-stdin", "inventory"} {
+		for _, word := range []string{"dev", "serve", "passwd", "unlock", "revoke", "--password-stdin", "inventory"} {
 			if !strings.Contains(out, word) {
 				t.Errorf("%s does not know %s", shell, word)
 			}

@@ -25,6 +25,7 @@ type userCommands struct {
 	Roles   userRolesCommand   `cmd:"" help:"Set a user's roles; ends the user's tokens."`
 	Disable userDisableCommand `cmd:"" help:"Keep a user from signing in; ends the user's sessions."`
 	Enable  userEnableCommand  `cmd:"" help:"Let a disabled user sign in again."`
+	Unlock  userUnlockCommand  `cmd:"" help:"Forget a user's failed logins, which slow further ones down."`
 	Delete  userDeleteCommand  `cmd:"" help:"Delete a user; the name is not used again."`
 }
 
@@ -125,6 +126,15 @@ type userEnableCommand struct {
 
 func (c *userEnableCommand) Run(w *commandEnv) error {
 	return callAndPrint(w, c.target, "user/enable", administration.UserName{Name: c.Name}, "%s may sign in again", c.Name)
+}
+
+type userUnlockCommand struct {
+	target `embed:""`
+	Name   string `arg:"" help:"The user's name."`
+}
+
+func (c *userUnlockCommand) Run(w *commandEnv) error {
+	return callAndPrint(w, c.target, "user/unlock", administration.UserName{Name: c.Name}, "%s may try to sign in again at once", c.Name)
 }
 
 type userDeleteCommand struct {

@@ -348,7 +348,7 @@ type IDP struct {
 	// Home is where a login without a usable return address ends: a path of the login host, or an https address.
 	// Optional: /account.
 	Home string `yaml:"home"`
-	// LoginLimits slow failed logins down.
+	// LoginLimits slow logins down.
 	LoginLimits LoginLimits `yaml:"login_limits"`
 
 	Places strictyaml.Places
@@ -361,17 +361,23 @@ func (i *IDP) SetDefaults() {
 	i.LoginLimits.SetDefaults()
 }
 
-// LoginLimits are rates of failed logins.
+// LoginLimits are rates of logins: of failed ones from browsers that nobody has signed in to the account from yet (others have
+// ten failures of their own until the next success), and of those that succeed.
 type LoginLimits struct {
-	// PerAccount counts by account, however its name is spelt. Optional: 10/m.
+	// PerAccount counts by account, however its name is spelt. Its number may come at once; after them one a minute is let
+	// through, or as few as the rate says, and after 100 consecutive failures one in ten minutes. A success, or
+	// `vilogate user unlock`, begins anew. Optional: 10/m.
 	PerAccount Rate `yaml:"per_account"`
 	// PerAddress counts by client address (IPv6 by /64). Optional: 60/m.
 	PerAddress Rate `yaml:"per_address"`
+	// Successes counts, by account and client address together, the logins that succeed, from known browsers too.
+	// Optional: 60/m.
+	Successes Rate `yaml:"successes"`
 }
 
 // SetDefaults fills in what holds where the file says nothing.
 func (l *LoginLimits) SetDefaults() {
-	*l = LoginLimits{PerAccount: Rate{gcra.Rate{Events: 10, Per: time.Minute}}, PerAddress: Rate{gcra.Rate{Events: 60, Per: time.Minute}}}
+	*l = LoginLimits{PerAccount: Rate{gcra.Rate{Events: 10, Per: time.Minute}}, PerAddress: Rate{gcra.Rate{Events: 60, Per: time.Minute}}, Successes: Rate{gcra.Rate{Events: 60, Per: time.Minute}}}
 }
 
 // Revocation says how old the knowledge of revocations may be.

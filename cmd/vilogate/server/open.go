@@ -123,6 +123,7 @@ func (s *Server) openIDP(ctx context.Context, cfg *config.Config) error {
 		LoginLimits: idp.LoginLimits{
 			PerAccount: i.LoginLimits.PerAccount.Rate,
 			PerAddress: i.LoginLimits.PerAddress.Rate,
+			Successes:  i.LoginLimits.Successes.Rate,
 		},
 	})
 	if err != nil {

@@ -7,7 +7,7 @@
 // Memory is bounded, and nothing is ever forgotten to make room, which a flood of made-up names could otherwise bring
 // about: the buckets are a fixed table, and a key finds its own by a hash that nobody outside can predict. Two keys may
 // share one; since each failure costs its sender a password hash, there are never enough of them at a time to fill the
-// table.
+// table. An account is slowed down in steps ([Accounts]).
 package attempts
 
 import (

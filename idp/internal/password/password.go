@@ -2,7 +2,8 @@
 //
 // Hashes are PHC strings, which carry their own cost. A [Pool] has a fixed number of workers and a short queue: whoever
 // comes when the queue is full is told ErrBusy at once, so that a flood of logins costs the memory and the time of the
-// workers and no more, and nobody waits without end.
+// workers and no more, and nobody waits without end. One network cannot take all of it, and known browsers have a share of
+// their own (queue.go).
 //
 // It keeps one promise besides: Check does the same work whether or not there is a hash to check against, so that the
 // time of an answer does not tell who exists.
@@ -19,9 +20,6 @@ import (
 
 	"golang.org/x/crypto/argon2"
 )
-
-// ErrBusy means that more passwords are waiting to be checked than the pool takes.
-var ErrBusy = errors.New("password: too many at once")
 
 // errHash means that a stored hash cannot be read.
 var errHash = errors.New("password: not an argon2id hash of bearable cost")
@@ -49,16 +47,15 @@ const (
 
 // A Pool hashes passwords. It is safe for concurrent use and has no goroutine of its own.
 type Pool struct {
-	cost    Cost
-	workers chan struct{}
-	queue   chan struct{}
+	cost  Cost
+	queue *queue
 	// dummyHash is checked where there is no hash, so that the time does not tell who exists (user enumeration).
 	dummyHash string
 	// onHash is called for each hash that is computed. Tests count with it.
 	onHash func()
 }
 
-// NewPool makes a pool of so many workers, for whom so many more may wait.
+// NewPool makes a pool of so many workers, for whom so many more strangers, and as many known browsers, may wait.
 func NewPool(cost Cost, workers, waiting int) (*Pool, error) {
 	if cost.Memory < 8 || cost.Memory > maxMemory || cost.Time < 1 || cost.Time > maxTime || cost.Threads < 1 {
 		return nil, fmt.Errorf("password: impossible cost %+v", cost)
@@ -66,10 +63,7 @@ func NewPool(cost Cost, workers, waiting int) (*Pool, error) {
 	if workers < 1 || waiting < 0 {
 		return nil, fmt.Errorf("password: impossible pool of %d workers and %d waiting", workers, waiting)
 	}
-	p := &Pool{
-		cost: cost, workers: make(chan struct{}, workers), queue: make(chan struct{}, workers+waiting),
-		onHash: func() {},
-	}
+	p := &Pool{cost: cost, queue: newQueue(workers, waiting), onHash: func() {}}
 	salt, key := make([]byte, saltBytes), make([]byte, keyBytes)
 	rand.Read(salt)
 	rand.Read(key)
@@ -78,8 +72,8 @@ func NewPool(cost Cost, workers, waiting int) (*Pool, error) {
 }
 
 // Hash returns the PHC string of a password.
-func (p *Pool) Hash(ctx context.Context, password string) (string, error) {
-	release, err := p.acquire(ctx)
+func (p *Pool) Hash(ctx context.Context, client Client, password string) (string, error) {
+	release, err := p.queue.acquire(ctx, client)
 	if err != nil {
 		return "", err
 	}
@@ -90,7 +84,7 @@ func (p *Pool) Hash(ctx context.Context, password string) (string, error) {
 }
 
 // Check reports whether the hash is of this password. With an empty hash it works as long, and says no.
-func (p *Pool) Check(ctx context.Context, hash, password string) (bool, error) {
+func (p *Pool) Check(ctx context.Context, client Client, hash, password string) (bool, error) {
 	known := hash != ""
 	if !known {
 		hash = p.dummyHash
@@ -99,7 +93,7 @@ func (p *Pool) Check(ctx context.Context, hash, password string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	release, err := p.acquire(ctx)
+	release, err := p.queue.acquire(ctx, client)
 	if err != nil {
 		return false, err
 	}
@@ -112,22 +106,6 @@ func (p *Pool) Check(ctx context.Context, hash, password string) (bool, error) {
 func (p *Pool) NeedsRehash(hash string) bool {
 	cost, _, _, err := parse(hash)
 	return err != nil || cost != p.cost
-}
-
-// acquire waits for a free worker.
-func (p *Pool) acquire(ctx context.Context) (release func(), err error) {
-	select {
-	case p.queue <- struct{}{}:
-	default:
-		return nil, ErrBusy
-	}
-	select {
-	case p.workers <- struct{}{}:
-		return func() { <-p.workers; <-p.queue }, nil
-	case <-ctx.Done():
-		<-p.queue
-		return nil, ctx.Err()
-	}
 }
 
 func (p *Pool) derive(cost Cost, password string, salt []byte) []byte {

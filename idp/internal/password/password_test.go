@@ -23,18 +23,18 @@ func newPool(tb testing.TB, workers, waiting int) *Pool {
 func TestAHashKnowsItsPassword(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, 2, 2)
-	hash, err := p.Hash(t.Context(), "correct horse")
+	hash, err := p.Hash(t.Context(), Client{}, "correct horse")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(hash, "$argon2id$v=19$m=64,t=1,p=1$") || strings.Contains(hash, "horse") {
 		t.Errorf("hash %q", hash)
 	}
-	if again, err := p.Hash(t.Context(), "correct horse"); err != nil || again == hash {
+	if again, err := p.Hash(t.Context(), Client{}, "correct horse"); err != nil || again == hash {
 		t.Errorf("two hashes of one password are the same: %q, %v", again, err)
 	}
 	for password, want := range map[string]bool{"correct horse": true, "correct horse ": false, "Correct horse": false, "": false} {
-		if got, err := p.Check(t.Context(), hash, password); err != nil || got != want {
+		if got, err := p.Check(t.Context(), Client{}, hash, password); err != nil || got != want {
 			t.Errorf("%q: %t, %v", password, got, err)
 		}
 	}
@@ -47,11 +47,11 @@ func TestAHashOfAnotherCostIsCheckedAndOutdated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hash, err := older.Hash(t.Context(), "x")
+	hash, err := older.Hash(t.Context(), Client{}, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := p.Check(t.Context(), hash, "x"); !ok || err != nil {
+	if ok, err := p.Check(t.Context(), Client{}, hash, "x"); !ok || err != nil {
 		t.Errorf("%t, %v", ok, err)
 	}
 	if !p.NeedsRehash(hash) || older.NeedsRehash(hash) {
@@ -62,7 +62,7 @@ func TestAHashOfAnotherCostIsCheckedAndOutdated(t *testing.T) {
 func TestNobodyCostsAsMuchAsSomebody(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, 1, 1)
-	hash, err := p.Hash(t.Context(), "x")
+	hash, err := p.Hash(t.Context(), Client{}, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestNobodyCostsAsMuchAsSomebody(t *testing.T) {
 	p.onHash = func() { count.Add(1) }
 	for _, stored := range []string{hash, ""} {
 		count.Store(0)
-		if ok, err := p.Check(t.Context(), stored, "wrong"); ok || err != nil || count.Load() != 1 {
+		if ok, err := p.Check(t.Context(), Client{}, stored, "wrong"); ok || err != nil || count.Load() != 1 {
 			t.Errorf("stored %q: %t, %v, %d hashes", stored, ok, err, count.Load())
 		}
 	}
@@ -85,21 +85,15 @@ func TestTheQueueIsBounded(t *testing.T) {
 	results := make(chan error)
 	for range workers + waiting {
 		go func() {
-			_, err := p.Check(context.Background(), "", "x")
+			_, err := p.Check(context.Background(), Client{}, "", "x")
 			results <- err
 		}()
 	}
 	for range workers {
 		<-working
 	}
-	for len(p.queue) < workers+waiting { // those who wait have come
-		select {
-		case <-t.Context().Done():
-			t.Fatal("nobody waits")
-		default:
-		}
-	}
-	if _, err := p.Check(t.Context(), "", "x"); !errors.Is(err, ErrBusy) {
+	p.awaitWaiting(t, 0, waiting)
+	if _, err := p.Check(t.Context(), Client{}, "", "x"); !errors.Is(err, ErrBusy) {
 		t.Errorf("one too many: %v, want ErrBusy", err)
 	}
 	go func() {
@@ -118,11 +112,13 @@ func TestTheQueueIsBounded(t *testing.T) {
 func TestWhoLeavesTheQueueMakesRoom(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, 1, 1)
-	p.workers <- struct{}{} // the only worker is busy
+	if _, err := p.queue.acquire(t.Context(), Client{}); err != nil { // the only worker is busy
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 5 {
-		if _, err := p.Hash(ctx, "x"); !errors.Is(err, context.Canceled) {
+		if _, err := p.Hash(ctx, Client{}, "x"); !errors.Is(err, context.Canceled) {
 			t.Fatalf("%v, want context.Canceled", err)
 		}
 	}
@@ -131,7 +127,7 @@ func TestWhoLeavesTheQueueMakesRoom(t *testing.T) {
 func TestImpossibleHashesAreRefused(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, 1, 1)
-	good, err := p.Hash(t.Context(), "x")
+	good, err := p.Hash(t.Context(), Client{}, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +136,7 @@ func TestImpossibleHashesAreRefused(t *testing.T) {
 		strings.Replace(good, "m=64", "m=4294967295", 1), strings.Replace(good, "t=1", "t=0", 1), strings.Replace(good, "p=1", "p=0", 1),
 		strings.Replace(good, "m=64", "m=064", 1), good + "A", good[:len(good)-1], good + "$", " " + good,
 	} {
-		if ok, err := p.Check(t.Context(), hash, "x"); ok || err == nil {
+		if ok, err := p.Check(t.Context(), Client{}, hash, "x"); ok || err == nil {
 			t.Errorf("%q: %t, %v", hash, ok, err)
 		}
 	}
@@ -163,7 +159,7 @@ func BenchmarkHash(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := p.Hash(b.Context(), "correct horse"); err != nil {
+		if _, err := p.Hash(b.Context(), Client{}, "correct horse"); err != nil {
 			b.Fatal(err)
 		}
 	}

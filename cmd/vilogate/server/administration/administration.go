@@ -61,6 +61,9 @@ func Handle(m *control.Mux, admin *idp.Admin) {
 	registerAction(m, admin, "user/enable", func(ctx context.Context, in UserName) (control.Nothing, error) {
 		return control.Nothing{}, admin.Enable(ctx, in.Name)
 	})
+	registerAction(m, admin, "user/unlock", func(ctx context.Context, in UserName) (control.Nothing, error) {
+		return control.Nothing{}, admin.Unlock(ctx, in.Name)
+	})
 	registerAction(m, admin, "user/delete", func(ctx context.Context, in UserName) (control.Nothing, error) {
 		return control.Nothing{}, admin.Delete(ctx, in.Name)
 	})
