@@ -101,7 +101,9 @@ func TestWhatNobodyGets(t *testing.T) {
 		{"GET", "login.example.test", "/a%2fb", 400, "bad-request"},
 		{"GET", "app.example.test", "/.well-known/vilogate/jwks.json", 200, "allow"},
 		{"GET", "app.example.test", "/.well-known//vilogate/jwks.json", 400, "bad-request"},
-		{"GET", "app.example.test.", "/", 400, "bad-request"},
+		{"GET", "app.example.test..", "/", 400, "bad-request"},
+		{"GET", "nope.example.test.", "/", 404, "deny (404 not found)"},
+		{"GET", "login.example.test.:443", "/login", 200, "allow"},
 		{"GET", "app_example.test", "/", 400, "bad-request"},
 	} {
 		asked := policies.Request{Method: c.method, Host: c.host, Target: c.target, Header: policies.Fields{}, Client: netip.MustParseAddr("192.0.2.7"), Now: s.now}
@@ -130,6 +132,9 @@ type expected struct {
 
 // expectedOf is what an answer of the policies means to a client.
 func expectedOf(a policies.Answer) expected {
+	if a.RedirectsFinalDot() {
+		return expected{statuses: []int{http.StatusPermanentRedirect}, decision: "redirect"}
+	}
 	e := expected{decision: decisionOf(a.Outcome)}
 	switch a.Outcome {
 	case policies.Allow:

@@ -58,7 +58,7 @@ func (x *authentication) continueAnonymous() {
 	if x.principal != nil && !x.byCookie {
 		x.forwardBearer = false
 	}
-	x.principal, x.claims, x.byCookie, x.byHeader, x.forwardCookie = nil, nil, false, false, -1
+	x.principal, x.claims, x.byCookie, x.byHeader, x.forwardCookie = nil, nil, false, false, cookiePair{}
 }
 
 func (x *authentication) verifyCredentials(public bool) error {
@@ -189,13 +189,13 @@ func (x *authentication) verifyCookies() error {
 		if !sent.sent {
 			continue
 		}
-		claims, err := x.verifyCookie(sent, cookie.Issuer)
+		value, claims, err := x.verifyCookie(cookie, sent)
 		switch {
 		case err == nil:
 			x.setPrincipal(claims)
 			x.byCookie = true
 			if x.forwardsToken(claims) {
-				x.forwardCookie = i
+				x.forwardCookie = cookiePair{cookie.Name, value}
 			}
 			return nil
 		case errors.Is(err, errCookieConflict):
@@ -213,87 +213,51 @@ func (x *authentication) refuseCookie(cookie Cookie, reason string) {
 	x.record.refusedCookies = append(x.record.refusedCookies, RefusedCookie{Name: cookie.Name, Issuer: cookie.Issuer, Reason: reason})
 }
 
-var (
-	errCookieConflict = errors.New("gateway: cookies of one name of several sessions")
-	errCookieIssuer   = errors.New("gateway: a token of an issuer that the cookie is not for")
-)
-
-// maxCookieSignatures bounds the values of one cookie whose signature is
-// verified: that is expensive, and repeating a cookie costs a sender nothing.
-const maxCookieSignatures = 16
+var errCookieConflict = errors.New("gateway: cookies of one name of several sessions")
 
 // verifyCookie verifies the value that counts of those that were sent under one
-// cookie's name.
-func (x *authentication) verifyCookie(sent *cookieValue, issuer string) (*token.Claims, error) {
-	value := sent.value
-	if len(sent.others) > 0 {
-		signed, err := x.signedValues(sent, issuer)
-		if err != nil {
-			return nil, err
-		}
-		if value, err = latestOfOneSession(signed, value); err != nil {
-			return nil, err
-		}
+// cookie's name, and returns it with its claims.
+func (x *authentication) verifyCookie(cookie Cookie, sent *cookieValue) (string, *token.Claims, error) {
+	if !sent.several {
+		claims, err := x.verifyOf(cookie.Issuer, sent.value)
+		return sent.value, claims, err
 	}
-	claims, err := x.verify(value)
-	if err == nil && claims.IssuerName() != issuer {
-		err = errCookieIssuer
+	signed, err := x.signedValues(cookie)
+	if err != nil {
+		return "", nil, err
 	}
-	return claims, err
+	latest, err := latestOfOneSession(signed)
+	if err != nil {
+		return "", nil, err
+	}
+	claims, err := x.gen.Verifier.VerifySigned(latest, x.start)
+	return latest.Value, claims, err
 }
 
-// signedValue is a value of a cookie that a key of its issuer signed, expired and
-// revoked ones too.
-type signedValue struct {
-	value  string
-	claims *token.Claims
+// signedValues are the values of the cookie that its issuer signed. Any other is no
+// rival: anybody below the domain can set it, and another deployment does.
+func (x *authentication) signedValues(cookie Cookie) ([]token.SignedValue, error) {
+	signed, err := x.gen.Verifier.SignedValues(cookie.Issuer, x, request.CookieValues(x.r.Header, cookie.Name))
+	if errors.Is(err, token.ErrTooManyValues) {
+		return nil, errCookieConflict
+	}
+	return signed, err
 }
 
-// signedValues are the values that the issuer signed. Any other is no rival:
-// anybody below the domain can set it, and another deployment does. More than
-// maxCookieSignatures that seem to be signed are a conflict.
-func (x *authentication) signedValues(sent *cookieValue, issuer string) (signed []signedValue, err error) {
-	verified := 0
-	for i := -1; i < len(sent.others); i++ {
-		value := sent.value
-		if i >= 0 {
-			value = sent.others[i]
-		}
-		claims, err := x.verifySignature(value)
-		switch reason := token.Reason(err); {
-		case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):
-			return nil, err
-		case err == nil && claims.IssuerName() == issuer:
-			signed = append(signed, signedValue{value, claims})
-			verified++
-		case err == nil, reason == token.ReasonSignature:
-			verified++
-		}
-		if verified > maxCookieSignatures {
-			return nil, errCookieConflict
-		}
-	}
-	return signed, nil
-}
-
-// latestOfOneSession is the value with the latest iat, where all are of one
-// session, and otherwise where there are none. Of two sessions none counts: a
-// sibling host could have planted its own beside the victim's expired one, and
-// the victim would act as somebody else.
-func latestOfOneSession(signed []signedValue, otherwise string) (string, error) {
-	if len(signed) == 0 {
-		return otherwise, nil
-	}
+// latestOfOneSession is the value with the latest iat, where all are of one session. Of
+// two sessions none counts: a sibling host could have planted its own beside the victim's
+// expired one, and the victim would act as somebody else.
+func latestOfOneSession(signed []token.SignedValue) (token.SignedValue, error) {
 	latest := signed[0]
 	for _, v := range signed[1:] {
-		if sessionOf(v.claims) != sessionOf(latest.claims) {
-			return "", errCookieConflict
+		if sessionOf(v.Claims) != sessionOf(latest.Claims) {
+			return token.SignedValue{}, errCookieConflict
 		}
-		if v.claims.IssuedAt().After(latest.claims.IssuedAt()) {
+		if v.Claims.IssuedAt().After(latest.Claims.IssuedAt()) {
 			latest = v
 		}
 	}
-	return latest.value, nil
+	return latest, nil
 }
 
 // sessionOf names the session of a token; where its issuer has none, its subject.
@@ -306,13 +270,9 @@ func (x *authentication) conflictingCookies(name string) error {
 	if !x.isNavigation() {
 		return nil
 	}
-	for _, line := range x.r.Header["Cookie"] {
-		for sent := range cookiePairs(line) {
-			if sent == conflictCookie {
-				x.setCookies = append(x.setCookies, clearHostCookie(conflictCookie))
-				return refuseCookieConflict(name)
-			}
-		}
+	for range request.CookieValues(x.r.Header, conflictCookie) {
+		x.setCookies = append(x.setCookies, clearHostCookie(conflictCookie))
+		return refuseCookieConflict(name)
 	}
 	x.setCookies = append(x.setCookies, conflictCookie+"=1; Path=/; Max-Age=120; Secure; HttpOnly; SameSite=Lax")
 	return nil
@@ -339,28 +299,23 @@ func (x *authentication) forwardsToken(claims *token.Claims) bool {
 // that contradict each other, however old it is. Where there are more than can be
 // verified, nothing is ended: "signed out" would not be true of the rest.
 func (x *authentication) readRevocations() error {
-	credentials := readCredentials(x.r.Header, x.gen.Cookies)
-	for i, cookie := range x.gen.Cookies {
-		sent := &credentials.cookies[i]
-		if !sent.sent {
-			continue
-		}
-		signed, err := x.signedValues(sent, cookie.Issuer)
+	for _, cookie := range x.gen.Cookies {
+		signed, err := x.signedValues(cookie)
 		switch {
 		case errors.Is(err, errCookieConflict):
 			x.refuseCookie(cookie, reasonConflict)
 			return refuseTooManyCookies(cookie.Name)
-		case err != nil:
+		case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):
 			return refuseKeysMissing("the issuer of the cookie "+cookie.Name, err)
 		}
 		for _, v := range signed {
-			if !namesLiving(v.claims, x.start) {
+			if !namesLiving(v.Claims, x.start) {
 				x.refuseCookie(cookie, "expired")
 				continue
 			}
-			x.claims, x.byCookie = v.claims, true
-			x.principal = x.gen.principalOf(v.claims)
-			x.revocations = append(x.revocations, revocationFor(v.claims, x.start))
+			x.claims, x.byCookie = v.Claims, true
+			x.principal = x.gen.principalOf(v.Claims)
+			x.revocations = append(x.revocations, revocationFor(v.Claims, x.start))
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -19,11 +18,11 @@ type credentials struct {
 
 // cookieValue is what was sent under one cookie's name: a sibling subdomain, or
 // another deployment on a parent domain, can add values of its own (cookie
-// tossing). Which of them counts is for authenticate to find out.
+// tossing), any number of them. Which of them counts is for authenticate to find out.
 type cookieValue struct {
-	value  string
-	others []string // further values, each once
-	sent   bool
+	value   string // the first
+	sent    bool
+	several bool // others too, that differ from it
 }
 
 // readCredentials reads the Authorization line, of which there is one at most,
@@ -34,37 +33,20 @@ func readCredentials(h http.Header, known []Cookie) credentials {
 		c.bearer, c.hasBearer = request.BearerToken(lines[0])
 	}
 	for _, line := range h["Cookie"] {
-		for name, value := range cookiePairs(line) {
+		for name, value := range request.CookiePairs(line) {
 			i := cookieIndex(known, name)
 			if i < 0 {
 				continue
 			}
 			c.hasCookie = true
-			switch found := &c.cookies[i]; {
-			case !found.sent:
+			if found := &c.cookies[i]; !found.sent {
 				found.value, found.sent = value, true
-			case found.value != value && !slices.Contains(found.others, value):
-				found.others = append(found.others, value)
+			} else if found.value != value {
+				found.several = true
 			}
 		}
 	}
 	return c
-}
-
-// cookiePairs yields the name and value of each pair of a Cookie line, with the
-// white space around them removed, as the backends' parsers do. A piece
-// without "=" has no name and is not yielded.
-func cookiePairs(line string) func(yield func(name, value string) bool) {
-	return func(yield func(name, value string) bool) {
-		for line != "" {
-			piece, rest, _ := strings.Cut(line, ";")
-			line = rest
-			name, value, ok := strings.Cut(piece, "=")
-			if ok && !yield(trim(name), trim(value)) {
-				return
-			}
-		}
-	}
 }
 
 func cookieIndex(known []Cookie, name string) int {
@@ -76,12 +58,15 @@ func cookieIndex(known []Cookie, name string) int {
 	return -1
 }
 
-// stripCookies removes the SSO cookies from h, but for the one at index keep,
-// and leaves every other byte of what was sent in its place and order. Several
-// lines become one. What a parser behind the gateway could read as an SSO cookie
-// goes too, though the gateway did not: some trim more than spaces and tabs, and
-// some separate cookies by commas or white space.
-func stripCookies(h http.Header, known []Cookie, keep int) {
+// cookiePair is a cookie as a request sends it.
+type cookiePair struct{ name, value string }
+
+// stripCookies removes the SSO cookies from h, but for keep, which stays once, and
+// leaves every other byte of what was sent in its place and order. Several lines become
+// one. Any other value of keep's name goes: nobody has judged it, or it was revoked, and
+// the backend may take the last. What a parser behind the gateway could read as an SSO
+// cookie goes too, though the gateway did not (mayContainCookie).
+func stripCookies(h http.Header, known []Cookie, keep cookiePair) {
 	lines := h["Cookie"]
 	if len(lines) == 0 {
 		return
@@ -93,7 +78,9 @@ func stripCookies(h http.Header, known []Cookie, keep int) {
 			piece, rest, _ := strings.Cut(line, ";")
 			line = rest
 			piece = trimLeft(piece)
-			if piece == "" || mayContainCookie(piece, known) && !isCookie(piece, known, keep) {
+			if keep.is(piece) {
+				piece, keep = keep.name+"="+keep.value, cookiePair{}
+			} else if piece == "" || mayContainCookie(piece, known) {
 				continue
 			}
 			kept = append(kept, piece)
@@ -115,43 +102,42 @@ func stripCookies(h http.Header, known []Cookie, keep int) {
 	h["Cookie"] = []string{joined.String()}
 }
 
-// isCookie reports whether a piece is the one known cookie at index i, and
-// nothing else beside it.
-func isCookie(piece string, known []Cookie, i int) bool {
-	if i < 0 {
-		return false
-	}
+// is reports whether a piece of a Cookie line is that cookie, and nothing else.
+func (c cookiePair) is(piece string) bool {
 	name, value, ok := strings.Cut(piece, "=")
-	return ok && trim(name) == known[i].Name && !mayContainCookie(value, known)
+	return ok && c.name != "" && trim(name) == c.name && trim(value) == c.value
 }
 
-// mayContainCookie reports whether some parser could find a known cookie in a piece:
-// its name at the beginning or after what separates cookies, before "=" or the
-// end.
+// mayContainCookie reports whether some parser could find a known cookie in a piece: its
+// name, as a parser may decode it (isKnownCookie), before "=" or the end, and at the
+// beginning or after what separates cookies: some trim more than spaces and tabs, and some
+// separate cookies by commas or white space.
 func mayContainCookie(piece string, known []Cookie) bool {
-	for _, cookie := range known {
-		for from := 0; ; {
-			i := strings.Index(piece[from:], cookie.Name)
-			if i < 0 {
-				break
-			}
-			begin := from + i
-			end := begin + len(cookie.Name)
-			for end < len(piece) && separatesCookies(piece[end]) {
-				end++
-			}
-			if (begin == 0 || separatesCookies(piece[begin-1])) && (end == len(piece) || piece[end] == '=') {
-				return true
-			}
-			from = begin + 1
+	if name, _, _ := strings.Cut(piece, "="); isKnownCookie(name, known) {
+		return true // with white space inside, which PHP makes an underscore
+	}
+	for begin := 0; begin < len(piece); begin++ {
+		if begin > 0 && !separatesCookies(piece[begin-1]) {
+			continue
 		}
+		end := begin
+		for end < len(piece) && piece[end] != '=' && !separatesCookies(piece[end]) {
+			end++
+		}
+		if end == begin {
+			continue
+		}
+		next := end
+		for next < len(piece) && separatesCookies(piece[next]) {
+			next++
+		}
+		if (next == len(piece) || piece[next] == '=') && isKnownCookie(piece[begin:end], known) {
+			return true
+		}
+		begin = end - 1
 	}
 	return false
 }
-
-// separatesCookies reports whether some parser takes the byte for the end of a
-// cookie, or for white space around one.
-func separatesCookies(c byte) bool { return c <= ' ' || c == ',' || c >= 0x7f }
 
 // trimLeft removes spaces and tabs from the front.
 func trimLeft(s string) string {

@@ -18,7 +18,7 @@ func (x *exchange) Authenticate(*policies.Location) (*policies.Identity, error) 
 // decide has the policies, which are pure, decide. An error is the refusal.
 func (x *exchange) decide() (err error) {
 	d := &x.decided
-	d.authentication = authentication{forwardCookie: -1, forwardBearer: true}
+	d.authentication = authentication{forwardBearer: true}
 	d.answer, err = x.located.Location.Decide()
 	x.reply.setCookies = append(x.reply.setCookies, d.authentication.setCookies...)
 	if err != nil {

@@ -21,11 +21,12 @@
 //   - locate.go: policies.Locate makes host, method and path canonical, once, and
 //     finds out what they are for: one of the gateway's own paths, the login host, a
 //     preflight, or a route. Whatever is ambiguous ends here. The connection's
-//     certificate has to cover the host.
+//     certificate has to cover the host. A navigation to a host with a final dot is
+//     redirected to the name without it.
 //
 // Decided, in memory:
 //
-//   - credentials.go, tokenheaders.go, authenticate.go, principal.go: the Bearer token,
+//   - credentials.go, cookiename.go, tokenheaders.go, authenticate.go, principal.go: the Bearer token,
 //     or what a proxy in front has put into a header, or the SSO cookies, to a
 //     principal, where the answer depends on it.
 //   - decide.go: what policies.Decide says of it, CSRF protection included; a refusal

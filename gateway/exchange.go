@@ -57,9 +57,8 @@ type authentication struct {
 	byCookie      bool               // the principal comes from a cookie, or from a header that counts as one
 	byHeader      bool               // the principal comes from a header that a proxy before the gateway adds
 	forwardBearer bool               // the Authorization header is the backend's business
-	forwardCookie int                // index of the SSO cookie that is passed on, or -1
+	forwardCookie cookiePair         // that is passed on, alone of its name; zero for none
 	setCookies    []string           // Set-Cookie lines for the reply
-	tries         int                // keys tried for the token that is being verified, beyond the first
 	revocations   []revocation.Entry // with policies.Logout: what the cookies' sessions end with
 }
 

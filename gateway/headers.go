@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -119,14 +120,23 @@ func (x *forwarding) allowsUpgrade() bool {
 // trailers that may pass.
 type requestBody struct {
 	io.ReadCloser
-	onEOF func()
-	limit int64 // bytes that the route takes; 0 for no limit
-	read  int64 // owned by whoever reads
+	source interrupter // what the edge reads from the client; nil where it cannot be interrupted
+	onEOF  func()
+	limit  int64 // bytes that the route takes; 0 for no limit
+	read   int64 // owned by whoever reads
 
-	mu   sync.Mutex // ReverseProxy and the transport may look at err at once
-	err  error      // io.EOF at the end
-	once sync.Once
+	mu          sync.Mutex // ReverseProxy and the transport may look at err at once
+	err         error      // io.EOF at the end
+	interrupted bool       // guarded by mu: the upstream closed its connection before the end
+	once        sync.Once
 }
+
+// An interrupter is a body whose reading can be ended from another goroutine, also
+// while it waits for the client. Package edge has it.
+type interrupter interface{ Interrupt() error }
+
+// errUpstreamClosed is the error of reads that interrupt has ended.
+var errUpstreamClosed = errors.New("the upstream closed its connection before the request's body had ended")
 
 func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
@@ -137,6 +147,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	}
 	if err != nil {
 		b.mu.Lock()
+		if b.interrupted && err != io.EOF {
+			err = errUpstreamClosed
+		}
 		b.err = err
 		b.mu.Unlock()
 		if err == io.EOF {
@@ -150,17 +163,39 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // handler has returned. A transport that could not connect must not.
 func (b *requestBody) Close() error { return nil }
 
-// readErr is the error of reading the body, or nil.
+// interrupt ends the reading of a body that nobody takes any more.
+func (b *requestBody) interrupt() {
+	b.mu.Lock()
+	if b.err != nil || b.source == nil {
+		b.mu.Unlock()
+		return
+	}
+	b.interrupted = true
+	b.mu.Unlock()
+	_ = b.source.Interrupt() // it fails where the client's connection is closed, which ends the read as well
+}
+
+// readErr is the error of reading the body for which the client is to blame, or nil.
 func (b *requestBody) readErr() error {
 	if b == nil {
 		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err == io.EOF {
+	if b.err == io.EOF || b.interrupted {
 		return nil
 	}
 	return b.err
+}
+
+// wasInterrupted reports whether interrupt has ended the reading.
+func (b *requestBody) wasInterrupted() bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.interrupted
 }
 
 // ended reports whether the body was read to its end.
@@ -187,7 +222,8 @@ func (x *forwarding) forwardTrailers(in, out *http.Request) *requestBody {
 		}
 	}
 	out.Trailer = announced
-	body := &requestBody{ReadCloser: out.Body, limit: x.maxBody(), onEOF: func() {
+	source, _ := in.Body.(interrupter)
+	body := &requestBody{ReadCloser: out.Body, source: source, limit: x.maxBody(), onEOF: func() {
 		for name := range announced {
 			announced[name] = in.Trailer[name]
 		}

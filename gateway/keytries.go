@@ -21,35 +21,24 @@ func (x *received) addressKey(scope limits.Scope) limits.Key {
 }
 
 // MayTryAnother implements [token.Sender].
-func (x *authentication) MayTryAnother() bool {
-	if !x.g.opts.Limits.Peek(x.addressKey(x.g.keyTries), keyTriesRate()).OK {
-		return false
+func (x *received) MayTryAnother() bool {
+	return x.g.opts.Limits.Peek(x.addressKey(x.g.keyTries), keyTriesRate()).OK
+}
+
+// TriedInVain implements [token.Sender].
+func (x *received) TriedInVain(keys int) {
+	key := x.addressKey(x.g.keyTries)
+	for range keys {
+		x.g.opts.Limits.Take(key, keyTriesRate())
 	}
-	x.tries++
-	return true
 }
 
 // verify is token.Verifier.Verify, at the client's expense.
-func (x *authentication) verify(raw string) (*token.Claims, error) {
-	claims, err := x.gen.Verifier.VerifyFrom(x, raw, x.start)
-	x.payTries(err)
-	return claims, err
+func (x *received) verify(raw string) (*token.Claims, error) {
+	return x.gen.Verifier.VerifyFrom(x, raw, x.start)
 }
 
-// verifySignature is token.Verifier.VerifySignature likewise.
-func (x *authentication) verifySignature(raw string) (*token.Claims, error) {
-	claims, err := x.gen.Verifier.VerifySignatureFrom(x, raw)
-	x.payTries(err)
-	return claims, err
-}
-
-// payTries counts the keys that were tried in vain.
-func (x *authentication) payTries(err error) {
-	if err != nil && x.tries > 0 {
-		key := x.addressKey(x.g.keyTries)
-		for range x.tries {
-			x.g.opts.Limits.Take(key, keyTriesRate())
-		}
-	}
-	x.tries = 0
+// verifyOf is token.Verifier.VerifyOf likewise.
+func (x *received) verifyOf(issuer, raw string) (*token.Claims, error) {
+	return x.gen.Verifier.VerifyOf(issuer, x, raw, x.start)
 }

@@ -1,6 +1,10 @@
 package gateway
 
-import "github.com/viloforge/vilogate/policies"
+import (
+	"net/http"
+
+	"github.com/viloforge/vilogate/policies"
+)
 
 // locate finds out where the request leads: its canonical host and path, and
 // whether it is for one of the gateway's own paths, the login host, a preflight
@@ -22,6 +26,16 @@ func (x *exchange) locate() error {
 	if l.Kind != policies.CORSPreflight { // which is answered without CORS headers unless it is allowed
 		x.reply.cors = crossOriginOf(l.cors(), x.r.Header["Origin"])
 	}
+	return nil
+}
+
+// redirectFinalDot answers a navigation to a host that was named with a final dot.
+func (l *located) redirectFinalDot() error {
+	h := l.reply.Header()
+	h.Set("Location", l.url())
+	l.reply.setCommonHeaders(h)
+	l.record.decision, l.record.reason = "redirect", "the host is named with a final dot"
+	l.reply.WriteHeader(http.StatusPermanentRedirect)
 	return nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // loginCookie counts for a while how often a browser was redirected to a login page that is somebody else's, for each of a
@@ -63,22 +65,17 @@ func (x *exchange) guardLoginLoop(r *refusal) *refusal {
 
 // loginRounds are those of the browser's cookie that still count.
 func (x *received) loginRounds() (all []loginRounds) {
-	for _, line := range x.r.Header["Cookie"] {
-		for name, value := range cookiePairs(line) {
-			if name != loginCookie {
+	for value := range request.CookieValues(x.r.Header, loginCookie) {
+		for entry := range strings.SplitSeq(value, ".") {
+			fields := strings.Split(entry, "-")
+			if len(fields) != 3 || len(all) == maxLoginAddresses {
 				continue
 			}
-			for entry := range strings.SplitSeq(value, ".") {
-				fields := strings.Split(entry, "-")
-				if len(fields) != 3 || len(all) == maxLoginAddresses {
-					continue
-				}
-				count, err := strconv.Atoi(fields[1])
-				unix, notTime := strconv.ParseInt(fields[2], 10, 64)
-				last := time.Unix(unix, 0)
-				if err == nil && notTime == nil && x.start.Sub(last) < loginWindow {
-					all = append(all, loginRounds{fields[0], count, last})
-				}
+			count, err := strconv.Atoi(fields[1])
+			unix, notTime := strconv.ParseInt(fields[2], 10, 64)
+			last := time.Unix(unix, 0)
+			if err == nil && notTime == nil && x.start.Sub(last) < loginWindow {
+				all = append(all, loginRounds{fields[0], count, last})
 			}
 		}
 	}

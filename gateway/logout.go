@@ -41,6 +41,29 @@ func (x *decided) serveLogout() error {
 	return nil
 }
 
+// serveRemoveCookies has the browser remove every cookie of the registered domain, at
+// the wish of a person whose sign-in cookies could not be told apart. It ends no session.
+func (x *decided) serveRemoveCookies() error {
+	for _, cookie := range x.gen.Cookies { // for browsers that do not know Clear-Site-Data
+		x.reply.setCookies = append(x.reply.setCookies, clearCookie(cookie.Name, x.gen.Domain), clearHostCookie(cookie.Name))
+	}
+	h := x.reply.Header()
+	x.reply.setCommonHeaders(h)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Clear-Site-Data", `"cookies"`)
+	if !x.isFormPost() {
+		x.reply.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	x.writePage(http.StatusOK, page{
+		Title: "Your cookies are removed",
+		Detail: "Nobody is signed in with this browser any more. A sign-in that could not be checked was not ended for whoever else " +
+			"has its cookie; it ends by itself.",
+		LoginURL: x.gen.loginURL(x.gen.origin(string(x.Name)) + "/"),
+	})
+	return nil
+}
+
 // revocationFor is the revocation that signs out whoever holds these claims: of the
 // session where there is one, else of the token, else of everything that its
 // subject was issued until now.

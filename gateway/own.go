@@ -17,6 +17,8 @@ func (d *decided) serveOwn() error {
 		return d.serveKeys()
 	case policies.Me:
 		return d.serveMe()
+	case policies.RemoveCookies:
+		return d.serveRemoveCookies()
 	}
 	return d.serveLogout()
 }

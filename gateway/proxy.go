@@ -135,8 +135,9 @@ func (x *forwarding) cleanResponse(resp *http.Response) {
 // failed read of the request body, or the upstream's (502, 504).
 func (x *forwarding) upstreamFailure(err error, body *requestBody) error {
 	cause := body.readErr()
-	stalled := errors.Is(cause, os.ErrDeadlineExceeded) // net/http then cancels the context, too
-	if !stalled && (x.r.Context().Err() != nil || errors.Is(err, context.Canceled)) {
+	stalled := errors.Is(cause, os.ErrDeadlineExceeded)
+	// net/http cancels the context, too, when a read of the body fails.
+	if !stalled && !body.wasInterrupted() && (x.r.Context().Err() != nil || errors.Is(err, context.Canceled)) {
 		x.record.status, x.record.reason = statusClientClosedRequest, "client closed request"
 		// Returning would have net/http say 200 to whoever still listens.
 		panic(http.ErrAbortHandler)

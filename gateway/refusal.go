@@ -49,6 +49,7 @@ type refusal struct {
 	offerLogin      bool   // somebody who signs in may have more luck
 	redirectToLogin bool   // and a person is sent there
 	stepUpQuery     string // what the login has to ask for, as the end of a query
+	removeCookies   bool   // a button of the page removes the browser's cookies
 	logout          bool   // the login host may know a session that this host does not
 	retryAfter      int    // seconds; Retry-After
 	cause           error  // for the log
@@ -226,8 +227,9 @@ func refuseTooManyCookies(cookie string) error {
 	return &refusal{
 		status: http.StatusConflict, decision: "deny", kind: "cookie-conflict", title: "Not signed out",
 		detail: "Your browser sends more sign-in cookies of this site than can be checked, so that you could not be signed out of all of them. " +
-			"You are still signed in. Remove the cookies of this site in your browser's settings, then close the browser.",
-		reason: "more values of the cookie " + cookie + " than are verified; nothing was revoked",
+			"You are still signed in. A site of the same domain may have set them. You can remove the cookies of all sites of the same domain, " +
+			"also those that have nothing to do with signing in.",
+		reason: "more values of the cookie " + cookie + " than are verified; nothing was revoked", removeCookies: true,
 	}
 }
 

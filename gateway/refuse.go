@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/viloforge/vilogate/gateway/problem"
+	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -64,7 +65,7 @@ func (x *exchange) refuse(err error) {
 		h.Set("WWW-Authenticate", x.challenge(r))
 	}
 	if request.WantsDocument(x.r.Header) {
-		x.writePage(r, loginURL)
+		x.writeRefusal(r, loginURL)
 		return
 	}
 	x.writeProblem(problem.Details{
@@ -130,31 +131,50 @@ var refusalCSS string
 
 var (
 	refusalPage = template.Must(template.New("refusal").Parse(refusalHTML))
-	refusalCSP  = contentSecurityPolicy(refusalCSS)
+	refusalCSP  = contentSecurityPolicy(refusalCSS, "'none'")
+	formCSP     = contentSecurityPolicy(refusalCSS, "'self'")
 )
 
-// contentSecurityPolicy allows that one inline style, by its hash, and nothing else.
-func contentSecurityPolicy(css string) string {
+// contentSecurityPolicy allows that one inline style, by its hash, forms to go there, and nothing else.
+func contentSecurityPolicy(css, formAction string) string {
 	sum := sha256.Sum256([]byte(css))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+		"'; base-uri 'none'; form-action " + formAction + "; frame-ancestors 'none'"
 }
 
-func (x *received) writePage(r *refusal, loginURL string) {
+// page is what a person is shown.
+type page struct {
+	Title, Detail, RequestID string
+	Status                   int    // 0: not shown
+	LoginURL                 string // of the button that leads there; "" for none
+	RemoveCookies            string // where the form goes that removes the browser's cookies; "" for none
+	CSS                      template.CSS
+}
+
+func (x *received) writeRefusal(r *refusal, loginURL string) {
+	p := page{Title: r.title, Detail: r.detail, Status: r.status, LoginURL: loginURL}
+	if r.removeCookies {
+		p.RemoveCookies = policies.PathRemoveCookies
+	}
+	x.writePage(r.status, p)
+}
+
+func (x *received) writePage(status int, p page) {
 	h := x.reply.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", refusalCSP)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	x.reply.WriteHeader(r.status)
+	if p.RemoveCookies != "" {
+		h.Set("Content-Security-Policy", formCSP)
+		h.Set("Referrer-Policy", "same-origin") // without a referrer a form's Origin is null
+	}
+	x.reply.WriteHeader(status)
 	if x.r.Method == http.MethodHead {
 		return
 	}
-	err := refusalPage.Execute(&x.reply, map[string]any{
-		"Title": r.title, "Detail": r.detail, "Status": r.status, "RequestID": x.requestID,
-		"LoginURL": loginURL, "CSS": template.CSS(refusalCSS),
-	})
-	if err != nil {
+	p.RequestID, p.CSS = x.requestID, template.CSS(refusalCSS)
+	if err := refusalPage.Execute(&x.reply, p); err != nil {
 		x.record.reason += "; writing the page failed: " + err.Error()
 	}
 }

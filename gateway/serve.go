@@ -32,6 +32,9 @@ func (x *exchange) serve() error {
 	if err := x.locate(); err != nil {
 		return err
 	}
+	if x.located.RedirectsFinalDot() {
+		return x.located.redirectFinalDot()
+	}
 	if err := x.decide(); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/policies"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // authRequirement is what a step-up has to fulfil: max_age and acr_values of OpenID
@@ -139,15 +140,10 @@ func (x *decided) stepUp() error {
 // lastStepUp is when the browser was last redirected to a step-up login, within
 // stepUpWindow.
 func (x *received) lastStepUp() (sent time.Time, ok bool) {
-	for _, line := range x.r.Header["Cookie"] {
-		for name, value := range cookiePairs(line) {
-			if name != stepUpCookie {
-				continue
-			}
-			unix, err := strconv.ParseInt(value, 10, 64)
-			if at := time.Unix(unix, 0); err == nil && x.start.Sub(at) < stepUpWindow && at.After(sent) {
-				sent, ok = at, true
-			}
+	for value := range request.CookieValues(x.r.Header, stepUpCookie) {
+		unix, err := strconv.ParseInt(value, 10, 64)
+		if at := time.Unix(unix, 0); err == nil && x.start.Sub(at) < stepUpWindow && at.After(sent) {
+			sent, ok = at, true
 		}
 	}
 	return sent, ok

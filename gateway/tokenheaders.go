@@ -8,7 +8,6 @@ import (
 
 var (
 	errHeaderTwice  = errors.New("gateway: a header with a token stands there twice")
-	errOtherIssuer  = errors.New("gateway: a token of an issuer that the header is not for")
 	errOtherSubject = errors.New("gateway: credentials of two people")
 )
 
@@ -53,11 +52,7 @@ func (x *authentication) verifyTokenHeader(lines []string, issuer string) (*toke
 			return nil, errHeaderTwice
 		}
 	}
-	claims, err := x.verify(lines[0])
-	if err == nil && claims.IssuerName() != issuer {
-		return nil, errOtherIssuer
-	}
-	return claims, err
+	return x.verifyOf(issuer, lines[0])
 }
 
 // samePerson reports whether two tokens are of one person: of one subject, or of one

@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"time"
 )
@@ -17,7 +19,7 @@ type failover struct {
 }
 
 func (f *failover) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := f.next.RoundTrip(r)
+	resp, err := roundTrip(f.next, r)
 	for range len(f.upstream.URLs) - 1 {
 		var op *net.OpError
 		if err == nil || !errors.As(err, &op) || op.Op != "dial" || r.Context().Err() != nil {
@@ -27,12 +29,71 @@ func (f *failover) RoundTrip(r *http.Request) (*http.Response, error) {
 		address := *r.URL
 		again.URL = &address
 		again.URL.Host = f.upstream.nextURL().Host
-		resp, err = f.next.RoundTrip(&again)
+		resp, err = roundTrip(f.next, &again)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", f.upstream.Name, err)
 	}
 	return resp, nil
+}
+
+// roundTrip ends the reading of the request's body when the upstream's connection is closed before there is an answer: net/http
+// would hold its error back until the client has sent more of the body, or all of it.
+func roundTrip(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+	body, ok := r.Body.(interface{ interrupt() })
+	if !ok {
+		return next.RoundTrip(r)
+	}
+	var used *upstreamConn // owned by this goroutine, from which GotConn is called
+	leave := func() {
+		if used != nil {
+			used.watch(nil)
+		}
+	}
+	client := r.Context()
+	resp, err := next.RoundTrip(r.WithContext(httptrace.WithClientTrace(client, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+		leave()
+		if used, _ = got.Conn.(*upstreamConn); used != nil {
+			used.watch(func() {
+				if client.Err() == nil { // else the client has gone
+					body.interrupt()
+				}
+			})
+		}
+	}})))
+	leave()
+	return resp, err
+}
+
+// upstreamConn is a connection to an upstream, whose closing can be watched.
+type upstreamConn struct {
+	*net.TCPConn
+	mu     sync.Mutex
+	closed bool   // guarded by mu
+	notify func() // guarded by mu
+}
+
+// watch has f called when the connection is closed, at once where it is; nil ends that.
+func (c *upstreamConn) watch(f func()) {
+	c.mu.Lock()
+	closed := c.closed
+	c.notify = f
+	c.mu.Unlock()
+	if closed && f != nil {
+		f()
+	}
+}
+
+// Close implements net.Conn.
+func (c *upstreamConn) Close() error {
+	c.mu.Lock()
+	f := c.notify
+	c.closed, c.notify = true, nil
+	c.mu.Unlock()
+	if f != nil {
+		f()
+	}
+	return c.TCPConn.Close()
 }
 
 // loginTimeout bounds the wait for an identity provider in another process.
@@ -95,7 +156,13 @@ func (t *transports) retire(gen *Generation) {
 func newTransport(headerTimeout time.Duration) *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
-		DialContext:            dialer.DialContext,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, address)
+			if tcp, ok := conn.(*net.TCPConn); ok {
+				return &upstreamConn{TCPConn: tcp}, nil
+			}
+			return conn, err
+		},
 		MaxIdleConns:           4096,
 		MaxIdleConnsPerHost:    512,
 		IdleConnTimeout:        60 * time.Second,

@@ -2,8 +2,9 @@ package idp
 
 import (
 	"net/http"
-	"slices"
 	"time"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // Cookies of the login host alone: no sibling host can set one whose name begins with __Host-.
@@ -12,33 +13,23 @@ const (
 	csrfCookie    = "__Host-form"
 )
 
-// maxSSOCookies is how many different SSO cookies of one request are verified: each costs the verification of a signature. A
-// browser with one of our own, one of the domain and one of the domain above has three.
-const maxSSOCookies = 4
-
 // cookie returns the value of a cookie. Two of one name that disagree are none.
 func (x *exchange) cookie(name string) (value string, ok bool) {
-	for _, c := range x.r.CookiesNamed(name) {
-		if ok && c.Value != value {
+	for sent := range request.CookieValues(x.r.Header, name) {
+		if ok && sent != value {
 			return "", false
 		}
-		value, ok = c.Value, true
+		value, ok = sent, true
 	}
 	return value, ok
 }
 
-// ssoCookies returns the different values of the SSO cookie; not ok, and none, where they are too many to judge.
-func (x *exchange) ssoCookies() (values []string, ok bool) {
-	for _, c := range x.r.CookiesNamed(x.idp.o.CookieName) {
-		if slices.Contains(values, c.Value) {
-			continue
-		}
-		if len(values) == maxSSOCookies {
-			return nil, false
-		}
-		values = append(values, c.Value)
+// sends reports whether the browser sends a cookie of that name.
+func (x *exchange) sends(name string) bool {
+	for range request.CookieValues(x.r.Header, name) {
+		return true
 	}
-	return values, true
+	return false
 }
 
 // setCookie sets a cookie of the login host; without a life it ends with the browser.
@@ -51,7 +42,7 @@ func (x *exchange) setCookie(name, value string, maxAge time.Duration) {
 // setSSO sets the cookie that every host of the domain gets. It lives as long as the session, longer than its token, so
 // that it can still name the session to sign out.
 func (x *exchange) setSSO(raw string, maxAge time.Duration) {
-	if _, ok := x.cookie(x.idp.o.CookieName); !ok && len(x.r.CookiesNamed(x.idp.o.CookieName)) > 0 {
+	if _, ok := x.cookie(x.idp.o.CookieName); !ok && x.sends(x.idp.o.CookieName) {
 		x.setCookie(x.idp.o.CookieName, "", -1) // one of the two may be the login host's own
 	}
 	http.SetCookie(x.w, &http.Cookie{
@@ -62,10 +53,10 @@ func (x *exchange) setSSO(raw string, maxAge time.Duration) {
 
 // clearCookies deletes the cookies of a login, where the browser sends any of them.
 func (x *exchange) clearCookies() {
-	if len(x.r.CookiesNamed(sessionCookie)) > 0 {
+	if x.sends(sessionCookie) {
 		x.setCookie(sessionCookie, "", -1)
 	}
-	if len(x.r.CookiesNamed(x.idp.o.CookieName)) > 0 {
+	if x.sends(x.idp.o.CookieName) {
 		x.setCookie(x.idp.o.CookieName, "", -1)
 		x.setSSO("", -1)
 	}

@@ -33,6 +33,7 @@ const (
 	loginForm   = "login"
 	logoutForm  = "logout"
 	accountForm = "account"
+	cookiesForm = "remove-cookies"
 )
 
 // csrfToken returns the CSRF token that the hidden field of a form holds, and gives the browser its cookie where it has none.

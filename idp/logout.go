@@ -10,6 +10,7 @@ import (
 	"github.com/viloforge/vilogate/idp/internal/pages"
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // A gateway that has just ended a session sends the browser here at once, and its revocation may arrive a little later.
@@ -17,10 +18,6 @@ const (
 	revocationWait = time.Second
 	revocationPoll = 10 * time.Millisecond
 )
-
-// msgTooManyCookies is shown to who sends more SSO cookies than are verified.
-const msgTooManyCookies = "Your browser sends too many sign-in cookies to tell whether one of them still works. " +
-	"Please delete the cookies of this site and of its sister sites, then sign out again."
 
 // cookieSessions is what a browser's cookies prove: the session of the login host, and those that its SSO cookies name.
 type cookieSessions struct {
@@ -30,7 +27,7 @@ type cookieSessions struct {
 	entries []revocation.Entry
 	// active are the ids of those that are still active.
 	active []string
-	// tooManyCookies says that there were more SSO cookies than are verified, so that none was.
+	// tooManyCookies says that there were more SSO cookies than are verified, so that what they name is not known.
 	tooManyCookies bool
 }
 
@@ -56,11 +53,14 @@ func (x *exchange) sessionsFromCookies() (s cookieSessions, err error) {
 			s = cookieSessions{session: l.ID, active: []string{l.ID}, entries: []revocation.Entry{sessionEntry(l.ID, l.Expires)}}
 		}
 	}
-	values, ok := x.ssoCookies()
-	s.tooManyCookies = !ok
-	for _, value := range values {
-		claims, err := x.idp.verifier.VerifySignature(value)
-		if err != nil || claims.Session() == s.session {
+	signed, err := x.idp.verifier.SignedValues(token.OwnIssuer, nil, request.CookieValues(x.r.Header, x.idp.o.CookieName))
+	if errors.Is(err, token.ErrKeysNotLoaded) {
+		return cookieSessions{}, err
+	}
+	s.tooManyCookies = errors.Is(err, token.ErrTooManyValues)
+	for _, value := range signed {
+		claims := value.Claims
+		if claims.Session() == s.session {
 			continue
 		}
 		s.entries = append(s.entries, sessionEntry(claims.Session(), claims.AuthTime().Add(token.LongestSession)))
@@ -84,7 +84,7 @@ func (x *exchange) showLogout() error {
 	}
 	switch {
 	case s.tooManyCookies:
-		return x.logoutPage(http.StatusOK, s, msgTooManyCookies)
+		return x.tooManyCookiesPage(s)
 	case len(s.active) > 0:
 		return x.logoutPage(http.StatusOK, s, "")
 	}
@@ -127,12 +127,45 @@ func (x *exchange) logout() error {
 	if !x.validCSRFToken(form, logoutForm, s.session) {
 		return x.logoutPage(http.StatusForbidden, s, msgBadCSRFToken)
 	}
+	if s.tooManyCookies { // "signed out" would not be true of the rest
+		return x.tooManyCookiesPage(s)
+	}
 	if err := x.idp.directory.revokeSessions(x.r.Context(), s.entries...); err != nil {
 		return logoutFailed(err)
 	}
 	x.log("signed out", "sessions", len(s.entries))
 	x.clearCookies()
 	x.redirect(http.StatusSeeOther, "/logout?done")
+	return nil
+}
+
+// tooManyCookiesPage explains that nothing was ended, and has a button that removes the cookies.
+func (x *exchange) tooManyCookiesPage(s cookieSessions) error {
+	x.page(http.StatusConflict, pages.TooManyCookies{Token: x.csrfToken(cookiesForm, s.session), TokenField: csrfField})
+	return nil
+}
+
+// removeCookies takes that button's form: it ends what is known, and has the browser remove every cookie of the
+// registered domain, which only a person may want.
+func (x *exchange) removeCookies() error {
+	form, err := x.readForm()
+	if err != nil {
+		return err
+	}
+	s, err := x.sessionsFromCookies()
+	if err != nil {
+		return logoutFailed(err)
+	}
+	if !x.validCSRFToken(form, cookiesForm, s.session) {
+		return x.logoutPage(http.StatusForbidden, s, msgBadCSRFToken)
+	}
+	if err := x.idp.directory.revokeSessions(x.r.Context(), s.entries...); err != nil {
+		return logoutFailed(err)
+	}
+	x.log("cookies removed", "sessions", len(s.entries))
+	x.clearCookies()
+	x.w.Header().Set("Clear-Site-Data", `"cookies"`)
+	x.page(http.StatusOK, pages.CookiesRemoved{})
 	return nil
 }
 

@@ -24,6 +24,7 @@ func (p *IDP) routes() *httprouter.Router {
 		{http.MethodPost, "/login", (*exchange).login},
 		{http.MethodGet, "/logout", (*exchange).showLogout},
 		{http.MethodPost, "/logout", (*exchange).logout},
+		{http.MethodPost, "/remove-cookies", (*exchange).removeCookies},
 		{http.MethodGet, "/account", (*exchange).showAccount},
 		{http.MethodPost, "/account", (*exchange).changeAccount},
 		{http.MethodGet, "/.well-known/openid-configuration", (*exchange).serveMetadata},

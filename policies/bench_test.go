@@ -119,6 +119,67 @@ func BenchmarkDecideExpression(b *testing.B) {
 	}
 }
 
+// longRest is a route whose four expressions mention the same maps eight times.
+const longRest = `
+host: website.viloforge.com
+upstream: website
+routes:
+  - path: "/four/*rest"
+    allow:
+      optional: true
+      any:
+        - { when: 'request.params.rest == "a" || request.params.rest == "b" || request.params.rest == "c"' }
+        - { when: 'request.params.rest == "d" && request.params.rest != "e"' }
+        - { when: 'request.query["q"] == "f" || request.query["q"] == "g"' }
+        - { when: 'request.headers["x-tenant"] == "h" || request.headers["x-tenant"] == "i"' }
+`
+
+// deepPath is a path below /four of n segments of one letter.
+func deepPath(t testing.TB, n int) request.Path { return parsed(t, "/four"+strings.Repeat("/a", n)) }
+
+// TestMapsAreMadeOnceADecision: however long the path, and however often its parameters are mentioned, a decision takes memory
+// in proportion to the path.
+func TestMapsAreMadeOnceADecision(t *testing.T) {
+	h := compile(t, longRest)
+	bytesOf := func(n int) int64 {
+		p := deepPath(t, n)
+		facts := Facts{Now: time.Unix(1001, 0), Method: "GET", Path: p, Query: "q=x", Header: Fields{"X-Tenant": {"y"}}}
+		const runs = 10
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range runs {
+			if d := h.Match(p, "GET").whole(facts, nil); d.Outcome != Login {
+				t.Fatalf("%v", d)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		return int64(after.TotalAlloc-before.TotalAlloc) / runs
+	}
+	short := bytesOf(3) // the cost of CEL's own
+	const segments = 30_000
+	// A builder that grows takes a few times what it holds in the end.
+	if got, most := bytesOf(segments)-short, int64(2*segments*8); got > most {
+		t.Errorf("a decision about %d segments takes %d bytes more than about three, and may take %d", segments, got, most)
+	}
+}
+
+// BenchmarkDecideLongRest grows with the path, and no faster.
+func BenchmarkDecideLongRest(b *testing.B) {
+	h := compile(b, longRest)
+	for _, n := range []int{30, 3_000, 30_000} {
+		b.Run(fmt.Sprintf("Segments%d", n), func(b *testing.B) {
+			p := deepPath(b, n)
+			f := Facts{Now: time.Unix(1001, 0), Method: "GET", Path: p, Query: "q=x", Header: Fields{"X-Tenant": {"y"}}}
+			b.ReportAllocs()
+			for b.Loop() {
+				if h.Match(p, "GET").whole(f, nil).Reason == "" {
+					b.Fatal("no reason")
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkCanonicaliseAndDecide is from the request line to the decision.
 func BenchmarkCanonicaliseAndDecide(b *testing.B) {
 	h, id := compile(b, table(1_000)), member()

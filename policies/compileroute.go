@@ -38,6 +38,9 @@ func (c *compiler) route(h *HostPolicy, s *routeSyntax, defaults *optionsSyntax)
 	r.segments = c.pattern(s.Path)
 	if r.foldsCase = h.FoldsCase(); r.foldsCase {
 		c.foldSegments(r)
+		if own := reservedPath("/" + strings.Join(r.segments, "/")); own != "" && reservedPath(r.Pattern) == "" {
+			c.errorf(r.at, "%q: the gateway answers %s itself; no backend sees it", r.Pattern, own)
+		}
 	}
 	if r.rule.condition != nil {
 		r.rule.condition.reads(&r.Reads)

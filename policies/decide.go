@@ -49,8 +49,13 @@ func (l *Location) Decide() (a Answer, err error) {
 		a.place()
 		return a, nil
 	}
-	if l.Endpoint == Logout && !request.CSRFSafe(a.csrfFacts(nil, nil)) {
+	if (l.Endpoint == Logout || l.Endpoint == RemoveCookies) && !request.CSRFSafe(a.csrfFacts(nil, nil)) {
 		a.CrossSite, a.Decision = true, Decision{Outcome: Deny, Reason: ReasonCSRF}
+		a.place()
+		return a, nil
+	}
+	if l.Endpoint == RemoveCookies { // for whoever it is: which cookies count is what nobody can tell
+		a.Decision = Decision{Outcome: Allow, Reason: "a page of this host asks for it"}
 		a.place()
 		return a, nil
 	}

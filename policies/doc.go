@@ -93,7 +93,7 @@
 //   - default_cache_control: private. Cache-Control: private is added to an answer that has neither Cache-Control nor Expires:
 //     what says nothing, any cache may keep. Left out, it is added where somebody is signed in, but on public routes; none for
 //     never. Whatever is said here, an answer whose Vary names an identity header is private: without public, s-maxage and the
-//     headers of CDNs alone, and to the outside it varies by Cookie and Authorization.
+//     headers of CDNs alone, and to the outside it varies by Cookie, Authorization and issuers' headers.
 //   - connection_auth: refuse. Authorization by Negotiate or NTLM, which log a connection in and not a request, is 403, and a
 //     backend's offer of them is not passed on: connections to backends are shared. allow is not supported yet.
 //   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error on a route that has methods,
@@ -134,9 +134,12 @@
 // by other methods only is 405 where all of those are public or somebody is signed in, and denied otherwise.
 //
 // With paths: case-insensitive, patterns, request.path and request.params are compared with the letters A to Z folded to
-// lower case, and what was sent is forwarded. Two routes that only case tells apart are an error then, and a path with a letter
-// beyond ASCII that folds into ASCII (U+212A, U+017F) is 400. Other letters beyond ASCII (É) are not folded. `vilogate
-// policy check` warns of a host that says neither, where case leads around a rule to a wider one.
+// lower case, and what was sent is forwarded; the gateway's own paths (/.vilogate/…) are its own in any case. Two routes
+// that only case tells apart are an error then, and a path with a letter beyond ASCII that some server folds into ASCII (ß
+// and ﬁ, which become SS and FI, the Turkish İ and ı, U+212A, U+017F) is 400. Other letters beyond ASCII (É) are not
+// folded. Servers that fold case are often Windows, which takes other names for one, too: a segment that ends in a dot or
+// a space (/admin., /admin%20) or holds a colon (/admin::$INDEX_ALLOCATION) is 400 as well. `vilogate policy check` warns
+// of a host that says neither, where case leads around a rule to a wider one.
 //
 // So one /api/health beside /*rest denies every other path below /api, which takes a route /api/*rest to be listed; `vilogate
 // policy check` warns of it (hidden-paths).

@@ -96,7 +96,10 @@ func exceedsLimits(value any) bool {
 
 // evaluate is what an expression comes to. An error, such as a key that is not there, is no answer.
 func (x *expression) evaluate(e *evaluation) (Truth, error) {
-	value, _, err := x.program.Eval(&activation{expression: x, facts: e.facts, id: e.id, segments: e.segments})
+	if e.made == nil && x.readsMaps() {
+		e.made = map[madeMap]any{}
+	}
+	value, _, err := x.program.Eval(&activation{expression: x, facts: e.facts, id: e.id, segments: e.segments, made: e.made})
 	if err != nil {
 		return Unknown, fmt.Errorf("evaluating %q: %w", x.text, err)
 	}
@@ -108,14 +111,38 @@ type activation struct {
 	expression *expression
 	facts      Facts
 	id         *Identity
-	segments   []string // of the pattern
+	segments   []string        // of the pattern
+	made       map[madeMap]any // of the evaluation; nil where no map is read
+}
+
+// readsMaps reports whether the expression asks for a variable that has to be made.
+func (x *expression) readsMaps() bool {
+	return len(x.params)+len(x.reads.Query)+len(x.reads.Headers)+len(x.reads.Claims) > 0
 }
 
 // Parent implements cel.Activation.
 func (a *activation) Parent() cel.Activation { return nil }
 
-// ResolveName implements cel.Activation. What is longer than it may be has no value.
+// ResolveName implements cel.Activation. What is longer than it may be has no value. Maps are made once a decision, however
+// often they are mentioned.
 func (a *activation) ResolveName(name string) (any, bool) {
+	kind := variables[name]
+	if kind == nil || kind.Kind() != types.MapKind {
+		return a.resolve(name)
+	}
+	key := madeMap{variable: name, expression: a.expression.text}
+	if name == "request.params" {
+		key.expression = ""
+	}
+	if value, ok := a.made[key]; ok {
+		return value, true
+	}
+	value, ok := a.resolve(name)
+	a.made[key] = value
+	return value, ok
+}
+
+func (a *activation) resolve(name string) (any, bool) {
 	value, ok := a.value(name)
 	if exceedsLimits(value) {
 		return types.NewErr("%s has a text of more than %d bytes, or more than %d elements", name, maxValue, maxElements), true

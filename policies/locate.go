@@ -67,7 +67,7 @@ func (k Kind) String() string {
 // A Location is where a request leads, before anybody is asked who they are.
 type Location struct {
 	Kind Kind
-	// Name is the canonical host; "" where the authority is none.
+	// Name is the canonical host, without a final dot; "" where the authority is none.
 	Name request.Host
 	// Host is the policy of the host, also where the request is malformed otherwise; nil for the login host, and where no
 	// policy is for it.
@@ -75,6 +75,7 @@ type Location struct {
 	// Target is canonical; the zero Target where the request is malformed or its method never forwarded.
 	Target    request.Target
 	Match     Match     // with Routed; with CORSPreflight, of the method that is asked about
+	FinalDot  bool      // the host was named with a final dot, without which it is decided
 	Endpoint  Endpoint  // with OwnPath; 0 where there is none
 	Preflight Preflight // with CORSPreflight, where the decision is Allow
 	Facts     Facts     // what conditions may depend on; its path is canonical, and folded where the host folds case
@@ -131,16 +132,18 @@ func (h *HostPolicy) Locate(r *Request) (l Location) {
 // forwarded.
 func (l *Location) canonicalise(r *Request) bool {
 	l.request = r
+	var authority string
+	authority, l.FinalDot = request.TrimFinalDot(r.Host)
 	switch r.Method {
 	case "CONNECT", "TRACE", "TRACK":
 		l.Kind = MethodRefused
 		l.decision = Decision{Outcome: MethodNotAllowed, Reason: r.Method + " is never forwarded"}
-		l.Name, _, _ = request.ParseAuthority(r.Host)
+		l.Name, _, _ = request.ParseAuthority(authority)
 		return false
 	}
-	target, err := request.Canonicalise(r.Method, r.Host, r.Target)
+	target, err := request.Canonicalise(r.Method, authority, r.Target)
 	if err != nil {
-		l.Name, _, _ = request.ParseAuthority(r.Host)
+		l.Name, _, _ = request.ParseAuthority(authority)
 		return l.malformed(err.Error())
 	}
 	l.Name = target.Host
@@ -161,6 +164,16 @@ func (l *Location) canonicalise(r *Request) bool {
 	return true
 }
 
+// RedirectsFinalDot reports whether somebody on the way to a page is to be redirected to the name of the host without its final dot:
+// cookies and origins of the name with one are other ones to a browser.
+func (l *Location) RedirectsFinalDot() bool {
+	switch l.Kind {
+	case Malformed, MethodRefused, UnknownHost:
+		return false
+	}
+	return l.FinalDot && request.IsNavigation(l.Target.Method, l.request.Header)
+}
+
 // implemented reports whether the method is one that the host knows.
 func (l *Location) implemented() bool {
 	if method := l.Target.Method; request.IsKnownMethod(method) || l.Host != nil && l.Host.Implements(method) {
@@ -176,8 +189,11 @@ func (l *Location) foldCase() bool {
 	if !l.Host.FoldsCase() {
 		return true
 	}
-	if l.Target.Path.FoldsIntoASCII() {
-		return l.malformed("a letter beyond ASCII in the path that folds into one of ASCII, where paths are case-insensitive")
+	switch path := l.Target.Path; {
+	case path.FoldsIntoASCII():
+		return l.malformed("a letter beyond ASCII in the path that folds into ASCII, where paths are case-insensitive")
+	case path.IsWindowsAlias():
+		return l.malformed("a segment that ends in a dot or a space, or holds a colon, which Windows takes for another, where paths are case-insensitive")
 	}
 	l.Facts.Path = l.Facts.Path.FoldCase()
 	return true
@@ -188,9 +204,13 @@ func (l *Location) malformed(reason string) bool {
 	return false
 }
 
-// ownPath reports whether the path is one of the gateway's own.
+// ownPath reports whether the path is one of the gateway's own, in any case where the host folds case.
 func (l *Location) ownPath() (ok bool) {
-	if l.Endpoint, l.decision, ok = matchEndpoint(l.Target); ok {
+	path := l.Target.Path
+	if l.Host != nil && l.Host.FoldsCase() {
+		path = path.FoldCase()
+	}
+	if l.Endpoint, l.decision, ok = matchEndpoint(path, l.Target.Method); ok {
 		l.Kind = OwnPath
 	}
 	return ok

@@ -12,9 +12,10 @@ type Endpoint uint8
 
 // The endpoints.
 const (
-	Keys   Endpoint = iota + 1 // the JWK set that backends verify assertions with
-	Me                         // who asks
-	Logout                     // ends the session
+	Keys          Endpoint = iota + 1 // the JWK set that backends verify assertions with
+	Me                                // who asks
+	Logout                            // ends the session
+	RemoveCookies                     // has the browser remove its cookies, where a sign-out cannot tell them apart
 )
 
 // The gateway's own paths.
@@ -22,7 +23,9 @@ const (
 	OwnPrefix  = "/.vilogate"
 	PathMe     = OwnPrefix + "/me"
 	PathLogout = OwnPrefix + "/logout"
-	PathKeys   = wellKnown + "/jwks.json"
+	// PathRemoveCookies is where the form of the page goes that explains why nobody was signed out.
+	PathRemoveCookies = OwnPrefix + "/remove-cookies"
+	PathKeys          = wellKnown + "/jwks.json"
 
 	wellKnown = "/.well-known/vilogate" // RFC 8615
 )
@@ -50,6 +53,8 @@ func endpointOf(path string) (e Endpoint, methods []string, ok bool) {
 		return Me, readMethods, true
 	case PathLogout:
 		return Logout, writeMethods, true
+	case PathRemoveCookies:
+		return RemoveCookies, writeMethods, true
 	}
 	return 0, nil, false
 }
@@ -61,9 +66,9 @@ var (
 
 // matchEndpoint is what the gateway's own paths make of a request, before it is known who asks; ok is false where the path is none of
 // them. An ambiguous spelling that a parser behind the gateway could read as one of them is refused.
-func matchEndpoint(t request.Target) (e Endpoint, d Decision, ok bool) {
-	path := t.Path.String()
-	ambiguous := t.Path.Ambiguities() != 0
+func matchEndpoint(p request.Path, method string) (e Endpoint, d Decision, ok bool) {
+	path := p.String()
+	ambiguous := p.Ambiguities() != 0
 	if reservedPath(path) == "" && !(ambiguous && reservedPath(decodeLenient(path)) != "") {
 		return 0, Decision{}, false
 	}
@@ -74,7 +79,7 @@ func matchEndpoint(t request.Target) (e Endpoint, d Decision, ok bool) {
 	switch {
 	case !exists:
 		d = Decision{Outcome: NotFound, Reason: "no such endpoint among the gateway's own paths"}
-	case !slices.Contains(methods, t.Method):
+	case !slices.Contains(methods, method):
 		d = Decision{Outcome: MethodNotAllowed, Reason: "an endpoint of the gateway's own that takes other methods", Allow: methods}
 	case e == Keys:
 		d = Decision{Outcome: Allow, Reason: "the keys that backends verify assertions with are public"}

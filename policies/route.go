@@ -85,7 +85,9 @@ func (c *compiler) foldSegments(r *Route) {
 		switch {
 		case segment[0] == ':' || segment[0] == '*':
 		case request.FoldsIntoASCII(segment):
-			c.errorf(r.at, "%q: a letter beyond ASCII that folds into one of ASCII (U+212A, U+017F) is always refused where paths are case-insensitive", r.Pattern)
+			c.errorf(r.at, "%q: a letter beyond ASCII that folds into ASCII, such as ß or U+212A, is always refused where paths are case-insensitive", r.Pattern)
+		case request.IsWindowsAlias(segment):
+			c.errorf(r.at, "%q: a segment that ends in a dot or a space, or holds a colon, is always refused where paths are case-insensitive", r.Pattern)
 		default:
 			r.segments[i] = request.FoldSegment(segment)
 		}

@@ -10,30 +10,33 @@ import (
 // in them, as the backend gets them. Segments that matching leaves out belong to none, but for those below a *rest.
 func params(segments []string, p request.Path) map[string]string {
 	values := map[string]string{}
-	at := 0
+	var rest strings.Builder
+	var buffer []byte
+	at, below := 0, false // a *rest
 	for segment := range strings.SplitSeq(p.String(), "/") {
 		if segment == "" || at >= len(segments) {
 			continue
 		}
-		decoded := string(request.DecodeSegment(nil, segment))
+		buffer = request.DecodeSegment(buffer[:0], segment)
 		name := segments[at]
 		if name[0] == '*' {
-			if rest, more := values[name[1:]]; more {
-				decoded = rest + "/" + decoded
+			if below {
+				rest.WriteByte('/')
 			}
-			values[name[1:]] = decoded
+			below = true
+			rest.Write(buffer)
 			continue // all of it
 		}
 		if cutPathParameters(segment) == "" {
 			continue
 		}
 		if name[0] == ':' {
-			values[name[1:]] = decoded
+			values[name[1:]] = string(buffer)
 		}
 		at++
 	}
-	if last := len(segments) - 1; last >= 0 && segments[last][0] == '*' && values[segments[last][1:]] == "" {
-		values[segments[last][1:]] = ""
+	if last := len(segments) - 1; last >= 0 && segments[last][0] == '*' {
+		values[segments[last][1:]] = rest.String()
 	}
 	return values
 }

@@ -34,6 +34,10 @@ tests:
   - { post: /.vilogate/me, as: { user: alice }, expect: deny, rule: none }
   - { post: /.vilogate/logout, as: { user: alice, by: cookie }, expect: deny, rule: none }
   - { post: /.vilogate/logout, as: { user: alice }, headers: { Sec-Fetch-Site: same-origin }, expect: allow, rule: none }
+  - { post: /.vilogate/remove-cookies, expect: deny, rule: none }
+  - { post: /.vilogate/remove-cookies, headers: { Sec-Fetch-Site: cross-site, Origin: "https://evil.example" }, expect: deny, rule: none }
+  - { post: /.vilogate/remove-cookies, headers: { Sec-Fetch-Site: same-origin }, expect: allow, rule: none }
+  - { get: /.vilogate/remove-cookies, headers: { Sec-Fetch-Site: same-origin }, expect: deny, rule: none }
   - { post: /.vilogate/nothing, expect: deny, rule: none }
   - { get: /.vilogate, expect: deny, rule: none }
   - { get: /.well-known/vilogate/jwks.json, expect: allow, rule: none }

@@ -18,7 +18,12 @@ type evaluation struct {
 	segments []string  // of the route's pattern
 	// afterStepUp is the question whether it would hold if this person had just signed in again, with a second factor.
 	afterStepUp bool
+	made        map[madeMap]any // the maps that expressions have asked for; nil before any does
 }
+
+// A madeMap names a map that expressions ask for, by the variable and the text of the expression, which says what of it is
+// read; "" where it is the same for all of them.
+type madeMap struct{ variable, expression string }
 
 func toTruth(b bool) Truth {
 	if b {

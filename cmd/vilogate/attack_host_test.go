@@ -32,7 +32,10 @@ func TestHostDecides(t *testing.T) {
 		"look-alike":         {"open.viloforge.test", "evilviloforge.test", []int{http.StatusMisdirectedRequest}},
 		"longer":             {"open.viloforge.test", "open.viloforge.test.example.org", []int{http.StatusMisdirectedRequest}},
 		"address":            {"open.viloforge.test", "127.0.0.1", []int{http.StatusMisdirectedRequest}},
-		"trailing-dot":       {"strict.viloforge.test", "open.viloforge.test.", []int{http.StatusBadRequest}},
+		"trailing-dot":       {"open.viloforge.test", "strict.viloforge.test.", []int{http.StatusUnauthorized}},
+		"trailing-dot-laxer": {"strict.viloforge.test", "open.viloforge.test.:443", []int{http.StatusOK}},
+		"two-trailing-dots":  {"strict.viloforge.test", "open.viloforge.test..", []int{http.StatusBadRequest}},
+		"dot-alone":          {"strict.viloforge.test", ".", []int{http.StatusBadRequest, http.StatusMisdirectedRequest}},
 		"userinfo":           {"strict.viloforge.test", "strict.viloforge.test@open.viloforge.test", []int{http.StatusBadRequest}},
 		"bad-port":           {"strict.viloforge.test", "open.viloforge.test:4x3", []int{http.StatusBadRequest}},
 		"path-in-host":       {"strict.viloforge.test", "open.viloforge.test/public", []int{http.StatusBadRequest}},
@@ -60,6 +63,35 @@ func TestHostDecides(t *testing.T) {
 		}
 	}
 	t.Run("two-opinions", func(t *testing.T) { conflictingHosts(t, s, open, strict) })
+}
+
+// TestFinalDotOfAHost: a person is sent to the name without it, with path and query; a script is answered as at that name,
+// which is what the backend sees.
+func TestFinalDotOfAHost(t *testing.T) {
+	t.Parallel()
+	a := newAttackSite(t)
+	for _, p := range protocols() {
+		t.Run(p.name, func(t *testing.T) {
+			a := a.in(t)
+			probe := a.backend.probe(t)
+			got := p.send(a.site, t, request{host: appHost + ".", target: "/public/x%2e?a=1", header: []string{probe.header(), "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"}})
+			if got.status != http.StatusPermanentRedirect || got.header.Get("Location") != "https://"+appHost+"/public/x.?a=1" {
+				t.Errorf("a navigation: %v, Location %q", got, got.header.Get("Location"))
+			}
+			probe.none()
+			got = p.send(a.site, t, request{method: http.MethodPost, host: appHost + ".", target: "/x", header: []string{probe.header(), cookieLine(a.alice), "Origin: https://" + appHost + "."}})
+			if got.status != http.StatusForbidden {
+				t.Errorf("an Origin with a final dot: %v", got)
+			}
+			probe.none()
+			if got = p.send(a.site, t, request{host: appHost + ".", target: "/public/x", header: []string{probe.header()}}); got.status != http.StatusOK {
+				t.Fatalf("a script: %v", got)
+			}
+			if seen := probe.one(); seen.value("Host") != appHost || seen.value("X-Forwarded-Host") != appHost {
+				t.Errorf("the backend sees %q, %q", seen.value("Host"), seen.value("X-Forwarded-Host"))
+			}
+		})
+	}
 }
 
 // conflictingHosts: a request that names two hosts is refused, or is one host's alone.

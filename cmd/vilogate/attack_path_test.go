@@ -27,6 +27,7 @@ func assertRefused(t *testing.T, p protocol, got answer, statuses ...int) {
 func pathConfusion(t *testing.T, a attackSite) {
 	malformed := []string{
 		"/public/../admin", "/public/..%2fadmin", "/public/..%2Fadmin", "/public/%2e%2e/admin", "/public/%2E./admin", "/public/.%2e/admin",
+		"/public/%EF%BC%8E%EF%BC%8E/admin", "/public/%EF%BC%8F..%EF%BC%8Fadmin", "/public/%E2%80%A4%E2%80%A4/admin", "/public/..%EF%BC%BCadmin",
 		"/public/..%252fadmin", "/public/%252e%252e/admin", "/public/%25252e%25252e%25252fadmin", "/public/%252e%252e%252fadmin",
 		"/public//../admin", "//../admin", "/public/..;/admin", "/public/..;x=1/admin", "/public/%2e%2e;/admin", "/public/..%3b/admin",
 		`/public/..\admin`, `/public\..\admin`, "/public/..%5cadmin", "/public%5c..%5cadmin", "/public/..%255cadmin",

@@ -105,6 +105,9 @@ func TestCaseOfAPathLeadsAroundNoRule(t *testing.T) {
 	s, backend, alice := spellingSite(t, "paths: case-insensitive\nroutes:\n  - { path: /admin, allow: { roles: [admin] } }\n  - { path: \"/*rest\", allow: authenticated }\n")
 	for target, want := range map[string]int{
 		"/admin": 403, "/ADMIN": 403, "/Admin/": 403, "/%41dmin": 403, "/Other": 200, "/%E2%84%AA": 400, "/admin/%C5%BF": 400,
+		"/adm%C4%B0n": 400, "/adm%C4%B1n": 400, "/acce%C3%9F": 400, "/acce%E1%BA%9E": 400, "/%EF%AC%80": 400, "/%EF%AC%83": 400, "/%EF%AC%86": 400,
+		"/admin.": 400, "/admin%20": 400, "/admin./x": 400, "/admin::$INDEX_ALLOCATION": 400, "/x%3Ay": 400, "/a.b": 200,
+		"/.VILOGATE/me": 200, "/.Well-Known/Vilogate/jwks.json": 200, "/.VILOGATE/nothing": 404, "/.vilogate./me": 400,
 	} {
 		for _, p := range protocols() {
 			t.Run(p.name+target, func(t *testing.T) {
@@ -114,7 +117,7 @@ func TestCaseOfAPathLeadsAroundNoRule(t *testing.T) {
 				switch {
 				case got.status != want:
 					t.Errorf("got %v, want %d", got, want)
-				case want != http.StatusOK:
+				case want != http.StatusOK || strings.HasPrefix(target, "/."): // the gateway's own, in any case
 					probe.none()
 				case !strings.HasPrefix(probe.one().head, "GET "+target+" "):
 					t.Errorf("%s is forwarded in another case", target)

@@ -279,6 +279,37 @@ func TestBrowserLogoutInAnotherTab(t *testing.T) {
 	second.at(s.url("billing-api", "/invoices"))
 }
 
+// TestBrowserRemovesCookies: the button of a sign-out that was refused takes the cookies of every host of the domain.
+func TestBrowserRemovesCookies(t *testing.T) {
+	t.Parallel()
+	s := develop(t)
+	b := browse(t, s).tab()
+	page := s.url("website", "/whoami")
+	b.open(page)
+	b.signIn("alice", "alice")
+	b.at(page)
+	b.evaluate(`document.cookie = "planted=1; Domain=viloforge.localhost; Path=/; Secure"`)
+	if cookies := b.evaluate("document.cookie"); !strings.Contains(cookies, "planted") {
+		t.Fatalf("the cookies are %q", cookies)
+	}
+	b.evaluate(`(() => {
+		const form = document.createElement("form")
+		form.method = "post"
+		form.action = "/.vilogate/remove-cookies"
+		document.documentElement.append(form)
+		form.submit()
+	})()`)
+	b.at(s.url("website", "/.vilogate/remove-cookies"))
+	if said := b.evaluate("document.querySelector('h1').innerText"); said != "Your cookies are removed" {
+		t.Errorf("the page says %q", said)
+	}
+	if cookies := b.evaluate("document.cookie"); cookies != "" {
+		t.Errorf("the cookies are %q", cookies)
+	}
+	b.open(page)
+	b.run("the login form", chromedp.WaitVisible(chromedp.CSS(`input[name="username"]`)))
+}
+
 // TestBrowserExpiredToken: the access token runs out while the session lives: the next navigation needs no password,
 // and the person sees nothing of it.
 func TestBrowserExpiredToken(t *testing.T) {

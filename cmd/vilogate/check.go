@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
@@ -40,7 +41,7 @@ func (c *checkCommand) Run(w *commandEnv) error {
 }
 
 // warnings say which hosts no certificate is for (they would be answered 421), which certificates clients refuse, or soon
-// will, and which keys of other issuers are not used.
+// will, which keys of other issuers are not used, and that a login page needs a login.
 func (c *checkCommand) warnings(gen *generation.Generation, now time.Time) (lines []string) {
 	covers := generation.Covers(gen.Config, gen.Files)
 	for _, host := range gen.ServedHosts() {
@@ -48,7 +49,7 @@ func (c *checkCommand) warnings(gen *generation.Generation, now time.Time) (line
 			lines = append(lines, fmt.Sprintf("%s: warning: no certificate is for the host %s", c.Config, host))
 		}
 	}
-	for _, e := range append(gen.CertificateWarnings(now), gen.Config.KeyWarnings()...) {
+	for _, e := range slices.Concat(gen.CertificateWarnings(now), gen.LoginWarnings(now), gen.Config.KeyWarnings()) {
 		lines = append(lines, fmt.Sprintf("%s: warning: %s", e.Place, e.Msg))
 	}
 	return lines

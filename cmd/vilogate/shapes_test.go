@@ -232,6 +232,15 @@ var shapes = map[string]shape{
 		},
 		id: "eVMa5Ck5OnXnQy5m3hBm5jHV1RzbGlT5T0cHc7nVGKY=", user: "eVMa5Ck5OnXnQy5m3hBm5jHV1RzbGlT5T0cHc7nVGKY=", email: "alice@corp.example", roles: "Domain%20Users",
 	},
+	"AD FS access": {
+		issuer: "adfs-access", typ: "JWT", header: claims{"x5t": "nOo3ZDrODXEK1jKWhXslHR_KXEg"}, noAlg: true, keys: certificate,
+		claims: claims{
+			"upn": "alice@corp.example", "sub": "eVMa5Ck5OnXnQy5m3hBm5jHV1RzbGlT5T0cHc7nVGKY=", "apptype": "Public", "appid": "0a1b2c3d-0000-4000-8000-000000000000",
+			"authmethod": "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport", "auth_time": "2026-11-29T08:15:07.127Z", "ver": "1.0", "scp": "openid",
+			"role": []string{"Domain Users", "VPN"},
+		},
+		id: "eVMa5Ck5OnXnQy5m3hBm5jHV1RzbGlT5T0cHc7nVGKY=", user: "eVMa5Ck5OnXnQy5m3hBm5jHV1RzbGlT5T0cHc7nVGKY=", email: "alice@corp.example", roles: "Domain%20Users,VPN",
+	},
 	"SimpleJWT": {
 		issuer: "simplejwt", typ: "JWT", alg: "HS256",
 		claims: claims{"token_type": "access", "jti": "b5a3d9f8c0e24e1f9a1f0c5e7d3b2a10", "sub": 17},

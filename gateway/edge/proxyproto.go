@@ -41,13 +41,30 @@ func (l proxyListener) Accept() (net.Conn, error) {
 
 type proxyConn struct{ *proxyproto.Conn }
 
-// RemoteAddr is the client's address, or the proxy's where it names none that
-// is of TCP, as in a check of health.
+// RemoteAddr is the client's address. Where the proxy speaks for itself, by LOCAL (as in
+// a check of health) or without a header, it is the proxy's; where it speaks for a client
+// and names none of TCP (UNKNOWN, a Unix socket), nobody knows the client, who is never
+// the proxy.
 func (c proxyConn) RemoteAddr() net.Addr {
-	if client, ok := c.Conn.RemoteAddr().(*net.TCPAddr); ok && client != nil {
+	header := c.ProxyHeader() // nil where there is none, and where it is malformed: then nothing is read
+	if header == nil || header.Command.IsLocal() && header.Version == 2 {
+		return c.Raw().RemoteAddr()
+	}
+	if client, _, ok := header.TCPAddrs(); ok {
 		return client
 	}
-	return c.Raw().RemoteAddr()
+	return unknownAddr{}
+}
+
+// unknownAddr is an address that nobody knows. [request.ParseAddress] reads it as the zero Addr.
+type unknownAddr struct{}
+
+// Network implements net.Addr.
+func (unknownAddr) Network() string { return "tcp" }
+
+// String implements net.Addr.
+func (unknownAddr) String() string {
+	return net.JoinHostPort(request.AddressText(netip.Addr{}), "0")
 }
 
 // proxyHeaderTimeout bounds the reading of a PROXY header. A TLS handshake has

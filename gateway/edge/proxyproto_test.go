@@ -66,13 +66,16 @@ func TestProxyProtocolOfTrustedNetworks(t *testing.T) {
 	t.Parallel()
 	s := start(t, address, func(o *Options) { o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	for name, row := range map[string]struct{ prefix, want string }{
-		"none":        {"", "127.0.0.1"},
-		"v1, IPv4":    {"PROXY TCP4 192.0.2.7 198.51.100.1 5000 443\r\n", "192.0.2.7"},
-		"v1, IPv6":    {"PROXY TCP6 2001:db8::7 2001:db8::1 5000 443\r\n", "2001:db8::7"},
-		"v1, unknown": {"PROXY UNKNOWN\r\n", "127.0.0.1"},
-		"v2, IPv4":    {v2(t, "21 11 000c c0000207 c6336401 1388 01bb"), "192.0.2.7"},
-		"v2, local":   {v2(t, "20 00 0000"), "127.0.0.1"},
-		"v2, unix":    {v2(t, "21 31 00d8 "+strings.Repeat("2f", 108)+strings.Repeat("2f", 108)), "127.0.0.1"},
+		"none":                   {"", "127.0.0.1"},
+		"v1, IPv4":               {"PROXY TCP4 192.0.2.7 198.51.100.1 5000 443\r\n", "192.0.2.7"},
+		"v1, IPv6":               {"PROXY TCP6 2001:db8::7 2001:db8::1 5000 443\r\n", "2001:db8::7"},
+		"v1, unknown":            {"PROXY UNKNOWN\r\n", "unknown"},
+		"v1, unknown, with more": {"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", "unknown"},
+		"v2, UDP":                {v2(t, "21 12 000c c0000207 c6336401 1388 01bb"), "unknown"},
+		"v2, IPv4, local":        {v2(t, "20 11 000c c0000207 c6336401 1388 01bb"), "127.0.0.1"},
+		"v2, IPv4":               {v2(t, "21 11 000c c0000207 c6336401 1388 01bb"), "192.0.2.7"},
+		"v2, local":              {v2(t, "20 00 0000"), "127.0.0.1"},
+		"v2, unix":               {v2(t, "21 31 00d8 "+strings.Repeat("2f", 108)+strings.Repeat("2f", 108)), "unknown"},
 	} {
 		if got, err := s.behind(row.prefix); err != nil || got != row.want {
 			t.Errorf("%s: %q %v, want %q", name, got, err, row.want)
@@ -81,6 +84,7 @@ func TestProxyProtocolOfTrustedNetworks(t *testing.T) {
 	for name, prefix := range map[string]string{
 		"v1 without addresses": "PROXY TCP4\r\n", "v1 with a name": "PROXY TCP4 localhost 198.51.100.1 5000 443\r\n",
 		"v1 without an end": "PROXY " + strings.Repeat("x", 200), "v2 cut short": v2(t, "21 11 0004 c0000207"),
+		"v2 of no family": v2(t, "21 00 0000"),
 	} {
 		if got, err := s.behind(prefix); err == nil {
 			t.Errorf("%s: served as %q", name, got)

@@ -449,3 +449,92 @@ func TestAnnouncedTrailersArrive(t *testing.T) {
 		}
 	})
 }
+
+// TestABodyThatAnotherGoroutineReadsHoldsNothing: what a proxy's upstream still reads when the answer is complete neither
+// keeps the connection open for longer than the draining takes, nor does it for a client that sends a byte now and then.
+func TestABodyThatAnotherGoroutineReadsHoldsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reads := make(chan error, 10)
+		s := startInMemory(t, func(w http.ResponseWriter, r *http.Request) {
+			if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+				t.Error(err)
+			}
+			go func() {
+				_, err := io.Copy(io.Discard, r.Body)
+				_, again := r.Body.Read(make([]byte, 1))
+				reads <- errors.Join(err, again)
+			}()
+			synctest.Wait() // it waits for the client
+			w.Header().Set("Connection", "close")
+			w.WriteHeader(http.StatusNotFound)
+		}, nil)
+		for _, framing := range []string{"Content-Length: 1000\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"} {
+			for _, trickles := range []bool{false, true} {
+				conn := s.dial("http/1.1")
+				send(t, conn, post+framing)
+				ended := make(chan string, 1)
+				go func() { ended <- closes(t, conn) }()
+				began := time.Now()
+				ticker := time.NewTicker(uploadPatience / 10)
+				for got := ""; got == ""; {
+					select {
+					case got = <-ended:
+						if !strings.HasPrefix(got, "HTTP/1.1 404 ") {
+							t.Errorf("%.20q: %q", framing, got)
+						}
+					case <-ticker.C:
+						if trickles {
+							_, _ = io.WriteString(conn, "x") // it fails once the connection is closed
+						}
+					}
+				}
+				ticker.Stop()
+				if took := time.Since(began); took > uploadPatience+time.Second {
+					t.Errorf("%.20q, trickling %v: the connection was open for %v", framing, trickles, took)
+				}
+				if err := <-reads; err == nil {
+					t.Errorf("%.20q: the body ended", framing)
+				}
+			}
+		}
+	})
+}
+
+// TestInterruptedBody: a read that waits for the client ends when another goroutine says so, and so does every further one.
+func TestInterruptedBody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startInMemory(t, func(w http.ResponseWriter, r *http.Request) {
+			ended := make(chan error)
+			go func() {
+				_, err := io.Copy(io.Discard, r.Body)
+				ended <- err
+			}()
+			synctest.Wait()
+			if err := r.Body.(interface{ Interrupt() error }).Interrupt(); err != nil {
+				t.Error(err)
+			}
+			if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the read that waited: %v", err)
+			}
+			if _, err := r.Body.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+				t.Errorf("a further read: %v", err)
+			}
+			w.WriteHeader(http.StatusBadGateway)
+		}, nil)
+		conn := s.dial("http/1.1")
+		send(t, conn, post+"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+		if got := closes(t, conn); !strings.HasPrefix(got, "HTTP/1.1 502 ") || !strings.Contains(got, "Connection: close") {
+			t.Errorf("HTTP/1.1: %q", got)
+		}
+		f := s.frames()
+		f.request(1, "POST", false)
+		if err := f.WriteData(1, false, []byte("abc")); err != nil {
+			t.Fatal(err)
+		}
+		if id, code := f.reset(); id != 1 || code != "NO_ERROR" {
+			t.Errorf("HTTP/2: stream %d, %s", id, code)
+		}
+	})
+}

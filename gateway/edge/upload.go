@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,10 +19,7 @@ func boundUploads(next http.Handler, rate int64, timeout time.Duration) http.Han
 			return
 		}
 		control := http.NewResponseController(w)
-		body := &upload{
-			ReadCloser: r.Body, control: control, stall: newStallTimer(control.SetReadDeadline),
-			http1: r.ProtoMajor == 1, timeout: timeout, credit: timeout,
-		}
+		body := newUpload(r, control, timeout)
 		if r.ContentLength > 0 {
 			body.rate = rate
 		}
@@ -33,7 +31,7 @@ func boundUploads(next http.Handler, rate int64, timeout time.Duration) http.Han
 		r = r.WithContext(r.Context())
 		r.Body = body
 		defer func() {
-			if err := errors.Join(body.stall.close(), body.limitDrain()); err != nil {
+			if err := errors.Join(body.end(), body.stall.close(), body.limitDrain()); err != nil {
 				panic(http.ErrAbortHandler)
 			}
 		}()
@@ -102,7 +100,8 @@ func (a *answer) Flush() {
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// upload is a body that must arrive at a minimum rate. One goroutine reads it.
+// upload is a body that must arrive at a minimum rate. One goroutine reads it,
+// which may be another than the handler's: the upstream's connection.
 type upload struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -113,22 +112,57 @@ type upload struct {
 	rate    int64       // bytes a second; 0 for none
 	timeout time.Duration
 	credit  time.Duration // how long the next read may take
+
+	mu          sync.Mutex // guards the following
+	idle        *sync.Cond // nobody reads any more
+	reading     bool
+	interrupted bool
+	err         error // of every further read
+}
+
+func newUpload(r *http.Request, control *http.ResponseController, timeout time.Duration) *upload {
+	u := &upload{
+		ReadCloser: r.Body, control: control, stall: newStallTimer(control.SetReadDeadline),
+		http1: r.ProtoMajor == 1, timeout: timeout, credit: timeout,
+	}
+	u.idle = sync.NewCond(&u.mu)
+	return u
 }
 
 // Read implements io.Reader. An error of a client that is too slow is an
-// os.ErrDeadlineExceeded.
+// os.ErrDeadlineExceeded, and so is that of a read that Interrupt has ended.
 func (u *upload) Read(p []byte) (int, error) {
-	if !u.started && u.http1 {
-		if err := u.control.SetReadDeadline(time.Time{}); err != nil {
-			return 0, err
-		}
+	if err := u.begin(); err != nil {
+		return 0, err
 	}
-	u.started = true
 	n, err := u.read(p)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, http.ErrBodyReadAfterClose) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.reading = false
+	u.idle.Broadcast()
+	if err != nil && u.err == nil {
+		u.err = err
+	}
+	if u.interrupted || err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, http.ErrBodyReadAfterClose) {
 		u.broken.Store(true)
 	}
 	return n, err
+}
+
+// begin begins a read, if there is anything to read.
+func (u *upload) begin() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.err != nil {
+		return u.err
+	}
+	if !u.started && u.http1 {
+		if err := u.control.SetReadDeadline(time.Time{}); err != nil {
+			return err
+		}
+	}
+	u.started, u.reading = true, true
+	return nil
 }
 
 func (u *upload) read(p []byte) (int, error) {
@@ -144,9 +178,42 @@ func (u *upload) read(p []byte) (int, error) {
 	return n, err
 }
 
+// Interrupt ends the reading of the body: a read that waits for the client, and
+// every further one. Any goroutine may call it, at any time.
+func (u *upload) Interrupt() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.err == nil {
+		u.err = http.ErrBodyReadAfterClose
+	}
+	if !u.reading {
+		return nil
+	}
+	u.interrupted = true
+	return u.control.SetReadDeadline(expired)
+}
+
+// end interrupts a body of HTTP/1 that is still read when the handler has
+// returned, and waits until it is not. net/http would do so later, and take the
+// deadline of its own draining back.
+func (u *upload) end() error {
+	if !u.http1 {
+		return nil
+	}
+	if err := u.Interrupt(); err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for u.reading {
+		u.idle.Wait()
+	}
+	return nil
+}
+
 // Close implements io.Closer. It reads what is left of a small body.
 func (u *upload) Close() error {
-	err := errors.Join(u.limitDrain(), u.ReadCloser.Close())
+	err := errors.Join(u.end(), u.limitDrain(), u.ReadCloser.Close())
 	if err != nil {
 		u.broken.Store(true)
 	}

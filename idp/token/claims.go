@@ -1,6 +1,8 @@
 package token
 
 import (
+	"cmp"
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -129,6 +131,15 @@ func (c *Claims) checkTimes(now time.Time) error {
 		return errNotYet
 	}
 	return nil
+}
+
+// missedFor is the error of a token whose key could not be asked for: where it could not
+// count at now with any key, that is why. The zero time judges no time.
+func (c *Claims) missedFor(now time.Time, err error) error {
+	if errors.Is(err, ErrKeysNotLoaded) && !now.IsZero() {
+		return cmp.Or(c.checkTimes(now), err)
+	}
+	return err
 }
 
 // checkKey checks that the key that verified the token is still its issuer's (key rotation).

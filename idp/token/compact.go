@@ -29,7 +29,15 @@ type parsedToken struct {
 	input     string // the JWS signing input: header and payload as they came, with the dot between
 	signature []byte
 
-	mayTryAnother func() bool // key than the first: its sender's to pay for
+	permit func() error // asked before each signature; an error ends the verification. nil permits any number
+}
+
+// mayVerify asks whether another signature may be verified.
+func (p parsedToken) mayVerify() error {
+	if p.permit == nil {
+		return nil
+	}
+	return p.permit()
 }
 
 // parseCompact reads a token in JWS compact serialisation (RFC 7515). Base64url is
@@ -75,6 +83,9 @@ func decodeSegment(segment string) ([]byte, error) {
 	return b, nil
 }
 
+// lenientBase64 makes base64url of what a lenient decoder takes for it.
+var lenientBase64 = strings.NewReplacer("+", "-", "/", "_", "=", "", " ", "", "\r", "", "\n", "")
+
 // looksLikeJWT says of a token that split could not read whether it is a JWT all
 // the same, however badly made, or something that no issuer of ours makes: an
 // opaque token, or an encrypted one (five segments, RFC 7516). It reads as
@@ -84,7 +95,7 @@ func looksLikeJWT(raw string) bool {
 	if !dotted || strings.Count(raw, ".") == 4 {
 		return false
 	}
-	first = strings.NewReplacer("+", "-", "/", "_", "=", "", " ", "", "\r", "", "\n", "").Replace(first)
+	first = lenientBase64.Replace(first)
 	// What could be decoded before the first error is enough.
 	text, _ := base64.RawURLEncoding.DecodeString(first)
 	return strings.HasPrefix(strings.TrimLeft(string(text), " \t\r\n"), "{")

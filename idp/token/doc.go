@@ -21,11 +21,15 @@
 //     twice, no deep nesting, no invalid UTF-8, no number without a value;
 //   - issuer.go finds whose token it claims to be and judges its header;
 //   - readclaims.go reads the claims by that issuer's rules;
-//   - the issuer's [KeySource] answers with the key, which alone says which algorithm counts; of a token without a kid,
-//     four keys at most are tried, and its [Sender] is asked for all but the first;
-//   - signature.go has golang-jwt check the signature, and the issuer, the audience
-//     and the order of the times as they were read;
+//   - signature.go has golang-jwt check the issuer, the audience and the order of the
+//     times as they were read, which cost nothing and need no key;
+//   - the issuer's [KeySource] answers with the key, which alone says which algorithm counts,
+//     and golang-jwt checks the signature; of a token without a kid, four keys at most are
+//     tried, and its [Sender] is asked for all but the first;
 //   - verifier.go remembers the result by the token's exact bytes.
+//
+// cookie.go judges the values of one cookie, of which there may be any number: one rule
+// for the gateway and the login host.
 //
 // access.go and assertion.go sign, and the second verifies for backends. key.go has the
 // keys; keyset.go reads and writes them as JWKs, and says which algorithms a key may be

@@ -15,6 +15,8 @@ var (
 	ErrKeysNotLoaded = errors.New("token: the issuer's keys are not loaded yet")
 	// ErrTooManyKeys: it may be good, but its sender may have no more keys tried now.
 	ErrTooManyKeys = errors.New("token: it does not say which key signed it, and its sender has had too many tried")
+	// ErrTooManyValues: a cookie has more values that could count than are verified.
+	ErrTooManyValues = errors.New("token: more values of one cookie than are verified")
 )
 
 var (

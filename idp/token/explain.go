@@ -60,10 +60,9 @@ func (v *Verifier) Explain(raw string, now time.Time) *Explanation {
 	}
 	parts, err := parseCompact(raw)
 	if err != nil {
-		_, err = v.check(nil, raw, now)
+		_, err = v.check(raw, now, scope{})
 		return fail(CheckForm, err)
 	}
-	parts.mayTryAnother = func() bool { return true }
 	pass(CheckForm)
 	e.read(parts)
 	i, err := v.findIssuer(parts)
@@ -91,7 +90,9 @@ func (v *Verifier) Explain(raw string, now time.Time) *Explanation {
 		return fail(CheckClaims, claimsErr)
 	}
 	pass(CheckClaims)
-	err = c.verifySignature(parts, h, now)
+	if err = c.verifySignature(parts, h, now); err == nil {
+		err = c.checkRegistered(parts.payload)
+	}
 	switch reason := Reason(err); {
 	case err == nil:
 		pass(CheckKey, CheckSignature, CheckAudience)

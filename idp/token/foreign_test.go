@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/viloforge/vilogate/idp/token"
 )
@@ -184,12 +185,26 @@ func TestPercentEncodingIsVisibleASCIIAndHasOneMeaning(t *testing.T) {
 	}
 }
 
+// AD FS writes auth_time as a text.
+func TestAuthTimeAsATextCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	at := now.Add(-time.Hour).UTC().Truncate(time.Second)
+	c, err := w.Verify(w.other.sign(t, nil, partner().but(claims{"auth_time": at.Format("2006-01-02T15:04:05.127Z")})), now)
+	if err != nil || !c.AuthTime().Equal(at) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if _, err := w.Verify(w.idp.sign(t, nil, own().but(claims{"auth_time": at.Format(time.RFC3339)})), now); !errors.Is(err, token.ErrInvalid) {
+		t.Errorf("our own: %v", err)
+	}
+}
+
 // What decides is as strict as ever.
 func TestWhatDecidesStillRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for name, list := range map[string][]any{
-		"iat": {nil, "1", 0}, "exp": {nil, "1", 0}, "nbf": {"1", true}, "auth_time": {"1", now.Unix() + 3600}, "jti": {"a b", 7, ""}, "sid": {"a\nb", 7}, "aud": {nil, "else", 7},
+		"iat": {nil, "1", 0}, "exp": {nil, "1", 0}, "nbf": {"1", true}, "auth_time": {"1", now.Unix() + 3600, now.Add(time.Hour).Format(time.RFC3339), "2026-13-01T00:00:00Z"}, "jti": {"a b", 7, ""}, "sid": {"a\nb", 7}, "aud": {nil, "else", 7},
 		"email": {7, "a\nb", "a\u202e"},
 	} {
 		for _, v := range list {

@@ -1,5 +1,7 @@
 package token
 
+import "time"
+
 // readClaims makes Claims of a payload by the issuer's rules. Nothing is believed
 // before the signature is checked; what is judged here is shape alone.
 func (i *issuer) readClaims(payload object) (*Claims, error) {
@@ -12,7 +14,7 @@ func (i *issuer) readClaims(payload object) (*Claims, error) {
 		audience:  r.audiences(),
 		session:   r.text("sid", i.requires("sid"), checkIdentifier),
 		id:        r.text("jti", i.requires("jti"), checkIdentifier),
-		authTime:  r.time("auth_time", i.requires("auth_time")),
+		authTime:  i.authTime(r),
 		issuedAt:  r.time("iat", true),
 		notBefore: r.time("nbf", i.requires("nbf")),
 		expires:   r.time("exp", true),
@@ -29,6 +31,16 @@ func (i *issuer) readClaims(payload object) (*Claims, error) {
 		return nil, r.err
 	}
 	return c, nil
+}
+
+// authTime reads when the person signed in. AD FS writes it as a text in its access tokens (RFC 3339).
+func (i *issuer) authTime(r *claimReader) time.Time {
+	if v, ok := r.get("auth_time"); ok && v.kind == kindString && !i.strict {
+		if t, err := time.Parse(time.RFC3339, v.text); err == nil {
+			return t.Truncate(time.Second)
+		}
+	}
+	return r.time("auth_time", i.requires("auth_time"))
 }
 
 // readOurs reads what vilogate signs itself, where every claim is as we write it.

@@ -8,24 +8,21 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// verifySignature checks the signature, and with it issuer, audience and the order of
-// the times. The key's algorithm counts, never the token's word for it.
+// verifySignature checks the signature. The key's algorithm counts, never the token's
+// word for it.
 func (c *Claims) verifySignature(parts parsedToken, h header, now time.Time) error {
-	var err error
 	if len(c.issuer.secrets) > 0 {
-		err = c.signedWithSecret(parts, h)
-	} else {
-		err = c.signedWithKey(parts, h, now)
+		return c.signedWithSecret(parts, h)
 	}
-	if err != nil {
-		return err
-	}
-	return c.checkRegistered(parts.payload)
+	return c.signedWithKey(parts, h, now)
 }
 
 func (c *Claims) signedWithSecret(parts parsedToken, h header) error {
 	if h.algorithm != c.issuer.Algorithm {
 		return errAlgorithm
+	}
+	if err := parts.mayVerify(); err != nil { // once: what a secret signs is cheap
+		return err
 	}
 	for _, secret := range c.issuer.secrets {
 		if signingMethod(h.algorithm).Verify(parts.input, parts.signature, secret) == nil {
@@ -50,12 +47,13 @@ func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error
 	if allowed := c.issuer.Algorithms; len(allowed) > 0 && !slices.Contains(allowed, h.algorithm) {
 		return errAlgorithm
 	}
-	tried, stopped := 0, false
+	tried := 0
+	var refused error
 	found, err := c.issuer.tryKeys(h.kid, now, func(key PublicKey) bool {
-		if key.Algorithm() != h.algorithm || tried == maxTried || stopped {
+		if key.Algorithm() != h.algorithm || tried == maxTried || refused != nil {
 			return false
 		}
-		if stopped = tried > 0 && !parts.mayTryAnother(); stopped {
+		if refused = parts.mayVerify(); refused != nil {
 			return false
 		}
 		tried++
@@ -66,8 +64,8 @@ func (c *Claims) signedWithKey(parts parsedToken, h header, now time.Time) error
 		return true
 	})
 	switch {
-	case stopped:
-		return ErrTooManyKeys
+	case refused != nil:
+		return refused
 	case err != nil:
 		return err
 	case tried == 0:

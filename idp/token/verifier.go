@@ -129,33 +129,101 @@ func (v *Verifier) Stats() Stats {
 type Sender interface {
 	// MayTryAnother is asked before each key but the first is tried.
 	MayTryAnother() bool
+	// TriedInVain is told how many were, for a token that is not good.
+	TriedInVain(keys int)
+}
+
+// scope narrows what a verifier takes. The zero value narrows nothing.
+type scope struct {
+	issuer string // the only one whose tokens count, by its name; "" for all
+	sender Sender // or nil
+	left   *int   // signatures that may still be verified; nil for any number
+}
+
+// excludes reports whether tokens of the issuer of that name do not count.
+func (s scope) excludes(issuer string) bool { return s.issuer != "" && s.issuer != issuer }
+
+// trial counts the signatures that are verified for one token.
+type trial struct {
+	scope
+	tried int
+	extra *atomic.Uint64 // counts all but the first
+}
+
+// permit says whether another may be.
+func (t *trial) permit() error {
+	switch {
+	case t.left != nil && *t.left == 0:
+		return ErrTooManyValues
+	case t.tried > 0 && t.sender != nil && !t.sender.MayTryAnother():
+		return ErrTooManyKeys
+	}
+	if t.left != nil {
+		*t.left--
+	}
+	if t.tried > 0 {
+		t.extra.Add(1)
+	}
+	t.tried++
+	return nil
+}
+
+// pay has the sender pay for a token that is not good.
+func (t *trial) pay() {
+	if t.sender != nil && t.tried > 1 {
+		t.sender.TriedInVain(t.tried - 1)
+	}
 }
 
 // Verify judges a token as it stands at now.
 // For a token seen before it allocates nothing.
 func (v *Verifier) Verify(raw string, now time.Time) (*Claims, error) {
-	return v.VerifyFrom(nil, raw, now)
+	return v.verify(raw, now, scope{})
 }
 
 // VerifyFrom is Verify for a sender who may not have any number of keys tried:
 // where another was to be tried and could not be, the error is ErrTooManyKeys.
 func (v *Verifier) VerifyFrom(sender Sender, raw string, now time.Time) (*Claims, error) {
+	return v.verify(raw, now, scope{sender: sender})
+}
+
+// VerifyOf is VerifyFrom for what carries the tokens of one issuer alone, by its name: a
+// token that says it is of another is refused for that, whether the keys of the other
+// are there or not.
+func (v *Verifier) VerifyOf(issuer string, sender Sender, raw string, now time.Time) (*Claims, error) {
+	return v.verify(raw, now, scope{issuer: issuer, sender: sender})
+}
+
+func (v *Verifier) verify(raw string, now time.Time, s scope) (*Claims, error) {
 	if len(raw) > v.maxLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
 	c, known := v.cache.GetIfPresent(raw)
-	if known {
-		if err := c.checkKey(now); err != nil {
-			return nil, err
-		}
-	} else {
+	switch {
+	case !known:
 		var err error
-		if c, err = v.check(sender, raw, now); err != nil {
+		if c, err = v.check(raw, now, s); err != nil {
 			return nil, err
 		}
-		v.reportRoles(c)
-		v.cache.Set(strings.Clone(raw), c) // the caller's bytes may be a piece of a whole request
+		v.remember(raw, c)
+	case s.excludes(c.IssuerName()):
+		return nil, errOtherIssuer
+	default:
+		if err := c.checkKey(now); err != nil {
+			return nil, c.missedFor(now, err)
+		}
 	}
+	return v.current(c, now)
+}
+
+// remember keeps a good verification.
+func (v *Verifier) remember(raw string, c *Claims) {
+	v.reportRoles(c)
+	v.cache.Set(strings.Clone(raw), c) // the caller's bytes may be a piece of a whole request
+}
+
+// current judges what changes with time: it expires, and it is revoked.
+func (v *Verifier) current(c *Claims, now time.Time) (*Claims, error) {
 	if err := c.checkTimes(now); err != nil {
 		return nil, err
 	}
@@ -180,20 +248,19 @@ func (v *Verifier) reportRoles(c *Claims) {
 // session that somebody wants to end, never to let anybody in. Its keys are
 // those of the moment at which the token was issued.
 func (v *Verifier) VerifySignature(raw string) (*Claims, error) {
-	return v.VerifySignatureFrom(nil, raw)
+	return v.checkSignature(raw, scope{})
 }
 
-// VerifySignatureFrom is VerifySignature for a sender, as VerifyFrom is Verify.
-func (v *Verifier) VerifySignatureFrom(sender Sender, raw string) (*Claims, error) {
+func (v *Verifier) checkSignature(raw string, s scope) (*Claims, error) {
 	if len(raw) > v.maxLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
-	return v.check(sender, raw, time.Time{})
+	return v.check(raw, time.Time{}, s)
 }
 
 // check judges all that stays true of a token for good, and so may be
 // remembered. now is for the key source; zero stands for the token's own moment.
-func (v *Verifier) check(sender Sender, raw string, now time.Time) (*Claims, error) {
+func (v *Verifier) check(raw string, now time.Time, s scope) (*Claims, error) {
 	parts, err := parseCompact(raw)
 	if err != nil {
 		if !looksLikeJWT(raw) {
@@ -201,22 +268,21 @@ func (v *Verifier) check(sender Sender, raw string, now time.Time) (*Claims, err
 		}
 		return nil, fmt.Errorf("%w: %w", errInvalid, err)
 	}
-	parts.mayTryAnother = func() bool {
-		if sender != nil && !sender.MayTryAnother() {
-			return false
-		}
-		v.tries.Add(1)
-		return true
-	}
 	i, err := v.findIssuer(parts)
 	if err != nil {
 		return nil, err
 	}
+	if s.excludes(i.Name) {
+		return nil, errOtherIssuer
+	}
 	if i.Own && len(raw) > maxOwnLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)
 	}
+	trial := trial{scope: s, extra: &v.tries}
+	parts.permit = trial.permit
 	c, err := i.check(parts, now)
 	if err != nil {
+		trial.pay()
 		return nil, err
 	}
 	c.decoded = parts.payload.plain()
@@ -256,8 +322,12 @@ func (i *issuer) check(parts parsedToken, now time.Time) (*Claims, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.verifySignature(parts, h, now); err != nil {
+	// What costs nothing comes first: a token for somebody else needs no key.
+	if err := c.checkRegistered(parts.payload); err != nil {
 		return nil, err
+	}
+	if err := c.verifySignature(parts, h, now); err != nil {
+		return nil, c.missedFor(now, err)
 	}
 	return c, nil
 }

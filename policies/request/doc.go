@@ -19,7 +19,8 @@
 //   - Refused, always: a segment "." or "..", also with a parameter (..;x), spaces or an escaped ? behind it, and in any
 //     spelling and at any depth of decoding; \ and # raw or escaped; NUL and the other control characters, raw or
 //     escaped (a pattern that ends in $ matches before a line feed too); an escape that is none (%zz, %u002e); bytes
-//     that are no UTF-8 after one decoding. An escaped percent sign, %25, is a literal one, unless decoding further
+//     that are no UTF-8 after one decoding. Full-width forms and other characters that become dots and slashes by NFKC or
+//     best fit count as those where they make a dot segment. An escaped percent sign, %25, is a literal one, unless decoding further
 //     yields /, \, NUL, a dot segment or an overlong form of one.
 //   - An [Ambiguity]: an escaped slash, two slashes in a row, a semicolon. Servers disagree about them, some applications
 //     need them, and so only a route that permits them sees them.

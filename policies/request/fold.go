@@ -41,14 +41,84 @@ func FoldSegment(s string) string {
 	return string(b)
 }
 
-// foldsIntoASCII are the letters beyond ASCII that fold into a letter of ASCII (Unicode, CaseFolding.txt): U+212A KELVIN SIGN
-// and U+017F LATIN SMALL LETTER LONG S.
-const foldsIntoASCII = "\u212a\u017f"
+// asciiFold is what a letter beyond ASCII is to servers that fold case, where that is all ASCII: its upper, lower, title or
+// folded form (Unicode, UnicodeData.txt, SpecialCasing.txt and CaseFolding.txt), which may be of several letters. It is ""
+// for any other letter, and in lower case.
+func asciiFold(r rune) string {
+	switch r {
+	case 'ß', 'ẞ':
+		return "ss"
+	case 'İ', 'ı': // U+0130 and U+0131, with a dot and without
+		return "i"
+	case 'ſ': // U+017F LATIN SMALL LETTER LONG S
+		return "s"
+	case '\u212a': // KELVIN SIGN
+		return "k"
+	case 'ﬀ':
+		return "ff"
+	case 'ﬁ':
+		return "fi"
+	case 'ﬂ':
+		return "fl"
+	case 'ﬃ':
+		return "ffi"
+	case 'ﬄ':
+		return "ffl"
+	case 'ﬅ', 'ﬆ':
+		return "st"
+	}
+	return ""
+}
 
-// FoldsIntoASCII reports whether a text holds a letter beyond ASCII that some servers take for a letter of ASCII.
-func FoldsIntoASCII(s string) bool { return strings.ContainsAny(s, foldsIntoASCII) }
+// FoldsIntoASCII reports whether a text holds a letter beyond ASCII that some servers take for letters of ASCII.
+func FoldsIntoASCII(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return asciiFold(r) != "" })
+}
 
-// FoldsIntoASCII reports whether the path holds such a letter.
+// expandIntoASCII is a text with what such letters fold into in their place.
+func expandIntoASCII(s string) string {
+	if !FoldsIntoASCII(s) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if folded := asciiFold(r); folded != "" {
+			b.WriteString(folded)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// FoldsIntoASCII reports whether the path, decoded to its end, holds such a letter.
 func (p Path) FoldsIntoASCII() bool {
-	return strings.Contains(p.text, "%E2%84%AA") || strings.Contains(p.text, "%C5%BF")
+	return strings.IndexByte(p.text, '%') >= 0 && FoldsIntoASCII(p.decoded())
+}
+
+// IsWindowsAlias reports whether the path, decoded to its end, names on Windows what a plainer one names too: a segment there
+// is the same without dots and spaces at its end, and what follows a colon names a stream of the file
+// (/admin::$INDEX_ALLOCATION).
+func (p Path) IsWindowsAlias() bool {
+	if !strings.ContainsAny(p.text, "%.:") {
+		return false
+	}
+	for segment := range strings.SplitSeq(p.decoded(), "/") {
+		if IsWindowsAlias(segment) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsWindowsAlias reports whether a decoded segment is such an alias, with what follows a semicolon or without.
+func IsWindowsAlias(segment string) bool {
+	before, _, _ := strings.Cut(segment, ";")
+	return strings.HasSuffix(segment, ".") || strings.HasSuffix(segment, " ") ||
+		strings.HasSuffix(before, ".") || strings.HasSuffix(before, " ") || strings.IndexByte(segment, ':') >= 0
+}
+
+// decoded is the path with every escape decoded, also those that decoding makes.
+func (p Path) decoded() string {
+	return string(decodeRepeatedly(nil, DecodeSegment(nil, p.text)))
 }

@@ -63,6 +63,20 @@ func ParseAuthority(s string) (Host, string, error) {
 	return host, port, err
 }
 
+// TrimFinalDot is an authority without the final dot of its host name, which makes the name absolute (RFC 1034, section 3.1)
+// and is the same host; false where there is none.
+func TrimFinalDot(authority string) (string, bool) {
+	name, port := authority, ""
+	if i := strings.LastIndexByte(authority, ':'); i >= 0 {
+		name, port = authority[:i], authority[i:]
+	}
+	trimmed, found := strings.CutSuffix(name, ".")
+	if !found || trimmed == "" {
+		return authority, false
+	}
+	return trimmed + port, true
+}
+
 func isPort(s string) bool {
 	n := 0
 	for i := 0; i < len(s) && i < 6; i++ {

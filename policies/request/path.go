@@ -207,8 +207,12 @@ func decodeRepeatedly(b, s []byte) []byte {
 	return b
 }
 
-// foldFullwidth is the ASCII character that %uXXXX is taken for, full-width forms among them, or one that means nothing.
+// foldFullwidth is the ASCII character that %uXXXX is taken for, full-width forms and what looks like dots and slashes among
+// them, or one that means nothing.
 func foldFullwidth(high, low int) byte {
+	if plain := dotOrSlash(rune(high<<8 | low)); plain != "" {
+		return plain[0]
+	}
 	switch {
 	case high == 0 && low < utf8.RuneSelf:
 		return byte(low)
@@ -219,8 +223,12 @@ func foldFullwidth(high, low int) byte {
 }
 
 // hasDotSegment reports whether a decoded segment is a dot segment, or holds one between slashes, to a server that cuts
-// it at a parameter, a query or a fragment, or leaves out the spaces around it.
+// it at a parameter, a query or a fragment, leaves out the spaces around it, or takes other characters for dots and slashes.
 func hasDotSegment(b []byte) bool {
+	var buffer [256]byte
+	if bytes.ContainsFunc(b, func(r rune) bool { return dotOrSlash(r) != "" }) {
+		b = replaceLookalikes(buffer[:0], b)
+	}
 	for more := true; more; {
 		var piece []byte
 		piece, b, more = bytes.Cut(b, []byte("/"))
@@ -233,6 +241,34 @@ func hasDotSegment(b []byte) bool {
 		}
 	}
 	return false
+}
+
+// dotOrSlash is the dots or the slash that a character beyond ASCII becomes by compatibility decomposition (NFKC) or by
+// Windows's best fit; "" for any other.
+func dotOrSlash(r rune) string {
+	switch r {
+	case '\uff0e', '\u2024', '\ufe52': // full-width full stop, one dot leader, small full stop
+		return "."
+	case '\u2025': // two dot leader
+		return ".."
+	case '\uff0f', '\u2044', '\u2215', '\uff3c', '\ufe68', '\u2216': // full-width, fraction and division slash; backslashes
+		return "/"
+	}
+	return ""
+}
+
+// replaceLookalikes appends to b what such characters become, and everything else as it is.
+func replaceLookalikes(b, s []byte) []byte {
+	for len(s) > 0 {
+		r, n := utf8.DecodeRune(s)
+		if plain := dotOrSlash(r); plain != "" {
+			b = append(b, plain...)
+		} else {
+			b = append(b, s[:n]...)
+		}
+		s = s[n:]
+	}
+	return b
 }
 
 // hasOverlong reports whether b holds an ASCII character in more bytes than UTF-8 allows it.

@@ -60,6 +60,16 @@ func TestPathIsRespelt(t *testing.T) {
 	}
 }
 
+// TestFullWidthFormsInNames: what looks like a dot or a slash is refused where it makes a dot segment, and nowhere else.
+func TestFullWidthFormsInNames(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/%EF%BC%A1%EF%BC%8Etxt", "/a%EF%BC%8Fb", "/%E2%80%A5%E2%80%A5", "/%E2%80%A6", "/1%E2%81%842", "/%EF%BC%8Ehidden", "/a%EF%BC%BCb"} {
+		if p, err := ParsePath(path); err != nil || p.String() != path || p.Ambiguities() != 0 {
+			t.Errorf("%s: %s (%v), %v", path, p, p.Ambiguities(), err)
+		}
+	}
+}
+
 // TestPathConfusion is the family of spellings that some server reads as another path (Envoy CVE-2021-29492, Traefik
 // CVE-2025-32431, Oathkeeper CVE-2026-33494 and their relatives).
 func TestPathConfusion(t *testing.T) {
@@ -78,6 +88,8 @@ func TestPathConfusion(t *testing.T) {
 		"/%c0%ae%c0%ae/admin", "/..%c0%afadmin", "/%e0%80%ae/admin", "/%f0%80%80%af", "/%ff", "/%c3", "/%ed%a0%80", "/\xff", "/%c3/%a9", "/%c3/\xa9",
 		"/%25c0%25ae%25c0%25ae/admin", "/..%25c0%25afadmin", "/%25e0%2580%25ae", "/%25f0%2580%2580%25af",
 		"/%u002e%u002e/admin", "/%25u002e%25u002e/admin", "/..%25u002fadmin", "/..%25u005cadmin", "/..%25uff0fadmin", "/%25uff0e%25uFF0E/x",
+		"/x/%EF%BC%8E%EF%BC%8E/admin", "/%EF%BC%8E.%EF%BC%8Fadmin", "/x/..%EF%BC%8Fadmin", "/%EF%BC%8F..", "/x%EF%BC%BC..%EF%BC%BCadmin", "/%E2%80%A4%E2%80%A4/admin",
+		"/%E2%80%A5/admin", "/%EF%B9%92./admin", "/..%E2%88%95admin", "/..%EF%B9%A8admin", "/%25EF%25BC%258E%25EF%25BC%258E/admin", "/%25u2024%25u2024/x", "/..%25u2215admin",
 		"/%", "/%2", "/%zz", "/%g0", "/%%32%65", "/%0", "/a%", "/%-1", "/%+1", "/% 1", "/%2/e",
 		"/public/%2e", "/public/%2e/", "/.", "/..", "/./admin", "/public/.", "/public/./",
 		"/public/#/../admin", "/x#", "/x%23", "/#admin",

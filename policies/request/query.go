@@ -107,8 +107,8 @@ func isParameterAlias(read, name string) bool {
 	if strings.IndexByte(name, '%') >= 0 {
 		name = string(decodeRepeatedly(nil, []byte(name)))
 	}
-	read, _, _ = cutSeparator(read)
-	name, _, _ = cutSeparator(name)
+	read, _, _ = cutSeparator(expandIntoASCII(read))
+	name, _, _ = cutSeparator(expandIntoASCII(name))
 	for {
 		readRest, readBetween, readNests := cutSeparator(read)
 		nameRest, nameBetween, nameNests := cutSeparator(name)
@@ -141,5 +141,5 @@ func cutSeparator(s string) (rest string, found, nests bool) {
 	return "", s != "", nests
 }
 
-// foldRune is the same for letters that differ by case, U+212A KELVIN SIGN and k among them.
+// foldRune is the same for letters that differ by case. What folds into ASCII is not left to it: expandIntoASCII.
 func foldRune(r rune) rune { return unicode.ToLower(unicode.ToUpper(r)) }

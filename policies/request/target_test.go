@@ -123,6 +123,18 @@ func TestMalformedRequests(t *testing.T) {
 	}
 }
 
+func TestTrimFinalDot(t *testing.T) {
+	t.Parallel()
+	for authority, want := range map[string]string{
+		"a.example.": "a.example", "a.example.:443": "a.example:443", "a.example..": "a.example.", ".": ".", ".:443": ".:443", "": "",
+		"a.example": "a.example", "a.example:443": "a.example:443", "[::1]": "[::1]", "[::1]:443": "[::1]:443",
+	} {
+		if got, found := TrimFinalDot(authority); got != want || found != (got != authority) {
+			t.Errorf("%q: %q, %v", authority, got, found)
+		}
+	}
+}
+
 func TestOrigins(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

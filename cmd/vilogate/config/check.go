@@ -146,8 +146,8 @@ func (c *checker) checkLogin() {
 	if l.Upstream != "" && !isUpstreamURL(l.Upstream) {
 		c.errorf(l.Places.Of("upstream"), "login.upstream is written http://host:port")
 	}
-	if u, err := url.Parse(l.URL); l.URL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "") {
-		c.errorf(l.Places.Of("url"), "login.url is written https://host/path")
+	if u, err := url.Parse(l.URL); l.URL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Contains(l.URL, "#")) {
+		c.errorf(l.Places.Of("url"), "login.url is written https://host/path, without a fragment")
 	}
 }
 

@@ -83,6 +83,28 @@ func (p SignedOut) Heading() string {
 // Failed is false.
 func (SignedOut) Failed() bool { return false }
 
+// TooManyCookies says that a browser sends more sign-in cookies than can be checked, and offers to remove them.
+type TooManyCookies struct{ Token, TokenField string }
+
+func (TooManyCookies) name() string { return "toomanycookies.html" }
+
+// Heading is the page's title.
+func (TooManyCookies) Heading() string { return "You are not signed out" }
+
+// Failed is false: the heading says it.
+func (TooManyCookies) Failed() bool { return false }
+
+// CookiesRemoved says that a browser was told to remove its cookies.
+type CookiesRemoved struct{}
+
+func (CookiesRemoved) name() string { return "cookiesremoved.html" }
+
+// Heading is the page's title.
+func (CookiesRemoved) Heading() string { return "Your cookies are removed" }
+
+// Failed is false.
+func (CookiesRemoved) Failed() bool { return false }
+
 // Account shows people who they are.
 type Account struct {
 	TokenField, Token, LogoutToken string

@@ -19,8 +19,10 @@ var all = map[string]Page{
 		TokenField: "t", Token: "x", LogoutToken: "y", User: "alice", FullName: "Alice", Email: "alice@example.com",
 		Roles: []string{"a", "b"}, Since: time.Unix(0, 0), Error: "No.", Changed: true,
 	},
-	"loop":    Loop{Cookie: "c", Domain: "d", Back: "https://website.viloforge.com/"},
-	"message": Message{Title: "Not found", Detail: "There is nothing.", SignIn: true, RequestID: "r"},
+	"too many": TooManyCookies{TokenField: "t", Token: "x"},
+	"removed":  CookiesRemoved{},
+	"loop":     Loop{Cookie: "c", Domain: "d", Back: "https://website.viloforge.com/"},
+	"message":  Message{Title: "Not found", Detail: "There is nothing.", SignIn: true, RequestID: "r"},
 }
 
 func parse(tb testing.TB, page Page) *html.Node {
