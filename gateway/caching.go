@@ -50,7 +50,11 @@ func (x *forwarding) outsideVary(lines []string) (names []string, identity bool)
 	if !identity || slices.Contains(names, "*") {
 		return names, identity
 	}
-	for _, credential := range []string{"Cookie", "Authorization"} {
+	credentials := []string{"Cookie", "Authorization"}
+	for _, header := range x.gen.TokenHeaders {
+		credentials = append(credentials, header.Name)
+	}
+	for _, credential := range credentials {
 		if !slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, credential) }) {
 			names = append(names, credential)
 		}
@@ -65,7 +69,7 @@ func (x *forwarding) isIdentityHeader(name string) bool {
 	if x.Kind != policies.Routed {
 		return false
 	}
-	if request.ClassifyHeader(name) == request.IdentityHeader {
+	if request.ClassifyHeader(name) == request.IdentityHeader || x.gen.isTokenHeader(name) {
 		return true
 	}
 	for _, preset := range presets {

@@ -93,7 +93,7 @@
 //   - default_cache_control: private. Cache-Control: private is added to an answer that has neither Cache-Control nor Expires:
 //     what says nothing, any cache may keep. Left out, it is added where somebody is signed in, but on public routes; none for
 //     never. Whatever is said here, an answer whose Vary names an identity header is private: without public, s-maxage and the
-//     headers of CDNs alone, and to the outside it varies by Cookie and Authorization.
+//     headers of CDNs alone, and to the outside it varies by Cookie, Authorization and issuers' headers.
 //   - connection_auth: refuse. Authorization by Negotiate or NTLM, which log a connection in and not a request, is 403, and a
 //     backend's offer of them is not passed on: connections to backends are shared. allow is not supported yet.
 //   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error on a route that has methods,

@@ -173,3 +173,26 @@ func TestCachesOutsideKeepNobodysPage(t *testing.T) {
 		}
 	}
 }
+
+// TestVaryNamesTheHeadersOfIssuers: where a proxy before the gateway sends tokens in a header, a cache there is told of it too.
+func TestVaryNamesTheHeadersOfIssuers(t *testing.T) {
+	t.Parallel()
+	g := legacySite{secret: []byte("the JWT_SECRET of the guide's services")}
+	s := serve(t, map[string]string{
+		"vilogate.yaml": serveConfig + fmt.Sprintf(`
+tokens: { issuers: [ { name: legacy-django, secret: %q, header: X-Legacy-Token, claims: { user: username } } ] }
+upstreams: { app: { url: %q, identity_headers: remote-user } }
+`, string(g.secret), cachingBackend(t)),
+		"policies/app.yaml": cachePolicy,
+	})
+	for _, p := range protocols() {
+		for said, want := range map[string]string{
+			"X-User-Assertion": "Cookie, Authorization, X-Legacy-Token", "x-legacy-token, Cookie": "Cookie, Authorization, X-Legacy-Token", "Cookie": "Cookie",
+		} {
+			a := p.send(s, t, request{host: appHost, target: "/x" + query("Vary: "+said, "Cache-Control: max-age=60"), header: []string{"X-Legacy-Token: " + g.token(nil)}})
+			if vary := a.header.Get("Vary"); a.status != http.StatusOK || vary != want {
+				t.Errorf("%s, %q: %d, Vary %q, want %q", p.name, said, a.status, vary, want)
+			}
+		}
+	}
+}
