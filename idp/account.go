@@ -7,7 +7,6 @@ import (
 	"net/url"
 
 	"github.com/viloforge/vilogate/idp/internal/pages"
-	"github.com/viloforge/vilogate/idp/internal/password"
 )
 
 // What the account page's forms ask for, in their field "do".
@@ -104,7 +103,7 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 		x.setRefusalHeaders(refused)
 		return x.accountPage(refused.status, l, refused.detail, false)
 	}
-	hash, err := x.idp.passwords.Hash(x.r.Context(), password.Client{Network: x.network(), Known: true}, next)
+	hash, err := x.idp.passwords.Hash(x.r.Context(), x.knownClient(l.account.ID), next)
 	if err == nil {
 		_, err = x.idp.directory.revokeSubject(x.r.Context(), l.account.ID, l.ID, x.idp.directory.newPassword(l.account.ID, hash))
 	}

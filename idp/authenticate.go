@@ -104,6 +104,12 @@ func (x *exchange) rehash(client password.Client, a *account, typed string) {
 // network is what this client's work and failures are counted by: its address, of IPv6 the /64.
 func (x *exchange) network() string { return request.ClientNetwork(x.client).String() }
 
+// knownClient is whom work is done for that a known browser of the account asks for: by account too, so that one cannot take
+// what others have at the same address.
+func (x *exchange) knownClient(subject string) password.Client {
+	return password.Client{Network: x.network() + " " + subject, Known: true}
+}
+
 // takeAttempt takes an attempt of the browser, where the account knows it, else one of those that strangers share. Names that
 // no account has are known to no browser.
 func (x *exchange) takeAttempt(name string) (attempt, error) {
@@ -114,6 +120,9 @@ func (x *exchange) takeAttempt(name string) (attempt, error) {
 		if subject, client.Known, err = x.idp.directory.knowsBrowser(x.r.Context(), secret, name); err != nil {
 			return attempt{}, err
 		}
+	}
+	if client.Known {
+		client = x.knownClient(subject)
 	}
 	if x.leave, ok = x.idp.inFlight.enter(client); !ok {
 		return attempt{}, refuseBusy()

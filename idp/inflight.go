@@ -7,7 +7,7 @@ import (
 )
 
 // inFlight bounds how many attempts of a network are under way, from before the hash until the answer: those of strangers, and
-// by themselves those of known browsers. An account is never counted, since strangers would hold its places.
+// by themselves those of known browsers, account by account. Strangers are never counted by account: they would hold its places.
 type inFlight struct {
 	most int
 

@@ -12,7 +12,7 @@ var ErrBusy = errors.New("password: too many at once")
 
 // A Client is whom a hash is computed for.
 type Client struct {
-	// Network is its address, of IPv6 the /64; "" is somebody who is not bounded, such as an administrator.
+	// Network is its address, of IPv6 the /64, and for a known browser whose it is; "" is somebody who is not bounded, such as an administrator.
 	Network string
 	// Known says that it is a browser that its user signed in from, which waits in a lane of its own.
 	Known bool
