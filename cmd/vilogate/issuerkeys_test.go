@@ -327,7 +327,7 @@ upstreams: { app: { url: %q } }
 	conn := s.handshake(t, s.tls(appHost, "http/1.1"))
 	reader := bufio.NewReader(conn)
 	counted := map[int]int{}
-	for range 4 {
+	tryInVain := func() { // a hundred tokens
 		var requests strings.Builder
 		for range 100 {
 			raw := foreignToken(stranger, iss, claims{"kid": nil})
@@ -344,6 +344,9 @@ upstreams: { app: { url: %q } }
 			}
 		}
 	}
+	for range 4 {
+		tryInVain()
+	}
 	if counted[http.StatusUnauthorized] < 300 || counted[http.StatusTooManyRequests] == 0 || len(counted) != 2 {
 		t.Errorf("the answers are %v, want 401 some 300 times, then 429", counted)
 	}
@@ -353,8 +356,6 @@ upstreams: { app: { url: %q } }
 		want                  int
 	}{
 		"another address":            {"192.0.2.1", "/x", bearer(bare), http.StatusOK},
-		"the same, the second key":   {"192.0.2.66", "/x", bearer(foreignToken(second, iss, claims{"kid": nil, "x": 1})), http.StatusTooManyRequests},
-		"the same, in a cookie":      {"192.0.2.66", "/x", "Cookie: partner-sso=" + foreignToken(second, iss, claims{"kid": nil, "x": 2}), http.StatusTooManyRequests},
 		"the same, the first key":    {"192.0.2.66", "/x", bearer(foreignToken(first, iss, claims{"kid": nil})), http.StatusOK},
 		"the same, with a kid":       {"192.0.2.66", "/x", bearer(foreignToken(second, iss, nil)), http.StatusOK},
 		"the same, to a public page": {"192.0.2.66", "/public/x", bearer(foreignToken(second, iss, claims{"kid": nil, "x": 3})), http.StatusOK},
@@ -362,6 +363,14 @@ upstreams: { app: { url: %q } }
 		if got := ask(c.target, c.address, c.line); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
+	}
+	fresh := 0
+	for name, prefix := range map[string]string{"the same, the second key": "Authorization: Bearer ", "the same, in a cookie": "Cookie: partner-sso="} {
+		eventually(t, name+" is 429", func() bool { // a slow machine lets time pass, and with it another key
+			tryInVain()
+			fresh++
+			return ask("/x", "192.0.2.66", prefix+foreignToken(second, iss, claims{"kid": nil, "x": fresh})) == http.StatusTooManyRequests
+		})
 	}
 	if got := ask("/x", "192.0.2.66", bearer(bare)); got != http.StatusOK {
 		t.Errorf("a token that was good before: %d", got)
