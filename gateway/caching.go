@@ -12,11 +12,15 @@ import (
 // limitCaching keeps caches outside from giving one person's answer to another. An
 // answer that varies by an identity header is private, and varies by the credentials
 // that these headers were made of: a client sends no identity header, so that for a
-// cache outside everybody's requests would be alike. Where the backend says nothing,
-// the route says it.
+// cache outside everybody's requests would be alike. An answer to which the gateway
+// adds cookies of its own is private too. Where the backend says nothing, the route
+// says it.
 func (x *forwarding) limitCaching(h http.Header) {
-	if names, identity := x.outsideVary(h["Vary"]); identity {
+	names, identity := x.outsideVary(h["Vary"])
+	if identity {
 		h["Vary"] = []string{strings.Join(names, ", ")}
+	}
+	if identity || len(x.reply.setCookies) > 0 {
 		h["Cache-Control"] = []string{privateCacheControl(h["Cache-Control"])}
 		for name := range h {
 			if isTargetedCacheControl(name) {

@@ -55,10 +55,11 @@ func (x *authentication) verifyTokenHeader(lines []string, issuer string) (*toke
 	return x.verifyOf(issuer, lines[0])
 }
 
-// samePerson reports whether two tokens are of one person: of one subject, or of one
-// user name, where the configuration says that an issuer's names are ours.
+// samePerson reports whether two tokens are of one person: of one subject, or, of two
+// issuers, of one user name, which is possible only where the configuration says that
+// their names are ours. Of one issuer the subject alone says who.
 func samePerson(a, b *token.Claims) bool {
-	return a.Subject() == b.Subject() || a.User() == b.User()
+	return a.Subject() == b.Subject() || a.IssuerName() != b.IssuerName() && a.User() == b.User()
 }
 
 // reasonConflict is why a credential did not count beside another, in records.

@@ -206,7 +206,7 @@ idp: { listen: %q, database: sqlite, return_hosts: ["*.viloforge.test"] }
 			}
 			r.Host = "login.viloforge.test"
 			r.Header = http.Header{"X-Forwarded-For": {"198.51.100.1"}, "Cf-Connecting-Ip": {"198.51.100.2"}, "Forwarded": {"for=198.51.100.3"}}
-			response, err := http.DefaultClient.Do(r)
+			response, err := new(http.Client).Do(r)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -174,6 +174,25 @@ func TestCachesOutsideKeepNobodysPage(t *testing.T) {
 	}
 }
 
+// TestCookiesOfTheGatewayAreNobodyElses: an answer that clears the cookies of whoever sent two sessions is no shared cache's to
+// keep, whatever the backend says of the page.
+func TestCookiesOfTheGatewayAreNobodyElses(t *testing.T) {
+	t.Parallel()
+	s := serve(t, map[string]string{
+		"vilogate.yaml":     serveConfig + ownIdP + fmt.Sprintf("\nupstreams: { app: { url: %q, identity_headers: remote-user } }\n", cachingBackend(t)),
+		"policies/app.yaml": cachePolicy,
+	})
+	s.addUser("alice")
+	two := cookieLine(s.client().login("alice").sso()) + "; " + ssoCookie + "=" + s.client().login("alice").sso()
+	target := "/public" + query("Cache-Control: public, max-age=3600", "CDN-Cache-Control: max-age=60")
+	for _, p := range protocols() {
+		got := p.send(s, t, request{host: appHost, target: target, header: []string{two}})
+		if got.status != http.StatusOK || len(got.header.Values("Set-Cookie")) == 0 || got.header.Get("Cache-Control") != "max-age=3600, private" || got.header.Get("CDN-Cache-Control") != "" {
+			t.Errorf("%s: %v", p.name, got)
+		}
+	}
+}
+
 // TestVaryNamesTheHeadersOfIssuers: where a proxy before the gateway sends tokens in a header, a cache there is told of it too.
 func TestVaryNamesTheHeadersOfIssuers(t *testing.T) {
 	t.Parallel()

@@ -118,6 +118,7 @@ func TestTokenInAHeaderOfTheProxyInFront(t *testing.T) {
 			}{
 				"another's cookie":          {"GET", []string{alice, carolCookie}, 400, "/credential-conflict"},
 				"another's Bearer":          {"GET", []string{x.header("carol", nil), bearer(x.ownToken(nil))}, 400, "/credential-conflict"},
+				"another of that name":      {"GET", []string{alice, bearer(x.token("alice", claims{"sub": "another"}))}, 400, "/credential-conflict"},
 				"another proxy's":           {"GET", []string{alice, x.edge("carol", nil)}, 400, "/credential-conflict"},
 				"two lines":                 {"GET", []string{alice, x.header("alice", claims{"jti": "2"})}, 400, "/credential-conflict"},
 				"a stranger's line":         {"GET", []string{"Cf-Access-Jwt-Assertion: x", alice}, 400, "/credential-conflict"},

@@ -22,7 +22,7 @@ func FuzzRoles(f *testing.F) {
 	mapped := map[string]string{"/admins": "admin", "Domain Users": "drop"}
 	f.Fuzz(func(t *testing.T, value, delimiter string, unmapped byte) {
 		if !json.Valid([]byte(value)) || len(value) > 4<<10 {
-			t.Skip()
+			return // no value of a claim
 		}
 		w := newWorld(t, func(c *token.VerifierConfig) {
 			c.Issuers[1].Roles = token.RolesConfig{Delimiter: delimiter, Map: mapped, Unmapped: []string{"keep", "drop", "slug"}[unmapped%3]}
