@@ -162,8 +162,10 @@
 //   - roles: [a, b]. Has one of these roles. Those of another issuer whose roles count as it spells them (roles_unmapped:
 //     keep, in the configuration) are written so, and not percent-encoded as in X-User-Roles: "Domain Users".
 //   - users: [alice]. Is one of these. Of another issuer it is the name as that issuer has it, with the issuer's name and a
-//     colon before it, and not percent-encoded as in X-User: "partner:bob", "partner:Jürgen Müller". Nor is one of ours, which may be of
-//     letters of any script where an issuer's names are ours: "jürgen".
+//     colon before it, and not percent-encoded as in X-User: "partner:bob", "partner:Jürgen Müller". A token
+//     without a name has its subject in the place of one; where an issuer lets people choose their names, one may choose
+//     what is another's subject: there, and for machines, ask for user.id instead (when, below). Nor is one of ours
+//     percent-encoded, which may be of letters of any script where an issuer's names are ours: "jürgen".
 //   - issuers: [partner]. The token is of one of these; our own is vilogate.
 //   - email_domains: [example.com]. The e-mail address is verified and of one of these domains, and not of one below.
 //   - claims: { department: finance, level: [3, 4] }. Each of these claims of the token has the value, or one of the
