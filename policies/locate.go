@@ -227,6 +227,9 @@ func (l *Location) loginHost() {
 // preflight reports whether the request is a CORS preflight for whose path there are rules. Any other OPTIONS request is an
 // ordinary one.
 func (l *Location) preflight() bool {
+	if l.Target.Method != "OPTIONS" {
+		return false
+	}
 	header := l.request.Header
 	origins, methods := header["Origin"], header["Access-Control-Request-Method"]
 	if !request.IsPreflight(l.Target.Method, origins, methods) {
@@ -259,7 +262,7 @@ func (l *Location) route() {
 	l.Match = l.Host.Match(l.Target.Path, l.Target.Method)
 	m := &l.Match
 	reason := m.ambiguity(l.Facts)
-	if m.Route != nil && request.IsHopByHop(l.request.Header["Connection"], m.Route.Reads.Headers) {
+	if m.Route != nil && len(m.Route.Reads.Headers) > 0 && request.IsHopByHop(l.request.Header["Connection"], m.Route.Reads.Headers) {
 		reason = ReasonHopByHop
 	}
 	if reason != "" {

@@ -29,6 +29,9 @@ func FuzzCanonicalise(f *testing.F) {
 			return
 		}
 		text := got.Path.String()
+		if isPlainPath(text) && (normalised(t, text) != text || got.Path.Ambiguities() != 0) {
+			t.Fatalf("%q is no plain path", text)
+		}
 		again, err := ParsePath(text)
 		if err != nil || again != got.Path {
 			t.Fatalf("%q is %q, and that is %q, %v", raw, got.Path, again, err)
@@ -100,4 +103,19 @@ func FuzzParseOrigin(f *testing.F) {
 			t.Errorf("%q is %q: %v", s, origin, err)
 		}
 	})
+}
+
+// normalised is a path as the long way has it: every escape and every segment looked at.
+func normalised(t *testing.T, path string) string {
+	t.Helper()
+	text, err := normaliseEscapes(path)
+	if err != nil {
+		t.Fatalf("%q: %v", path, err)
+	}
+	for segment := range strings.SplitSeq(text[1:], "/") {
+		if ambiguity, err := checkSegment(segment, true); err != nil || ambiguity != 0 {
+			t.Fatalf("%q: %v, %v", path, ambiguity, err)
+		}
+	}
+	return text
 }

@@ -46,6 +46,9 @@ func ParsePath(s string) (Path, error) {
 	if s == "" || s[0] != '/' {
 		return Path{}, malformed("the path does not begin with a slash")
 	}
+	if isPlainPath(s) {
+		return Path{text: s}, nil
+	}
 	text, err := normaliseEscapes(s)
 	if err != nil {
 		return Path{}, err
@@ -63,6 +66,25 @@ func ParsePath(s string) (Path, error) {
 		}
 		rest = tail
 	}
+}
+
+// isPlainPath reports whether a path, which begins with a slash, is canonical at sight, as most are: of unreserved characters
+// and slashes alone, with no empty segment but the last and none that begins with a dot.
+func isPlainPath(s string) bool {
+	previous := byte(0)
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c == '/', c == '.':
+			if previous == '/' {
+				return false
+			}
+		case classes[c]&unreserved == 0:
+			return false
+		}
+		previous = c
+	}
+	return true
 }
 
 // normaliseEscapes normalises the percent-encoding of a path (RFC 3986, 6.2.2.2: percent-encoding normalization). Where s has it already, the answer is s itself.
