@@ -41,6 +41,7 @@ type Route struct {
 	segments             []string         // of the pattern, folded where case is; nil where it is none
 	methods              []string         // nil: every one
 	permittedAmbiguities request.Ambiguity
+	readsPath            bool // a condition depends on the path
 	stripSegments        int // segments
 	rule                 rule
 }

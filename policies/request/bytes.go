@@ -7,6 +7,7 @@ const (
 	unreserved class = 1 << iota // RFC 3986: letters, digits, - . _ ~
 	pchar                        // pchar of RFC 3986, and the slash: allowed in a path as it is
 	forbidden                    // never allowed in a path, raw or escaped
+	escapedOnly                  // never allowed in a path as it is
 	hostByte                     // letters, digits, hyphen
 	tchar                        // RFC 9110: tchar, what methods are made of
 )
@@ -16,7 +17,7 @@ var classes = func() (t [256]class) {
 	for c := range 0x20 {
 		t[c] = forbidden
 	}
-	t[0x7f], t['\\'], t['#'] = forbidden, forbidden, forbidden
+	t[0x7f], t['\\'], t['#'] = forbidden, escapedOnly, escapedOnly
 	for c := '0'; c <= '9'; c++ {
 		t[c] = unreserved | pchar | hostByte | tchar
 	}
