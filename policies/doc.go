@@ -90,6 +90,13 @@
 //   - encoded_slash: allow, double_slash: allow, semicolon: allow. The path may hold %2F inside a segment, several
 //     slashes in a row, or parameters behind a semicolon. Servers disagree about what those mean, and without permission
 //     they are 400. Permit only what the application behind is known to need. refuse for the ordinary.
+//   - encoded_hash: allow, double_encoding: allow, encoded_backslash: allow. The path may hold %23; %252F, %255C or %2523
+//     (whatever decoding once more makes a slash, a backslash or # of; the last two need the permission for that character
+//     as well); or %5C. To most servers these are letters; README.md says to which they are not. Nothing permits a raw # or \,
+//     NUL, or a dot segment at any depth of decoding, with \ for / too. With double_encoding or encoded_backslash, a path that
+//     reads otherwise when it is decoded further, or with \ for /, has to come to the same route in every reading, else it is
+//     400: what could be a separator stands in a *rest, and before it nothing that another pattern begins with there. It is
+//     400, too, where a condition reads request.path or request.params, which would be of one reading. refuse for the ordinary.
 //   - default_cache_control: private. Cache-Control: private is added to an answer that has neither Cache-Control nor Expires:
 //     what says nothing, any cache may keep. Left out, it is added where somebody is signed in, but on public routes; none for
 //     never. Whatever is said here, an answer whose Vary names an identity header is private: without public, s-maxage and the
