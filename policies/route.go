@@ -42,7 +42,7 @@ type Route struct {
 	methods              []string         // nil: every one
 	permittedAmbiguities request.Ambiguity
 	readsPath            bool // a condition depends on the path
-	stripSegments        int // segments
+	stripSegments        int  // segments
 	rule                 rule
 }
 

@@ -121,8 +121,12 @@ func (o *optionsSyntax) permittedAmbiguities() (permitted request.Ambiguity) {
 		allowed   *allowed
 		ambiguity request.Ambiguity
 	}{
-		{o.EncodedSlash, request.EncodedSlash}, {o.DoubleSlash, request.DoubleSlash}, {o.Semicolon, request.Semicolon},
-		{o.EncodedHash, request.EncodedHash}, {o.DoubleEncoding, request.DoubleEncoding}, {o.EncodedBackslash, request.EncodedBackslash},
+		{o.EncodedSlash, request.EncodedSlash},
+		{o.DoubleSlash, request.DoubleSlash},
+		{o.Semicolon, request.Semicolon},
+		{o.EncodedHash, request.EncodedHash},
+		{o.DoubleEncoding, request.DoubleEncoding},
+		{o.EncodedBackslash, request.EncodedBackslash},
 	} {
 		if isTrue(permission.allowed) {
 			permitted |= permission.ambiguity

@@ -114,7 +114,7 @@ func (s *Server) server(handler http.Handler) *http.Server {
 
 // secure puts around the handler what every answer over TLS has.
 func (s *Server) secure(next http.Handler) http.Handler {
-	return restoreTLSState(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return restoreTLSState(originForm(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.opts.HSTS {
 			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
 		}
@@ -122,7 +122,7 @@ func (s *Server) secure(next http.Handler) http.Handler {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
-	}))
+	})))
 }
 
 // Serve serves until Drain stops the accepting, or until a listener fails: then

@@ -4,12 +4,12 @@ package request
 type class uint8
 
 const (
-	unreserved class = 1 << iota // RFC 3986: letters, digits, - . _ ~
-	pchar                        // pchar of RFC 3986, and the slash: allowed in a path as it is
-	forbidden                    // never allowed in a path, raw or escaped
-	escapedOnly                  // never allowed in a path as it is
-	hostByte                     // letters, digits, hyphen
-	tchar                        // RFC 9110: tchar, what methods are made of
+	unreserved  class = 1 << iota // RFC 3986: letters, digits, - . _ ~
+	pchar                         // pchar of RFC 3986, and the slash: allowed in a path as it is
+	forbidden                     // never allowed in a path, raw or escaped
+	escapedOnly                   // never allowed in a path as it is
+	hostByte                      // letters, digits, hyphen
+	tchar                         // RFC 9110: tchar, what methods are made of
 )
 
 // classes is written once, here, and only read afterwards.

@@ -117,4 +117,3 @@ func IsWindowsAlias(segment string) bool {
 	return strings.HasSuffix(segment, ".") || strings.HasSuffix(segment, " ") ||
 		strings.HasSuffix(before, ".") || strings.HasSuffix(before, " ") || strings.IndexByte(segment, ':') >= 0
 }
-

@@ -10,12 +10,12 @@ import (
 type Ambiguity uint8
 
 const (
-	EncodedSlash Ambiguity = 1 << iota // %2F: a separator to some, a letter to others
-	DoubleSlash                        // an empty segment, which some leave out
-	Semicolon                          // ; or %3B: some cut the segment there
-	EncodedHash                        // %23: a letter to most, the end of the path to who takes what is decoded for a URL again
-	DoubleEncoding                     // %252F: decoding once more yields a slash, a backslash or #
-	EncodedBackslash                   // %5C: a separator on Windows, a letter elsewhere
+	EncodedSlash     Ambiguity = 1 << iota // %2F: a separator to some, a letter to others
+	DoubleSlash                            // an empty segment, which some leave out
+	Semicolon                              // ; or %3B: some cut the segment there
+	EncodedHash                            // %23: a letter to most, the end of the path to who takes what is decoded for a URL again
+	DoubleEncoding                         // %252F: decoding once more yields a slash, a backslash or #
+	EncodedBackslash                       // %5C: a separator on Windows, a letter elsewhere
 )
 
 // AllAmbiguities are all of them.
@@ -28,8 +28,12 @@ func (o Ambiguity) String() string {
 		oddity Ambiguity
 		name   string
 	}{
-		{EncodedSlash, "encoded_slash"}, {DoubleSlash, "double_slash"}, {Semicolon, "semicolon"},
-		{EncodedHash, "encoded_hash"}, {DoubleEncoding, "double_encoding"}, {EncodedBackslash, "encoded_backslash"},
+		{EncodedSlash, "encoded_slash"},
+		{DoubleSlash, "double_slash"},
+		{Semicolon, "semicolon"},
+		{EncodedHash, "encoded_hash"},
+		{DoubleEncoding, "double_encoding"},
+		{EncodedBackslash, "encoded_backslash"},
 	} {
 		if o&known.oddity != 0 {
 			names = append(names, known.name)
