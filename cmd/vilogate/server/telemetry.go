@@ -18,9 +18,9 @@ func (s *Server) registerMetrics() {
 	s.addReadyCheck("revocations", func() error {
 		switch {
 		case !list.Ready():
-			return errors.New("the revocation list is not loaded yet")
+			return because("the revocation list is not loaded yet", list.Failure())
 		case list.Stale(now()):
-			return errors.New("the revocation list is stale (revocation.max_staleness); requests that need a login are answered 503")
+			return because("the revocation list is stale (revocation.max_staleness); requests that need a login are answered 503", list.Failure())
 		}
 		return nil
 	})
