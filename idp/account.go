@@ -49,7 +49,9 @@ func (x *exchange) showAccount() error {
 }
 
 func (x *exchange) accountPage(status int, l activeSession, message string, changed bool) error {
+	back := x.back()
 	x.page(status, pages.Account{
+		Action: back.accountURL(), BackURL: back.uri, BackHost: back.host(),
 		TokenField: csrfField, Token: x.csrfToken(accountForm, l.ID), LogoutToken: x.csrfToken(logoutForm, l.ID),
 		User: l.account.Name, FullName: l.account.FullName, Email: l.account.Email, Roles: l.account.Roles,
 		Since: l.AuthTime.UTC(), Error: message, Changed: changed,
@@ -116,7 +118,13 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 	}
 	x.log("password changed", "user", l.account.Name, "subject", l.account.ID)
 	secret, _ := x.readSession()
-	return x.redirectBack(secret, redirectURI{uri: "/account?changed", isHome: true})
+	changed := x.back().accountURL()
+	if changed == accountPath {
+		changed += "?changed"
+	} else {
+		changed += "&changed"
+	}
+	return x.redirectBack(secret, redirectURI{uri: changed, isHome: true})
 }
 
 // signOutEverywhere ends all sessions and tokens, this one's too.

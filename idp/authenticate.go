@@ -14,7 +14,7 @@ import (
 
 // What the form says. It never tells whether it was the name or the password, nor whether there is such a user.
 const (
-	msgBadCredentials  = "That user name and password do not go together."
+	msgBadCredentials  = "Wrong user name or password."
 	msgTooManyAttempts = "Too many failed attempts. Please wait a little, then try again."
 	msgTooManyLogins   = "This user has signed in too often in a short time. Please wait a little, then try again."
 	msgBusy            = "Too many people are signing in at this moment. Please try again shortly."

@@ -93,6 +93,20 @@ func (x *exchange) send(status int, body []byte) {
 }
 
 // loginURL is where somebody signs in who is to come back to the account page, the only one that wants it.
-func (x *exchange) loginURL() string {
-	return x.idp.origin + "/login?redirect_uri=" + url.QueryEscape(x.idp.origin+"/account")
+func (x *exchange) loginURL(account string) string {
+	return x.idp.origin + "/login?redirect_uri=" + url.QueryEscape(x.idp.origin+account)
+}
+
+// back is the address that the account page leads back to: the one in its query, else the page that people came from. It has
+// no origin where there is none that is safe.
+func (x *exchange) back() redirectURI {
+	if to, ok := x.redirects.wanted(x.r.URL.RawQuery); ok && to.origin != "" {
+		return to
+	}
+	if lines := x.r.Header["Referer"]; len(lines) == 1 {
+		if to, ok := x.redirects.validate(lines[0]); ok && to.origin != "" {
+			return to
+		}
+	}
+	return redirectURI{}
 }

@@ -27,6 +27,9 @@ func (x *exchange) showLogin() error {
 	if !ok {
 		return x.loginPage(http.StatusOK, to, "", "")
 	}
+	if required.selectAccount {
+		return x.showForm(http.StatusOK, to, pages.Login{OtherAccount: true})
+	}
 	user, reauthenticate, err := x.needsReauthentication(secret, required)
 	if reauthenticate {
 		return x.showForm(http.StatusOK, to, pages.Login{User: user, Reauthenticate: true})
@@ -59,6 +62,10 @@ func (x *exchange) redirectBack(secret sessionSecret, to redirectURI) error {
 	life := l.Expires.Sub(now)
 	x.setCookie(sessionCookie, secret.cookie(), life)
 	x.setSSO(raw, life)
+	if to.shortened && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) { // nothing has said so yet
+		x.page(http.StatusOK, pages.Shortened{Host: to.host(), Home: to.uri})
+		return nil
+	}
 	x.redirect(http.StatusSeeOther, to.uri)
 	return nil
 }
@@ -78,7 +85,7 @@ func (x *exchange) loginPage(status int, to redirectURI, user, message string) e
 
 // showForm shows the form with a token of its own.
 func (x *exchange) showForm(status int, to redirectURI, form pages.Login) error {
-	form.Token, form.TokenField, form.ReturnHost = x.csrfToken(loginForm, ""), csrfField, to.host()
+	form.Token, form.TokenField, form.ReturnHost, form.Shortened = x.csrfToken(loginForm, ""), csrfField, to.host(), to.shortened
 	x.page(status, form, to.origin)
 	return nil
 }

@@ -83,7 +83,7 @@ func (x *exchange) refuse(err error) {
 	if !request.WantsDocument(x.r.Header) {
 		d := problem.Details{Type: problem.Type(r.kind), Title: r.title, Status: r.status, RequestID: x.requestID}
 		if r.login {
-			d.LoginURL = x.loginURL()
+			d.LoginURL = x.loginURL(accountPath)
 		}
 		x.status = d.Status
 		if err := d.Write(x.w); err != nil {
@@ -92,7 +92,7 @@ func (x *exchange) refuse(err error) {
 		return
 	}
 	if r.login && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
-		x.redirect(http.StatusFound, x.loginURL())
+		x.redirect(http.StatusFound, x.loginURL(x.back().accountURL()))
 		return
 	}
 	x.page(r.status, pages.Message{Title: r.title, Detail: r.detail, SignIn: r.login, RequestID: x.requestID})

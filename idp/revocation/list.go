@@ -70,10 +70,10 @@ type List struct {
 	logger       *slog.Logger
 	maxStaleness time.Duration
 
-	table        *table
-	lastSync     atomic.Pointer[time.Time]
-	rejected     atomic.Uint64
-	failure      atomic.Pointer[error] // why the log could not be followed, and was not heard of since; nil otherwise
+	table    *table
+	lastSync atomic.Pointer[time.Time]
+	rejected atomic.Uint64
+	failure  atomic.Pointer[error] // why the log could not be followed, and was not heard of since; nil otherwise
 
 	// forgedLoggedAt is when forged entries were last written to the log. Only Follow's goroutine uses it.
 	forgedLoggedAt time.Time

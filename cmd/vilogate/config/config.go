@@ -435,8 +435,3 @@ func (i *Issuer) isSet(key string) bool { return isSet(i.Places, key) }
 func (u *Upstream) isSet(key string) bool { return isSet(u.Places, key) }
 
 func (t *Certificates) isSet(key string) bool { return isSet(t.Places, key) }
-
-func isSet(p strictyaml.Places, key string) bool {
-	_, ok := p[key]
-	return ok
-}

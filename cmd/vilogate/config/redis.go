@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/x509"
 	"net"
 	"net/url"
 	"strconv"
@@ -124,18 +123,4 @@ func (r *Redis) checkAddresses(d *strictyaml.Decoder, n *yaml.Node, addresses []
 			return
 		}
 	}
-}
-
-// readRedisCA reads the file of the authority of Redis.
-func (c *checker) readRedisCA(from Sources) {
-	r := c.Redis
-	if r == nil || r.CA == "" {
-		return
-	}
-	at := r.Places.Of("ca")
-	data, ok := c.readFile(from, at, "redis.ca", r.CA)
-	if ok && !x509.NewCertPool().AppendCertsFromPEM(data) {
-		c.errorf(at, "redis.ca: %s holds no certificate (PEM)", r.CA)
-	}
-	r.CAPEM = string(data)
 }

@@ -34,9 +34,9 @@ type Server struct {
 	secure   *tls.Config // how it is spoken to; nil in plain
 	password string      // of its default user; "" without one
 	program  string
-	args    func(port string) []string
-	cmd     *exec.Cmd
-	exited  chan struct{} // closed once cmd has ended
+	args     func(port string) []string
+	cmd      *exec.Cmd
+	exited   chan struct{} // closed once cmd has ended
 }
 
 // New starts a redis-server with more arguments than its address, such as "--requirepass", "word".
