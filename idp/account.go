@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp/internal/pages"
 )
 
@@ -99,6 +100,7 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 		if !ok {
 			return err
 		}
+		x.auditFailure(audit.EventPasswordChange, actorOf(l))
 		if refused.status == http.StatusUnauthorized {
 			refused.status, refused.detail = http.StatusForbidden, "The current password is not right."
 		}
@@ -116,6 +118,7 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 	if err != nil {
 		return err
 	}
+	x.auditChange(audit.EventPasswordChange, l)
 	x.log("password changed", "user", l.account.Name, "subject", l.account.ID)
 	secret, _ := x.readSession()
 	changed := x.back().accountURL()
@@ -133,6 +136,7 @@ func (x *exchange) signOutEverywhere(l activeSession) error {
 	if err != nil {
 		return logoutFailed(err)
 	}
+	x.auditChange(audit.EventLogoutEverywhere, l)
 	x.log("signed out everywhere", "user", l.account.Name, "subject", l.account.ID, "sessions", ended)
 	x.clearCookies()
 	x.redirect(http.StatusSeeOther, "/logout?done")

@@ -10,7 +10,7 @@
 //	/account  account.go  who you are; a new password; an end to all your sessions; back to where you came from
 //
 // Programs read /.well-known/openid-configuration and /.well-known/jwks.json (discovery.go). serve.go finds the step,
-// refuse.go turns its error into a page or a problem, and exchange.go is what every step shares: who asks, from where, with which cookies.
+// events.go records who signed in and out (failures.go bounds that of failures), refuse.go turns its error into a page or a problem, and exchange.go is what every step shares: who asks, from where, with which cookies.
 //
 // Beneath the steps: users.go and sessions.go keep rows, keys.go the signing key, issue.go makes access tokens, revoke.go
 // takes them back, and admin.go is what an administrator may do, with a server or without one.

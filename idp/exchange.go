@@ -23,8 +23,16 @@ type exchange struct {
 	redirects *RedirectPolicy
 	client    netip.Addr // who asks, as far as trusted proxies can be believed; zero where nobody knows
 	requestID string
-	status    int    // of the answer, once it has begun
-	leave     func() // gives back the place of an attempt at a password; nil without one
+	status    int         // of the answer, once it has begun
+	failed    failedLogin // of the last attempt at a password
+	leave     func()      // gives back the place of an attempt at a password; nil without one
+}
+
+// failedLogin is what is remembered of a login that failed: of a user whom there is, and never what was typed for a name, which
+// may be a password in the wrong field.
+type failedLogin struct {
+	account account // zero where there is no such user, or nobody looked
+	reason  string
 }
 
 func (p *IDP) newExchange(w http.ResponseWriter, r *http.Request) *exchange {

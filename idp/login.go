@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp/internal/pages"
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -115,6 +116,7 @@ func (x *exchange) login() error {
 	}
 	a, err := x.authenticate(canonicalUserName(username), form.Get("password"))
 	if refused, ok := errors.AsType[*refusal](err); ok {
+		x.auditFailure(audit.EventLogin, nil)
 		return x.refuseLogin(refused, to, username, refused.detail)
 	} else if err != nil {
 		return err
@@ -128,11 +130,16 @@ func (x *exchange) login() error {
 		tokenTTL: x.idp.o.AccessTTL,
 	})
 	if err == nil {
+		err = x.auditLogin(secret)
+	}
+	if err == nil {
 		x.log("signed in", "user", a.Name, "subject", a.ID)
 		err = x.redirectBack(secret, to)
 	}
 	// What was right a moment ago is not any more: the password was changed, or the user disabled.
 	if errors.Is(err, errChanged) || errors.Is(err, ErrUnknownSession) {
+		x.failed = failedLogin{a, failedChanged}
+		x.auditFailure(audit.EventLogin, nil)
 		return x.refuseLogin(&refusal{status: http.StatusUnauthorized}, to, username, msgBadCredentials)
 	}
 	return err

@@ -56,6 +56,11 @@ func refusalOf(err error) *refusal {
 			status: http.StatusServiceUnavailable, kind: "unavailable", title: "Please try again shortly",
 			detail: "The list of sign-outs cannot be reached at the moment. Nothing was changed.", retry: 5 * time.Second, cause: err,
 		}
+	case errors.Is(err, errNotAudited):
+		return &refusal{
+			status: http.StatusServiceUnavailable, kind: "unavailable", title: "Please try again shortly",
+			detail: "Nobody can sign in at the moment, because it could not be recorded. Nothing was changed.", retry: 5 * time.Second, cause: err,
+		}
 	case errors.Is(err, password.ErrBusy):
 		return &refusal{
 			status: http.StatusTooManyRequests, kind: "busy", title: "Please try again shortly",

@@ -36,6 +36,10 @@ func (s *Server) registerMetrics() {
 		return float64(list.Stats().Rejected)
 	})
 	s.addReadyCheck("keys", s.ownKeysReady)
+	if s.idp != nil {
+		s.metrics.Counter("logins_total", "Logins by password that succeeded.", func() float64 { return float64(s.idp.Stats().Logins) })
+		s.metrics.Counter("login_failures_total", "Attempts at a password that failed or were refused, whether or not they are in the audit log.", func() float64 { return float64(s.idp.Stats().FailedLogins) })
+	}
 	if s.gateway == nil {
 		return
 	}
