@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
@@ -319,6 +320,7 @@ func (x *authentication) readRevocations() error {
 			x.claims, x.byCookie = v.Claims, true
 			x.principal = x.gen.principalOf(v.Claims)
 			x.revocations = append(x.revocations, revocationFor(v.Claims, x.start))
+			x.signedOut = append(x.signedOut, audit.Actor{Session: v.Claims.Session(), User: v.Claims.User(), Subject: v.Claims.Subject()})
 		}
 	}
 	return nil

@@ -32,6 +32,8 @@ type Audit interface {
 	Put(*audit.Record) error
 	// PutBestEffort records a decision on which no request depends. It does not block.
 	PutBestEffort(*audit.Record)
+	// PutEventBestEffort records a sign-out. It does not block either.
+	PutEventBestEffort(*audit.Event)
 }
 
 // Options are what a Gateway is made of for the whole life of its process.

@@ -8,6 +8,7 @@
 //   - The log keeps them: in the embedded database ([SQL], sql.go), fsynced, where one process is alone; in Redis
 //     ([Redis]) for a fleet, in an index that expires and a stream that tells the others, written by one script, all or
 //     nothing (redis.go, index.go, append.lua).
+//     What is wrong with a connection to Redis is said in words that name the key that mends it (explain.go, dial.go).
 //     Another log implements [Log], and joins the stores of contract_test.go.
 //   - Every list follows its log ([List.Run]): it loads the index, then reads the stream as it grows (follow.go). What
 //     arrives is put into a table that requests read without a lock (table.go).

@@ -70,10 +70,10 @@ type List struct {
 	logger       *slog.Logger
 	maxStaleness time.Duration
 
-	table        *table
-	lastSync     atomic.Pointer[time.Time]
-	rejected     atomic.Uint64
-	disconnected atomic.Bool // the log could not be followed, and was not heard of since
+	table    *table
+	lastSync atomic.Pointer[time.Time]
+	rejected atomic.Uint64
+	failure  atomic.Pointer[error] // why the log could not be followed, and was not heard of since; nil otherwise
 
 	// forgedLoggedAt is when forged entries were last written to the log. Only Follow's goroutine uses it.
 	forgedLoggedAt time.Time
@@ -111,7 +111,7 @@ func (l *List) Run(ctx context.Context) error {
 		if l.lastSync.Load() != before {
 			backoff = minBackoff
 		}
-		if !l.disconnected.Swap(true) {
+		if l.failure.Swap(&err) == nil {
 			l.logger.Warn("revocation log unreachable; retrying with backoff", "error", err)
 		}
 		if !sleep(ctx, backoff) {
@@ -191,6 +191,14 @@ func age(then, now time.Time) time.Duration {
 	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }
 
+// Failure is why the log cannot be followed; nil while it is.
+func (l *List) Failure() error {
+	if failure := l.failure.Load(); failure != nil {
+		return *failure
+	}
+	return nil
+}
+
 // Stats returns what there is to say about the list now.
 func (l *List) Stats() Stats {
 	s := Stats{Entries: l.table.len(), Rejected: l.rejected.Load()}
@@ -232,7 +240,7 @@ func (s sink) addUnexpired(entries []Entry) []fact {
 
 func (s sink) markSynced(asOf time.Time) {
 	s.lastSync.Store(&asOf)
-	if s.disconnected.Swap(false) {
+	if s.failure.Swap(nil) != nil {
 		s.logger.Info("revocation log followed again")
 	}
 }

@@ -68,7 +68,7 @@ type Config struct {
 	IDP *IDP `yaml:"idp" reload:"restart"`
 	// Revocation says how old the knowledge of revocations may be.
 	Revocation Revocation `yaml:"revocation" reload:"restart"`
-	// Audit is the log of decisions. Optional: there is none.
+	// Audit is the log of decisions, sign-ins and administration, of a gateway and of an IdP. Optional: there is none.
 	Audit *Audit `yaml:"audit" reload:"restart"`
 	// Upstreams are the backends, by the names that policies call them.
 	Upstreams map[string]Upstream `yaml:"upstreams"`
@@ -439,8 +439,3 @@ func (i *Issuer) isSet(key string) bool { return isSet(i.Places, key) }
 func (u *Upstream) isSet(key string) bool { return isSet(u.Places, key) }
 
 func (t *Certificates) isSet(key string) bool { return isSet(t.Places, key) }
-
-func isSet(p strictyaml.Places, key string) bool {
-	_, ok := p[key]
-	return ok
-}

@@ -43,7 +43,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	for _, step := range []func(context.Context, *config.Config) error{
-		s.openListeners, s.build, s.openStores, s.openIDP, s.openGateway, s.openControl,
+		s.openListeners, s.build, s.openStores, s.openAudit, s.openIDP, s.openGateway, s.openControl,
 	} {
 		if err := step(ctx, cfg); err != nil {
 			return err
@@ -109,6 +109,10 @@ func (s *Server) openIDP(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	i := cfg.IDP
+	var log idp.Audit
+	if s.audit != nil {
+		log = s.audit
+	}
 	var proxies []config.Network // in one process the gateway says who asks
 	if !cfg.Gateway() {
 		proxies = cfg.TrustedProxies
@@ -119,7 +123,7 @@ func (s *Server) openIDP(ctx context.Context, cfg *config.Config) error {
 		CookieName: cfg.Tokens.Cookie, Audience: cfg.Tokens.Audience,
 		AccessTTL: i.AccessTokenTTL.Std(), SessionIdle: i.SessionIdle.Std(), SessionMax: i.SessionMax.Std(),
 		RedirectPolicy: func() *idp.RedirectPolicy { return s.current.Load().Returns },
-		TrustedProxies: generation.Prefixes(proxies), ClientIPHeaders: generation.ClientIPHeaders(cfg), UseForwarded: cfg.UsesForwarded(), Now: time.Now, Log: s.o.Log,
+		TrustedProxies: generation.Prefixes(proxies), ClientIPHeaders: generation.ClientIPHeaders(cfg), UseForwarded: cfg.UsesForwarded(), Now: time.Now, Log: s.o.Log, Audit: log,
 		LoginLimits: idp.LoginLimits{
 			PerAccount: i.LoginLimits.PerAccount.Rate,
 			PerAddress: i.LoginLimits.PerAddress.Rate,
@@ -146,9 +150,6 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 		return err
 	}
 	if err := s.openLimits(cfg); err != nil {
-		return err
-	}
-	if err := s.openAudit(cfg); err != nil {
 		return err
 	}
 	o := gateway.Options{
@@ -215,12 +216,13 @@ func (s *Server) shareAssertionKey() {
 // openControl opens the control socket.
 func (s *Server) openControl(context.Context, *config.Config) (err error) {
 	var mux control.Mux
-	control.Handle(&mux, "reload", func(context.Context, control.Nothing) (Reloaded, error) { return s.Reload() })
+	control.Handle(&mux, "reload", administration.Recorded(s.audit, "reload", administration.Nobody[control.Nothing],
+		func(context.Context, control.Nothing) (Reloaded, error) { return s.Reload() }))
 	var admin *idp.Admin
 	if s.idp != nil {
 		admin = s.idp.Admin()
 	}
-	administration.Handle(&mux, admin)
+	administration.Handle(&mux, admin, s.audit)
 	s.registerCertificateActions(&mux)
 	s.registerTokenActions(&mux)
 	if s.control, err = control.Listen(s.o.State.Dir, &mux, s.o.Log); err != nil {

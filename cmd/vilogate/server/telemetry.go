@@ -18,9 +18,9 @@ func (s *Server) registerMetrics() {
 	s.addReadyCheck("revocations", func() error {
 		switch {
 		case !list.Ready():
-			return errors.New("the revocation list is not loaded yet")
+			return because("the revocation list is not loaded yet", list.Failure())
 		case list.Stale(now()):
-			return errors.New("the revocation list is stale (revocation.max_staleness); requests that need a login are answered 503")
+			return because("the revocation list is stale (revocation.max_staleness); requests that need a login are answered 503", list.Failure())
 		}
 		return nil
 	})
@@ -36,6 +36,10 @@ func (s *Server) registerMetrics() {
 		return float64(list.Stats().Rejected)
 	})
 	s.addReadyCheck("keys", s.ownKeysReady)
+	if s.idp != nil {
+		s.metrics.Counter("logins_total", "Logins by password that succeeded.", func() float64 { return float64(s.idp.Stats().Logins) })
+		s.metrics.Counter("login_failures_total", "Attempts at a password that failed or were refused, whether or not they are in the audit log.", func() float64 { return float64(s.idp.Stats().FailedLogins) })
+	}
 	if s.gateway == nil {
 		return
 	}

@@ -7,13 +7,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/cmd/vilogate/control"
 	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/stores"
 	"github.com/viloforge/vilogate/cmd/vilogate/state"
+	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp"
 	"github.com/viloforge/vilogate/idp/database"
 )
@@ -44,40 +49,43 @@ type (
 // errNoIDP says that users and sessions are somebody else's.
 var errNoIDP = errors.New("there is no identity provider in this process; ask the one that has the users")
 
-// Handle adds what an administrator may ask for. admin is nil where there is no identity provider.
-func Handle(m *control.Mux, admin *idp.Admin) {
-	registerAction(m, admin, "user/add", func(ctx context.Context, in idp.NewUser) (idp.User, error) { return admin.AddUser(ctx, in) })
+// Handle adds what an administrator may ask for. admin is nil where there is no identity provider; log keeps a record of what
+// changes something, and is nil where nobody does.
+func Handle(m *control.Mux, admin *idp.Admin, log *audit.Log) {
+	registerAction(m, admin, "user/add", Recorded(log, "user.add", func(in idp.NewUser) audit.Event { return audit.Event{User: in.Name, Roles: in.Roles} }, func(ctx context.Context, in idp.NewUser) (idp.User, error) { return admin.AddUser(ctx, in) }))
 	registerAction(m, admin, "user/list", func(ctx context.Context, _ control.Nothing) ([]idp.User, error) { return admin.Users(ctx) })
 	registerAction(m, admin, "user/show", func(ctx context.Context, in UserName) (idp.User, error) { return admin.User(ctx, in.Name) })
-	registerAction(m, admin, "user/passwd", func(ctx context.Context, in UserPasswd) (control.Nothing, error) {
+	registerAction(m, admin, "user/passwd", Recorded(log, "user.passwd", func(in UserPasswd) audit.Event { return audit.Event{User: in.Name} }, func(ctx context.Context, in UserPasswd) (control.Nothing, error) {
 		return control.Nothing{}, admin.SetPassword(ctx, in.Name, in.Password)
-	})
-	registerAction(m, admin, "user/roles", func(ctx context.Context, in UserRoles) (control.Nothing, error) {
+	}))
+	registerAction(m, admin, "user/roles", Recorded(log, "user.roles", func(in UserRoles) audit.Event { return audit.Event{User: in.Name, Roles: in.Roles} }, func(ctx context.Context, in UserRoles) (control.Nothing, error) {
 		return control.Nothing{}, admin.SetRoles(ctx, in.Name, in.Roles)
-	})
-	registerAction(m, admin, "user/disable", func(ctx context.Context, in UserName) (control.Nothing, error) {
+	}))
+	registerAction(m, admin, "user/disable", Recorded(log, "user.disable", ofUser, func(ctx context.Context, in UserName) (control.Nothing, error) {
 		return control.Nothing{}, admin.Disable(ctx, in.Name)
-	})
-	registerAction(m, admin, "user/enable", func(ctx context.Context, in UserName) (control.Nothing, error) {
+	}))
+	registerAction(m, admin, "user/enable", Recorded(log, "user.enable", ofUser, func(ctx context.Context, in UserName) (control.Nothing, error) {
 		return control.Nothing{}, admin.Enable(ctx, in.Name)
-	})
-	registerAction(m, admin, "user/unlock", func(ctx context.Context, in UserName) (control.Nothing, error) {
+	}))
+	registerAction(m, admin, "user/unlock", Recorded(log, "user.unlock", ofUser, func(ctx context.Context, in UserName) (control.Nothing, error) {
 		return control.Nothing{}, admin.Unlock(ctx, in.Name)
-	})
-	registerAction(m, admin, "user/delete", func(ctx context.Context, in UserName) (control.Nothing, error) {
+	}))
+	registerAction(m, admin, "user/delete", Recorded(log, "user.delete", ofUser, func(ctx context.Context, in UserName) (control.Nothing, error) {
 		return control.Nothing{}, admin.Delete(ctx, in.Name)
-	})
+	}))
 	registerAction(m, admin, "session/list", func(ctx context.Context, in UserName) ([]idp.Session, error) {
 		return admin.Sessions(ctx, in.Name)
 	})
-	registerAction(m, admin, "session/revoke", func(ctx context.Context, in SessionRevoke) (int, error) {
+	registerAction(m, admin, "session/revoke", Recorded(log, "session.revoke", func(in SessionRevoke) audit.Event { return audit.Event{Session: in.ID, User: in.User} }, func(ctx context.Context, in SessionRevoke) (int, error) {
 		if in.ID != "" {
 			return 1, admin.RevokeSession(ctx, in.ID)
 		}
 		return admin.RevokeUser(ctx, in.User)
-	})
+	}))
 	registerAction(m, admin, "keys/list", func(ctx context.Context, _ control.Nothing) ([]idp.Key, error) { return admin.Keys(ctx) })
 }
+
+func ofUser(in UserName) audit.Event { return audit.Event{User: in.Name} }
 
 func registerAction[In, Out any](m *control.Mux, admin *idp.Admin, name string, f func(context.Context, In) (Out, error)) {
 	control.Handle(m, name, func(ctx context.Context, in In) (out Out, err error) {
@@ -92,8 +100,9 @@ func registerAction[In, Out any](m *control.Mux, admin *idp.Admin, name string, 
 type Administration struct {
 	stores *stores.Stores
 	admin  *idp.Admin
+	audit  *audit.Log // nil without one
 	stop   context.CancelFunc
-	ended  chan error // of following the list
+	ended  chan error // of following the list, and of writing the log
 }
 
 // Open opens the stores of a state folder whose server does not run, and waits for the first view of the revocation list.
@@ -101,17 +110,30 @@ func Open(ctx context.Context, cfg *config.Config, st *state.Folder) (a *Adminis
 	failed := make(chan error, 1)
 	o := stores.Options{Failed: failed, Log: slog.New(slog.DiscardHandler)} // what goes wrong is the command's own answer
 	a = &Administration{ended: make(chan error, 1)}
+	// A log that is no file of its own, such as /dev/stdout, is the server's.
+	if c := cfg.Audit; c != nil && c.File != "" && isOwnFile(c.File) {
+		if a.audit, err = OpenAudit(c, o.Log); err != nil {
+			return nil, err
+		}
+	}
 	a.stores, err = stores.Open(ctx, cfg, st, o)
 	if errors.Is(err, database.ErrDemo) {
 		o.Demo = true
 		a.stores, err = stores.Open(ctx, cfg, st, o)
 	}
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, a.closeAudit())
 	}
 	running, stop := context.WithCancel(ctx)
 	a.stop = stop
-	go func() { a.ended <- a.stores.List.Run(running) }()
+	go func() {
+		var tasks errgroup.Group
+		tasks.Go(func() error { return a.stores.List.Run(running) })
+		if a.audit != nil {
+			tasks.Go(func() error { return a.audit.Run(running) })
+		}
+		a.ended <- tasks.Wait()
+	}()
 	for !a.stores.List.Ready() {
 		select {
 		case err := <-failed:
@@ -129,10 +151,33 @@ func Open(ctx context.Context, cfg *config.Config, st *state.Folder) (a *Adminis
 }
 
 // Handle adds what can be asked for to m.
-func (a *Administration) Handle(m *control.Mux) { Handle(m, a.admin) }
+func (a *Administration) Handle(m *control.Mux) { Handle(m, a.admin, a.audit) }
 
 // Close gives the stores up.
 func (a *Administration) Close() error {
 	a.stop()
-	return errors.Join(<-a.ended, a.stores.Close())
+	return errors.Join(<-a.ended, a.closeAudit(), a.stores.Close())
+}
+
+func (a *Administration) closeAudit() error {
+	if a.audit == nil {
+		return nil
+	}
+	return a.audit.Close()
+}
+
+func isOwnFile(path string) bool {
+	info, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular()
+}
+
+// OpenAudit opens the audit log of a configuration.
+func OpenAudit(c *config.Audit, log *slog.Logger) (*audit.Log, error) {
+	l, err := audit.Open(audit.Options{
+		File: c.File, MaxSize: int64(c.MaxSize), Keep: c.Keep,
+		Fsync:     map[config.Fsync]audit.Fsync{"always": audit.Always, "interval": audit.Interval, "off": audit.Off}[c.Fsync],
+		OnFailure: map[string]audit.OnFailure{"refuse": audit.Refuse, "drop": audit.Drop}[c.OnFailure],
+		Log:       log,
+	})
+	return l, config.Placed(c.Places.Of("file"), err)
 }

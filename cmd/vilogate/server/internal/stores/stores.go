@@ -64,12 +64,16 @@ func Open(ctx context.Context, c *config.Config, st *state.Folder, o Options) (s
 
 // OpenRedis connects to nothing yet.
 func OpenRedis(c *config.Config, log *slog.Logger) (*revocation.Redis, error) {
+	r := c.Redis
 	redis, err := revocation.OpenRedis(revocation.RedisOptions{
-		URL:      c.Redis.URL,
-		Sentinel: revocation.Sentinel{Master: c.Redis.Sentinel.Master, Addresses: c.Redis.Sentinel.Addresses},
-		Cluster:  c.Redis.Cluster,
-		Secret:   []byte(c.Secret),
-		Log:      log,
+		URL: r.URL, Cluster: r.Cluster,
+		Sentinel: revocation.Sentinel{
+			Master: r.Sentinel.Master, Addresses: r.Sentinel.Addresses,
+			User: r.Sentinel.User, Password: r.Sentinel.Password,
+		},
+		User: r.User, Password: r.Password, TLS: r.UsesTLS(), CAPEM: r.CAPEM,
+		Secret: []byte(c.Secret),
+		Log:    log,
 	})
 	return redis, config.Placed(c.Places.Of("redis"), err)
 }
