@@ -47,7 +47,7 @@ func (x *forwarding) forward() error {
 		transport, timeout = &failover{x.g.transports.of(own), x.upstream}, own
 	}
 	if x.own != nil {
-		return x.proxy(x.own.url, x.own.within(timeout))
+		return x.proxy(x.own.url, x.own.within(x.upstream, timeout))
 	}
 	return x.proxy(x.upstream.nextURL(), transport)
 }

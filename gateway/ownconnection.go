@@ -41,7 +41,7 @@ type clientConn struct {
 type ownConn struct {
 	upstream  string
 	client    *clientConn
-	url       *url.URL        // where it leads, however many addresses the upstream has
+	url       *url.URL        // where it leads, however many addresses the upstream has; written under client.mu
 	who       string          // whom the gateway knew when it was made; "" for nobody
 	transport *http.Transport // with one connection at most
 }
@@ -100,16 +100,6 @@ func (c *clientConn) drop(own *ownConn) {
 	own.transport.CloseIdleConnections()
 }
 
-// forget drops a connection on which a request failed: it is closed, and the login with
-// it, and the next one may lead to another address of the upstream.
-func (c *clientConn) forget(own *ownConn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.own[own.upstream] == own {
-		c.drop(own)
-	}
-}
-
 // close is called when the client's connection is closed, or speaks HTTP no longer.
 func (c *clientConn) close() {
 	c.mu.Lock()
@@ -120,23 +110,45 @@ func (c *clientConn) close() {
 	}
 }
 
-// within sends requests on the connection, whose answer's header may take so long; 0 for
-// any time.
-func (o *ownConn) within(timeout time.Duration) http.RoundTripper { return ownRoundTripper{o, timeout} }
+// moveTo has the connection lead to another address, where none could be made to the one
+// before.
+func (o *ownConn) moveTo(address *url.URL) string {
+	o.client.mu.Lock()
+	defer o.client.mu.Unlock()
+	o.url = address
+	return address.Host
+}
+
+// within sends requests on the connection to u, whose answer's header may take so long;
+// 0 for any time.
+func (o *ownConn) within(u *upstream, timeout time.Duration) http.RoundTripper {
+	return ownRoundTripper{o, u, timeout}
+}
 
 type ownRoundTripper struct {
 	*ownConn
+	to      *upstream
 	timeout time.Duration
 }
 
 // RoundTrip implements http.RoundTripper. The timeout is the request's and not the
-// transport's, since routes of one upstream have different ones.
+// transport's, since routes of one upstream have different ones. Where dialling failed,
+// the upstream's other addresses are tried, as failover does.
 func (o ownRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, late, err := o.roundTrip(r)
+	for range len(o.to.URLs) - 1 {
+		if late || !isDialError(err) || r.Context().Err() != nil {
+			break
+		}
+		again := *r
+		address := *r.URL
+		again.URL = &address
+		again.URL.Host = o.moveTo(o.to.nextURL())
+		resp, late, err = o.roundTrip(&again)
+	}
 	if err == nil && !late {
 		return resp, nil
 	}
-	o.client.forget(o.ownConn)
 	switch {
 	case late && err == nil:
 		err = errors.Join(os.ErrDeadlineExceeded, resp.Body.Close())
