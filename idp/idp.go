@@ -85,7 +85,6 @@ type IDP struct {
 	perAddress *attempts.Limiter
 	successes  *attempts.Limiter
 	inFlight   *inFlight
-	loops      *loopDetector
 	csrfKey    []byte
 	router     *httprouter.Router
 	origin     string

@@ -51,7 +51,7 @@ func (x *exchange) redirectBack(secret sessionSecret, to redirectURI) error {
 		return err
 	}
 	now := x.idp.o.Now()
-	if !to.isHome && x.idp.loops.isLoop(l.ID, to.uri, now) {
+	if x.isLoop(to, now) {
 		x.log("redirect loop detected", "session", l.ID)
 		x.page(http.StatusConflict, pages.Loop{Cookie: x.idp.o.CookieName, Domain: x.idp.o.Domain, Back: to.uri})
 		return nil
