@@ -65,6 +65,7 @@ func (x *exchange) redirectBack(secret sessionSecret, to redirectURI) error {
 
 // checkStaleness reports errStale when the revocation list is too old to tell whose session lives.
 func (x *exchange) checkStaleness() error {
+	x.idp.o.Revocations.AwaitSync(x.idp.o.Now())
 	if x.idp.o.Revocations.Stale(x.idp.o.Now()) {
 		return errStale
 	}

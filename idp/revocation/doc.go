@@ -16,7 +16,8 @@
 //
 //   - Invariant 3: [List.Revoked] does no I/O, takes no lock and allocates nothing.
 //   - Invariant 4: a list that has not heard from its log for longer than it may says so ([List.Stale]); it recovers by
-//     itself. Writes to a log that is away fail within two seconds; nothing hangs.
+//     itself. One that has not for two seconds, as after its process was frozen, has who asks wait for news a moment
+//     ([List.AwaitSync], gate.go): by the wall clock or the monotonic one, whichever says longer. Writes to a log that is away fail within two seconds; nothing hangs.
 //   - Invariant 5: the list only grows, until entries expire. Adding is idempotent and commutes: an entry is merged with
 //     one of the same name by taking the later of each time. So replaying and reordering change nothing, and every list
 //     can put back what a flushed or failed-over Redis has forgotten: when it notices, and every so often in any case.

@@ -35,6 +35,12 @@ func (s *Server) registerMetrics() {
 	s.metrics.Counter("revocation_entries_rejected_total", "Revocation entries rejected because their MAC does not verify.", func() float64 {
 		return float64(list.Stats().Rejected)
 	})
+	s.metrics.Counter("revocation_sync_waits_total", "Waits of requests for a revocation list that was not confirmed for 2 s, as after the process was frozen; those that waited together count once.", func() float64 {
+		return float64(list.Stats().SyncWaits)
+	})
+	s.metrics.Counter("revocation_sync_timeouts_total", "Of those waits, the ones without news within 250 ms: revocation.max_staleness alone counted then.", func() float64 {
+		return float64(list.Stats().SyncTimeouts)
+	})
 	s.addReadyCheck("keys", s.ownKeysReady)
 	if s.gateway == nil {
 		return
