@@ -8,6 +8,8 @@
 //   - The log keeps them: in the embedded database ([SQL], sql.go), fsynced, where one process is alone; in Redis
 //     ([Redis]) for a fleet, in an index that expires and a stream that tells the others, written by one script, all or
 //     nothing (redis.go, index.go, append.lua).
+//     An identity provider of a fleet keeps them in both ([Kept], kept.go), and puts back what Redis lost while nobody ran who
+//     remembered it; a gateway that starts waits for that a while (restored.go).
 //     Another log implements [Log], and joins the stores of contract_test.go.
 //   - Every list follows its log ([List.Run]): it loads the index, then reads the stream as it grows (follow.go). What
 //     arrives is put into a table that requests read without a lock (table.go).

@@ -52,7 +52,13 @@ func parsePosition(id string) (position, error) {
 
 // Follow loads the index and then reads the stream. It loads the index again, and puts back what it lacks, when the stream
 // was trimmed or reset, and every so often.
-func (r *Redis) Follow(ctx context.Context, to Sink) error {
+func (r *Redis) Follow(ctx context.Context, to Sink) error { return r.follow(ctx, to, nil) }
+
+// follow is Follow. After each load, loaded is called with how long what it says of that may hold.
+func (r *Redis) follow(ctx context.Context, to Sink, loaded func(context.Context, time.Duration) error) error {
+	if err := r.awaitRestored(ctx); err != nil {
+		return r.commandError("waiting for what was revoked to be restored", err)
+	}
 	for {
 		earliest := time.NewTimer(minReloadInterval)
 		began := to.Now()
@@ -61,7 +67,16 @@ func (r *Redis) Follow(ctx context.Context, to Sink) error {
 			return r.commandError("loading the revocations", err)
 		}
 		// Loading takes a hundredth of the time at most, however large the index is.
-		due := time.NewTimer(max(r.reconcileEvery, 100*to.Now().Sub(began)))
+		interval := max(r.reconcileEvery, 100*to.Now().Sub(began))
+		due := time.NewTimer(interval)
+		if loaded != nil {
+			err = loaded(ctx, 3*interval)
+		} else {
+			err = r.checkRestored(ctx)
+		}
+		if err != nil {
+			return r.commandError("loading the revocations", err)
+		}
 		err = r.followStream(ctx, to, at, began, due.C)
 		switch {
 		case errors.Is(err, errTrimmed), errors.Is(err, errReset):

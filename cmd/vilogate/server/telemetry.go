@@ -18,12 +18,20 @@ func (s *Server) registerMetrics() {
 	s.addReadyCheck("revocations", func() error {
 		switch {
 		case !list.Ready():
-			return errors.New("the revocation list is not loaded yet")
+			return errors.New("the revocation list is not loaded yet; where the identity provider is another process, it is waited for 10 s to restore what Redis may have lost")
 		case list.Stale(now()):
 			return errors.New("the revocation list is stale (revocation.max_staleness); requests that need a login are answered 503")
 		}
 		return nil
 	})
+	if redis := s.stores.Redis; redis != nil && s.idp == nil {
+		s.addWarningCheck("revocations_restored", func() error {
+			if redis.Unrestored() {
+				return errors.New("no identity provider has confirmed that Redis holds all revocations: where Redis has lost some, what they named may be admitted")
+			}
+			return nil
+		})
+	}
 	s.metrics.Gauge("revocation_entries", "Entries of the revocation list.", func() float64 { return float64(list.Stats().Entries) })
 	s.metrics.Gauge("revocation_lag_seconds", "Staleness of the revocation list: time since it was last known to be current; +Inf before the first load. Compare with revocation.max_staleness.", func() float64 {
 		contact := list.Stats().LastSync
