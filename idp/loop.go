@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -16,7 +17,8 @@ import (
 // the site does not see, or does not believe, the cookie that it is given here. It is stopped and told why.
 //
 // What counts is a chain: an address that came back soon after a redirect to it. The browser keeps the count, in a cookie that
-// each redirect sets, so that tabs side by side, which do not have one another's cookie yet, are a chain each; and only
+// each redirect sets, so that tabs side by side, which do not have one another's cookie yet, are a chain each. Where they do,
+// the gateway says by which SSO cookie it sent them here: one that another tab was given meanwhile it has not seen. And only
 // navigations count, so that no page can count for the person who looks at it.
 const (
 	// loopWindow is how soon a browser that is in a loop comes back.
@@ -42,7 +44,7 @@ func (x *exchange) isLoop(to redirectURI, now time.Time) bool {
 		}
 		return false
 	}
-	if to.isHome || !request.IsNavigation(x.r.Method, x.r.Header) {
+	if to.isHome || !request.IsNavigation(x.r.Method, x.r.Header) || x.hasNewerCookie() {
 		return false
 	}
 	sum := sha256.Sum256([]byte(to.uri))
@@ -59,6 +61,14 @@ func (x *exchange) isLoop(to redirectURI, now time.Time) bool {
 	}
 	x.setLoopChains(chains[max(0, len(chains)-maxLoopAddresses):])
 	return loop
+}
+
+// hasNewerCookie reports whether the browser has another SSO cookie than the one with which the gateway sent it here: it was
+// given that while it was on its way, for a tab beside this one.
+func (x *exchange) hasNewerCookie() bool {
+	seen := x.r.URL.Query().Get(token.SeenCookie)
+	value, ok := x.cookie(x.idp.o.CookieName)
+	return ok && seen != "" && seen != token.CookieDigest(value)
 }
 
 // loopChains are those of the browser's cookie that still count: a token that has run out since is a reason to come back.

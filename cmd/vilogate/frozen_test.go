@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -121,6 +122,28 @@ func TestAFrozenGatewayAdmitsNothingThatWasRevokedMeanwhile(t *testing.T) {
 	t.Logf("%d refused", refused.Load())
 	if metrics := frozen.admin(t, "/metrics").body; strings.Contains(metrics, "vilogate_revocation_sync_waits_total 0\n") || !strings.Contains(metrics, "vilogate_revocation_sync_waits_total ") {
 		t.Errorf("the waits are not counted")
+	}
+}
+
+// TestAFrozenIdPIssuesNothingForWhatWasRevokedMeanwhile: the first request that it answers is a browser's whose session was
+// signed out at a gateway while it was stopped.
+func TestAFrozenIdPIssuesNothingForWhatWasRevokedMeanwhile(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "", "")
+	s := f.gateway()
+	c := s.client().login("alice")
+	session := "Cookie: " + sessionCookie + "=" + c.cookie("login", sessionCookie)
+	answered := make(chan answer, 1)
+	f.idp.freeze(t, func() {
+		if got := c.logout("app"); got.status != http.StatusNoContent {
+			t.Fatalf("logout: %v", got)
+		}
+		go func() {
+			answered <- s.client().open(s.url("login", "/login?redirect_uri="+url.QueryEscape(s.url("app", "/x"))), session)
+		}()
+	})
+	if got := <-answered; got.status != http.StatusOK || !strings.Contains(got.body, "password") {
+		t.Errorf("got %v, want the form", got)
 	}
 }
 

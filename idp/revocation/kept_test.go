@@ -89,16 +89,16 @@ func TestTheDatabaseForgetsWhatHasEnded(t *testing.T) {
 	r := s.open()
 	r.reconcileEvery = 50 * time.Millisecond
 	idp, _ := running(t, keep(t, r, db), Options{Now: now.now})
-	short := session("short")
+	short, long := session("short"), session("long")
 	short.Expires = time.Now().Add(time.Minute)
-	publish(t, idp, short, session("long"))
+	publish(t, idp, short, long)
 	if n := rows(t, db); n != 2 {
 		t.Errorf("%d rows, want 2", n)
 	}
 	now.advance(2 * time.Minute)
 	eventually(t, "the one that has ended is gone", func() bool { return rows(t, db) == 1 })
 	log := keep(t, s.open(), db)
-	lacking, err := log.table.lacking(t.Context(), []Entry{short, session("long"), session("new")}, now.now())
+	lacking, err := log.table.lacking(t.Context(), []Entry{short, long, session("new")}, now.now())
 	if err != nil || len(lacking) != 1 || lacking[0].ID != "new" {
 		t.Errorf("the database lacks %v (%v), want the new one alone", lacking, err)
 	}
