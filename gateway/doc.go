@@ -42,6 +42,8 @@
 //   - headers.go, identity.go: what a stranger could have forged is removed;
 //     the principal's headers and the signed assertion are added.
 //   - auditlog.go: the decision is put into the audit log, before it takes effect.
+//   - connectionauth.go, ownconnection.go: logins that are bound to a connection are
+//     refused, or have a connection to the backend that is one client's alone.
 //   - forward.go, proxy.go, transports.go: the one narrow seam to the backend, and its
 //     connections; options.go: what a route changes of request and answer; login.go:
 //     the same to the identity provider.

@@ -142,6 +142,9 @@ type Limits struct {
 	BodyMinRate ByteRate `yaml:"body_min_rate"`
 	// Streams is how many requests one HTTP/2 connection may have under way. Optional: 250; not of an IdP alone.
 	Streams int `yaml:"streams"`
+	// ConnectionAuth is how many connections to upstreams may be one client's alone, on routes with connection_auth: allow;
+	// beyond that such requests are 503. Optional: 1000; not of an IdP alone.
+	ConnectionAuth int `yaml:"connection_auth"`
 
 	Places strictyaml.Places
 }
@@ -149,6 +152,7 @@ type Limits struct {
 // SetDefaults fills in what holds where the file says nothing.
 func (l *Limits) SetDefaults() {
 	l.HeaderBytes, l.HeaderTime, l.IdleTime, l.BodyMinRate, l.Streams = 64<<10, seconds(10), seconds(120), 1<<10, 250
+	l.ConnectionAuth = 1000
 }
 
 // Certificates says where the TLS certificates come from.
