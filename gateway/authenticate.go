@@ -39,6 +39,9 @@ func (x *authentication) authenticate(l *located) error {
 	if optional && !x.credentials.hasBearer && !x.sentSession() {
 		return nil // another scheme, or none
 	}
+	if x.credentials.hasBearer || x.sentSession() {
+		x.g.opts.Revocations.AwaitSync(x.start)
+	}
 	stale := x.g.opts.Revocations.Stale(x.start)
 	if stale && !public && (route == nil || !route.OnStaleAllow) {
 		return refuseUnavailable("stale revocation view")

@@ -386,7 +386,8 @@ func (l *LoginLimits) SetDefaults() {
 
 // Revocation says how old the knowledge of revocations may be.
 type Revocation struct {
-	// MaxStaleness is the age from which requests that need a login are answered 503. Optional: 30s.
+	// MaxStaleness is the age from which requests that need a login are answered 503. Before that, from 2s on, the first of
+	// them wait 250ms for news. Optional: 30s.
 	MaxStaleness strictyaml.Duration `yaml:"max_staleness"`
 
 	Places strictyaml.Places
