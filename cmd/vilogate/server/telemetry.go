@@ -7,6 +7,7 @@ import (
 
 	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/metrics"
 	"github.com/viloforge/vilogate/gateway"
+	"github.com/viloforge/vilogate/idp"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/idp/token/jwks"
 	"github.com/viloforge/vilogate/policies/request"
@@ -24,9 +25,9 @@ func (s *Server) registerMetrics() {
 		}
 		return nil
 	})
-	if redis := s.stores.Redis; redis != nil && s.idp == nil {
+	if redis := s.stores.Redis; redis != nil {
 		s.addWarningCheck("revocations_restored", func() error {
-			if redis.Unrestored() {
+			if s.idp.Load() == nil && redis.Unrestored() {
 				return errors.New("no identity provider has confirmed that Redis holds all revocations: where Redis has lost some, what they named may be admitted")
 			}
 			return nil
@@ -50,10 +51,14 @@ func (s *Server) registerMetrics() {
 		return float64(list.Stats().SyncTimeouts)
 	})
 	s.addReadyCheck("keys", s.ownKeysReady)
-	if s.idp != nil {
-		s.metrics.Counter("logins_total", "Logins by password that succeeded.", func() float64 { return float64(s.idp.Stats().Logins) })
-		s.metrics.Counter("login_failures_total", "Attempts at a password that failed or were refused, whether or not they are in the audit log.", func() float64 { return float64(s.idp.Stats().FailedLogins) })
+	logins := func() (stats idp.Stats) {
+		if p := s.idp.Load(); p != nil {
+			stats = p.Stats()
+		}
+		return stats
 	}
+	s.metrics.Counter("logins_total", "Logins by password that succeeded.", func() float64 { return float64(logins().Logins) })
+	s.metrics.Counter("login_failures_total", "Attempts at a password that failed or were refused, whether or not they are in the audit log.", func() float64 { return float64(logins().FailedLogins) })
 	if s.gateway == nil {
 		return
 	}
@@ -112,8 +117,8 @@ var errNoKeys = errors.New("the keys of our own identity provider are not loaded
 
 // ownKeysReady says whether our own IdP's keys are here. Other issuers' never count.
 func (s *Server) ownKeysReady() error {
-	if s.idp != nil {
-		if !s.idp.KeyReady() {
+	if idp := s.idp.Load(); idp != nil {
+		if !idp.KeyReady() {
 			return errNoKeys
 		}
 		return nil
