@@ -311,7 +311,7 @@ func (d *dice) route(b *strings.Builder, pattern, methods string) {
 	fmt.Fprintf(b, "    allow: %s\n", allow)
 	for _, option := range []string{
 		"cors: none", `cors: { origins: ["https://other.example"], headers: [X-Custom] }`, `csrf: { exempt: ["https://pay.example"] }`,
-		"semicolon: allow", "double_slash: allow", "encoded_slash: allow", "websocket: true", "mode: shadow",
+		"semicolon: allow", "double_slash: allow", "encoded_slash: allow", "encoded_hash: allow", "double_encoding: allow", "encoded_backslash: allow", "websocket: true", "mode: shadow",
 	} {
 		if d.rarely() && !(strings.HasPrefix(option, "cors") && strings.Contains(b.String()[strings.LastIndex(b.String(), "  - path"):], "cors:")) {
 			fmt.Fprintf(b, "    %s\n", option)
@@ -322,7 +322,7 @@ func (d *dice) route(b *strings.Builder, pattern, methods string) {
 func (d *dice) request(now time.Time) policies.Request {
 	r := policies.Request{
 		Method: d.of("GET", "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"), Host: "app.example.test", Now: now, Header: policies.Fields{},
-		Target: d.of("/", "/a", "/a/b", "/a/c", "/a/b/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/a/x%2Fb", "/A", "/A/B", "/a/B/c", "/%E2%84%AA", "/a/../b", "/none/at/all"),
+		Target: d.of("/", "/a", "/a/b", "/a/b", "/a/c", "/a/b/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/a/x%2Fb", d.of("/a/C%23", "/a/x%252Fb", "/a/x%5Cb", "/x%5Cb"), "/A", "/A/B", "/a/B/c", "/%E2%84%AA", "/a/../b", "/none/at/all"),
 		Client: netip.MustParseAddr(d.of("192.0.2.7", "198.51.100.1", "2001:db8::1")),
 	}
 	if d.rarely() {

@@ -39,6 +39,9 @@ func (x *authentication) authenticate(l *located) error {
 	if optional && !x.credentials.hasBearer && !x.sentSession() {
 		return nil // another scheme, or none
 	}
+	if x.credentials.hasBearer || x.sentSession() {
+		x.g.opts.Revocations.AwaitSync(x.start)
+	}
 	stale := x.g.opts.Revocations.Stale(x.start)
 	if stale && !public && (route == nil || !route.OnStaleAllow) {
 		return refuseUnavailable("stale revocation view")
@@ -59,7 +62,7 @@ func (x *authentication) continueAnonymous() {
 	if x.principal != nil && !x.byCookie {
 		x.forwardBearer = false
 	}
-	x.principal, x.claims, x.byCookie, x.byHeader, x.forwardCookie = nil, nil, false, false, cookiePair{}
+	x.principal, x.claims, x.byCookie, x.byHeader, x.tokenHeader, x.forwardCookie = nil, nil, false, false, false, cookiePair{}
 }
 
 func (x *authentication) verifyCredentials(public bool) error {
@@ -113,6 +116,7 @@ func (x *authentication) acceptBearer(claims *token.Claims, public bool) error {
 		return refuseTokenHeader(err, public)
 	}
 	x.setPrincipal(claims)
+	x.tokenHeader = ofProxy != nil
 	x.forwardBearer = x.forwardsToken(claims)
 	return nil
 }
@@ -132,10 +136,12 @@ func refuseTokenHeader(err error, public bool) error {
 // besideCookie is for a Bearer token that no configured issuer could have made.
 // Beside a good cookie policies decide what becomes of it and of the request
 // (policies.Answer.ForeignBearer). Without one it passes on public routes as it was
-// sent, and is refused on others.
+// sent, and is refused on others. What some server could take for another token than
+// the one that was judged passes nowhere.
 func (x *authentication) besideCookie(public bool, cause error) error {
-	x.forwardBearer = public
-	if x.Kind == policies.Routed && x.sentSession() && request.IsOneToken(x.credentials.bearer) {
+	oneToken := request.IsOneToken(x.credentials.bearer)
+	x.forwardBearer = public && oneToken
+	if x.Kind == policies.Routed && x.sentSession() && oneToken {
 		passes := x.Match.Route != nil && x.Match.Route.BearerPass
 		err := x.verifySession()
 		if !passes {
@@ -176,7 +182,7 @@ func (x *authentication) verifySession() error {
 		return err // a cookie that cannot be judged may be of somebody else
 	}
 	x.setPrincipal(ofProxy)
-	x.byCookie, x.byHeader = true, true
+	x.byCookie, x.byHeader, x.tokenHeader = true, true, true
 	return nil
 }
 

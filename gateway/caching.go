@@ -32,7 +32,9 @@ func (x *forwarding) limitCaching(h http.Header) {
 	if h["Cache-Control"] != nil || h["Expires"] != nil {
 		return
 	}
-	if r := x.route(); r != nil && r.PrivateByDefault(x.authentication.principal != nil) {
+	switch r := x.route(); {
+	case r == nil:
+	case r.PrivateByDefault(x.authentication.principal != nil), x.own != nil && r.DefaultCacheControl == "":
 		h["Cache-Control"] = []string{"private"}
 	}
 }

@@ -7,16 +7,77 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// refuseConnectionAuth refuses credentials that log a connection in, and not a request
+// authenticateConnection refuses credentials that log a connection in, and not a request
 // (NTLM; Negotiate, RFC 4559): connections to upstreams are shared, so that whoever is
-// lent this one next would be served as this client.
-func (x *forwarding) refuseConnectionAuth() error {
+// lent this one next would be served as this client. Where the route allows them, the
+// client's connection is given one of its own, from the first such request or challenge
+// on, as long as it stays.
+func (x *forwarding) authenticateConnection() error {
+	asked := ""
 	for _, line := range x.r.Header["Authorization"] {
 		if scheme, _ := authScheme(line); isConnectionAuth(scheme) {
-			return refuseConnectionAuth(scheme)
+			asked = scheme
 		}
 	}
+	client := clientConnOf(x.r.Context())
+	switch {
+	case !x.allowsConnectionAuth() || asked != "" && client == nil && x.r.ProtoMajor == 1:
+		if asked != "" {
+			return refuseConnectionAuth(asked)
+		}
+	case client == nil:
+		if asked != "" {
+			return refuseConnectionAuthOverHTTP2(asked)
+		}
+	case asked == "":
+		x.own = client.find(x.upstream, x.who())
+	default:
+		own, err := client.acquire(x.upstream, x.who())
+		if err != nil {
+			return refuseTooManyOwn(err)
+		}
+		x.own = own
+	}
 	return nil
+}
+
+// allowsConnectionAuth reports whether the client may log in a connection. A trusted
+// proxy sends the requests of many people over one.
+func (x *forwarding) allowsConnectionAuth() bool {
+	r := x.route()
+	return r != nil && r.ConnectionAuth && !x.trusted
+}
+
+// who is whom the gateway knows the client as; "" for nobody.
+func (x *forwarding) who() string {
+	if id := x.answer.Identity; id != nil {
+		return id.Issuer + "\x00" + id.Subject
+	}
+	return ""
+}
+
+// checkConnectionChallenges has the client's connection have one of its own from the
+// next request on, where an answer asks for such credentials and the route allows them.
+// Over HTTP/2, browsers take the challenge for the need of a connection of HTTP/1.1.
+func (x *forwarding) checkConnectionChallenges(h http.Header) {
+	if !x.allowsConnectionAuth() {
+		x.dropConnectionChallenges(h)
+		return
+	}
+	client := clientConnOf(x.r.Context())
+	if client == nil || x.own != nil {
+		return
+	}
+	for _, line := range h["Www-Authenticate"] {
+		challenges, _ := splitList(line)
+		for _, challenge := range challenges {
+			if scheme, begins := authScheme(challenge); begins && isConnectionAuth(scheme) {
+				// Where there are too many, the request that answers the challenge is told.
+				_, _ = client.acquire(x.upstream, x.who())
+				return
+			}
+		}
+	}
 }
 
 // dropConnectionChallenges removes from an answer the challenges that ask for such

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -11,6 +12,9 @@ import (
 // dots, brackets and the spaces inside, some take quotation marks off, and ASP.NET compares
 // without regard to case.
 func isKnownCookie(sent string, known []Cookie) bool {
+	if !slices.ContainsFunc(known, func(c Cookie) bool { return len(sent) >= len(c.Name) }) {
+		return false // nothing that is decoded or taken off makes it longer
+	}
 	var room [64]byte
 	name := request.DecodeSegment(room[:0], sent)
 	for len(name) > 0 && surroundsCookieName(name[0]) {

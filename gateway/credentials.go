@@ -77,7 +77,7 @@ func stripCookies(h http.Header, known []Cookie, keep cookiePair) {
 		for line != "" {
 			piece, rest, _ := strings.Cut(line, ";")
 			line = rest
-			piece = trimLeft(piece)
+			piece = strings.TrimLeft(piece, " \t")
 			if keep.is(piece) {
 				piece, keep = keep.name+"="+keep.value, cookiePair{}
 			} else if piece == "" || mayContainCookie(piece, known) {
@@ -105,7 +105,7 @@ func stripCookies(h http.Header, known []Cookie, keep cookiePair) {
 // is reports whether a piece of a Cookie line is that cookie, and nothing else.
 func (c cookiePair) is(piece string) bool {
 	name, value, ok := strings.Cut(piece, "=")
-	return ok && c.name != "" && trim(name) == c.name && trim(value) == c.value
+	return ok && c.name != "" && request.TrimOWS(name) == c.name && request.TrimOWS(value) == c.value
 }
 
 // mayContainCookie reports whether some parser could find a known cookie in a piece: its
@@ -137,23 +137,6 @@ func mayContainCookie(piece string, known []Cookie) bool {
 		begin = end - 1
 	}
 	return false
-}
-
-// trimLeft removes spaces and tabs from the front.
-func trimLeft(s string) string {
-	for s != "" && (s[0] == ' ' || s[0] == '\t') {
-		s = s[1:]
-	}
-	return s
-}
-
-// trim removes spaces and tabs from both ends.
-func trim(s string) string {
-	s = trimLeft(s)
-	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
-		s = s[:len(s)-1]
-	}
-	return s
 }
 
 // clearCookie is the Set-Cookie line that removes the cookie of that name from

@@ -42,6 +42,8 @@
 //   - headers.go, identity.go: what a stranger could have forged is removed;
 //     the principal's headers and the signed assertion are added.
 //   - auditlog.go: the decision is put into the audit log, before it takes effect.
+//   - connectionauth.go, ownconnection.go: logins that are bound to a connection are
+//     refused, or have a connection to the backend that is one client's alone.
 //   - forward.go, proxy.go, transports.go: the one narrow seam to the backend, and its
 //     connections; options.go: what a route changes of request and answer; login.go:
 //     the same to the identity provider.
@@ -49,7 +51,8 @@
 // And on every way:
 //
 //   - gateway.go, generation.go: what a Gateway is made of, and what a reload swaps.
-//   - loginloop.go: how often a browser may be sent to somebody else's login page.
+//   - loginloop.go: how often a browser may be sent to somebody else's login page, and
+//     what ours is told of its cookie.
 //   - refusal.go: the refusals; refuse.go writes them, as a page for people (page.go) and as
 //     problem+json for programs; return.go: where a login comes back to.
 //   - reply.go: what every answer carries.

@@ -56,6 +56,7 @@ type authentication struct {
 	principal     *principal         // nil: anonymous
 	byCookie      bool               // the principal comes from a cookie, or from a header that counts as one
 	byHeader      bool               // the principal comes from a header that a proxy before the gateway adds
+	tokenHeader   bool               // such a header is the principal's too, and may be forwarded
 	forwardBearer bool               // the Authorization header is the backend's business
 	forwardCookie cookiePair         // that is passed on, alone of its name; zero for none
 	setCookies    []string           // Set-Cookie lines for the reply
@@ -67,6 +68,7 @@ type authentication struct {
 type forwarding struct {
 	*decided
 	upstream  *upstream // nil on the login host
+	own       *ownConn  // the connection to it that is this client's alone; nil for those that are shared
 	assertion []string  // the signed assertion, where there is a principal
 	cleaned   bool      // the headers hold only what passes
 }

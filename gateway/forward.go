@@ -17,7 +17,7 @@ func (x *exchange) prepare() error {
 		}
 	}
 	if f.upstream != nil {
-		if err := f.refuseConnectionAuth(); err != nil {
+		if err := f.authenticateConnection(); err != nil {
 			return err
 		}
 	}
@@ -39,12 +39,15 @@ func (x *forwarding) forward() error {
 	}
 	x.record.decision = "allow"
 	x.record.upstream = x.upstream.Name
-	transport := x.upstream.transport
-	switch timeout := x.route().Timeout; {
+	transport, timeout := x.upstream.transport, x.upstream.Timeout
+	switch own := x.route().Timeout; {
 	case x.allowsUpgrade() || isGRPC(x.r.Header):
-		transport = x.upstream.noTimeout // no response header timeout for streams
-	case timeout > 0:
-		transport = &failover{x.g.transports.of(timeout), x.upstream}
+		transport, timeout = x.upstream.noTimeout, 0 // no response header timeout for streams
+	case own > 0:
+		transport, timeout = &failover{x.g.transports.of(own), x.upstream}, own
+	}
+	if x.own != nil {
+		return x.proxy(x.own.url, x.own.within(x.upstream, timeout))
 	}
 	return x.proxy(x.upstream.nextURL(), transport)
 }

@@ -19,6 +19,8 @@ import (
 // consults the list through its verifier; the gateway itself asks whether the
 // view can be believed, and writes logouts. Safe for concurrent use.
 type Revocations interface {
+	// AwaitSync waits a moment for a view that was not confirmed lately; it is to be called before Stale.
+	AwaitSync(now time.Time)
 	// Stale reports whether the view is older than it may be.
 	Stale(now time.Time) bool
 	// Publish returns nil only once the entries are durably written.
@@ -46,6 +48,10 @@ type Options struct {
 	AssertionKeys func() []byte
 	// Revocations is the process's revocation list.
 	Revocations Revocations
+	// ConnectionAuth is how many connections to upstreams may be one client's alone, on
+	// routes with connection_auth: allow; beyond that such requests are 503. Optional:
+	// none may.
+	ConnectionAuth int
 	// Limits counts requests where routes have a rate. Optional: one that limits
 	// alone.
 	Limits *limits.Limiter
@@ -71,6 +77,7 @@ type Gateway struct {
 	opts       Options
 	generation atomic.Pointer[Generation]
 	transports transports
+	own        ownConnections
 	keyTries   limits.Scope // of keys tried in vain, by the client's network
 	proxyLog   *log.Logger  // what net/http has to say of proxying
 }
@@ -98,6 +105,7 @@ func New(o Options) (*Gateway, error) {
 		}
 	}
 	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), proxyLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
+	g.own.most = int64(o.ConnectionAuth)
 	if o.Current == nil {
 		g.opts.Current = g.generation.Load
 	}
@@ -118,6 +126,14 @@ func (g *Gateway) Prepare(next *Generation) { g.transports.prepare(next) }
 // Retire drops what only generations before current needed, once current is what
 // requests begin with. Requests under way keep theirs.
 func (g *Gateway) Retire(current *Generation) { g.transports.retire(current) }
+
+// ConnContext gives a client's connection of HTTP/1 what it needs to have connections
+// to upstreams of its own: the context of its requests, and what is to be called when it
+// is closed, or speaks HTTP no longer. Without it nobody logs in by connection.
+func (g *Gateway) ConnContext(ctx context.Context) (context.Context, func()) {
+	c := &clientConn{all: &g.own}
+	return context.WithValue(ctx, clientConnKey{}, c), c.close
+}
 
 // Close drops the idle connections to the upstreams.
 func (g *Gateway) Close() { g.transports.retire(nil) }

@@ -15,6 +15,9 @@ import (
 func (x *forwarding) allowsHeader(name string, class request.HeaderClass) bool {
 	if x.gen.isTokenHeader(name) {
 		class = request.IdentityHeader
+		if !x.authentication.tokenHeader {
+			return false
+		}
 	}
 	switch class {
 	case request.OrdinaryHeader:

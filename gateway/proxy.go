@@ -33,7 +33,7 @@ func (x *forwarding) proxy(target *url.URL, transport http.RoundTripper) error {
 		ModifyResponse: func(resp *http.Response) error {
 			x.record.upstreamTime = x.g.opts.Now().Sub(x.start)
 			x.cleanResponse(resp)
-			x.dropConnectionChallenges(resp.Header)
+			x.checkConnectionChallenges(resp.Header)
 			x.editResponse(resp.Header)
 			if resp.StatusCode != http.StatusSwitchingProtocols {
 				x.limitCaching(resp.Header)

@@ -191,6 +191,26 @@ func refuseConnectionAuth(scheme string) error {
 	}
 }
 
+// refuseConnectionAuthOverHTTP2 is 421 (RFC 9110, section 15.5.20): another connection
+// would do, one of HTTP/1.1. The code HTTP_1_1_REQUIRED of RFC 9113 says that without a
+// word for who reads it.
+func refuseConnectionAuthOverHTTP2(scheme string) error {
+	return &refusal{
+		status: http.StatusMisdirectedRequest, decision: "misdirected", kind: "connection-auth", title: "HTTP/1.1 is needed",
+		detail: "The request signs in by Negotiate or NTLM, which sign a connection in. That is possible over HTTP/1.1 alone.",
+		reason: "Authorization by " + scheme + " over HTTP/2, in which requests of a connection are not one client's alone",
+	}
+}
+
+// refuseTooManyOwn is for a client that needs a connection to the upstream of its own.
+func refuseTooManyOwn(cause error) error {
+	return &refusal{
+		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
+		detail: "Too many people are signed in by Negotiate or NTLM at the moment. Try again shortly.",
+		reason: "limits.connection_auth: no more connections to upstreams that are one client's", cause: cause, retryAfter: 5,
+	}
+}
+
 func refuseCookieConflict(cookie string) error {
 	return &refusal{
 		status: http.StatusBadRequest, decision: "deny", kind: "cookie-conflict", title: "Two sign-ins at once",

@@ -44,7 +44,7 @@ func (x *exchange) refuse(err error) {
 		loginURL += r.stepUpQuery
 	}
 	if r.redirectToLogin && loginURL != "" && x.isNavigation() {
-		h.Set("Location", loginURL)
+		h.Set("Location", loginURL+x.seenCookie(r))
 		x.reply.WriteHeader(http.StatusFound)
 		return
 	}

@@ -21,8 +21,7 @@ type failover struct {
 func (f *failover) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := roundTrip(f.next, r)
 	for range len(f.upstream.URLs) - 1 {
-		var op *net.OpError
-		if err == nil || !errors.As(err, &op) || op.Op != "dial" || r.Context().Err() != nil {
+		if !isDialError(err) || r.Context().Err() != nil {
 			break
 		}
 		again := *r
@@ -35,6 +34,12 @@ func (f *failover) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("upstream %s: %w", f.upstream.Name, err)
 	}
 	return resp, nil
+}
+
+// isDialError reports whether a connection could not be made.
+func isDialError(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // roundTrip ends the reading of the request's body when the upstream's connection is closed before there is an answer: net/http

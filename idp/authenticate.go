@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/viloforge/vilogate/idp/internal/password"
@@ -53,6 +54,9 @@ func (x *exchange) authenticate(name, typed string) (a account, err error) {
 		typed = "" // the same work without a user (timing, user enumeration)
 	}
 	match, err := x.idp.passwords.Check(x.r.Context(), attempt.client, hash, typed)
+	if errors.Is(err, password.ErrBusy) && attempt.client.Known {
+		match, err = x.idp.passwords.Check(x.r.Context(), x.stranger(), hash, typed)
+	}
 	switch {
 	case errors.Is(err, password.ErrBusy):
 		attempt.refund()
@@ -113,16 +117,26 @@ func (x *exchange) rehash(client password.Client, a *account, typed string) {
 // network is what this client's work and failures are counted by: its address, of IPv6 the /64.
 func (x *exchange) network() string { return request.ClientNetwork(x.client).String() }
 
-// knownClient is whom work is done for that a known browser of the account asks for: by account too, so that one cannot take
-// what others have at the same address.
+// stranger is whom work is done for where the browser is not known. One client may have many addresses of a /24, or of IPv6
+// many networks of a /48.
+func (x *exchange) stranger() password.Client {
+	network, bits := request.ClientNetwork(x.client), 48
+	if network.Addr().Is4() {
+		bits = 24
+	}
+	return password.Client{Network: network.String(), Wider: netip.PrefixFrom(network.Addr(), bits).Masked().String()}
+}
+
+// knownClient is whom work is done for that a known browser of the account asks for: by account, so that one cannot take what
+// others have at the same address.
 func (x *exchange) knownClient(subject string) password.Client {
-	return password.Client{Network: x.network() + " " + subject, Known: true}
+	return password.Client{Network: x.network() + " " + subject, Wider: subject, Known: true}
 }
 
 // takeAttempt takes an attempt of the browser, where the account knows it, else one of those that strangers share. Names that
 // no account has are known to no browser.
 func (x *exchange) takeAttempt(name string) (attempt, error) {
-	client, subject := password.Client{Network: x.network()}, ""
+	client, subject := x.stranger(), ""
 	secret, ok := x.readDevice()
 	if ok {
 		var err error
@@ -174,7 +188,7 @@ func (x *exchange) takeStrangersAttempt(name string) (attempt, error) {
 		return attempt{}, &refusal{status: http.StatusTooManyRequests, retry: wait, detail: msgTooManyAttempts}
 	}
 	return attempt{
-		client: password.Client{Network: address},
+		client: x.stranger(),
 		refund: func() {
 			x.idp.perAddress.Refund(address)
 			refund()

@@ -20,7 +20,10 @@
 //   - A login returns to an address of a configured origin, or to home (returnto.go). The address is judged where it is
 //     used, by a grammar that knows no spelling but the plain one, and then used byte for byte. Of one that is longer than
 //     8 KiB (request.MaxReturnURL) the start page of its host is left, and people are told so.
-//   - A form counts only in the browser that it was given to (forms.go), the login form too.
+//   - A form counts only in the browser that it was given to (forms.go), the login form too: by its cookie, or because the
+//     browser says that a page of the login host sends it, as it does for tabs that were opened before there was a cookie.
+//   - A browser in a redirect loop is told why after three rounds (loop.go). Tabs side by side and what a page fetches are
+//     no rounds.
 //   - A login makes a new session, and ends the one whose cookie was there before.
 //   - Whether a user exists shows neither in words nor in work: every attempt costs one hash (authenticate.go). Strangers'
 //     failures are counted by account, however its name is spelt, and by address; a browser that the user signed in from

@@ -1,7 +1,9 @@
 package idp
 
 import (
+	"context"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,7 +101,7 @@ func TestAttemptsInFlightAreBoundedByNetworkAndNeverByAccount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	known := w.client().login("alice")
-	here := password.Client{Network: "127.0.0.1/32"}
+	here := password.Client{Network: "127.0.0.1/32", Wider: "127.0.0.0/24"}
 	var leave []func()
 	for {
 		left, ok := w.idp.inFlight.enter(here)
@@ -127,5 +129,31 @@ func TestAttemptsInFlightAreBoundedByNetworkAndNeverByAccount(t *testing.T) {
 	w.client().outcome("afterwards", "alice", secret, http.StatusSeeOther)
 	if n := len(w.idp.inFlight.attempts); n != 1 {
 		t.Errorf("%d networks are in flight", n)
+	}
+}
+
+func TestAKnownBrowserWithoutAPlaceAmongItsOwnWaitsWithStrangers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	known := w.client().login("alice")
+	pool, err := password.NewPool(w.idp.o.PasswordCost, 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.idp.passwords = pool
+	others := password.Client{Network: "another", Wider: "another", Known: true}
+	var crowd sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	defer crowd.Wait()
+	defer cancel()
+	for range 2 {
+		crowd.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = pool.Check(ctx, others, "", "x")
+			}
+		})
+	}
+	for range 20 {
+		known.outcome("where the lane of known browsers is full", "alice", secret, http.StatusSeeOther)
 	}
 }

@@ -89,7 +89,6 @@ type IDP struct {
 	perAddress *attempts.Limiter
 	successes  *attempts.Limiter
 	inFlight   *inFlight
-	loops      *loopDetector
 	csrfKey    []byte
 	router     *httprouter.Router
 	origin     string

@@ -55,7 +55,7 @@ func (x *exchange) redirectBack(secret sessionSecret, to redirectURI) error {
 		return err
 	}
 	now := x.idp.o.Now()
-	if !to.isHome && x.idp.loops.isLoop(l.ID, to.uri, now) {
+	if x.isLoop(to, now) {
 		x.log("redirect loop detected", "session", l.ID)
 		x.page(http.StatusConflict, pages.Loop{Cookie: x.idp.o.CookieName, Domain: x.idp.o.Domain, Back: to.uri})
 		return nil
@@ -73,6 +73,7 @@ func (x *exchange) redirectBack(secret sessionSecret, to redirectURI) error {
 
 // checkStaleness reports errStale when the revocation list is too old to tell whose session lives.
 func (x *exchange) checkStaleness() error {
+	x.idp.o.Revocations.AwaitSync(x.idp.o.Now())
 	if x.idp.o.Revocations.Stale(x.idp.o.Now()) {
 		return errStale
 	}

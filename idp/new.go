@@ -32,7 +32,7 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 	if o.PasswordCost == (password.Cost{}) {
 		o.PasswordCost = password.DefaultCost()
 	}
-	p := &IDP{o: o, directory: newDirectory(o.DB, o.Revocations, o.Now, o.SessionIdle), loops: newLoopDetector()}
+	p := &IDP{o: o, directory: newDirectory(o.DB, o.Revocations, o.Now, o.SessionIdle)}
 	p.origin = "https://" + o.LoginHost
 	if o.PublicPort != 443 {
 		p.origin += ":" + strconv.Itoa(o.PublicPort)
@@ -54,8 +54,8 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 	p.csrfKey, errs[1] = hkdf.Key(sha256.New, o.SealKey[:], nil, "vilogate forms v1", sha256.Size)
 	// Half of the processors: whoever is signed in already does not feel a flood of logins.
 	workers := max(1, runtime.GOMAXPROCS(0)/2)
-	p.passwords, errs[2] = password.NewPool(o.PasswordCost, workers, 8*workers)
-	p.inFlight = newInFlight(8 * workers)
+	p.passwords, errs[2] = password.NewPool(o.PasswordCost, workers, 32*workers) // some seconds of work
+	p.inFlight = newInFlight(16 * workers)
 	p.perAccount, errs[3] = attempts.NewAccounts(o.LoginLimits.PerAccount)
 	p.perAddress, errs[4] = attempts.New(o.LoginLimits.PerAddress)
 	p.successes, errs[5] = attempts.New(o.LoginLimits.Successes)

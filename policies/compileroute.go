@@ -44,6 +44,7 @@ func (c *compiler) route(h *HostPolicy, s *routeSyntax, defaults *optionsSyntax)
 	}
 	if r.rule.condition != nil {
 		r.rule.condition.reads(&r.Reads)
+		r.readsPath = r.rule.condition.readsPath()
 		c.checkParams(r, r.rule.condition)
 		if n := len(r.Reads.Query); n > request.MaxReadParameters {
 			c.errorf(s.Place, "the policy reads %d parameters of the query, and may read %d", n, request.MaxReadParameters)

@@ -266,6 +266,11 @@ func (c *Condition) reads(r *Reads) {
 	}
 }
 
+// readsPath reports whether a condition depends on the path, or on a parameter of it.
+func (c *Condition) readsPath() bool {
+	return c.expression != nil && c.expression.readsPath || slices.ContainsFunc(c.Of, (*Condition).readsPath)
+}
+
 // Reads are the facts that a condition depends on besides who asks.
 func (c *Condition) Reads() (r Reads) {
 	c.reads(&r)

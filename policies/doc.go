@@ -90,12 +90,27 @@
 //   - encoded_slash: allow, double_slash: allow, semicolon: allow. The path may hold %2F inside a segment, several
 //     slashes in a row, or parameters behind a semicolon. Servers disagree about what those mean, and without permission
 //     they are 400. Permit only what the application behind is known to need. refuse for the ordinary.
+//   - encoded_hash: allow, double_encoding: allow, encoded_backslash: allow. The path may hold %23; %252F, %255C or %2523
+//     (whatever decoding once more makes a slash, a backslash or # of; the last two need the permission for that character
+//     as well); or %5C. To most servers these are letters; README.md says to which they are not. Nothing permits a raw # or \,
+//     NUL, or a dot segment at any depth of decoding, with \ for / too. With double_encoding or encoded_backslash, a path that
+//     reads otherwise when it is decoded further, or with \ for /, has to come to the same route in every reading, else it is
+//     400: what could be a separator stands in a *rest, and before it nothing that another pattern begins with there. It is
+//     400, too, where a condition reads request.path or request.params, which would be of one reading. refuse for the ordinary.
 //   - default_cache_control: private. Cache-Control: private is added to an answer that has neither Cache-Control nor Expires:
 //     what says nothing, any cache may keep. Left out, it is added where somebody is signed in, but on public routes; none for
 //     never. Whatever is said here, an answer whose Vary names an identity header is private: without public, s-maxage and the
 //     headers of CDNs alone, and to the outside it varies by Cookie, Authorization and issuers' headers.
-//   - connection_auth: refuse. Authorization by Negotiate or NTLM, which log a connection in and not a request, is 403, and a
-//     backend's offer of them is not passed on: connections to backends are shared. allow is not supported yet.
+//   - connection_auth: allow. Authorization by Negotiate or NTLM may pass, which log a connection in and not a request. From
+//     the first such credentials or challenge on, a client's connection of HTTP/1.1 has a connection to the backend that is
+//     nobody else's, for the person that the gateway knew then, and that ends with the client's, at the latest: where somebody
+//     else signs in, a request fails, or the backend's address is configured away, the login is gone and the backend asks again.
+//     It is used on the routes to this backend that say allow. Over HTTP/2 such credentials are 421 (browsers go over to
+//     HTTP/1.1 when they see the challenge), and beyond limits.connection_auth of the configuration 503. A trusted proxy
+//     (trusted_proxies) that sends requests, of many people, over its own connections is refused. A page of another
+//     site can use such a login as it can a cookie, and the gateway does not see it: what the backend does about CSRF counts.
+//     refuse for the ordinary: such credentials are 403, and a backend's offer of them is not passed on, since connections
+//     to backends are shared.
 //   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error on a route that has methods,
 //     or shares its pattern with one that does: the header would ask for what they refuse. drop for the ordinary.
 //
@@ -162,8 +177,10 @@
 //   - roles: [a, b]. Has one of these roles. Those of another issuer whose roles count as it spells them (roles_unmapped:
 //     keep, in the configuration) are written so, and not percent-encoded as in X-User-Roles: "Domain Users".
 //   - users: [alice]. Is one of these. Of another issuer it is the name as that issuer has it, with the issuer's name and a
-//     colon before it, and not percent-encoded as in X-User: "partner:bob", "partner:Jürgen Müller". Nor is one of ours, which may be of
-//     letters of any script where an issuer's names are ours: "jürgen".
+//     colon before it, and not percent-encoded as in X-User: "partner:bob", "partner:Jürgen Müller". A token
+//     without a name has its subject in the place of one; where an issuer lets people choose their names, one may choose
+//     what is another's subject: there, and for machines, ask for user.id instead (when, below). Nor is one of ours
+//     percent-encoded, which may be of letters of any script where an issuer's names are ours: "jürgen".
 //   - issuers: [partner]. The token is of one of these; our own is vilogate.
 //   - email_domains: [example.com]. The e-mail address is verified and of one of these domains, and not of one below.
 //   - claims: { department: finance, level: [3, 4] }. Each of these claims of the token has the value, or one of the

@@ -18,6 +18,8 @@ type expression struct {
 	reads   Reads
 	headers []string // as the expression writes their names
 	params  []param
+
+	readsPath bool // request.path, or a parameter
 }
 
 // A param is a parameter of the pattern that an expression reads.

@@ -159,6 +159,8 @@ func (r *expressionReader) selection(e ast.Expr) {
 		r.errorf(s.Operand(), `%s is always there; compare it, with "" for a text that is not known`, name)
 	case name == "request.ip":
 		r.into.reads.Client = true
+	case name == "request.path":
+		r.into.readsPath = true
 	case name == "request.time":
 		r.into.reads.Now = true
 	case name == "token.issued_at" || name == "token.expires":
@@ -238,7 +240,7 @@ func (r *expressionReader) key(variable ast.Expr, name string, at ast.Expr) {
 	reads := &r.into.reads
 	switch r.variable(variable) {
 	case "request.params":
-		r.into.params = append(r.into.params, param{name, r.place(at)})
+		r.into.params, r.into.readsPath = append(r.into.params, param{name, r.place(at)}), true
 	case "request.query":
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '%' }) {
 			r.errorf(at, "%q is no name of a query parameter", name)

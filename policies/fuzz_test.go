@@ -19,11 +19,14 @@ var attacks = []string{
 	"/%2fadmin", `/\admin`, "/%61dmin", "/admin%2f", "/admin;/public/", "/admin;x", "/admin%3bx", "/admin%20", "/admin%0a", "/admin.", "/admin/",
 	"/public/%252e%252e%252fadmin", "/slashes//x", "//slashes/x", "/servlet;x=1/y", "/servlet/;/y", "/enc/a%2fb", "/enc/a%2f..", "/users/me/posts",
 	"/users/7/posts/", "/caf%c3%a9", "/%E3%80%82", "/%ef%bc%8e%ef%bc%8e/admin", "/100%25", "/%2525",
+	"/hash/C%23", "/twice/a%252Fb", "/twice/a%252F%252e%252e", "/win/a%5cb", "/win/..%5C", "/both/a%5cb%252fadmin", "/both/a%25252Fb%252Fadmin", "/both/a%5cb/admin",
+	"/both/x/a%252fadmin", "/twice/%2561dmin", "/twice%252fadmin", "/win%5Cadmin", "/both/a;%255Cadmin", "/both/;x%252Fa/admin", "/both/a%2Fb%5Cadmin", "/.%2576ilogate/me", "/both-any/%5C/admin", "/both-any/;x%252Fadmin", "/both-par/;z%252Fa%252Fy", "/both-any/x%5Cadmin",
 }
 
 var fuzzedPatterns = []string{
 	"/", "/admin", "/admin/:id", "/public/*rest", "/users/me", "/users/:id/posts", "/users/:id", "/caf\u00e9", "/slashes/*rest",
 	"/servlet/:page", "/enc/:name", "/deep/:a/:b/*rest", "/deep/x/:b", "/*rest",
+	"/hash/:name", "/twice/*rest", "/twice/admin", "/win/*rest", "/win/admin", "/both/:name/*rest", "/both/:name/admin", "/both/a", "/both-any/*rest", "/both-any/admin", "/both-par/*rest", "/both-par/:x/y",
 }
 
 func fuzzedPolicy(t testing.TB) *HostPolicy {
@@ -39,6 +42,14 @@ func fuzzedPolicy(t testing.TB) *HostPolicy {
 			extra = ", semicolon: allow"
 		case "enc":
 			extra = ", encoded_slash: allow"
+		case "hash":
+			extra = ", encoded_hash: allow"
+		case "twice":
+			extra = ", double_encoding: allow"
+		case "win":
+			extra = ", encoded_backslash: allow"
+		case "both", "both-any", "both-par":
+			extra = ", encoded_hash: allow, double_encoding: allow, encoded_backslash: allow, encoded_slash: allow, double_slash: allow, semicolon: allow"
 		}
 		file.WriteString("  - { path: \"" + pattern + "\", allow: public" + extra + " }\n")
 	}
@@ -107,7 +118,7 @@ func FuzzMatch(f *testing.F) {
 			return
 		}
 		m := h.Match(target.Path, "GET")
-		if m.Ambiguities != 0 {
+		if m.Ambiguities != 0 || m.Divergence != "" {
 			return // 400
 		}
 		forwarded := target.Path.String()
@@ -125,6 +136,10 @@ func FuzzMatch(f *testing.F) {
 		if got := obvious(withoutParams(m, fields(wsgi(forwarded)))); !holdsSlash(m, forwarded) && got != m.Pattern {
 			t.Errorf("%q is decided on as %q, and served by WSGI as %q", raw, m.Pattern, got)
 		}
+		if permits(m, request.DoubleEncoding|request.EncodedBackslash) && target.Path.DecodesFurther() {
+			checkEveryReading(t, m, raw, forwarded)
+			return
+		}
 		for range 3 { // a server that decodes too often finds no other segments
 			again, err := url.PathUnescape(u.Path)
 			if err != nil {
@@ -136,6 +151,30 @@ func FuzzMatch(f *testing.F) {
 			u.Path = again
 		}
 	})
+}
+
+// checkEveryReading: whoever decodes the path more often, or takes \ for /, or takes what it decoded for no separator, is
+// asked for the route that was decided on, and for no dot segment.
+func checkEveryReading(t *testing.T, m Match, raw, forwarded string) {
+	t.Helper()
+	check := func(path string) {
+		if got := obvious(withoutParams(m, fields(path))); got != m.Pattern {
+			t.Errorf("%q is decided on as %q, and served as %q by who reads %q", raw, m.Pattern, got, path)
+		}
+		if slices.Contains(fields(path), "..") || strings.Contains(path, "\x00") {
+			t.Errorf("%q is read as %q", raw, path)
+		}
+	}
+	for range 4 {
+		next, err := url.PathUnescape(forwarded)
+		if err != nil {
+			break
+		}
+		forwarded = next
+		check(forwarded)
+		check(strings.ReplaceAll(forwarded, `\`, "/"))
+		check(strings.Replace(forwarded, `\`, "/", 1))
+	}
 }
 
 // holdsSlash reports whether the path needed and had the permission for an encoded slash: then servers do differ, as the

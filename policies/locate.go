@@ -206,11 +206,8 @@ func (l *Location) malformed(reason string) bool {
 
 // ownPath reports whether the path is one of the gateway's own, in any case where the host folds case.
 func (l *Location) ownPath() (ok bool) {
-	path := l.Target.Path
-	if l.Host != nil && l.Host.FoldsCase() {
-		path = path.FoldCase()
-	}
-	if l.Endpoint, l.decision, ok = matchEndpoint(path, l.Target.Method); ok {
+	foldsCase := l.Host != nil && l.Host.FoldsCase()
+	if l.Endpoint, l.decision, ok = matchEndpoint(l.Target.Path, foldsCase, l.Target.Method); ok {
 		l.Kind = OwnPath
 	}
 	return ok
@@ -227,6 +224,9 @@ func (l *Location) loginHost() {
 // preflight reports whether the request is a CORS preflight for whose path there are rules. Any other OPTIONS request is an
 // ordinary one.
 func (l *Location) preflight() bool {
+	if l.Target.Method != "OPTIONS" {
+		return false
+	}
 	header := l.request.Header
 	origins, methods := header["Origin"], header["Access-Control-Request-Method"]
 	if !request.IsPreflight(l.Target.Method, origins, methods) {
@@ -259,7 +259,7 @@ func (l *Location) route() {
 	l.Match = l.Host.Match(l.Target.Path, l.Target.Method)
 	m := &l.Match
 	reason := m.ambiguity(l.Facts)
-	if m.Route != nil && request.IsHopByHop(l.request.Header["Connection"], m.Route.Reads.Headers) {
+	if m.Route != nil && len(m.Route.Reads.Headers) > 0 && request.IsHopByHop(l.request.Header["Connection"], m.Route.Reads.Headers) {
 		reason = ReasonHopByHop
 	}
 	if reason != "" {
@@ -267,11 +267,22 @@ func (l *Location) route() {
 	}
 }
 
+// reasonsAmbiguous are why a path is refused that holds such ambiguities, made beforehand. It is written once, here, and only
+// read afterwards.
+var reasonsAmbiguous = func() (reasons [request.AllAmbiguities + 1]string) {
+	for a := range reasons {
+		reasons[a] = "ambiguous path, which the route does not permit (" + request.Ambiguity(a).String() + ")"
+	}
+	return reasons
+}()
+
 // ambiguity is why the route could not be sure that a backend reads the request as it does; "" where it can.
 func (m *Match) ambiguity(f Facts) string {
 	switch {
 	case m.Ambiguities != 0:
-		return "ambiguous path, which the route does not permit (encoded_slash, double_slash, semicolon)"
+		return reasonsAmbiguous[m.Ambiguities]
+	case m.Divergence != "":
+		return m.Divergence
 	case m.Route == nil:
 		return ""
 	case len(m.Route.Reads.Headers) > 0 && hasDuplicateHeader(f.Header, m.Route.Reads.Headers):

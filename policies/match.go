@@ -15,6 +15,9 @@ type Match struct {
 
 	// Ambiguities are the ambiguous spellings in the path that Route does not permit; all of them where Route is nil.
 	Ambiguities request.Ambiguity
+	// Divergence is why Route cannot take the path, whose spelling it permits: to a server that decodes it further, or takes
+	// \ for /, it is not what was judged. "" where Route can.
+	Divergence string
 	// Allow are the methods of the pattern, and AllPublic says whether all its routes are public, where the path is
 	// listed by other methods only.
 	Allow     []string
@@ -42,9 +45,31 @@ func (h *HostPolicy) Match(p request.Path, method string) Match {
 		if r.allowsMethod(method) {
 			m.Route, m.Place, m.Pattern = r, r.Place, r.Pattern
 			m.Ambiguities &^= r.permittedAmbiguities
+			m.Divergence = h.divergence(l, r, p)
 			return m
 		}
 	}
 	m.Allow, m.AllPublic = l.allow, l.allPublic
 	return m
+}
+
+// Reasons why a route does not take a path whose spelling it permits.
+const (
+	reasonOtherRoute = "a server that decodes the path further, or takes \\ for /, could find another route (double_encoding, encoded_backslash)"
+	reasonReadsPath  = "a server that decodes the path further, or takes \\ for /, has another path than the policy reads (double_encoding, encoded_backslash)"
+)
+
+// divergence holds the ways against each other in which servers read a path, where the route permits that they differ: each
+// has to lead to the same routes, and none may be hidden from a condition that reads the path. The path is folded where
+// case is.
+func (h *HostPolicy) divergence(l *leaf, r *Route, p request.Path) string {
+	switch {
+	case r.permittedAmbiguities&(request.DoubleEncoding|request.EncodedBackslash) == 0 || !p.DecodesFurther():
+		return ""
+	case !h.root.leadsTo(l, p.String(), h.FoldsCase()):
+		return reasonOtherRoute
+	case r.readsPath:
+		return reasonReadsPath
+	}
+	return ""
 }

@@ -27,7 +27,7 @@ func (c *compiler) tls(s *tlsSyntax) *TLS {
 // options compiles what a route says beside who may, with the defaults of its file.
 func (c *compiler) options(r *Route, o optionsSyntax) {
 	r.WebSocket, r.OnStaleAllow, r.MethodOverridePass = isTrue(o.WebSocket), isTrue(o.OnStale), isTrue(o.MethodOverride)
-	r.permittedAmbiguities = o.permittedAmbiguities()
+	r.permittedAmbiguities, r.ConnectionAuth = o.permittedAmbiguities(), isTrue(o.ConnectionAuth)
 	if r.BearerPass = o.Bearer.is("pass"); r.BearerPass && r.BearerOnly {
 		c.errorf(o.Bearer.at, "bearer: pass is for requests with a cookie, and on the route at %s a cookie is never enough (bearer: only); choose one of them", r.Place)
 	}
@@ -64,25 +64,10 @@ func (c *compiler) options(r *Route, o optionsSyntax) {
 		r.DefaultCacheControl = o.DefaultCacheControl.text
 		c.checkKnown(*o.DefaultCacheControl, "value of default_cache_control", []string{"private", "none"})
 	}
-	if o.ConnectionAuth != nil {
-		c.connectionAuth(*o.ConnectionAuth)
-	}
 	if o.Mode != nil {
 		if r.Shadow = o.Mode.text == "shadow"; !r.Shadow && o.Mode.text != "enforce" {
 			c.checkKnown(*o.Mode, "mode", []string{"shadow", "enforce"})
 		}
-	}
-}
-
-// connectionAuth takes refuse, which is the default: connections to backends are shared, so that a login that is bound to one
-// would be everybody's.
-func (c *compiler) connectionAuth(w word) {
-	switch w.text {
-	case "refuse":
-	case "allow":
-		c.errorf(w.at, "connection_auth: allow is not supported yet: Negotiate and NTLM log a connection in, and those to backends are shared")
-	default:
-		c.errorf(w.at, "the value that can stand here is refuse, which is the default; allow is not supported yet; found %q", w.text)
 	}
 }
 

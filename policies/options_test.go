@@ -94,6 +94,7 @@ func TestCORSOfRoutes(t *testing.T) {
 		"https://A.preview.viloforge.com": false, "http://a.preview.viloforge.com": false, "https://a.preview.viloforge.com:8443": false,
 		"https://a.example.org": false, "https://-.preview.viloforge.com": false, "https://evil.example/.preview.viloforge.com": false,
 		"https://evil.example#.preview.viloforge.com": false, "https://a.preview.viloforge.com.evil.example": false, "null": false, "": false,
+		"https://app.viloforge.com.": false, "https://a.preview.viloforge.com.": false, "https://a.example.org.:8443": false,
 	} {
 		if got := h.CORS.AllowsOrigin(origin); got != want {
 			t.Errorf("%q: %v", origin, got)

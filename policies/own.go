@@ -66,11 +66,17 @@ var (
 
 // matchEndpoint is what the gateway's own paths make of a request, before it is known who asks; ok is false where the path is none of
 // them. An ambiguous spelling that a parser behind the gateway could read as one of them is refused.
-func matchEndpoint(p request.Path, method string) (e Endpoint, d Decision, ok bool) {
+func matchEndpoint(p request.Path, foldsCase bool, method string) (e Endpoint, d Decision, ok bool) {
+	if foldsCase {
+		p = p.FoldCase()
+	}
 	path := p.String()
 	ambiguous := p.Ambiguities() != 0
-	if reservedPath(path) == "" && !(ambiguous && reservedPath(decodeLenient(path)) != "") {
-		return 0, Decision{}, false
+	if reservedPath(path) == "" {
+		if !ambiguous && !p.DecodesFurther() || reservedPath(decodeLenient(path, foldsCase)) == "" {
+			return 0, Decision{}, false
+		}
+		ambiguous = true
 	}
 	if ambiguous {
 		return 0, Decision{Outcome: BadRequest, Reason: "an ambiguous spelling of one of the gateway's own paths"}, true
@@ -87,10 +93,15 @@ func matchEndpoint(p request.Path, method string) (e Endpoint, d Decision, ok bo
 	return e, d, true
 }
 
-// decodeLenient is a canonical path as the most lenient parser reads it: decoded, without parameters and empty segments.
-func decodeLenient(path string) string {
+// decodeLenient is a canonical path as the most lenient parser reads it: decoded to its end, with \ as /, without parameters
+// and empty segments, and without what follows a #.
+func decodeLenient(path string, foldsCase bool) string {
+	decoded, _, _ := strings.Cut(request.DecodeFully(path), "#")
+	if foldsCase {
+		decoded = request.FoldSegment(decoded)
+	}
 	var b strings.Builder
-	for segment := range strings.SplitSeq(string(request.DecodeSegment(nil, path)), "/") {
+	for segment := range strings.SplitSeq(decoded, "/") {
 		if segment, _, _ = strings.Cut(segment, ";"); segment != "" {
 			b.WriteString("/" + segment)
 		}

@@ -28,7 +28,7 @@ func (h *HostPolicy) CORSFor(m Match) *CORS {
 func (h *HostPolicy) Preflight(p request.Path, origin, method string, headers []string) (Preflight, bool) {
 	m := h.Match(p, method)
 	cors := h.CORSFor(m)
-	if m.Route == nil || m.Ambiguities != 0 || !h.Implements(method) || !cors.AllowsOrigin(origin) {
+	if m.Route == nil || m.Ambiguities != 0 || m.Divergence != "" || !h.Implements(method) || !cors.AllowsOrigin(origin) {
 		return Preflight{}, false
 	}
 	methods := h.allowedMethods(p, method)

@@ -16,6 +16,7 @@ type Route struct {
 	OnStaleAllow       bool // it is served while the view of revocations is stale
 	BearerOnly         bool // a cookie does not count
 	BearerPass         bool // beside a cookie that says who asks, a Bearer token that no issuer of ours made is the backend's
+	ConnectionAuth     bool // Authorization may log in a connection, which is then one client's alone
 	MethodOverridePass bool // X-HTTP-Method-Override and its like may pass
 	Optional           bool // optional authentication: anonymous requests pass, bad credentials do not
 	Shadow             bool // in the shadow only: no request is decided by it
@@ -41,7 +42,8 @@ type Route struct {
 	segments             []string         // of the pattern, folded where case is; nil where it is none
 	methods              []string         // nil: every one
 	permittedAmbiguities request.Ambiguity
-	stripSegments        int // segments
+	readsPath            bool // a condition depends on the path
+	stripSegments        int  // segments
 	rule                 rule
 }
 

@@ -65,7 +65,6 @@ func describe(t testing.TB) *schema.Generator {
 			"optionsSyntax.mode":    schema.Words("shadow", "enforce"),
 
 			"optionsSyntax.default_cache_control": schema.Words("private", "none"),
-			"optionsSyntax.connection_auth":       schema.Words("refuse"),
 			"testSyntax.expect":                   schema.Words(expectations...),
 			"identitySyntax.by":                   schema.Words("cookie", "bearer"),
 		},

@@ -27,14 +27,17 @@ type optionsSyntax struct {
 	EncodedSlash   *allowed       `yaml:"encoded_slash"`   // allow: the path may hold %2F inside a segment
 	DoubleSlash    *allowed       `yaml:"double_slash"`    // allow: the path may hold several slashes in a row
 	Semicolon      *allowed       `yaml:"semicolon"`       // allow: the path may hold parameters behind a semicolon
+	EncodedHash    *allowed       `yaml:"encoded_hash"`    // allow: the path may hold %23 inside a segment
+	DoubleEncoding *allowed       `yaml:"double_encoding"` // allow: the path may hold %252F, %255C or %2523, which decoded twice are a slash, a backslash or #
 
-	DefaultCacheControl *word `yaml:"default_cache_control"` // private: added where the backend sends neither Cache-Control nor Expires; none; default: private for whoever is signed in, but on public routes
-	ConnectionAuth      *word `yaml:"connection_auth"`       // refuse: Authorization by Negotiate or NTLM is refused; allow is not supported yet
+	EncodedBackslash    *allowed `yaml:"encoded_backslash"`     // allow: the path may hold %5C inside a segment
+	DefaultCacheControl *word    `yaml:"default_cache_control"` // private: added where the backend sends neither Cache-Control nor Expires; none; default: private for whoever is signed in, but on public routes
+	ConnectionAuth      *allowed `yaml:"connection_auth"`       // allow: Authorization by Negotiate or NTLM may log in a connection to the backend, which is then this client's alone
 }
 
 var optionKeys = []string{
 	"bearer", "csrf", "rate", "max_body", "timeout", "strip_prefix", "rewrite_host", "headers", "websocket", "mode", "on_stale",
-	"method_override", "encoded_slash", "double_slash", "semicolon", "default_cache_control", "connection_auth",
+	"method_override", "encoded_slash", "double_slash", "semicolon", "encoded_hash", "double_encoding", "encoded_backslash", "default_cache_control", "connection_auth",
 }
 
 type (
@@ -98,6 +101,8 @@ func (o optionsSyntax) withDefaults(defaults *optionsSyntax) optionsSyntax {
 		MethodOverride: orDefault(o.MethodOverride, defaults.MethodOverride),
 		EncodedSlash:   orDefault(o.EncodedSlash, defaults.EncodedSlash),
 		DoubleSlash:    orDefault(o.DoubleSlash, defaults.DoubleSlash), Semicolon: orDefault(o.Semicolon, defaults.Semicolon),
+		EncodedHash:    orDefault(o.EncodedHash, defaults.EncodedHash),
+		DoubleEncoding: orDefault(o.DoubleEncoding, defaults.DoubleEncoding), EncodedBackslash: orDefault(o.EncodedBackslash, defaults.EncodedBackslash),
 		DefaultCacheControl: orDefault(o.DefaultCacheControl, defaults.DefaultCacheControl),
 		ConnectionAuth:      orDefault(o.ConnectionAuth, defaults.ConnectionAuth),
 	}
@@ -112,14 +117,20 @@ func orDefault[T any](own, otherwise *T) *T {
 
 // permittedAmbiguities are the ambiguous spellings that a route permits.
 func (o *optionsSyntax) permittedAmbiguities() (permitted request.Ambiguity) {
-	if isTrue(o.EncodedSlash) {
-		permitted |= request.EncodedSlash
-	}
-	if isTrue(o.DoubleSlash) {
-		permitted |= request.DoubleSlash
-	}
-	if isTrue(o.Semicolon) {
-		permitted |= request.Semicolon
+	for _, permission := range []struct {
+		allowed   *allowed
+		ambiguity request.Ambiguity
+	}{
+		{o.EncodedSlash, request.EncodedSlash},
+		{o.DoubleSlash, request.DoubleSlash},
+		{o.Semicolon, request.Semicolon},
+		{o.EncodedHash, request.EncodedHash},
+		{o.DoubleEncoding, request.DoubleEncoding},
+		{o.EncodedBackslash, request.EncodedBackslash},
+	} {
+		if isTrue(permission.allowed) {
+			permitted |= permission.ambiguity
+		}
 	}
 	return permitted
 }

@@ -63,6 +63,50 @@ func (n *node) next(segment string) *node {
 	return n.param
 }
 
+// leadsTo reports whether a canonical path leads to l, which find has found, however often a server decodes it, and
+// whether it takes \ for / or not. What could be a separator has to stand where everything is the rest, whatever is before it: as a
+// part of a parameter, it would be another parameter to some, and what follows another segment.
+func (n *node) leadsTo(l *leaf, path string, foldsCase bool) bool {
+	for rest := path; rest != ""; {
+		var segment string
+		segment, rest, _ = strings.Cut(rest, "/")
+		decoded := request.DecodeFully(segment)
+		if foldsCase {
+			decoded = request.FoldSegment(decoded)
+		}
+		if strings.Contains(decoded, "/") {
+			word := firstSegment(decoded)
+			return n.param == nil && n.catchAll == l && word != "" && n.literals[word] == nil
+		}
+		once, word := cutPathParameters(segment), firstSegment(decoded)
+		if (once == "") != (word == "") {
+			return false
+		}
+		if once == "" {
+			continue
+		}
+		next := n.next(once)
+		switch literal := n.literals[word]; {
+		case literal != nil && literal != next, literal == nil && next != n.param:
+			return false
+		case next == nil:
+			return true // all of it is the rest
+		}
+		n = next
+	}
+	return true
+}
+
+// firstSegment is the first segment of a decoded path that counts in matching, or "".
+func firstSegment(decoded string) string {
+	for segment := range strings.SplitSeq(decoded, "/") {
+		if segment, _, _ = strings.Cut(segment, ";"); segment != "" {
+			return segment
+		}
+	}
+	return ""
+}
+
 // add puts a route into its leaf.
 func (l *leaf) add(r *Route) {
 	l.allPublic = r.Public() && (l.allPublic || len(l.routes) == 0)

@@ -54,7 +54,7 @@ func randomRoutes(r *rand.Rand) string {
 			of("public", "authenticated", "optional", "deny", "{ roles: [admin] }", "{ users: [alice] }", "{ not: { roles: [admin] } }",
 				"{ networks: [127.0.0.0/8], roles: [member] }", "{ bearer: only }", "{ mfa: 15m }", "{ any: [{ max_age: 1d }, { amr: [mfa] }] }",
 				`{ when: '"x" in request.query && user.username == "carol"' }`, `{ when: 'request.headers["x-tenant"] == "acme"' }`),
-			of("", "", ", semicolon: allow", ", double_slash: allow", `, csrf: { exempt: ["https://pay.example"] }`, ", cors: none"))
+			of("", "", ", semicolon: allow", ", double_slash: allow", ", encoded_hash: allow", ", double_encoding: allow", ", encoded_backslash: allow", `, csrf: { exempt: ["https://pay.example"] }`, ", cors: none"))
 	}
 	return b.String()
 }
@@ -134,7 +134,7 @@ func TestTheLiveGatewayAgreesWithTestAndExplain(t *testing.T) {
 			sso, byBearer := of("", a.alice, a.carol), r.IntN(2) == 0
 			asked := policies.Request{
 				Method: of("GET", "GET", "POST", "DELETE", "HEAD"), Host: appHost, Now: time.Now(), Client: netip.MustParseAddr("127.0.0.1"),
-				Target:   of("/", "/a", "/a/b", "/a/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/b/c/d", "/A", "/A/B", "/a/%C5%BF", "/a/../b") + of("", "", "?x=1", "?x=1&x=2", "?X=1"),
+				Target:   of("/", "/a", "/a/b", "/a/c", "/x", "/x/b", "/a/", "/%61/b", "/a//b", "/a;v=1/b", "/b/c/d", "/A", "/A/B", "/a/%C5%BF", "/a/../b", "/a/C%23", "/a/x%252Fb", "/a%5Cb", "/a/x%5Cb") + of("", "", "?x=1", "?x=1&x=2", "?X=1"),
 				Header:   policies.Fields{},
 				Identity: identityOf(t, sso, byBearer),
 			}

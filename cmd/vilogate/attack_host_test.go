@@ -90,7 +90,42 @@ func TestFinalDotOfAHost(t *testing.T) {
 			if seen := probe.one(); seen.value("Host") != appHost || seen.value("X-Forwarded-Host") != appHost {
 				t.Errorf("the backend sees %q, %q", seen.value("Host"), seen.value("X-Forwarded-Host"))
 			}
+			finalDotDecidesNothing(t, a, p)
 		})
+	}
+}
+
+// finalDotDecidesNothing: whatever is no navigation is answered with a final dot as without it.
+func finalDotDecidesNothing(t *testing.T, a attackSite, p protocol) {
+	page := []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"}
+	const form = "Origin: https://app.viloforge.test"
+	for _, c := range []struct {
+		method, host, target string
+		header               []string
+		status               int
+	}{
+		{"GET", appHost, "/x", nil, http.StatusUnauthorized},
+		{"GET", appHost, "/admin", []string{cookieLine(a.alice)}, http.StatusForbidden},
+		{"GET", appHost, "/admin", []string{cookieLine(a.carol)}, http.StatusOK},
+		{"POST", appHost, "/x", []string{cookieLine(a.alice), form}, http.StatusOK},
+		{"GET", appHost, "/public//x", nil, http.StatusBadRequest},
+		{"GET", appHost, "/.vilogate/me", []string{cookieLine(a.alice)}, http.StatusOK},
+		{"GET", "login.viloforge.test", "/login", nil, http.StatusOK},
+		{"GET", "nowhere.viloforge.test", "/", nil, http.StatusNotFound},
+		{"GET", "nowhere.viloforge.test", "/", page, http.StatusNotFound},
+		{"GET", "www.example.org", "/", page, http.StatusMisdirectedRequest},
+	} {
+		var answers []answer
+		for _, host := range []string{c.host, c.host + "."} {
+			answers = append(answers, p.send(a.site, t, request{method: c.method, host: host, target: c.target, header: c.header}))
+		}
+		if answers[0].status != c.status || answers[1].status != c.status {
+			t.Errorf("%s %s%s %q: got %v, and with a final dot %v, want %d", c.method, c.host, c.target, c.header, answers[0], answers[1], c.status)
+		}
+	}
+	got := p.send(a.site, t, request{host: "login.viloforge.test.:443", target: "/login?redirect_uri=x", header: page})
+	if got.status != http.StatusPermanentRedirect || got.header.Get("Location") != "https://login.viloforge.test/login?redirect_uri=x" {
+		t.Errorf("a navigation to the login host: %v, Location %q", got, got.header.Get("Location"))
 	}
 }
 

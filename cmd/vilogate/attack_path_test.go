@@ -128,7 +128,8 @@ func authorisedPathIsForwarded(t *testing.T, a attackSite) {
 	}
 }
 
-// absoluteForm: a target that names a host of its own is no second opinion about the host.
+// absoluteForm: a target that names a host of its own is no second opinion about the host. (absoluteFormOfHost: one that names
+// the same is what HTTP/1.1 has to take.)
 func absoluteForm(t *testing.T, a attackSite) {
 	for _, p := range protocols() {
 		for number, target := range []string{
@@ -141,6 +142,9 @@ func absoluteForm(t *testing.T, a attackSite) {
 				probe := a.backend.probe(t)
 				r := request{host: appHost, target: target, header: []string{probe.header(), cookieLine(a.carol)}}
 				var got answer
+				if p.name == "HTTP1.1" && strings.HasPrefix(target, "https://"+appHost) {
+					return // it names what Host names
+				}
 				if target == "" && p.name == "HTTP1.1" {
 					answers, _ := a.wire(t, appHost, "GET  HTTP/1.1\r\nHost: "+appHost+"\r\n"+probe.header()+"\r\n\r\n")
 					got = append(answers, answer{status: http.StatusBadRequest})[0]
@@ -155,6 +159,91 @@ func absoluteForm(t *testing.T, a attackSite) {
 			})
 		}
 	}
+}
+
+// absoluteFormOfHost: a target in absolute-form with https that names what Host names is taken over HTTP/1.1 (RFC 9112, section
+// 3.2.2), goes on in origin-form, and is decided as that; any other is 400, and 421 where Host alone would be.
+func absoluteFormOfHost(t *testing.T, a attackSite) {
+	const app, ok, bad = "https://" + appHost, http.StatusOK, http.StatusBadRequest
+	for number, c := range []struct {
+		method, target, host string
+		status               int
+		forwarded            string // the backend's target, with 200
+	}{
+		{"GET", app + "/public/x?a=1", appHost, ok, "/public/x?a=1"},
+		{"POST", app + "/public/x", appHost, ok, "/public/x"},
+		{"GET", "HTTPS://APP.ViloForge.Test:443/%70ublic/x", appHost, ok, "/public/x"},
+		{"GET", app, appHost, ok, "/"},
+		{"GET", app + "?x", appHost + ":443", ok, "/?x"},
+		{"GET", app + "//public/x", appHost, bad, ""},
+		{"GET", app + "/public/..%2fx", appHost, bad, ""},
+		{"GET", app + "/public/x#y", appHost, bad, ""},
+		{"GET", app + "#y", appHost, bad, ""},
+		{"OPTIONS", app, appHost, bad, ""}, // as OPTIONS *
+		{"OPTIONS", "*", appHost, bad, ""},
+		{"OPTIONS", app + "?x", appHost, ok, "/?x"},
+		{"OPTIONS", app + "/", appHost, ok, "/"},
+		{"CONNECT", app + "/public/x", appHost, http.StatusMethodNotAllowed, ""},
+		{"GET", app + "/.vilogate/nothing", appHost, http.StatusNotFound, ""},
+		{"GET", app + "/admin", appHost, ok, "/admin"},
+		{"GET", app + ":8443/public/x", appHost, bad, ""},
+		{"GET", app + "/public/x", appHost + ":8443", bad, ""},
+		{"GET", app + "./public/x", appHost, bad, ""},
+		{"GET", app + "./public/x", appHost + ".", ok, "/public/x"},
+		{"GET", "http://" + appHost + "/public/x", appHost, bad, ""},
+		{"GET", "https://u@" + appHost + "/public/x", appHost, bad, ""},
+		{"GET", "https://u:p@" + appHost + "/public/x", "u:p@" + appHost, bad, ""},
+		{"GET", "https://" + appHost + "@evil.example/public/x", appHost, bad, ""},
+		{"GET", "https://evil.example/public/x", appHost, bad, ""},
+		{"GET", "https://login.viloforge.test/login", appHost, bad, ""},
+		{"GET", app + "/public/x", "login.viloforge.test", bad, ""},
+		{"GET", app + "/public/x", "evil.example", bad, ""},
+		{"GET", app + "/public/x", "", bad, ""},
+		{"GET", app + "/public/x", "-", bad, ""},
+		{"GET", "https:///public/x", "", bad, ""},
+		{"GET", "https://evil.example/public/x", "evil.example", http.StatusMisdirectedRequest, ""},
+		{"GET", "https://nowhere.viloforge.test/x", "nowhere.viloforge.test", http.StatusNotFound, ""},
+		{"GET", "https://login.viloforge.test/login", "login.viloforge.test", ok, ""},
+	} {
+		t.Run(fmt.Sprint(number), func(t *testing.T) {
+			t.Parallel()
+			probe := a.backend.probe(t)
+			r := request{method: c.method, host: c.host, target: c.target, header: []string{probe.header(), cookieLine(a.carol), "Origin: " + app}}
+			got := a.on(t, appHost, r)
+			if got.status != c.status {
+				t.Fatalf("%s %s, Host %q: got %v, want %d", c.method, c.target, c.host, got, c.status)
+			}
+			if c.forwarded == "" {
+				probe.none()
+				return
+			}
+			if seen := probe.one(); seen.target() != c.forwarded || seen.value("Host") != appHost || seen.value("X-Forwarded-Host") != appHost {
+				t.Errorf("%s: the backend was asked for %q of %q", c.target, seen.target(), seen.value("Host"))
+			}
+		})
+	}
+	t.Run("twice", func(t *testing.T) { // the second on a connection is compared too, and two Hosts are none
+		t.Parallel()
+		probe := a.backend.probe(t)
+		first := "GET " + app + "/public/x HTTP/1.1\r\nHost: " + appHost + "\r\n\r\n"
+		for _, second := range []string{
+			"GET " + app + "/public/x HTTP/1.1\r\nHost: " + appHost + "\r\nHost: " + appHost + "\r\n",
+			"GET " + app + "/public/x HTTP/1.1\r\nHost: login.viloforge.test\r\n", "GET " + app + "/public/x HTTP/1.1\r\n", "GET " + app + "/public/x HTTP/1.0\r\n",
+		} {
+			answers, closed := a.wire(t, appHost, first+second+probe.header()+"\r\n\r\n")
+			if len(answers) != 2 || answers[0].status != ok || answers[1].status != bad || !closed {
+				t.Errorf("%q: got %v, closed: %v", second, answers, closed)
+			}
+			probe.none()
+		}
+	})
+	t.Run("navigation-with-a-final-dot", func(t *testing.T) {
+		t.Parallel()
+		got := a.on(t, appHost, request{host: appHost + ".", target: app + "./public/x?a", header: []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"}})
+		if got.status != http.StatusPermanentRedirect || got.header.Get("Location") != app+"/public/x?a" {
+			t.Errorf("got %v, Location %q", got, got.header.Get("Location"))
+		}
+	})
 }
 
 // methodsThatAreNoRequests: CONNECT and TRACE reach no backend.

@@ -102,7 +102,7 @@ func TestPathsAndFraming(t *testing.T) {
 	t.Parallel()
 	tests{
 		"confusion": pathConfusion, "admin-by-spelling": adminByPathEncoding, "forwarded-as-authorised": authorisedPathIsForwarded,
-		"absolute-form": absoluteForm, "no-requests": methodsThatAreNoRequests, "smuggling": requestSmuggling, "request-lines": malformedRequestLines,
+		"absolute-form": absoluteForm, "absolute-form-of-Host": absoluteFormOfHost, "no-requests": methodsThatAreNoRequests, "smuggling": requestSmuggling, "request-lines": malformedRequestLines,
 		"HTTP2-malformed": http2Malformed, "h2c": noH2CUpgrade, "own-paths": ownPathsNeverReachABackend,
 	}.against(t, newAttackSite(t))
 }

@@ -121,6 +121,25 @@ func TestApplicationTokensBesideACookie(t *testing.T) {
 				}
 				x.backend.forget(probe)
 			}
+			// Our own token, dressed as nobody's, goes no further.
+			own := x.ownToken(claims{"exp": time.Now().Unix()})
+			for _, dressed := range []string{own + "..", "." + own, `"` + own + `"`, "," + own, "Bearer " + own, app["opaque"] + " " + own, app["opaque"] + "," + own} {
+				for _, beside := range [][]string{nil, {cookie}} {
+					probe := x.backend.probe(t)
+					switch got := ask(t, probe, "GET", "/public/x", append(beside, bearer(dressed))...); {
+					case got.status == http.StatusUnauthorized:
+						probe.none()
+					case got.status != http.StatusOK:
+						t.Errorf("%.20s: got %v", dressed, got)
+						continue
+					default:
+						if seen := probe.one(); seen.value("Authorization") != "" {
+							t.Errorf("%.20s: the backend received:\n%s", dressed, seen.head)
+						}
+					}
+					x.backend.forget(probe)
+				}
+			}
 			// A public route that does not say so: the token passes, and nobody is known, as before.
 			probe := x.backend.probe(t)
 			if got := p.send(x.site, t, request{host: appHost, target: "/public/x", header: []string{probe.header(), cookie, bearer(app["opaque"])}}); got.status != http.StatusOK {

@@ -35,9 +35,9 @@ tokens:
 upstreams:
   app: { url: %[6]q }
   passing: { url: %[6]q, odd_headers: pass, identity_headers_pass: [Cf-Access-Jwt-Assertion, X-Edge-Login] }
-`, redistest.New(t).URL(), x.ownKeys.URL, accessISS, x.partnerKeys.URL, x.partnerKeys.URL, x.backend.url()),
+`, confirmed(redistest.New(t)).URL(), x.ownKeys.URL, accessISS, x.partnerKeys.URL, x.partnerKeys.URL, x.backend.url()),
 		"policies/app.yaml":     attackedPolicy,
-		"policies/passing.yaml": "host: passing.viloforge.test\nupstream: passing\nroutes: [ { path: \"/*rest\", allow: authenticated, bearer: pass } ]\n",
+		"policies/passing.yaml": "host: passing.viloforge.test\nupstream: passing\nroutes: [ { path: \"/public/*rest\", allow: public }, { path: \"/*rest\", allow: authenticated, bearer: pass } ]\n",
 		"policies/fresh.yaml":   "host: fresh.viloforge.test\nupstream: app\nroutes: [ { path: \"/*rest\", allow: { mfa: 15m } } ]\n",
 	})
 	for _, header := range []string{x.header("alice", nil), x.edge("alice", nil)} {
@@ -157,6 +157,31 @@ func TestTokenInAHeaderOfTheProxyInFront(t *testing.T) {
 			if lines := seen.folding("Cf-Access-Jwt-Assertion"); len(lines) != 1 || "Cf-Access-Jwt-Assertion: "+seen.value("Cf-Access-Jwt-Assertion") != alice ||
 				seen.value("Authorization") != "Bearer ghp_x" || seen.value("X-User") != "alice" {
 				t.Errorf("a backend that is to be sent the token received:\n%s", seen.head)
+			}
+			x.backend.forget(probe)
+			// It goes no further where it proves nobody.
+			for name, c := range map[string]struct {
+				header []string
+				passes bool
+			}{
+				"good":                 {[]string{alice}, true},
+				"beside the same's":    {[]string{alice, bearer(x.ownToken(nil))}, true},
+				"expired":              {[]string{x.header("alice", claims{"exp": now.Unix()})}, false},
+				"beside another's":     {[]string{alice, carolCookie}, false},
+				"of whoever signed it": {[]string{"Cf-Access-Jwt-Assertion: " + newSigner(t).sign(x.access.header(nil), good("alice", nil).json())}, false},
+				"no token":             {[]string{"Cf-Access-Jwt-Assertion: alice"}, false},
+				"another proxy's":      {[]string{alice, x.edge("carol", nil)}, false},
+			} {
+				probe := x.backend.probe(t)
+				if got := ask(probe, "GET", "passing.viloforge.test", "/public/x", c.header...); got.status != http.StatusOK {
+					t.Errorf("%s, public: got %v", name, got)
+					continue
+				}
+				seen := probe.one()
+				if lines := seen.folding("Cf-Access-Jwt-Assertion"); (len(lines) == 1) != c.passes || (seen.value("X-User-Id") != "") != c.passes {
+					t.Errorf("%s: a public route's backend received:\n%s", name, seen.head)
+				}
+				x.backend.forget(probe)
 			}
 			// A login of ours would make nobody's header fresher.
 			if got := ask(probe, "GET", "fresh.viloforge.test", "/x", alice, "Sec-Fetch-Mode: navigate", "Accept: text/html"); got.status != http.StatusUnauthorized {

@@ -2,7 +2,11 @@ package edge
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"strings"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // errAmbiguousFraming: a message of HTTP/1 that two parsers could frame differently (request smuggling).
@@ -15,20 +19,32 @@ var errAmbiguousFraming = errors.New("edge: ambiguous framing")
 // net/http tolerates some of that; a server before or behind it may parse it
 // differently.
 //
+// A request target in absolute-form (RFC 9112, section 3.2.2) with https has to name
+// what Host names: net/http takes the target's host and forgets Host, so that nobody
+// behind it could tell that there were two (originForm takes it from there).
+//
 // It decides nothing else. What it lets through is for net/http to judge.
 type framing struct {
 	state   framingState
-	afterCR bool     // the last byte was a CR
-	length  int      // of the line
-	prefix  [64]byte // first bytes of the line
-	version uint64   // last 8 bytes of the request line
+	afterCR bool             // the last byte was a CR
+	length  int              // of the line
+	prefix  [linePrefix]byte // first bytes of the line
+	version uint64           // last 8 bytes of the request line
 
 	http10    bool // the message is of HTTP/1.0
 	lengths   int  // Content-Length lines of the message
 	chunked   bool
 	remaining int64 // bytes of the body or chunk
 	inTrailer bool  // the lines are trailer fields
+
+	authority string // of a target in absolute-form with https; "" for another form
+	hosts     int    // Host lines of a message with one, all of which name it
 }
+
+const (
+	linePrefix  = 512 // bytes: a method of 64, https:// and an authority of 260, or a Host line
+	framingLine = 64  // bytes, which a line that frames the message may have
+)
 
 type framingState uint8
 
@@ -100,7 +116,8 @@ func (f *framing) linePart(b []byte) int {
 
 // endOfLine checks a line, and moves to the next state.
 func (f *framing) endOfLine() bool {
-	line, whole := f.prefix[:min(f.length, len(f.prefix))], f.length <= len(f.prefix)
+	line, fits := f.prefix[:min(f.length, len(f.prefix))], f.length <= len(f.prefix)
+	start, whole := line[:min(len(line), framingLine)], f.length <= framingLine
 	empty := f.length == 0
 	f.afterCR, f.length = false, 0
 	switch f.state {
@@ -108,11 +125,13 @@ func (f *framing) endOfLine() bool {
 		version := f.version
 		f.http10 = version == http10
 		f.state, f.version, f.lengths, f.chunked, f.inTrailer, f.remaining = inFields, 0, 0, false, false, 0
-		return version == http10 || version == http11
+		return f.target(line, fits) && (version == http10 || version == http11)
 	case inFields:
 		switch {
 		case !empty:
-			return f.inTrailer || f.field(line, whole)
+			return f.inTrailer || f.field(start, whole) && f.host(line, fits)
+		case f.authority != "" && f.hosts != 1 && !f.inTrailer:
+			return false
 		case f.inTrailer:
 			f.state = inRequestLine
 		case f.chunked:
@@ -124,7 +143,7 @@ func (f *framing) endOfLine() bool {
 			}
 		}
 	case inChunkSize:
-		return f.chunkSize(line, whole)
+		return f.chunkSize(start, whole)
 	case afterChunk:
 		f.state = inChunkSize
 	}
@@ -192,6 +211,54 @@ func parseDigits(digits []byte, base int64) (int64, bool) {
 		n = n*base + d
 	}
 	return n, len(digits) > 0
+}
+
+// target notes the authority of a target in absolute-form with https. It is false for
+// one that cannot be compared with Host.
+func (f *framing) target(line []byte, fits bool) bool {
+	f.authority, f.hosts = "", 0
+	_, target, found := bytes.Cut(line, []byte(" "))
+	if !found {
+		return fits // else the target is not seen, and could be in absolute-form
+	}
+	if !isHTTPS(target) {
+		return fits || len(target) >= len(httpsPrefix)
+	}
+	authority := target[len(httpsPrefix):]
+	end := bytes.IndexAny(authority, "/?# ")
+	if end < 1 {
+		return false
+	}
+	f.authority = string(authority[:end])
+	return sameAuthority(f.authority, f.authority)
+}
+
+// host checks a Host line of a message whose target is in absolute-form.
+func (f *framing) host(line []byte, fits bool) bool {
+	name, value, _ := bytes.Cut(line, []byte(":"))
+	if f.authority == "" || !bytes.EqualFold(name, []byte("host")) {
+		return true
+	}
+	f.hosts++
+	return fits && sameAuthority(f.authority, string(bytes.Trim(value, " \t")))
+}
+
+const httpsPrefix = "https://"
+
+// isHTTPS reports whether a target is in absolute-form with https. Schemes have no case.
+func isHTTPS[T string | []byte](target T) bool {
+	return len(target) >= len(httpsPrefix) && strings.EqualFold(string(target[:len(httpsPrefix)]), httpsPrefix)
+}
+
+// sameAuthority reports whether two authorities are well-formed, without user
+// information, and the same: host and port, which is 443 where none is named, and a
+// final dot.
+func sameAuthority(a, b string) bool {
+	a, dotA := request.TrimFinalDot(a)
+	b, dotB := request.TrimFinalDot(b)
+	hostA, portA, errA := request.ParseAuthority(a)
+	hostB, portB, errB := request.ParseAuthority(b)
+	return errA == nil && errB == nil && hostA == hostB && cmp.Or(portA, "443") == cmp.Or(portB, "443") && dotA == dotB
 }
 
 // invalidMessage is what net/http answers 400 to in this state: a line without

@@ -63,6 +63,84 @@ func TestFramingThatCanBeReadInTwoWaysIsRefused(t *testing.T) {
 	}
 }
 
+// TestAbsoluteFormNamesWhatHostNames: net/http forgets Host for the target's host, so that the two are compared before.
+func TestAbsoluteFormNamesWhatHostNames(t *testing.T) {
+	long := strings.Repeat("a", 60)
+	long = strings.Repeat(long+".", 4) + "example"
+	for _, c := range []struct {
+		target, header string
+		good           bool
+	}{
+		{"https://a.example/x", "Host: a.example", true},
+		{"https://a.example", "Host: a.example", true},
+		{"https://a.example?x", "Host: a.example", true},
+		{"https://a.example#x", "Host: a.example", true}, // for the handler to refuse
+		{"HTTPS://A.Example/x", "hOST:\ta.example ", true},
+		{"https://a.example:443/x", "Host: a.example", true},
+		{"https://a.example/x", "Host: a.example:443", true},
+		{"https://a.example:8443/x", "Host: a.example:8443", true},
+		{"https://a.example./x", "Host: a.example.", true},
+		{"https://[::1]:8443/x", "Host: [::1]:8443", true},
+		{"https://" + long + ":65535/x", "X-A: b\r\nHost: " + long + ":65535", true},
+		{"https://a.example/" + strings.Repeat("x", 9000), "Host: a.example\r\nCookie: " + strings.Repeat("x", 9000), true},
+		{"http://b.example/x", "Host: a.example", true}, // as any other scheme
+		{"https:/b.example/x", "Host: a.example", true},
+		{"/https://b.example/x", "Host: a.example", true},
+		{"https://b.example/x", "Host: a.example", false},
+		{"https://a.example/x", "Host: b.example", false},
+		{"https://a.example/x", "X-Host: a.example", false},
+		{"https://a.example/x", "Host:", false},
+		{"https://a.example/x", "Host: a.example\r\nHost: a.example", false},
+		{"https://a.example/x", "Host: b.example\r\nHost: a.example", false},
+		{"https://a.example/x", "Host: a.example, b.example", false},
+		{"https://a.example:8443/x", "Host: a.example", false},
+		{"https://a.example/x", "Host: a.example:8443", false},
+		{"https://a.example:80/x", "Host: a.example", false},
+		{"https://a.example./x", "Host: a.example", false},
+		{"https://a.example/x", "Host: a.example.", false},
+		{"https://a.example../x", "Host: a.example..", false},
+		{"https://a.example:/x", "Host: a.example:", false},
+		{"https://a.example:0443/x", "Host: a.example:0443", false},
+		{"https://u@a.example/x", "Host: a.example", false},
+		{"https://u@a.example/x", "Host: u@a.example", false},
+		{"https://u:p@a.example/x", "Host: a.example", false},
+		{"https://a.example@b.example/x", "Host: b.example", false},
+		{"https://%61.example/x", "Host: a.example", false},
+		{"https://a.example\\@b.example/x", "Host: a.example", false},
+		{"https:///x", "Host: a.example", false},
+		{"https://", "Host: a.example", false},
+		{"https://?x", "Host:", false},
+		{"https://a_b.example/x", "Host: a_b.example", false},
+		{"https://" + strings.Repeat("a.", 300) + "example/x", "Host: a.example", false},
+		{"https://a.example/x", "Host: " + strings.Repeat(" ", 600) + "a.example", false},
+	} {
+		for method, method1 := range map[string]bool{"GET": true, "OPTIONS": true, strings.Repeat("M", 505): false, strings.Repeat("M", 600): false} {
+			message := method + " " + c.target + " HTTP/1.1\r\n" + c.header + "\r\n\r\n"
+			var f framing
+			_, err := f.feed([]byte(message))
+			if want := c.good && method1; want != (err == nil) {
+				t.Errorf("%.80q, %.80q by %.10s: %v", c.target, c.header, method, err)
+			}
+			if next := "GET / HTTP/1.1\r\nHost: b\r\n\r\n"; err == nil {
+				if _, err := f.feed([]byte(next)); err != nil || f.authority != "" {
+					t.Errorf("a request behind %q: %v", c.target, err)
+				}
+			}
+		}
+	}
+	var f framing
+	if _, err := f.feed([]byte("GET https://a.example/ HTTP/1.0\r\n\r\n")); err == nil {
+		t.Error("HTTP/1.0 without Host")
+	}
+	trailer := "POST https://a.example/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n%s\r\n0\r\nHost: a.example\r\n\r\n"
+	for header, good := range map[string]bool{"": false, "Host: a.example\r\n": true} {
+		f = framing{}
+		if _, err := f.feed([]byte(strings.Replace(trailer, "%s", header, 1))); good != (err == nil) {
+			t.Errorf("Host in the trailer, %q in the header: %v", header, err)
+		}
+	}
+}
+
 func TestWhatBrowsersSendIsLetThrough(t *testing.T) {
 	messages := "GET / HTTP/1.1\r\nHost: a\r\nCookie: " + strings.Repeat("x", 9000) + "\r\n\r\n" +
 		"POST / HTTP/1.1\r\nHost: a\r\ncontent-length: 5\r\n\r\n\n\n\r\rx" +
@@ -82,6 +160,7 @@ func FuzzFraming(f *testing.F) {
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nHost: a\r\n\r\n"))
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-A: b\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n"))
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n\r\nGET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"))
+	f.Add([]byte("GET https://a/x HTTP/1.1\r\nHost: a\r\n\r\nGET HTTPS://b:443?x HTTP/1.1\r\nHost: B\r\n\r\n"))
 	f.Add([]byte("POST / HTTP/1.0\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var mine framing
@@ -102,7 +181,14 @@ func FuzzFraming(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			from := end
 			end = len(data) - len(rest)
+			if isHTTPS(r.RequestURI) {
+				var host framing // up to the end of the header, in which the authority stays
+				if _, err := host.feed(data[from:end]); err != nil || host.authority != r.Host {
+					t.Fatalf("net/http takes %q for the host of %q, %v", r.Host, data[from:end], err)
+				}
+			}
 			var again framing
 			if n, err := again.feed(data[:end]); err != nil || n != end || again.state != inRequestLine || again.length != 0 {
 				t.Fatalf("net/http ends a message after %q; the framing is in state %d", data[:end], again.state)

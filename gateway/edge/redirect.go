@@ -10,11 +10,13 @@ import (
 )
 
 // redirect answers plain HTTP: 308 (Permanent Redirect) to the same address over TLS for the hosts
-// that are served, 404 for others. It reads no body.
+// that are served, which is without a final dot of the host's name, and 404 for others.
+// It reads no body.
 func redirect(served func(host string) bool, port int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
-		target, err := request.Canonicalise(r.Method, r.Host, r.RequestURI)
+		authority, _ := request.TrimFinalDot(r.Host)
+		target, err := request.Canonicalise(r.Method, authority, r.RequestURI)
 		if err != nil {
 			http.Error(w, "Bad request", http.StatusBadRequest)
 			return

@@ -34,7 +34,12 @@ func TestPlainHTTPRedirectsWhatIsServed(t *testing.T) {
 			{"CONNECT evil.example:443", www, 400, ""},
 			{"GET /", "evil.example", 404, ""},
 			{"GET /", www + ".evil.example", 404, ""},
-			{"GET /", www + ".", 400, ""},
+			{"GET /", www + ".", 308, "/"},
+			{"POST /x?y", "WWW." + domain + ".:80", 308, "/x?y"},
+			{"GET /", www + "..", 400, ""},
+			{"GET /", ".", 400, ""},
+			{"GET /", "evil.example.", 404, ""},
+			{"GET https://" + www + "/", www, 400, ""},
 			{"GET /", "evil@" + www, 400, ""},
 			{"GET /", "", 400, ""},
 		} {

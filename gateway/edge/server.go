@@ -39,6 +39,9 @@ type Options struct {
 	// HostTLS is what a host asks of connections, by the name that a handshake is
 	// for; nil for nothing. Optional.
 	HostTLS func(serverName string) *HostTLS
+	// ConnContext is what the requests of a connection of HTTP/1 have in their context,
+	// and is to be called when it is closed, or speaks HTTP no longer. Optional.
+	ConnContext func(context.Context) (context.Context, func())
 	// Tickets shares the keys of session tickets. Optional: nobody does.
 	Tickets TicketStore
 	Log     *slog.Logger
@@ -75,7 +78,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{opts: o}
 	s.https = s.server(s.secure(boundUploads(boundDownloads(o.Handler, writePatience), o.Limits.BodyMinRate, uploadPatience)))
 	s.https.Protocols.SetHTTP2(true)
-	s.https.ConnContext = withTLSState
+	s.https.ConnContext = s.connContext
 	s.https.TLSConfig = &tls.Config{
 		MinVersion:     o.MinVersion,
 		GetCertificate: o.Source.GetCertificate,
@@ -92,6 +95,18 @@ func New(o Options) (*Server, error) {
 	// It answers at once and reads no body, and so waits for nobody.
 	s.http.ReadTimeout, s.http.WriteTimeout = o.Limits.HeaderTime, o.Limits.HeaderTime
 	return s, nil
+}
+
+// connContext is the context of the requests of a connection.
+func (s *Server) connContext(ctx context.Context, conn net.Conn) context.Context {
+	strict, ok := conn.(*strictConn)
+	if !ok {
+		return ctx
+	}
+	if s.opts.ConnContext != nil {
+		ctx, strict.onClose = s.opts.ConnContext(ctx)
+	}
+	return withTLSState(ctx, strict)
 }
 
 func (s *Server) server(handler http.Handler) *http.Server {
@@ -114,7 +129,7 @@ func (s *Server) server(handler http.Handler) *http.Server {
 
 // secure puts around the handler what every answer over TLS has.
 func (s *Server) secure(next http.Handler) http.Handler {
-	return restoreTLSState(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return restoreTLSState(originForm(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.opts.HSTS {
 			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
 		}
@@ -122,7 +137,7 @@ func (s *Server) secure(next http.Handler) http.Handler {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
-	}))
+	})))
 }
 
 // Serve serves until Drain stops the accepting, or until a listener fails: then

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"sync"
 )
 
 // strictConn is a connection of HTTP/1 that passes on no message with ambiguous
@@ -17,6 +18,21 @@ type strictConn struct {
 	framing framing
 	refused bool
 	invalid []byte // rest of the invalid message to be read
+	onClose func() // of Options.ConnContext, or nil; set before the connection is served
+	closed  sync.Once
+}
+
+// end says once that the connection is closed, or speaks HTTP no longer.
+func (c *strictConn) end() {
+	if c.onClose != nil {
+		c.closed.Do(c.onClose)
+	}
+}
+
+// Close implements net.Conn.
+func (c *strictConn) Close() error {
+	c.end()
+	return c.Conn.Close()
 }
 
 // Read implements net.Conn.
@@ -48,11 +64,7 @@ type tlsStateKey struct{}
 
 // withTLSState puts the tls.ConnectionState of a strictConn into the context of
 // its requests: net/http does not find it there.
-func withTLSState(ctx context.Context, conn net.Conn) context.Context {
-	strict, ok := conn.(*strictConn)
-	if !ok {
-		return ctx
-	}
+func withTLSState(ctx context.Context, strict *strictConn) context.Context {
 	state := strict.ConnectionState()
 	return context.WithValue(ctx, tlsStateKey{}, &state)
 }
@@ -81,6 +93,7 @@ func (t hijackable) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 func (t hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := http.NewResponseController(t.ResponseWriter).Hijack()
 	if strict, ok := conn.(*strictConn); ok {
+		strict.end()
 		conn = strict.Conn
 	}
 	return conn, buffered, err

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -57,6 +58,9 @@ type RedisOptions struct {
 	CAPEM string
 	// Secret is what the fleet shares, at least 32 bytes. Fleets of different secrets need Redis databases of their own.
 	Secret []byte
+	// AwaitRestore has the first load wait for an identity provider to put back what Redis may have lost (see [Kept]), ten
+	// seconds at most. Optional.
+	AwaitRestore bool
 	// Log is told of resets and of what was put back. Optional.
 	Log *slog.Logger
 	// Now is the clock by which gateway keys expire. Optional: time.Now.
@@ -75,6 +79,10 @@ type Redis struct {
 	now      func() time.Time
 	timeout  time.Duration // of one answer
 
+	awaitRestore bool        // the first load still has to wait; used by Follow's goroutine alone
+	answeredAt   time.Time   // when Redis first answered it; likewise
+	unrestored   atomic.Bool // it waited in vain
+
 	// readBlock is how long Redis holds a read of the stream that has nothing new. It bounds how long it takes to notice
 	// that the stream was reset, and, with timeout, that Redis does not answer at all.
 	readBlock time.Duration
@@ -82,6 +90,8 @@ type Redis struct {
 	streamLength int
 	// reconcileEvery is how often a reader loads the index though it missed nothing.
 	reconcileEvery time.Duration
+	// restoreTimeout bounds the wait of AwaitRestore, from the first answer of Redis on.
+	restoreTimeout time.Duration
 }
 
 // OpenRedis verifies the options. It connects to nothing yet: a Redis that is away comes later.
@@ -90,8 +100,8 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 		o.timeout = replyTimeout
 	}
 	r := &Redis{
-		log: o.Log, now: o.Now, timeout: o.timeout,
-		readBlock: 500 * time.Millisecond, streamLength: 10_000, reconcileEvery: 30 * time.Second,
+		log: o.Log, now: o.Now, timeout: o.timeout, awaitRestore: o.AwaitRestore,
+		readBlock: 500 * time.Millisecond, streamLength: 10_000, reconcileEvery: 30 * time.Second, restoreTimeout: 10 * time.Second,
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)

@@ -87,16 +87,32 @@ func decodeSegment(segment string) ([]byte, error) {
 var lenientBase64 = strings.NewReplacer("+", "-", "/", "_", "=", "", " ", "", "\r", "", "\n", "")
 
 // looksLikeJWT says of a token that split could not read whether it is a JWT all
-// the same, however badly made, or something that no issuer of ours makes: an
-// opaque token, or an encrypted one (five segments, RFC 7516). It reads as
-// leniently as the most lenient backend might.
+// the same, however badly made or dressed up (".T", "T.."), or something that no
+// issuer of ours makes: an opaque token, or an encrypted one (five segments, of which
+// the first says enc: RFC 7516). It reads as leniently as the most lenient backend might.
 func looksLikeJWT(raw string) bool {
-	first, _, dotted := strings.Cut(raw, ".")
-	if !dotted || strings.Count(raw, ".") == 4 {
+	for first, rest, dotted := strings.Cut(raw, "."); ; first, rest, dotted = strings.Cut(rest, ".") {
+		// What could be decoded before the first error is enough.
+		decoded, _ := base64.RawURLEncoding.DecodeString(lenientBase64.Replace(first))
+		text := strings.TrimLeft(string(decoded), " \t\r\n")
+		isFirst := len(first)+1+len(rest) == len(raw)
+		switch {
+		case !strings.HasPrefix(text, "{"):
+		case isFirst && dotted && !isEncrypted(raw, text), !isFirst && strings.Contains(text, `"alg"`):
+			return true
+		}
+		if !dotted {
+			return false
+		}
+	}
+}
+
+// isEncrypted reports whether raw, whose first segment has that text, is an encrypted token.
+func isEncrypted(raw, header string) bool {
+	if strings.Count(raw, ".") != 4 {
 		return false
 	}
-	first = lenientBase64.Replace(first)
-	// What could be decoded before the first error is enough.
-	text, _ := base64.RawURLEncoding.DecodeString(first)
-	return strings.HasPrefix(strings.TrimLeft(string(text), " \t\r\n"), "{")
+	o, err := readObject(header)
+	_, encrypted := o.get("enc")
+	return err == nil && encrypted
 }

@@ -43,7 +43,7 @@ const (
 	RolesMissing      = "missing"       // the claim is not there, or names no role
 	RolesOverage      = "overage"       // the issuer left them out, as too many: they are to be asked for elsewhere
 	RolesUnreadable   = "unreadable"    // some are no text, or none that can be a role
-	RolesAmbiguous    = "ambiguous"     // some are spelled as another role, or as one that Map gives
+	RolesAmbiguous    = "ambiguous"     // some are spelled as one that Map names or gives
 	RolesNotForwarded = "not-forwarded" // some are beyond MaxForwardedRoles: policies see them, backends do not
 )
 
@@ -251,8 +251,7 @@ func (r *roleRules) translate(theirs []string, drop func(finding, role string)) 
 	}
 	var clear []string
 	for _, role := range unique(rest) {
-		_, named := r.Map[role]
-		if len(from[role]) > 1 || r.given[role] || named {
+		if _, named := r.Map[role]; r.given[role] || named {
 			for _, theirs := range from[role] {
 				drop(RolesAmbiguous, theirs)
 			}

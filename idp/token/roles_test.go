@@ -80,8 +80,10 @@ func TestWhatBecomesOfRoles(t *testing.T) {
 		{"keep", list, "100%|a,b|admin|authentik Admins|jürgen's", "100%25,a%2Cb,admin,authentik%20Admins,j%C3%BCrgen's", ""},
 		{"drop", list, "admin", "admin", ""},
 		{"slug", list, "100|a-b|admin|authentik-admins|j-rgen-s", "100,a-b,admin,authentik-admins,j-rgen-s", ""},
-		{"slug", []string{"Admin", "ADMIN!", "/ops", "Reader", "ops"}, "reader", "reader", "ambiguous [Admin ADMIN! /ops ops]"},
+		{"slug", []string{"Admin", "ADMIN!", "/ops", "Reader", "ops"}, "ops|reader", "ops,reader", "ambiguous [Admin ADMIN!]"},
 		{"slug", []string{"Operators", "operators", "admin"}, "", "", "ambiguous [Operators operators admin]"},
+		// Whoever has one of them has the role: another that anybody may add takes nothing away.
+		{"slug", []string{"Contractors", "contractors!", "contractors"}, "contractors", "contractors", ""},
 		{"slug", []string{"王", "---", "\u212aelvin", strings.Repeat("a", 65)}, "elvin", "elvin", "unreadable [王 --- " + strings.Repeat("a", 64) + "]"},
 		{"keep", []string{"admin", "operators", "member"}, "member", "member", "ambiguous [admin operators]"},
 		{"keep", []string{"a\nb", "a\u202e", strings.Repeat("a", 256), "ok"}, "ok", "ok", "unreadable [a b a " + strings.Repeat("a", 64) + "]"},

@@ -171,6 +171,12 @@ func TestWhatNoConfiguredIssuerCouldHaveMadeIsNotOurs(t *testing.T) {
 		"two issuers":                       {w, w.idp.raw(t, w.idp.header(nil).json(t), `{"iss":"https://elsewhere.test","iss":"`+ownISS+`"}`), token.ErrInvalid},
 		"iss is no string":                  {w, w.idp.sign(t, nil, own().but(claims{"iss": []string{ownISS}})), token.ErrInvalid},
 		"a header that is not quite base64": {w, "=" + good, token.ErrInvalid},
+		"a dot before it":                   {w, "." + good, token.ErrInvalid},
+		"dots behind it":                    {w, good + "..", token.ErrInvalid},
+		"dots before it":                    {w, ".." + good, token.ErrInvalid},
+		"many dots around it":               {w, strings.Repeat(".", 50) + good + strings.Repeat(".", 50), token.ErrInvalid},
+		"a word before it":                  {w, "jwt." + good, token.ErrInvalid},
+		"claims without a header":           {w, "v2.public." + b64([]byte(`{"sub":"alice","exp":"2030-01-01T00:00:00Z"}`)), token.ErrUnknownIssuer},
 	} {
 		if _, err := test.v.Verify(test.raw, now); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, want %v", name, err, test.want)

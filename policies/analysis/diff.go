@@ -11,7 +11,8 @@ import (
 
 // Diff compares two sets of policies. Changes are all there are, for everything that is not an expression; an expression
 // with the same text is taken to come to the same. What is refused either way, by 403, 404, 405, 501 or 400, is no change. That a host
-// which folds case refuses letters that fold into ASCII is told by the option paths.
+// which folds case refuses letters that fold into ASCII is told by the option paths. Of paths that
+// servers could take for another route's (Match.Divergence) only those are compared that neither side refuses for it.
 func Diff(before, after *policies.Set) Report {
 	r := Report{Changes: []Change{}, Expressions: []ExpressionChange{}, Options: []OptionChange{}, Incomplete: []string{}}
 	names := append(before.Hosts(), after.Hosts()...)
@@ -246,15 +247,20 @@ func (d *differ) ambiguityChanges(class *pathClass, group methodGroup, b, a side
 		return s.route.PermittedAmbiguities()
 	}
 	refused := side{refused: true}
-	for _, ambiguity := range []request.Ambiguity{request.EncodedSlash, request.DoubleSlash, request.Semicolon} {
+	for ambiguity := request.Ambiguity(1); ambiguity <= request.AllAmbiguities; ambiguity <<= 1 {
 		was, is := permits(b)&ambiguity != 0, permits(a)&ambiguity != 0
-		path := class.ambiguousExample(d.before, d.after, ambiguity)
-		if was == is || path == "" {
+		if was == is {
 			continue
 		}
 		from, to := b, refused
+		taken := func(p request.Path) bool { return takes(d.before, b.route, p, group.example) }
 		if is {
 			from, to = refused, a
+			taken = func(p request.Path) bool { return takes(d.after, a.route, p, group.example) }
+		}
+		path := class.ambiguousExample(d.before, d.after, ambiguity, taken)
+		if path == "" {
+			continue
 		}
 		s := newSpace(from, to)
 		differences, _ := s.compare(from, to)
@@ -270,6 +276,12 @@ func (d *differ) ambiguityChanges(class *pathClass, group methodGroup, b, a side
 	}
 }
 
+// takes reports whether a route of a host takes a path as it is spelt.
+func takes(h *policies.HostPolicy, r *policies.Route, p request.Path, method string) bool {
+	m := h.Match(p, method)
+	return m.Route == r && m.Ambiguities == 0 && m.Divergence == ""
+}
+
 // refusalOf is what becomes of a path whose spelling a side does not permit.
 func refusalOf(s side) string {
 	if s.refused {
@@ -280,6 +292,7 @@ func refusalOf(s side) string {
 
 var ambiguityNames = map[request.Ambiguity]string{
 	request.EncodedSlash: "an encoded slash", request.DoubleSlash: "a double slash", request.Semicolon: "a semicolon",
+	request.EncodedHash: "an encoded #", request.DoubleEncoding: "double encoding", request.EncodedBackslash: "an encoded backslash",
 }
 
 // expressionChanges reports expressions that are on one side only.

@@ -81,6 +81,7 @@ func optionsOf(r *policies.Route) []option {
 		{"headers", fmt.Sprintf("%q", r.Headers)},
 		{"websocket", fmt.Sprint(r.WebSocket)},
 		{"on_stale", fmt.Sprint(r.OnStaleAllow)},
+		{"connection_auth", map[bool]string{true: "allow", false: "refuse"}[r.ConnectionAuth]},
 		{"method_override", fmt.Sprint(r.MethodOverridePass)},
 		{"default_cache_control", cmp.Or(r.DefaultCacheControl, "as is right for who may")},
 	}

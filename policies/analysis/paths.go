@@ -110,28 +110,40 @@ func (s shape) example(before, after *policies.HostPolicy) string {
 	return path.String()
 }
 
-// ambiguousExample is an example with an ambiguous spelling that changes nothing about its pattern; "" where it can have none.
-func (c *pathClass) ambiguousExample(before, after *policies.HostPolicy, ambiguity request.Ambiguity) string {
-	s := c.shapes[0]
-	if ambiguity == request.EncodedSlash {
-		s = c.open
-	}
-	path := s.example(before, after)
+// ambiguousExample is an example with an ambiguous spelling that changes nothing about its pattern, and that is taken by the
+// side that permits it; "" where it can have none.
+func (c *pathClass) ambiguousExample(before, after *policies.HostPolicy, ambiguity request.Ambiguity, taken func(request.Path) bool) string {
 	switch ambiguity {
 	case request.DoubleSlash:
-		return "/" + path
+		return "/" + c.shapes[0].example(before, after)
 	case request.Semicolon:
-		return path + ";x"
+		return c.shapes[0].example(before, after) + ";x"
 	}
-	if at := slices.Index(s, ":any"); at >= 0 {
-		segments := strings.Split(path, "/")
-		segments[at+1] += "%2Fx"
-		return strings.Join(segments, "/")
-	}
-	if len(s) > 0 && s[len(s)-1] == "*" {
-		return path + "%2Fx"
+	for _, s := range append([]shape{c.open}, c.shapes...) {
+		for _, path := range s.withEscape(s.example(before, after), exampleEscapes[ambiguity]) {
+			if p, err := request.ParsePath(path); err == nil && taken(p) {
+				return path
+			}
+		}
 	}
 	return ""
+}
+
+// exampleEscapes make of a segment that is no word another one with an ambiguous spelling.
+var exampleEscapes = map[request.Ambiguity]string{
+	request.EncodedSlash: "%2Fx", request.EncodedHash: "%23x", request.DoubleEncoding: "%252Fx", request.EncodedBackslash: "%5Cx",
+}
+
+// withEscape are examples of the shape with more in a segment that is no word, the last one first.
+func (s shape) withEscape(example, more string) (paths []string) {
+	for at, segment := range slices.Backward(s) {
+		if segment == ":any" || segment == "*" {
+			segments := strings.Split(example, "/")
+			segments[at+1] += more
+			paths = append(paths, strings.Join(segments, "/"))
+		}
+	}
+	return paths
 }
 
 // escapeSegment escapes a decoded segment as a path has it.

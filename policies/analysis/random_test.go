@@ -33,7 +33,7 @@ func compile(t testing.TB, texts ...string) *policies.Set {
 // The words of random policies are few, so that they meet.
 var (
 	somePatterns = []string{"/", "/a", "/a/b", "/a/:x", "/a/:x/b", "/a/*rest", "/:x", "/:x/b", "/b/*rest", "/*rest", "/c/d", "/c/:y/*rest"}
-	somePaths    = []string{"/A", "/a/B", "/A/b", "/", "/a", "/a/", "/a/b", "/a/q", "/a/b/c", "/a/q/b", "/a/q/z", "/q", "/q/b", "/q/r", "/b", "/b/1/2", "/c", "/c/d", "/c/d/e", "/c/q", "/c/q/r/s", "//a", "/a;x", "/a/q%2Fz", "/q;x/b"}
+	somePaths    = []string{"/A", "/a/B", "/A/b", "/", "/a", "/a/", "/a/b", "/a/q", "/a/b/c", "/a/q/b", "/a/q/z", "/q", "/q/b", "/q/r", "/b", "/b/1/2", "/c", "/c/d", "/c/d/e", "/c/q", "/c/q/r/s", "//a", "/a;x", "/a/q%2Fz", "/q;x/b", "/a/q%23", "/a/q%252Fz", "/c/q/r%252Fs", "/a/q%5Cz", "/q%5Cz"}
 	someMethods  = []string{"GET", "HEAD", "POST", "DELETE", "PURGE"}
 	someHosts    = []string{"a.viloforge.com", "b.viloforge.com", `"*.viloforge.com"`, `"*.p.viloforge.com"`}
 	askedHosts   = []string{"a.viloforge.com", "b.viloforge.com", "q.viloforge.com", "q.p.viloforge.com", "elsewhere.example"}
@@ -123,7 +123,7 @@ func randomPolicy(r *rand.Rand, host string, expressions bool) string {
 			methods = []string{pick(r, ", methods: [POST]", ", methods: [DELETE, PURGE]", ", methods: [GET, POST]", ", methods: [HEAD]")}
 		}
 		for _, m := range methods {
-			odd := pick(r, "", "", "", ", double_slash: allow", ", semicolon: allow", ", encoded_slash: allow")
+			odd := pick(r, "", "", "", ", double_slash: allow", ", semicolon: allow", ", encoded_slash: allow", ", encoded_hash: allow", ", double_encoding: allow", ", encoded_backslash: allow")
 			routes = append(routes, fmt.Sprintf("  - { path: %q%s, allow: %s%s }\n", pattern, m, randomAllow(r, expressions), odd))
 		}
 	}

@@ -8,6 +8,17 @@ import (
 // ows is the optional whitespace around the elements of a list (RFC 9110, section 5.6.3).
 const ows = " \t"
 
+// TrimOWS is s without the optional whitespace around it.
+func TrimOWS(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
 // ParseAddress reads an IP address as peers and proxies write it: alone or with a port, IPv6 in brackets or without. IPv4
 // in the clothes of IPv6 becomes IPv4, and a zone is dropped. It is the zero Addr where s is none.
 func ParseAddress(s string) netip.Addr {

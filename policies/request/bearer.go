@@ -13,7 +13,7 @@ func BearerToken(authorization string) (token string, ok bool) {
 	if rest != "" && IsTokenByte(rest[0]) {
 		return "", false // the name of another scheme
 	}
-	return strings.Trim(rest, ows), true
+	return TrimOWS(rest), true
 }
 
 // IsOneToken reports whether what stands behind the Bearer scheme is one token to every reader: visible ASCII, without what

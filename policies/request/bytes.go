@@ -4,11 +4,12 @@ package request
 type class uint8
 
 const (
-	unreserved class = 1 << iota // RFC 3986: letters, digits, - . _ ~
-	pchar                        // pchar of RFC 3986, and the slash: allowed in a path as it is
-	forbidden                    // never allowed in a path, raw or escaped
-	hostByte                     // letters, digits, hyphen
-	tchar                        // RFC 9110: tchar, what methods are made of
+	unreserved  class = 1 << iota // RFC 3986: letters, digits, - . _ ~
+	pchar                         // pchar of RFC 3986, and the slash: allowed in a path as it is
+	forbidden                     // never allowed in a path, raw or escaped
+	escapedOnly                   // never allowed in a path as it is
+	hostByte                      // letters, digits, hyphen
+	tchar                         // RFC 9110: tchar, what methods are made of
 )
 
 // classes is written once, here, and only read afterwards.
@@ -16,7 +17,7 @@ var classes = func() (t [256]class) {
 	for c := range 0x20 {
 		t[c] = forbidden
 	}
-	t[0x7f], t['\\'], t['#'] = forbidden, forbidden, forbidden
+	t[0x7f], t['\\'], t['#'] = forbidden, escapedOnly, escapedOnly
 	for c := '0'; c <= '9'; c++ {
 		t[c] = unreserved | pchar | hostByte | tchar
 	}

@@ -31,7 +31,7 @@ func (p *Proxies) Client(peer netip.Addr, header map[string][]string) (client ne
 		switch lines := header[name]; len(lines) {
 		case 0:
 		case 1:
-			return ParseAddress(strings.Trim(lines[0], ows)), name
+			return ParseAddress(TrimOWS(lines[0])), name
 		default:
 			return netip.Addr{}, name
 		}
@@ -69,7 +69,7 @@ func walk(client netip.Addr, lines []string, trusted []netip.Prefix, last func(s
 			} else {
 				more = false
 			}
-			client = parse(strings.Trim(entry, ows))
+			client = parse(TrimOWS(entry))
 		}
 	}
 	return client

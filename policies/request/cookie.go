@@ -14,7 +14,7 @@ func CookiePairs(line string) iter.Seq2[string, string] {
 			piece, rest, _ := strings.Cut(line, ";")
 			line = rest
 			name, value, ok := strings.Cut(piece, "=")
-			if ok && !yield(strings.Trim(name, ows), strings.Trim(value, ows)) {
+			if ok && !yield(TrimOWS(name), TrimOWS(value)) {
 				return
 			}
 		}

@@ -64,5 +64,5 @@ func IsPreflight(method string, origin, acrm []string) bool {
 // section 4.1).
 func IsWebSocket(header map[string][]string) bool {
 	upgrade := header["Upgrade"]
-	return len(upgrade) == 1 && strings.EqualFold(strings.Trim(upgrade[0], ows), "websocket")
+	return len(upgrade) == 1 && strings.EqualFold(TrimOWS(upgrade[0]), "websocket")
 }

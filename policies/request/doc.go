@@ -16,14 +16,15 @@
 //
 //   - Rewritten: escapes of unreserved characters are decoded, %41 to A and %2E to a dot; bytes that RFC 3986 does not
 //     allow in a path are escaped; hexadecimal digits become upper case. Canonicalising again changes nothing.
-//   - Refused, always: a segment "." or "..", also with a parameter (..;x), spaces or an escaped ? behind it, and in any
-//     spelling and at any depth of decoding; \ and # raw or escaped; NUL and the other control characters, raw or
-//     escaped (a pattern that ends in $ matches before a line feed too); an escape that is none (%zz, %u002e); bytes
-//     that are no UTF-8 after one decoding. Full-width forms and other characters that become dots and slashes by NFKC or
-//     best fit count as those where they make a dot segment. An escaped percent sign, %25, is a literal one, unless decoding further
-//     yields /, \, NUL, a dot segment or an overlong form of one.
-//   - An [Ambiguity]: an escaped slash, two slashes in a row, a semicolon. Servers disagree about them, some applications
-//     need them, and so only a route that permits them sees them.
+//   - Refused, always: a segment "." or "..", also with a parameter (..;x), spaces or an escaped ? or # behind it, between
+//     slashes or backslashes, and in any spelling and at any depth of decoding; \ and # as they are; NUL, also at any depth,
+//     and the other control characters, raw or escaped (a pattern that ends in $ matches before a line feed too); an escape
+//     that is none (%zz, %u002e); bytes that are no UTF-8 after one decoding, and overlong forms at any depth. Full-width forms and other characters
+//     that become dots and slashes by NFKC or best fit count as those where they make a dot segment.
+//   - An [Ambiguity]: an escaped slash, two slashes in a row, a semicolon; an escaped # or \; an escaped percent sign where
+//     decoding further yields /, \ or #, and which is a literal one anywhere else. Servers disagree about them, some
+//     applications need them, and so only a route that permits them sees them. How a server reads such a path that decodes it
+//     to its end and takes \ for / is [DecodeFully]; package policies holds the one against the other.
 //
 // The query is forwarded byte for byte. Only what could not stand on a request line (a space, a control character, #)
 // is refused. [CheckQuery] refuses for a policy that reads a parameter what servers read in more than one way: which way

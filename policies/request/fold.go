@@ -93,7 +93,7 @@ func expandIntoASCII(s string) string {
 
 // FoldsIntoASCII reports whether the path, decoded to its end, holds such a letter.
 func (p Path) FoldsIntoASCII() bool {
-	return strings.IndexByte(p.text, '%') >= 0 && FoldsIntoASCII(p.decoded())
+	return strings.IndexByte(p.text, '%') >= 0 && FoldsIntoASCII(DecodeFully(p.text))
 }
 
 // IsWindowsAlias reports whether the path, decoded to its end, names on Windows what a plainer one names too: a segment there
@@ -103,7 +103,7 @@ func (p Path) IsWindowsAlias() bool {
 	if !strings.ContainsAny(p.text, "%.:") {
 		return false
 	}
-	for segment := range strings.SplitSeq(p.decoded(), "/") {
+	for segment := range strings.SplitSeq(DecodeFully(p.text), "/") {
 		if IsWindowsAlias(segment) {
 			return true
 		}
@@ -116,9 +116,4 @@ func IsWindowsAlias(segment string) bool {
 	before, _, _ := strings.Cut(segment, ";")
 	return strings.HasSuffix(segment, ".") || strings.HasSuffix(segment, " ") ||
 		strings.HasSuffix(before, ".") || strings.HasSuffix(before, " ") || strings.IndexByte(segment, ':') >= 0
-}
-
-// decoded is the path with every escape decoded, also those that decoding makes.
-func (p Path) decoded() string {
-	return string(decodeRepeatedly(nil, DecodeSegment(nil, p.text)))
 }

@@ -36,7 +36,7 @@ func parseForwarded(element string) netip.Addr {
 		if !ok || !valid {
 			return netip.Addr{}
 		}
-		if strings.EqualFold(strings.Trim(name, ows), "for") {
+		if strings.EqualFold(TrimOWS(name), "for") {
 			if found {
 				return netip.Addr{}
 			}

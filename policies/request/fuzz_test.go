@@ -14,6 +14,7 @@ func FuzzCanonicalise(f *testing.F) {
 		"/", "/admin", "/%61dmin", "/public/../admin", "/public/..%2fadmin", "/public/%252e%252e/admin", "//../admin", "/public/..;/admin",
 		`/public/..\admin`, "/public/..%5cadmin", "/x%00", "/%c0%ae%c0%ae/admin", "/%c3%a9", "/\xc3\xa9", "/a b\"<>^`{|}[]", "/%7e%2c%3a",
 		"/100%25", "/%25%32%65", "/%2525252e", "/%25u002e%25u002e/", "/a%2fb", "/a//b", "/a;b=c/d", "/a%3bb", "/x?a=1;b=2", "/x?", "/x#", "/%zz", "*", "http://a/",
+		"/C%23", "/%2523", "/a%5cb", "/a%5c..%5cb", "/..%5C", "/a%255cb", "/job/release%252F1.12.1/5", "/a%252f%252e%252e%252fb", "/%25252e%2525252e", "/a%25u005c..", "/%5C%2f%5C",
 	} {
 		f.Add("GET", "website.viloforge.com:8443", target)
 	}
@@ -29,6 +30,9 @@ func FuzzCanonicalise(f *testing.F) {
 			return
 		}
 		text := got.Path.String()
+		if isPlainPath(text) && (normalised(t, text) != text || got.Path.Ambiguities() != 0) {
+			t.Fatalf("%q is no plain path", text)
+		}
 		again, err := ParsePath(text)
 		if err != nil || again != got.Path {
 			t.Fatalf("%q is %q, and that is %q, %v", raw, got.Path, again, err)
@@ -48,8 +52,9 @@ func FuzzCanonicalise(f *testing.F) {
 		if err != nil || !utf8.ValidString(decoded) {
 			t.Fatalf("%q: %v", text, err)
 		}
-		checkDecoded(t, decoded)
-		if odd := got.Path.Ambiguities(); odd&^Semicolon == 0 {
+		odd := got.Path.Ambiguities()
+		checkDecoded(t, decoded, odd)
+		if odd&^(Semicolon|EncodedHash) == 0 {
 			// With nothing to clean, what Go's mux serves is what was forwarded; a final slash apart.
 			if clean := path.Clean(decoded); clean != strings.TrimSuffix(decoded, "/") && decoded != "/" {
 				t.Errorf("%q: Go cleans %q to %q", raw, decoded, clean)
@@ -63,22 +68,32 @@ func FuzzCanonicalise(f *testing.F) {
 			if err != nil || next == deeper {
 				break
 			}
-			checkDecoded(t, next)
-			if strings.Count(next, "/") != strings.Count(decoded, "/") {
-				t.Errorf("%q is decoded to %q", raw, next)
+			checkDecoded(t, next, odd)
+			if odd&DoubleEncoding == 0 {
+				for _, letter := range []string{"/", `\`, "#"} {
+					if strings.Count(next, letter) != strings.Count(decoded, letter) {
+						t.Errorf("%q is decoded to %q", raw, next)
+					}
+				}
 			}
 			deeper = next
+		}
+		full := DecodeFully(text)
+		checkDecoded(t, full, odd)
+		if got.Path.DecodesFurther() != (full != decoded) {
+			t.Errorf("%q, decoded to its end, is %q", raw, full)
 		}
 	})
 }
 
-// checkDecoded checks a path that was decoded once or more often for what no server may ever see.
-func checkDecoded(t *testing.T, decoded string) {
+// checkDecoded checks a path that was decoded once or more often for what no server may ever see, whatever a route
+// permits: NUL and dot segments, where \ separates segments too; and for # and \ that no permission was needed for.
+func checkDecoded(t *testing.T, decoded string, odd Ambiguity) {
 	t.Helper()
-	if strings.ContainsAny(decoded, "\\\x00") {
-		t.Errorf("a backslash or NUL in %q", decoded)
+	if strings.Contains(decoded, "\x00") || odd&EncodedBackslash == 0 && strings.Contains(decoded, `\`) || odd&EncodedHash == 0 && strings.Contains(decoded, "#") {
+		t.Errorf("NUL, or \\ or # without need of a permission, in %q", decoded)
 	}
-	for segment := range strings.SplitSeq(decoded, "/") {
+	for segment := range strings.SplitSeq(strings.ReplaceAll(decoded, `\`, "/"), "/") {
 		segment, _, _ = strings.Cut(segment, ";")
 		if segment == "." || segment == ".." {
 			t.Errorf("a dot segment in %q", decoded)
@@ -100,4 +115,19 @@ func FuzzParseOrigin(f *testing.F) {
 			t.Errorf("%q is %q: %v", s, origin, err)
 		}
 	})
+}
+
+// normalised is a path as the long way has it: every escape and every segment looked at.
+func normalised(t *testing.T, path string) string {
+	t.Helper()
+	text, err := normaliseEscapes(path)
+	if err != nil {
+		t.Fatalf("%q: %v", path, err)
+	}
+	for segment := range strings.SplitSeq(text[1:], "/") {
+		if ambiguity, err := checkSegment(segment, true); err != nil || ambiguity != 0 {
+			t.Fatalf("%q: %v, %v", path, ambiguity, err)
+		}
+	}
+	return text
 }

@@ -138,35 +138,36 @@ func shapesOf() (shapes ['z' - 'a' + 1]reservedShape) {
 // ClassifyHeader judges a header's name. Names are compared after folding, because WSGI, CGI and others read X_User as
 // X-User. It allocates nothing.
 func ClassifyHeader(name string) HeaderClass {
-	var buffer [longestReserved]byte
 	class := OrdinaryHeader
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-':
-		default:
-			c, class = '-', OddHeader
-		}
-		if i < len(buffer) {
-			buffer[i] = c
+	for i := range len(name) {
+		if c := name[i]; c != '-' && foldedBytes[c] == '-' {
+			class = OddHeader
+			break
 		}
 	}
-	if len(name) == 0 {
+	if name == "" {
 		return OddHeader
 	}
-	folded := buffer[:min(len(name), len(buffer))]
-	if folded[0] < 'a' || 'z' < folded[0] {
+	first := foldedBytes[name[0]]
+	if first < 'a' {
 		return class
 	}
-	shape := &reservedShapes[folded[0]-'a']
+	shape := &reservedShapes[first-'a']
+	mayBeReserved := len(name) <= longestReserved && shape.lengths>>len(name)&1 == 1
+	if !mayBeReserved && len(shape.families) == 0 {
+		return class
+	}
+	var buffer [longestReserved]byte
+	folded := buffer[:min(len(name), len(buffer))]
+	for i := range folded {
+		folded[i] = foldedBytes[name[i]]
+	}
 	for i := range shape.families {
 		if family := &shape.families[i]; len(folded) >= len(family.prefix) && string(folded[:len(family.prefix)]) == family.prefix {
 			return family.class
 		}
 	}
-	if len(name) > len(buffer) || shape.lengths>>len(name)&1 == 0 {
+	if !mayBeReserved {
 		return class
 	}
 	if found, ok := reservedHeaders[string(folded)]; ok {
@@ -184,7 +185,7 @@ func IsReservedHeader(name string) bool { return ClassifyHeader(name) >= Overrid
 func FoldHeader(name string) string {
 	b := []byte(name)
 	for i, c := range b {
-		b[i] = foldByte(c)
+		b[i] = foldedBytes[c]
 	}
 	return string(b)
 }
@@ -195,21 +196,28 @@ func SameHeader(a, b string) bool {
 		return false
 	}
 	for i := range len(a) {
-		if foldByte(a[i]) != foldByte(b[i]) {
+		if foldedBytes[a[i]] != foldedBytes[b[i]] {
 			return false
 		}
 	}
 	return true
 }
 
-func foldByte(c byte) byte {
-	switch {
-	case 'A' <= c && c <= 'Z':
-		return c + 'a' - 'A'
-	case (c < 'a' || 'z' < c) && (c < '0' || '9' < c):
-		return '-'
+// foldedBytes has each byte as FoldHeader writes it.
+var foldedBytes = foldBytes()
+
+func foldBytes() (folded [256]byte) {
+	for i := range folded {
+		switch c := byte(i); {
+		case 'A' <= c && c <= 'Z':
+			folded[i] = c + 'a' - 'A'
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+			folded[i] = c
+		default:
+			folded[i] = '-'
+		}
 	}
-	return c
+	return folded
 }
 
 // CanonicalHeader is a header's name as package net/http writes it, X-Frame-Options; false where it is none, or holds

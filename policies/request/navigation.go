@@ -72,7 +72,7 @@ func PrefersHTML(accept []string) bool {
 			if !ok {
 				continue
 			}
-			switch kind = lower(strings.Trim(kind, ows)); {
+			switch kind = lower(TrimOWS(kind)); {
 			case kind == "text/html":
 				html.rank(exactRange, quality)
 			case kind == "application/xhtml+xml":
@@ -116,7 +116,7 @@ func (r *ranking) rank(specificity, quality int) {
 // qualityOf is the weight among parameters, in thousandths (RFC 9110, section 12.4.2); 1000 where there is none.
 func qualityOf(parameters string) (thousandths int, ok bool) {
 	for parameter := range strings.SplitSeq(parameters, ";") {
-		name, value, _ := strings.Cut(strings.Trim(parameter, ows), "=")
+		name, value, _ := strings.Cut(TrimOWS(parameter), "=")
 		if name == "q" || name == "Q" {
 			return parseQuality(value)
 		}

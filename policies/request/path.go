@@ -10,10 +10,16 @@ import (
 type Ambiguity uint8
 
 const (
-	EncodedSlash Ambiguity = 1 << iota // %2F: a separator to some, a letter to others
-	DoubleSlash                        // an empty segment, which some leave out
-	Semicolon                          // ; or %3B: some cut the segment there
+	EncodedSlash     Ambiguity = 1 << iota // %2F: a separator to some, a letter to others
+	DoubleSlash                            // an empty segment, which some leave out
+	Semicolon                              // ; or %3B: some cut the segment there
+	EncodedHash                            // %23: a letter to most, the end of the path to who takes what is decoded for a URL again
+	DoubleEncoding                         // %252F: decoding once more yields a slash, a backslash or #
+	EncodedBackslash                       // %5C: a separator on Windows, a letter elsewhere
 )
+
+// AllAmbiguities are all of them.
+const AllAmbiguities = EncodedSlash | DoubleSlash | Semicolon | EncodedHash | DoubleEncoding | EncodedBackslash
 
 // String names the ambiguities, as a policy file does.
 func (o Ambiguity) String() string {
@@ -21,7 +27,14 @@ func (o Ambiguity) String() string {
 	for _, known := range []struct {
 		oddity Ambiguity
 		name   string
-	}{{EncodedSlash, "encoded_slash"}, {DoubleSlash, "double_slash"}, {Semicolon, "semicolon"}} {
+	}{
+		{EncodedSlash, "encoded_slash"},
+		{DoubleSlash, "double_slash"},
+		{Semicolon, "semicolon"},
+		{EncodedHash, "encoded_hash"},
+		{DoubleEncoding, "double_encoding"},
+		{EncodedBackslash, "encoded_backslash"},
+	} {
 		if o&known.oddity != 0 {
 			names = append(names, known.name)
 		}
@@ -46,6 +59,9 @@ func ParsePath(s string) (Path, error) {
 	if s == "" || s[0] != '/' {
 		return Path{}, malformed("the path does not begin with a slash")
 	}
+	if isPlainPath(s) {
+		return Path{text: s}, nil
+	}
 	text, err := normaliseEscapes(s)
 	if err != nil {
 		return Path{}, err
@@ -65,6 +81,25 @@ func ParsePath(s string) (Path, error) {
 	}
 }
 
+// isPlainPath reports whether a path, which begins with a slash, is canonical at sight, as most are: of unreserved characters
+// and slashes alone, with no empty segment but the last and none that begins with a dot.
+func isPlainPath(s string) bool {
+	previous := byte(0)
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c == '/', c == '.':
+			if previous == '/' {
+				return false
+			}
+		case classes[c]&unreserved == 0:
+			return false
+		}
+		previous = c
+	}
+	return true
+}
+
 // normaliseEscapes normalises the percent-encoding of a path (RFC 3986, 6.2.2.2: percent-encoding normalization). Where s has it already, the answer is s itself.
 func normaliseEscapes(s string) (string, error) {
 	const upperHex = "0123456789ABCDEF"
@@ -79,8 +114,11 @@ func normaliseEscapes(s string) (string, error) {
 			c, width, escaped = byte(v), 3, true
 		}
 		class := classes[c]
-		if class&forbidden != 0 {
-			return "", malformed("a control character, a backslash or # in the path, raw or escaped")
+		switch {
+		case class&forbidden != 0:
+			return "", malformed("a control character in the path, raw or escaped")
+		case class&escapedOnly != 0 && !escaped:
+			return "", malformed("a backslash or # in the path")
 		}
 		literal := class&pchar != 0 && !escaped || class&unreserved != 0
 		unchanged := literal && !escaped || !literal && escaped && s[i+1] < 'a' && s[i+2] < 'a'
@@ -124,7 +162,9 @@ func checkSegment(segment string, last bool) (Ambiguity, error) {
 	}
 	ambiguity, err := checkDecodedSegment(once, last)
 	if err == nil && bytes.IndexByte(once, '%') >= 0 {
-		err = checkDoubleEncoding(once)
+		var deeper Ambiguity
+		deeper, err = checkDoubleEncoding(once, last)
+		ambiguity |= deeper
 	}
 	return ambiguity, err
 }
@@ -136,9 +176,15 @@ func checkDecodedSegment(once []byte, last bool) (ambiguity Ambiguity, err error
 	}
 	if bytes.IndexByte(once, '/') >= 0 {
 		ambiguity |= EncodedSlash
-		if once[0] == '/' || bytes.Contains(once, []byte("//")) || !last && once[len(once)-1] == '/' {
-			ambiguity |= DoubleSlash
-		}
+	}
+	if bytes.IndexByte(once, '\\') >= 0 {
+		ambiguity |= EncodedBackslash
+	}
+	if bytes.IndexByte(once, '#') >= 0 {
+		ambiguity |= EncodedHash
+	}
+	if hasEmptyPiece(once, last) {
+		ambiguity |= DoubleSlash
 	}
 	if i := bytes.IndexByte(once, ';'); i >= 0 {
 		ambiguity |= Semicolon
@@ -149,19 +195,49 @@ func checkDecodedSegment(once []byte, last bool) (ambiguity Ambiguity, err error
 	return ambiguity, nil
 }
 
-// checkDoubleEncoding refuses double encoding: a segment that means something else to a server that decodes more than once.
-func checkDoubleEncoding(once []byte) error {
+// checkDoubleEncoding finds double encoding: a segment, decoded once, that means something else to a server that decodes
+// more than once. It refuses what is never allowed at any depth.
+func checkDoubleEncoding(once []byte, last bool) (ambiguity Ambiguity, err error) {
 	var buffer [256]byte
 	decoded := decodeRepeatedly(buffer[:0], once)
 	switch {
-	case bytes.Count(decoded, []byte("/")) > bytes.Count(once, []byte("/")), bytes.IndexByte(decoded, '\\') >= 0, bytes.IndexByte(decoded, 0) >= 0:
-		return malformed("double encoding: decoding the path further yields a slash, a backslash or NUL")
+	case bytes.IndexByte(decoded, 0) >= 0:
+		return 0, malformed("double encoding: decoding the path further yields NUL")
 	case hasDotSegment(decoded):
-		return malformed("double encoding: decoding the path further yields a dot segment")
+		return 0, malformed("double encoding: decoding the path further yields a dot segment")
 	case hasOverlong(decoded):
-		return malformed("double encoding: decoding the path further yields an overlong form")
+		return 0, malformed("double encoding: decoding the path further yields an overlong form")
 	}
-	return nil
+	for _, more := range []struct {
+		letter    string
+		ambiguity Ambiguity
+	}{{"/", DoubleEncoding}, {"\\", DoubleEncoding | EncodedBackslash}, {"#", DoubleEncoding | EncodedHash}} {
+		if bytes.Count(decoded, []byte(more.letter)) > bytes.Count(once, []byte(more.letter)) {
+			ambiguity |= more.ambiguity
+		}
+	}
+	if ambiguity != 0 && hasEmptyPiece(decoded, last) {
+		ambiguity |= DoubleSlash
+	}
+	return ambiguity, nil
+}
+
+// separators are what a decoded segment may be split at.
+const separators = `/\`
+
+// hasEmptyPiece reports whether a decoded segment that holds separators has nothing before, between or, unless it is the
+// last of the path, behind them.
+func hasEmptyPiece(b []byte, last bool) bool {
+	for separated := false; ; separated = true {
+		i := bytes.IndexAny(b, separators)
+		switch {
+		case i == 0:
+			return true
+		case i < 0:
+			return separated && !last && len(b) == 0
+		}
+		b = b[i+1:]
+	}
 }
 
 // DecodeSegment appends to b the bytes that a segment of a canonical path stands for.
@@ -222,7 +298,7 @@ func foldFullwidth(high, low int) byte {
 	return 'x'
 }
 
-// hasDotSegment reports whether a decoded segment is a dot segment, or holds one between slashes, to a server that cuts
+// hasDotSegment reports whether a decoded segment is a dot segment, or holds one between separators, to a server that cuts
 // it at a parameter, a query or a fragment, leaves out the spaces around it, or takes other characters for dots and slashes.
 func hasDotSegment(b []byte) bool {
 	var buffer [256]byte
@@ -230,8 +306,11 @@ func hasDotSegment(b []byte) bool {
 		b = replaceLookalikes(buffer[:0], b)
 	}
 	for more := true; more; {
-		var piece []byte
-		piece, b, more = bytes.Cut(b, []byte("/"))
+		piece := b
+		end := bytes.IndexAny(b, separators)
+		if more = end >= 0; more {
+			piece, b = b[:end], b[end+1:]
+		}
 		if i := bytes.IndexAny(piece, ";?#"); i >= 0 {
 			piece = piece[:i]
 		}

@@ -13,7 +13,8 @@ type Target struct {
 }
 
 // Canonicalise makes a Target of a request's method, its authority (the Host header, or :authority in HTTP/2) and its
-// target as they were received. The target is in origin-form; an absolute one would be a second opinion about the host.
+// target as they were received. The target is in origin-form; an absolute one would be a second opinion about the host, and has
+// been compared with it by whoever takes it.
 // The error is a *Malformed.
 func Canonicalise(method, authority, target string) (Target, error) {
 	if !IsMethod(method) {

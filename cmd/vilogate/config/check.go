@@ -118,6 +118,7 @@ func (c *checker) checkStandaloneIDP() {
 	ignored(c.Listen.isSet("https") && c.Listen.HTTPS != Off, c.Listen.Places.Of("https"), "listen.https")
 	ignored(c.Listen.isSet("http") && c.Listen.HTTP != Off, c.Listen.Places.Of("http"), "listen.http")
 	ignored(c.Certificates != nil, c.Places.Of("certificates"), "certificates")
+	ignored(isSet(c.Limits.Places, "connection_auth"), c.Limits.Places.Of("connection_auth"), "limits.connection_auth")
 	ignored(isSet(c.Limits.Places, "body_min_rate"), c.Limits.Places.Of("body_min_rate"), "limits.body_min_rate")
 	ignored(isSet(c.Limits.Places, "streams"), c.Limits.Places.Of("streams"), "limits.streams")
 	ignored(len(c.Upstreams) > 0, c.Places.Of("upstreams"), "upstreams")
@@ -216,6 +217,9 @@ func (c *checker) checkRanges() {
 	}
 	if l.Streams < 1 || l.Streams > 10_000 {
 		c.errorf(l.Places.Of("streams"), "limits.streams must be from 1 to 10000, it is %d", l.Streams)
+	}
+	if l.ConnectionAuth < 1 || l.ConnectionAuth > 100_000 {
+		c.errorf(l.Places.Of("connection_auth"), "limits.connection_auth must be from 1 to 100000, it is %d", l.ConnectionAuth)
 	}
 	for key, t := range map[string]strictyaml.Duration{"header_time": l.HeaderTime, "idle_time": l.IdleTime} {
 		if t < seconds(1) {

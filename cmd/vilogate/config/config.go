@@ -65,7 +65,7 @@ type Config struct {
 	// Login says where people are sent to sign in. Optional. A reload may replace `url` by our own IdP (IDP), and nothing else.
 	Login *Login `yaml:"login" reload:"restart"`
 	// IDP runs our own identity provider in this process. Optional: this process is a gateway only. A reload may add it where
-	// people signed in elsewhere (`login.url`) or nowhere, and what changes it otherwise takes a restart.
+	// people signed in elsewhere (`login.url`) or nowhere, without `redis:`; what changes it otherwise takes a restart.
 	IDP *IDP `yaml:"idp" reload:"restart"`
 	// Revocation says how old the knowledge of revocations may be.
 	Revocation Revocation `yaml:"revocation" reload:"restart"`
@@ -143,6 +143,9 @@ type Limits struct {
 	BodyMinRate ByteRate `yaml:"body_min_rate"`
 	// Streams is how many requests one HTTP/2 connection may have under way. Optional: 250; not of an IdP alone.
 	Streams int `yaml:"streams"`
+	// ConnectionAuth is how many connections to upstreams may be one client's alone, on routes with connection_auth: allow;
+	// beyond that such requests are 503. Optional: 1000; not of an IdP alone.
+	ConnectionAuth int `yaml:"connection_auth"`
 
 	Places strictyaml.Places
 }
@@ -150,6 +153,7 @@ type Limits struct {
 // SetDefaults fills in what holds where the file says nothing.
 func (l *Limits) SetDefaults() {
 	l.HeaderBytes, l.HeaderTime, l.IdleTime, l.BodyMinRate, l.Streams = 64<<10, seconds(10), seconds(120), 1<<10, 250
+	l.ConnectionAuth = 1000
 }
 
 // Certificates says where the TLS certificates come from.
@@ -383,7 +387,8 @@ func (l *LoginLimits) SetDefaults() {
 
 // Revocation says how old the knowledge of revocations may be.
 type Revocation struct {
-	// MaxStaleness is the age from which requests that need a login are answered 503. Optional: 30s.
+	// MaxStaleness is the age from which requests that need a login are answered 503. Before that, from 2s on, the first of
+	// them wait 250ms for news. Optional: 30s.
 	MaxStaleness strictyaml.Duration `yaml:"max_staleness"`
 
 	Places strictyaml.Places

@@ -117,7 +117,7 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 	o := gateway.Options{
 		Current:      func() *gateway.Generation { return s.current.Load().Gateway },
 		AssertionKey: s.assertionKey, AssertionKeys: s.assertionKeys.bytes, Revocations: s.stores.List, Covers: s.source.CanCoalesce,
-		Limits: s.limits, Observe: s.observe, Log: s.o.Log,
+		Limits: s.limits, ConnectionAuth: cfg.Limits.ConnectionAuth, Observe: s.observe, Log: s.o.Log,
 	}
 	if s.audit != nil {
 		o.Audit = s.audit
@@ -138,8 +138,9 @@ func (s *Server) openEdge(cfg *config.Config) error {
 	s.edge, err = edge.New(edge.Options{
 		Handler: s.gateway, HTTPS: s.listeners.https, HTTP: s.listeners.http, Source: s.source,
 		TrustedProxies: generation.Prefixes(cfg.TrustedProxies), PublicPort: s.builder.PublicPort, HSTS: s.o.HSTS, Tickets: tickets, Log: s.o.Log,
-		HostTLS:    func(serverName string) *edge.HostTLS { return s.current.Load().TLS.Lookup(serverName) },
-		ServedHost: func(host string) bool { return s.current.Load().Gateway.Serves(host) },
+		HostTLS:     func(serverName string) *edge.HostTLS { return s.current.Load().TLS.Lookup(serverName) },
+		ConnContext: s.gateway.ConnContext,
+		ServedHost:  func(host string) bool { return s.current.Load().Gateway.Serves(host) },
 		Limits: edge.Limits{
 			HeaderBytes: int(cfg.Limits.HeaderBytes), HeaderTime: cfg.Limits.HeaderTime.Std(), IdleTime: cfg.Limits.IdleTime.Std(),
 			BodyMinRate: int64(cfg.Limits.BodyMinRate), Streams: cfg.Limits.Streams,

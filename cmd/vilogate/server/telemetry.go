@@ -19,12 +19,20 @@ func (s *Server) registerMetrics() {
 	s.addReadyCheck("revocations", func() error {
 		switch {
 		case !list.Ready():
-			return because("the revocation list is not loaded yet", list.Failure())
+			return because("the revocation list is not loaded yet; where the identity provider is another process, it is waited for 10 s to restore what Redis may have lost", list.Failure())
 		case list.Stale(now()):
 			return because("the revocation list is stale (revocation.max_staleness); requests that need a login are answered 503", list.Failure())
 		}
 		return nil
 	})
+	if redis := s.stores.Redis; redis != nil && s.idp.Load() == nil {
+		s.addWarningCheck("revocations_restored", func() error {
+			if redis.Unrestored() {
+				return errors.New("no identity provider has confirmed that Redis holds all revocations: where Redis has lost some, what they named may be admitted")
+			}
+			return nil
+		})
+	}
 	s.metrics.Gauge("revocation_entries", "Entries of the revocation list.", func() float64 { return float64(list.Stats().Entries) })
 	s.metrics.Gauge("revocation_lag_seconds", "Staleness of the revocation list: time since it was last known to be current; +Inf before the first load. Compare with revocation.max_staleness.", func() float64 {
 		contact := list.Stats().LastSync
@@ -35,6 +43,12 @@ func (s *Server) registerMetrics() {
 	})
 	s.metrics.Counter("revocation_entries_rejected_total", "Revocation entries rejected because their MAC does not verify.", func() float64 {
 		return float64(list.Stats().Rejected)
+	})
+	s.metrics.Counter("revocation_sync_waits_total", "Waits of requests for a revocation list that was not confirmed for 2 s, as after the process was frozen; those that waited together count once.", func() float64 {
+		return float64(list.Stats().SyncWaits)
+	})
+	s.metrics.Counter("revocation_sync_timeouts_total", "Of those waits, the ones without news within 250 ms: revocation.max_staleness alone counted then.", func() float64 {
+		return float64(list.Stats().SyncTimeouts)
 	})
 	s.addReadyCheck("keys", s.ownKeysReady)
 	logins := func() (stats idp.Stats) {

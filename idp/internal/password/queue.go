@@ -1,26 +1,30 @@
 package password
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
 	"sync"
 )
 
-// ErrBusy means that more passwords are waiting to be checked than the pool takes, or takes of one network.
+// ErrBusy means that more passwords are waiting to be checked than the pool takes, and no network has more of them than this one.
 var ErrBusy = errors.New("password: too many at once")
 
 // A Client is whom a hash is computed for.
 type Client struct {
-	// Network is its address, of IPv6 the /64, and for a known browser whose it is; "" is somebody who is not bounded, such as an administrator.
+	// Network is what it is counted by: its address, of IPv6 the /64, and for a known browser whose it is.
 	Network string
+	// Wider is what many of its networks may be one client's of: the /24 of an address, of IPv6 the /48; for a known browser, whose
+	// it is.
+	Wider string
 	// Known says that it is a browser that its user signed in from, which waits in a lane of its own.
 	Known bool
 }
 
 // queue hands a fixed number of workers to clients in two lanes, in turns where both wait: strangers cannot take what known
-// browsers need, nor the other way round. Within a lane it is first come, first served, but a network has at most half of the
-// places, and when all are taken, the network with the most that wait gives its last to one that has none.
+// browsers need, nor the other way round. Within a lane it is first come, first served, and when there is no place for one
+// more, the last of the network with the most that wait gives its own up.
 type queue struct {
 	mu    sync.Mutex
 	free  int // workers
@@ -30,23 +34,17 @@ type queue struct {
 
 // lane is where strangers wait, or known browsers. The queue's mu guards it.
 type lane struct {
-	places  int            // how many may wait
-	most    int            // how many of a network may be there, working or waiting
-	inside  map[string]int // those there are
+	places  int // how many may wait
 	waiting []*waiter
 }
 
 type waiter struct {
-	network string
-	result  chan error // of one: nil with a worker, ErrBusy without
+	client Client
+	result chan error // of one: nil with a worker, ErrBusy without
 }
 
 func newQueue(workers, waiting int) *queue {
-	q := &queue{free: workers}
-	for i := range q.lanes {
-		q.lanes[i] = lane{places: waiting, most: max(1, (workers+waiting)/2), inside: map[string]int{}}
-	}
-	return q
+	return &queue{free: workers, lanes: [2]lane{{places: waiting}, {places: waiting}}}
 }
 
 // acquire waits for a worker: ErrBusy where there is no place to wait, or somebody else needs it more.
@@ -55,10 +53,7 @@ func (q *queue) acquire(ctx context.Context, c Client) (release func(), err erro
 	if c.Known {
 		l = &q.lanes[1]
 	}
-	w, err := q.enter(l, c.Network)
-	if err != nil {
-		return nil, err
-	}
+	w := q.enter(l, c)
 	select {
 	case err = <-w.result:
 	case <-ctx.Done():
@@ -70,47 +65,44 @@ func (q *queue) acquire(ctx context.Context, c Client) (release func(), err erro
 	if err != nil {
 		return nil, err
 	}
-	return func() { q.release(l, w) }, nil
+	return q.release, nil
 }
 
 // enter takes a worker, or a place to wait for one.
-func (q *queue) enter(l *lane, network string) (*waiter, error) {
+func (q *queue) enter(l *lane, c Client) *waiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if network != "" && l.inside[network] >= l.most {
-		return nil, ErrBusy
-	}
-	w := &waiter{network: network, result: make(chan error, 1)}
-	switch {
-	case q.free > 0:
+	w := &waiter{client: c, result: make(chan error, 1)}
+	if q.free > 0 {
 		q.free--
 		w.result <- nil
-	case len(l.waiting) < l.places || l.inside[network] == 0 && l.displace():
-		l.waiting = append(l.waiting, w)
-	default:
-		return nil, ErrBusy
+		return w
 	}
-	l.inside[network]++
-	return w, nil
+	l.waiting = append(l.waiting, w)
+	if len(l.waiting) > l.places {
+		last := l.lastOfMost()
+		l.waiting[last].result <- ErrBusy
+		l.waiting = slices.Delete(l.waiting, last, last+1)
+	}
+	return w
 }
 
-// displace makes room: the network with the most that wait gives its last, where it has another.
-func (l *lane) displace() bool {
-	waiting := map[string]int{}
-	last := -1
+// lastOfMost is the place of the last that came of the network with the most that wait, in the wider network with the most. Of
+// equals it is the latest: who comes to a full lane displaces only who has more.
+func (l *lane) lastOfMost() int {
+	wider, networks := map[string]int{}, map[Client]int{}
+	for _, w := range l.waiting {
+		wider[w.client.Wider]++
+		networks[w.client]++
+	}
+	last := 0
 	for i, w := range l.waiting {
-		waiting[w.network]++
-		if last < 0 || waiting[w.network] >= waiting[l.waiting[last].network] {
+		most := l.waiting[last].client
+		if cmp.Or(cmp.Compare(wider[w.client.Wider], wider[most.Wider]), cmp.Compare(networks[w.client], networks[most])) >= 0 {
 			last = i
 		}
 	}
-	if last < 0 || waiting[l.waiting[last].network] < 2 {
-		return false
-	}
-	w := l.waiting[last]
-	l.remove(last)
-	w.result <- ErrBusy
-	return true
+	return last
 }
 
 // withdraw gives a place up, and reports whether it was still waiting there.
@@ -121,26 +113,14 @@ func (q *queue) withdraw(l *lane, w *waiter) bool {
 	if i < 0 {
 		return false
 	}
-	l.remove(i)
+	l.waiting = slices.Delete(l.waiting, i, i+1)
 	return true
 }
 
-func (l *lane) remove(i int) {
-	l.leave(l.waiting[i].network)
-	l.waiting = slices.Delete(l.waiting, i, i+1)
-}
-
-func (l *lane) leave(network string) {
-	if l.inside[network]--; l.inside[network] <= 0 {
-		delete(l.inside, network)
-	}
-}
-
 // release hands the worker to whoever waits next.
-func (q *queue) release(l *lane, w *waiter) {
+func (q *queue) release() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l.leave(w.network)
 	next := &q.lanes[q.turn]
 	if len(next.waiting) == 0 {
 		next = &q.lanes[1-q.turn]

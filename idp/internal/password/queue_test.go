@@ -58,35 +58,7 @@ func (c *crowd) next() ended {
 	}
 }
 
-func TestOneNetworkTakesNoMoreThanHalf(t *testing.T) {
-	t.Parallel()
-	p := newPool(t, 1, 7)
-	c := &crowd{t, p, make(chan ended, 100)}
-	c.come("working", Client{Network: "a"})
-	working := c.next()
-	for i := range 3 {
-		c.come(fmt.Sprint("a", i), Client{Network: "a"})
-		p.awaitWaiting(t, 0, i+1)
-	}
-	if _, err := p.queue.acquire(t.Context(), Client{Network: "a"}); !errors.Is(err, ErrBusy) {
-		t.Errorf("one more of a network: %v", err)
-	}
-	c.come("b", Client{Network: "b"})
-	p.awaitWaiting(t, 0, 4)
-	working.release()
-	for _, want := range []string{"a0", "a1", "a2", "b"} {
-		e := c.next()
-		if e.name != want || e.err != nil {
-			t.Fatalf("%s's turn (%v), want %s", e.name, e.err, want)
-		}
-		e.release()
-	}
-	if l := &p.queue.lanes[0]; p.queue.free != 1 || len(l.inside) != 0 {
-		t.Errorf("%d free, %v inside", p.queue.free, l.inside)
-	}
-}
-
-func TestWhoHasNothingDisplacesWhoHasMost(t *testing.T) {
+func TestTheNetworkWithTheMostMakesRoom(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, 1, 4)
 	c := &crowd{t, p, make(chan ended, 100)}
@@ -115,6 +87,36 @@ func TestWhoHasNothingDisplacesWhoHasMost(t *testing.T) {
 			t.Fatalf("%s's turn (%v), want %s", e.name, e.err, want)
 		}
 		e.release()
+	}
+}
+
+func TestManyNetworksOfOneClientAreOne(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, 1, 4)
+	c := &crowd{t, p, make(chan ended, 100)}
+	c.come("working", Client{Network: "x"})
+	working := c.next()
+	for i := range 4 {
+		c.come(fmt.Sprint("a", i), Client{Network: fmt.Sprint("a", i), Wider: "a"})
+		p.awaitWaiting(t, 0, i+1)
+	}
+	c.come("b", Client{Network: "b0", Wider: "b"})
+	if e := c.next(); e.name != "a3" || !errors.Is(e.err, ErrBusy) {
+		t.Errorf("%s made room: %v", e.name, e.err)
+	}
+	if _, err := p.queue.acquire(t.Context(), Client{Network: "a4", Wider: "a"}); !errors.Is(err, ErrBusy) {
+		t.Errorf("one more of the same: %v", err)
+	}
+	working.release()
+	for _, want := range []string{"a0", "a1", "a2", "b"} {
+		e := c.next()
+		if e.name != want || e.err != nil {
+			t.Fatalf("%s's turn (%v), want %s", e.name, e.err, want)
+		}
+		e.release()
+	}
+	if p.queue.free != 1 {
+		t.Errorf("%d free", p.queue.free)
 	}
 }
 

@@ -8,22 +8,29 @@ import (
 )
 
 // maxUnknown is how many unknown kids are remembered.
-const maxUnknown = 256
+const maxUnknown = 1024
 
 // unknownKids are the kids that tokens have named and no key has. Whether one is
 // unknown to the issuer too shows only when a fetch that began after it was first
 // seen has ended, with keys or without; until then it is pending. Beyond
 // maxUnknown that are pending, one is not remembered, and unknown at once: their
-// number is for strangers to choose.
+// number is for strangers to choose. Room is made by the one that nobody has named
+// for longest, so that many others do not make one pending again that tokens go on
+// to name, such as that of a cookie planted beside a good one.
 type unknownKids struct {
 	mu      sync.Mutex
-	began   uint64            // fetches that have begun
-	ended   uint64            // fetches that have ended; they follow each other
-	seen    map[string]uint64 // the fetches that had begun when it was first seen
-	order   []string          // seen, as they came: those that are not pending are first
-	news    int               // how many were first seen since the last fetch began
-	example string            // the first of those
+	began   uint64 // fetches that have begun
+	ended   uint64 // fetches that have ended; they follow each other
+	named   uint64 // tokens that named one
+	seen    map[string]*unknownKid
+	news    int    // how many were first seen since the last fetch began
+	example string // the first of those
 	stats   UnknownStats
+}
+
+type unknownKid struct {
+	began uint64 // the fetches that had begun when it was first seen
+	named uint64 // the tokens that had named one when it was last seen
 }
 
 // UnknownStats counts the tokens whose kid no key has.
@@ -36,11 +43,14 @@ type UnknownStats struct {
 func (u *unknownKids) see(kid string) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	at, known := u.seen[kid]
-	if !known && u.remember(kid) {
-		at, known = u.began, true
+	u.named++
+	k := u.seen[kid]
+	if k == nil {
+		k = u.remember(kid)
+	} else {
+		k.named = u.named
 	}
-	if !known || u.ended > at {
+	if k == nil || u.ended > k.began {
 		u.stats.Unknown++
 		return token.ErrUnknownKey
 	}
@@ -48,24 +58,34 @@ func (u *unknownKids) see(kid string) error {
 	return token.ErrKeyPending
 }
 
-// remember makes room for a kid and reports whether there was any. The caller holds mu.
-func (u *unknownKids) remember(kid string) bool {
-	if len(u.order) == maxUnknown {
-		if u.ended <= u.seen[u.order[0]] {
-			return false // the first is pending, and so are all behind it
-		}
-		delete(u.seen, u.order[0])
-		u.order = u.order[1:]
+// remember makes room for a kid; nil where there is none. The caller holds mu.
+func (u *unknownKids) remember(kid string) *unknownKid {
+	if len(u.seen) == maxUnknown && !u.forgetOne() {
+		return nil
 	}
 	if u.seen == nil {
-		u.seen = make(map[string]uint64)
+		u.seen = make(map[string]*unknownKid)
 	}
 	kid = strings.Clone(kid) // it is a piece of a whole token
-	u.seen[kid], u.order = u.began, append(u.order, kid)
+	k := &unknownKid{began: u.began, named: u.named}
+	u.seen[kid] = k
 	if u.news++; u.news == 1 {
 		u.example = kid
 	}
-	return true
+	return k
+}
+
+// forgetOne forgets, of those that are not pending, the one that was named longest ago, and reports
+// whether there was one.
+func (u *unknownKids) forgetOne() bool {
+	oldest := ""
+	for kid, k := range u.seen {
+		if u.ended > k.began && (oldest == "" || k.named < u.seen[oldest].named) {
+			oldest = kid
+		}
+	}
+	delete(u.seen, oldest)
+	return oldest != ""
 }
 
 // begin is told that a fetch begins, and returns how many kids are new since the

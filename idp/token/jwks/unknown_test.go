@@ -107,22 +107,29 @@ func TestUnknownKidsAreRememberedInABoundedNumber(t *testing.T) {
 		})
 		from.set(http.StatusOK, setOf(newKey(t)))
 		wait(10 * time.Second) // no fetch begins before the flood is over
-		for i := range 1000 {
-			if kid := fmt.Sprintf("flood-%d", i); pending(t, remote, kid) != (i < 256) {
-				t.Fatalf("%s: pending is %v", kid, i >= 256)
+		for i := range 2000 {
+			if kid := fmt.Sprintf("flood-%d", i); pending(t, remote, kid) != (i < 1024) {
+				t.Fatalf("%s: pending is %v", kid, i >= 1024)
 			}
 		}
-		if !pending(t, remote, "flood-0") || !pending(t, remote, "flood-255") {
+		if !pending(t, remote, "flood-0") || !pending(t, remote, "flood-1023") {
 			t.Error("one of those that came first was forgotten")
 		}
 		wait(25 * time.Second) // the fetch is over, and the first make room
-		if pending(t, remote, "flood-0") || pending(t, remote, "flood-255") {
+		if pending(t, remote, "flood-0") || pending(t, remote, "flood-1023") {
 			t.Error("pending when the fetch has ended")
 		}
-		if !pending(t, remote, "rotated") || pending(t, remote, "flood-255") {
+		if !pending(t, remote, "rotated") || pending(t, remote, "flood-1023") {
 			t.Error("no room for a new one, or more was forgotten than the first")
 		}
-		if n := strings.Count(log.String(), "JWKS refresh for unknown kids"); n != 1 || !strings.Contains(log.String(), "level=INFO") || !strings.Contains(log.String(), "kids=256 kid=flood-0") {
+		// One that goes on to be named is not made pending again by a flood of others.
+		for i := range 1000 {
+			pending(t, remote, fmt.Sprintf("another-%d", i))
+			if pending(t, remote, "flood-0") {
+				t.Fatalf("pending again, after %d others", i)
+			}
+		}
+		if n := strings.Count(log.String(), "JWKS refresh for unknown kids"); n != 1 || !strings.Contains(log.String(), "level=INFO") || !strings.Contains(log.String(), "kids=1024 kid=flood-0") {
 			t.Errorf("%d lines:\n%s", n, log.String())
 		}
 	})

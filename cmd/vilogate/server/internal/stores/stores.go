@@ -68,10 +68,17 @@ func Open(ctx context.Context, c *config.Config, st *state.Folder, o Options) (s
 	}
 	var kept revocation.Log
 	if c.Redis != nil {
-		s.Redis, err = OpenRedis(c, o.Log)
-		kept = s.Redis
-	} else {
+		if s.Redis, err = OpenRedis(c, o.Log); err != nil {
+			return s, err
+		}
+	}
+	switch {
+	case s.Redis == nil:
 		kept, err = revocation.OpenSQL(db.SQL())
+	case db != nil:
+		kept, err = revocation.Keep(s.Redis, db.SQL())
+	default:
+		kept = s.Redis
 	}
 	if err != nil {
 		return s, err
@@ -92,6 +99,8 @@ func OpenRedis(c *config.Config, log *slog.Logger) (*revocation.Redis, error) {
 		User: r.User, Password: r.Password, TLS: r.UsesTLS(), CAPEM: r.CAPEM,
 		Secret: []byte(c.Secret),
 		Log:    log,
+		// Our own IdP, in another process, has what Redis may have lost.
+		AwaitRestore: c.IDP == nil && c.UsesOwnIDP(),
 	})
 	return redis, config.Placed(c.Places.Of("redis"), err)
 }

@@ -1,0 +1,180 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// errTooManyOwn: as many clients as may have a connection to an upstream of their own.
+var errTooManyOwn = errors.New("gateway: too many connections to upstreams that are one client's (limits.connection_auth)")
+
+// ownConnections bounds the connections to upstreams that are one client's. Safe for
+// concurrent use.
+type ownConnections struct {
+	most  int64
+	count atomic.Int64
+}
+
+// clientConn is a client's connection of HTTP/1, as far as logins that are bound to
+// connections (NTLM; Negotiate, RFC 4559) are about it: what an upstream's connection
+// is logged in as, this one is, and no other. Safe for concurrent use, though net/http
+// serves one request of it at a time.
+type clientConn struct {
+	all *ownConnections
+
+	mu     sync.Mutex
+	closed bool                // guarded by mu
+	own    map[string]*ownConn // by the upstream's name; guarded by mu
+}
+
+// ownConn is the connection to one upstream that one client's connection has to itself.
+// It is opened when it is first used, and again where the upstream closes it, which ends
+// the login too.
+type ownConn struct {
+	upstream  string
+	client    *clientConn
+	url       *url.URL        // where it leads, however many addresses the upstream has; written under client.mu
+	who       string          // whom the gateway knew when it was made; "" for nobody
+	transport *http.Transport // with one connection at most
+}
+
+// find is the connection to an upstream, nil where there is none. One that was made
+// for somebody else, or to an address that the upstream has no longer, is closed.
+func (c *clientConn) find(u *upstream, who string) *ownConn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.usable(u, who)
+}
+
+// acquire is the connection to an upstream, made where there is none. The error is
+// errTooManyOwn.
+func (c *clientConn) acquire(u *upstream, who string) (*ownConn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if own := c.usable(u, who); own != nil {
+		return own, nil
+	}
+	if c.closed {
+		return nil, errTooManyOwn // nobody is there to hear it
+	}
+	if c.all.count.Add(1) > c.all.most {
+		c.all.count.Add(-1)
+		return nil, errTooManyOwn
+	}
+	own := &ownConn{upstream: u.Name, client: c, url: u.nextURL(), who: who, transport: newTransport(0)}
+	own.transport.MaxConnsPerHost, own.transport.MaxIdleConnsPerHost = 1, 1
+	own.transport.IdleConnTimeout = 0 // it ends with the client's
+	if c.own == nil {
+		c.own = map[string]*ownConn{}
+	}
+	c.own[u.Name] = own
+	return own, nil
+}
+
+// usable is the connection to an upstream, where it can go on being used. c.mu is held.
+func (c *clientConn) usable(u *upstream, who string) *ownConn {
+	own := c.own[u.Name]
+	if own == nil {
+		return nil
+	}
+	if own.who == who && slices.ContainsFunc(u.URLs, func(address *url.URL) bool { return *address == *own.url }) {
+		return own
+	}
+	c.drop(own)
+	return nil
+}
+
+// drop closes a connection, or has it closed when the request ends that is under way on
+// it. c.mu is held.
+func (c *clientConn) drop(own *ownConn) {
+	delete(c.own, own.upstream)
+	c.all.count.Add(-1)
+	own.transport.CloseIdleConnections()
+}
+
+// close is called when the client's connection is closed, or speaks HTTP no longer.
+func (c *clientConn) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for _, own := range c.own {
+		c.drop(own)
+	}
+}
+
+// moveTo has the connection lead to another address, where none could be made to the one
+// before.
+func (o *ownConn) moveTo(address *url.URL) string {
+	o.client.mu.Lock()
+	defer o.client.mu.Unlock()
+	o.url = address
+	return address.Host
+}
+
+// within sends requests on the connection to u, whose answer's header may take so long;
+// 0 for any time.
+func (o *ownConn) within(u *upstream, timeout time.Duration) http.RoundTripper {
+	return ownRoundTripper{o, u, timeout}
+}
+
+type ownRoundTripper struct {
+	*ownConn
+	to      *upstream
+	timeout time.Duration
+}
+
+// RoundTrip implements http.RoundTripper. The timeout is the request's and not the
+// transport's, since routes of one upstream have different ones. Where dialling failed,
+// the upstream's other addresses are tried, as failover does.
+func (o ownRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, late, err := o.roundTrip(r)
+	for range len(o.to.URLs) - 1 {
+		if late || !isDialError(err) || r.Context().Err() != nil {
+			break
+		}
+		again := *r
+		address := *r.URL
+		again.URL = &address
+		again.URL.Host = o.moveTo(o.to.nextURL())
+		resp, late, err = o.roundTrip(&again)
+	}
+	if err == nil && !late {
+		return resp, nil
+	}
+	switch {
+	case late && err == nil:
+		err = errors.Join(os.ErrDeadlineExceeded, resp.Body.Close())
+	case late && r.Context().Err() == nil: // canceled by the timer, and not by the client
+		err = os.ErrDeadlineExceeded
+	}
+	return nil, fmt.Errorf("upstream %s: %w", o.upstream, err)
+}
+
+// roundTrip reports besides whether the header came too late, or not at all.
+func (o ownRoundTripper) roundTrip(r *http.Request) (resp *http.Response, late bool, err error) {
+	if o.timeout <= 0 {
+		resp, err = roundTrip(o.transport, r)
+		return resp, false, err
+	}
+	ctx, cancel := context.WithCancel(r.Context()) // which ends with the request
+	timer := time.AfterFunc(o.timeout, cancel)
+	resp, err = roundTrip(o.transport, r.WithContext(ctx))
+	return resp, !timer.Stop(), err
+}
+
+type clientConnKey struct{}
+
+// clientConnOf is the client's connection that a request came over; nil where that is
+// HTTP/2, which many share before some proxies and in which requests overlap.
+func clientConnOf(ctx context.Context) *clientConn {
+	c, _ := ctx.Value(clientConnKey{}).(*clientConn)
+	return c
+}

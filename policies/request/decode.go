@@ -1,0 +1,23 @@
+package request
+
+import "strings"
+
+// DecodeFully is a canonical path or segment as a server reads it that decodes until nothing is left to decode, and takes
+// \ for /.
+func DecodeFully(s string) string {
+	decoded := decodeRepeatedly(nil, DecodeSegment(nil, s))
+	for i, c := range decoded {
+		if c == '\\' {
+			decoded[i] = '/'
+		}
+	}
+	return string(decoded)
+}
+
+// DecodesFurther reports whether such a server reads another path than one that decodes once.
+func (p Path) DecodesFurther() bool {
+	if p.ambiguities&EncodedBackslash == 0 && !strings.Contains(p.text, "%25") {
+		return false
+	}
+	return DecodeFully(p.text) != string(DecodeSegment(nil, p.text))
+}
