@@ -65,7 +65,7 @@ type Config struct {
 	// Login says where people are sent to sign in. Optional. A reload may replace `url` by our own IdP (IDP), and nothing else.
 	Login *Login `yaml:"login" reload:"restart"`
 	// IDP runs our own identity provider in this process. Optional: this process is a gateway only. A reload may add it where
-	// people signed in elsewhere (`login.url`) or nowhere, and what changes it otherwise takes a restart.
+	// people signed in elsewhere (`login.url`) or nowhere, without `redis:`; what changes it otherwise takes a restart.
 	IDP *IDP `yaml:"idp" reload:"restart"`
 	// Revocation says how old the knowledge of revocations may be.
 	Revocation Revocation `yaml:"revocation" reload:"restart"`

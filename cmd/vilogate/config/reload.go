@@ -26,9 +26,10 @@ func CheckReload(before, after *Config) error {
 }
 
 // BeginsIDP reports whether a reload has our own IdP begin in a gateway that had none, here or in another process: `idp:` in
-// place of `login.url`, or of nothing.
+// place of `login.url`, or of nothing. With Redis that takes a restart: an IdP keeps revocations in its database too, from the
+// start.
 func BeginsIDP(before, after *Config) bool {
-	return before.Gateway() && !before.UsesOwnIDP() && after.IDP != nil
+	return before.Gateway() && !before.UsesOwnIDP() && after.IDP != nil && before.Redis == nil && after.Redis == nil
 }
 
 // keyOf is the key that a field stands for in the file, "" for none.

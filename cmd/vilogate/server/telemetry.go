@@ -25,9 +25,9 @@ func (s *Server) registerMetrics() {
 		}
 		return nil
 	})
-	if redis := s.stores.Redis; redis != nil {
+	if redis := s.stores.Redis; redis != nil && s.idp.Load() == nil {
 		s.addWarningCheck("revocations_restored", func() error {
-			if s.idp.Load() == nil && redis.Unrestored() {
+			if redis.Unrestored() {
 				return errors.New("no identity provider has confirmed that Redis holds all revocations: where Redis has lost some, what they named may be admitted")
 			}
 			return nil
