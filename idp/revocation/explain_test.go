@@ -30,13 +30,9 @@ func TestWhatIsWrongWithRedisIsSaid(t *testing.T) {
 	replica := redistest.NewReplica(t, open)
 	secure, ca := secureServer(t)
 	cluster := redistest.NewCluster(t)
-	outside := redistest.New(t, "--bind", "0.0.0.0", "--protected-mode", "yes")
+	protected := protectedAddress(t)
 	sentinels := redistest.NewSentinels(t, "fleet", open)
 	guarded := redistest.NewSentinels(t, "fleet", redistest.New(t), "requirepass "+sentinelPassword)
-	_, port, err := net.SplitHostPort(outside.Address)
-	if err != nil {
-		t.Fatal(err)
-	}
 	named := Sentinel{Master: "fleet", Addresses: guarded}
 	named.Password = dataPassword
 	for what, c := range map[string]struct {
@@ -46,8 +42,8 @@ func TestWhatIsWrongWithRedisIsSaid(t *testing.T) {
 		"no password":            {RedisOptions{URL: closed.URL()}, "redis.password"},
 		"no password, database":  {RedisOptions{URL: "redis://" + closed.Address + "/1"}, "redis.password"},
 		"wrong password":         {RedisOptions{URL: closed.URL(), Password: "wrong"}, "refuses the user or the password: redis.user and redis.password"},
-		"protected mode":         {RedisOptions{URL: "redis://" + net.JoinHostPort(outsideAddress(t), port)}, "protected mode"},
-		"protected mode, in TLS": {RedisOptions{URL: "rediss://" + net.JoinHostPort(outsideAddress(t), port)}, "protected mode"},
+		"protected mode":         {RedisOptions{URL: "redis://" + protected}, "protected mode"},
+		"protected mode, in TLS": {RedisOptions{URL: "rediss://" + protected}, "protected mode"},
 		"TLS in plain":           {RedisOptions{URL: secure.URL()}, "redis.tls: true"},
 		"plain in TLS":           {RedisOptions{URL: open.URL(), TLS: true, timeout: replyTimeout}, "does not speak TLS at this port"},
 		"unknown authority":      {RedisOptions{URL: "rediss://" + secure.Address}, "redis.ca"},
@@ -160,15 +156,37 @@ func keyPEM(t *testing.T, c tls.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// outsideAddress is an address of this machine that is not loopback.
-func outsideAddress(t *testing.T) string {
+// protectedAddress is that of a Redis in protected mode, which it is in to whoever does not come from loopback. A machine without
+// any other address has one that says, as Redis 7 does, what it says before it ends the connection.
+func protectedAddress(t *testing.T) string {
 	t.Helper()
 	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, a := range addresses {
 		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
-			return n.IP.String()
+			_, port, err := net.SplitHostPort(redistest.New(t, "--bind", "0.0.0.0", "--protected-mode", "yes").Address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return net.JoinHostPort(n.IP.String(), port)
 		}
 	}
-	t.Fatal("this machine has no address but loopback", err)
-	return ""
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() { // ends with the listener
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user.\r\n"))
+			_ = conn.Close()
+		}
+	}()
+	return listener.Addr().String()
 }
