@@ -2,6 +2,7 @@ package policies
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/viloforge/vilogate/policies/request"
 	"github.com/viloforge/vilogate/policies/strictyaml"
@@ -55,21 +56,32 @@ func (h *HostPolicy) Match(p request.Path, method string) Match {
 
 // Reasons why a route does not take a path whose spelling it permits.
 const (
-	reasonOtherRoute = "a server that decodes the path further, or takes \\ for /, could find another route (double_encoding, encoded_backslash)"
-	reasonReadsPath  = "a server that decodes the path further, or takes \\ for /, has another path than the policy reads (double_encoding, encoded_backslash)"
+	reasonOtherRoute = "a server that decodes the path further, or takes \\ for / or what follows ? for a query, could find another route"
+	reasonReadsPath  = "a server that decodes the path further, or takes \\ for / or what follows ? for a query, has another path or query than the policy reads"
 )
 
-// divergence holds the ways against each other in which servers read a path, where the route permits that they differ: each
-// has to lead to the same routes, and none may be hidden from a condition that reads the path. The path is folded where
-// case is.
+// divergence holds the ways against each other in which servers read a path, where they differ: none may lead to another
+// route, and none may be hidden from a condition that reads the path or the query. The path is folded where case is.
 func (h *HostPolicy) divergence(l *leaf, r *Route, p request.Path) string {
-	switch {
-	case r.permittedAmbiguities&(request.DoubleEncoding|request.EncodedBackslash) == 0 || !p.DecodesFurther():
+	if !p.DecodesFurther() {
 		return ""
-	case !h.root.leadsTo(l, p.String(), h.FoldsCase()):
+	}
+	separators := r.permittedAmbiguities&(request.DoubleEncoding|request.EncodedBackslash) != 0
+	beforeQuery, _, query := strings.Cut(request.DecodeFully(p.String()), "?")
+	switch {
+	case !h.root.leadsTo(l, p.String(), h.FoldsCase(), separators), query && !h.leadsNowhereElse(l, beforeQuery):
 		return reasonOtherRoute
-	case r.readsPath:
+	case r.readsPath, query && len(r.Reads.Query) > 0:
 		return reasonReadsPath
 	}
 	return ""
+}
+
+// leadsNowhereElse reports whether no route but those of l is found by a decoded path.
+func (h *HostPolicy) leadsNowhereElse(l *leaf, decoded string) bool {
+	if h.FoldsCase() {
+		decoded = request.FoldSegment(decoded)
+	}
+	other := h.root.findDecoded(decoded)
+	return other == nil || other == l
 }

@@ -94,9 +94,12 @@ func matchEndpoint(p request.Path, foldsCase bool, method string) (e Endpoint, d
 }
 
 // decodeLenient is a canonical path as the most lenient parser reads it: decoded to its end, with \ as /, without parameters
-// and empty segments, and without what follows a #.
+// and empty segments, and without what follows a ? or #.
 func decodeLenient(path string, foldsCase bool) string {
-	decoded, _, _ := strings.Cut(request.DecodeFully(path), "#")
+	decoded := request.DecodeFully(path)
+	if end := strings.IndexAny(decoded, "?#"); end >= 0 {
+		decoded = decoded[:end]
+	}
 	if foldsCase {
 		decoded = request.FoldSegment(decoded)
 	}

@@ -100,6 +100,47 @@ func TestTheReasonNamesThePermission(t *testing.T) {
 	}
 }
 
+// TestWhatNeedsNoPermissionLeadsToOneRouteToo: an escaped ?, and letters that are encoded twice, pass where everybody who takes
+// the path for a URL again, or decodes it further, comes to the same route, by what its conditions have read.
+func TestWhatNeedsNoPermissionLeadsToOneRouteToo(t *testing.T) {
+	t.Parallel()
+	const file = `
+host: website.viloforge.com
+upstream: website
+routes:
+  - { path: /admin, allow: deny }
+  - { path: "/admin/*rest", allow: deny }
+  - { path: "/wiki/:title", allow: public }
+  - { path: "/enc/:name", allow: public, encoded_slash: allow }
+  - { path: "/api/items", allow: { optional: true, when: 'request.query.owner == "alice"' } }
+  - { path: "/api/*rest", allow: { optional: true, when: 'request.query.owner == "alice"' } }
+  - { path: "/mine/:name", allow: { optional: true, when: 'request.params.name != "secret"' } }
+  - { path: "/twice/*rest", allow: public, double_encoding: allow, encoded_backslash: allow }
+  - { path: "/twice/admin", allow: deny }
+  - { path: "/*rest", allow: public }
+`
+	for _, paths := range []string{"", "paths: case-insensitive\n"} {
+		h := compile(t, strings.Replace(file, "routes:", paths+"routes:", 1))
+		for want, targets := range map[Outcome][]string{
+			Allow: {
+				"/wiki/Who%3F", "/wiki/%3Fa", "/wiki/100%2525", "/x%3Fadmin", "/x/admin%3F", "/enc/a%2Fb%2541", "/enc/a%2Fb%3F", "/%3Fadmin", "/api/x?owner=alice", "/mine/100%25", "/twice/x%3F",
+			},
+			BadRequest: {
+				"/admin%3Fx", "/admin%3F", "/%61dmin%3f", "/%2561dmin", "/adm%2569n/users", "/admin%253Fx", "/wiki%3F/x/../admin", "/admin%3F/x", "/admin;%3F", "/adm%2569n%3Fx",
+				"/api/items%3Fowner=alice&x=?owner=alice", "/api/x%3Fowner=bob?owner=alice", "/api/x%253F?owner=alice", "/mine/secret%3Fx", "/mine/secre%2574", "/mine/a%3F",
+				"/twice/admin%3Fx", "/twice/%2561dmin%3F", "/twice/%253Bx%252Fy/admin", "/twice/%253Bx%5Cy/admin", "/.vilogate%3F/me", "/.vilogate%253F", "/.well-known/vilogate%3F",
+			},
+		} {
+			for _, target := range targets {
+				got := ask(h, Request{Method: "GET", Host: h.Host, Target: target, Header: Fields{}})
+				if got.Outcome != want {
+					t.Errorf("%s (%s): %v, %s (%s); want %v", target, h.Paths(), got.Outcome, got.Reason, got.Match.Pattern, want)
+				}
+			}
+		}
+	}
+}
+
 // TestTheLoginHostTakesNoOddSpellings, whatever its routes would permit.
 func TestTheLoginHostTakesNoOddSpellings(t *testing.T) {
 	t.Parallel()

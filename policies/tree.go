@@ -66,7 +66,9 @@ func (n *node) next(segment string) *node {
 // leadsTo reports whether a canonical path leads to l, which find has found, however often a server decodes it, and
 // whether it takes \ for / or not. What could be a separator has to stand where everything is the rest, whatever is before it: as a
 // part of a parameter, it would be another parameter to some, and what follows another segment.
-func (n *node) leadsTo(l *leaf, path string, foldsCase bool) bool {
+//
+// Where separators is false, the path has no more of them when it is decoded further, and only its words are compared.
+func (n *node) leadsTo(l *leaf, path string, foldsCase, separators bool) bool {
 	for rest := path; rest != ""; {
 		var segment string
 		segment, rest, _ = strings.Cut(rest, "/")
@@ -74,11 +76,16 @@ func (n *node) leadsTo(l *leaf, path string, foldsCase bool) bool {
 		if foldsCase {
 			decoded = request.FoldSegment(decoded)
 		}
-		if strings.Contains(decoded, "/") {
-			word := firstSegment(decoded)
+		once, word := cutPathParameters(segment), firstSegment(decoded)
+		if first, _, more := strings.Cut(decoded, "/"); more && separators {
+			if strings.Contains(first, ";") && once == segment {
+				return false // whoever cuts there has the word before it alone
+			}
 			return n.param == nil && n.catchAll == l && word != "" && n.literals[word] == nil
 		}
-		once, word := cutPathParameters(segment), firstSegment(decoded)
+		if !separators {
+			word, _, _ = strings.Cut(decoded, ";")
+		}
 		if (once == "") != (word == "") {
 			return false
 		}
@@ -95,6 +102,27 @@ func (n *node) leadsTo(l *leaf, path string, foldsCase bool) bool {
 		n = next
 	}
 	return true
+}
+
+// findDecoded is find for a path that is decoded already.
+func (n *node) findDecoded(decoded string) *leaf {
+	for segment := range strings.SplitSeq(decoded, "/") {
+		if segment, _, _ = strings.Cut(segment, ";"); segment == "" {
+			continue
+		}
+		next := n.literals[segment]
+		if next == nil {
+			next = n.param
+		}
+		if next == nil {
+			return n.catchAll
+		}
+		n = next
+	}
+	if n.terminal != nil {
+		return n.terminal
+	}
+	return n.catchAll
 }
 
 // firstSegment is the first segment of a decoded path that counts in matching, or "".

@@ -14,10 +14,12 @@ func DecodeFully(s string) string {
 	return string(decoded)
 }
 
-// DecodesFurther reports whether such a server reads another path than one that decodes once.
+// DecodesFurther reports whether such a server reads another path than one that decodes once, or one that takes what it decoded
+// for a URL again finds a ? in it, where it begins a query.
 func (p Path) DecodesFurther() bool {
-	if p.ambiguities&EncodedBackslash == 0 && !strings.Contains(p.text, "%25") {
+	if p.ambiguities&EncodedBackslash == 0 && !strings.Contains(p.text, "%25") && !strings.Contains(p.text, "%3F") {
 		return false
 	}
-	return DecodeFully(p.text) != string(DecodeSegment(nil, p.text))
+	decoded := DecodeFully(p.text)
+	return strings.Contains(decoded, "?") || decoded != string(DecodeSegment(nil, p.text))
 }
