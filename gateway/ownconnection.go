@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/viloforge/vilogate/gateway/internal/balancer"
 )
 
 // errTooManyOwn: as many clients as may have a connection to an upstream of their own.
@@ -41,7 +43,8 @@ type clientConn struct {
 type ownConn struct {
 	upstream  string
 	client    *clientConn
-	url       *url.URL        // where it leads, however many addresses the upstream has
+	host      string          // where it leads, however many addresses the upstream has
+	attempt   balancer.Attempt
 	who       string          // whom the gateway knew when it was made; "" for nobody
 	transport *http.Transport // with one connection at most
 }
@@ -69,9 +72,14 @@ func (c *clientConn) acquire(u *upstream, who string) (*ownConn, error) {
 		c.all.count.Add(-1)
 		return nil, errTooManyOwn
 	}
-	own := &ownConn{upstream: u.Name, client: c, url: u.nextURL(), who: who, transport: newTransport(0)}
+	attempt, _ := u.pool.Pick(nil)
+	attempt.Done() // a connection is no request in flight
+	key := u.poolKey(0)
+	key.keepAlive = 0 // it ends with the client's
+	own := &ownConn{
+		upstream: u.Name, client: c, host: attempt.Address().Host(), attempt: attempt, who: who, transport: newTransport(key),
+	}
 	own.transport.MaxConnsPerHost, own.transport.MaxIdleConnsPerHost = 1, 1
-	own.transport.IdleConnTimeout = 0 // it ends with the client's
 	if c.own == nil {
 		c.own = map[string]*ownConn{}
 	}
@@ -85,7 +93,7 @@ func (c *clientConn) usable(u *upstream, who string) *ownConn {
 	if own == nil {
 		return nil
 	}
-	if own.who == who && slices.ContainsFunc(u.URLs, func(address *url.URL) bool { return *address == *own.url }) {
+	if own.who == who && slices.ContainsFunc(u.URLs, func(address *url.URL) bool { return address.Host == own.host }) {
 		return own
 	}
 	c.drop(own)
@@ -133,6 +141,7 @@ type ownRoundTripper struct {
 // transport's, since routes of one upstream have different ones.
 func (o ownRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, late, err := o.roundTrip(r)
+	observe(o.attempt, r, resp, err)
 	if err == nil && !late {
 		return resp, nil
 	}
