@@ -56,7 +56,7 @@ func newAddresses(now func() time.Time, log *slog.Logger) *addresses {
 func (a *addresses) prepare(gen *Generation) {
 	for _, u := range gen.upstreams {
 		u.pool = a.table.Pool(u.Name, u.hosts(), u.Consecutive5xx)
-		if u.Health == nil {
+		if u.Health.Path == "" {
 			u.pool.Forget()
 		}
 	}
@@ -75,14 +75,14 @@ func (a *addresses) retire(gen *Generation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for name, under := range a.checks {
-		if u := gen.upstreams[name]; u == nil || u.Health == nil || u.check() != under.check || !slices.Equal(u.hosts(), under.hosts) {
+		if u := gen.upstreams[name]; u == nil || u.Health.Path == "" || u.check() != under.check || !slices.Equal(u.hosts(), under.hosts) {
 			under.stop()
 			delete(a.checks, name)
 		}
 	}
 	for name, u := range gen.upstreams {
 		pools = append(pools, u.pool)
-		if u.Health == nil || a.checks[name] != nil {
+		if u.Health.Path == "" || a.checks[name] != nil {
 			continue
 		}
 		ctx, stop := context.WithCancel(context.Background())

@@ -103,7 +103,7 @@ type Upstream struct {
 	Consecutive5xx int
 	// Health says how its addresses are asked whether they are healthy. Optional: they
 	// are not.
-	Health *HealthCheck
+	Health HealthCheck
 	// Timeout bounds the wait for the response's header. Zero: 60 s.
 	Timeout time.Duration
 	// Preset names the plain identity headers: "x-user", "remote-user" or
@@ -119,7 +119,8 @@ type Upstream struct {
 	PassIdentity []string
 }
 
-// HealthCheck says how an upstream's addresses are asked whether they are healthy.
+// HealthCheck says how an upstream's addresses are asked whether they are healthy. Its
+// zero value says that they are not asked.
 type HealthCheck struct {
 	Path                 string
 	Host                 string        // the Host header. Optional: the address.
@@ -212,7 +213,7 @@ func NewGeneration(s Settings) (*Generation, error) {
 		if u.KeepAlive == 0 {
 			u.KeepAlive = defaultKeepAlive
 		}
-		if h := u.Health; h != nil && (h.Timeout <= 0 || h.Timeout > h.Interval) {
+		if h := u.Health; h.Path != "" && (h.Timeout <= 0 || h.Timeout > h.Interval) {
 			return nil, fmt.Errorf("gateway: upstream %s: a health check may take %s, of an interval of %s", u.Name, h.Timeout, h.Interval)
 		}
 		gen.upstreams[u.Name] = &upstream{Upstream: u, index: i, headers: keys}

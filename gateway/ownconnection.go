@@ -43,7 +43,7 @@ type clientConn struct {
 type ownConn struct {
 	upstream  string
 	client    *clientConn
-	host      string          // where it leads, however many addresses the upstream has
+	host      string // where it leads, however many addresses the upstream has
 	attempt   balancer.Attempt
 	who       string          // whom the gateway knew when it was made; "" for nobody
 	transport *http.Transport // with one connection at most

@@ -119,7 +119,10 @@ func (p *Pool) choose(tried []*Address) (*Address, rank) {
 	case lowest == excluded:
 		return nil, excluded
 	case lowest >= unhealthy: // in turn
-		return p.nth(int(p.shared.turn.Add(1))%count, lowest, tried), lowest
+		if len(tried) == 0 {
+			p.shared.turn.Add(1)
+		}
+		return p.nth(int(p.shared.turn.Load()%uint32(count)), lowest, tried), lowest
 	case count == 1:
 		return p.nth(0, lowest, tried), lowest
 	}
