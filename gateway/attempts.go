@@ -102,11 +102,11 @@ const (
 func observe(attempt balancer.Attempt, r *http.Request, resp *http.Response, err error) sending {
 	var op *net.OpError
 	var closed *closedError
-	var timeout interface{ Timeout() bool }
+	body, _ := r.Body.(*requestBody)
 	switch {
 	case err == nil:
 		attempt.Answered(resp.StatusCode)
-	case r.Context().Err() != nil: // the client has gone, which says nothing
+	case r.Context().Err() != nil || body.readErr() != nil: // the client's doing, which says nothing
 	case errors.As(err, &op) && op.Op == "dial":
 		attempt.Failed("dial: " + op.Err.Error())
 		return neverSent
@@ -115,7 +115,7 @@ func observe(attempt balancer.Attempt, r *http.Request, resp *http.Response, err
 			attempt.Failed("connection closed before an answer: " + closed.Err.Error())
 		}
 		return closedUnanswered
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case isTimeout(err):
 		attempt.Answered(http.StatusGatewayTimeout)
 	}
 	return maybeAnswered

@@ -146,8 +146,7 @@ func (x *forwarding) upstreamFailure(err error, body *requestBody) error {
 		return refuseBodyRead(cause)
 	}
 	x.record.upstreamError = true
-	var timeout interface{ Timeout() bool }
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	if isTimeout(err) {
 		return refuseUpstream(http.StatusGatewayTimeout, "upstream timeout", err)
 	}
 	return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)

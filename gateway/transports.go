@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -13,7 +14,7 @@ import (
 // roundTrip ends the reading of the request's body when the upstream's connection is closed before there is an answer: net/http
 // would hold its error back until the client has sent more of the body, or all of it.
 func roundTrip(next http.RoundTripper, r *http.Request) (*http.Response, error) {
-	body, ok := r.Body.(interface{ interrupt() })
+	body, ok := r.Body.(*requestBody)
 	if !ok {
 		return next.RoundTrip(r)
 	}
@@ -35,7 +36,16 @@ func roundTrip(next http.RoundTripper, r *http.Request) (*http.Response, error) 
 		}
 	}})))
 	leave()
+	if err != nil && used != nil && body.wasInterrupted() && !isTimeout(err) {
+		err = used.closedBy(err) // net/http may say only that the body ended
+	}
 	return resp, err
+}
+
+// isTimeout reports whether something took too long.
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // upstreamConn is a connection to an upstream, whose closing can be watched, and whose

@@ -63,11 +63,8 @@ type Address struct {
 // Host is host or host:port.
 func (a *Address) Host() string { return a.host }
 
-// isEjected reports whether no request may try the address yet.
-func (a *Address) isEjected(now func() time.Time) bool {
-	until := a.until.Load()
-	return until != 0 && now().UnixNano() < until
-}
+// isEjected reports whether no request may try the address yet, now in ns.
+func (a *Address) isEjected(now int64) bool { return now < a.until.Load() }
 
 // Status tells the state.
 func (a *Address) Status() Status {

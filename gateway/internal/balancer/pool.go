@@ -84,11 +84,12 @@ const (
 	excluded // tried by this request
 )
 
-func (p *Pool) rank(a *Address, tried []*Address) rank {
+// rankAt ranks an address, now in ns.
+func rankAt(now int64, a *Address, tried []*Address) rank {
 	switch {
 	case len(tried) > 0 && slices.Contains(tried, a):
 		return excluded
-	case a.isEjected(p.table.o.Now):
+	case a.isEjected(now):
 		return ejected
 	case a.unhealthy.Load():
 		return unhealthy
@@ -103,12 +104,13 @@ func (p *Pool) choose(tried []*Address) (*Address, rank) {
 	n := len(p.addresses)
 	i, j := p.two(n)
 	a, b := p.addresses[i], p.addresses[j]
-	if p.rank(a, tried) == open && p.rank(b, tried) == open {
+	if rankAt(0, a, tried) == open && rankAt(0, b, tried) == open {
 		return lessBusy(a, b), open
 	}
+	now := p.table.o.Now().UnixNano() // before, any ejection counted as one that lasts
 	lowest, count := excluded, 0
 	for _, a := range p.addresses {
-		switch r := p.rank(a, tried); {
+		switch r := rankAt(now, a, tried); {
 		case r < lowest:
 			lowest, count = r, 1
 		case r == lowest:
@@ -122,12 +124,12 @@ func (p *Pool) choose(tried []*Address) (*Address, rank) {
 		if len(tried) == 0 {
 			p.shared.turn.Add(1)
 		}
-		return p.nth(int(p.shared.turn.Load()%uint32(count)), lowest, tried), lowest
+		return nth(now, p.addresses, int(p.shared.turn.Load()%uint32(count)), lowest, tried), lowest
 	case count == 1:
-		return p.nth(0, lowest, tried), lowest
+		return nth(now, p.addresses, 0, lowest, tried), lowest
 	}
 	i, j = p.two(count)
-	return lessBusy(p.nth(i, lowest, tried), p.nth(j, lowest, tried)), lowest
+	return lessBusy(nth(now, p.addresses, i, lowest, tried), nth(now, p.addresses, j, lowest, tried)), lowest
 }
 
 // two are two different numbers below n, which is at least 2.
@@ -141,10 +143,10 @@ func (p *Pool) two(n int) (i, j int) {
 
 // nth is the address of that rank with so many of its rank before it. Where ranks have changed meanwhile it is the last
 // that could be.
-func (p *Pool) nth(n int, r rank, tried []*Address) *Address {
+func nth(now int64, addresses []*Address, n int, r rank, tried []*Address) *Address {
 	var last *Address
-	for _, a := range p.addresses {
-		switch other := p.rank(a, tried); {
+	for _, a := range addresses {
+		switch other := rankAt(now, a, tried); {
 		case other == r && n == 0:
 			return a
 		case other == r:
