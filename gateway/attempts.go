@@ -100,12 +100,14 @@ const (
 
 // observe tells the address how an attempt went, and how far it came.
 func observe(attempt balancer.Attempt, r *http.Request, resp *http.Response, err error) sending {
+	if err == nil {
+		attempt.Answered(resp.StatusCode)
+		return maybeAnswered
+	}
 	var op *net.OpError
 	var closed *closedError
 	body, _ := r.Body.(*requestBody)
 	switch {
-	case err == nil:
-		attempt.Answered(resp.StatusCode)
 	case r.Context().Err() != nil || body.readErr() != nil: // the client's doing, which says nothing
 	case errors.As(err, &op) && op.Op == "dial":
 		attempt.Failed("dial: " + op.Err.Error())

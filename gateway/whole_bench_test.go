@@ -32,6 +32,7 @@ func BenchmarkWhole(b *testing.B) {
 	for _, u := range p.gateway.generation.Load().upstreams {
 		u.URLs = []*url.URL{address}
 	}
+	p.gateway.Swap(p.gateway.generation.Load())
 	plain := &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(address); r.SetXForwarded() },
 		Transport: newTransport(poolKey{keepAlive: defaultKeepAlive, dialTimeout: dialTimeout}), BufferPool: buffers{},

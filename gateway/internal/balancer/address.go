@@ -38,10 +38,21 @@ type Status struct {
 // Change is a change of state.
 type Change struct{ Upstream, Address, State, Reason string }
 
+// Options are what a [Table] is made of.
+type Options struct {
+	// Now is the clock.
+	Now func() time.Time
+	// Intn is a random number below n, Float one of [0, 1).
+	Intn  func(n int) int
+	Float func() float64
+	// Notify is told every change of state. It must not block.
+	Notify func(Change)
+}
+
 // Address is one address of an upstream, in every generation. Safe for concurrent use.
 type Address struct {
 	upstream, host string
-	table          *Table
+	o              *Options
 
 	inFlight  atomic.Int32
 	proven    atomic.Bool   // a request succeeded, since the last ejection
@@ -92,11 +103,11 @@ func (a *Address) change(f func()) {
 	f()
 	state, reason := a.state()
 	if state != before {
-		a.since = a.table.o.Now()
+		a.since = a.o.Now()
 	}
 	a.mu.Unlock()
 	if state != before {
-		a.table.o.Notify(Change{a.upstream, a.host, state, reason})
+		a.o.Notify(Change{a.upstream, a.host, state, reason})
 	}
 }
 
@@ -124,8 +135,8 @@ func (a *Address) eject(epoch uint32, reason string, by5xx bool) {
 			return
 		}
 		takes := min(firstEjection<<min(a.failures, 10), longestEjection)
-		takes -= time.Duration(a.table.o.Float() * float64(takes) / 5)
-		a.until.Store(a.table.o.Now().Add(takes).UnixNano())
+		takes -= time.Duration(a.o.Float() * float64(takes) / 5)
+		a.until.Store(a.o.Now().Add(takes).UnixNano())
 		a.failures++
 		a.proven.Store(false)
 		a.errors5xx.Store(0)

@@ -38,7 +38,7 @@ func (p *Pool) Run(ctx context.Context, c Check, transport http.RoundTripper) {
 	var checks sync.WaitGroup
 	defer checks.Wait()
 	apart := max(c.Interval/time.Duration(len(p.addresses)), 1)
-	timer := time.NewTimer(time.Duration(p.table.o.Float() * float64(min(apart, c.SpreadOver))))
+	timer := time.NewTimer(time.Duration(p.o.Float() * float64(min(apart, c.SpreadOver))))
 	defer timer.Stop()
 	for i := 0; ; i++ {
 		select {

@@ -19,7 +19,7 @@ type Pool struct {
 	addresses []*Address // at least one, each once
 	shared    *upstream
 	most5xx   int // in a row that eject; 0 for any number
-	table     *Table
+	o         *Options
 }
 
 // upstream is what is known of all addresses together, in every generation.
@@ -107,7 +107,7 @@ func (p *Pool) choose(tried []*Address) (*Address, rank) {
 	if rankAt(0, a, tried) == open && rankAt(0, b, tried) == open {
 		return lessBusy(a, b), open
 	}
-	now := p.table.o.Now().UnixNano() // before, any ejection counted as one that lasts
+	now := p.o.Now().UnixNano() // before, any ejection counted as one that lasts
 	lowest, count := excluded, 0
 	for _, a := range p.addresses {
 		switch r := rankAt(now, a, tried); {
@@ -134,7 +134,7 @@ func (p *Pool) choose(tried []*Address) (*Address, rank) {
 
 // two are two different numbers below n, which is at least 2.
 func (p *Pool) two(n int) (i, j int) {
-	i, j = p.table.o.Intn(n), p.table.o.Intn(n-1)
+	i, j = p.o.Intn(n), p.o.Intn(n-1)
 	if j >= i {
 		j++
 	}

@@ -4,30 +4,18 @@ import (
 	"cmp"
 	"slices"
 	"sync"
-	"time"
 )
-
-// Options are what a [Table] is made of.
-type Options struct {
-	// Now is the clock.
-	Now func() time.Time
-	// Intn is a random number below n, Float one of [0, 1).
-	Intn  func(n int) int
-	Float func() float64
-	// Notify is told every change of state. It must not block.
-	Notify func(Change)
-}
 
 // Table keeps what is known of addresses, from one generation to the next. Safe for concurrent use.
 type Table struct {
-	o Options
+	o *Options
 
 	mu        sync.Mutex
 	upstreams map[string]*upstream // guarded by mu
 }
 
 // NewTable makes an empty table.
-func NewTable(o Options) *Table { return &Table{o: o, upstreams: map[string]*upstream{}} }
+func NewTable(o Options) *Table { return &Table{o: &o, upstreams: map[string]*upstream{}} }
 
 // Pool is the addresses of the upstream of that name, at least one, with what is known of them. So many 5xx in a row eject
 // one; 0 for any number.
@@ -40,11 +28,11 @@ func (t *Table) Pool(name string, hosts []string, most5xx int) *Pool {
 		u.budget.Store(fullBudget)
 		t.upstreams[name] = u
 	}
-	p := &Pool{shared: u, most5xx: most5xx, table: t}
+	p := &Pool{shared: u, most5xx: most5xx, o: t.o}
 	for _, host := range hosts {
 		a := u.known[host]
 		if a == nil {
-			a = &Address{upstream: name, host: host, table: t, since: t.o.Now()}
+			a = &Address{upstream: name, host: host, o: t.o, since: t.o.Now()}
 			u.known[host] = a
 		}
 		if !slices.Contains(p.addresses, a) {
