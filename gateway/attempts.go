@@ -47,7 +47,7 @@ func (a *attempts) RoundTrip(r *http.Request) (*http.Response, error) {
 		if !a.another(r, sent) {
 			return nil, fmt.Errorf("upstream %s: %w", a.upstream.Name, err)
 		}
-		r = a.redirected(r)
+		r = toAddress(r, a.current.Address().Host(), len(a.tried)+1 == a.upstream.pool.Len())
 	}
 }
 
@@ -75,16 +75,16 @@ func (a *attempts) another(r *http.Request, sent sending) bool {
 	return true
 }
 
-// redirected is the request to the current address. The last one has the time to connect
-// that an only one would have.
-func (a *attempts) redirected(r *http.Request) *http.Request {
+// toAddress is the request to another address. The last one has the time to connect that
+// an only one would have.
+func toAddress(r *http.Request, host string, last bool) *http.Request {
 	ctx := r.Context()
-	if len(a.tried)+1 == a.upstream.pool.Len() {
+	if last {
 		ctx = context.WithValue(ctx, lastAddressKey{}, true)
 	}
 	again := r.WithContext(ctx)
 	address := *r.URL
-	address.Host = a.current.Address().Host()
+	address.Host = host
 	again.URL = &address
 	return again
 }

@@ -31,6 +31,23 @@ func (x *exchange) writeAuditBestEffort() {
 	x.g.opts.Audit.PutBestEffort(x.decided.auditRecord())
 }
 
+// auditLogout records whom a sign-out was about, one event a session, and whether it could be published.
+func (x *decided) auditLogout(err error) {
+	if x.g.opts.Audit == nil {
+		return
+	}
+	for _, who := range x.authentication.signedOut {
+		e := &audit.Event{
+			Version: audit.Version, Time: x.start.UTC(), Event: audit.EventLogout, Result: audit.Success, Client: x.client, RequestID: x.requestID,
+			Actor: &who, User: who.User, Subject: who.Subject, Session: who.Session,
+		}
+		if err != nil {
+			e.Result, e.Reason = audit.Failure, err.Error()
+		}
+		x.g.opts.Audit.PutEventBestEffort(e)
+	}
+}
+
 func (x *decided) auditRecord() *audit.Record {
 	r := &audit.Record{
 		Version: audit.Version, Time: x.start.UTC(), RequestID: x.requestID, Generation: x.gen.PoliciesID, Client: x.client,

@@ -14,6 +14,7 @@ import (
 // memoryLog is an audit log in memory.
 type memoryLog struct {
 	records []*audit.Record
+	events  []*audit.Event
 	fail    error
 }
 
@@ -25,6 +26,8 @@ func (l *memoryLog) Put(r *audit.Record) error {
 }
 
 func (l *memoryLog) PutBestEffort(r *audit.Record) { l.records = append(l.records, r) }
+
+func (l *memoryLog) PutEventBestEffort(e *audit.Event) { l.events = append(l.events, e) }
 
 func (l *memoryLog) last(t *testing.T) *audit.Record {
 	t.Helper()

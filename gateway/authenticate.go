@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
@@ -37,6 +38,9 @@ func (x *authentication) authenticate(l *located) error {
 	optional := route != nil && route.Optional
 	if optional && !x.credentials.hasBearer && !x.sentSession() {
 		return nil // another scheme, or none
+	}
+	if x.credentials.hasBearer || x.sentSession() {
+		x.g.opts.Revocations.AwaitSync(x.start)
 	}
 	stale := x.g.opts.Revocations.Stale(x.start)
 	if stale && !public && (route == nil || !route.OnStaleAllow) {
@@ -319,6 +323,7 @@ func (x *authentication) readRevocations() error {
 			x.claims, x.byCookie = v.Claims, true
 			x.principal = x.gen.principalOf(v.Claims)
 			x.revocations = append(x.revocations, revocationFor(v.Claims, x.start))
+			x.signedOut = append(x.signedOut, audit.Actor{Session: v.Claims.Session(), User: v.Claims.User(), Subject: v.Claims.Subject()})
 		}
 	}
 	return nil

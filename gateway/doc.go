@@ -54,9 +54,10 @@
 // And on every way:
 //
 //   - gateway.go, generation.go: what a Gateway is made of, and what a reload swaps.
-//   - loginloop.go: how often a browser may be sent to somebody else's login page.
-//   - refusal.go: the refusals; refuse.go writes them, as a page for people and as
-//     problem+json for programs.
+//   - loginloop.go: how often a browser may be sent to somebody else's login page, and
+//     what ours is told of its cookie.
+//   - refusal.go: the refusals; refuse.go writes them, as a page for people (page.go) and as
+//     problem+json for programs; return.go: where a login comes back to.
 //   - reply.go: what every answer carries.
 //   - accesslog.go, record.go: one access record a request, also after a panic.
 //

@@ -61,6 +61,7 @@ type authentication struct {
 	forwardCookie cookiePair         // that is passed on, alone of its name; zero for none
 	setCookies    []string           // Set-Cookie lines for the reply
 	revocations   []revocation.Entry // with policies.Logout: what the cookies' sessions end with
+	signedOut     []audit.Actor      // whose they are, one of each
 }
 
 // forwarding is what the upstream is sent.

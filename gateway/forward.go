@@ -47,7 +47,7 @@ func (x *forwarding) forward() error {
 		transport, timeout = x.g.transports.of(x.upstream.poolKey(own)), own
 	}
 	if x.own != nil {
-		return x.proxy(x.own.host, x.own.within(timeout))
+		return x.proxy(x.own.host, x.own.within(x.upstream, timeout))
 	}
 	host := x.attempts.begin(x.upstream, transport)
 	defer x.attempts.end()

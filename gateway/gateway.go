@@ -20,6 +20,8 @@ import (
 // consults the list through its verifier; the gateway itself asks whether the
 // view can be believed, and writes logouts. Safe for concurrent use.
 type Revocations interface {
+	// AwaitSync waits a moment for a view that was not confirmed lately; it is to be called before Stale.
+	AwaitSync(now time.Time)
 	// Stale reports whether the view is older than it may be.
 	Stale(now time.Time) bool
 	// Publish returns nil only once the entries are durably written.
@@ -33,6 +35,8 @@ type Audit interface {
 	Put(*audit.Record) error
 	// PutBestEffort records a decision on which no request depends. It does not block.
 	PutBestEffort(*audit.Record)
+	// PutEventBestEffort records a sign-out. It does not block either.
+	PutEventBestEffort(*audit.Event)
 }
 
 // Options are what a Gateway is made of for the whole life of its process.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -61,6 +62,21 @@ func (x *exchange) guardLoginLoop(r *refusal) *refusal {
 	all[i].last = x.start
 	x.setLoginRounds(all)
 	return r
+}
+
+// seenCookie is the parameter that tells our own login page which SSO cookie the browser sent here: one that was given
+// another meanwhile, for a tab beside this one, is in no loop. Not of a step-up, for which the cookie counts.
+func (x *exchange) seenCookie(r *refusal) string {
+	if x.gen.Login.URL != "" || r.stepUpQuery != "" {
+		return ""
+	}
+	for i, cookie := range x.gen.Cookies {
+		sent := &x.decided.authentication.credentials.cookies[i]
+		if cookie.Issuer == token.OwnIssuer && sent.sent && !sent.several {
+			return "&" + token.SeenCookie + "=" + token.CookieDigest(sent.value)
+		}
+	}
+	return ""
 }
 
 // loginRounds are those of the browser's cookie that still count.

@@ -18,7 +18,9 @@ func (x *decided) serveLogout() error {
 	entries := x.authentication.revocations
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), publishTimeout)
 	defer cancel()
-	if err := x.g.opts.Revocations.Publish(ctx, entries...); err != nil {
+	err := x.g.opts.Revocations.Publish(ctx, entries...)
+	x.auditLogout(err)
+	if err != nil {
 		return &refusal{
 			status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not signed out",
 			detail: "You could not be signed out, because the sign-out could not be recorded. You are still signed in; try again shortly.",

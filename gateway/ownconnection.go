@@ -43,10 +43,10 @@ type clientConn struct {
 type ownConn struct {
 	upstream  string
 	client    *clientConn
-	host      string // where it leads, however many addresses the upstream has
-	attempt   balancer.Attempt
-	who       string          // whom the gateway knew when it was made; "" for nobody
-	transport *http.Transport // with one connection at most
+	host      string           // where it leads, however many addresses the upstream has; written under client.mu
+	attempt   balancer.Attempt // at that address; likewise
+	who       string           // whom the gateway knew when it was made; "" for nobody
+	transport *http.Transport  // with one connection at most
 }
 
 // find is the connection to an upstream, nil where there is none. One that was made
@@ -108,16 +108,6 @@ func (c *clientConn) drop(own *ownConn) {
 	own.transport.CloseIdleConnections()
 }
 
-// forget drops a connection on which a request failed: it is closed, and the login with
-// it, and the next one may lead to another address of the upstream.
-func (c *clientConn) forget(own *ownConn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.own[own.upstream] == own {
-		c.drop(own)
-	}
-}
-
 // close is called when the client's connection is closed, or speaks HTTP no longer.
 func (c *clientConn) close() {
 	c.mu.Lock()
@@ -128,24 +118,46 @@ func (c *clientConn) close() {
 	}
 }
 
-// within sends requests on the connection, whose answer's header may take so long; 0 for
-// any time.
-func (o *ownConn) within(timeout time.Duration) http.RoundTripper { return ownRoundTripper{o, timeout} }
+// moveTo has the connection lead to another address, where none could be made to the one
+// before.
+func (o *ownConn) moveTo(next balancer.Attempt) {
+	next.Done() // a connection is no request in flight
+	o.client.mu.Lock()
+	defer o.client.mu.Unlock()
+	o.host, o.attempt = next.Address().Host(), next
+}
+
+// within sends requests on the connection to u, whose answer's header may take so long;
+// 0 for any time.
+func (o *ownConn) within(u *upstream, timeout time.Duration) http.RoundTripper {
+	return ownRoundTripper{o, u, timeout}
+}
 
 type ownRoundTripper struct {
 	*ownConn
+	to      *upstream
 	timeout time.Duration
 }
 
 // RoundTrip implements http.RoundTripper. The timeout is the request's and not the
-// transport's, since routes of one upstream have different ones.
+// transport's, since routes of one upstream have different ones. Where dialling failed,
+// the upstream's other addresses are tried.
 func (o ownRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, late, err := o.roundTrip(r)
-	observe(o.attempt, r, resp, err)
+	var tried []*balancer.Address
+	for o.observe(r, resp, late, err) == neverSent && !o.to.NoRetry && r.Context().Err() == nil {
+		tried = append(tried, o.attempt.Address())
+		next, ok := o.to.pool.Pick(tried)
+		if !ok {
+			break
+		}
+		o.to.pool.CountRetry()
+		o.moveTo(next)
+		resp, late, err = o.roundTrip(toAddress(r, o.host, len(tried)+1 == o.to.pool.Len()))
+	}
 	if err == nil && !late {
 		return resp, nil
 	}
-	o.client.forget(o.ownConn)
 	switch {
 	case late && err == nil:
 		err = errors.Join(os.ErrDeadlineExceeded, resp.Body.Close())
@@ -153,6 +165,14 @@ func (o ownRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		err = os.ErrDeadlineExceeded
 	}
 	return nil, fmt.Errorf("upstream %s: %w", o.upstream, err)
+}
+
+// observe is the function of that name, for an answer that may have come too late.
+func (o ownRoundTripper) observe(r *http.Request, resp *http.Response, late bool, err error) sending {
+	if late {
+		err = os.ErrDeadlineExceeded
+	}
+	return observe(o.attempt, r, resp, err)
 }
 
 // roundTrip reports besides whether the header came too late, or not at all.

@@ -42,6 +42,9 @@ func (x *exchange) join() {
 // isNavigation reports whether a person is on the way to a page.
 func (q *received) isNavigation() bool { return request.IsNavigation(q.r.Method, q.r.Header) }
 
+// isFrameNavigation reports whether a person will look at the answer in a frame.
+func (q *received) isFrameNavigation() bool { return request.IsFrameNavigation(q.r.Method, q.r.Header) }
+
 // isFormPost reports whether a form was sent, rather than a fetch: a navigation,
 // in a frame too.
 func (x *received) isFormPost() bool {

@@ -27,9 +27,8 @@ func refuseLogout(reason string) error {
 	}
 }
 
-// Reasons in the records of requests that their rule had allowed, and that were
-// refused for something else; see also policies.ReasonCSRF.
-const ()
+// kindForbidden is of what is not open to who asks.
+const kindForbidden = "forbidden"
 
 // decisionOwn is recorded of the gateway's own paths.
 const decisionOwn = "own"
@@ -149,7 +148,7 @@ func refuseNotSignedIn() error {
 
 func refuseForbidden(reason string) error {
 	return &refusal{
-		status: http.StatusForbidden, decision: "deny", kind: "forbidden", title: "Not allowed",
+		status: http.StatusForbidden, decision: "deny", kind: kindForbidden, title: "Not allowed",
 		detail: "You are signed in, but this is not open to you.", reason: reason,
 	}
 }
@@ -158,7 +157,7 @@ func refuseForbidden(reason string) error {
 // sign in as long as they like.
 func refuseForbiddenAnonymous(reason string) error {
 	return &refusal{
-		status: http.StatusForbidden, decision: "deny", kind: "forbidden", title: "Not allowed",
+		status: http.StatusForbidden, decision: "deny", kind: kindForbidden, title: "Not allowed",
 		detail: "This address is not open to you.", reason: reason,
 	}
 }
@@ -235,7 +234,7 @@ func refuseTwoPeople() error {
 // refuseTooMuchIdentity is for who has so many roles that no backend would take what is to be said of them.
 func refuseTooMuchIdentity(issuer string) error {
 	return &refusal{
-		status: http.StatusForbidden, decision: "deny", kind: "forbidden", title: "Not allowed",
+		status: http.StatusForbidden, decision: "deny", kind: kindForbidden, title: "Not allowed",
 		detail: "You have more roles than the services here can be told of.",
 		reason: "the roles and names in a token of " + issuer + " are longer than backends take in a header; map fewer roles",
 	}

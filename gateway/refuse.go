@@ -1,18 +1,13 @@
 package gateway
 
 import (
-	"crypto/sha256"
-	_ "embed"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"html/template"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/viloforge/vilogate/gateway/problem"
-	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -43,13 +38,13 @@ func (x *exchange) refuse(err error) {
 	}
 	loginURL := ""
 	if r.offerLogin && x.gen != nil {
-		loginURL = x.gen.loginURL(x.returnURL())
+		loginURL = x.loginURL()
 	}
 	if loginURL != "" {
 		loginURL += r.stepUpQuery
 	}
 	if r.redirectToLogin && loginURL != "" && x.isNavigation() {
-		h.Set("Location", loginURL)
+		h.Set("Location", loginURL+x.seenCookie(r))
 		x.reply.WriteHeader(http.StatusFound)
 		return
 	}
@@ -64,29 +59,17 @@ func (x *exchange) refuse(err error) {
 	if r.status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", x.challenge(r))
 	}
-	if request.WantsDocument(x.r.Header) {
+	switch {
+	case request.WantsDocument(x.r.Header):
 		x.writeRefusal(r, loginURL)
+		return
+	case r.redirectToLogin && loginURL != "" && x.isFrameNavigation():
+		x.writeFramePage(r, loginURL)
 		return
 	}
 	x.writeProblem(problem.Details{
 		Type: problem.Type(r.kind), Title: r.title, Status: r.status, LoginURL: loginURL, LogoutURL: logoutURL,
 	})
-}
-
-// returnURL is where the login redirects back to: the requested URL of a
-// navigation, else the page that sent the request.
-func (x *exchange) returnURL() string {
-	if x.isNavigation() {
-		return x.located.url()
-	}
-	home := x.gen.origin(string(x.located.Name)) + "/"
-	if x.reply.cors.origin != "" {
-		home = x.reply.cors.origin + "/" // the page that asks
-	}
-	if referer := x.r.Header["Referer"]; len(referer) == 1 && strings.HasPrefix(referer[0], home) {
-		return referer[0]
-	}
-	return home
 }
 
 // challenge is the WWW-Authenticate value (RFC 6750, section 3).
@@ -121,60 +104,4 @@ func (x *received) writeJSON(status int, v any) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	x.reply.WriteHeader(status)
 	x.reply.write(append(body, '\n'))
-}
-
-//go:embed pages/refusal.html
-var refusalHTML string
-
-//go:embed pages/refusal.css
-var refusalCSS string
-
-var (
-	refusalPage = template.Must(template.New("refusal").Parse(refusalHTML))
-	refusalCSP  = contentSecurityPolicy(refusalCSS, "'none'")
-	formCSP     = contentSecurityPolicy(refusalCSS, "'self'")
-)
-
-// contentSecurityPolicy allows that one inline style, by its hash, forms to go there, and nothing else.
-func contentSecurityPolicy(css, formAction string) string {
-	sum := sha256.Sum256([]byte(css))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; base-uri 'none'; form-action " + formAction + "; frame-ancestors 'none'"
-}
-
-// page is what a person is shown.
-type page struct {
-	Title, Detail, RequestID string
-	Status                   int    // 0: not shown
-	LoginURL                 string // of the button that leads there; "" for none
-	RemoveCookies            string // where the form goes that removes the browser's cookies; "" for none
-	CSS                      template.CSS
-}
-
-func (x *received) writeRefusal(r *refusal, loginURL string) {
-	p := page{Title: r.title, Detail: r.detail, Status: r.status, LoginURL: loginURL}
-	if r.removeCookies {
-		p.RemoveCookies = policies.PathRemoveCookies
-	}
-	x.writePage(r.status, p)
-}
-
-func (x *received) writePage(status int, p page) {
-	h := x.reply.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", refusalCSP)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	if p.RemoveCookies != "" {
-		h.Set("Content-Security-Policy", formCSP)
-		h.Set("Referrer-Policy", "same-origin") // without a referrer a form's Origin is null
-	}
-	x.reply.WriteHeader(status)
-	if x.r.Method == http.MethodHead {
-		return
-	}
-	p.RequestID, p.CSS = x.requestID, template.CSS(refusalCSS)
-	if err := refusalPage.Execute(&x.reply, p); err != nil {
-		x.record.reason += "; writing the page failed: " + err.Error()
-	}
 }

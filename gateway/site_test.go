@@ -58,6 +58,8 @@ type revocations struct {
 	entries []revocation.Entry
 }
 
+func (r *revocations) AwaitSync(time.Time) {}
+
 func (r *revocations) Stale(time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp/internal/pages"
 )
 
@@ -49,7 +50,9 @@ func (x *exchange) showAccount() error {
 }
 
 func (x *exchange) accountPage(status int, l activeSession, message string, changed bool) error {
+	back := x.back()
 	x.page(status, pages.Account{
+		Action: back.accountURL(), BackURL: back.uri, BackHost: back.host(),
 		TokenField: csrfField, Token: x.csrfToken(accountForm, l.ID), LogoutToken: x.csrfToken(logoutForm, l.ID),
 		User: l.account.Name, FullName: l.account.FullName, Email: l.account.Email, Roles: l.account.Roles,
 		Since: l.AuthTime.UTC(), Error: message, Changed: changed,
@@ -97,6 +100,7 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 		if !ok {
 			return err
 		}
+		x.auditFailure(audit.EventPasswordChange, actorOf(l))
 		if refused.status == http.StatusUnauthorized {
 			refused.status, refused.detail = http.StatusForbidden, "The current password is not right."
 		}
@@ -114,9 +118,16 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 	if err != nil {
 		return err
 	}
+	x.auditChange(audit.EventPasswordChange, l)
 	x.log("password changed", "user", l.account.Name, "subject", l.account.ID)
 	secret, _ := x.readSession()
-	return x.redirectBack(secret, redirectURI{uri: "/account?changed", isHome: true})
+	changed := x.back().accountURL()
+	if changed == accountPath {
+		changed += "?changed"
+	} else {
+		changed += "&changed"
+	}
+	return x.redirectBack(secret, redirectURI{uri: changed, isHome: true})
 }
 
 // signOutEverywhere ends all sessions and tokens, this one's too.
@@ -125,6 +136,7 @@ func (x *exchange) signOutEverywhere(l activeSession) error {
 	if err != nil {
 		return logoutFailed(err)
 	}
+	x.auditChange(audit.EventLogoutEverywhere, l)
 	x.log("signed out everywhere", "user", l.account.Name, "subject", l.account.ID, "sessions", ended)
 	x.clearCookies()
 	x.redirect(http.StatusSeeOther, "/logout?done")

@@ -15,7 +15,7 @@ import (
 
 // What the form says. It never tells whether it was the name or the password, nor whether there is such a user.
 const (
-	msgBadCredentials  = "That user name and password do not go together."
+	msgBadCredentials  = "Wrong user name or password."
 	msgTooManyAttempts = "Too many failed attempts. Please wait a little, then try again."
 	msgTooManyLogins   = "This user has signed in too often in a short time. Please wait a little, then try again."
 	msgBusy            = "Too many people are signing in at this moment. Please try again shortly."
@@ -60,17 +60,26 @@ func (x *exchange) authenticate(name, typed string) (a account, err error) {
 	switch {
 	case errors.Is(err, password.ErrBusy):
 		attempt.refund()
+		x.failed = failedLogin{a, failedBusy}
 		return account{}, refuseBusy()
 	case err != nil:
 		attempt.refund()
 		return account{}, fmt.Errorf("checking a password: %w", err)
 	case !match:
+		x.failed = failedLogin{a, failedPassword}
+		switch {
+		case a.ID == "":
+			x.failed.reason = failedUnknown
+		case a.Disabled:
+			x.failed.reason = failedDisabled
+		}
 		x.log("login failed", "known", known, "subject", a.ID, "known_browser", attempt.client.Known)
 		return account{}, &refusal{status: http.StatusUnauthorized, detail: msgBadCredentials}
 	}
 	// Only whoever knows the password is told of this limit, so that it does not tell who exists.
 	if wait, ok := x.idp.successes.Take(a.ID+" "+x.network(), x.idp.o.Now()); !ok {
 		attempt.refund()
+		x.failed = failedLogin{a, failedLimited}
 		x.log("logins rate limited", "subject", a.ID, "wait", wait)
 		return account{}, &refusal{status: http.StatusTooManyRequests, retry: wait, detail: msgTooManyLogins}
 	}
@@ -139,6 +148,7 @@ func (x *exchange) takeAttempt(name string) (attempt, error) {
 		client = x.knownClient(subject)
 	}
 	if x.leave, ok = x.idp.inFlight.enter(client); !ok {
+		x.failed.reason = failedBusy
 		return attempt{}, refuseBusy()
 	}
 	if !client.Known {
@@ -173,6 +183,7 @@ func (x *exchange) takeStrangersAttempt(name string) (attempt, error) {
 		}
 	}
 	if !ok {
+		x.failed.reason = failedLimited
 		x.log("login rate limited", "wait", wait)
 		return attempt{}, &refusal{status: http.StatusTooManyRequests, retry: wait, detail: msgTooManyAttempts}
 	}

@@ -12,6 +12,7 @@ const (
 	sessionCookie = "__Host-session"
 	csrfCookie    = "__Host-form"
 	deviceCookie  = "__Host-device"
+	loopCookie    = "__Host-loop"
 )
 
 // cookie returns the value of a cookie. Two of one name that disagree are none.

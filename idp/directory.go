@@ -19,6 +19,8 @@ type Revocations interface {
 	SessionRevoked(issuer, sid string) bool
 	// SubjectCutoff returns the cutoff: what the subject was issued up to it is revoked.
 	SubjectCutoff(issuer, sub string) (time.Time, bool)
+	// AwaitSync waits a moment for a list that was not confirmed lately; it is to be called before Stale.
+	AwaitSync(now time.Time)
 	// Stale reports whether the list is too old to be relied on.
 	Stale(now time.Time) bool
 }

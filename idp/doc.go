@@ -4,12 +4,13 @@
 // What a person sees is a small state machine, one file a step, and every step keeps the return address in its URL:
 //
 //	/login    login.go    who has a session goes straight back with a new access token; everybody else gets the form, and
-//	          stepup.go   so does who has to show once more who they are: max_age, prompt=login
+//	          stepup.go   so does who has to show once more who they are (max_age, prompt=login), or wants to be
+//	                      somebody else (prompt=select_account)
 //	/logout   logout.go   asks, ends the session, and says so only when that is true
-//	/account  account.go  who you are; a new password; an end to all your sessions
+//	/account  account.go  who you are; a new password; an end to all your sessions; back to where you came from
 //
 // Programs read /.well-known/openid-configuration and /.well-known/jwks.json (discovery.go). serve.go finds the step,
-// refuse.go turns its error into a page or a problem, and exchange.go is what every step shares: who asks, from where, with which cookies.
+// events.go records who signed in and out (failures.go bounds that of failures), refuse.go turns its error into a page or a problem, and exchange.go is what every step shares: who asks, from where, with which cookies.
 //
 // Beneath the steps: users.go and sessions.go keep rows, keys.go the signing key, issue.go makes access tokens, revoke.go
 // takes them back, and admin.go is what an administrator may do, with a server or without one.
@@ -17,8 +18,12 @@
 // The package keeps these promises:
 //
 //   - A login returns to an address of a configured origin, or to home (returnto.go). The address is judged where it is
-//     used, by a grammar that knows no spelling but the plain one, and then used byte for byte.
-//   - A form counts only in the browser that it was given to (forms.go), the login form too.
+//     used, by a grammar that knows no spelling but the plain one, and then used byte for byte. Of one that is longer than
+//     8 KiB (request.MaxReturnURL) the start page of its host is left, and people are told so.
+//   - A form counts only in the browser that it was given to (forms.go), the login form too: by its cookie, or because the
+//     browser says that a page of the login host sends it, as it does for tabs that were opened before there was a cookie.
+//   - A browser in a redirect loop is told why after three rounds (loop.go). Tabs side by side and what a page fetches are
+//     no rounds.
 //   - A login makes a new session, and ends the one whose cookie was there before.
 //   - Whether a user exists shows neither in words nor in work: every attempt costs one hash (authenticate.go). Strangers'
 //     failures are counted by account, however its name is spelt, and by address; a browser that the user signed in from

@@ -23,8 +23,16 @@ type exchange struct {
 	redirects *RedirectPolicy
 	client    netip.Addr // who asks, as far as trusted proxies can be believed; zero where nobody knows
 	requestID string
-	status    int    // of the answer, once it has begun
-	leave     func() // gives back the place of an attempt at a password; nil without one
+	status    int         // of the answer, once it has begun
+	failed    failedLogin // of the last attempt at a password
+	leave     func()      // gives back the place of an attempt at a password; nil without one
+}
+
+// failedLogin is what is remembered of a login that failed: of a user whom there is, and never what was typed for a name, which
+// may be a password in the wrong field.
+type failedLogin struct {
+	account account // zero where there is no such user, or nobody looked
+	reason  string
 }
 
 func (p *IDP) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
@@ -93,6 +101,20 @@ func (x *exchange) send(status int, body []byte) {
 }
 
 // loginURL is where somebody signs in who is to come back to the account page, the only one that wants it.
-func (x *exchange) loginURL() string {
-	return x.idp.origin + "/login?redirect_uri=" + url.QueryEscape(x.idp.origin+"/account")
+func (x *exchange) loginURL(account string) string {
+	return x.idp.origin + "/login?redirect_uri=" + url.QueryEscape(x.idp.origin+account)
+}
+
+// back is the address that the account page leads back to: the one in its query, else the page that people came from. It has
+// no origin where there is none that is safe.
+func (x *exchange) back() redirectURI {
+	if to, ok := x.redirects.wanted(x.r.URL.RawQuery); ok && to.origin != "" {
+		return to
+	}
+	if lines := x.r.Header["Referer"]; len(lines) == 1 {
+		if to, ok := x.redirects.validate(lines[0]); ok && to.origin != "" {
+			return to
+		}
+	}
+	return redirectURI{}
 }

@@ -12,12 +12,18 @@ import (
 	"net/url"
 	"os"
 	"time"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // CSRF protection, login CSRF included, is a signed double-submit cookie: forms are bound to their browser. A cookie holds a random value, which __Host- keeps sibling hosts
-// from planting; the form holds a MAC of that value, of the form's purpose, and of the session that it acts for. Another
+// from planting; the form holds a MAC of that value's digest, of the form's purpose, and of the session that it acts for. Another
 // site can have a browser send our cookies, but can neither read them nor make the MAC. Nothing is stored, and a page may
 // stay open for as long as its reader likes.
+//
+// Of tabs that are opened before there is a cookie each is given one, and the browser keeps the last. So a form that was
+// given out with another cookie counts as well where the browser says that it was sent by a page of this very origin (Fetch
+// Metadata, Origin), which no page elsewhere can have it say.
 
 const (
 	// maxForm bounds a form's bytes.
@@ -38,30 +44,56 @@ const (
 
 // csrfToken returns the CSRF token that the hidden field of a form holds, and gives the browser its cookie where it has none.
 func (x *exchange) csrfToken(purpose, session string) string {
-	value, ok := x.cookie(csrfCookie)
-	if raw, err := base64.RawURLEncoding.Strict().DecodeString(value); !ok || err != nil || len(raw) != secretBytes {
-		raw = make([]byte, secretBytes)
+	value, ok := x.csrfCookie()
+	if !ok {
+		raw := make([]byte, secretBytes)
 		rand.Read(raw)
 		value = base64.RawURLEncoding.EncodeToString(raw)
 		x.setCookie(csrfCookie, value, 0)
 	}
-	return base64.RawURLEncoding.EncodeToString(x.idp.csrfMAC(value, purpose, session))
+	digest := sha256.Sum256([]byte(value))
+	return base64.RawURLEncoding.EncodeToString(append(digest[:], x.idp.csrfMAC(digest, purpose, session)...))
 }
 
-// validCSRFToken reports whether the CSRF token of the form was given to this browser for this purpose.
+// csrfCookie returns the browser's cookie, where there is one that could be ours.
+func (x *exchange) csrfCookie() (value string, ok bool) {
+	value, ok = x.cookie(csrfCookie)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(value)
+	return value, ok && err == nil && len(raw) == secretBytes
+}
+
+// validCSRFToken reports whether the CSRF token of the form was made for this purpose, and given to this browser: with the
+// cookie that it has, or with another one and sent by a page of this origin. A browser that keeps no cookie is not signed in.
 func (x *exchange) validCSRFToken(form url.Values, purpose, session string) bool {
-	value, ok := x.cookie(csrfCookie)
+	value, ok := x.csrfCookie()
 	tokens := form[csrfField]
-	if !ok || value == "" || len(tokens) != 1 {
+	if !ok || len(tokens) != 1 {
 		return false
 	}
-	mac, err := base64.RawURLEncoding.Strict().DecodeString(tokens[0])
-	return err == nil && hmac.Equal(mac, x.idp.csrfMAC(value, purpose, session))
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(tokens[0])
+	if err != nil || len(raw) != 2*sha256.Size {
+		return false
+	}
+	digest := [sha256.Size]byte(raw)
+	if !hmac.Equal(raw[sha256.Size:], x.idp.csrfMAC(digest, purpose, session)) {
+		return false
+	}
+	return digest == sha256.Sum256([]byte(value)) || x.isFromOwnOrigin()
 }
 
-func (p *IDP) csrfMAC(value, purpose, session string) []byte {
+// isFromOwnOrigin reports whether the browser says that a page of the login host made the request.
+func (x *exchange) isFromOwnOrigin() bool {
+	h := x.r.Header
+	return request.CSRFSafe(request.CSRFFacts{
+		Method: x.r.Method, SecFetchSite: h.Get("Sec-Fetch-Site"), SecFetchMode: h.Get("Sec-Fetch-Mode"), Origin: h["Origin"],
+		SelfOrigin: request.Origin(x.idp.origin),
+	})
+}
+
+func (p *IDP) csrfMAC(digest [sha256.Size]byte, purpose, session string) []byte {
 	mac := hmac.New(sha256.New, p.csrfKey)
-	mac.Write([]byte(value + "\x00" + purpose + "\x00" + session))
+	mac.Write(digest[:])
+	mac.Write([]byte(purpose + "\x00" + session))
 	return mac.Sum(nil)
 }
 

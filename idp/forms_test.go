@@ -76,6 +76,48 @@ func TestFormsInSeveralTabsAllCount(t *testing.T) {
 	}
 }
 
+// TestFormsOfTabsThatWereOpenedBeforeTheFirstCookie: each is given a cookie of its own, and the browser keeps the last. A form
+// that its browser says a page of the login host sends counts all the same, and no other.
+func TestFormsOfTabsThatWereOpenedBeforeTheFirstCookie(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tab := func() form { return w.client().get("/login").form(t, "username") }
+	post := func(f form, header ...string) int {
+		c := w.client()
+		c.get("/login") // the last tab, whose cookie it keeps
+		f.fields.Set("username", "alice")
+		f.fields.Set("password", secret)
+		return c.do(http.MethodPost, f.at, f.fields.Encode(), append(header, "Content-Type: application/x-www-form-urlencoded")...).status
+	}
+	for name, header := range map[string][]string{
+		"Fetch Metadata": {"Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: navigate"},
+		"Origin":         {"Origin: " + loginAt},
+		"both":           {"Sec-Fetch-Site: same-origin", "Origin: " + loginAt},
+		"sent again":     {"Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate"},
+	} {
+		if got := post(tab(), header...); got != http.StatusSeeOther {
+			t.Errorf("a page of the login host, by %s: %d", name, got)
+		}
+	}
+	for name, header := range map[string][]string{
+		"nobody":       nil,
+		"a sibling":    {"Sec-Fetch-Site: same-site", "Origin: https://website.viloforge.test"},
+		"another site": {"Sec-Fetch-Site: cross-site", "Origin: https://evil.example"},
+		"a sandbox":    {"Sec-Fetch-Site: cross-site", "Origin: null"},
+		"another port": {"Origin: " + loginAt + ":8443"},
+	} {
+		if got := post(tab(), header...); got != http.StatusForbidden {
+			t.Errorf("a page of %s: %d", name, got)
+		}
+	}
+	// What counts is a form of this step all the same.
+	c := w.client().login("alice")
+	f := w.client().get("/login").form(t, "username")
+	if got := c.do(http.MethodPost, "/logout", f.fields.Encode(), "Content-Type: application/x-www-form-urlencoded", "Origin: "+loginAt).status; got != http.StatusForbidden {
+		t.Errorf("a login form's token in the form that signs out: %d", got)
+	}
+}
+
 func TestTheLoginFormPostsToItsOwnAddress(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/julienschmidt/httprouter"
 
+	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/gateway/limits/gcra"
 	"github.com/viloforge/vilogate/idp/database"
 	"github.com/viloforge/vilogate/idp/internal/attempts"
@@ -62,6 +64,8 @@ type Options struct {
 	Now func() time.Time
 	// Log is told who signed in and out, never with what.
 	Log *slog.Logger
+	// Audit keeps records of the same. Optional: nobody does.
+	Audit Audit
 }
 
 // LoginLimits are rates of logins: of failed ones from browsers that the account does not know, and of those that succeed.
@@ -85,10 +89,12 @@ type IDP struct {
 	perAddress *attempts.Limiter
 	successes  *attempts.Limiter
 	inFlight   *inFlight
-	loops      *loopDetector
 	csrfKey    []byte
 	router     *httprouter.Router
 	origin     string
+
+	failures             failureSampler // of audit records
+	logins, failedLogins atomic.Uint64
 }
 
 func (o *Options) check() error {
@@ -124,16 +130,42 @@ func (p *IDP) Admin() *Admin {
 
 // Run removes sessions that are over, until ctx ends. It returns nil then.
 func (p *IDP) Run(ctx context.Context) error {
-	ticker := time.NewTicker(purgeEvery)
+	ticker, omitted := time.NewTicker(purgeEvery), time.NewTicker(failureWindow)
 	defer ticker.Stop()
-	for {
+	defer omitted.Stop()
+	purge := func() {
 		if err := p.directory.purge(ctx); err != nil && ctx.Err() == nil {
 			p.o.Log.ErrorContext(ctx, "purging expired sessions failed", "error", err)
 		}
+	}
+	purge()
+	for {
 		select {
 		case <-ticker.C:
+			purge()
+		case <-omitted.C:
+			p.auditOmitted()
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
+
+// auditOmitted records how many failures were not recorded, where none came since that would say so.
+func (p *IDP) auditOmitted() {
+	now := p.o.Now()
+	if omitted := p.failures.flush(now); omitted > 0 && p.o.Audit != nil {
+		p.o.Audit.PutEventBestEffort(&audit.Event{
+			Version: audit.Version, Time: now.UTC(), Event: audit.EventLogin, Result: audit.Failure, Reason: "not recorded one by one", Omitted: omitted,
+		})
+	}
+}
+
+// Stats are counts since the start.
+type Stats struct {
+	Logins       uint64 // that succeeded
+	FailedLogins uint64 // attempts at a password that did not, for whatever reason
+}
+
+// Stats returns the counts.
+func (p *IDP) Stats() Stats { return Stats{p.logins.Load(), p.failedLogins.Load()} }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp/internal/pages"
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -26,6 +27,9 @@ func (x *exchange) showLogin() error {
 	secret, ok := x.readSession()
 	if !ok {
 		return x.loginPage(http.StatusOK, to, "", "")
+	}
+	if required.selectAccount {
+		return x.showForm(http.StatusOK, to, pages.Login{OtherAccount: true})
 	}
 	user, reauthenticate, err := x.needsReauthentication(secret, required)
 	if reauthenticate {
@@ -51,7 +55,7 @@ func (x *exchange) redirectBack(secret sessionSecret, to redirectURI) error {
 		return err
 	}
 	now := x.idp.o.Now()
-	if !to.isHome && x.idp.loops.isLoop(l.ID, to.uri, now) {
+	if x.isLoop(to, now) {
 		x.log("redirect loop detected", "session", l.ID)
 		x.page(http.StatusConflict, pages.Loop{Cookie: x.idp.o.CookieName, Domain: x.idp.o.Domain, Back: to.uri})
 		return nil
@@ -59,12 +63,17 @@ func (x *exchange) redirectBack(secret sessionSecret, to redirectURI) error {
 	life := l.Expires.Sub(now)
 	x.setCookie(sessionCookie, secret.cookie(), life)
 	x.setSSO(raw, life)
+	if to.shortened && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) { // nothing has said so yet
+		x.page(http.StatusOK, pages.Shortened{Host: to.host(), Home: to.uri})
+		return nil
+	}
 	x.redirect(http.StatusSeeOther, to.uri)
 	return nil
 }
 
 // checkStaleness reports errStale when the revocation list is too old to tell whose session lives.
 func (x *exchange) checkStaleness() error {
+	x.idp.o.Revocations.AwaitSync(x.idp.o.Now())
 	if x.idp.o.Revocations.Stale(x.idp.o.Now()) {
 		return errStale
 	}
@@ -78,7 +87,7 @@ func (x *exchange) loginPage(status int, to redirectURI, user, message string) e
 
 // showForm shows the form with a token of its own.
 func (x *exchange) showForm(status int, to redirectURI, form pages.Login) error {
-	form.Token, form.TokenField, form.ReturnHost = x.csrfToken(loginForm, ""), csrfField, to.host()
+	form.Token, form.TokenField, form.ReturnHost, form.Shortened = x.csrfToken(loginForm, ""), csrfField, to.host(), to.shortened
 	x.page(status, form, to.origin)
 	return nil
 }
@@ -108,6 +117,7 @@ func (x *exchange) login() error {
 	}
 	a, err := x.authenticate(canonicalUserName(username), form.Get("password"))
 	if refused, ok := errors.AsType[*refusal](err); ok {
+		x.auditFailure(audit.EventLogin, nil)
 		return x.refuseLogin(refused, to, username, refused.detail)
 	} else if err != nil {
 		return err
@@ -121,11 +131,16 @@ func (x *exchange) login() error {
 		tokenTTL: x.idp.o.AccessTTL,
 	})
 	if err == nil {
+		err = x.auditLogin(secret)
+	}
+	if err == nil {
 		x.log("signed in", "user", a.Name, "subject", a.ID)
 		err = x.redirectBack(secret, to)
 	}
 	// What was right a moment ago is not any more: the password was changed, or the user disabled.
 	if errors.Is(err, errChanged) || errors.Is(err, ErrUnknownSession) {
+		x.failed = failedLogin{a, failedChanged}
+		x.auditFailure(audit.EventLogin, nil)
 		return x.refuseLogin(&refusal{status: http.StatusUnauthorized}, to, username, msgBadCredentials)
 	}
 	return err

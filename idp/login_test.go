@@ -345,6 +345,59 @@ func TestABrowserThatGoesInCirclesIsTold(t *testing.T) {
 	}
 }
 
+// TestWhatIsNoLoop: what a page fetches, tabs side by side and a token that has run out are no rounds of a loop, and who was
+// told of one may try again.
+func TestWhatIsNoLoop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.client().login("alice")
+	path := "/login?redirect_uri=" + url.QueryEscape("https://website.viloforge.test/x")
+	expect := func(what string, want int, header ...string) {
+		t.Helper()
+		if got := c.get(path, header...); got.status != want {
+			t.Errorf("%s: %d, want %d", what, got.status, want)
+		}
+	}
+	for range 2 * maxLoopRedirects {
+		expect("a fetch", http.StatusSeeOther, "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty")
+		expect("a frame", http.StatusSeeOther, "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe")
+		expect("a prefetch", http.StatusSeeOther, "Sec-Purpose: prefetch", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
+		expect("a program", http.StatusSeeOther, "Accept: application/json")
+	}
+	if c.cookie(loopCookie) != "" {
+		t.Errorf("they were counted: %q", c.cookie(loopCookie))
+	}
+	session := c.cookie(sessionCookie)
+	for range 2 * maxLoopRedirects { // none has another's cookie yet
+		tab := w.client()
+		if got := tab.get(path, "Cookie: "+sessionCookie+"="+session); got.status != http.StatusSeeOther {
+			t.Errorf("a tab beside others: %d", got.status)
+		}
+	}
+	for range 2 * maxLoopRedirects {
+		expect("round after round, each later than a loop's", http.StatusSeeOther)
+		w.clock.advance(loopWindow)
+	}
+	for range 2 {
+		for range maxLoopRedirects {
+			expect("round after round", http.StatusSeeOther)
+		}
+		expect("one too many", http.StatusConflict)
+	}
+	for range maxLoopRedirects {
+		expect("round after round", http.StatusSeeOther)
+	}
+	if got := c.try(path+"&prompt=login", "alice", secret); got.status != http.StatusSeeOther {
+		t.Errorf("a login by password: %d", got.status)
+	}
+	expect("after a login by password", http.StatusSeeOther)
+	for _, value := range []string{"x", "..", "a-b-c", strings.Repeat("0123456789abcdef-99-99999999999999.", 100)} {
+		if got := w.client().get(path, "Cookie: "+sessionCookie+"="+c.cookie(sessionCookie)+"; "+loopCookie+"="+value); got.status != http.StatusSeeOther {
+			t.Errorf("the cookie %.20q: %d", value, got.status)
+		}
+	}
+}
+
 func TestAPasswordHashedAtAnotherCostIsHashedAnew(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp/internal/pages"
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
@@ -25,6 +26,8 @@ type cookieSessions struct {
 	session string
 	// entries end everything that was named.
 	entries []revocation.Entry
+	// people are whose they are, one of each entry.
+	people []audit.Actor
 	// active are the ids of those that are still active.
 	active []string
 	// tooManyCookies says that there were more SSO cookies than are verified, so that what they name is not known.
@@ -50,7 +53,7 @@ func (x *exchange) sessionsFromCookies() (s cookieSessions, err error) {
 			return cookieSessions{}, err
 		}
 		if err == nil {
-			s = cookieSessions{session: l.ID, active: []string{l.ID}, entries: []revocation.Entry{sessionEntry(l.ID, l.Expires)}}
+			s = cookieSessions{session: l.ID, active: []string{l.ID}, entries: []revocation.Entry{sessionEntry(l.ID, l.Expires)}, people: []audit.Actor{*actorOf(l)}}
 		}
 	}
 	signed, err := x.idp.verifier.SignedValues(token.OwnIssuer, nil, request.CookieValues(x.r.Header, x.idp.o.CookieName))
@@ -64,6 +67,7 @@ func (x *exchange) sessionsFromCookies() (s cookieSessions, err error) {
 			continue
 		}
 		s.entries = append(s.entries, sessionEntry(claims.Session(), claims.AuthTime().Add(token.LongestSession)))
+		s.people = append(s.people, audit.Actor{Session: claims.Session(), User: claims.User(), Subject: claims.Subject()})
 		if claims.Expires().After(x.idp.o.Now()) {
 			s.active = append(s.active, claims.Session())
 		}
@@ -130,7 +134,9 @@ func (x *exchange) logout() error {
 	if s.tooManyCookies { // "signed out" would not be true of the rest
 		return x.tooManyCookiesPage(s)
 	}
-	if err := x.idp.directory.revokeSessions(x.r.Context(), s.entries...); err != nil {
+	err = x.idp.directory.revokeSessions(x.r.Context(), s.entries...)
+	x.auditLogout(s.people, err)
+	if err != nil {
 		return logoutFailed(err)
 	}
 	x.log("signed out", "sessions", len(s.entries))
@@ -159,7 +165,9 @@ func (x *exchange) removeCookies() error {
 	if !x.validCSRFToken(form, cookiesForm, s.session) {
 		return x.logoutPage(http.StatusForbidden, s, msgBadCSRFToken)
 	}
-	if err := x.idp.directory.revokeSessions(x.r.Context(), s.entries...); err != nil {
+	err = x.idp.directory.revokeSessions(x.r.Context(), s.entries...)
+	x.auditLogout(s.people, err)
+	if err != nil {
 		return logoutFailed(err)
 	}
 	x.log("cookies removed", "sessions", len(s.entries))

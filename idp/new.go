@@ -32,7 +32,7 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 	if o.PasswordCost == (password.Cost{}) {
 		o.PasswordCost = password.DefaultCost()
 	}
-	p := &IDP{o: o, directory: newDirectory(o.DB, o.Revocations, o.Now, o.SessionIdle), loops: newLoopDetector()}
+	p := &IDP{o: o, directory: newDirectory(o.DB, o.Revocations, o.Now, o.SessionIdle)}
 	p.origin = "https://" + o.LoginHost
 	if o.PublicPort != 443 {
 		p.origin += ":" + strconv.Itoa(o.PublicPort)

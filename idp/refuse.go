@@ -56,6 +56,11 @@ func refusalOf(err error) *refusal {
 			status: http.StatusServiceUnavailable, kind: "unavailable", title: "Please try again shortly",
 			detail: "The list of sign-outs cannot be reached at the moment. Nothing was changed.", retry: 5 * time.Second, cause: err,
 		}
+	case errors.Is(err, errNotAudited):
+		return &refusal{
+			status: http.StatusServiceUnavailable, kind: "unavailable", title: "Please try again shortly",
+			detail: "Nobody can sign in at the moment, because it could not be recorded. Nothing was changed.", retry: 5 * time.Second, cause: err,
+		}
 	case errors.Is(err, password.ErrBusy):
 		return &refusal{
 			status: http.StatusTooManyRequests, kind: "busy", title: "Please try again shortly",
@@ -83,7 +88,7 @@ func (x *exchange) refuse(err error) {
 	if !request.WantsDocument(x.r.Header) {
 		d := problem.Details{Type: problem.Type(r.kind), Title: r.title, Status: r.status, RequestID: x.requestID}
 		if r.login {
-			d.LoginURL = x.loginURL()
+			d.LoginURL = x.loginURL(accountPath)
 		}
 		x.status = d.Status
 		if err := d.Write(x.w); err != nil {
@@ -92,7 +97,7 @@ func (x *exchange) refuse(err error) {
 		return
 	}
 	if r.login && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
-		x.redirect(http.StatusFound, x.loginURL())
+		x.redirect(http.StatusFound, x.loginURL(x.back().accountURL()))
 		return
 	}
 	x.page(r.status, pages.Message{Title: r.title, Detail: r.detail, SignIn: r.login, RequestID: x.requestID})

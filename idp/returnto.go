@@ -11,9 +11,6 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// maxRedirectURI is the longest address that a login returns to.
-const maxRedirectURI = 8 << 10
-
 // redirectURI is where a step of the login goes when it is done: an address that was judged, byte for byte as it came.
 type redirectURI struct {
 	uri string
@@ -21,6 +18,8 @@ type redirectURI struct {
 	origin string
 	// isHome says that it is where people go who brought no usable address.
 	isHome bool
+	// shortened says that the address that was asked for was too long to be kept, and this is the start page of its host.
+	shortened bool
 }
 
 // host is what people know the address by.
@@ -71,21 +70,31 @@ func NewRedirectPolicy(hosts []string, home, login string, port int) (*RedirectP
 
 // resolve returns the address that redirect_uri in a URL's query asks for, or home.
 func (r *RedirectPolicy) resolve(query string) redirectURI {
-	// What cannot be parsed in the rest of the query is not ours to judge.
-	values, err := url.ParseQuery(query)
-	if wanted := values["redirect_uri"]; err == nil && len(wanted) == 1 {
-		if to, ok := r.validate(wanted[0]); ok {
-			return to
-		}
+	if to, ok := r.wanted(query); ok {
+		return to
 	}
 	return r.home
 }
 
+// wanted returns the address that redirect_uri in a URL's query asks for, where it is one to return to.
+func (r *RedirectPolicy) wanted(query string) (redirectURI, bool) {
+	// What cannot be parsed in the rest of the query is not ours to judge.
+	values, err := url.ParseQuery(query)
+	wanted := values["redirect_uri"]
+	if err != nil || len(wanted) != 1 {
+		return redirectURI{}, false
+	}
+	to, ok := r.validate(wanted[0])
+	to.shortened = to.shortened || ok && values.Has(request.ReturnURLTooLong)
+	return to, ok
+}
+
 // validate accepts an address in which every parser finds the same host (open redirect): https, a plain host name, the public port, and
-// then a path, a query or nothing. That host must be one to return to.
+// then a path, a query or nothing. That host must be one to return to. Of an address that is too long the host's start page is
+// left.
 func (r *RedirectPolicy) validate(address string) (redirectURI, bool) {
 	authority, ok := splitHTTPS(address)
-	if !ok || len(address) > maxRedirectURI {
+	if !ok {
 		return redirectURI{}, false
 	}
 	host, port, _ := strings.Cut(authority, ":")
@@ -97,12 +106,41 @@ func (r *RedirectPolicy) validate(address string) (redirectURI, bool) {
 	}
 	if host == r.login {
 		// Of our own pages only this is a place to be; a login that returned to a login would go in circles.
-		return redirectURI{uri: "/account"}, address == "https://"+authority+"/account"
+		return r.validateAccount(strings.TrimPrefix(address, "https://"+authority), authority)
 	}
 	if !slices.ContainsFunc(r.hosts, func(pattern string) bool { return matchesHost(pattern, host) }) {
 		return redirectURI{}, false
 	}
-	return redirectURI{uri: address, origin: "https://" + authority}, true
+	to := redirectURI{uri: address, origin: "https://" + authority}
+	if len(address) > request.MaxReturnURL {
+		to.uri, to.shortened = to.origin+"/", true
+	}
+	return to, true
+}
+
+// validateAccount accepts the account page, also where it knows an address to lead back to.
+func (r *RedirectPolicy) validateAccount(path, authority string) (redirectURI, bool) {
+	query, hasQuery := strings.CutPrefix(path, accountPath+"?redirect_uri=")
+	if !hasQuery {
+		return redirectURI{uri: accountPath}, path == accountPath
+	}
+	address, err := url.QueryUnescape(query)
+	if own, ok := splitHTTPS(address); err != nil || !ok || own == authority {
+		return redirectURI{}, false
+	}
+	back, ok := r.validate(address)
+	return redirectURI{uri: back.accountURL()}, ok && back.origin != "" && path == back.accountURL()
+}
+
+// accountPath is the account page's.
+const accountPath = "/account"
+
+// accountURL is the account page that leads back to the address; without one where there is none.
+func (r redirectURI) accountURL() string {
+	if r.origin == "" {
+		return accountPath
+	}
+	return accountPath + "?redirect_uri=" + url.QueryEscape(r.uri)
 }
 
 func matchesHost(pattern, host string) bool {

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // hostile are return addresses of which some reader somewhere makes another site, or that are not addresses of this one.
@@ -60,7 +62,10 @@ var hostile = []string{
 	"https://127.0.0.1/", "https://[::1]/", "https://[website.viloforge.test]/", "https://0x7f.1/", "https://2130706433/", "https://0177.0.0.1/", "https://[::ffff:127.0.0.1]/", "https://[fe80::1%25eth0]/", "https://169.254.169.254/latest/", "https://1.apps.viloforge.1/",
 	// Markup, and too much.
 	"https://website.viloforge.test/\"><script>alert(1)</script>", "https://website.viloforge.test/<x>", "https://website.viloforge.test/?a=\"", "https://website.viloforge.test\"/", "https://website.viloforge.test'/", "https://website.viloforge.test/é", "https://website.viloforge.test/%zz", "https://website.viloforge.test/%",
-	"https://website.viloforge.test/" + strings.Repeat("x", maxRedirectURI), strings.Repeat("https://website.viloforge.test/", 1000),
+	"https://evil.example/" + strings.Repeat("x", request.MaxReturnURL),
+	// The account page, leading to where no login returns to, or to itself.
+	loginAt + "/account?redirect_uri=https%3A%2F%2Fevil.example%2F", loginAt + "/account?redirect_uri=" + loginAt + "/account", loginAt + "/account?redirect_uri=https%3A%2F%2Fwebsite.viloforge.test%2F&x",
+	loginAt + "/account?redirect_uri=https://website.viloforge.test/", loginAt + "/account?redirect_uri=",
 }
 
 // good survive byte for byte.
@@ -113,6 +118,32 @@ func TestAGoodReturnAddressSurvivesByteForByte(t *testing.T) {
 	}
 	if got := c.get("/login?redirect_uri=" + url.QueryEscape(loginAt+"/account")); got.location() != "/account" {
 		t.Errorf("the account page: %q", got.location())
+	}
+	const leading = "/account?redirect_uri=https%3A%2F%2Fwebsite.viloforge.test%2Fx%3Fa"
+	if got := c.get("/login?redirect_uri=" + url.QueryEscape(loginAt+leading)); got.location() != leading {
+		t.Errorf("the account page that leads back: %q", got.location())
+	}
+}
+
+// TestAnAddressThatIsTooLongIsSaidToBe: on the form, or where somebody is signed in already.
+func TestAnAddressThatIsTooLongIsSaidToBe(t *testing.T) {
+	t.Parallel()
+	w := returnWorld(t, "")
+	for _, query := range []string{
+		url.QueryEscape("https://website.viloforge.test/" + strings.Repeat("x", request.MaxReturnURL)),
+		"https%3A%2F%2Fwebsite.viloforge.test%2F&" + request.ReturnURLTooLong + "=1",
+	} {
+		c := w.client()
+		form := c.get("/login?redirect_uri=" + query)
+		if form.status != http.StatusOK || !strings.Contains(form.body, "too long to be kept") || !strings.Contains(form.body, "start page of website.viloforge.test") {
+			t.Errorf("the form: %d %s", form.status, form.body)
+		}
+		if got := c.submit(form.form(t, "username"), "username", "alice", "password", secret); got.status != http.StatusSeeOther || got.location() != "https://website.viloforge.test/" {
+			t.Errorf("after it: %d to %q", got.status, got.location())
+		}
+		if got := c.get("/login?redirect_uri=" + query); got.status != http.StatusOK || !strings.Contains(got.body, "too long to be kept") || !strings.Contains(got.body, `href="https://website.viloforge.test/"`) {
+			t.Errorf("signed in: %d %s", got.status, got.body)
+		}
 	}
 }
 

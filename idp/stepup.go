@@ -10,11 +10,12 @@ import (
 )
 
 // authRequirements is what the authentication request parameters of OpenID Connect ask for beyond an active session: max_age (seconds since
-// the login), prompt=login, and acr_values with mfa in it.
+// the login), prompt=login and prompt=select_account, and acr_values with mfa in it.
 type authRequirements struct {
 	maxAge         time.Duration // of the login; with any
 	reauthenticate bool          // a login of some age only
 	mfa            bool
+	selectAccount  bool // a login as somebody else
 }
 
 // parseAuthRequirements reads what the query of a login URL asks for. What cannot be understood asks for a login just now.
@@ -28,6 +29,7 @@ func parseAuthRequirements(query string) authRequirements {
 		if slices.Contains(strings.Fields(prompt), "login") {
 			d.reauthenticate = true
 		}
+		d.selectAccount = d.selectAccount || slices.Contains(strings.Fields(prompt), "select_account")
 	}
 	for i, age := range values["max_age"] {
 		seconds, err := strconv.ParseUint(age, 10, 31)

@@ -81,6 +81,8 @@ func (l *list) SubjectCutoff(issuer, sub string) (time.Time, bool) {
 	return moment, ok && issuer == token.OwnIssuer
 }
 
+func (l *list) AwaitSync(time.Time) {}
+
 func (l *list) Stale(time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

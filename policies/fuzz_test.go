@@ -20,13 +20,13 @@ var attacks = []string{
 	"/public/%252e%252e%252fadmin", "/slashes//x", "//slashes/x", "/servlet;x=1/y", "/servlet/;/y", "/enc/a%2fb", "/enc/a%2f..", "/users/me/posts",
 	"/users/7/posts/", "/caf%c3%a9", "/%E3%80%82", "/%ef%bc%8e%ef%bc%8e/admin", "/100%25", "/%2525",
 	"/hash/C%23", "/twice/a%252Fb", "/twice/a%252F%252e%252e", "/win/a%5cb", "/win/..%5C", "/both/a%5cb%252fadmin", "/both/a%25252Fb%252Fadmin", "/both/a%5cb/admin",
-	"/both/x/a%252fadmin", "/twice/%2561dmin", "/twice%252fadmin", "/win%5Cadmin", "/both/a;%255Cadmin", "/both/;x%252Fa/admin", "/both/a%2Fb%5Cadmin", "/.%2576ilogate/me",
+	"/both/x/a%252fadmin", "/twice/%2561dmin", "/twice%252fadmin", "/win%5Cadmin", "/both/a;%255Cadmin", "/both/;x%252Fa/admin", "/both/a%2Fb%5Cadmin", "/.%2576ilogate/me", "/both-any/%5C/admin", "/both-any/;x%252Fadmin", "/both-par/;z%252Fa%252Fy", "/both-any/x%5Cadmin",
 }
 
 var fuzzedPatterns = []string{
 	"/", "/admin", "/admin/:id", "/public/*rest", "/users/me", "/users/:id/posts", "/users/:id", "/caf\u00e9", "/slashes/*rest",
 	"/servlet/:page", "/enc/:name", "/deep/:a/:b/*rest", "/deep/x/:b", "/*rest",
-	"/hash/:name", "/twice/*rest", "/twice/admin", "/win/*rest", "/win/admin", "/both/:name/*rest", "/both/:name/admin", "/both/a",
+	"/hash/:name", "/twice/*rest", "/twice/admin", "/win/*rest", "/win/admin", "/both/:name/*rest", "/both/:name/admin", "/both/a", "/both-any/*rest", "/both-any/admin", "/both-par/*rest", "/both-par/:x/y",
 }
 
 func fuzzedPolicy(t testing.TB) *HostPolicy {
@@ -48,7 +48,7 @@ func fuzzedPolicy(t testing.TB) *HostPolicy {
 			extra = ", double_encoding: allow"
 		case "win":
 			extra = ", encoded_backslash: allow"
-		case "both":
+		case "both", "both-any", "both-par":
 			extra = ", encoded_hash: allow, double_encoding: allow, encoded_backslash: allow, encoded_slash: allow, double_slash: allow, semicolon: allow"
 		}
 		file.WriteString("  - { path: \"" + pattern + "\", allow: public" + extra + " }\n")

@@ -16,6 +16,10 @@ routes:
   - { path: "/repo/:name/settings", allow: deny }
   - { path: "/share/*rest", allow: public, encoded_backslash: allow }
   - { path: "/share/admin/*rest", allow: deny }
+  - { path: "/any/*rest", allow: public, double_encoding: allow, encoded_backslash: allow, semicolon: allow, double_slash: allow }
+  - { path: /any/admin, allow: deny }
+  - { path: "/par/*rest", allow: public, double_encoding: allow, encoded_backslash: allow, semicolon: allow, double_slash: allow }
+  - { path: "/par/:x/y", allow: deny }
   - { path: "/file/:name", allow: public, double_encoding: allow, encoded_backslash: allow }
   - { path: "/mine/*rest", allow: { optional: true, when: 'request.params.rest != "secret/x"' }, double_encoding: allow, encoded_backslash: allow }
   - { path: "/plain/*rest", allow: public }
@@ -33,7 +37,7 @@ func TestPermittedSpellings(t *testing.T) {
 			Allow: {
 				"/rooms/%23a", "/rooms/C%23%20notes.txt", "/job/a/release%252F1.12.1/5/", "/job/release%252f1", "/job/a%25252Fb", "/job/a/secret%252Fx", "/job/x%252Fsecret",
 				"/share/a%5Cb", "/share/a/x%5Cadmin", "/share/a%5c", "/repo/x/a%252Fsettings", "/repo/x/a%5Csettings", "/repo/x/a%255Cb%2523", "/repo/x/y/settings%252F",
-				"/file/x%2541", "/file/100%25", "/repo/a%2Fb/c", "/mine/100%25", "/mine/a", "/x%2541%5Cy", "/C%23", "/admin%23x", "/x%252Fadmin",
+				"/any/x%5Cadmin", "/any//x%252Fadmin", "/any/%5Cx", "/par/", "/file/x%2541", "/file/100%25", "/repo/a%2Fb/c", "/mine/100%25", "/mine/a", "/x%2541%5Cy", "/C%23", "/admin%23x", "/x%252Fadmin",
 			},
 			BadRequest: {
 				// without its permission
@@ -44,6 +48,8 @@ func TestPermittedSpellings(t *testing.T) {
 				"/share/admin%5Cx", "/x/%5C../admin", "/job%5Cx",
 				// for other segments of the pattern
 				"/repo/x%5Csettings", "/repo/x%252Fsettings", "/repo/a%5Cb/settings", "/repo/a%5Cb%252Fsettings", "/repo/a%25252Fb%252Fsettings", "/repo/a%2Fb%5Csettings",
+				"/any/%5C/admin", "/any/%5Cadmin", "/any/%5C%252F%5Cadmin/x", "/any/;x%252Fadmin", "/any/%253Bx/admin", "/any/;%5C/admin",
+				"/par/;z%252Fa%252Fy", "/par/%5C;z%252Fa/y", "/par/;z%5C",
 				"/repo/;x%252Fa/settings/b", "/repo/a;%255Cb/c", "/repo/%5C/a/settings", "/file/a%252Fb", "/file/a%5Cb", "/repo/x/%2573ettings",
 				// another path than a condition reads
 				"/mine/secret%252Fx", "/mine/secret%5Cx", "/mine/secret/%2578", "/mine/a%5Cb",

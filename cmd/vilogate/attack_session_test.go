@@ -138,10 +138,13 @@ func TestCSRFTokenOfForms(t *testing.T) {
 	})
 	t.Run("another-browsers-form", func(t *testing.T) {
 		t.Parallel()
-		attacker, victim := s.client(), s.client()
-		f := fill(formIn(t, at, attacker.open(at).body, "password"))
-		victim.open(at)
-		refused(t, victim, victim.submit(f))
+		for site, origin := range map[string]string{"cross-site": "https://evil.example", "same-site": s.url("app", "")} {
+			attacker, victim := s.client(), s.client()
+			f := fill(formIn(t, at, attacker.open(at).body, "password"))
+			victim.open(at)
+			refused(t, victim, victim.do(http.MethodPost, f.action, f.fields.Encode(), "Content-Type: application/x-www-form-urlencoded",
+				"Origin: "+origin, "Sec-Fetch-Dest: document", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Site: "+site, "Accept: text/html"))
+		}
 	})
 	t.Run("changed", func(t *testing.T) {
 		t.Parallel()

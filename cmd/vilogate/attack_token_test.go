@@ -45,7 +45,7 @@ tokens:
     - { name: partner, issuer: %q, audience: [for-us], jwks: "%s/.well-known/jwks.json", cookie: partner-sso, claims: { roles: groups } }
     - { name: legacy-django, secret: %q, algorithm: HS256, cookie: jwt, claims: { user: username, email: email } }
 upstreams: { app: { url: %q } }
-`, redistest.New(t).URL(), x.ownKeys.URL, partnerISS, x.partnerKeys.URL, string(x.secret), x.backend.url()),
+`, confirmed(redistest.New(t)).URL(), x.ownKeys.URL, partnerISS, x.partnerKeys.URL, string(x.secret), x.backend.url()),
 		"policies/app.yaml": attackedPolicy,
 		"policies/ours.yaml": `
 host: ours.viloforge.test

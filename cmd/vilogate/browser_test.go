@@ -347,3 +347,15 @@ upstreams: { app: { url: %q } }
 		t.Errorf("the page shows %q", user)
 	}
 }
+
+// await evaluates a promise and returns its value as text.
+func (b *tab) await(promise string) string {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[string](promise, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatalf("%s: %v", promise, err)
+	}
+	return value
+}

@@ -255,6 +255,36 @@ func TestConnectionsOfOneClientAreBounded(t *testing.T) {
 	third.login("carol")
 }
 
+// TestLoginOfAConnectionAtOneOfSeveralBackends: both steps of a login come to the backend that the first came to, and one
+// that is away is passed over.
+func TestLoginOfAConnectionAtOneOfSeveralBackends(t *testing.T) {
+	t.Parallel()
+	one, other := newNTLMBackend(t), newNTLMBackend(t)
+	away := listenLoopback(t)
+	closeQuietly(t, away)
+	s := serve(t, map[string]string{
+		"vilogate.yaml":     serveConfig + fmt.Sprintf("upstreams: { app: { urls: [%q, %q, %q] } }\n", "http://"+away.Addr().String(), one.URL, other.URL),
+		"policies/app.yaml": connectionAuthPolicy,
+	})
+	for range 3 { // the addresses go round
+		b := keepConn(t, s)
+		want := b.login("alice")
+		for range 4 {
+			if got := b.ask("/in/y"); got.body != want {
+				t.Errorf("%v, want %s", got, want)
+			}
+		}
+	}
+	one.Close()
+	other.Close()
+	b := keepConn(t, s)
+	for range 2 {
+		if got := b.ask("/in/x", "NTLM hello"); got.status != http.StatusBadGateway {
+			t.Errorf("with all of them away: %v", got)
+		}
+	}
+}
+
 // TestConnectionOfATrustedProxyIsNobodys: it brings the requests of many people.
 func TestConnectionOfATrustedProxyIsNobodys(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,7 @@ func newFleet(t *testing.T, login, more string) *fleet {
 	t.Helper()
 	f := &fleet{t: t, redis: redistest.New(t), login: login, backend: record(t), more: more}
 	if login != "" {
+		confirmed(f.redis)
 		return f
 	}
 	listen := freeAddress(t)

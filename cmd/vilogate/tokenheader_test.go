@@ -35,7 +35,7 @@ tokens:
 upstreams:
   app: { url: %[6]q }
   passing: { url: %[6]q, odd_headers: pass, identity_headers_pass: [Cf-Access-Jwt-Assertion, X-Edge-Login] }
-`, redistest.New(t).URL(), x.ownKeys.URL, accessISS, x.partnerKeys.URL, x.partnerKeys.URL, x.backend.url()),
+`, confirmed(redistest.New(t)).URL(), x.ownKeys.URL, accessISS, x.partnerKeys.URL, x.partnerKeys.URL, x.backend.url()),
 		"policies/app.yaml":     attackedPolicy,
 		"policies/passing.yaml": "host: passing.viloforge.test\nupstream: passing\nroutes: [ { path: \"/public/*rest\", allow: public }, { path: \"/*rest\", allow: authenticated, bearer: pass } ]\n",
 		"policies/fresh.yaml":   "host: fresh.viloforge.test\nupstream: app\nroutes: [ { path: \"/*rest\", allow: { mfa: 15m } } ]\n",

@@ -18,6 +18,8 @@ need libnss3-tools 'command -v certutil'
 need nginx-light 'command -v nginx'
 need gunicorn 'command -v gunicorn && /usr/bin/python3 -c "import gunicorn"'
 need python3-django '/usr/bin/python3 -c "import django"'
+need python3-djangorestframework '/usr/bin/python3 -c "import rest_framework"'
+need python3-django-cors-headers '/usr/bin/python3 -c "import corsheaders"'
 need python3-jwt '/usr/bin/python3 -c "import jwt"'
 need python3-cryptography '/usr/bin/python3 -c "import cryptography"'
 

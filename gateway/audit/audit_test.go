@@ -120,7 +120,7 @@ func TestEveryMemberIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []reflect.Type{reflect.TypeFor[Record](), reflect.TypeFor[Who](), reflect.TypeFor[Facts](), reflect.TypeFor[Shadow]()} {
+	for _, kind := range []reflect.Type{reflect.TypeFor[Record](), reflect.TypeFor[Who](), reflect.TypeFor[Facts](), reflect.TypeFor[Shadow](), reflect.TypeFor[Event](), reflect.TypeFor[Actor]()} {
 		for i := range kind.NumField() {
 			name, _, _ := strings.Cut(kind.Field(i).Tag.Get("json"), ",")
 			if !strings.Contains(string(doc), name) {
@@ -144,7 +144,7 @@ func TestWhatIsNoRecordIsRefused(t *testing.T) {
 		"a record of version 2; this program knows":            cut(`"v":1`, `"v":2`),
 		`unknown field "extra"`:                                cut(`"v":1`, `"v":1,"extra":1`),
 		"time, request_id, method and decision are never left": cut(`"decision":"deny"`, `"decision":""`),
-		"a credential is cookie or bearer":                     cut(`"credential":"cookie"`, `"credential":"magic"`),
+		"a credential is cookie, header or bearer":             cut(`"credential":"cookie"`, `"credential":"magic"`),
 		"cannot unmarshal":                                     cut(`"latency_us":12`, `"latency_us":"12"`),
 		"a line of more than 1048576 bytes":                    cut("curl/8", strings.Repeat("x", maxRecordSize)),
 		"invalid record: invalid character '{' after top-lev":  string(good) + string(good),
@@ -357,9 +357,9 @@ func FuzzRead(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			back, err := parse(again)
-			if err != nil || back.RequestID != r.RequestID || back.Decision != r.Decision {
-				t.Fatalf("%s comes back as %+v, %v", again, back, err)
+			l, err := parse(again)
+			if err != nil || l.record.RequestID != r.RequestID || l.record.Decision != r.Decision {
+				t.Fatalf("%s comes back as %+v, %v", again, l, err)
 			}
 		}
 	})

@@ -1,9 +1,10 @@
 // Package audit keeps a record of every decision: who asked for what, what became of it, and which rule of which policies
-// said so. `vilogate policy explain --request-id` and `vilogate policy replay` read it.
+// said so; and of what was done besides: sign-ins, sign-outs, and what administrators change. `vilogate policy explain --request-id` and `vilogate policy replay` read it.
 //
-// It stands on floor 1 and knows neither HTTP nor policies. The gateway makes a [Record] and gives it to [Log.Put]; one
+// It stands on floor 1 and knows neither HTTP nor policies. The gateway makes a [Record] and gives it to [Log.Put],
+// the identity provider and the server's administration an [Event] to [Log.PutEvent]; one
 // goroutine, [Log.Run], writes what waits in a bounded queue, a batch at a time, and flushes it when the process drains.
-// [Read], [Files] and [Find] read records back, strictly.
+// [Read], [Files] and [Find] read records back, strictly, and [ReadEvents] events.
 //
 // # The file
 //
@@ -22,6 +23,9 @@
 // becomes of requests: "refuse" has them answered 503 before they reach a backend, until a write succeeds again; "drop"
 // lets them pass and counts what is missing. Refusals of the gateway's own are answered as ever, and counted when they
 // cannot be recorded. What was written stands in whole lines: the rest of a line that did not fit is taken back.
+//
+// A sign-in is refused likewise, and an administrator's change is not begun. Sign-outs, and people's changes to their own account,
+// are never refused for want of a record: what is missing of them is counted.
 //
 // Refusing is what holds where the configuration is silent: a log of decisions that has holes whenever somebody fills the
 // disk proves nothing, and whoever wants to act unseen would begin with that. Who would rather serve says "drop".
@@ -57,6 +61,26 @@
 //     too-many-keys, not-a-user,
 //     malformed, or conflict where values of several sessions were sent. Optional.
 //   - latency_us: microseconds from the request's header to the decision.
+//
+// # Events
+//
+// A line with the member event is about something that was done, and has these members:
+//
+//   - v, time: as above.
+//   - event: login, logout (of one session), logout.everywhere, password.change (by people themselves); user.add, user.passwd,
+//     user.roles, user.disable, user.enable, user.unlock, user.delete, session.revoke, reload, cert.renew (by administrators, through
+//     the control socket, or by a command that stands in for a server).
+//   - result: success or failure; or attempt, of a change by an administrator while the log could not be written a moment ago,
+//     with the outcome in a record of its own.
+//   - reason: why it failed: of a login wrong-password, unknown-user, disabled, rate-limited, busy or changed-meanwhile. Optional.
+//   - actor: who did it. Of administrators uid and system_user, whose the process is that asked (SO_PEERCRED), its pid, and
+//     login_uid, who logged in to the machine for it, whatever the process has become since, where the kernel knows
+//     (root acts as the owner of the state folder). Of people session, user and subject. Left out of a login.
+//   - client: the client's address, and request_id, as above. Left out of administration.
+//   - user, subject, session: whom it is about, as far as is known; what was typed for a name that nobody has is not kept.
+//     roles are those that a user was given. Each optional.
+//   - omitted: how many failed logins were not recorded one by one since the last that was: 100 a minute are.
+//     vilogate_login_failures_total counts all of them. Optional.
 //
 // A record never holds a token, a cookie, a password or the value of a query. Values of headers that a rule reads are
 // withheld where the name, or a long word of letters and digits in the value, lets them be taken for a secret.

@@ -62,7 +62,7 @@ type Log struct {
 
 // item is a record on its way to the disk.
 type item struct {
-	record *Record
+	record any          // a *Record or an *Event
 	done   chan<- error // buffered; nil where nobody waits
 }
 
@@ -90,7 +90,9 @@ const writeTimeout = 5 * time.Second
 // "always", once it is on the disk, or once the disk has taken too long for that. The error says that the request must
 // not go on. Where a failure is configured to be no reason for that there is none, and a record that is lost is counted
 // as dropped.
-func (l *Log) Put(r *Record) error {
+func (l *Log) Put(r *Record) error { return l.put(r) }
+
+func (l *Log) put(r any) error {
 	wait := l.opts.Fsync == Always
 	if l.failing.Load() {
 		// Half-open: with fsync "always", a request now and then probes whether writes succeed again.
@@ -171,7 +173,9 @@ func (l *Log) probeDue() bool {
 
 // PutBestEffort records a decision whose request does not depend on the record: it never blocks. Half of the queue is
 // reserved for Put, so that a flood of refusals does not keep other decisions from being recorded.
-func (l *Log) PutBestEffort(r *Record) {
+func (l *Log) PutBestEffort(r *Record) { l.putBestEffort(r) }
+
+func (l *Log) putBestEffort(r any) {
 	if len(l.queue) >= queueLength/2 || l.closed() {
 		l.dropped.Add(1)
 		return

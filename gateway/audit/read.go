@@ -34,22 +34,38 @@ func (e *LineError) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.L
 // Unwrap is the cause.
 func (e *LineError) Unwrap() error { return e.Err }
 
-// Read yields the records of a file in their order. A line that is no record is yielded as a *LineError, and reading goes
-// on behind it; any other error is the last.
+// A line is a record, or an event.
+type line struct {
+	record *Record
+	event  *Event
+}
+
+// Read yields the records of a file in their order, and passes over events. A line that is neither is yielded as a *LineError,
+// and reading goes on behind it; any other error is the last.
 func Read(r io.Reader, name string) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
+		for l, err := range readLines(r, name) {
+			if (l.record != nil || err != nil) && !yield(l.record, err) {
+				return
+			}
+		}
+	}
+}
+
+func readLines(r io.Reader, name string) iter.Seq2[line, error] {
+	return func(yield func(line, error) bool) {
 		lines := bufio.NewReaderSize(r, 64<<10)
 		for number := 1; ; number++ {
-			line, err := readLine(lines)
-			if len(line) > 0 {
-				record, invalid := parse(line)
+			text, err := readLine(lines)
+			if len(text) > 0 {
+				l, invalid := parse(text)
 				if invalid == nil && err != nil {
-					record, invalid = nil, errors.New("truncated line")
+					l, invalid = line{}, errors.New("truncated line")
 				}
 				if invalid != nil {
-					invalid = &LineError{name, number, invalid}
+					l, invalid = line{}, &LineError{name, number, invalid}
 				}
-				if !yield(record, invalid) {
+				if !yield(l, invalid) {
 					return
 				}
 			}
@@ -57,7 +73,7 @@ func Read(r io.Reader, name string) iter.Seq2[*Record, error] {
 			case err == io.EOF:
 				return
 			case err != nil:
-				yield(nil, fmt.Errorf("audit: reading %s: %w", name, err))
+				yield(line{}, fmt.Errorf("audit: reading %s: %w", name, err))
 				return
 			}
 		}
@@ -65,47 +81,59 @@ func Read(r io.Reader, name string) iter.Seq2[*Record, error] {
 }
 
 // readLine returns a line without its end; of one that is too long, enough to be refused for it.
-func readLine(r *bufio.Reader) (line []byte, err error) {
+func readLine(r *bufio.Reader) (text []byte, err error) {
 	for {
 		chunk, err := r.ReadSlice('\n')
-		if remaining := maxRecordSize + 1 - len(line); remaining > 0 {
-			line = append(line, chunk[:min(len(chunk), remaining)]...)
+		if remaining := maxRecordSize + 1 - len(text); remaining > 0 {
+			text = append(text, chunk[:min(len(chunk), remaining)]...)
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
-			return bytes.TrimSuffix(line, []byte("\n")), err
+			return bytes.TrimSuffix(text, []byte("\n")), err
 		}
 	}
 }
 
-func parse(line []byte) (*Record, error) {
-	if len(line) > maxRecordSize {
-		return nil, fmt.Errorf("record too long: a line of more than %d bytes", maxRecordSize)
+func parse(text []byte) (l line, err error) {
+	if len(text) > maxRecordSize {
+		return l, fmt.Errorf("record too long: a line of more than %d bytes", maxRecordSize)
 	}
 	var version struct {
-		V *int `json:"v"`
+		V     *int    `json:"v"`
+		Event *string `json:"event"`
 	}
-	if err := json.Unmarshal(line, &version); err != nil {
-		return nil, fmt.Errorf("invalid record: %w", err)
+	if err := json.Unmarshal(text, &version); err != nil {
+		return l, fmt.Errorf("invalid record: %w", err)
 	}
 	switch {
 	case version.V == nil:
-		return nil, errors.New("invalid record: it names no version (v)")
+		return l, errors.New("invalid record: it names no version (v)")
 	case *version.V != Version:
-		return nil, fmt.Errorf("unsupported version: a record of version %d; this program knows version %d", *version.V, Version)
+		return l, fmt.Errorf("unsupported version: a record of version %d; this program knows version %d", *version.V, Version)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if version.Event != nil {
+		event := new(Event)
+		if err := d.Decode(event); err != nil {
+			return l, fmt.Errorf("invalid record: %w", err)
+		}
+		return line{event: event}, event.check()
 	}
 	record := new(Record)
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
 	if err := d.Decode(record); err != nil {
-		return nil, fmt.Errorf("invalid record: %w", err)
+		return l, fmt.Errorf("invalid record: %w", err)
 	}
+	return line{record: record}, record.check()
+}
+
+func (r *Record) check() error {
 	switch {
-	case record.Time.IsZero() || record.RequestID == "" || record.Decision == "" || record.Method == "":
-		return nil, errors.New("invalid record: time, request_id, method and decision are never left out")
-	case record.Who != nil && record.Who.Credential != ByCookie && record.Who.Credential != ByBearer:
-		return nil, errors.New("invalid record: a credential is cookie or bearer")
+	case r.Time.IsZero() || r.RequestID == "" || r.Decision == "" || r.Method == "":
+		return errors.New("invalid record: time, request_id, method and decision are never left out")
+	case r.Who != nil && r.Who.Credential != ByCookie && r.Who.Credential != ByHeader && r.Who.Credential != ByBearer:
+		return errors.New("invalid record: a credential is cookie, header or bearer")
 	}
-	return record, nil
+	return nil
 }
 
 // Files are the files of a log, the oldest first.
@@ -148,9 +176,30 @@ func escapeGlob(path string) string {
 // ReadAll yields the records of all files of a log, the oldest first, as Read does.
 func ReadAll(path string) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
+		for l, err := range readAllLines(path) {
+			if (l.record != nil || err != nil) && !yield(l.record, err) {
+				return
+			}
+		}
+	}
+}
+
+// ReadEvents yields the events of all files of a log, the oldest first, with errors as ReadAll has them.
+func ReadEvents(path string) iter.Seq2[*Event, error] {
+	return func(yield func(*Event, error) bool) {
+		for l, err := range readAllLines(path) {
+			if (l.event != nil || err != nil) && !yield(l.event, err) {
+				return
+			}
+		}
+	}
+}
+
+func readAllLines(path string) iter.Seq2[line, error] {
+	return func(yield func(line, error) bool) {
 		files, err := Files(path)
 		if err != nil {
-			yield(nil, err)
+			yield(line{}, err)
 			return
 		}
 		for _, name := range files {
@@ -161,15 +210,15 @@ func ReadAll(path string) iter.Seq2[*Record, error] {
 	}
 }
 
-// readFile yields the records of one file, and reports whether more are wanted.
-func readFile(name string, yield func(*Record, error) bool) bool {
+// readFile yields the lines of one file, and reports whether more are wanted.
+func readFile(name string, yield func(line, error) bool) bool {
 	f, err := os.Open(name)
 	if err != nil {
-		return yield(nil, fmt.Errorf("audit: %w", err))
+		return yield(line{}, fmt.Errorf("audit: %w", err))
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	for record, err := range Read(f, name) {
-		if !yield(record, err) {
+	for l, err := range readLines(f, name) {
+		if !yield(l, err) {
 			return false
 		}
 	}

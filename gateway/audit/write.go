@@ -111,7 +111,7 @@ func (w *writer) write(items []item) error {
 	for _, i := range items {
 		line, err := json.Marshal(i.record)
 		if err != nil { // a record holds nothing that cannot be written
-			w.opts.Log.Error("encoding an audit record failed", "request_id", i.record.RequestID, "error", err)
+			w.opts.Log.Error("encoding an audit record failed", "error", err)
 			continue
 		}
 		w.lines = append(append(w.lines, line...), '\n')

@@ -90,6 +90,7 @@ func TestReadingAllocatesNothing(t *testing.T) {
 		l.Revoked("vilogate", "V1StGXR8_Z5jdHi6B-myT000000", "", "", iat)
 		l.SessionRevoked("vilogate", benchSID)
 		l.SubjectCutoff("vilogate", "V1StGXR8_Z5jdHi6B-myT000002")
+		l.AwaitSync(now)
 		l.Stale(now)
 	})
 	if got != 0 {

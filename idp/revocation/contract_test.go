@@ -32,6 +32,19 @@ var stores = map[string]func(t *testing.T) store{
 		t.Cleanup(func() { closing(t, db) })
 		return embedded(t, db.SQL())
 	},
+	"redis and a database": func(t *testing.T) store {
+		s, db := newServer(t), newDatabase(t)
+		return store{
+			open: func() Log { return keep(t, s.open(), db) },
+			wipe: func() {
+				if _, err := db.Exec("DELETE FROM revocations"); err != nil {
+					t.Fatal(err)
+				}
+				s.Do("FLUSHALL")
+			},
+			size: func() int { return int(s.Number("ZCARD", keyIndex)) },
+		}
+	},
 	"redis": func(t *testing.T) store {
 		s := newServer(t)
 		return store{

@@ -8,6 +8,9 @@
 //   - The log keeps them: in the embedded database ([SQL], sql.go), fsynced, where one process is alone; in Redis
 //     ([Redis]) for a fleet, in an index that expires and a stream that tells the others, written by one script, all or
 //     nothing (redis.go, index.go, append.lua).
+//     What is wrong with a connection to Redis is said in words that name the key that mends it (explain.go, dial.go).
+//     An identity provider of a fleet keeps them in both ([Kept], kept.go), and puts back what Redis lost while nobody ran who
+//     remembered it; a gateway that starts waits for that a while (restored.go).
 //     Another log implements [Log], and joins the stores of contract_test.go.
 //   - Every list follows its log ([List.Run]): it loads the index, then reads the stream as it grows (follow.go). What
 //     arrives is put into a table that requests read without a lock (table.go).
@@ -16,7 +19,8 @@
 //
 //   - Invariant 3: [List.Revoked] does no I/O, takes no lock and allocates nothing.
 //   - Invariant 4: a list that has not heard from its log for longer than it may says so ([List.Stale]); it recovers by
-//     itself. Writes to a log that is away fail within two seconds; nothing hangs.
+//     itself. One that has not for two seconds, as after its process was frozen, has who asks wait for news a moment
+//     ([List.AwaitSync], gate.go): by the wall clock or the monotonic one, whichever says longer. Writes to a log that is away fail within two seconds; nothing hangs.
 //   - Invariant 5: the list only grows, until entries expire. Adding is idempotent and commutes: an entry is merged with
 //     one of the same name by taking the later of each time. So replaying and reordering change nothing, and every list
 //     can put back what a flushed or failed-over Redis has forgotten: when it notices, and every so often in any case.

@@ -22,6 +22,9 @@ var (
 // minReloadInterval is the least time between two loads of the index, whatever the stream looks like.
 const minReloadInterval = 250 * time.Millisecond
 
+// oversleep is how long after its deadline a read has to end to have been slept through.
+const oversleep = 250 * time.Millisecond
+
 // Reasons to load the index again.
 var (
 	errTrimmed = errors.New("entries are missing from the stream")
@@ -49,7 +52,13 @@ func parsePosition(id string) (position, error) {
 
 // Follow loads the index and then reads the stream. It loads the index again, and puts back what it lacks, when the stream
 // was trimmed or reset, and every so often.
-func (r *Redis) Follow(ctx context.Context, to Sink) error {
+func (r *Redis) Follow(ctx context.Context, to Sink) error { return r.follow(ctx, to, nil) }
+
+// follow is Follow. After each load, loaded is called with how long what it says of that may hold.
+func (r *Redis) follow(ctx context.Context, to Sink, loaded func(context.Context, time.Duration) error) error {
+	if err := r.awaitRestored(ctx); err != nil {
+		return r.commandError("waiting for what was revoked to be restored", err)
+	}
 	for {
 		earliest := time.NewTimer(minReloadInterval)
 		began := to.Now()
@@ -58,8 +67,17 @@ func (r *Redis) Follow(ctx context.Context, to Sink) error {
 			return r.commandError("loading the revocations", err)
 		}
 		// Loading takes a hundredth of the time at most, however large the index is.
-		due := time.NewTimer(max(r.reconcileEvery, 100*to.Now().Sub(began)))
-		err = r.followStream(ctx, to, at, due.C)
+		interval := max(r.reconcileEvery, 100*to.Now().Sub(began))
+		due := time.NewTimer(interval)
+		if loaded != nil {
+			err = loaded(ctx, 3*interval)
+		} else {
+			err = r.checkRestored(ctx)
+		}
+		if err != nil {
+			return r.commandError("loading the revocations", err)
+		}
+		err = r.followStream(ctx, to, at, began, due.C)
 		switch {
 		case errors.Is(err, errTrimmed), errors.Is(err, errReset):
 			r.log.Info("revocation index reloaded", "reason", err)
@@ -108,9 +126,10 @@ func (r *Redis) load(ctx context.Context, to Sink) (position, error) {
 	return at, r.removeSuperseded(ctx, held)
 }
 
-// followStream tells what is added to the stream, until due.
-func (r *Redis) followStream(ctx context.Context, to Sink, at position, due <-chan time.Time) error {
-	diverged := false // the stream ends elsewhere than at, and nothing has come from there yet
+// followStream tells what is added to the stream behind at, up to which all is known as of known, until due.
+func (r *Redis) followStream(ctx context.Context, to Sink, at position, known time.Time, due <-chan time.Time) error {
+	diverged := false                             // the stream ends elsewhere than at, and nothing has come from there yet
+	late := age(known, to.Now()) > maxUnconfirmed // what is known was asked for long ago, and requests may wait for news
 	for ctx.Err() == nil {
 		select {
 		case <-due:
@@ -118,24 +137,32 @@ func (r *Redis) followStream(ctx context.Context, to Sink, at position, due <-ch
 		default:
 		}
 		asOf := to.Now()
-		messages, err := r.readStream(ctx, at, !diverged)
+		messages, err := r.readStream(ctx, at, !diverged && !late)
+		if err != nil && ctx.Err() == nil && r.overslept(asOf, to.Now()) {
+			asOf = to.Now()
+			messages, err = r.resume(ctx, at)
+		}
 		if err != nil {
 			return err
 		}
 		if len(messages) > 0 {
-			diverged = false
-			if at, err = r.applyMessages(to, at, messages, asOf); err != nil {
+			diverged, late = false, age(asOf, to.Now()) > maxUnconfirmed
+			if len(messages) < batch { // else there may be more
+				known = asOf
+			}
+			if at, err = r.applyMessages(to, at, messages, known); err != nil {
 				return err
 			}
 			continue
 		}
+		late = false
 		asOf = to.Now()
 		end, err := r.lastPosition(ctx)
 		switch {
 		case err != nil:
 			return err
 		case end == at:
-			diverged = false
+			diverged, known = false, asOf
 			to.Apply(nil, asOf)
 		case diverged:
 			return errReset
@@ -164,6 +191,21 @@ func (r *Redis) readStream(ctx context.Context, at position, blocking bool) ([]r
 		return nil, err
 	}
 	return streams[0].Messages, nil
+}
+
+// overslept reports whether a read took longer than any may: the process was frozen, or its machine asleep, and the deadline
+// passed while nobody was there to take the answer.
+func (r *Redis) overslept(began, now time.Time) bool {
+	return age(began, now) > r.readBlock+r.timeout+oversleep
+}
+
+// resume reads on after the process was frozen: requests are waiting for what it missed. As when the index is loaded, what
+// takes no writes is not followed.
+func (r *Redis) resume(ctx context.Context, at position) ([]redis.XMessage, error) {
+	if _, err := r.writeWithTimeout(ctx, nil); err != nil && !redis.HasErrorPrefix(err, "MISCONF") {
+		return nil, err
+	}
+	return r.readStream(ctx, at, false)
 }
 
 // applyMessages hands on what came from the stream, and returns how far it was read. When entries are missing it hands on nothing:

@@ -39,6 +39,13 @@ const (
 	maxBackoff = time.Second
 )
 
+// A view that was not confirmed for maxUnconfirmed is not simply believed: the process may have been frozen, or its machine
+// asleep. Who needs it waits for news, syncTimeout at most; after that only MaxStaleness counts.
+const (
+	maxUnconfirmed = 2 * time.Second
+	syncTimeout    = 250 * time.Millisecond
+)
+
 // purgeInterval is how often what has expired is dropped.
 const purgeInterval = time.Minute
 
@@ -61,6 +68,9 @@ type Stats struct {
 	LastSync time.Time
 	// Rejected counts the forged entries, each time one was met.
 	Rejected uint64
+	// SyncWaits counts how often requests waited for a view that was confirmed lately, those that waited together once;
+	// SyncTimeouts, how often in vain.
+	SyncWaits, SyncTimeouts uint64
 }
 
 // A List is one process's view of what is revoked. It is safe for concurrent use.
@@ -70,10 +80,11 @@ type List struct {
 	logger       *slog.Logger
 	maxStaleness time.Duration
 
-	table        *table
-	lastSync     atomic.Pointer[time.Time]
-	rejected     atomic.Uint64
-	disconnected atomic.Bool // the log could not be followed, and was not heard of since
+	table       *table
+	lastSync    atomic.Pointer[time.Time]
+	unconfirmed gate
+	rejected    atomic.Uint64
+	failure     atomic.Pointer[error] // why the log could not be followed, and was not heard of since; nil otherwise
 
 	// forgedLoggedAt is when forged entries were last written to the log. Only Follow's goroutine uses it.
 	forgedLoggedAt time.Time
@@ -111,7 +122,7 @@ func (l *List) Run(ctx context.Context) error {
 		if l.lastSync.Load() != before {
 			backoff = minBackoff
 		}
-		if !l.disconnected.Swap(true) {
+		if l.failure.Swap(&err) == nil {
 			l.logger.Warn("revocation log unreachable; retrying with backoff", "error", err)
 		}
 		if !sleep(ctx, backoff) {
@@ -185,15 +196,42 @@ func (l *List) Stale(now time.Time) bool {
 	return contact == nil || age(*contact, now) > l.maxStaleness
 }
 
+// AwaitSync waits a moment for news where the view was not confirmed for two seconds: what was revoked while this process
+// was frozen is not known to it, however young MaxStaleness would let the view seem. It returns at once where the log was
+// heard from lately, or where it was waited for in vain and there was no news since. Who believes a credential calls it
+// first, and then asks [List.Stale].
+func (l *List) AwaitSync(now time.Time) {
+	if !l.confirmed(now) {
+		l.unconfirmed.wait(syncTimeout, func() bool { return l.confirmed(l.now()) })
+	}
+}
+
+// confirmed reports whether the view is young enough to be believed as it is.
+func (l *List) confirmed(now time.Time) bool {
+	contact := l.lastSync.Load()
+	return contact != nil && age(*contact, now) <= min(maxUnconfirmed, l.maxStaleness)
+}
+
 // age is how long ago something was by the wall clock or the monotonic one, whichever says longer: the one can be set
 // back, the other stands still while the machine sleeps.
 func age(then, now time.Time) time.Duration {
 	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }
 
+// Failure is why the log cannot be followed; nil while it is.
+func (l *List) Failure() error {
+	if failure := l.failure.Load(); failure != nil {
+		return *failure
+	}
+	return nil
+}
+
 // Stats returns what there is to say about the list now.
 func (l *List) Stats() Stats {
-	s := Stats{Entries: l.table.len(), Rejected: l.rejected.Load()}
+	s := Stats{
+		Entries: l.table.len(), Rejected: l.rejected.Load(),
+		SyncWaits: l.unconfirmed.waits.Load(), SyncTimeouts: l.unconfirmed.timeouts.Load(),
+	}
 	if contact := l.lastSync.Load(); contact != nil {
 		s.LastSync = *contact
 		if s.LastSync.Equal(neverStale) {
@@ -232,7 +270,10 @@ func (s sink) addUnexpired(entries []Entry) []fact {
 
 func (s sink) markSynced(asOf time.Time) {
 	s.lastSync.Store(&asOf)
-	if s.disconnected.Swap(false) {
+	if s.confirmed(s.now()) {
+		s.unconfirmed.open()
+	}
+	if s.failure.Swap(nil) != nil {
 		s.logger.Info("revocation log followed again")
 	}
 }

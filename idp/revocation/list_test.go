@@ -218,3 +218,81 @@ func TestReconcileReturnsWhatIsLacking(t *testing.T) {
 		t.Errorf("%d entries", n)
 	}
 }
+
+// TestAViewThatWasNotConfirmedIsWaitedFor: two seconds after the last contact who asks waits for the next, all of them
+// together, a quarter of a second at most, and not again until there was news.
+func TestAViewThatWasNotConfirmedIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	var news chan time.Time
+	log := &fake{follow: func(ctx context.Context, to Sink) error {
+		news = make(chan time.Time) // of the bubble
+		for {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case asOf := <-news:
+				to.Apply(nil, asOf)
+			}
+		}
+	}}
+	bubbled(t, log, Options{MaxStaleness: 30 * time.Second}, func(l *List) {
+		await := func(what string, want time.Duration) {
+			t.Helper()
+			began := time.Now()
+			l.AwaitSync(began)
+			if waited := time.Since(began); waited != want {
+				t.Errorf("%s: waited %v, want %v", what, waited, want)
+			}
+		}
+		await("before the first view", syncTimeout)
+		await("before the first view, again", 0)
+		news <- time.Now()
+		await("with a view", 0)
+		pass(maxUnconfirmed)
+		await("as old as it is believed", 0)
+		pass(time.Nanosecond)
+		ended := make(chan time.Duration)
+		began := time.Now()
+		for range 100 {
+			go func() {
+				l.AwaitSync(began)
+				ended <- time.Since(began)
+			}()
+		}
+		pass(syncTimeout / 2)
+		news <- time.Now().Add(-time.Minute) // which was under way when the process was frozen
+		synctest.Wait()
+		if n := l.Stats().SyncWaits; n != 2 {
+			t.Errorf("%d waits, want one before the first view and one for a hundred requests", n)
+		}
+		news <- time.Now()
+		for range 100 {
+			if waited := <-ended; waited != syncTimeout/2 {
+				t.Fatalf("waited %v for news that came after %v", waited, syncTimeout/2)
+			}
+		}
+		pass(10 * time.Second)
+		await("long after", syncTimeout)
+		await("long after, again", 0)
+		if l.Stale(time.Now()) {
+			t.Error("a view is stale before MaxStaleness")
+		}
+		if s := l.Stats(); s.SyncWaits != 3 || s.SyncTimeouts != 2 {
+			t.Errorf("%d waits, %d in vain; want 3 and 2", s.SyncWaits, s.SyncTimeouts)
+		}
+		news <- time.Now()
+		pass(maxUnconfirmed + time.Second)
+		await("after news, and long after them", syncTimeout)
+	})
+	bubbled(t, &fake{follow: func(ctx context.Context, to Sink) error {
+		to.Reconcile(nil, neverStale)
+		<-ctx.Done()
+		return ctx.Err()
+	}}, Options{}, func(l *List) {
+		pass(time.Hour)
+		began := time.Now()
+		if l.AwaitSync(began); time.Since(began) != 0 || l.Stats().SyncWaits != 0 {
+			t.Error("a list that nobody else writes to is waited for")
+		}
+	})
+}

@@ -2,11 +2,14 @@ package revocation
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -35,6 +38,8 @@ const replyTimeout = time.Second
 type Sentinel struct {
 	Master    string
 	Addresses []string // host:port
+	// User and Password are the Sentinels' own. Optional: they want none.
+	User, Password string
 }
 
 // RedisOptions say where Redis is, in exactly one of three ways, and how to read what stands in it.
@@ -45,8 +50,17 @@ type RedisOptions struct {
 	Sentinel Sentinel
 	// Cluster are some nodes of a Cluster, as host:port.
 	Cluster []string
+	// User and Password are for the servers that hold the data, and not for Sentinels. Optional: those in URL, else none.
+	User, Password string
+	// TLS speaks TLS with every server, the Sentinels too. Optional: as URL says.
+	TLS bool
+	// CAPEM are the certificates (PEM) that are trusted as the servers' authority, and no others. Optional: the usual ones.
+	CAPEM string
 	// Secret is what the fleet shares, at least 32 bytes. Fleets of different secrets need Redis databases of their own.
 	Secret []byte
+	// AwaitRestore has the first load wait for an identity provider to put back what Redis may have lost (see [Kept]), ten
+	// seconds at most. Optional.
+	AwaitRestore bool
 	// Log is told of resets and of what was put back. Optional.
 	Log *slog.Logger
 	// Now is the clock by which gateway keys expire. Optional: time.Now.
@@ -65,6 +79,10 @@ type Redis struct {
 	now      func() time.Time
 	timeout  time.Duration // of one answer
 
+	awaitRestore bool        // the first load still has to wait; used by Follow's goroutine alone
+	answeredAt   time.Time   // when Redis first answered it; likewise
+	unrestored   atomic.Bool // it waited in vain
+
 	// readBlock is how long Redis holds a read of the stream that has nothing new. It bounds how long it takes to notice
 	// that the stream was reset, and, with timeout, that Redis does not answer at all.
 	readBlock time.Duration
@@ -72,6 +90,8 @@ type Redis struct {
 	streamLength int
 	// reconcileEvery is how often a reader loads the index though it missed nothing.
 	reconcileEvery time.Duration
+	// restoreTimeout bounds the wait of AwaitRestore, from the first answer of Redis on.
+	restoreTimeout time.Duration
 }
 
 // OpenRedis verifies the options. It connects to nothing yet: a Redis that is away comes later.
@@ -80,8 +100,8 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 		o.timeout = replyTimeout
 	}
 	r := &Redis{
-		log: o.Log, now: o.Now, timeout: o.timeout,
-		readBlock: 500 * time.Millisecond, streamLength: 10_000, reconcileEvery: 30 * time.Second,
+		log: o.Log, now: o.Now, timeout: o.timeout, awaitRestore: o.AwaitRestore,
+		readBlock: 500 * time.Millisecond, streamLength: 10_000, reconcileEvery: 30 * time.Second, restoreTimeout: 10 * time.Second,
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
@@ -118,39 +138,68 @@ func (r *Redis) Close() error { return r.client.Close() }
 func connect(o RedisOptions) (client redis.UniversalClient, place string, err error) {
 	sentinel, cluster := o.Sentinel, o.Cluster
 	bySentinel := sentinel.Master != "" || len(sentinel.Addresses) > 0
-	u := commonOptions(o.timeout)
+	u := commonOptions(o)
 	switch {
 	case o.URL != "" && !bySentinel && len(cluster) == 0:
 		if err := parseURL(o.URL, u); err != nil {
 			return nil, "", err
 		}
-		return redis.NewClient(u.Simple()), u.Addrs[0], nil
+		place = u.Addrs[0]
 	case bySentinel && o.URL == "" && len(cluster) == 0:
 		if sentinel.Master == "" || len(sentinel.Addresses) == 0 {
 			return nil, "", errors.New("sentinel needs the master's name and at least one address")
 		}
 		u.MasterName, u.Addrs = sentinel.Master, sentinel.Addresses
+		u.SentinelUsername, u.SentinelPassword = sentinel.User, sentinel.Password
 		place = fmt.Sprintf("master %q of the sentinels %s", sentinel.Master, strings.Join(sentinel.Addresses, ", "))
-		return redis.NewFailoverClient(u.Failover()), place, nil
 	case len(cluster) > 0 && o.URL == "" && !bySentinel:
-		u.Addrs = cluster
-		return redis.NewClusterClient(u.Cluster()), "cluster " + strings.Join(cluster, ", "), nil
+		u.Addrs, place = cluster, "cluster "+strings.Join(cluster, ", ")
 	default:
 		return nil, "", errors.New("it is one of: a URL, sentinel, cluster")
 	}
+	secure, err := tlsConfig(o, u.TLSConfig != nil)
+	if err != nil {
+		return nil, "", err
+	}
+	u.Dialer, u.TLSConfig = dialer(secure, o.timeout), nil
+	switch {
+	case bySentinel:
+		client = redis.NewFailoverClient(u.Failover())
+	case len(cluster) > 0:
+		client = redis.NewClusterClient(u.Cluster())
+	default:
+		client = redis.NewClient(u.Simple())
+	}
+	client.AddHook(explainer{master: sentinel.Master, passwords: []string{u.Password, sentinel.Password}})
+	return client, place, nil
 }
 
 // commonOptions is what holds for every connection. A command is tried again once, on another connection, since the first may
 // have ended unnoticed; every try is short, so that the caller's deadline holds.
-func commonOptions(timeout time.Duration) *redis.UniversalOptions {
+func commonOptions(o RedisOptions) *redis.UniversalOptions {
 	return &redis.UniversalOptions{
-		Dialer:      dialer(nil, timeout),
-		DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout,
+		Username: o.User, Password: o.Password,
+		DialTimeout: o.timeout, ReadTimeout: o.timeout, WriteTimeout: o.timeout,
 		MaxRetries: 1, DialerRetries: 1,
-		PoolSize: 8, PoolTimeout: timeout,
+		PoolSize: 8, PoolTimeout: o.timeout,
 		ContextTimeoutEnabled: true, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
+}
+
+// tlsConfig is how TLS is spoken, nil where it is not. byURL says that the URL asks for it.
+func tlsConfig(o RedisOptions, byURL bool) (*tls.Config, error) {
+	if !o.TLS && !byURL {
+		return nil, nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.CAPEM != "" {
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM([]byte(o.CAPEM)) {
+			return nil, errors.New("its ca holds no certificate (PEM)")
+		}
+	}
+	return config, nil
 }
 
 // parseURL reads the address of one server into u. Its errors do not quote the URL, which may hold a password.
@@ -172,9 +221,9 @@ func parseURL(raw string, u *redis.UniversalOptions) error {
 	if err != nil {
 		return fmt.Errorf("the URL cannot be used: %w", err)
 	}
-	u.Addrs, u.Username, u.Password, u.DB = []string{o.Addr}, o.Username, o.Password, o.DB
-	if o.TLSConfig != nil {
-		u.Dialer = dialer(o.TLSConfig, u.DialTimeout)
+	u.Addrs, u.DB, u.TLSConfig = []string{o.Addr}, o.DB, o.TLSConfig
+	if parsed.User != nil {
+		u.Username, u.Password = o.Username, o.Password
 	}
 	return nil
 }

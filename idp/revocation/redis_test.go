@@ -50,7 +50,7 @@ func TestASilentServerIsGivenUpInTwoSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := openRedis(t, RedisOptions{URL: "redis://silent:6379", timeout: replyTimeout})
-		silent := commonOptions(replyTimeout)
+		silent := commonOptions(RedisOptions{timeout: replyTimeout})
 		silent.Dialer = func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			go func() { // greets, and says nothing more

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -63,6 +64,40 @@ func (s *SQL) Append(ctx context.Context, entries []Entry) error {
 	return nil
 }
 
+// appendAll is Append in several transactions, so that others write between them.
+func (s *SQL) appendAll(ctx context.Context, entries []Entry) error {
+	for some := range slices.Chunk(entries, batch) {
+		if err := s.Append(ctx, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lacking returns the entries that have not expired and that the table does not include: a commit that adds nothing costs as
+// much as any.
+func (s *SQL) lacking(ctx context.Context, entries []Entry, now time.Time) (lacking []Entry, err error) {
+	statement, err := s.db.PrepareContext(ctx, "SELECT EXISTS (SELECT 1 FROM revocations WHERE kind = ? AND issuer = ? AND id = ? AND moment >= ? AND expires >= ?)")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, statement.Close()) }()
+	for _, e := range entries {
+		f, err := e.fact()
+		if err != nil || f.expires <= now.Unix() {
+			continue
+		}
+		var known bool
+		if err := statement.QueryRowContext(ctx, f.kind, f.issuer, f.id, f.cutoff, f.expires).Scan(&known); err != nil {
+			return nil, err
+		}
+		if !known {
+			lacking = append(lacking, e)
+		}
+	}
+	return lacking, nil
+}
+
 func insert(ctx context.Context, tx *sql.Tx, facts []fact) (err error) {
 	statement, err := tx.PrepareContext(ctx, insertEntry)
 	if err != nil {
@@ -98,20 +133,32 @@ func (s *SQL) Follow(ctx context.Context, to Sink) error {
 	}
 }
 
+// load reads the table, page by page: others use the database meanwhile.
 func (s *SQL) load(ctx context.Context) (held []Entry, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT kind, issuer, id, moment, expires FROM revocations")
+	var last int64
+	for {
+		before := len(held)
+		if held, last, err = s.loadPage(ctx, held, last); err != nil || len(held) < before+batch {
+			return held, err
+		}
+	}
+}
+
+// loadPage adds a page of rows behind the last one of the page before, and returns its own last.
+func (s *SQL) loadPage(ctx context.Context, held []Entry, after int64) (_ []Entry, last int64, err error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT seq, kind, issuer, id, moment, expires FROM revocations WHERE seq > ? ORDER BY seq LIMIT ?", after, batch)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var f fact
-		if err := rows.Scan(&f.kind, &f.issuer, &f.id, &f.cutoff, &f.expires); err != nil {
-			return nil, err
+		if err := rows.Scan(&last, &f.kind, &f.issuer, &f.id, &f.cutoff, &f.expires); err != nil {
+			return nil, 0, err
 		}
 		held = append(held, f.entry())
 	}
-	return held, rows.Err()
+	return held, last, rows.Err()
 }
 
 func (s *SQL) purge(ctx context.Context, now time.Time) error {

@@ -29,6 +29,21 @@ func WantsDocument(header map[string][]string) bool {
 	return is(mode, "same-origin") && is(destination, "empty") && is(header["Upgrade-Insecure-Requests"], "1")
 }
 
+// IsFrameNavigation reports whether a request is a GET or HEAD for a page in a frame: a person sees the answer, but no form
+// that refuses to be framed, and a redirect stays in the frame.
+func IsFrameNavigation(method string, header map[string][]string) bool {
+	return (method == "GET" || method == "HEAD") && !isPrefetch(header) && is(header["Sec-Fetch-Mode"], "navigate") &&
+		(is(header["Sec-Fetch-Dest"], "iframe") || is(header["Sec-Fetch-Dest"], "frame"))
+}
+
+// MaxReturnURL is the longest address in bytes that a login keeps to return to. It travels in the query of the login page's
+// address, escaped, and of a request line proxies take 8 KiB by default, servers little more.
+const MaxReturnURL = 8 << 10
+
+// ReturnURLTooLong is the query parameter of the login page that says that the address to return to was longer than
+// MaxReturnURL, and that redirect_uri is the start page of its host.
+const ReturnURLTooLong = "return_too_long"
+
 // is reports whether a header has one line, and this one.
 func is(lines []string, value string) bool { return len(lines) == 1 && lines[0] == value }
 

@@ -32,6 +32,8 @@ routes:
 // noRevocations is the list of a gateway at which nobody signs out.
 type noRevocations struct{}
 
+func (noRevocations) AwaitSync(time.Time) {}
+
 func (noRevocations) Stale(time.Time) bool { return false }
 
 func (noRevocations) Publish(context.Context, ...revocation.Entry) error { return nil }

@@ -12,7 +12,9 @@ import django
 from django.conf import settings
 
 settings.configure(
-    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
+    SECRET_KEY="of the tests",
+    ALLOWED_HOSTS=["testserver"],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     LOGGING_CONFIG=None,
@@ -26,10 +28,12 @@ from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
 from django.contrib.auth.models import Group, User  # noqa: E402
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 from django.core.management import call_command  # noqa: E402
-from django.test import override_settings  # noqa: E402
+from django.http import HttpResponse  # noqa: E402
+from django.test import Client, RequestFactory, override_settings  # noqa: E402
+from django.urls import path  # noqa: E402
 
 import vilogate_identity  # noqa: E402
-from vilogate_identity import IdentityMiddleware, Keys, Refused, Unavailable  # noqa: E402
+from vilogate_identity import GatewayUser, IdentityMiddleware, Keys, Refused, Unavailable  # noqa: E402
 
 vilogate_identity.log.disabled = True
 
@@ -223,6 +227,36 @@ class UserTest(unittest.TestCase):
         ):
             with self.subTest(given=given), override_settings(VILOGATE=given), self.assertRaises(ImproperlyConfigured):
                 IdentityMiddleware(None)
+
+    def test_force_login_in_a_services_tests(self):
+        user = User.objects.create(username="bob")
+        middleware = [
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+            "vilogate_identity.IdentityMiddleware",
+        ]
+        for used, want in ((middleware, 401), (middleware[:-1], 200)):
+            with self.subTest(want=want), override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=used):
+                client = Client()
+                client.force_login(user)
+                got = client.get("/whoami")
+                self.assertEqual(got.status_code, want)
+                if want == 200:
+                    self.assertEqual(got.content, b"bob")
+
+    def test_user_of_the_gateway_in_a_services_tests(self):
+        request = RequestFactory().get("/whoami")
+        request.user = GatewayUser(username="alice")
+        request.user.roles, request.user.subject = ("member",), "u-1"
+        self.assertEqual(whoami(request).content, b"alice")
+        self.assertTrue(request.user.is_authenticated and request.user.has_role("member"))
+
+
+def whoami(request):
+    return HttpResponse(request.user.username)
+
+
+urlpatterns = [path("whoami", whoami)]
 
 
 if __name__ == "__main__":

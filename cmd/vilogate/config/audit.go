@@ -6,7 +6,8 @@ import (
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
-// Audit keeps one JSON record of every decision, a line each, in files that only the owner can read.
+// Audit keeps one JSON record of every decision, of every sign-in and sign-out, and of what administrators change, a line
+// each, in files that only the owner can read.
 type Audit struct {
 	// File is where they are written. What is no regular file, such as /dev/stdout, is never rotated.
 	File string `yaml:"file,required"`
@@ -18,8 +19,8 @@ type Audit struct {
 	// Fsync says when records are forced to the disk: "always", before their requests are forwarded; "interval", once a
 	// second; "off", when the operating system likes. Optional: interval.
 	Fsync Fsync `yaml:"fsync"`
-	// OnFailure says what becomes of requests while records cannot be written, as on a full disk: "refuse" answers them
-	// 503, "drop" lets them pass and counts the records that are missing. Optional: refuse.
+	// OnFailure says what becomes of requests, sign-ins and changes while records cannot be written, as on a full disk:
+	// "refuse" answers them 503, "drop" lets them pass and counts the records that are missing. Optional: refuse.
 	OnFailure string `yaml:"on_failure"`
 
 	Places strictyaml.Places

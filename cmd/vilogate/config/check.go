@@ -233,9 +233,6 @@ func (c *checker) checkRanges() {
 
 func (c *checker) checkAudit() {
 	a := c.Audit
-	if !c.Gateway() {
-		c.errorf(c.Places.Of("audit"), "audit is for a gateway, and without `policies:` this process is none")
-	}
 	if a.MaxSize < 1<<20 {
 		c.errorf(a.Places.Of("max_size"), "audit.max_size must be at least 1MiB, it is %s", a.MaxSize)
 	}

@@ -39,6 +39,20 @@ func (c *checker) readIssuerFiles(from Sources) {
 	}
 }
 
+// readRedisCA reads the file of the authority of Redis.
+func (c *checker) readRedisCA(from Sources) {
+	r := c.Redis
+	if r == nil || r.CA == "" {
+		return
+	}
+	at := r.Places.Of("ca")
+	data, ok := c.readFile(from, at, "redis.ca", r.CA)
+	if ok && !x509.NewCertPool().AppendCertsFromPEM(data) {
+		c.errorf(at, "redis.ca: %s holds no certificate (PEM)", r.CA)
+	}
+	r.CAPEM = string(data)
+}
+
 func (c *checker) readFile(from Sources, at strictyaml.Place, key, path string) ([]byte, bool) {
 	data, err := from.ReadFile(path)
 	switch {

@@ -62,13 +62,14 @@ type Config struct {
 	Certificates *Certificates `yaml:"certificates" reload:"restart"`
 	// Tokens says which logins are believed.
 	Tokens Tokens `yaml:"tokens"`
-	// Login says where people are sent to sign in. Optional.
+	// Login says where people are sent to sign in. Optional. A reload may replace `url` by our own IdP (IDP), and nothing else.
 	Login *Login `yaml:"login" reload:"restart"`
-	// IDP runs our own identity provider in this process. Optional: this process is a gateway only.
+	// IDP runs our own identity provider in this process. Optional: this process is a gateway only. A reload may add it where
+	// people signed in elsewhere (`login.url`) or nowhere, without `redis:`; what changes it otherwise takes a restart.
 	IDP *IDP `yaml:"idp" reload:"restart"`
 	// Revocation says how old the knowledge of revocations may be.
 	Revocation Revocation `yaml:"revocation" reload:"restart"`
-	// Audit is the log of decisions. Optional: there is none.
+	// Audit is the log of decisions, sign-ins and administration, of a gateway and of an IdP. Optional: there is none.
 	Audit *Audit `yaml:"audit" reload:"restart"`
 	// Upstreams are the backends, by the names that policies call them.
 	Upstreams map[string]Upstream `yaml:"upstreams"`
@@ -386,7 +387,8 @@ func (l *LoginLimits) SetDefaults() {
 
 // Revocation says how old the knowledge of revocations may be.
 type Revocation struct {
-	// MaxStaleness is the age from which requests that need a login are answered 503. Optional: 30s.
+	// MaxStaleness is the age from which requests that need a login are answered 503. Before that, from 2s on, the first of
+	// them wait 250ms for news. Optional: 30s.
 	MaxStaleness strictyaml.Duration `yaml:"max_staleness"`
 
 	Places strictyaml.Places
@@ -489,8 +491,3 @@ func (i *Issuer) isSet(key string) bool { return isSet(i.Places, key) }
 func (u *Upstream) isSet(key string) bool { return isSet(u.Places, key) }
 
 func (t *Certificates) isSet(key string) bool { return isSet(t.Places, key) }
-
-func isSet(p strictyaml.Places, key string) bool {
-	_, ok := p[key]
-	return ok
-}

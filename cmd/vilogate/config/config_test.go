@@ -125,8 +125,10 @@ func TestEveryKeyArrives(t *testing.T) {
 	t.Parallel()
 	c := load(t, "gateway")
 	for what, ok := range map[string]bool{
-		"off":     c.Listen.HTTP == config.Off && c.Listen.Admin == config.Off && c.Listen.HTTPS.Port() == 443,
-		"redis":   c.Redis.Sentinel.Master == "m" && len(c.Redis.Sentinel.Addresses) == 2 && c.Secret == long,
+		"off":   c.Listen.HTTP == config.Off && c.Listen.Admin == config.Off && c.Listen.HTTPS.Port() == 443,
+		"redis": c.Redis.Sentinel.Master == "m" && len(c.Redis.Sentinel.Addresses) == 2 && c.Secret == long,
+		"redis users": c.Redis.User == "gateway" && c.Redis.Password == long && c.Redis.Sentinel.User == "watcher" && c.Redis.Sentinel.Password == short &&
+			c.Redis.UsesTLS() && strings.Contains(c.Redis.CAPEM, "CERTIFICATE"),
 		"proxies": len(c.TrustedProxies) == 4 && c.TrustedProxies[1].Bits() == 32 && c.TrustedProxies[3].String() == "10.0.0.1/32",
 		"client":  len(c.ClientIPHeaders) == 2 && c.ClientIPHeaders[0] == "Cf-Connecting-Ip" && c.ClientIPHeaders[1] == "X-Real-Ip" && !c.UsesForwarded(),
 		"files":   c.Certificates.Files[0].Certificate == "testdata/good/tls.crt" && c.Certificates.Files[0].Key == "/etc/tls.key",

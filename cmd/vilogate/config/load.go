@@ -29,6 +29,7 @@ func Load(path string, from Sources) (*Config, error) {
 	check := checker{Config: c}
 	check.checkAll()
 	check.readIssuerFiles(from)
+	check.readRedisCA(from)
 	for _, e := range check.errs {
 		e.Msg = interp.redact(e.Msg)
 	}
@@ -47,6 +48,9 @@ func (c *Config) setDerivedDefaults(dir string) {
 	}
 	resolvePath(&c.State)
 	resolvePath(&c.Policies)
+	if c.Redis != nil {
+		resolvePath(&c.Redis.CA)
+	}
 	if c.Audit != nil {
 		resolvePath(&c.Audit.File)
 	}

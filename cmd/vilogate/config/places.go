@@ -29,3 +29,9 @@ func Together(errs ...error) error {
 	}
 	return all.Sorted()
 }
+
+// isSet reports whether a mapping has a key.
+func isSet(p strictyaml.Places, key string) bool {
+	_, ok := p[key]
+	return ok
+}

@@ -8,17 +8,28 @@ import (
 )
 
 // CheckReload refuses a configuration that a process which runs with before cannot take over: a key that is marked
-// `reload:"restart"` has changed. Where in the file something stands does not count.
+// `reload:"restart"` has changed. Where in the file something stands does not count. One such change is taken over: our own
+// IdP begins where people signed in elsewhere (BeginsIDP).
 func CheckReload(before, after *Config) error {
 	var wrong strictyaml.Errors
 	was, is := reflect.ValueOf(*before), reflect.ValueOf(*after)
 	for i := range was.NumField() {
 		field := was.Type().Field(i)
+		if BeginsIDP(before, after) && (field.Name == "IDP" || field.Name == "Login") {
+			continue
+		}
 		if key := keyOf(field); key != "" && takesRestart(was.Field(i), is.Field(i), marked(field)) {
 			wrong = append(wrong, &strictyaml.Error{Place: after.Places.Of(key), Msg: "`" + key + "` has changed, which takes a restart"})
 		}
 	}
 	return wrong.Sorted()
+}
+
+// BeginsIDP reports whether a reload has our own IdP begin in a gateway that had none, here or in another process: `idp:` in
+// place of `login.url`, or of nothing. With Redis that takes a restart: an IdP keeps revocations in its database too, from the
+// start.
+func BeginsIDP(before, after *Config) bool {
+	return before.Gateway() && !before.UsesOwnIDP() && after.IDP != nil && before.Redis == nil && after.Redis == nil
 }
 
 // keyOf is the key that a field stands for in the file, "" for none.

@@ -64,12 +64,7 @@ func newGenerator(t *testing.T) *schema.Generator {
 				}}
 			},
 			reflect.TypeFor[Redis](): func(g *schema.Generator) schema.Node {
-				list := schema.Node{"type": "array", "items": schema.Node{"type": "string"}}
-				return schema.Node{"anyOf": []schema.Node{
-					{"type": "string"},
-					{"type": "object", "additionalProperties": false, "required": []string{"sentinel"}, "properties": schema.Node{"sentinel": g.Struct(reflect.TypeFor[Sentinel]())}},
-					{"type": "object", "additionalProperties": false, "required": []string{"cluster"}, "properties": schema.Node{"cluster": list}},
-				}}
+				return schema.Node{"anyOf": []schema.Node{{"type": "string"}, g.Struct(reflect.TypeFor[Redis]())}}
 			},
 		},
 		Fields: map[string]schema.Node{

@@ -2,9 +2,7 @@ package config
 
 import (
 	"errors"
-	"net"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -113,73 +111,6 @@ func (r *ByteRate) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 		d.Errorf(n, "a rate of bytes is written 1KiB/s, found %q", d.Written(n))
 	}
 	*r = ByteRate(size)
-}
-
-// Redis is one server (URL), the master that Sentinels name, or a Cluster.
-type Redis struct {
-	URL      string
-	Sentinel Sentinel
-	Cluster  []string
-}
-
-// Sentinel names a master and the Sentinels that know it.
-type Sentinel struct {
-	Master    string   `yaml:"master,required"`
-	Addresses []string `yaml:"addresses,required"`
-}
-
-// DecodeYAML takes the address of one server, or a mapping with one of the keys sentinel and cluster.
-func (r *Redis) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
-	if n.Kind == yaml.MappingNode {
-		var form struct {
-			Sentinel *Sentinel `yaml:"sentinel"`
-			Cluster  []string  `yaml:"cluster"`
-		}
-		if !d.Decode(n, &form) {
-			return
-		}
-		if (form.Sentinel == nil) == (form.Cluster == nil) {
-			d.Errorf(n, "redis is one of: an address, { sentinel: … }, { cluster: … }")
-			return
-		}
-		if r.Cluster = form.Cluster; form.Sentinel != nil {
-			r.Sentinel = *form.Sentinel
-			r.checkAddresses(d, n, r.Sentinel.Addresses)
-			return
-		}
-		r.checkAddresses(d, n, r.Cluster)
-		return
-	}
-	if !d.Decode(n, &r.URL) {
-		return
-	}
-	u, err := url.Parse(r.URL)
-	switch {
-	case err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Hostname() == "" || u.Fragment != "":
-		d.Errorf(n, "a Redis address is written redis://host:6379/0, or rediss:// for TLS")
-	case u.RawQuery != "" || u.ForceQuery:
-		d.Errorf(n, "a Redis address takes no options (?…); it is written redis://host:6379/0")
-	case !isDatabase(strings.TrimPrefix(u.Path, "/")):
-		d.Errorf(n, "the path of a Redis address is the number of a database: redis://host:6379/0")
-	}
-}
-
-func isDatabase(s string) bool {
-	number, err := strconv.ParseUint(s, 10, 16)
-	return s == "" || err == nil && strconv.FormatUint(number, 10) == s
-}
-
-func (r *Redis) checkAddresses(d *strictyaml.Decoder, n *yaml.Node, addresses []string) {
-	if len(addresses) == 0 {
-		d.Errorf(n, "no address is given")
-	}
-	for _, a := range addresses {
-		host, port, err := net.SplitHostPort(a)
-		if number, wrong := strconv.ParseUint(port, 10, 16); err != nil || wrong != nil || host == "" || number == 0 {
-			d.Errorf(n, "an address of Redis is written host:port here, without redis://")
-			return
-		}
-	}
 }
 
 // Switch is "on" or "off".

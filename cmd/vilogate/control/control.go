@@ -119,7 +119,8 @@ func Listen(dir string, m *Mux, log *slog.Logger) (*Server, error) {
 	}
 	s.http = &http.Server{
 		Handler: &m.actions, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ConnContext: withCaller,
+		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	return s, nil
 }

@@ -30,6 +30,15 @@ func (l ownListener) Accept() (net.Conn, error) {
 	}
 }
 
+// withCaller adds to the context of a connection's actions who is at its other end.
+func withCaller(ctx context.Context, conn net.Conn) context.Context {
+	c, err := peer(conn)
+	if err != nil { // Accept has asked already
+		return ctx
+	}
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
 // dialOwn connects to a socket at which this process's user listens, or root: nobody else is told anything.
 func dialOwn(ctx context.Context, address string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", address)
@@ -44,7 +53,8 @@ func dialOwn(ctx context.Context, address string) (net.Conn, error) {
 
 // checkPeer makes sure that the process at the other end is of this one's user, or root's.
 func checkPeer(conn net.Conn) error {
-	uid, err := peerUID(conn)
+	other, err := peer(conn)
+	uid := other.UID
 	switch {
 	case err != nil:
 		return fmt.Errorf("who is at the other end of the control socket is not known: %w", err)

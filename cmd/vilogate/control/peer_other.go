@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// peerUID is not asked for here: the modes of the socket and its folder are all there is.
-func peerUID(net.Conn) (int, error) { return os.Geteuid(), nil }
+// peer is not asked for here: the modes of the socket and its folder are all there is.
+func peer(net.Conn) (Caller, error) { return Caller{UID: os.Geteuid(), LoginUID: -1}, nil }

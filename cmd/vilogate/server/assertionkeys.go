@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -27,6 +26,7 @@ type assertionKeys struct {
 	own       token.PublicKey
 	set       atomic.Pointer[[]byte] // a JWK set, ready to be served
 	published atomic.Bool            // ours was published at least once
+	failure   atomic.Pointer[error]  // why ours is not published; nil where that is not known
 }
 
 func newAssertionKeys(own token.PublicKey) *assertionKeys {
@@ -64,7 +64,12 @@ func (k *assertionKeys) publish(ctx context.Context, to keyRegistry, log *slog.L
 		case err == nil:
 			k.published.Store(true)
 			logged = false
-		case ctx.Err() == nil && !logged:
+			k.failure.Store(nil)
+		case ctx.Err() == nil:
+			k.failure.Store(&err)
+			if logged {
+				break
+			}
 			log.Warn("publishing the assertion key failed, retrying", "error", err)
 			logged = true
 		}
@@ -93,7 +98,11 @@ func (k *assertionKeys) follow(ctx context.Context, from keyRegistry, log *slog.
 // check says whether backends that ask another gateway can verify what this one signs.
 func (k *assertionKeys) check() error {
 	if !k.published.Load() {
-		return errors.New("the key of this gateway is not published yet")
+		var reason error
+		if failure := k.failure.Load(); failure != nil {
+			reason = *failure
+		}
+		return because("the key of this gateway is not published yet", reason)
 	}
 	return nil
 }

@@ -1,24 +1,20 @@
 package server
 
 import (
+	"context"
+
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
-	"github.com/viloforge/vilogate/gateway/audit"
+	"github.com/viloforge/vilogate/cmd/vilogate/server/administration"
 )
 
 // openAudit opens the audit log, where there is to be one.
-func (s *Server) openAudit(cfg *config.Config) (err error) {
+func (s *Server) openAudit(_ context.Context, cfg *config.Config) (err error) {
 	a := cfg.Audit
 	if a == nil {
 		return nil
 	}
-	s.audit, err = audit.Open(audit.Options{
-		File: a.File, MaxSize: int64(a.MaxSize), Keep: a.Keep,
-		Fsync:     map[config.Fsync]audit.Fsync{"always": audit.Always, "interval": audit.Interval, "off": audit.Off}[a.Fsync],
-		OnFailure: map[string]audit.OnFailure{"refuse": audit.Refuse, "drop": audit.Drop}[a.OnFailure],
-		Log:       s.o.Log,
-	})
-	if err != nil {
-		return config.Placed(a.Places.Of("file"), err)
+	if s.audit, err = administration.OpenAudit(a, s.o.Log); err != nil {
+		return err
 	}
 	s.onClose(s.audit.Close)
 	s.AddTask(s.audit.Run)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/cmd/vilogate/control"
+	"github.com/viloforge/vilogate/cmd/vilogate/server/administration"
 	"github.com/viloforge/vilogate/cmd/vilogate/server/generation"
 	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/stores"
 	"github.com/viloforge/vilogate/cmd/vilogate/state"
@@ -302,10 +303,10 @@ func (s *Server) registerCertificateActions(m *control.Mux) {
 		}
 		return s.certificateStatus(), nil
 	})
-	control.Handle(m, "cert/renew", func(ctx context.Context, in CertificateName) ([]acme.Status, error) {
+	control.Handle(m, "cert/renew", administration.Recorded(s.audit, "cert.renew", administration.Nobody[CertificateName], func(ctx context.Context, in CertificateName) ([]acme.Status, error) {
 		if err := s.renewCertificates(ctx, in.Name); err != nil {
 			return nil, err
 		}
 		return s.certificateStatus(), nil
-	})
+	}))
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/viloforge/vilogate/gateway"
 	"github.com/viloforge/vilogate/gateway/edge"
 	"github.com/viloforge/vilogate/gateway/limits"
-	"github.com/viloforge/vilogate/idp"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/idp/token/jwks"
 )
@@ -43,7 +42,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	for _, step := range []func(context.Context, *config.Config) error{
-		s.openListeners, s.build, s.openStores, s.openIDP, s.openGateway, s.openControl,
+		s.openListeners, s.build, s.openStores, s.openAudit, s.openIDP, s.openGateway, s.openControl,
 	} {
 		if err := step(ctx, cfg); err != nil {
 			return err
@@ -77,8 +76,8 @@ func (s *Server) openListeners(ctx context.Context, cfg *config.Config) (err err
 func (s *Server) build(_ context.Context, cfg *config.Config) error {
 	s.builder = generation.Builder{
 		PublicPort: generation.PublicPort(cfg, port(s.listeners.https)), Shadow: s.o.Shadow, Log: s.o.Log,
-		OwnKeys: token.KeySourceFunc(func(kid string, now time.Time) (token.PublicKey, error) { return s.idp.Keys().Key(kid, now) }),
-		Login:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.idp.ServeHTTP(w, r) }),
+		OwnKeys: token.KeySourceFunc(func(kid string, now time.Time) (token.PublicKey, error) { return s.idp.Load().Keys().Key(kid, now) }),
+		Login:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.idp.Load().ServeHTTP(w, r) }),
 		Roles:   func(f token.RoleFinding) { s.metrics.ObserveRoles(f) },
 		Revoked: func(c *token.Claims) bool { return s.stores.Revoked(c) },
 	}
@@ -100,39 +99,6 @@ func (s *Server) openStores(ctx context.Context, cfg *config.Config) (err error)
 	return nil
 }
 
-func (s *Server) openIDP(ctx context.Context, cfg *config.Config) error {
-	if cfg.IDP == nil {
-		return nil
-	}
-	seal, err := stores.SealKey(cfg, s.o.State)
-	if err != nil {
-		return err
-	}
-	i := cfg.IDP
-	var proxies []config.Network // in one process the gateway says who asks
-	if !cfg.Gateway() {
-		proxies = cfg.TrustedProxies
-	}
-	s.idp, err = idp.New(ctx, idp.Options{
-		DB: s.stores.DB, Revocations: s.stores.List, SealKey: seal,
-		Domain: cfg.Domain, LoginHost: cfg.Login.Host, PublicPort: s.builder.PublicPort,
-		CookieName: cfg.Tokens.Cookie, Audience: cfg.Tokens.Audience,
-		AccessTTL: i.AccessTokenTTL.Std(), SessionIdle: i.SessionIdle.Std(), SessionMax: i.SessionMax.Std(),
-		RedirectPolicy: func() *idp.RedirectPolicy { return s.current.Load().Returns },
-		TrustedProxies: generation.Prefixes(proxies), ClientIPHeaders: generation.ClientIPHeaders(cfg), UseForwarded: cfg.UsesForwarded(), Now: time.Now, Log: s.o.Log,
-		LoginLimits: idp.LoginLimits{
-			PerAccount: i.LoginLimits.PerAccount.Rate,
-			PerAddress: i.LoginLimits.PerAddress.Rate,
-			Successes:  i.LoginLimits.Successes.Rate,
-		},
-	})
-	if err != nil {
-		return err
-	}
-	s.AddTask(s.idp.Run)
-	return nil
-}
-
 // openGateway makes the gateway and what it needs. An IdP alone has none.
 func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error) {
 	if !cfg.Gateway() {
@@ -146,9 +112,6 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 		return err
 	}
 	if err := s.openLimits(cfg); err != nil {
-		return err
-	}
-	if err := s.openAudit(cfg); err != nil {
 		return err
 	}
 	o := gateway.Options{
@@ -215,12 +178,9 @@ func (s *Server) shareAssertionKey() {
 // openControl opens the control socket.
 func (s *Server) openControl(context.Context, *config.Config) (err error) {
 	var mux control.Mux
-	control.Handle(&mux, "reload", func(context.Context, control.Nothing) (Reloaded, error) { return s.Reload() })
-	var admin *idp.Admin
-	if s.idp != nil {
-		admin = s.idp.Admin()
-	}
-	administration.Handle(&mux, admin)
+	control.Handle(&mux, "reload", administration.Recorded(s.audit, "reload", administration.Nobody[control.Nothing],
+		func(context.Context, control.Nothing) (Reloaded, error) { return s.Reload() }))
+	administration.Handle(&mux, s.admin, s.audit)
 	s.registerCertificateActions(&mux)
 	s.registerTokenActions(&mux)
 	control.Handle(&mux, "status", func(context.Context, control.Nothing) (Status, error) { return s.status(), nil })

@@ -2,6 +2,8 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 )
@@ -19,6 +21,14 @@ type readiness struct {
 type healthCheck struct {
 	name  string
 	check func() error // nil when it passes
+}
+
+// because is what a check fails with, and why where that is known.
+func because(what string, err error) error {
+	if err == nil {
+		return errors.New(what)
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // missing returns the failing readiness checks, by name.

@@ -35,6 +35,11 @@ func (s *Server) Reload() (answer Reloaded, err error) {
 		return answer, err
 	}
 	answer.Changes = next.Changes(before)
+	if config.BeginsIDP(before.Config, cfg) {
+		if err := s.beginIDP(cfg); err != nil {
+			return answer, config.Placed(cfg.Places.Of("idp"), err)
+		}
+	}
 	s.commit(next)
 	if !config.Equal(before.Config.Tokens.Issuers, cfg.Tokens.Issuers) {
 		s.logKeyWarnings(cfg)

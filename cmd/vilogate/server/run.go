@@ -144,7 +144,7 @@ func (s *Server) openServers() {
 	limits := s.Config().Limits
 	admin := adminHandler(&s.ready, s.metrics.Handler(), keys, s.status, func() []string { return s.Config().AdminHosts })
 	s.servers = append(s.servers, newPlainServer(admin, s.listeners.admin, limits, s.o.Log))
-	if s.idp != nil && s.gateway == nil {
-		s.servers = append(s.servers, newPlainServer(s.idp, s.listeners.idp, limits, s.o.Log))
+	if idp := s.idp.Load(); idp != nil && s.gateway == nil {
+		s.servers = append(s.servers, newPlainServer(idp, s.listeners.idp, limits, s.o.Log))
 	}
 }

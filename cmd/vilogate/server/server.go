@@ -53,12 +53,12 @@ type Server struct {
 	o             Options
 	builder       generation.Builder
 	stores        *stores.Stores
-	idp           *idp.IDP         // nil in a gateway alone
-	gateway       *gateway.Gateway // nil in an IdP alone
-	edge          *edge.Server     // likewise
-	source        edge.Source      // likewise
-	acme          *acme.Manager    // nil unless the certificates come from an authority
-	caPath        string           // of the local CA
+	idp           atomic.Pointer[idp.IDP] // nil in a gateway alone, until a reload begins one
+	gateway       *gateway.Gateway        // nil in an IdP alone
+	edge          *edge.Server            // likewise
+	source        edge.Source             // likewise
+	acme          *acme.Manager           // nil unless the certificates come from an authority
+	caPath        string                  // of the local CA
 	assertionKey  *token.PrivateKey
 	assertionKeys *assertionKeys
 	audit         *audit.Log // nil without one
@@ -105,7 +105,7 @@ func (s *Server) onClose(f func() error) { s.closers = append(s.closers, f) }
 
 // AddUsers makes users where there are none at all yet.
 func (s *Server) AddUsers(ctx context.Context, users []idp.NewUser) error {
-	admin := s.idp.Admin()
+	admin := s.idp.Load().Admin()
 	there, err := admin.Users(ctx)
 	if err != nil || len(there) > 0 {
 		return err

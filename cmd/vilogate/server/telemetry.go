@@ -7,6 +7,7 @@ import (
 
 	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/metrics"
 	"github.com/viloforge/vilogate/gateway"
+	"github.com/viloforge/vilogate/idp"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/idp/token/jwks"
 	"github.com/viloforge/vilogate/policies/request"
@@ -18,12 +19,20 @@ func (s *Server) registerMetrics() {
 	s.addReadyCheck("revocations", func() error {
 		switch {
 		case !list.Ready():
-			return errors.New("the revocation list is not loaded yet")
+			return because("the revocation list is not loaded yet; where the identity provider is another process, it is waited for 10 s to restore what Redis may have lost", list.Failure())
 		case list.Stale(now()):
-			return errors.New("the revocation list is stale (revocation.max_staleness); requests that need a login are answered 503")
+			return because("the revocation list is stale (revocation.max_staleness); requests that need a login are answered 503", list.Failure())
 		}
 		return nil
 	})
+	if redis := s.stores.Redis; redis != nil && s.idp.Load() == nil {
+		s.addWarningCheck("revocations_restored", func() error {
+			if redis.Unrestored() {
+				return errors.New("no identity provider has confirmed that Redis holds all revocations: where Redis has lost some, what they named may be admitted")
+			}
+			return nil
+		})
+	}
 	s.metrics.Gauge("revocation_entries", "Entries of the revocation list.", func() float64 { return float64(list.Stats().Entries) })
 	s.metrics.Gauge("revocation_lag_seconds", "Staleness of the revocation list: time since it was last known to be current; +Inf before the first load. Compare with revocation.max_staleness.", func() float64 {
 		contact := list.Stats().LastSync
@@ -35,7 +44,21 @@ func (s *Server) registerMetrics() {
 	s.metrics.Counter("revocation_entries_rejected_total", "Revocation entries rejected because their MAC does not verify.", func() float64 {
 		return float64(list.Stats().Rejected)
 	})
+	s.metrics.Counter("revocation_sync_waits_total", "Waits of requests for a revocation list that was not confirmed for 2 s, as after the process was frozen; those that waited together count once.", func() float64 {
+		return float64(list.Stats().SyncWaits)
+	})
+	s.metrics.Counter("revocation_sync_timeouts_total", "Of those waits, the ones without news within 250 ms: revocation.max_staleness alone counted then.", func() float64 {
+		return float64(list.Stats().SyncTimeouts)
+	})
 	s.addReadyCheck("keys", s.ownKeysReady)
+	logins := func() (stats idp.Stats) {
+		if p := s.idp.Load(); p != nil {
+			stats = p.Stats()
+		}
+		return stats
+	}
+	s.metrics.Counter("logins_total", "Logins by password that succeeded.", func() float64 { return float64(logins().Logins) })
+	s.metrics.Counter("login_failures_total", "Attempts at a password that failed or were refused, whether or not they are in the audit log.", func() float64 { return float64(logins().FailedLogins) })
 	if s.gateway == nil {
 		return
 	}
@@ -121,8 +144,8 @@ var errNoKeys = errors.New("the keys of our own identity provider are not loaded
 
 // ownKeysReady says whether our own IdP's keys are here. Other issuers' never count.
 func (s *Server) ownKeysReady() error {
-	if s.idp != nil {
-		if !s.idp.KeyReady() {
+	if idp := s.idp.Load(); idp != nil {
+		if !idp.KeyReady() {
 			return errNoKeys
 		}
 		return nil

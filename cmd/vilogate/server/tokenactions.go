@@ -42,10 +42,11 @@ func (s *Server) registerTokenActions(m *control.Mux) {
 		return TokenVerdict{Reason: token.Reason(err)}, nil
 	})
 	control.Handle(m, "keys/public", func(_ context.Context, in KeyName) (PublicKeys, error) {
-		if s.idp == nil {
+		idp := s.idp.Load()
+		if idp == nil {
 			return PublicKeys{}, errors.New("there is no identity provider in this process")
 		}
-		key, err := s.idp.Keys().Key(in.ID, time.Now())
+		key, err := idp.Keys().Key(in.ID, time.Now())
 		if errors.Is(err, token.ErrUnknownKey) {
 			return PublicKeys{Set: token.MarshalSet(nil)}, nil
 		}

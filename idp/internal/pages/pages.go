@@ -37,15 +37,20 @@ type Login struct {
 	User              string // as it was typed
 	Error             string // what was wrong with the last attempt
 	Reauthenticate    bool   // somebody is signed in, and has to show once more who they are
+	OtherAccount      bool   // somebody is signed in, and wants to be somebody else
 	ReturnHost        string // the host that it leads back to
+	Shortened         bool   // the address that it should lead back to was too long to be kept: it is the host's start page
 }
 
 func (Login) name() string { return "login.html" }
 
 // Heading is the page's title.
 func (p Login) Heading() string {
-	if p.Reauthenticate {
+	switch {
+	case p.Reauthenticate:
 		return "Sign in again"
+	case p.OtherAccount:
+		return "Sign in with another account"
 	}
 	return "Sign in"
 }
@@ -113,6 +118,8 @@ type Account struct {
 	Since                          time.Time
 	Error                          string // what was wrong with a change
 	Changed                        bool   // the password was just changed
+	Action                         string // where its forms go
+	BackURL, BackHost              string // where people came from, and whose that is; "" where that is not known
 }
 
 func (Account) name() string { return "account.html" }
@@ -133,6 +140,17 @@ func (Loop) Heading() string { return "This goes in circles" }
 
 // Failed is true.
 func (Loop) Failed() bool { return true }
+
+// Shortened says that somebody is signed in, and that the address that they wanted was too long to be kept.
+type Shortened struct{ Host, Home string }
+
+func (Shortened) name() string { return "shortened.html" }
+
+// Heading is the page's title.
+func (Shortened) Heading() string { return "You are signed in" }
+
+// Failed is false.
+func (Shortened) Failed() bool { return false }
 
 // Message says why there is nothing else to see.
 type Message struct {

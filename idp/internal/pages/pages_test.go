@@ -10,7 +10,8 @@ import (
 
 // all is each page, with as much on it as there can be.
 var all = map[string]Page{
-	"login":         Login{TokenField: "t", Token: "x", ReturnHost: "website.viloforge.com"},
+	"login":         Login{TokenField: "t", Token: "x", ReturnHost: "website.viloforge.com", Shortened: true},
+	"login, other":  Login{TokenField: "t", Token: "x", OtherAccount: true, ReturnHost: "website.viloforge.com"},
 	"login, failed": Login{TokenField: "t", Token: "x", User: "alice", Error: "No.", ReturnHost: "website.viloforge.com"},
 	"logout":        Logout{TokenField: "t", Token: "x", Error: "No."},
 	"signed out":    SignedOut{Done: true},
@@ -18,11 +19,13 @@ var all = map[string]Page{
 	"account": Account{
 		TokenField: "t", Token: "x", LogoutToken: "y", User: "alice", FullName: "Alice", Email: "alice@example.com",
 		Roles: []string{"a", "b"}, Since: time.Unix(0, 0), Error: "No.", Changed: true,
+		Action: "/account?redirect_uri=x", BackURL: "https://website.viloforge.com/", BackHost: "website.viloforge.com",
 	},
-	"too many": TooManyCookies{TokenField: "t", Token: "x"},
-	"removed":  CookiesRemoved{},
-	"loop":     Loop{Cookie: "c", Domain: "d", Back: "https://website.viloforge.com/"},
-	"message":  Message{Title: "Not found", Detail: "There is nothing.", SignIn: true, RequestID: "r"},
+	"too many":  TooManyCookies{TokenField: "t", Token: "x"},
+	"removed":   CookiesRemoved{},
+	"shortened": Shortened{Host: "website.viloforge.com", Home: "https://website.viloforge.com/"},
+	"loop":      Loop{Cookie: "c", Domain: "d", Back: "https://website.viloforge.com/"},
+	"message":   Message{Title: "Not found", Detail: "There is nothing.", SignIn: true, RequestID: "r"},
 }
 
 func parse(tb testing.TB, page Page) *html.Node {

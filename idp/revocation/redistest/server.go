@@ -3,6 +3,7 @@ package redistest
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,22 +30,49 @@ type Server struct {
 	Address string // host:port on loopback; the same for as long as the test runs
 	Dir     string // where it would write its snapshots
 
-	t       testing.TB
-	program string
-	args    func(port string) []string
-	cmd     *exec.Cmd
-	exited  chan struct{} // closed once cmd has ended
+	t        testing.TB
+	secure   *tls.Config // how it is spoken to; nil in plain
+	password string      // of its default user; "" without one
+	program  string
+	args     func(port string) []string
+	cmd      *exec.Cmd
+	exited   chan struct{} // closed once cmd has ended
 }
 
 // New starts a redis-server with more arguments than its address, such as "--requirepass", "word".
 func New(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := &Server{t: t, program: "redis-server", Dir: t.TempDir()}
+	s.password = after(args, "--requirepass")
 	s.args = func(port string) []string {
 		return append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.Dir, "--save", "", "--appendonly", "no"}, args...)
 	}
 	s.begin()
 	return s
+}
+
+// NewSecure is New for a server that speaks TLS alone, by the certificate and the key in two files (PEM), and asks for no
+// certificate of its clients.
+func NewSecure(t testing.TB, certificate, key string, args ...string) *Server {
+	t.Helper()
+	s := &Server{t: t, program: "redis-server", Dir: t.TempDir(), password: after(args, "--requirepass")}
+	s.secure = &tls.Config{InsecureSkipVerify: true}
+	s.args = func(port string) []string {
+		return append([]string{
+			"--port", "0", "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate,
+			"--tls-auth-clients", "no", "--bind", "127.0.0.1", "--dir", s.Dir, "--save", "", "--appendonly", "no",
+		}, args...)
+	}
+	s.begin()
+	return s
+}
+
+// after is the argument behind another one, "" where there is none.
+func after(args []string, option string) string {
+	if i := slices.Index(args, option); i >= 0 && i+1 < len(args) {
+		return args[i+1]
+	}
+	return ""
 }
 
 // begin starts the server at a port that is free. Another process may take the port first; then it tries another one.
@@ -111,7 +140,12 @@ func (s *Server) answers() bool {
 
 // ping returns the answer to PING, "" without one.
 func (s *Server) ping() string {
-	conn, err := net.DialTimeout("tcp", s.Address, timeout)
+	dialer := &net.Dialer{Timeout: timeout}
+	dial := dialer.Dial
+	if s.secure != nil {
+		dial = (&tls.Dialer{NetDialer: dialer, Config: s.secure}).Dial
+	}
+	conn, err := dial("tcp", s.Address)
 	if err != nil {
 		return ""
 	}
@@ -167,7 +201,7 @@ func (s *Server) signal(number syscall.Signal) {
 	}
 }
 
-// URL is the server's first database, without a password.
+// URL is the server's first database, without a password, and in plain whatever it speaks.
 func (s *Server) URL() string { return "redis://" + s.Address + "/0" }
 
 // Client is a new client of the server, which waits for as long as a busy machine may need. The test's end closes it.
@@ -179,7 +213,7 @@ func (s *Server) Client() redis.UniversalClient {
 
 func (s *Server) client() *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Addr: s.Address, DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout,
+		Addr: s.Address, Password: s.password, TLSConfig: s.secure, DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout,
 		MaxRetries: 1, DialerRetries: 1, ContextTimeoutEnabled: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})

@@ -20,20 +20,27 @@ func NewReplica(t testing.TB, master *Server) *Server {
 	return s
 }
 
-// NewSentinels starts three Sentinels that watch a master with one replica under a name, and returns their addresses once
-// they know each other and the replica. Two of them agree after a second that the master is down.
-func NewSentinels(t testing.TB, name string, master *Server) []string {
+// NewSentinels starts three Sentinels that watch a master under a name, with more lines of configuration such as
+// "requirepass word", and returns their addresses once they know each other and its replicas. Two of them agree after a
+// second that the master is down.
+func NewSentinels(t testing.TB, name string, master *Server, lines ...string) []string {
 	t.Helper()
 	host, port := master.hostPort()
+	replicas := strings.Count(fmt.Sprint(master.Do("INFO", "replication")), ",state=")
 	addresses := make([]string, 3)
 	var last *Server
 	for i := range addresses {
 		s := &Server{t: t, program: "redis-sentinel", Dir: t.TempDir()}
+		for _, line := range lines {
+			if password, ok := strings.CutPrefix(line, "requirepass "); ok {
+				s.password = password
+			}
+		}
 		s.args = func(own string) []string {
 			// A Sentinel keeps what it learns in its configuration.
 			config := filepath.Join(s.Dir, "sentinel.conf")
 			text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor %[3]s %s %s 2\n"+
-				"sentinel down-after-milliseconds %[3]s 1000\nsentinel failover-timeout %[3]s 5000\n", own, s.Dir, name, host, port)
+				"sentinel down-after-milliseconds %[3]s 1000\nsentinel failover-timeout %[3]s 5000\n", own, s.Dir, name, host, port) + strings.Join(lines, "\n") + "\n"
 			if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -42,14 +49,14 @@ func NewSentinels(t testing.TB, name string, master *Server) []string {
 		s.begin()
 		addresses[i], last = s.Address, s
 	}
-	wait(t, "the Sentinels know each other and the replica", func() bool {
-		return strings.Contains(fmt.Sprint(last.Do("INFO", "sentinel")), "slaves=1,sentinels=3")
+	wait(t, "the Sentinels know each other and the replicas", func() bool {
+		return strings.Contains(fmt.Sprint(last.Do("INFO", "sentinel")), fmt.Sprintf("slaves=%d,sentinels=3", replicas))
 	})
 	return addresses
 }
 
-// NewCluster starts the three nodes of a Cluster, and returns once each knows that it is formed.
-func NewCluster(t testing.TB) [3]*Server {
+// NewCluster starts the three nodes of a Cluster, with more arguments, and returns once each knows that it is formed.
+func NewCluster(t testing.TB, args ...string) [3]*Server {
 	t.Helper()
 	var nodes [3]*Server
 	var buses [3]string // the ports on which the nodes speak to each other
@@ -59,7 +66,7 @@ func NewCluster(t testing.TB) [3]*Server {
 			t.Fatal(err)
 		}
 		buses[i] = bus
-		nodes[i] = New(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", bus)
+		nodes[i] = New(t, append([]string{"--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", bus}, args...)...)
 		nodes[i].Do("CLUSTER", "ADDSLOTSRANGE", i*16384/3, (i+1)*16384/3-1)
 		nodes[i].Do("CLUSTER", "SET-CONFIG-EPOCH", i+1)
 	}

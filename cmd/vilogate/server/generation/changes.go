@@ -18,6 +18,9 @@ func (gen *Generation) Changes(before *Generation) []string {
 	if !config.Equal(was.Tokens.Issuers, is.Tokens.Issuers) {
 		lines = append(lines, is.Path+": tokens.issuers changed")
 	}
+	if config.BeginsIDP(was, is) {
+		lines = append(lines, is.Path+": our own identity provider begins")
+	}
 	if was.Drain != is.Drain {
 		lines = append(lines, is.Path+": drain changed")
 	}

@@ -309,5 +309,7 @@ func change(_ string, v reflect.Value) {
 		v.SetInt(v.Int() + 1)
 	case v.Kind() == reflect.String:
 		v.SetString(v.String() + "x")
+	case v.Kind() == reflect.Bool:
+		v.SetBool(!v.Bool())
 	}
 }

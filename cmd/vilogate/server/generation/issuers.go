@@ -27,7 +27,8 @@ func ownIssuerURL(cfg *config.Config, publicPort int) string {
 // newVerifier makes the verifier of all issuers' tokens. Where no issuer changed, the one before stays, with its cache.
 func (b *Builder) newVerifier(gen, before *Generation) (err error) {
 	cfg := gen.Config
-	if before != nil && before.Verifier != nil && config.Equal(before.Config.Tokens.Issuers, cfg.Tokens.Issuers) {
+	if before != nil && before.Verifier != nil && !config.BeginsIDP(before.Config, cfg) &&
+		config.Equal(before.Config.Tokens.Issuers, cfg.Tokens.Issuers) {
 		gen.Verifier, gen.Remotes, gen.Fetched, gen.Own = before.Verifier, before.Remotes, before.Fetched, before.Own
 		return nil
 	}

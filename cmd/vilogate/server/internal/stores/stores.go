@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"sync"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/cmd/vilogate/state"
@@ -23,9 +24,25 @@ import (
 
 // Stores are what a process keeps: the embedded database where it needs one, and the revocation list.
 type Stores struct {
-	DB    *database.DB      // nil in a gateway that has Redis
 	Redis *revocation.Redis // nil without Redis
 	List  *revocation.List
+
+	mu       sync.Mutex
+	db       *database.DB // nil until it is needed; guarded by mu
+	path     string       // of the database
+	database database.Options
+}
+
+// Database is the embedded database. It is opened here where nothing has needed it before.
+func (s *Stores) Database(ctx context.Context) (*database.DB, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db != nil {
+		return s.db, nil
+	}
+	var err error
+	s.db, err = database.Open(ctx, s.path, s.database)
+	return s.db, err
 }
 
 // Options say how stores are opened.
@@ -37,23 +54,31 @@ type Options struct {
 
 // Open opens what the configuration asks for.
 func Open(ctx context.Context, c *config.Config, st *state.Folder, o Options) (s *Stores, err error) {
-	s = &Stores{}
+	s = &Stores{path: st.Path(state.Database), database: database.Options{Demo: o.Demo, Log: o.Log}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	var db *database.DB
 	if c.IDP != nil || c.Redis == nil {
-		if s.DB, err = database.Open(ctx, st.Path(state.Database), database.Options{Demo: o.Demo, Log: o.Log}); err != nil {
+		if db, err = s.Database(ctx); err != nil {
 			return s, err
 		}
 	}
 	var kept revocation.Log
 	if c.Redis != nil {
-		s.Redis, err = OpenRedis(c, o.Log)
+		if s.Redis, err = OpenRedis(c, o.Log); err != nil {
+			return s, err
+		}
+	}
+	switch {
+	case s.Redis == nil:
+		kept, err = revocation.OpenSQL(db.SQL())
+	case db != nil:
+		kept, err = revocation.Keep(s.Redis, db.SQL())
+	default:
 		kept = s.Redis
-	} else {
-		kept, err = revocation.OpenSQL(s.DB.SQL())
 	}
 	if err != nil {
 		return s, err
@@ -64,12 +89,18 @@ func Open(ctx context.Context, c *config.Config, st *state.Folder, o Options) (s
 
 // OpenRedis connects to nothing yet.
 func OpenRedis(c *config.Config, log *slog.Logger) (*revocation.Redis, error) {
+	r := c.Redis
 	redis, err := revocation.OpenRedis(revocation.RedisOptions{
-		URL:      c.Redis.URL,
-		Sentinel: revocation.Sentinel{Master: c.Redis.Sentinel.Master, Addresses: c.Redis.Sentinel.Addresses},
-		Cluster:  c.Redis.Cluster,
-		Secret:   []byte(c.Secret),
-		Log:      log,
+		URL: r.URL, Cluster: r.Cluster,
+		Sentinel: revocation.Sentinel{
+			Master: r.Sentinel.Master, Addresses: r.Sentinel.Addresses,
+			User: r.Sentinel.User, Password: r.Sentinel.Password,
+		},
+		User: r.User, Password: r.Password, TLS: r.UsesTLS(), CAPEM: r.CAPEM,
+		Secret: []byte(c.Secret),
+		Log:    log,
+		// Our own IdP, in another process, has what Redis may have lost.
+		AwaitRestore: c.IDP == nil && c.UsesOwnIDP(),
 	})
 	return redis, config.Placed(c.Places.Of("redis"), err)
 }
@@ -85,8 +116,10 @@ func (s *Stores) Close() error {
 	if s.Redis != nil {
 		err = s.Redis.Close()
 	}
-	if s.DB != nil {
-		err = errors.Join(err, s.DB.Close())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db != nil {
+		err = errors.Join(err, s.db.Close())
 	}
 	return err
 }

@@ -1,0 +1,108 @@
+package main_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/viloforge/vilogate/idp/revocation/redistest"
+)
+
+// confirmed has Redis say that it holds all revocations, as an identity provider does; for tests that are that themselves.
+// Without it gateways wait for one when they start.
+func confirmed(s *redistest.Server) *redistest.Server {
+	s.Do("SET", "vilogate:{fleet}:revocation:restored", "1")
+	return s
+}
+
+// TestASignOutOutlivesTheWholeFleet: Redis, which saves nothing, the gateways and the IdP are killed and start again. What
+// was signed out is refused by each gateway from its first ready answer on, and by the login host; and so it is where Redis
+// alone loses everything, at gateways that run and at one that starts.
+func TestASignOutOutlivesTheWholeFleet(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "", "")
+	one, two := f.gateway(), f.gateway()
+	c, last, lives := one.client().login("alice"), one.client().login("alice"), one.client().login("alice")
+	sso, session := c.sso(), c.cookie("login", sessionCookie)
+	signOut := func(c *client) {
+		t.Helper()
+		session := c.cookie("login", sessionCookie)
+		if got := c.logout("app"); got.status != http.StatusNoContent {
+			t.Fatalf("logout: %v", got)
+		}
+		within(t, unhelped, "the IdP has heard of it", func() bool {
+			return one.client().open(one.url("login", "/account"), "Cookie: "+sessionCookie+"="+session).status != http.StatusOK
+		})
+	}
+	signOut(c)
+	signOut(last) // the IdP writes down one after another: the first is in its database now
+	check := func(what string, s *site) {
+		t.Helper()
+		if got := s.ask(t, "app", sso); got != http.StatusUnauthorized {
+			t.Errorf("%s, signed out: %d", what, got)
+		}
+		if got := s.ask(t, "app", lives.sso()); got != http.StatusOK {
+			t.Errorf("%s, another session: %d", what, got)
+		}
+		back := s.url("login", "/login?redirect_uri="+url.QueryEscape(s.url("app", "/x")))
+		if got := s.client().open(back, "Cookie: "+sessionCookie+"="+session); got.status != http.StatusOK || !strings.Contains(got.body, "password") {
+			t.Errorf("%s, the login host with the session that was signed out: %v", what, got)
+		}
+	}
+	for range 2 {
+		for _, p := range []*site{one, two, f.idp} {
+			p.kill()
+		}
+		f.redis.Kill()
+		f.redis.Start()
+		if n := f.redis.Number("DBSIZE"); n != 0 {
+			t.Fatalf("Redis has kept %d keys", n)
+		}
+		one.spawn()
+		two.spawn()
+		f.idp.start()
+		for name, s := range map[string]*site{"the first gateway": one, "the second gateway": two} {
+			eventually(t, name+" is ready", s.saidReady)
+			s.readAddresses()
+			check(name, s)
+			if got := s.admin(t, "/readyz"); got.status != http.StatusOK || strings.Contains(got.body, "revocations_restored") {
+				t.Errorf("%s: %v", name, got)
+			}
+		}
+	}
+	f.redis.Do("FLUSHALL")
+	three := f.gateway()
+	check("a gateway that started after a flush", three)
+	check("a gateway that ran", one)
+	one.kill()
+	two.kill()
+	three.kill() // only the IdP remembers
+	f.redis.Do("FLUSHALL")
+	within(t, unhelped, "the IdP has put back what Redis lost, and said so", func() bool {
+		return f.redis.Number("EXISTS", "vilogate:{fleet}:revocation:restored") == 1 && f.redis.Number("EXISTS", "vilogate:{fleet}:revocation:index") == 1
+	})
+	check("a gateway of the next day", f.gateway())
+}
+
+// TestAGatewayWhoseIdPRestoresNothing: one of an older version does not say that it put back what Redis lost. The gateway is
+// ready all the same, ten seconds later, and says what it does not know.
+func TestAGatewayWhoseIdPRestoresNothing(t *testing.T) {
+	t.Parallel()
+	own := newSigner(t)
+	f := newFleet(t, publishKeys(t, own).URL, "")
+	f.redis.Do("FLUSHALL")
+	s := f.gateway()
+	if got := s.admin(t, "/readyz"); got.status != http.StatusOK || !strings.Contains(got.body, "revocations_restored") {
+		t.Errorf("readyz: %v", got)
+	}
+	if got := s.admin(t, "/metrics").body; !strings.Contains(got, `vilogate_ready{part="revocations_restored"} 0`) {
+		t.Error("the metric does not say so")
+	}
+	if got := s.ask(t, "app", own.sign(own.header(nil), good("alice", nil).json())); got != http.StatusOK {
+		t.Errorf("somebody signed in: %d", got)
+	}
+	if !strings.Contains(s.output.String(), "has not confirmed that Redis holds all revocations") {
+		t.Error("the log does not say so")
+	}
+}

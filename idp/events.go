@@ -1,0 +1,93 @@
+package idp
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/viloforge/vilogate/gateway/audit"
+)
+
+// errNotAudited means that a login could not be recorded, and was taken back.
+var errNotAudited = errors.New("the audit record could not be written")
+
+// The reasons of failed logins.
+const (
+	failedPassword = "wrong-password"
+	failedUnknown  = "unknown-user"
+	failedDisabled = "disabled"
+	failedLimited  = "rate-limited"
+	failedBusy     = "busy"
+	failedChanged  = "changed-meanwhile"
+)
+
+// event is a record of this request.
+func (x *exchange) event(name, result string) *audit.Event {
+	return &audit.Event{
+		Version: audit.Version, Time: x.idp.o.Now().UTC(), Event: name, Result: result, Client: x.client, RequestID: x.requestID,
+	}
+}
+
+// actorOf is the session that does something.
+func actorOf(l activeSession) *audit.Actor {
+	return &audit.Actor{Session: l.ID, User: l.account.Name, Subject: l.account.ID}
+}
+
+// auditLogin records the login that made a session. Where it cannot be recorded the session is ended, and the login refused.
+func (x *exchange) auditLogin(secret sessionSecret) error {
+	x.idp.logins.Add(1)
+	if x.idp.o.Audit == nil {
+		return nil
+	}
+	l, err := x.idp.directory.findSession(x.r.Context(), secret)
+	if err != nil {
+		return err
+	}
+	e := x.event(audit.EventLogin, audit.Success)
+	e.User, e.Subject, e.Session = l.account.Name, l.account.ID, l.ID
+	if err := x.idp.o.Audit.PutEvent(e); err != nil {
+		return errors.Join(fmt.Errorf("%w: %w", errNotAudited, err), x.idp.directory.revokeSessions(x.r.Context(), sessionEntry(l.ID, l.Expires)))
+	}
+	return nil
+}
+
+// auditFailure records an attempt at a password that failed; actor is nil for a login. So many a minute are recorded, and the
+// next record says how many were not; all are counted.
+func (x *exchange) auditFailure(name string, actor *audit.Actor) {
+	x.idp.failedLogins.Add(1)
+	if x.idp.o.Audit == nil {
+		return
+	}
+	ok, omitted := x.idp.failures.take(x.idp.o.Now())
+	if !ok {
+		return
+	}
+	e := x.event(name, audit.Failure)
+	e.Reason, e.Omitted, e.Actor = x.failed.reason, omitted, actor
+	e.User, e.Subject = x.failed.account.Name, x.failed.account.ID
+	x.idp.o.Audit.PutEventBestEffort(e)
+}
+
+// auditChange records what somebody who is signed in did to the own account.
+func (x *exchange) auditChange(name string, l activeSession) {
+	if x.idp.o.Audit == nil {
+		return
+	}
+	e := x.event(name, audit.Success)
+	e.Actor, e.User, e.Subject = actorOf(l), l.account.Name, l.account.ID
+	x.idp.o.Audit.PutEventBestEffort(e)
+}
+
+// auditLogout records the end of the sessions, or that they could not be ended.
+func (x *exchange) auditLogout(people []audit.Actor, err error) {
+	if x.idp.o.Audit == nil {
+		return
+	}
+	for _, who := range people {
+		e := x.event(audit.EventLogout, audit.Success)
+		if err != nil {
+			e.Result, e.Reason = audit.Failure, err.Error()
+		}
+		e.Actor, e.User, e.Subject, e.Session = &who, who.User, who.Subject, who.Session
+		x.idp.o.Audit.PutEventBestEffort(e)
+	}
+}
