@@ -108,7 +108,7 @@ func observe(attempt balancer.Attempt, r *http.Request, resp *http.Response, err
 	var closed *closedError
 	body, _ := r.Body.(*requestBody)
 	switch {
-	case r.Context().Err() != nil || body.readErr() != nil: // the client's doing, which says nothing
+	case r.Context().Err() != nil && !body.wasInterrupted(), body.readErr() != nil: // the client's doing, which says nothing
 	case errors.As(err, &op) && op.Op == "dial":
 		attempt.Failed("dial: " + op.Err.Error())
 		return neverSent

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -37,7 +38,7 @@ func roundTrip(next http.RoundTripper, r *http.Request) (*http.Response, error) 
 	}})))
 	leave()
 	if err != nil && used != nil && body.wasInterrupted() && !isTimeout(err) {
-		err = used.closedBy(err) // net/http may say only that the body ended
+		err = used.closedBy(err) // net/http may say only that the body ended, or that the context did
 	}
 	return resp, err
 }
@@ -95,6 +96,18 @@ func (c *upstreamConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// ReadFrom implements io.ReaderFrom: net/http sends bodies by it. An error may be the
+// body's, who then knows.
+func (c *upstreamConn) ReadFrom(r io.Reader) (int64, error) {
+	c.asked.Store(true)
+	n, err := c.TCPConn.ReadFrom(r)
+	if err != nil {
+		err = c.closedBy(err)
+	}
+	return n, err
+}
+
+// closedBy says of an error of the connection whether an answer had begun.
 func (c *upstreamConn) closedBy(err error) error {
 	if first := !c.answered.Load(); first || c.asked.Load() {
 		return &closedError{err, first}
