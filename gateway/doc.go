@@ -44,9 +44,12 @@
 //   - auditlog.go: the decision is put into the audit log, before it takes effect.
 //   - connectionauth.go, ownconnection.go: logins that are bound to a connection are
 //     refused, or have a connection to the backend that is one client's alone.
-//   - forward.go, proxy.go, transports.go: the one narrow seam to the backend, and its
-//     connections; options.go: what a route changes of request and answer; login.go:
-//     the same to the identity provider.
+//   - forward.go, proxy.go, transports.go, requestbody.go: the one narrow seam to the
+//     backend, and its connections; options.go: what a route changes of request and
+//     answer; login.go: the same to the identity provider.
+//   - attempts.go: which address of the backend is asked, and when another one is;
+//     internal/balancer knows which can be, addresses.go keeps that and the health
+//     checks from one generation to the next.
 //
 // And on every way:
 //
@@ -76,6 +79,9 @@
 // missing keys are 503 on protected routes, and public routes go on. So is a token
 // whose key is not known yet, while its issuer is asked for it. What is 503 keeps
 // its cookie, and is sent to no login.
+//
+// What a backend may have read is not sent to another address, unless its method is
+// idempotent and it has no body.
 //
 // A request keeps the [Generation] that it began with, whichever
 // is the current one by the time it ends.

@@ -69,6 +69,7 @@ type forwarding struct {
 	*decided
 	upstream  *upstream // nil on the login host
 	own       *ownConn  // the connection to it that is this client's alone; nil for those that are shared
+	attempts  attempts  // at its addresses
 	assertion []string  // the signed assertion, where there is a principal
 	cleaned   bool      // the headers hold only what passes
 }

@@ -44,12 +44,14 @@ func (x *forwarding) forward() error {
 	case x.allowsUpgrade() || isGRPC(x.r.Header):
 		transport, timeout = x.upstream.noTimeout, 0 // no response header timeout for streams
 	case own > 0:
-		transport, timeout = &failover{x.g.transports.of(own), x.upstream}, own
+		transport, timeout = x.g.transports.of(x.upstream.poolKey(own)), own
 	}
 	if x.own != nil {
-		return x.proxy(x.own.url, x.own.within(x.upstream, timeout))
+		return x.proxy(x.own.host, x.own.within(x.upstream, timeout))
 	}
-	return x.proxy(x.upstream.nextURL(), transport)
+	host := x.attempts.begin(x.upstream, transport)
+	defer x.attempts.end()
+	return x.proxy(host, &x.attempts)
 }
 
 func isGRPC(h http.Header) bool {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/audit"
+	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
@@ -77,6 +78,7 @@ type Gateway struct {
 	opts       Options
 	generation atomic.Pointer[Generation]
 	transports transports
+	addresses  *addresses
 	own        ownConnections
 	keyTries   limits.Scope // of keys tried in vain, by the client's network
 	proxyLog   *log.Logger  // what net/http has to say of proxying
@@ -106,6 +108,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), proxyLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
 	g.own.most = int64(o.ConnectionAuth)
+	g.addresses = newAddresses(o.Now, o.Log)
 	if o.Current == nil {
 		g.opts.Current = g.generation.Load
 	}
@@ -121,11 +124,18 @@ func (g *Gateway) Swap(next *Generation) {
 }
 
 // Prepare makes what next needs to serve; for who has Current return it then.
-func (g *Gateway) Prepare(next *Generation) { g.transports.prepare(next) }
+func (g *Gateway) Prepare(next *Generation) {
+	g.transports.prepare(next)
+	g.addresses.prepare(next)
+}
 
 // Retire drops what only generations before current needed, once current is what
-// requests begin with. Requests under way keep theirs.
-func (g *Gateway) Retire(current *Generation) { g.transports.retire(current) }
+// requests begin with. Requests under way keep theirs. The health checks of current
+// begin, where they are not under way, and end with [Gateway.Close].
+func (g *Gateway) Retire(current *Generation) {
+	g.transports.retire(current)
+	g.addresses.retire(current)
+}
 
 // ConnContext gives a client's connection of HTTP/1 what it needs to have connections
 // to upstreams of its own: the context of its requests, and what is to be called when it
@@ -135,5 +145,20 @@ func (g *Gateway) ConnContext(ctx context.Context) (context.Context, func()) {
 	return context.WithValue(ctx, clientConnKey{}, c), c.close
 }
 
-// Close drops the idle connections to the upstreams.
-func (g *Gateway) Close() { g.transports.retire(nil) }
+// Close ends the health checks, and drops the idle connections to the upstreams.
+func (g *Gateway) Close() {
+	g.addresses.close()
+	g.transports.retire(nil)
+}
+
+// AddressStatus is what is known of an upstream's address.
+type AddressStatus = balancer.Status
+
+// AddressStates are what the state of an address can be.
+func AddressStates() []string { return balancer.States[:] }
+
+// Addresses tells the state of each address of each upstream, by their names.
+func (g *Gateway) Addresses() []AddressStatus { return g.addresses.table.Statuses() }
+
+// Retries are how many requests went to another address of their upstream, by its name.
+func (g *Gateway) Retries() map[string]uint64 { return g.addresses.table.Retries() }

@@ -10,9 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
@@ -91,8 +91,19 @@ const (
 type Upstream struct {
 	// Name is how policies call it, and the audience of its assertions.
 	Name string
-	// URLs are its addresses, tried in turn: http://host:port, without a path.
+	// URLs are its addresses: http://host:port, without a path.
 	URLs []*url.URL
+	// KeepAlive is how long a connection may be idle before it is closed. Zero: 60 s.
+	// Negative: it is closed after each answer.
+	KeepAlive time.Duration
+	// NoRetry has a request that failed at one address not go to another.
+	NoRetry bool
+	// Consecutive5xx is how many 5xx in a row eject an address, never more than half of
+	// them. Zero: no number does.
+	Consecutive5xx int
+	// Health says how its addresses are asked whether they are healthy. Optional: they
+	// are not.
+	Health HealthCheck
 	// Timeout bounds the wait for the response's header. Zero: 60 s.
 	Timeout time.Duration
 	// Preset names the plain identity headers: "x-user", "remote-user" or
@@ -106,6 +117,17 @@ type Upstream struct {
 	// that are passed on from whoever sends them, by their canonical names;
 	// TokenHeaders among them.
 	PassIdentity []string
+}
+
+// HealthCheck says how an upstream's addresses are asked whether they are healthy. Its
+// zero value says that they are not asked.
+type HealthCheck struct {
+	Path                 string
+	Host                 string        // the Host header. Optional: the address.
+	Interval             time.Duration // between checks of an address
+	Timeout              time.Duration // at most Interval
+	Healthy, Unhealthy   int           // how many in a row make an address so
+	MinStatus, MaxStatus int           // of answers that are successes
 }
 
 // maxCookies bounds the SSO cookies, so that a request's fit a fixed array.
@@ -125,15 +147,18 @@ type Generation struct {
 	assertionIssuer string
 }
 
+// defaultKeepAlive is how long connections to upstreams may be idle.
+const defaultKeepAlive = 60 * time.Second
+
 // upstream is an Upstream, ready to be used. It belongs to one generation;
 // its connections belong to the gateway.
 type upstream struct {
 	Upstream
 	index   int              // of this upstream's assertions in a principal
 	headers *identityHeaders // the names of its plain headers
-	next    atomic.Uint32    // round robin over URLs
 
-	transport http.RoundTripper // set before the generation is in force
+	pool      *balancer.Pool    // what is known of its addresses; set before the generation is in force
+	transport http.RoundTripper // likewise
 	noTimeout http.RoundTripper // the same, without a response header timeout
 }
 
@@ -185,10 +210,16 @@ func NewGeneration(s Settings) (*Generation, error) {
 		if u.Timeout <= 0 {
 			u.Timeout = 60 * time.Second
 		}
+		if u.KeepAlive == 0 {
+			u.KeepAlive = defaultKeepAlive
+		}
+		if h := u.Health; h.Path != "" && (h.Timeout <= 0 || h.Timeout > h.Interval) {
+			return nil, fmt.Errorf("gateway: upstream %s: a health check may take %s, of an interval of %s", u.Name, h.Timeout, h.Interval)
+		}
 		gen.upstreams[u.Name] = &upstream{Upstream: u, index: i, headers: keys}
 	}
 	if s.Login.Upstream != nil {
-		gen.login = &upstream{Upstream: Upstream{Name: "login", URLs: []*url.URL{s.Login.Upstream}}}
+		gen.login = &upstream{Upstream: Upstream{Name: "login", URLs: []*url.URL{s.Login.Upstream}, KeepAlive: defaultKeepAlive}}
 	}
 	gen.assertionIssuer = "https://" + s.Domain
 	return gen, nil
@@ -257,14 +288,6 @@ func (gen *Generation) logoutURL() string {
 		return gen.origin(gen.Login.Host) + "/logout"
 	}
 	return gen.Login.LogoutURL
-}
-
-// nextURL returns the upstream's next address (round robin).
-func (u *upstream) nextURL() *url.URL {
-	if len(u.URLs) == 1 {
-		return u.URLs[0]
-	}
-	return u.URLs[int(u.next.Add(1)-1)%len(u.URLs)]
 }
 
 // identityHeaders are the canonical names under which a backend receives the plain

@@ -1,12 +1,10 @@
 package gateway
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -116,96 +114,6 @@ func (x *forwarding) isReplaced(name string) bool {
 // (h2c smuggling).
 func (x *forwarding) allowsUpgrade() bool {
 	return x.route() != nil && x.route().WebSocket && request.IsWebSocket(x.r.Header)
-}
-
-// requestBody is the body on its way to the backend. It keeps the read error, so
-// that a client's fault is not reported as the upstream's, and at EOF it copies the
-// trailers that may pass.
-type requestBody struct {
-	io.ReadCloser
-	source interrupter // what the edge reads from the client; nil where it cannot be interrupted
-	onEOF  func()
-	limit  int64 // bytes that the route takes; 0 for no limit
-	read   int64 // owned by whoever reads
-
-	mu          sync.Mutex // ReverseProxy and the transport may look at err at once
-	err         error      // io.EOF at the end
-	interrupted bool       // guarded by mu: the upstream closed its connection before the end
-	once        sync.Once
-}
-
-// An interrupter is a body whose reading can be ended from another goroutine, also
-// while it waits for the client. Package edge has it.
-type interrupter interface{ Interrupt() error }
-
-// errUpstreamClosed is the error of reads that interrupt has ended.
-var errUpstreamClosed = errors.New("the upstream closed its connection before the request's body had ended")
-
-func (b *requestBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if b.read += int64(n); b.limit > 0 && b.read > b.limit {
-		// The backend sees the body end within it, and no more than it takes.
-		n, err = n-int(b.read-b.limit), &http.MaxBytesError{Limit: b.limit}
-		b.read = b.limit
-	}
-	if err != nil {
-		b.mu.Lock()
-		if b.interrupted && err != io.EOF {
-			err = errUpstreamClosed
-		}
-		b.err = err
-		b.mu.Unlock()
-		if err == io.EOF {
-			b.once.Do(b.onEOF)
-		}
-	}
-	return n, err
-}
-
-// Close does nothing: the body belongs to the server, which closes it when the
-// handler has returned. A transport that could not connect must not.
-func (b *requestBody) Close() error { return nil }
-
-// interrupt ends the reading of a body that nobody takes any more.
-func (b *requestBody) interrupt() {
-	b.mu.Lock()
-	if b.err != nil || b.source == nil {
-		b.mu.Unlock()
-		return
-	}
-	b.interrupted = true
-	b.mu.Unlock()
-	_ = b.source.Interrupt() // it fails where the client's connection is closed, which ends the read as well
-}
-
-// readErr is the error of reading the body for which the client is to blame, or nil.
-func (b *requestBody) readErr() error {
-	if b == nil {
-		return nil
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err == io.EOF || b.interrupted {
-		return nil
-	}
-	return b.err
-}
-
-// wasInterrupted reports whether interrupt has ended the reading.
-func (b *requestBody) wasInterrupted() bool {
-	if b == nil {
-		return false
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.interrupted
-}
-
-// ended reports whether the body was read to its end.
-func (b *requestBody) ended() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.err == io.EOF
 }
 
 // forwardTrailers announces in out the trailers of in that may pass, and wraps

@@ -16,7 +16,9 @@ func (x *forwarding) forwardToLogin() error {
 	x.record.decision = "login-host"
 	if x.gen.Login.Handler == nil {
 		x.record.upstream = "login"
-		return x.proxy(x.gen.Login.Upstream, x.gen.login.transport)
+		host := x.attempts.begin(x.gen.login, x.gen.login.transport)
+		defer x.attempts.end()
+		return x.proxy(host, &x.attempts)
 	}
 	x.gen.Login.Handler.ServeHTTP(&x.reply, x.loginRequest())
 	return nil

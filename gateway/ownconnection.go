@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/viloforge/vilogate/gateway/internal/balancer"
 )
 
 // errTooManyOwn: as many clients as may have a connection to an upstream of their own.
@@ -41,9 +43,10 @@ type clientConn struct {
 type ownConn struct {
 	upstream  string
 	client    *clientConn
-	url       *url.URL        // where it leads, however many addresses the upstream has; written under client.mu
-	who       string          // whom the gateway knew when it was made; "" for nobody
-	transport *http.Transport // with one connection at most
+	host      string           // where it leads, however many addresses the upstream has; written under client.mu
+	attempt   balancer.Attempt // at that address; likewise
+	who       string           // whom the gateway knew when it was made; "" for nobody
+	transport *http.Transport  // with one connection at most
 }
 
 // find is the connection to an upstream, nil where there is none. One that was made
@@ -69,9 +72,14 @@ func (c *clientConn) acquire(u *upstream, who string) (*ownConn, error) {
 		c.all.count.Add(-1)
 		return nil, errTooManyOwn
 	}
-	own := &ownConn{upstream: u.Name, client: c, url: u.nextURL(), who: who, transport: newTransport(0)}
+	attempt, _ := u.pool.Pick(nil)
+	attempt.Done() // a connection is no request in flight
+	key := u.poolKey(0)
+	key.keepAlive = 0 // it ends with the client's
+	own := &ownConn{
+		upstream: u.Name, client: c, host: attempt.Address().Host(), attempt: attempt, who: who, transport: newTransport(key),
+	}
 	own.transport.MaxConnsPerHost, own.transport.MaxIdleConnsPerHost = 1, 1
-	own.transport.IdleConnTimeout = 0 // it ends with the client's
 	if c.own == nil {
 		c.own = map[string]*ownConn{}
 	}
@@ -85,7 +93,7 @@ func (c *clientConn) usable(u *upstream, who string) *ownConn {
 	if own == nil {
 		return nil
 	}
-	if own.who == who && slices.ContainsFunc(u.URLs, func(address *url.URL) bool { return *address == *own.url }) {
+	if own.who == who && slices.ContainsFunc(u.URLs, func(address *url.URL) bool { return address.Host == own.host }) {
 		return own
 	}
 	c.drop(own)
@@ -112,11 +120,11 @@ func (c *clientConn) close() {
 
 // moveTo has the connection lead to another address, where none could be made to the one
 // before.
-func (o *ownConn) moveTo(address *url.URL) string {
+func (o *ownConn) moveTo(next balancer.Attempt) {
+	next.Done() // a connection is no request in flight
 	o.client.mu.Lock()
 	defer o.client.mu.Unlock()
-	o.url = address
-	return address.Host
+	o.host, o.attempt = next.Address().Host(), next
 }
 
 // within sends requests on the connection to u, whose answer's header may take so long;
@@ -133,18 +141,19 @@ type ownRoundTripper struct {
 
 // RoundTrip implements http.RoundTripper. The timeout is the request's and not the
 // transport's, since routes of one upstream have different ones. Where dialling failed,
-// the upstream's other addresses are tried, as failover does.
+// the upstream's other addresses are tried.
 func (o ownRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, late, err := o.roundTrip(r)
-	for range len(o.to.URLs) - 1 {
-		if late || !isDialError(err) || r.Context().Err() != nil {
+	var tried []*balancer.Address
+	for o.observe(r, resp, late, err) == neverSent && !o.to.NoRetry && r.Context().Err() == nil {
+		tried = append(tried, o.attempt.Address())
+		next, ok := o.to.pool.Pick(tried)
+		if !ok {
 			break
 		}
-		again := *r
-		address := *r.URL
-		again.URL = &address
-		again.URL.Host = o.moveTo(o.to.nextURL())
-		resp, late, err = o.roundTrip(&again)
+		o.to.pool.CountRetry()
+		o.moveTo(next)
+		resp, late, err = o.roundTrip(toAddress(r, o.host, len(tried)+1 == o.to.pool.Len()))
 	}
 	if err == nil && !late {
 		return resp, nil
@@ -156,6 +165,14 @@ func (o ownRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		err = os.ErrDeadlineExceeded
 	}
 	return nil, fmt.Errorf("upstream %s: %w", o.upstream, err)
+}
+
+// observe is the function of that name, for an answer that may have come too late.
+func (o ownRoundTripper) observe(r *http.Request, resp *http.Response, late bool, err error) sending {
+	if late {
+		err = os.ErrDeadlineExceeded
+	}
+	return observe(o.attempt, r, resp, err)
 }
 
 // roundTrip reports besides whether the header came too late, or not at all.

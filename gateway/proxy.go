@@ -15,9 +15,9 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// proxy sends the request to target and streams the answer back. Refusals of
+// proxy sends the request to host, an upstream's address, and streams the answer back. Refusals of
 // the backend's making come back as errors only while nothing is written.
-func (x *forwarding) proxy(target *url.URL, transport http.RoundTripper) error {
+func (x *forwarding) proxy(host string, transport http.RoundTripper) error {
 	var failed error
 	var body *requestBody
 	p := &httputil.ReverseProxy{
@@ -25,7 +25,7 @@ func (x *forwarding) proxy(target *url.URL, transport http.RoundTripper) error {
 		BufferPool: buffers{},
 		ErrorLog:   x.g.proxyLog,
 		Rewrite: func(pr *httputil.ProxyRequest) {
-			x.rewrite(pr.Out, target)
+			x.rewrite(pr.Out, host)
 			body = x.forwardTrailers(pr.In, pr.Out)
 			x.setIdentity(pr.Out.Header)
 			x.editRequest(pr.Out)
@@ -61,7 +61,7 @@ func (x *forwarding) proxy(target *url.URL, transport http.RoundTripper) error {
 
 // rewrite writes the outgoing request line from the canonical target, and the
 // headers that say on whose behalf the gateway asks.
-func (x *forwarding) rewrite(out *http.Request, target *url.URL) {
+func (x *forwarding) rewrite(out *http.Request, host string) {
 	path := x.forwardPath()
 	decoded := path
 	if strings.IndexByte(path, '%') >= 0 {
@@ -69,7 +69,7 @@ func (x *forwarding) rewrite(out *http.Request, target *url.URL) {
 		decoded, _ = url.PathUnescape(path)
 	}
 	out.URL = &url.URL{
-		Scheme: target.Scheme, Host: target.Host, Path: decoded, RawPath: path,
+		Scheme: "http", Host: host, Path: decoded, RawPath: path,
 		RawQuery: x.Target.Query, ForceQuery: x.Target.HasQuery && x.Target.Query == "",
 	}
 	out.Host = x.authority()
@@ -146,8 +146,7 @@ func (x *forwarding) upstreamFailure(err error, body *requestBody) error {
 		return refuseBodyRead(cause)
 	}
 	x.record.upstreamError = true
-	var timeout interface{ Timeout() bool }
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	if isTimeout(err) {
 		return refuseUpstream(http.StatusGatewayTimeout, "upstream timeout", err)
 	}
 	return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)

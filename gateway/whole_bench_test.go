@@ -32,9 +32,10 @@ func BenchmarkWhole(b *testing.B) {
 	for _, u := range p.gateway.generation.Load().upstreams {
 		u.URLs = []*url.URL{address}
 	}
+	p.gateway.Swap(p.gateway.generation.Load())
 	plain := &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(address); r.SetXForwarded() },
-		Transport: newTransport(0), BufferPool: buffers{},
+		Transport: newTransport(poolKey{keepAlive: defaultKeepAlive, dialTimeout: dialTimeout}), BufferPool: buffers{},
 	}
 	for name, handler := range map[string]http.Handler{"plain": plain, "vilogate": p.gateway} {
 		b.Run(name, func(b *testing.B) {

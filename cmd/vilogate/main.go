@@ -46,6 +46,7 @@ type commands struct {
 	Serve      serveCommand       `cmd:"" help:"Run what the configuration says: the gateway, the identity provider, or both."`
 	Check      checkCommand       `cmd:"" help:"Validate configuration and policies, without side effects."`
 	Reload     reloadCommand      `cmd:"" help:"Have the running process read its configuration and policies again."`
+	Status     statusCommand      `cmd:"" help:"Tell how the running process is: readiness, and the addresses of its upstreams."`
 	User       userCommands       `cmd:"" help:"Administer users."`
 	Session    sessionCommands    `cmd:"" help:"List and end sessions."`
 	Keys       keysCommands       `cmd:"" help:"List the keys that sign logins."`

@@ -152,11 +152,10 @@ func (c *checker) checkUpstream(name string, u Upstream) {
 			c.errorf(u.Places.Of(key), "the address of a backend is written http://host:port, without a path")
 		}
 	}
-	for _, key := range []string{"health", "signature"} {
-		if u.isSet(key) {
-			c.errorf(u.Places.Of(key), "%s of an upstream is %v", key, errUnsupported)
-		}
+	if u.isSet("signature") {
+		c.errorf(u.Places.Of("signature"), "signature of an upstream is %v", errUnsupported)
 	}
+	c.checkFailover(u)
 	if u.Timeout <= 0 {
 		c.errorf(u.Places.Of("timeout"), "timeout must be at least 1s")
 	}

@@ -70,6 +70,11 @@ func (c *Config) setDerivedDefaults(dir string) {
 	if c.IDP != nil && c.Gateway() {
 		c.setLoginHost()
 	}
+	for _, u := range c.Upstreams {
+		if h := u.Health; h != nil && !isSet(h.Places, "timeout") {
+			h.Timeout = min(h.Timeout, h.Interval)
+		}
+	}
 	for i := range c.Tokens.Issuers {
 		issuer := &c.Tokens.Issuers[i]
 		resolvePath(&issuer.CA)

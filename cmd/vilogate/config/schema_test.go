@@ -41,7 +41,14 @@ func newGenerator(t *testing.T) *schema.Generator {
 			reflect.TypeFor[strictyaml.Duration](): func(g *schema.Generator) schema.Node { return orInterpolated(schema.Duration(g)) },
 			reflect.TypeFor[strictyaml.Size]():     func(g *schema.Generator) schema.Node { return orInterpolated(schema.Size(g)) },
 			reflect.TypeFor[Fsync]():               func(*schema.Generator) schema.Node { return words("always", "interval", "off") },
-			reflect.TypeFor[unsupported]():         func(*schema.Generator) schema.Node { return schema.Node{} },
+			reflect.TypeFor[Switch]():              func(*schema.Generator) schema.Node { return words("on", "off") },
+			reflect.TypeFor[Keepalive](): func(g *schema.Generator) schema.Node {
+				return schema.Node{"anyOf": []schema.Node{words("off"), orInterpolated(schema.Duration(g))}}
+			},
+			reflect.TypeFor[StatusRange](): func(*schema.Generator) schema.Node {
+				return schema.Node{"anyOf": []schema.Node{{"type": "integer"}, orInterpolated(schema.Node{"type": "string", "pattern": "^[2-5][0-9][0-9](-[2-5][0-9][0-9])?$"})}}
+			},
+			reflect.TypeFor[unsupported](): func(*schema.Generator) schema.Node { return schema.Node{} },
 			reflect.TypeFor[Audiences](): func(*schema.Generator) schema.Node {
 				return schema.Node{"anyOf": []schema.Node{{"type": "array", "items": schema.Node{"type": "string"}}, orInterpolated(schema.Words("none"))}}
 			},

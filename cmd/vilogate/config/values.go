@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -110,6 +111,60 @@ func (r *ByteRate) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 		d.Errorf(n, "a rate of bytes is written 1KiB/s, found %q", d.Written(n))
 	}
 	*r = ByteRate(size)
+}
+
+// Switch is "on" or "off".
+type Switch string
+
+// DecodeYAML takes a word, with quotes or without.
+func (s *Switch) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && (n.Value == "on" || n.Value == "off") {
+		*s = Switch(n.Value)
+		return
+	}
+	d.Decode(n, (*string)(s))
+}
+
+// Keepalive is how long a connection may be idle; 0 is off.
+type Keepalive time.Duration
+
+// DecodeYAML takes a duration, or off with quotes or without.
+func (k *Keepalive) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.Value == "off" {
+		*k = 0
+		return
+	}
+	var t strictyaml.Duration
+	if !d.Decode(n, &t) {
+		return
+	}
+	if t <= 0 {
+		d.Errorf(n, "keepalive is a time, 4s, or off")
+	}
+	*k = Keepalive(t)
+}
+
+// StatusRange are the statuses of HTTP from one to another.
+type StatusRange struct{ From, To int }
+
+// DecodeYAML takes a range, 200-399, or one status, 204.
+func (r *StatusRange) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!int" {
+		if d.Decode(n, &r.From) {
+			r.To = r.From
+		}
+	} else {
+		var s string
+		if !d.Decode(n, &s) {
+			return
+		}
+		from, to, _ := strings.Cut(s, "-")
+		r.From, _ = strconv.Atoi(from)
+		r.To, _ = strconv.Atoi(to)
+	}
+	if r.From < 200 || r.To > 599 || r.From > r.To {
+		d.Errorf(n, "a range of statuses is written 200-399, or 204, from 200 to 599; found %q", d.Written(n))
+	}
 }
 
 // unsupported is the value of a documented key that is not supported yet. It may be anything, and the check refuses the key.

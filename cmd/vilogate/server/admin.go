@@ -5,7 +5,7 @@ import "net/http"
 // adminHandler serves what is to be read only. keys is the set that backends verify assertions with; nil in an IdP alone.
 // What says more than that the process lives is for those who ask by an address or a name of the machine (see [adminGuard]);
 // hosts are the further names (admin_hosts).
-func adminHandler(ready *readiness, metrics http.Handler, keys func() []byte, status func() statusResponse, hosts func() []string) http.Handler {
+func adminHandler(ready *readiness, metrics http.Handler, keys func() []byte, status func() Status, hosts func() []string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -43,7 +43,7 @@ func TestReadyStaysReadyUntilItDrains(t *testing.T) {
 
 func TestTheAdminListenerIsReadOnly(t *testing.T) {
 	t.Parallel()
-	admin := adminHandler(&readiness{}, http.NotFoundHandler(), nil, func() statusResponse { return statusResponse{} }, nil)
+	admin := adminHandler(&readiness{}, http.NotFoundHandler(), nil, func() Status { return Status{} }, nil)
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH"} {
 		for _, path := range []string{"/healthz", "/readyz", "/metrics", "/status"} {
 			recorder := httptest.NewRecorder()
@@ -61,7 +61,7 @@ func TestPagesReadNothingAtTheAdminListener(t *testing.T) {
 	t.Parallel()
 	keys := func() []byte { return []byte(`{"keys":[]}`) }
 	admin := adminHandler(&readiness{}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), keys,
-		func() statusResponse { return statusResponse{} }, func() []string { return []string{"gateway", "vilogate.example.com"} })
+		func() Status { return Status{} }, func() []string { return []string{"gateway", "vilogate.example.com"} })
 	ask := func(path, host, origin string) (int, string) {
 		r := httptest.NewRequest("GET", path, nil)
 		r.Host = host

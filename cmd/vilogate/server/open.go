@@ -183,6 +183,7 @@ func (s *Server) openControl(context.Context, *config.Config) (err error) {
 	administration.Handle(&mux, s.admin, s.audit)
 	s.registerCertificateActions(&mux)
 	s.registerTokenActions(&mux)
+	control.Handle(&mux, "status", func(context.Context, control.Nothing) (Status, error) { return s.status(), nil })
 	if s.control, err = control.Listen(s.o.State.Dir, &mux, s.o.Log); err != nil {
 		return err
 	}

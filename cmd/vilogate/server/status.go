@@ -3,11 +3,12 @@ package server
 import (
 	"time"
 
+	"github.com/viloforge/vilogate/gateway"
 	"github.com/viloforge/vilogate/gateway/edge/acme"
 )
 
-// statusResponse is the body of /status: how the process is, for a person or a script. It holds no secret.
-type statusResponse struct {
+// Status is the body of /status, and what `vilogate status` is answered: how the process is, for a person or a script. It holds no secret.
+type Status struct {
 	BuildInfo
 	Started       time.Time          `json:"started"`
 	UptimeSeconds float64            `json:"uptime_seconds"`
@@ -21,6 +22,9 @@ type statusResponse struct {
 	Certificate   *certificateStatus `json:"certificate,omitempty"`  // the first to end; not of an IdP alone
 	Certificates  []acme.Status      `json:"certificates,omitempty"` // likewise
 	Revocations   revocationsStatus  `json:"revocations"`
+
+	// Upstreams are the addresses of all upstreams; not of an IdP alone.
+	Upstreams []gateway.AddressStatus `json:"upstreams,omitempty"`
 }
 
 type certificateStatus struct {
@@ -32,9 +36,9 @@ type revocationsStatus struct {
 	LagSeconds *float64 `json:"lag_seconds"` // null before the first view
 }
 
-func (s *Server) status() statusResponse {
+func (s *Server) status() Status {
 	now, gen, ready, list := time.Now(), s.current.Load(), s.ready.response(), s.stores.List.Stats()
-	answer := statusResponse{
+	answer := Status{
 		BuildInfo: ReadBuildInfo(), Started: s.started.UTC(), UptimeSeconds: now.Sub(s.started).Seconds(),
 		Status: ready.Status, Missing: ready.Missing, Trouble: ready.Trouble, Ready: map[string]bool{}, LoadedAt: gen.Loaded.UTC(),
 		Hosts: append([]string{}, gen.ServedHosts()...), Policies: gen.PoliciesID, Revocations: revocationsStatus{Entries: list.Entries},
@@ -46,6 +50,9 @@ func (s *Server) status() statusResponse {
 	if s.source != nil {
 		answer.Certificate = &certificateStatus{s.source.NotAfter().UTC()}
 		answer.Certificates = s.certificateStatus()
+	}
+	if s.gateway != nil {
+		answer.Upstreams = s.gateway.Addresses()
 	}
 	if !list.LastSync.IsZero() {
 		lag := now.Sub(list.LastSync).Seconds()

@@ -79,6 +79,33 @@ func (s *Server) registerMetrics() {
 	s.metrics.Gauge("token_cache_entries", "Token verifications in the cache.", func() float64 { return float64(stats().Entries) })
 	s.metrics.Counter("token_key_tries_total", "Keys tried beyond the first, for tokens that do not say by a kid which key signed them.", func() float64 { return float64(stats().Tries) })
 	s.registerKeyMetrics()
+	s.registerUpstreamMetrics()
+}
+
+// registerUpstreamMetrics registers what is known of the upstreams' addresses.
+func (s *Server) registerUpstreamMetrics() {
+	s.metrics.Gauges("upstream_address_state", "Whether an address of an upstream is in a state (1) or not (0): healthy, unhealthy (by checks) or ejected (by requests that failed).",
+		[]string{"upstream", "address", "state"}, func(emit metrics.Emit) {
+			for _, a := range s.gateway.Addresses() {
+				for _, state := range gateway.AddressStates() {
+					value := 0.0
+					if a.State == state {
+						value = 1
+					}
+					emit(value, a.Upstream, a.Address, state)
+				}
+			}
+		})
+	s.metrics.Counters("upstream_ejections_total", "Ejections of an address of an upstream, after connection errors or 5xx.", []string{"upstream", "address"}, func(emit metrics.Emit) {
+		for _, a := range s.gateway.Addresses() {
+			emit(float64(a.Ejections), a.Upstream, a.Address)
+		}
+	})
+	s.metrics.Counters("upstream_retries_total", "Requests that went to another address of their upstream.", []string{"upstream"}, func(emit metrics.Emit) {
+		for name, n := range s.gateway.Retries() {
+			emit(float64(n), name)
+		}
+	})
 }
 
 // registerKeyMetrics registers what is counted of keys that are fetched from issuers.

@@ -194,7 +194,17 @@ func upstreams(cfg *config.Config) (all []gateway.Upstream, err error) {
 func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 	out := gateway.Upstream{
 		Name: name, Timeout: u.Timeout.Std(), ForwardToken: u.ForwardToken,
+		KeepAlive: time.Duration(u.Keepalive), NoRetry: u.Retry == "off", Consecutive5xx: u.Eject.Consecutive5xx,
 		Odd: map[string]gateway.OddHeaders{"drop": gateway.DropOdd, "reject": gateway.RejectOdd, "pass": gateway.PassOdd}[u.OddHeaders],
+	}
+	if out.KeepAlive == 0 {
+		out.KeepAlive = -1 // off
+	}
+	if h := u.Health; h != nil {
+		out.Health = gateway.HealthCheck{
+			Path: h.Path, Host: h.Host, Interval: h.Interval.Std(), Timeout: h.Timeout.Std(), Healthy: h.Healthy, Unhealthy: h.Unhealthy,
+			MinStatus: h.Status.From, MaxStatus: h.Status.To,
+		}
 	}
 	if u.IdentityHeaders != "x-user" {
 		out.Preset = u.IdentityHeaders

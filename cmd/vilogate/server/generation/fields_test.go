@@ -49,7 +49,7 @@ tokens:
     - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us], algorithms: [ES256], ca: one.pem }
     - { name: adfs, issuer: "http://fs.corp.example/trust", keys: one.json, audience: [us] }
 upstreams:
-  app: { url: "http://127.0.0.1:1", timeout: 3s, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
+  app: { url: "http://127.0.0.1:1", timeout: 3s, keepalive: 4s, retry: on, eject: { consecutive_5xx: 5 }, health: { path: /up, interval: 9s, timeout: 3s, healthy: 2, unhealthy: 2, status: 200, host: up.example }, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
   two: { urls: ["http://127.0.0.1:2"], forward_token: partner }
 policies: policies/
 `
@@ -78,7 +78,18 @@ var applied = map[string][2]string{
 	"tokens.issuers[].secrets[]":        {"[abc", "[abd"},
 	"upstreams{}.url":                   {"http://127.0.0.1:1", "http://127.0.0.1:3"},
 	"upstreams{}.urls[]":                {"http://127.0.0.1:2", "http://127.0.0.1:4"},
-	"upstreams{}.timeout":               {"timeout: 3s", "timeout: 4s"},
+	"upstreams{}.timeout":               {"timeout: 3s, keep", "timeout: 4s, keep"},
+	"upstreams{}.keepalive":             {"keepalive: 4s", "keepalive: off"},
+	"upstreams{}.retry":                 {"retry: on", "retry: off"},
+	"upstreams{}.eject.consecutive_5xx": {"consecutive_5xx: 5", "consecutive_5xx: 6"},
+	"upstreams{}.health.path":           {"path: /up", "path: /down"},
+	"upstreams{}.health.interval":       {"interval: 9s", "interval: 8s"},
+	"upstreams{}.health.timeout":        {"timeout: 3s, healthy", "timeout: 4s, healthy"},
+	"upstreams{}.health.healthy":        {" healthy: 2", " healthy: 3"},
+	"upstreams{}.health.unhealthy":      {"unhealthy: 2", "unhealthy: 3"},
+	"upstreams{}.health.status.from":    {"status: 200", "status: 200-299"},
+	"upstreams{}.health.status.to":      {"status: 200", "status: 200-299"},
+	"upstreams{}.health.host":           {"host: up", "host: other"},
 	"upstreams{}.identity_headers":      {"identity_headers: x-user", "identity_headers: remote-user"},
 	"upstreams{}.forward_token":         {"forward_token: partner", "forward_token: legacy"},
 	"upstreams{}.odd_headers":           {"odd_headers: drop", "odd_headers: pass"},

@@ -1,0 +1,36 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// checkFailover is about how it is known which addresses of a backend can be used.
+func (c *checker) checkFailover(u Upstream) {
+	c.oneOf(u.Places.Of("retry"), "retry", string(u.Retry), "on", "off")
+	if n := u.Eject.Consecutive5xx; isSet(u.Eject.Places, "consecutive_5xx") && (n < 1 || n > 1000) {
+		c.errorf(u.Eject.Places.Of("consecutive_5xx"), "eject.consecutive_5xx must be from 1 to 1000, it is %d", n)
+	}
+	h := u.Health
+	if h == nil {
+		return
+	}
+	if h.Path != "" && (!strings.HasPrefix(h.Path, "/") || strings.ContainsFunc(h.Path, func(r rune) bool { return r <= ' ' || r > '~' || r == '#' })) {
+		c.errorf(h.Places.Of("path"), "health.path is a path, /healthz, with a query if need be")
+	}
+	if h.Interval < seconds(1) || h.Interval > strictyaml.Duration(time.Hour) {
+		c.errorf(h.Places.Of("interval"), "health.interval must be from 1s to 1h, it is %s", h.Interval)
+	} else if h.Timeout <= 0 || h.Timeout > h.Interval {
+		c.errorf(h.Places.Of("timeout"), "health.timeout must not be longer than health.interval (%s), it is %s", h.Interval, h.Timeout)
+	}
+	for key, n := range map[string]int{"healthy": h.Healthy, "unhealthy": h.Unhealthy} {
+		if n < 1 || n > 100 {
+			c.errorf(h.Places.Of(key), "health.%s must be from 1 to 100, it is %d", key, n)
+		}
+	}
+	if strings.ContainsFunc(h.Host, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("/?#@\\", r) }) {
+		c.errorf(h.Places.Of("host"), "health.host is the name of a host, with a port if need be")
+	}
+}

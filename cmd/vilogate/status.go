@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/viloforge/vilogate/cmd/vilogate/control"
+	"github.com/viloforge/vilogate/cmd/vilogate/server"
+)
+
+// statusCommand tells what the running server says of itself, as /status of the admin listener does.
+type statusCommand struct {
+	target `embed:""`
+	JSON   bool `help:"Print JSON."`
+}
+
+// Run asks the server.
+func (c *statusCommand) Run(w *commandEnv) error {
+	s, err := call[server.Status](w, c.target, "status", control.Nothing{}, false)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(w.stdout, s)
+	}
+	if _, err := fmt.Fprintf(w.stdout, "%s since %s, configuration of %s\n", s.Status, formatTime(s.Started), formatTime(s.LoadedAt)); err != nil {
+		return err
+	}
+	for _, list := range []map[string]string{s.Missing, s.Trouble} {
+		for _, part := range slices.Sorted(maps.Keys(list)) {
+			if _, err := fmt.Fprintf(w.stdout, "%s: %s\n", part, list[part]); err != nil {
+				return err
+			}
+		}
+	}
+	if len(s.Upstreams) == 0 {
+		return nil
+	}
+	return printTable(w.stdout, "UPSTREAM\tADDRESS\tSTATE\tSINCE\tIN FLIGHT\tREASON", func(row func(...string)) {
+		for _, a := range s.Upstreams {
+			row(a.Upstream, a.Address, a.State, formatTime(a.Since), strconv.Itoa(a.InFlight), a.Reason)
+		}
+	})
+}

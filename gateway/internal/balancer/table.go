@@ -1,0 +1,93 @@
+package balancer
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+)
+
+// Table keeps what is known of addresses, from one generation to the next. Safe for concurrent use.
+type Table struct {
+	o *Options
+
+	mu        sync.Mutex
+	upstreams map[string]*upstream // guarded by mu
+}
+
+// NewTable makes an empty table.
+func NewTable(o Options) *Table { return &Table{o: &o, upstreams: map[string]*upstream{}} }
+
+// Pool is the addresses of the upstream of that name, at least one, with what is known of them. So many 5xx in a row eject
+// one; 0 for any number.
+func (t *Table) Pool(name string, hosts []string, most5xx int) *Pool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	u := t.upstreams[name]
+	if u == nil {
+		u = &upstream{known: map[string]*Address{}}
+		u.budget.Store(fullBudget)
+		t.upstreams[name] = u
+	}
+	p := &Pool{shared: u, most5xx: most5xx, o: t.o}
+	for _, host := range hosts {
+		a := u.known[host]
+		if a == nil {
+			a = &Address{upstream: name, host: host, o: t.o, since: t.o.Now()}
+			u.known[host] = a
+		}
+		if !slices.Contains(p.addresses, a) {
+			p.addresses = append(p.addresses, a)
+		}
+	}
+	return p
+}
+
+// Retain forgets all addresses that are in none of the pools.
+func (t *Table) Retain(pools []*Pool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	needed, of := map[*Address]bool{}, map[*upstream]bool{}
+	for _, p := range pools {
+		of[p.shared] = true
+		for _, a := range p.addresses {
+			needed[a] = true
+		}
+	}
+	for name, u := range t.upstreams {
+		if !of[u] {
+			delete(t.upstreams, name)
+		}
+		for host, a := range u.known {
+			if !needed[a] {
+				delete(u.known, host)
+			}
+		}
+	}
+}
+
+// Statuses are those of all addresses, by upstream and address.
+func (t *Table) Statuses() []Status {
+	var all []Status
+	t.mu.Lock()
+	for _, u := range t.upstreams {
+		for _, a := range u.known {
+			all = append(all, a.Status())
+		}
+	}
+	t.mu.Unlock()
+	slices.SortFunc(all, func(a, b Status) int {
+		return cmp.Or(cmp.Compare(a.Upstream, b.Upstream), cmp.Compare(a.Address, b.Address))
+	})
+	return all
+}
+
+// Retries are how many requests went to another address, by upstream.
+func (t *Table) Retries() map[string]uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make(map[string]uint64, len(t.upstreams))
+	for name, u := range t.upstreams {
+		all[name] = u.retries.Load()
+	}
+	return all
+}
