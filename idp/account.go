@@ -7,35 +7,7 @@ import (
 	"net/url"
 
 	"github.com/viloforge/vilogate/gateway/audit"
-	"github.com/viloforge/vilogate/idp/internal/pages"
 )
-
-// What the account page's forms ask for, in their field "do".
-const (
-	doPassword   = "password"
-	doEverywhere = "everywhere"
-)
-
-// requireSession returns the session of the login host, or the refusal that sends people to sign in.
-func (x *exchange) requireSession() (activeSession, error) {
-	unauthenticated := &refusal{
-		status: http.StatusUnauthorized, kind: "unauthenticated", title: "Sign in to continue",
-		detail: "You need to sign in to see this page.", login: true,
-	}
-	secret, ok := x.readSession()
-	if !ok {
-		return activeSession{}, unauthenticated
-	}
-	if err := x.checkStaleness(); err != nil {
-		return activeSession{}, err
-	}
-	l, err := x.idp.directory.findSession(x.r.Context(), secret)
-	if errors.Is(err, ErrUnknownSession) {
-		x.setCookie(sessionCookie, "", -1)
-		return activeSession{}, unauthenticated
-	}
-	return l, err
-}
 
 // showAccount shows people who they are.
 func (x *exchange) showAccount() error {
@@ -46,18 +18,7 @@ func (x *exchange) showAccount() error {
 	if err := x.idp.directory.touchSession(x.r.Context(), l); err != nil {
 		return err
 	}
-	return x.accountPage(http.StatusOK, l, "", x.r.URL.Query().Has("changed"))
-}
-
-func (x *exchange) accountPage(status int, l activeSession, message string, changed bool) error {
-	back := x.back()
-	x.page(status, pages.Account{
-		Action: back.accountURL(), BackURL: back.uri, BackHost: back.host(),
-		TokenField: csrfField, Token: x.csrfToken(accountForm, l.ID), LogoutToken: x.csrfToken(logoutForm, l.ID),
-		User: l.account.Name, FullName: l.account.FullName, Email: l.account.Email, Roles: l.account.Roles,
-		Since: l.AuthTime.UTC(), Error: message, Changed: changed,
-	})
-	return nil
+	return x.accountPage(http.StatusOK, l, "")
 }
 
 // changeAccount takes the forms of the account page.
@@ -71,13 +32,17 @@ func (x *exchange) changeAccount() error {
 		return err
 	}
 	if !x.validCSRFToken(form, accountForm, l.ID) {
-		return x.accountPage(http.StatusForbidden, l, msgBadCSRFToken, false)
+		return x.accountPage(http.StatusForbidden, l, msgBadCSRFToken)
 	}
 	switch form.Get("do") {
 	case doPassword:
 		return x.changePassword(l, form)
 	case doEverywhere:
 		return x.signOutEverywhere(l)
+	case doEnd:
+		return x.endOne(l, form.Get("session"))
+	case doOthers:
+		return x.endOthers(l)
 	default:
 		return refuseMalformed(fmt.Errorf("the account form asks to do %q", form.Get("do")))
 	}
@@ -92,7 +57,7 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 		invalid = errors.New("the new password and its repetition are not the same")
 	}
 	if invalid != nil {
-		return x.accountPage(http.StatusUnprocessableEntity, l, sentence(invalid), false)
+		return x.accountPage(http.StatusUnprocessableEntity, l, sentence(invalid))
 	}
 	proven, err := x.authenticate(l.account.Name, form.Get("password"))
 	if err != nil {
@@ -105,7 +70,7 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 			refused.status, refused.detail = http.StatusForbidden, "The current password is not right."
 		}
 		x.setRefusalHeaders(refused)
-		return x.accountPage(refused.status, l, refused.detail, false)
+		return x.accountPage(refused.status, l, refused.detail)
 	}
 	hash, err := x.idp.passwords.Hash(x.r.Context(), x.knownClient(l.account.ID), next)
 	if err == nil {
@@ -121,13 +86,7 @@ func (x *exchange) changePassword(l activeSession, form url.Values) error {
 	x.auditChange(audit.EventPasswordChange, l)
 	x.log("password changed", "user", l.account.Name, "subject", l.account.ID)
 	secret, _ := x.readSession()
-	changed := x.back().accountURL()
-	if changed == accountPath {
-		changed += "?changed"
-	} else {
-		changed += "&changed"
-	}
-	return x.redirectBack(secret, redirectURI{uri: changed, isHome: true})
+	return x.redirectBack(secret, redirectURI{uri: x.accountDone(doneChanged), isHome: true})
 }
 
 // signOutEverywhere ends all sessions and tokens, this one's too.

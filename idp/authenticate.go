@@ -200,16 +200,18 @@ func (x *exchange) takeStrangersAttempt(name string) (attempt, error) {
 	}, nil
 }
 
-// rememberBrowser makes this browser known to the account. It may fail: then the next login tries again.
-func (x *exchange) rememberBrowser(a account) {
+// rememberBrowser makes this browser known to the account, and returns since when it is, and whether that is only now. It may
+// fail: then the next login tries again, and the browser is taken for a new one.
+func (x *exchange) rememberBrowser(a account) (since time.Time, isNew bool) {
 	var previous *deviceSecret
 	if had, ok := x.readDevice(); ok {
 		previous = &had
 	}
-	secret, err := x.idp.directory.rememberBrowser(context.WithoutCancel(x.r.Context()), a, previous)
+	secret, since, isNew, err := x.idp.directory.rememberBrowser(context.WithoutCancel(x.r.Context()), a, previous)
 	if err != nil {
 		x.log("remembering the browser failed", "subject", a.ID, "error", err)
-		return
+		return since, isNew
 	}
 	x.setCookie(deviceCookie, secret.cookie(), knownBrowserLife)
+	return since, isNew
 }

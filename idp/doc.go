@@ -7,9 +7,11 @@
 //	          stepup.go   so does who has to show once more who they are (max_age, prompt=login), or wants to be
 //	                      somebody else (prompt=select_account)
 //	/logout   logout.go   asks, ends the session, and says so only when that is true
-//	/account  account.go  who you are; a new password; an end to all your sessions; back to where you came from
+//	/account  account.go  who you are and where you are signed in (accountpage.go); a new password; an end to one of your
+//	          sessions, to all others (endsessions.go), or to all; back to where you came from
 //
-// Programs read /.well-known/openid-configuration and /.well-known/jwks.json (discovery.go). serve.go finds the step,
+// Programs read /.well-known/openid-configuration and /.well-known/jwks.json (discovery.go), and scripts of the login host list and
+// end sessions at /.vilogate/sessions (sessionsapi.go). serve.go finds the step,
 // events.go records who signed in and out (failures.go bounds that of failures), refuse.go turns its error into a page or a problem, and exchange.go is what every step shares: who asks, from where, with which cookies.
 //
 // Beneath the steps: users.go and sessions.go keep rows, keys.go the signing key, issue.go makes access tokens, revoke.go
@@ -30,6 +32,8 @@
 //     has a count of its own (knownbrowsers.go), so that strangers keep nobody out.
 //   - A request costs a few signatures at most, however often it repeats its cookies (cookies.go), and a form that does not
 //     arrive holds nothing for long (forms.go). A user has so many sessions and no more (newsession.go).
+//   - Whoever finds a browser open ends no other session without the password: that wants a login of at most 15 minutes
+//     (stepup.go). What a browser calls itself stands on no page; useragent.go has words of its own.
 //   - "Signed out" is said after an acknowledged write, and where no session lives. When the revocation list cannot be
 //     read or written, the answer is 503 and the cookies stay.
 //   - Nothing is issued to a subject with an iat at or before the moment up to which everything was revoked, and no token

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/viloforge/vilogate/gateway/audit"
+	"github.com/viloforge/vilogate/idp/revocation"
 )
 
 // errNotAudited means that a login could not be recorded, and was taken back.
@@ -32,8 +33,8 @@ func actorOf(l activeSession) *audit.Actor {
 	return &audit.Actor{Session: l.ID, User: l.account.Name, Subject: l.account.ID}
 }
 
-// auditLogin records the login that made a session. Where it cannot be recorded the session is ended, and the login refused.
-func (x *exchange) auditLogin(secret sessionSecret) error {
+// auditLogin records the login that made a session, and whether it came from a browser that the account had not seen. Where it cannot be recorded the session is ended, and the login refused.
+func (x *exchange) auditLogin(secret sessionSecret, newDevice bool) error {
 	x.idp.logins.Add(1)
 	if x.idp.o.Audit == nil {
 		return nil
@@ -44,6 +45,7 @@ func (x *exchange) auditLogin(secret sessionSecret) error {
 	}
 	e := x.event(audit.EventLogin, audit.Success)
 	e.User, e.Subject, e.Session = l.account.Name, l.account.ID, l.ID
+	e.NewDevice = newDevice
 	if err := x.idp.o.Audit.PutEvent(e); err != nil {
 		return errors.Join(fmt.Errorf("%w: %w", errNotAudited, err), x.idp.directory.revokeSessions(x.r.Context(), sessionEntry(l.ID, l.Expires)))
 	}
@@ -75,6 +77,22 @@ func (x *exchange) auditChange(name string, l activeSession) {
 	e := x.event(name, audit.Success)
 	e.Actor, e.User, e.Subject = actorOf(l), l.account.Name, l.account.ID
 	x.idp.o.Audit.PutEventBestEffort(e)
+}
+
+// auditEnded records that somebody who is signed in ended sessions of the own account from another, or that they could not be
+// ended.
+func (x *exchange) auditEnded(l activeSession, entries []revocation.Entry, err error) {
+	if x.idp.o.Audit == nil {
+		return
+	}
+	for _, ended := range entries {
+		e := x.event(audit.EventLogout, audit.Success)
+		if err != nil {
+			e.Result, e.Reason = audit.Failure, err.Error()
+		}
+		e.Actor, e.User, e.Subject, e.Session = actorOf(l), l.account.Name, l.account.ID, ended.ID
+		x.idp.o.Audit.PutEventBestEffort(e)
+	}
 }
 
 // auditLogout records the end of the sessions, or that they could not be ended.

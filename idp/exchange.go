@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/viloforge/vilogate/idp/internal/pages"
 	"github.com/viloforge/vilogate/policies/request"
@@ -117,4 +118,9 @@ func (x *exchange) back() redirectURI {
 		}
 	}
 	return redirectURI{}
+}
+
+// recentLoginURL is where somebody whose login is older than maxAge signs in again, and then comes back to the account page.
+func (x *exchange) recentLoginURL(maxAge time.Duration) string {
+	return x.loginURL(x.back().accountURL()) + "&max_age=" + strconv.Itoa(int(maxAge/time.Second))
 }

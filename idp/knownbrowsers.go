@@ -79,32 +79,38 @@ func (d *directory) takeKnownAttempt(ctx context.Context, secret deviceSecret, s
 }
 
 // rememberBrowser makes the browser known to the account, whose password was just proven, by a new secret; previous is the one
-// that it had, if any. What other accounts it is known to, it stays known to.
-func (d *directory) rememberBrowser(ctx context.Context, a account, previous *deviceSecret) (deviceSecret, error) {
-	var secret deviceSecret
+// that it had, if any. What other accounts it is known to, it stays known to. It returns since when the account has seen the
+// browser too, whatever the password was then: isNew for the first time, zero where that was before it was written down.
+func (d *directory) rememberBrowser(ctx context.Context, a account, previous *deviceSecret) (secret deviceSecret, since time.Time, isNew bool, err error) {
 	rand.Read(secret[:])
-	err := d.db.Write(ctx, func(tx *sql.Tx) error {
+	now := d.now()
+	err = d.db.Write(ctx, func(tx *sql.Tx) error {
+		first := now.Unix()
+		isNew = true
 		if previous != nil {
-			if _, err := tx.ExecContext(ctx, "DELETE FROM known_browsers WHERE secret = ? AND user_id = ?", previous.hash(), a.ID); err != nil {
+			err := tx.QueryRowContext(ctx, "DELETE FROM known_browsers WHERE secret = ? AND user_id = ? RETURNING since", previous.hash(), a.ID).Scan(&first)
+			if err != nil && !errors.Is(err, sql.ErrNoRows) {
 				return err
 			}
+			isNew = err != nil
 			if _, err := tx.ExecContext(ctx, "UPDATE known_browsers SET secret = ? WHERE secret = ?", secret.hash(), previous.hash()); err != nil {
 				return err
 			}
 		}
 		// A password that was changed meanwhile makes it a row that does not count.
-		if _, err := tx.ExecContext(ctx, "INSERT INTO known_browsers (secret, user_id, password, used) VALUES (?, ?, ?, ?)",
-			secret.hash(), a.ID, passwordDigest(a.password), d.now().Unix()); err != nil {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO known_browsers (secret, user_id, password, used, since) VALUES (?, ?, ?, ?, ?)",
+			secret.hash(), a.ID, passwordDigest(a.password), now.Unix(), first); err != nil {
 			return err
 		}
+		since = time.Unix(first, 0)
 		_, err := tx.ExecContext(ctx, `DELETE FROM known_browsers WHERE rowid IN (SELECT rowid FROM known_browsers WHERE user_id = ?
 			ORDER BY used DESC, rowid DESC LIMIT -1 OFFSET ?)`, a.ID, maxKnownBrowsers)
 		return err
 	})
 	if err != nil {
-		return deviceSecret{}, fmt.Errorf("remembering a browser: %w", err)
+		return deviceSecret{}, now, true, fmt.Errorf("remembering a browser: %w", err)
 	}
-	return secret, nil
+	return secret, since, isNew, nil
 }
 
 // rehashKnownBrowsers keeps browsers known whose user's password stays the same and only its hash changes.

@@ -191,7 +191,7 @@ func TestKnownBrowsersAreKeptHashedAndNotForEver(t *testing.T) {
 	}
 	for range maxKnownBrowsers + 5 {
 		w.clock.advance(time.Second)
-		if _, err := w.idp.directory.rememberBrowser(t.Context(), a, nil); err != nil {
+		if _, _, _, err := w.idp.directory.rememberBrowser(t.Context(), a, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

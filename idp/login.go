@@ -122,19 +122,19 @@ func (x *exchange) login() error {
 	} else if err != nil {
 		return err
 	}
-	x.rememberBrowser(a)
+	since, isNew := x.rememberBrowser(a)
 	if err := x.revokePreviousSession(); err != nil {
 		return err
 	}
 	secret, err := x.idp.directory.createSession(x.r.Context(), sessionParams{
 		account: a, amr: []string{amrPassword}, address: request.AddressText(x.client), userAgent: x.r.UserAgent(), max: x.idp.o.SessionMax,
-		tokenTTL: x.idp.o.AccessTTL,
+		since: since, tokenTTL: x.idp.o.AccessTTL,
 	})
 	if err == nil {
-		err = x.auditLogin(secret)
+		err = x.auditLogin(secret, isNew)
 	}
 	if err == nil {
-		x.log("signed in", "user", a.Name, "subject", a.ID)
+		x.log("signed in", "user", a.Name, "subject", a.ID, "new_device", isNew)
 		err = x.redirectBack(secret, to)
 	}
 	// What was right a moment ago is not any more: the password was changed, or the user disabled.

@@ -17,6 +17,7 @@ type sessionParams struct {
 	amr       []string
 	address   string
 	userAgent string
+	since     time.Time // when the account first saw the browser; zero where that is not known
 	max       time.Duration
 	tokenTTL  time.Duration // of its access tokens
 }
@@ -41,10 +42,10 @@ func (d *directory) createSession(ctx context.Context, b sessionParams) (session
 	if err := d.revokeSessions(ctx, evicted...); err != nil {
 		return secret, err
 	}
-	result, err := d.db.SQL().ExecContext(ctx, `INSERT INTO sessions (id, secret, user_id, epoch, amr, auth_time, used, expires, address, user_agent, token_ttl)
-		SELECT ?, ?, id, epoch, ?, ?, ?, ?, ?, ?, ? FROM users WHERE id = ? AND epoch = ? AND disabled = 0 AND deleted IS NULL`,
+	result, err := d.db.SQL().ExecContext(ctx, `INSERT INTO sessions (id, secret, user_id, epoch, amr, auth_time, used, expires, address, user_agent, token_ttl, browser_since)
+		SELECT ?, ?, id, epoch, ?, ?, ?, ?, ?, ?, ?, ? FROM users WHERE id = ? AND epoch = ? AND disabled = 0 AND deleted IS NULL`,
 		strings.ToLower(rand.Text()), secret.hash(), strings.Join(b.amr, ","), now.Unix(), now.Unix(), now.Add(b.max).Unix(),
-		b.address, agent, wholeSeconds(b.tokenTTL), b.account.ID, b.account.epoch)
+		b.address, agent, wholeSeconds(b.tokenTTL), max(0, b.since.Unix()), b.account.ID, b.account.epoch)
 	if err != nil {
 		return secret, fmt.Errorf("beginning a session: %w", err)
 	}

@@ -22,8 +22,9 @@ type refusal struct {
 	detail string // for a person
 	allow  []string
 	retry  time.Duration
-	login  bool  // somebody who signs in may have more luck
-	cause  error // for the log
+	maxAge time.Duration // of a login that would do (RFC 9470); 0 for any
+	login  bool          // somebody who signs in may have more luck
+	cause  error         // for the log
 }
 
 func (r *refusal) Error() string {
@@ -89,6 +90,9 @@ func (x *exchange) refuse(err error) {
 		d := problem.Details{Type: problem.Type(r.kind), Title: r.title, Status: r.status, RequestID: x.requestID}
 		if r.login {
 			d.LoginURL = x.loginURL(accountPath)
+			if r.maxAge > 0 {
+				d.LoginURL = x.recentLoginURL(r.maxAge)
+			}
 		}
 		x.status = d.Status
 		if err := d.Write(x.w); err != nil {
@@ -113,6 +117,10 @@ func (x *exchange) setRefusalHeaders(r *refusal) {
 		h.Set("Allow", strings.Join(r.allow, ", "))
 	}
 	if r.status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", `Bearer realm="`+x.idp.o.LoginHost+`"`)
+		challenge := `Bearer realm="` + x.idp.o.LoginHost + `"`
+		if r.maxAge > 0 {
+			challenge += `, error="insufficient_user_authentication", error_description="a more recent login is needed", max_age="` + strconv.Itoa(int(r.maxAge/time.Second)) + `"`
+		}
+		h.Set("WWW-Authenticate", challenge)
 	}
 }

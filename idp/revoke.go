@@ -127,5 +127,52 @@ func (d *directory) revokeSessions(ctx context.Context, entries ...revocation.En
 	})
 }
 
+// revokeOne ends one of a user's sessions, which it returns: ErrUnknownSession where none of that id lives and is theirs. With
+// errUnrecorded nothing has ended.
+func (d *directory) revokeOne(ctx context.Context, subject, id string) ([]revocation.Entry, error) {
+	if id == "" {
+		return nil, ErrUnknownSession
+	}
+	found, err := d.sessions(ctx, subject, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) == 0:
+		return nil, ErrUnknownSession
+	}
+	entries := []revocation.Entry{sessionEntry(id, found[0].Expires)}
+	return entries, d.revokeSessions(ctx, entries...)
+}
+
+// revokeOthers ends all of a user's sessions but the one of id keep, also those that nobody has used for long, and returns them.
+// With errUnrecorded none has ended that a revocation does not name.
+func (d *directory) revokeOthers(ctx context.Context, subject, keep string) ([]revocation.Entry, error) {
+	lock := d.locks.forSubject(subject)
+	lock.Lock() // so that none begins meanwhile
+	defer lock.Unlock()
+	entries, err := d.otherEntries(ctx, subject, keep)
+	if err != nil {
+		return nil, fmt.Errorf("listing sessions: %w", err)
+	}
+	return entries, d.revokeSessions(ctx, entries...)
+}
+
+func (d *directory) otherEntries(ctx context.Context, subject, keep string) (entries []revocation.Entry, err error) {
+	rows, err := d.db.SQL().QueryContext(ctx, "SELECT id, expires FROM sessions WHERE user_id = ? AND id <> ? AND expires > ?", subject, keep, d.now().Unix())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id string
+		var end int64
+		if err := rows.Scan(&id, &end); err != nil {
+			return nil, err
+		}
+		entries = append(entries, sessionEntry(id, time.Unix(end, 0)))
+	}
+	return entries, rows.Err()
+}
+
 // noChange is the change of a mere revocation.
 func noChange(*sql.Tx) error { return nil }

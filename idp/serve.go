@@ -27,6 +27,8 @@ func (p *IDP) routes() *httprouter.Router {
 		{http.MethodPost, "/remove-cookies", (*exchange).removeCookies},
 		{http.MethodGet, "/account", (*exchange).showAccount},
 		{http.MethodPost, "/account", (*exchange).changeAccount},
+		{http.MethodGet, "/.vilogate/sessions", (*exchange).listSessions},
+		{http.MethodPost, "/.vilogate/sessions", (*exchange).changeSessions},
 		{http.MethodGet, "/.well-known/openid-configuration", (*exchange).serveMetadata},
 		{http.MethodGet, "/.well-known/jwks.json", (*exchange).serveJWKS},
 	} {

@@ -25,6 +25,9 @@ const (
 	lastUsedResolution = time.Minute
 	// maxUserAgent cuts what a browser says of itself.
 	maxUserAgent = 256
+	// newDeviceFor is how long a browser is called new after the account first saw it. It counts from the browser and not from the
+	// session, so that a second login does not hide that there was a first.
+	newDeviceFor = 30 * 24 * time.Hour
 )
 
 // Session is one login of one browser.
@@ -37,6 +40,7 @@ type Session struct {
 	Expires   time.Time `json:"expires"` // the absolute end
 	Address   string    `json:"address"`
 	UserAgent string    `json:"user_agent"`
+	NewDevice bool      `json:"new_device"` // the account first saw its browser of late
 }
 
 // activeSession is an active session, and whose it is.
@@ -61,7 +65,7 @@ func parseSessionSecret(cookie string) (s sessionSecret, ok bool) {
 	return sessionSecret(raw), true
 }
 
-const sessionColumns = `s.id, s.amr, s.auth_time, s.used, s.expires, s.address, s.user_agent, s.token_ttl,
+const sessionColumns = `s.id, s.amr, s.auth_time, s.used, s.expires, s.address, s.user_agent, s.token_ttl, s.browser_since,
 	u.id, u.name, u.email, u.full_name, u.roles, u.password, u.epoch, u.disabled, u.created, u.changed`
 
 // activeCondition is the condition under which a session is active, but for the revocation list.
@@ -75,13 +79,14 @@ type prefixScanner struct {
 
 func (c prefixScanner) Scan(into ...any) error { return c.row.Scan(append(c.into, into...)...) }
 
-func scanSession(row scanner) (l activeSession, err error) {
+func (d *directory) scanSession(row scanner) (l activeSession, err error) {
 	var amr string
-	var authTime, used, expires, tokenTTL int64
-	l.account, err = scanAccount(prefixScanner{row, []any{&l.ID, &amr, &authTime, &used, &expires, &l.Address, &l.UserAgent, &tokenTTL}})
+	var authTime, used, expires, tokenTTL, since int64
+	l.account, err = scanAccount(prefixScanner{row, []any{&l.ID, &amr, &authTime, &used, &expires, &l.Address, &l.UserAgent, &tokenTTL, &since}})
 	l.User, l.AMR = l.account.Name, splitList(amr)
 	l.AuthTime, l.Used, l.Expires = time.Unix(authTime, 0), time.Unix(used, 0), time.Unix(expires, 0)
 	l.tokenTTL = time.Duration(tokenTTL) * time.Second
+	l.NewDevice = d.now().Sub(time.Unix(since, 0)) < newDeviceFor
 	return l, err
 }
 
@@ -89,7 +94,7 @@ func scanSession(row scanner) (l activeSession, err error) {
 // revocation list names is over, and removed.
 func (d *directory) findSession(ctx context.Context, secret sessionSecret) (activeSession, error) {
 	now := d.now()
-	l, err := scanSession(d.db.SQL().QueryRowContext(ctx, "SELECT "+sessionColumns+
+	l, err := d.scanSession(d.db.SQL().QueryRowContext(ctx, "SELECT "+sessionColumns+
 		" FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.secret = ? AND "+activeCondition,
 		secret.hash(), now.Unix(), now.Add(-d.idle).Unix()))
 	switch {
@@ -117,7 +122,7 @@ func (d *directory) sessions(ctx context.Context, userID, id string) (found []Se
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	found = []Session{}
 	for rows.Next() {
-		l, err := scanSession(rows)
+		l, err := d.scanSession(rows)
 		if err != nil {
 			return nil, fmt.Errorf("listing sessions: %w", err)
 		}

@@ -64,3 +64,11 @@ func (x *exchange) needsReauthentication(secret sessionSecret, required authRequ
 	}
 	return l.User, x.idp.o.Now().Sub(l.AuthTime) > required.maxAge || required.maxAge == 0, nil
 }
+
+// recentLogin is how old a login may be that ends other sessions than its own: whoever finds a browser open keeps nobody out.
+const recentLogin = 15 * time.Minute
+
+// needsRecentLogin reports whether the login is too old to end other sessions with.
+func (x *exchange) needsRecentLogin(l activeSession) bool {
+	return x.idp.o.Now().Sub(l.AuthTime) > recentLogin
+}

@@ -134,6 +134,35 @@ func TestWhereThereIsNoLoginHost(t *testing.T) {
 	}
 }
 
+// TestSessionsAreTheLoginHosts: a path of the IdP's among the gateway's own, which no other host has, and in one spelling.
+func TestSessionsAreTheLoginHosts(t *testing.T) {
+	t.Parallel()
+	set, err := Compile([]File{{"any.yaml", []byte("host: website.viloforge.com\nupstream: website\npaths: case-insensitive\nroutes: [ { path: \"/*rest\", allow: public } ]\n")}}, testOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		host, target string
+		kind         Kind
+		outcome      Outcome
+	}{
+		{testOptions.LoginHost, PathSessions, LoginHost, Allow},
+		{testOptions.LoginHost, PathSessions + "?a=1", LoginHost, Allow},
+		{testOptions.LoginHost, PathSessions + "/", OwnPath, NotFound},
+		{testOptions.LoginHost, "/.vilogate/Sessions", OwnPath, NotFound},
+		{testOptions.LoginHost, "/.vilogate%2Fsessions", OwnPath, BadRequest},
+		{testOptions.LoginHost, "//.vilogate/sessions", OwnPath, BadRequest},
+		{testOptions.LoginHost, PathMe, OwnPath, Login},
+		{"website.viloforge.com", PathSessions, OwnPath, NotFound},
+	} {
+		r := &Request{Method: "GET", Host: c.host, Target: c.target, Header: Fields{}}
+		l := set.Locate(r)
+		if d, err := set.Decide(r); err != nil || l.Kind != c.kind || d.Outcome != c.outcome {
+			t.Errorf("%s%s: %v, %v (%v); want %v, %v", c.host, c.target, l.Kind, d.Outcome, err, c.kind, c.outcome)
+		}
+	}
+}
+
 func TestPreflight(t *testing.T) {
 	t.Parallel()
 	h := compile(t, deciding)

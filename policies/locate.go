@@ -108,6 +108,8 @@ func (s *Set) Locate(r *Request) (l Location) {
 	case !canonical || !l.implemented():
 	case l.Host == nil && !login:
 		l.Kind, l.decision = UnknownHost, Decision{Outcome: NotFound, Reason: ReasonUnknownHost}
+	case login && l.Target.Path.String() == PathSessions:
+		l.loginHost()
 	case l.ownPath():
 	case login:
 		l.loginHost()

@@ -25,7 +25,9 @@ const (
 	PathLogout = OwnPrefix + "/logout"
 	// PathRemoveCookies is where the form of the page goes that explains why nobody was signed out.
 	PathRemoveCookies = OwnPrefix + "/remove-cookies"
-	PathKeys          = wellKnown + "/jwks.json"
+	// PathSessions is the identity provider's, on the login host alone: a person's sessions, for programs.
+	PathSessions = OwnPrefix + "/sessions"
+	PathKeys     = wellKnown + "/jwks.json"
 
 	wellKnown = "/.well-known/vilogate" // RFC 8615
 )

@@ -75,10 +75,13 @@
 //   - reason: why it failed: of a login wrong-password, unknown-user, disabled, rate-limited, busy or changed-meanwhile. Optional.
 //   - actor: who did it. Of administrators uid and system_user, whose the process is that asked (SO_PEERCRED), its pid, and
 //     login_uid, who logged in to the machine for it, whatever the process has become since, where the kernel knows
-//     (root acts as the owner of the state folder). Of people session, user and subject. Left out of a login.
+//     (root acts as the owner of the state folder). Of people session, user and subject: of a logout the session itself, or
+//     another of the same user that ended it. Left out of a login.
 //   - client: the client's address, and request_id, as above. Left out of administration.
 //   - user, subject, session: whom it is about, as far as is known; what was typed for a name that nobody has is not kept.
 //     roles are those that a user was given. Each optional.
+//   - new_device: true of a login from a browser that the account was not seen with before, or not for so long that it was
+//     forgotten. Optional.
 //   - omitted: how many failed logins were not recorded one by one since the last that was: 100 a minute are.
 //     vilogate_login_failures_total counts all of them. Optional.
 //

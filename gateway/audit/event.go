@@ -22,6 +22,7 @@ type Event struct {
 	Subject   string     `json:"subject,omitempty"`
 	Session   string     `json:"session,omitempty"`
 	Roles     []string   `json:"roles,omitempty"`
+	NewDevice bool       `json:"new_device,omitempty"`
 	Omitted   int        `json:"omitted,omitempty"`
 }
 

@@ -115,11 +115,22 @@ type Account struct {
 	TokenField, Token, LogoutToken string
 	User, FullName, Email          string
 	Roles                          []string
-	Since                          time.Time
-	Error                          string // what was wrong with a change
-	Changed                        bool   // the password was just changed
-	Action                         string // where its forms go
-	BackURL, BackHost              string // where people came from, and whose that is; "" where that is not known
+	Sessions                       []Session // the current one first
+	PasswordFirst                  bool      // whoever ends another session is asked for the password
+	Error                          string    // what was wrong with a change
+	Done                           string    // what was just changed
+	Action                         string    // where its forms go
+	BackURL, BackHost              string    // where people came from, and whose that is; "" where that is not known
+}
+
+// Session is one of the sessions that the account page lists.
+type Session struct {
+	ID          string
+	Browser     string // and its system, in words of ours
+	Network     string // the address that it began at
+	Since, Used time.Time
+	Current     bool // the one that asks
+	New         bool // its browser is new to the account
 }
 
 func (Account) name() string { return "account.html" }

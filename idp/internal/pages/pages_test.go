@@ -18,7 +18,11 @@ var all = map[string]Page{
 	"nobody":        SignedOut{},
 	"account": Account{
 		TokenField: "t", Token: "x", LogoutToken: "y", User: "alice", FullName: "Alice", Email: "alice@example.com",
-		Roles: []string{"a", "b"}, Since: time.Unix(0, 0), Error: "No.", Changed: true,
+		Roles: []string{"a", "b"}, Error: "No.", Done: "Yes.", PasswordFirst: true,
+		Sessions: []Session{
+			{ID: "a", Browser: "Firefox on Linux", Network: "192.0.2.1", Since: time.Unix(0, 0), Used: time.Unix(0, 0), Current: true},
+			{ID: "b", Browser: "Chrome on Windows", Network: "2001:db8::1", Since: time.Unix(0, 0), Used: time.Unix(0, 0), New: true},
+		},
 		Action: "/account?redirect_uri=x", BackURL: "https://website.viloforge.com/", BackHost: "website.viloforge.com",
 	},
 	"too many":  TooManyCookies{TokenField: "t", Token: "x"},
@@ -154,7 +158,7 @@ func TestWhatAPageShowsIsNoMarkup(t *testing.T) {
 	const hostile = `"><script>alert(1)</script>`
 	for _, page := range []Page{
 		Login{User: hostile, Error: hostile, ReturnHost: hostile, Token: hostile, TokenField: "t"},
-		Account{User: hostile, FullName: hostile, Email: hostile, Roles: []string{hostile}, Error: hostile},
+		Account{User: hostile, FullName: hostile, Email: hostile, Roles: []string{hostile}, Error: hostile, Done: hostile, Sessions: []Session{{ID: hostile, Browser: hostile, Network: hostile}, {ID: hostile}}},
 		Loop{Cookie: hostile, Domain: hostile, Back: "javascript:alert(1)"},
 		Message{Title: hostile, Detail: hostile, RequestID: hostile},
 	} {
