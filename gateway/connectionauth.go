@@ -8,10 +8,10 @@ import (
 )
 
 // authenticateConnection refuses credentials that log a connection in, and not a request
-// (NTLM; Negotiate, RFC 4559): connections to upstreams are shared, so that whoever is
-// lent this one next would be served as this client. Where the route allows them, the
-// client's connection is given one of its own, from the first such request or challenge
-// on, as long as it stays.
+// (NTLM; Negotiate, RFC 4559; CredSSP, MS-CSSP): connections to upstreams are shared, so
+// that whoever is lent this one next would be served as this client. Where the route
+// allows them, the client's connection is given one of its own, from the first such
+// request or challenge on, as long as it stays.
 func (x *forwarding) authenticateConnection() error {
 	asked := ""
 	for _, line := range x.r.Header["Authorization"] {
@@ -32,7 +32,7 @@ func (x *forwarding) authenticateConnection() error {
 	case asked == "":
 		x.own = client.find(x.upstream, x.who())
 	default:
-		own, err := client.acquire(x.upstream, x.who())
+		own, err := client.acquire(x.upstream, x.who(), x.client)
 		if err != nil {
 			return refuseTooManyOwn(err)
 		}
@@ -73,7 +73,7 @@ func (x *forwarding) checkConnectionChallenges(h http.Header) {
 		for _, challenge := range challenges {
 			if scheme, begins := authScheme(challenge); begins && isConnectionAuth(scheme) {
 				// Where there are too many, the request that answers the challenge is told.
-				_, _ = client.acquire(x.upstream, x.who())
+				_, _ = client.acquire(x.upstream, x.who(), x.client)
 				return
 			}
 		}
@@ -130,7 +130,7 @@ func authScheme(s string) (scheme string, ok bool) {
 // connections in. Schemes have no case.
 func isConnectionAuth(scheme string) bool {
 	switch strings.ToLower(scheme) {
-	case "ntlm", "negotiate", "nego2", "kerberos":
+	case "ntlm", "negotiate", "nego2", "kerberos", "credssp", "pku2u":
 		return true
 	}
 	return false

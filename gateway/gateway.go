@@ -50,8 +50,8 @@ type Options struct {
 	// Revocations is the process's revocation list.
 	Revocations Revocations
 	// ConnectionAuth is how many connections to upstreams may be one client's alone, on
-	// routes with connection_auth: allow; beyond that such requests are 503. Optional:
-	// none may.
+	// routes with connection_auth: allow; beyond that, and beyond a quarter
+	// of it for one client network, such requests are 503. Optional: none may.
 	ConnectionAuth int
 	// Limits counts requests where routes have a rate. Optional: one that limits
 	// alone.
@@ -107,7 +107,7 @@ func New(o Options) (*Gateway, error) {
 		}
 	}
 	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), proxyLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
-	g.own.most = int64(o.ConnectionAuth)
+	g.own.most = o.ConnectionAuth
 	g.addresses = newAddresses(o.Now, o.Log)
 	if o.Current == nil {
 		g.opts.Current = g.generation.Load

@@ -5,24 +5,62 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
-// errTooManyOwn: as many clients as may have a connection to an upstream of their own.
-var errTooManyOwn = errors.New("gateway: too many connections to upstreams that are one client's (limits.connection_auth)")
+// Why a client may have no connection to an upstream of its own: as many clients as may
+// have one, or as much of them as one network may be.
+var (
+	errTooManyOwn          = errors.New("gateway: too many connections to upstreams that are one client's (limits.connection_auth)")
+	errTooManyOwnOfNetwork = errors.New("gateway: too many connections to upstreams that are one client's, all of one network (a quarter of limits.connection_auth)")
+)
 
-// ownConnections bounds the connections to upstreams that are one client's. Safe for
-// concurrent use.
+// ownConnections bounds the connections to upstreams that are one client's, and those of
+// them that are of one client network (request.ClientNetwork). Safe for concurrent use.
 type ownConnections struct {
-	most  int64
-	count atomic.Int64
+	most int // written before there are connections
+
+	mu        sync.Mutex
+	count     int                  // guarded by mu
+	byNetwork map[netip.Prefix]int // none is 0; guarded by mu
+}
+
+// add counts one more connection of a network, which may have a quarter of all, and one
+// in any case; those of unknown addresses are one network. The error is errTooManyOwn or
+// errTooManyOwnOfNetwork.
+func (o *ownConnections) add(network netip.Prefix) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.count >= o.most:
+		return errTooManyOwn
+	case o.byNetwork[network] >= max(o.most/4, 1):
+		return errTooManyOwnOfNetwork
+	}
+	if o.byNetwork == nil {
+		o.byNetwork = map[netip.Prefix]int{}
+	}
+	o.count++
+	o.byNetwork[network]++
+	return nil
+}
+
+// remove is called once for each add that succeeded.
+func (o *ownConnections) remove(network netip.Prefix) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.count--
+	if o.byNetwork[network]--; o.byNetwork[network] == 0 {
+		delete(o.byNetwork, network)
+	}
 }
 
 // clientConn is a client's connection of HTTP/1, as far as logins that are bound to
@@ -43,6 +81,7 @@ type clientConn struct {
 type ownConn struct {
 	upstream  string
 	client    *clientConn
+	network   netip.Prefix     // of the client
 	host      string           // where it leads, however many addresses the upstream has; written under client.mu
 	attempt   balancer.Attempt // at that address; likewise
 	who       string           // whom the gateway knew when it was made; "" for nobody
@@ -57,9 +96,9 @@ func (c *clientConn) find(u *upstream, who string) *ownConn {
 	return c.usable(u, who)
 }
 
-// acquire is the connection to an upstream, made where there is none. The error is
-// errTooManyOwn.
-func (c *clientConn) acquire(u *upstream, who string) (*ownConn, error) {
+// acquire is the connection to an upstream, made where there is none, for a client at
+// this address. The error is errTooManyOwn or errTooManyOwnOfNetwork.
+func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if own := c.usable(u, who); own != nil {
@@ -68,16 +107,16 @@ func (c *clientConn) acquire(u *upstream, who string) (*ownConn, error) {
 	if c.closed {
 		return nil, errTooManyOwn // nobody is there to hear it
 	}
-	if c.all.count.Add(1) > c.all.most {
-		c.all.count.Add(-1)
-		return nil, errTooManyOwn
+	network := request.ClientNetwork(address)
+	if err := c.all.add(network); err != nil {
+		return nil, err
 	}
 	attempt, _ := u.pool.Pick(nil)
 	attempt.Done() // a connection is no request in flight
 	key := u.poolKey(0)
 	key.keepAlive = 0 // it ends with the client's
 	own := &ownConn{
-		upstream: u.Name, client: c, host: attempt.Address().Host(), attempt: attempt, who: who, transport: newTransport(key),
+		upstream: u.Name, client: c, network: network, host: attempt.Address().Host(), attempt: attempt, who: who, transport: newTransport(key),
 	}
 	own.transport.MaxConnsPerHost, own.transport.MaxIdleConnsPerHost = 1, 1
 	if c.own == nil {
@@ -104,7 +143,7 @@ func (c *clientConn) usable(u *upstream, who string) *ownConn {
 // it. c.mu is held.
 func (c *clientConn) drop(own *ownConn) {
 	delete(c.own, own.upstream)
-	c.all.count.Add(-1)
+	c.all.remove(own.network)
 	own.transport.CloseIdleConnections()
 }
 

@@ -106,9 +106,10 @@
 //     nobody else's, for the person that the gateway knew then, and that ends with the client's, at the latest: where somebody
 //     else signs in, a request fails, or the backend's address is configured away, the login is gone and the backend asks again.
 //     It is used on the routes to this backend that say allow. Over HTTP/2 such credentials are 421 (browsers go over to
-//     HTTP/1.1 when they see the challenge), and beyond limits.connection_auth of the configuration 503. A trusted proxy
-//     (trusted_proxies) that sends requests, of many people, over its own connections is refused. A page of another
-//     site can use such a login as it can a cookie, and the gateway does not see it: what the backend does about CSRF counts.
+//     HTTP/1.1 when they see the challenge), and beyond limits.connection_auth of the configuration, or a quarter of it
+//     for one client address (of IPv6 a /64), 503. A trusted proxy (trusted_proxies) that sends requests, of many people,
+//     over its own connections is refused. A page of another site can use such a login as it can a cookie, and the gateway
+//     does not see it: what the backend does about CSRF counts.
 //     refuse for the ordinary: such credentials are 403, and a backend's offer of them is not passed on, since connections
 //     to backends are shared.
 //   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error on a route that has methods,

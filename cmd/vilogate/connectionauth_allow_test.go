@@ -79,8 +79,11 @@ type keptConn struct {
 	cookie string
 }
 
-func keepConn(t *testing.T, s *site) *keptConn {
-	conn := s.handshake(t, s.tls(appHost, "http/1.1"))
+func keepConn(t *testing.T, s *site) *keptConn { return keepConnFrom(t, s, "") }
+
+// keepConnFrom is keepConn from another address on loopback.
+func keepConnFrom(t *testing.T, s *site, address string) *keptConn {
+	conn := s.handshakeFrom(t, address, s.tls(appHost, "http/1.1"))
 	return &keptConn{t: t, conn: conn, reader: bufio.NewReader(conn)}
 }
 
@@ -241,7 +244,7 @@ func TestLoginOfAConnectionIsItsClients(t *testing.T) {
 func TestConnectionsOfOneClientAreBounded(t *testing.T) {
 	t.Parallel()
 	s, _ := connectionAuthSite(t, "limits: { connection_auth: 2 }\n")
-	first, second, third := keepConn(t, s), keepConn(t, s), keepConn(t, s)
+	first, second, third := keepConnFrom(t, s, "127.0.0.2"), keepConnFrom(t, s, "127.0.0.3"), keepConnFrom(t, s, "127.0.0.4")
 	first.login("alice")
 	second.login("bob")
 	if got := third.ask("/in/x", "NTLM hello"); got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
@@ -253,6 +256,38 @@ func TestConnectionsOfOneClientAreBounded(t *testing.T) {
 	closeQuietly(t, first.conn)
 	eventually(t, "there is room for another", func() bool { return third.ask("/in/x", "NTLM hello").status == http.StatusUnauthorized })
 	third.login("carol")
+}
+
+// TestConnectionsOfOneNetworkAreAQuarter of limits.connection_auth, whose connections a stranger's garbage holds as a login
+// does; beyond that it is 503 for this address alone, until one of them ends.
+func TestConnectionsOfOneNetworkAreAQuarter(t *testing.T) {
+	t.Parallel()
+	s, _ := connectionAuthSite(t, "limits: { connection_auth: 8 }\n")
+	var held []*keptConn
+	for range 2 {
+		b := keepConnFrom(t, s, "127.0.0.2")
+		if got := b.ask("/in/x", "Negotiate AAAA"); got.status != http.StatusUnauthorized {
+			t.Errorf("within the share: %v", got)
+		}
+		held = append(held, b)
+	}
+	more := keepConnFrom(t, s, "127.0.0.2")
+	for range 7 {
+		if got := more.ask("/in/x", "Negotiate AAAA"); got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
+			t.Errorf("beyond the share: %v", got)
+		}
+	}
+	if !strings.Contains(s.output.String(), "all of one network") {
+		t.Error("the log does not say so")
+	}
+	for _, address := range []string{"127.0.0.3", "127.0.0.4"} {
+		for range 2 {
+			keepConnFrom(t, s, address).login("alice")
+		}
+	}
+	closeQuietly(t, held[0].conn)
+	eventually(t, "there is room in the share", func() bool { return more.ask("/in/x", "NTLM hello").status == http.StatusUnauthorized })
+	more.login("bob")
 }
 
 // TestLoginOfAConnectionAtOneOfSeveralBackends: both steps of a login come to the backend that the first came to, and one

@@ -28,7 +28,7 @@ func connectionBackend(t *testing.T) string {
 	return "http://" + listener.Addr().String()
 }
 
-var connectionLogin = regexp.MustCompile(`(?im)^authorization:\s*(?:negotiate|ntlm|nego2|kerberos)\s+(\w+)`)
+var connectionLogin = regexp.MustCompile(`(?im)^authorization:\s*(?:negotiate|ntlm|nego2|kerberos|credssp|pku2u)\s+(\w+)`)
 
 func serveConnection(t *testing.T, conn net.Conn) {
 	defer closeQuietly(t, conn)
@@ -68,6 +68,7 @@ func TestALoginOfAConnectionIsNobodyElses(t *testing.T) {
 	for _, p := range protocols() {
 		for _, credentials := range []string{
 			"Negotiate alice", "NTLM alice", "negotiate alice", "nTLM\talice", "NEGOTIATE  alice", "Nego2 alice", "Kerberos alice", "Negotiate",
+			"CredSSP alice", "PKU2U alice",
 		} {
 			t.Run(p.name+"/"+credentials, func(t *testing.T) {
 				got := p.send(s, t, request{host: appHost, header: []string{"Authorization: " + credentials}})
@@ -80,7 +81,7 @@ func TestALoginOfAConnectionIsNobodyElses(t *testing.T) {
 			})
 		}
 		for challenge, want := range map[string]string{
-			"Negotiate": "", "NTLM": "", "negotiate%20YIIabc==": "", "Negotiate|NTLM": "", "Negotiate,%20NTLM": "",
+			"Negotiate": "", "NTLM": "", "CredSSP": "", "PKU2U,%20credssp": "", "negotiate%20YIIabc==": "", "Negotiate|NTLM": "", "Negotiate,%20NTLM": "",
 			"Negotiate|Basic%20realm=%22a,%20NTLM%22":               `Basic realm="a, NTLM"`,
 			"Negotiate%20YII=,%20Digest%20realm=%22a%22,%20nonce=1": `Digest realm="a", nonce=1`,
 			"Digest%20realm=%22a%22,%20nonce=1,%20NTLM,%20Basic":    `Digest realm="a", nonce=1, Basic`,

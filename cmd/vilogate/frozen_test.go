@@ -125,6 +125,42 @@ func TestAFrozenGatewayAdmitsNothingThatWasRevokedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestAGatewayFrozenAfterAWaitInVain: Redis was away for a moment, and a request waited for it in vain, before the gateway was
+// stopped. What was revoked meanwhile is refused by the first requests that it answers, since Redis is back.
+func TestAGatewayFrozenAfterAWaitInVain(t *testing.T) {
+	t.Parallel()
+	own := newSigner(t)
+	f := newFleet(t, publishKeys(t, own).URL, "")
+	files := f.files()
+	files["vilogate.yaml"] = strings.Replace(files["vilogate.yaml"], "max_staleness: 2s", "max_staleness: 30s", 1)
+	frozen, other := serve(t, files), serve(t, files)
+	raw := own.sign(own.header(nil), good("alice", nil).json())
+	me := request{host: appHost, target: "/.vilogate/me", header: []string{cookieLine(raw)}}
+	conn, h2 := frozen.handshake(t, frozen.tls(appHost, "http/1.1")), frozen.h2(t, appHost)
+	h1 := bufio.NewReader(conn)
+	f.redis.Pause()
+	eventually(t, "a request waits in vain", func() bool {
+		if got := h2.exchange(me.fields(), ""); got.status != http.StatusOK {
+			t.Fatalf("before: %v", got)
+		}
+		return !strings.Contains(frozen.admin(t, "/metrics").body, "vilogate_revocation_sync_timeouts_total 0\n")
+	})
+	frozen.freeze(t, func() {
+		f.redis.Resume()
+		out := request{method: http.MethodPost, host: appHost, target: "/.vilogate/logout", header: []string{cookieLine(raw), "Origin: https://" + appHost}}
+		eventually(t, "the other gateway signs out", func() bool { return other.http2(t, out).status == http.StatusNoContent })
+		if _, err := io.WriteString(conn, me.text()); err != nil {
+			t.Error(err)
+		}
+	})
+	if got := h2.exchange(me.fields(), ""); got.status != http.StatusUnauthorized {
+		t.Errorf("HTTP/2: %v", got)
+	}
+	if got := readAnswer(t, h1, http.MethodGet); got.status != http.StatusUnauthorized {
+		t.Errorf("HTTP/1.1: %v", got)
+	}
+}
+
 // TestAFrozenIdPIssuesNothingForWhatWasRevokedMeanwhile: the first request that it answers is a browser's whose session was
 // signed out at a gateway while it was stopped.
 func TestAFrozenIdPIssuesNothingForWhatWasRevokedMeanwhile(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -51,7 +52,17 @@ func (r request) filled() request {
 // handshake opens a TLS connection to the site for a server name.
 func (s *site) handshake(tb testing.TB, config *tls.Config) *tls.Conn {
 	tb.Helper()
-	conn, err := tls.Dial("tcp", s.at.HTTPS, config)
+	return s.handshakeFrom(tb, "", config)
+}
+
+// handshakeFrom is handshake from another address on loopback.
+func (s *site) handshakeFrom(tb testing.TB, address string, config *tls.Config) *tls.Conn {
+	tb.Helper()
+	dialer := &net.Dialer{}
+	if address != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(address)}
+	}
+	conn, err := tls.DialWithDialer(dialer, "tcp", s.at.HTTPS, config)
 	if err != nil {
 		tb.Fatalf("TLS handshake for %s: %v", config.ServerName, err)
 	}

@@ -10,7 +10,7 @@
 //     nothing (redis.go, index.go, append.lua).
 //     What is wrong with a connection to Redis is said in words that name the key that mends it (explain.go, dial.go).
 //     An identity provider of a fleet keeps them in both ([Kept], kept.go), and puts back what Redis lost while nobody ran who
-//     remembered it; a gateway that starts waits for that a while (restored.go).
+//     remembered it; a gateway that starts waits for that a while (restored.go, restored.lua).
 //     Another log implements [Log], and joins the stores of contract_test.go.
 //   - Every list follows its log ([List.Run]): it loads the index, then reads the stream as it grows (follow.go). What
 //     arrives is put into a table that requests read without a lock (table.go).

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/viloforge/vilogate/idp/revocation/redistest"
 )
 
 func keep(t testing.TB, r *Redis, db *sql.DB) *Kept {
@@ -59,7 +61,7 @@ func TestWhatEverybodyForgotIsRestoredFromTheDatabase(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	eventually(t, "the gateway asks Redis", func() bool { return strings.Contains(fmt.Sprint(s.Do("INFO", "commandstats")), "cmdstat_exists:") })
+	eventually(t, "the gateway asks Redis", func() bool { return strings.Contains(fmt.Sprint(s.Do("INFO", "commandstats")), "cmdstat_get:") })
 	if gateway.Ready() {
 		t.Error("a gateway goes on before the identity provider has said what there is")
 	}
@@ -143,4 +145,57 @@ func TestAGatewayWaitsForTheIdentityProviderOnlySoLong(t *testing.T) {
 	}
 	running(t, keep(t, s.open(), newDatabase(t)), Options{})
 	eventually(t, "an identity provider has come, and it is sure", func() bool { return !waiting.Unrestored() })
+}
+
+// TestAMarkInASnapshotIsNotBelieved: Redis comes back from one, and the mark with it, which says nothing of the process that
+// runs now; nor is it believed of a replica that was sent it. Until Redis restarts it is.
+func TestAMarkInASnapshotIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	r := s.open()
+	check := func(when string, r *Redis, want bool) {
+		t.Helper()
+		if got, err := r.isRestored(t.Context()); err != nil || got != want {
+			t.Errorf("%s: %v (%v), want %v", when, got, err, want)
+		}
+	}
+	check("before it is said", r, false)
+	if err := r.markRestored(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	check("when it is said", r, true)
+	replica := &server{redistest.NewReplica(t, s.Server), t}
+	eventually(t, "the replica has the mark", func() bool { return replica.Number("EXISTS", keyRestored) == 1 })
+	replica.Do("REPLICAOF", "NO", "ONE")
+	check("at a replica", replica.open(), false)
+	s.Do("SAVE")
+	s.Kill()
+	s.Start()
+	if s.Number("EXISTS", keyRestored) != 1 {
+		t.Fatal("the snapshot lacks the mark")
+	}
+	check("after a restart", s.open(), false)
+	if err := s.open().markRestored(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	check("when it is said again", s.open(), true)
+	s.Do("PEXPIRE", keyRestored, 1)
+	eventually(t, "it ends by itself", func() bool { return s.Number("EXISTS", keyRestored) == 0 })
+	check("when it has ended", s.open(), false)
+}
+
+// TestTheMarkOfWhoMayNotAskForTheRun is there or not, as before a restart.
+func TestTheMarkOfWhoMayNotAskForTheRun(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.Do("ACL", "SETUSER", "few", "on", ">word", "~*", "+@all", "-info")
+	r := openRedis(t, RedisOptions{URL: s.URL(), User: "few", Password: "word"})
+	for _, want := range []bool{false, true} {
+		if got, err := r.isRestored(t.Context()); err != nil || got != want {
+			t.Errorf("%v (%v), want %v", got, err, want)
+		}
+		if err := r.markRestored(t.Context(), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

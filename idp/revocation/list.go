@@ -39,13 +39,6 @@ const (
 	maxBackoff = time.Second
 )
 
-// A view that was not confirmed for maxUnconfirmed is not simply believed: the process may have been frozen, or its machine
-// asleep. Who needs it waits for news, syncTimeout at most; after that only MaxStaleness counts.
-const (
-	maxUnconfirmed = 2 * time.Second
-	syncTimeout    = 250 * time.Millisecond
-)
-
 // purgeInterval is how often what has expired is dropped.
 const purgeInterval = time.Minute
 
@@ -102,6 +95,7 @@ func NewList(log Log, o Options) *List {
 	if l.maxStaleness == 0 {
 		l.maxStaleness = 30 * time.Second
 	}
+	l.unconfirmed.now, l.unconfirmed.begun = l.now, make(chan struct{}, 1)
 	return l
 }
 
@@ -125,7 +119,7 @@ func (l *List) Run(ctx context.Context) error {
 		if l.failure.Swap(&err) == nil {
 			l.logger.Warn("revocation log unreachable; retrying with backoff", "error", err)
 		}
-		if !sleep(ctx, backoff) {
+		if !sleepUntil(ctx, backoff, l.unconfirmed.begun) { // a request that waits is no time to rest
 			return nil
 		}
 		backoff = min(2*backoff, maxBackoff)
@@ -198,11 +192,11 @@ func (l *List) Stale(now time.Time) bool {
 
 // AwaitSync waits a moment for news where the view was not confirmed for two seconds: what was revoked while this process
 // was frozen is not known to it, however young MaxStaleness would let the view seem. It returns at once where the log was
-// heard from lately, or where it was waited for in vain and there was no news since. Who believes a credential calls it
-// first, and then asks [List.Stale].
+// heard from lately, or where it was waited for in vain in the last two seconds. Who believes a credential calls it first,
+// and then asks [List.Stale].
 func (l *List) AwaitSync(now time.Time) {
 	if !l.confirmed(now) {
-		l.unconfirmed.wait(syncTimeout, func() bool { return l.confirmed(l.now()) })
+		l.unconfirmed.wait(syncTimeout, l.confirmed)
 	}
 }
 
@@ -210,12 +204,6 @@ func (l *List) AwaitSync(now time.Time) {
 func (l *List) confirmed(now time.Time) bool {
 	contact := l.lastSync.Load()
 	return contact != nil && age(*contact, now) <= min(maxUnconfirmed, l.maxStaleness)
-}
-
-// age is how long ago something was by the wall clock or the monotonic one, whichever says longer: the one can be set
-// back, the other stands still while the machine sleeps.
-func age(then, now time.Time) time.Duration {
-	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }
 
 // Failure is why the log cannot be followed; nil while it is.
@@ -306,13 +294,18 @@ func (s sink) Reject(n int) {
 }
 
 // sleep waits for a while, and reports whether ctx has not ended.
-func sleep(ctx context.Context, d time.Duration) bool {
+func sleep(ctx context.Context, d time.Duration) bool { return sleepUntil(ctx, d, nil) }
+
+// sleepUntil is sleep that ends early when something comes.
+func sleepUntil(ctx context.Context, d time.Duration, early <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
 	case <-timer.C:
+		return true
+	case <-early:
 		return true
 	}
 }

@@ -220,7 +220,7 @@ func TestReconcileReturnsWhatIsLacking(t *testing.T) {
 }
 
 // TestAViewThatWasNotConfirmedIsWaitedFor: two seconds after the last contact who asks waits for the next, all of them
-// together, a quarter of a second at most, and not again until there was news.
+// together, a quarter of a second at most, and not again until there was news, or two seconds have passed.
 func TestAViewThatWasNotConfirmedIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	var news chan time.Time
@@ -274,6 +274,8 @@ func TestAViewThatWasNotConfirmedIsWaitedFor(t *testing.T) {
 		pass(10 * time.Second)
 		await("long after", syncTimeout)
 		await("long after, again", 0)
+		pass(maxUnconfirmed - syncTimeout)
+		await("two seconds after that wait began", 0)
 		if l.Stale(time.Now()) {
 			t.Error("a view is stale before MaxStaleness")
 		}
@@ -294,5 +296,69 @@ func TestAViewThatWasNotConfirmedIsWaitedFor(t *testing.T) {
 		if l.AwaitSync(began); time.Since(began) != 0 || l.Stats().SyncWaits != 0 {
 			t.Error("a list that nobody else writes to is waited for")
 		}
+	})
+}
+
+// TestAWaitInVainIsRepeatedAfterAFreeze: one that was over before, and one in the middle of which the process was frozen; and
+// whoever hurries to make news is told of each wait.
+func TestAWaitInVainIsRepeatedAfterAFreeze(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]time.Duration{"after the wait": syncTimeout + time.Millisecond, "in the middle": syncTimeout / 2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var c clock
+				l := NewList(nil, Options{Now: c.now, MaxStaleness: time.Minute})
+				s := sink{l}
+				s.Apply(nil, c.now())
+				c.advance(maxUnconfirmed + 1)
+				done := make(chan struct{}, 2)
+				await := func() {
+					l.AwaitSync(c.now())
+					done <- struct{}{}
+				}
+				go await()
+				pass(before)
+				<-l.unconfirmed.begun
+				c.advance(maxUnconfirmed) // the process is frozen
+				if before > syncTimeout {
+					<-done
+				}
+				go await()
+				pass(syncTimeout - 2)
+				if len(done) != 0 {
+					t.Error("a request went on before there was news")
+				}
+				s.Apply(nil, c.now())
+				synctest.Wait()
+				if want := map[bool]int{true: 1, false: 2}[before > syncTimeout]; len(done) != want {
+					t.Errorf("%d requests went on at the news, want %d", len(done), want)
+				}
+				if n := l.Stats().SyncWaits; n != 2 || len(l.unconfirmed.begun) != 1 {
+					t.Errorf("%d waits, want 2, of which the second is told of", n)
+				}
+				pass(syncTimeout)
+			})
+		})
+	}
+}
+
+// TestAWaitingRequestHurriesTheLog: the log is followed again at once, and not after the backoff.
+func TestAWaitingRequestHurriesTheLog(t *testing.T) {
+	t.Parallel()
+	tries := 0
+	log := &fake{follow: func(context.Context, Sink) error {
+		tries++
+		return errors.New("gone")
+	}}
+	bubbled(t, log, Options{}, func(l *List) {
+		pass(10*time.Second + 10*time.Millisecond)
+		before := tries
+		go l.AwaitSync(l.now())
+		synctest.Wait()
+		if tries != before+1 {
+			t.Errorf("%d tries, want one at once", tries-before)
+		}
+		pass(syncTimeout)
 	})
 }

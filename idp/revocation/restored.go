@@ -2,11 +2,22 @@ package revocation
 
 import (
 	"context"
+	_ "embed"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+var (
+	//go:embed restored.lua
+	restoredText string
+
+	restoredScript = redis.NewScript(restoredText)
 )
 
 // keyRestored is there while an identity provider says that Redis holds all that its database does. It goes with what Redis
-// loses, and ends by itself where nobody says so any more: a snapshot of Redis that comes back later is not believed.
+// loses, and ends by itself where nobody says so any more. It names the process of Redis that it was said of: one that came
+// back with a snapshot is not believed.
 // It holds nothing secret, and who forges it has gateways start a moment too early: what is missing is put back all the same.
 const keyRestored = "vilogate:{fleet}:revocation:restored"
 
@@ -17,14 +28,13 @@ const restorePoll = 100 * time.Millisecond
 func (r *Redis) markRestored(ctx context.Context, life time.Duration) error {
 	ctx, cancel := r.answerBy(ctx)
 	defer cancel()
-	return r.client.Set(ctx, keyRestored, "1", life).Err()
+	return restoredScript.Run(ctx, r.client, []string{keyRestored}, life.Milliseconds()).Err()
 }
 
 func (r *Redis) isRestored(ctx context.Context) (bool, error) {
 	ctx, cancel := r.answerBy(ctx)
 	defer cancel()
-	n, err := r.client.Exists(ctx, keyRestored).Result()
-	return n > 0, err
+	return restoredScript.Run(ctx, r.client, []string{keyRestored}, 0).Bool()
 }
 
 // awaitRestored waits until the identity provider has put back what Redis may have lost, where this process cannot do that

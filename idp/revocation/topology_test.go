@@ -70,6 +70,12 @@ func TestCluster(t *testing.T) {
 		t.Errorf("a list started afterwards has %d entries", got)
 	}
 	keys := open(nodes[2])
+	if err := open(nodes[0]).markRestored(t.Context(), time.Hour); err != nil {
+		t.Error(err)
+	}
+	if restored, err := keys.isRestored(t.Context()); err != nil || !restored {
+		t.Errorf("the mark of restored revocations: %v (%v)", restored, err)
+	}
 	if err := keys.PublishKey(context.Background(), []byte(`{"kid":"a"}`)); err != nil {
 		t.Error(err)
 	}

@@ -144,7 +144,8 @@ type Limits struct {
 	// Streams is how many requests one HTTP/2 connection may have under way. Optional: 250; not of an IdP alone.
 	Streams int `yaml:"streams"`
 	// ConnectionAuth is how many connections to upstreams may be one client's alone, on routes with connection_auth: allow;
-	// beyond that such requests are 503. Optional: 1000; not of an IdP alone.
+	// beyond that such requests are 503, and so they are for one client address (of IPv6 a /64) that has a quarter of them, or one
+	// where a quarter is less: an office behind one address needs four times what it opens. Optional: 1000; not of an IdP alone.
 	ConnectionAuth int `yaml:"connection_auth"`
 
 	Places strictyaml.Places
