@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -86,52 +85,6 @@ func TestASignOutOutlivesTheWholeFleet(t *testing.T) {
 		return f.redis.Number("EXISTS", "vilogate:{fleet}:revocation:restored") == 1 && f.redis.Number("EXISTS", "vilogate:{fleet}:revocation:index") == 1
 	})
 	check("a gateway of the next day", f.gateway())
-}
-
-// TestASignOutOutlivesASnapshot: Redis comes back with what it saved before a sign-out, in which an IdP says that nothing is
-// missing. A gateway that starts before the IdP does waits for it all the same.
-func TestASignOutOutlivesASnapshot(t *testing.T) {
-	t.Parallel()
-	f := newFleet(t, "", "")
-	s := f.gateway()
-	c, last, lives := s.client().login("alice"), s.client().login("alice"), s.client().login("alice")
-	f.redis.Do("SAVE")
-	for _, c := range []*client{c, last} { // the IdP writes down one after another
-		session := c.cookie("login", sessionCookie)
-		if got := c.logout("app"); got.status != http.StatusNoContent {
-			t.Fatalf("logout: %v", got)
-		}
-		within(t, unhelped, "the IdP has heard of it", func() bool {
-			return s.client().open(s.url("login", "/account"), "Cookie: "+sessionCookie+"="+session).status != http.StatusOK
-		})
-	}
-	s.kill()
-	f.idp.kill()
-	f.redis.Kill()
-	f.redis.Start()
-	if f.redis.Number("EXISTS", "vilogate:{fleet}:revocation:restored") != 1 {
-		t.Fatal("the snapshot does not say that nothing is missing")
-	}
-	s.spawn()
-	asked := regexp.MustCompile(`cmdstat_get:calls=([5-9]|\d\d)`)
-	eventually(t, "the gateway asks again and again, or goes on", func() bool {
-		return s.saidReady() || asked.MatchString(fmt.Sprint(f.redis.Do("INFO", "commandstats")))
-	})
-	if s.saidReady() {
-		t.Error("the gateway is ready without the IdP")
-	}
-	f.idp.start()
-	eventually(t, "the gateway is ready", s.saidReady)
-	s.readAddresses()
-	if got := s.ask(t, "app", c.sso()); got != http.StatusUnauthorized {
-		t.Errorf("signed out: %d", got)
-	}
-	if got := s.ask(t, "app", lives.sso()); got != http.StatusOK {
-		t.Errorf("another session: %d", got)
-	}
-	if got := s.admin(t, "/readyz"); strings.Contains(got.body, "revocations_restored") {
-		t.Errorf("readyz: %v", got)
-	}
 }
 
 // TestAGatewayWhoseIdPRestoresNothing: one of an older version does not say that it put back what Redis lost. The gateway is
