@@ -176,8 +176,8 @@ func TestTenThousandUnknownKeys(t *testing.T) {
 			t.Fatalf("a good token after %d bad ones: %v", (i+1)*batch, got)
 		}
 	}
-	if rounds := int(time.Since(now)/(30*time.Second)) + 2; pending == 0 || pending > 256*rounds {
-		t.Errorf("%d answers of 503 in %v, want 256 before each fetch at most", pending, time.Since(now))
+	if rounds := int(time.Since(now)/(30*time.Second)) + 2; pending == 0 || pending > 1024*rounds {
+		t.Errorf("%d answers of 503 in %v, want 1024 before each fetch at most", pending, time.Since(now))
 	}
 	allowed := int32(time.Since(now)/(30*time.Second)) + 1
 	if n := x.partnerKeys.fetches.Load() - before; n > allowed {

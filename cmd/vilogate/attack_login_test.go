@@ -78,6 +78,9 @@ func TestOpenRedirects(t *testing.T) {
 				if got.status == http.StatusBadRequest || got.status == http.StatusRequestURITooLong {
 					return
 				}
+				if len(address) > 8<<10 && got.status == http.StatusOK && to == "" && strings.Contains(got.body, "too long") {
+					return // a page says so
+				}
 				if to = resolve(t, s.url("login", "/login"), to); to != home && (form == "alone" || to != good[0]) {
 					t.Errorf("%q: got %d to %q, want %q", address, got.status, got.header.Get("Location"), home)
 				}

@@ -53,6 +53,7 @@ func runLog(t testing.TB, o Options) (l *Log, stop func() error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.writeTimeout = 2 * time.Minute // so that a busy machine is no disk that hangs
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx) }()

@@ -54,8 +54,9 @@ type Log struct {
 	ended        chan struct{} // closed when Run writes nothing more
 	fileReleased chan struct{} // closed when the writer has released the file
 	once         sync.Once
-	failing      atomic.Bool  // the last write failed
-	lastProbe    atomic.Int64 // when a request last probed a failing log, in nanoseconds since 1970
+	writeTimeout time.Duration // writeTimeout, or a test's
+	failing      atomic.Bool   // the last write failed
+	lastProbe    atomic.Int64  // when a request last probed a failing log, in nanoseconds since 1970
 
 	written, dropped, failures atomic.Uint64
 }
@@ -80,7 +81,10 @@ func Open(o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Log{opts: o, file: f, queue: make(chan item, queueLength), ended: make(chan struct{}), fileReleased: make(chan struct{})}, nil
+	return &Log{
+		opts: o, file: f, queue: make(chan item, queueLength), ended: make(chan struct{}), fileReleased: make(chan struct{}),
+		writeTimeout: writeTimeout,
+	}, nil
 }
 
 // writeTimeout bounds a request's wait for its write, and the drain of the queue at shutdown.
@@ -118,7 +122,7 @@ func (l *Log) put(r any) error {
 	if done == nil {
 		return nil
 	}
-	timer := time.NewTimer(writeTimeout)
+	timer := time.NewTimer(l.writeTimeout)
 	defer timer.Stop()
 	select {
 	case err := <-done:

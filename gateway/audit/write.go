@@ -27,7 +27,7 @@ func (l *Log) Run(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
-	timer := time.NewTimer(writeTimeout)
+	timer := time.NewTimer(l.writeTimeout)
 	defer timer.Stop()
 	select {
 	case err := <-done:
