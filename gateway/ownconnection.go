@@ -64,7 +64,7 @@ func (o *ownConnections) remove(network netip.Prefix) {
 }
 
 // clientConn is a client's connection of HTTP/1, as far as logins that are bound to
-// connections (NTLM; Negotiate, RFC 4559) are about it: what an upstream's connection
+// connections (NTLM; Negotiate, RFC 4559; CredSSP) are about it: what an upstream's connection
 // is logged in as, this one is, and no other. Safe for concurrent use, though net/http
 // serves one request of it at a time.
 type clientConn struct {

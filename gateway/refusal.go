@@ -185,7 +185,7 @@ func refuseCSRF() error {
 func refuseConnectionAuth(scheme string) error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: "connection-auth", title: "Authorization of another kind is needed",
-		detail: "The request signs in by Negotiate or NTLM, which sign a connection in. Connections to the service behind this address " +
+		detail: "The request signs in by Negotiate, NTLM or CredSSP, which sign a connection in. Connections to the service behind this address " +
 			"are shared by everybody, who would then be signed in as you.",
 		reason: "Authorization by " + scheme + ": " + reasonConnectionAuth,
 	}
@@ -197,7 +197,7 @@ func refuseConnectionAuth(scheme string) error {
 func refuseConnectionAuthOverHTTP2(scheme string) error {
 	return &refusal{
 		status: http.StatusMisdirectedRequest, decision: "misdirected", kind: "connection-auth", title: "HTTP/1.1 is needed",
-		detail: "The request signs in by Negotiate or NTLM, which sign a connection in. That is possible over HTTP/1.1 alone.",
+		detail: "The request signs in by Negotiate, NTLM or CredSSP, which sign a connection in. That is possible over HTTP/1.1 alone.",
 		reason: "Authorization by " + scheme + " over HTTP/2, in which requests of a connection are not one client's alone",
 	}
 }
@@ -206,7 +206,7 @@ func refuseConnectionAuthOverHTTP2(scheme string) error {
 func refuseTooManyOwn(cause error) error {
 	return &refusal{
 		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
-		detail: "Too many people are signed in by Negotiate or NTLM at the moment. Try again shortly.",
+		detail: "Too many people are signed in by Negotiate, NTLM or CredSSP at the moment. Try again shortly.",
 		reason: "limits.connection_auth: no more connections to upstreams that are one client's", cause: cause, retryAfter: 5,
 	}
 }

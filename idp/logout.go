@@ -118,26 +118,43 @@ func (x *exchange) logoutPage(status int, s cookieSessions, message string) erro
 	return nil
 }
 
-// logout takes the form, and ends what the browser's cookies prove.
-func (x *exchange) logout() error {
+// readLogoutForm reads a form of that purpose, and what the browser's cookies prove. Where the form does not count, a page has
+// said so.
+func (x *exchange) readLogoutForm(purpose string) (s cookieSessions, counts bool, err error) {
 	form, err := x.readForm()
 	if err != nil {
-		return err
+		return s, false, err
 	}
-	s, err := x.sessionsFromCookies()
+	if s, err = x.sessionsFromCookies(); err != nil {
+		return s, false, logoutFailed(err)
+	}
+	if !x.validCSRFToken(form, purpose, s.session) {
+		return s, false, x.logoutPage(http.StatusForbidden, s, msgBadCSRFToken)
+	}
+	return s, true, nil
+}
+
+// revokeCookieSessions ends what the cookies prove, and records it.
+func (x *exchange) revokeCookieSessions(s cookieSessions) error {
+	err := x.idp.directory.revokeSessions(x.r.Context(), s.entries...)
+	x.auditLogout(s.people, err)
 	if err != nil {
 		return logoutFailed(err)
 	}
-	if !x.validCSRFToken(form, logoutForm, s.session) {
-		return x.logoutPage(http.StatusForbidden, s, msgBadCSRFToken)
+	return nil
+}
+
+// logout takes the form, and ends what the browser's cookies prove.
+func (x *exchange) logout() error {
+	s, counts, err := x.readLogoutForm(logoutForm)
+	if err != nil || !counts {
+		return err
 	}
 	if s.tooManyCookies { // "signed out" would not be true of the rest
 		return x.tooManyCookiesPage(s)
 	}
-	err = x.idp.directory.revokeSessions(x.r.Context(), s.entries...)
-	x.auditLogout(s.people, err)
-	if err != nil {
-		return logoutFailed(err)
+	if err := x.revokeCookieSessions(s); err != nil {
+		return err
 	}
 	x.log("signed out", "sessions", len(s.entries))
 	x.clearCookies()
@@ -154,21 +171,12 @@ func (x *exchange) tooManyCookiesPage(s cookieSessions) error {
 // removeCookies takes that button's form: it ends what is known, and has the browser remove every cookie of the
 // registered domain, which only a person may want.
 func (x *exchange) removeCookies() error {
-	form, err := x.readForm()
-	if err != nil {
+	s, counts, err := x.readLogoutForm(cookiesForm)
+	if err != nil || !counts {
 		return err
 	}
-	s, err := x.sessionsFromCookies()
-	if err != nil {
-		return logoutFailed(err)
-	}
-	if !x.validCSRFToken(form, cookiesForm, s.session) {
-		return x.logoutPage(http.StatusForbidden, s, msgBadCSRFToken)
-	}
-	err = x.idp.directory.revokeSessions(x.r.Context(), s.entries...)
-	x.auditLogout(s.people, err)
-	if err != nil {
-		return logoutFailed(err)
+	if err := x.revokeCookieSessions(s); err != nil {
+		return err
 	}
 	x.log("cookies removed", "sessions", len(s.entries))
 	x.clearCookies()

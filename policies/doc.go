@@ -101,7 +101,7 @@
 //     what says nothing, any cache may keep. Left out, it is added where somebody is signed in, but on public routes; none for
 //     never. Whatever is said here, an answer whose Vary names an identity header is private: without public, s-maxage and the
 //     headers of CDNs alone, and to the outside it varies by Cookie, Authorization and issuers' headers.
-//   - connection_auth: allow. Authorization by Negotiate or NTLM may pass, which log a connection in and not a request. From
+//   - connection_auth: allow. Authorization by Negotiate, NTLM or CredSSP may pass, which log a connection in and not a request. From
 //     the first such credentials or challenge on, a client's connection of HTTP/1.1 has a connection to the backend that is
 //     nobody else's, for the person that the gateway knew then, and that ends with the client's, at the latest: where somebody
 //     else signs in, a request fails, or the backend's address is configured away, the login is gone and the backend asks again.

@@ -32,7 +32,7 @@ type optionsSyntax struct {
 
 	EncodedBackslash    *allowed `yaml:"encoded_backslash"`     // allow: the path may hold %5C inside a segment
 	DefaultCacheControl *word    `yaml:"default_cache_control"` // private: added where the backend sends neither Cache-Control nor Expires; none; default: private for whoever is signed in, but on public routes
-	ConnectionAuth      *allowed `yaml:"connection_auth"`       // allow: Authorization by Negotiate or NTLM may log in a connection to the backend, which is then this client's alone
+	ConnectionAuth      *allowed `yaml:"connection_auth"`       // allow: Authorization by Negotiate, NTLM or CredSSP may log in a connection to the backend, which is then this client's alone
 }
 
 var optionKeys = []string{

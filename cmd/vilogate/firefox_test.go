@@ -64,7 +64,11 @@ user_pref("signon.rememberSignons", false);
 		}
 		return err == nil
 	})
-	t.Cleanup(func() { _ = f.conn.Close() })
+	t.Cleanup(func() {
+		if err := f.conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	if _, err := f.read(); err != nil { // what it greets with
 		t.Fatal(err)
 	}

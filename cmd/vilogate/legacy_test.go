@@ -211,20 +211,27 @@ upstreams: { app: { url: %q } }
 	}
 }
 
-// TestNamesOfDjangosUsers: what Django's validator lets a user be called, the guide's tokens may carry; backends are told
-// percent-encoded, policies write it as it is.
-func TestNamesOfDjangosUsers(t *testing.T) {
-	t.Parallel()
-	backend := record(t)
-	g := legacySite{backend: backend, secret: []byte("the JWT_SECRET of the guide's services")}
+// newForeignLoginSite is a site whose login page is the guide's.
+func newForeignLoginSite(t *testing.T, policy string) legacySite {
+	t.Helper()
+	g := legacySite{backend: record(t), secret: []byte("the JWT_SECRET of the guide's services")}
 	g.site = serve(t, map[string]string{
 		"vilogate.yaml": serveConfig + fmt.Sprintf(`
 tokens: { issuers: [ { name: legacy-django, secret: %q, cookie: jwt, claims: { user: username } } ] }
 login: { url: "https://login.viloforge.test/accounts/login" }
 upstreams: { app: { url: %q } }
-`, string(g.secret), backend.url()),
-		"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes:\n  - { path: /hers, allow: { users: [王小明, jürgen] } }\n  - { path: \"/*rest\", allow: authenticated }\n",
+`, string(g.secret), g.backend.url()),
+		"policies/app.yaml": policy,
 	})
+	return g
+}
+
+// TestNamesOfDjangosUsers: what Django's validator lets a user be called, the guide's tokens may carry; backends are told
+// percent-encoded, policies write it as it is.
+func TestNamesOfDjangosUsers(t *testing.T) {
+	t.Parallel()
+	g := newForeignLoginSite(t, "host: app.viloforge.test\nupstream: app\nroutes:\n  - { path: /hers, allow: { users: [王小明, jürgen] } }\n  - { path: \"/*rest\", allow: authenticated }\n")
+	backend := g.backend
 	for name, c := range map[string]struct {
 		encoded string
 		hers    int
@@ -269,16 +276,7 @@ upstreams: { app: { url: %q } }
 // three rounds a page says why; tabs that a browser restores are no loop, and neither is a sign-in that works.
 func TestLoopWithTheLoginPageOfSomebodyElse(t *testing.T) {
 	t.Parallel()
-	backend := record(t)
-	g := legacySite{backend: backend, secret: []byte("the JWT_SECRET of the guide's services")}
-	g.site = serve(t, map[string]string{
-		"vilogate.yaml": serveConfig + fmt.Sprintf(`
-tokens: { issuers: [ { name: legacy-django, secret: %q, cookie: jwt, claims: { user: username } } ] }
-login: { url: "https://login.viloforge.test/accounts/login" }
-upstreams: { app: { url: %q } }
-`, string(g.secret), backend.url()),
-		"policies/app.yaml": attackedPolicy,
-	})
+	g := newForeignLoginSite(t, attackedPolicy)
 	now := time.Now()
 	other := legacySite{secret: []byte("another secret of thirty-two bytes, or so")}
 	statuses := func(c *client, address string, n int, header ...string) (all []int, last answer) {

@@ -177,7 +177,11 @@ func protectedAddress(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = listener.Close() })
+	t.Cleanup(func() {
+		if err := listener.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	go func() { // ends with the listener
 		for {
 			conn, err := listener.Accept()
@@ -185,7 +189,7 @@ func protectedAddress(t *testing.T) string {
 				return
 			}
 			_, _ = conn.Write([]byte("-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user.\r\n"))
-			_ = conn.Close()
+			_ = conn.Close() // as with the write: who asked may have gone
 		}
 	}()
 	return listener.Addr().String()

@@ -168,6 +168,9 @@ func TestAMarkInASnapshotIsNotBelieved(t *testing.T) {
 	eventually(t, "the replica has the mark", func() bool { return replica.Number("EXISTS", keyRestored) == 1 })
 	replica.Do("REPLICAOF", "NO", "ONE")
 	check("at a replica", replica.open(), false)
+	eventually(t, "what the replica was sent is sent", func() bool {
+		return strings.Contains(fmt.Sprint(s.Do("INFO", "persistence")), "rdb_bgsave_in_progress:0")
+	})
 	s.Do("SAVE")
 	s.Kill()
 	s.Start()

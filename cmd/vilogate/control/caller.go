@@ -6,7 +6,7 @@ import "context"
 type Caller struct {
 	UID int // whose it is
 	PID int // 0 where the system does not tell
-	// LoginUID is who logged in to the machine, whatever the process became since (sudo); -1 where nobody is known to have.
+	// LoginUID is the user of the login session (audit loginuid), which sudo does not change; -1 where it is not set.
 	LoginUID int
 }
 

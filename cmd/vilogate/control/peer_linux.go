@@ -33,7 +33,7 @@ func peer(conn net.Conn) (Caller, error) {
 	return Caller{UID: int(cred.Uid), PID: int(cred.Pid), LoginUID: loginUID(int(cred.Pid))}, nil
 }
 
-// noLoginUID is what the kernel says of processes that nobody logged in for.
+// noLoginUID is the loginuid of processes outside of a login session, where it is not set.
 const noLoginUID = 1<<32 - 1
 
 // loginUID is who logged in to the machine for a process (pam_loginuid), -1 where that is not known.

@@ -303,7 +303,7 @@ func (s *Server) registerCertificateActions(m *control.Mux) {
 		}
 		return s.certificateStatus(), nil
 	})
-	control.Handle(m, "cert/renew", administration.Recorded(s.audit, "cert.renew", administration.Nobody[CertificateName], func(ctx context.Context, in CertificateName) ([]acme.Status, error) {
+	control.Handle(m, "cert/renew", administration.Recorded(s.audit, "cert.renew", administration.NoUser[CertificateName], func(ctx context.Context, in CertificateName) ([]acme.Status, error) {
 		if err := s.renewCertificates(ctx, in.Name); err != nil {
 			return nil, err
 		}

@@ -178,7 +178,7 @@ func (s *Server) shareAssertionKey() {
 // openControl opens the control socket.
 func (s *Server) openControl(context.Context, *config.Config) (err error) {
 	var mux control.Mux
-	control.Handle(&mux, "reload", administration.Recorded(s.audit, "reload", administration.Nobody[control.Nothing],
+	control.Handle(&mux, "reload", administration.Recorded(s.audit, "reload", administration.NoUser[control.Nothing],
 		func(context.Context, control.Nothing) (Reloaded, error) { return s.Reload() }))
 	administration.Handle(&mux, s.admin, s.audit)
 	s.registerCertificateActions(&mux)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -56,7 +57,14 @@ func New(t testing.TB, args ...string) *Server {
 func NewSecure(t testing.TB, certificate, key string, args ...string) *Server {
 	t.Helper()
 	s := &Server{t: t, program: "redis-server", Dir: t.TempDir(), password: after(args, "--requirepass")}
-	s.secure = &tls.Config{InsecureSkipVerify: true}
+	pem, err := os.ReadFile(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.secure = &tls.Config{RootCAs: x509.NewCertPool()}
+	if !s.secure.RootCAs.AppendCertsFromPEM(pem) {
+		t.Fatalf("%s holds no certificate", certificate)
+	}
 	s.args = func(port string) []string {
 		return append([]string{
 			"--port", "0", "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate,

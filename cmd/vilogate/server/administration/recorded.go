@@ -57,5 +57,5 @@ func actor(ctx context.Context) *audit.Actor {
 	return a
 }
 
-// Nobody is what an action is about that is about no user.
-func Nobody[In any](In) audit.Event { return audit.Event{} }
+// NoUser is for an action that is about no user.
+func NoUser[In any](In) audit.Event { return audit.Event{} }

@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -291,22 +293,28 @@ func program(t testing.TB) string {
 	return path
 }
 
-// freePorts are addresses on loopback that nobody listens on.
+// lastPort counts the ports handed out, so that no two tests of this process are given the same one.
+var lastPort atomic.Int32
+
+// freePorts are addresses on loopback that nobody listens on. They lie below the range from which the kernel serves port 0, so
+// that no connection is given one before Pebble takes it, and apart from those of other tests' servers.
 func freePorts(t testing.TB, count int) (addresses []string) {
 	t.Helper()
-	for range count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		port := 10000 + (os.Getpid()*41+int(lastPort.Add(1)))%6000
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
+			continue // somebody else's
+		}
+		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		defer func() {
-			if err := l.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
-		addresses = append(addresses, l.Addr().String())
+		if addresses = append(addresses, l.Addr().String()); len(addresses) == count {
+			return addresses
+		}
 	}
-	return addresses
+	t.Fatal("no free ports between 10000 and 16000")
+	return nil
 }
 
 func portOf(t testing.TB, address string) int {

@@ -1,4 +1,4 @@
-// A backend of somebody else: a module of its own that takes the kit from a release of vilogate.
+// Command backend is a backend of somebody else: a module of its own that takes the kit from a release of vilogate.
 package main
 
 import (
