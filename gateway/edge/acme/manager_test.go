@@ -157,7 +157,7 @@ func TestApexAndWildcardAreObtainedOnce(t *testing.T) {
 	}
 }
 
-// txtRecord is the file of the certificate for a name.
+// recordOf is the file of the certificate for a name.
 func recordOf(t *testing.T, dir, name string) string {
 	t.Helper()
 	return glob(t, filepath.Join(dir, "certificates", "*", name+".json"))
@@ -197,6 +197,7 @@ func TestRenewalFollowsTheAuthority(t *testing.T) {
 	m, stop := manage(t, o)
 	eventually(t, "a certificate", func() bool { return m.Ready() == nil })
 	first := s.certificates()[0].Leaf
+	eventually(t, "its renewal information is stored", func() bool { return len(renewalInfos(t, dir)) == 1 })
 	w.SuggestRenewal(first, time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour))
 	forgetSuggestion(t, dir)
 	eventually(t, "it is renewed", func() bool { return s.certificates()[0].Leaf.SerialNumber.Cmp(first.SerialNumber) != 0 })
@@ -222,7 +223,18 @@ func TestRenewalFollowsTheAuthority(t *testing.T) {
 	}
 }
 
-// forgetSuggestion has the authority asked again when to renew.
+// renewalInfos are the files of the renewal information that is stored.
+func renewalInfos(t *testing.T, dir string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "renewals", "*", "*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// forgetSuggestion has the authority asked again when to renew. What is being asked
+// meanwhile would be stored behind its back: see that it is stored before.
 func forgetSuggestion(t *testing.T, dir string) {
 	t.Helper()
 	remove(t, filepath.Join(dir, "renewals"))

@@ -52,19 +52,20 @@ func New(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// NewSecure is New for a server that speaks TLS alone, by the certificate and the key in two files (PEM), and asks for no
-// certificate of its clients.
+// NewSecure is New for a server that speaks TLS alone, by the self-signed certificate and the key in two files (PEM), and
+// asks for no certificate of its clients. It is spoken to by the first name of the certificate, whatever its address.
 func NewSecure(t testing.TB, certificate, key string, args ...string) *Server {
 	t.Helper()
 	s := &Server{t: t, program: "redis-server", Dir: t.TempDir(), password: after(args, "--requirepass")}
-	pem, err := os.ReadFile(certificate)
+	pair, err := tls.LoadX509KeyPair(certificate, key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.secure = &tls.Config{RootCAs: x509.NewCertPool()}
-	if !s.secure.RootCAs.AppendCertsFromPEM(pem) {
-		t.Fatalf("%s holds no certificate", certificate)
+	if len(pair.Leaf.DNSNames) == 0 {
+		t.Fatalf("%s is for no name", certificate)
 	}
+	s.secure = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: pair.Leaf.DNSNames[0]}
+	s.secure.RootCAs.AddCert(pair.Leaf)
 	s.args = func(port string) []string {
 		return append([]string{
 			"--port", "0", "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate,
