@@ -19,7 +19,7 @@ import (
 	"github.com/viloforge/vilogate/gateway/edge/certstore"
 )
 
-const waitTimeout = 2 * time.Minute
+const waitTimeout = 5 * time.Minute
 
 // A served is what a manager serves, as a test sees it.
 type served struct {
