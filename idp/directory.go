@@ -2,6 +2,7 @@ package idp
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"sync"
 	"time"
@@ -17,6 +18,11 @@ type Revocations interface {
 	Publish(ctx context.Context, entries ...revocation.Entry) error
 	// SessionRevoked reports whether the session is over, whatever its issuer thinks.
 	SessionRevoked(issuer, sid string) bool
+	// HandleRevoked reports whether a token counts no more, not even as a handle: itself, its session, or what its session was
+	// issued when it was.
+	HandleRevoked(issuer, jti, sid string, iat time.Time) bool
+	// SessionCutoff returns the cutoff: what the session was issued up to it is revoked.
+	SessionCutoff(issuer, sid string) (time.Time, bool)
 	// SubjectCutoff returns the cutoff: what the subject was issued up to it is revoked.
 	SubjectCutoff(issuer, sub string) (time.Time, bool)
 	// AwaitSync waits a moment for a list that was not confirmed lately; it is to be called before Stale.
@@ -24,6 +30,9 @@ type Revocations interface {
 	// Stale reports whether the list is too old to be relied on.
 	Stale(now time.Time) bool
 }
+
+// errStale means that the revocation list is too old to tell who is signed in.
+var errStale = errors.New("the revocation list is stale")
 
 // secretBytes is the length of the secrets that cookies hold.
 const secretBytes = 32

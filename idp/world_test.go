@@ -36,7 +36,9 @@ type list struct {
 	broken   bool
 	stale    bool
 	sessions map[string]bool
-	moments  map[string]time.Time
+	tokens   map[string]bool
+	moments  map[string]time.Time // of subjects
+	cutoffs  map[string]time.Time // of sessions
 	entries  []revocation.Entry
 	// publishing and asking, where they are set, are called within Publish and SessionRevoked.
 	publishing, asking func()
@@ -59,10 +61,33 @@ func (l *list) Publish(_ context.Context, entries ...revocation.Entry) error {
 			if e.Cutoff.After(l.moments[e.ID]) {
 				l.moments[e.ID] = e.Cutoff
 			}
+		case revocation.Token:
+			l.tokens[e.ID] = true
+		case revocation.SessionTokens:
+			if e.Cutoff.After(l.cutoffs[e.ID]) {
+				l.cutoffs[e.ID] = e.Cutoff
+			}
 		}
 	}
 	l.entries = append(l.entries, entries...)
 	return nil
+}
+
+func (l *list) HandleRevoked(issuer, jti, sid string, iat time.Time) bool {
+	if l.SessionRevoked(issuer, sid) {
+		return true
+	}
+	cutoff, ok := l.SessionCutoff(issuer, sid)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tokens[jti] || ok && !iat.After(cutoff)
+}
+
+func (l *list) SessionCutoff(issuer, sid string) (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	cutoff, ok := l.cutoffs[sid]
+	return cutoff, ok && issuer == token.OwnIssuer
 }
 
 func (l *list) SessionRevoked(issuer, sid string) bool {
@@ -173,7 +198,9 @@ func returning(hosts []string, home string) func() *RedirectPolicy {
 
 func newWorld(tb testing.TB, changes ...func(*Options)) *world {
 	tb.Helper()
-	w := &world{tb: tb, clock: newClock(), list: &list{sessions: map[string]bool{}, moments: map[string]time.Time{}}, log: &lines{}}
+	w := &world{tb: tb, clock: newClock(), list: &list{
+		sessions: map[string]bool{}, tokens: map[string]bool{}, moments: map[string]time.Time{}, cutoffs: map[string]time.Time{},
+	}, log: &lines{}}
 	var err error
 	w.db, err = database.Open(tb.Context(), filepath.Join(tb.TempDir(), "vilogate.db"), database.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -22,7 +22,12 @@ const (
 	Session
 	// Subject is every token that a subject was issued up to a moment.
 	Subject
+	// SessionTokens is every token that a session was issued up to a moment, named by their sid. The session goes on.
+	SessionTokens
 )
+
+// hasCutoff reports whether entries of the kind name what was issued up to a moment.
+func (k Kind) hasCutoff() bool { return k == Subject || k == SessionTokens }
 
 // What a field may be at most. Issuers are named in the configuration; an identifier is a claim, before which a subject
 // of another issuer has that issuer's name.
@@ -38,7 +43,7 @@ var (
 	errKind    = errors.New("revocation: an entry is of no kind")
 	errIssuer  = errors.New("revocation: an issuer's name is 1 to 64 visible ASCII characters")
 	errID      = errors.New("revocation: an identifier is 1 to 320 visible ASCII characters")
-	errCutoff  = errors.New("revocation: a subject's cutoff is not a time between 1970 and 9999")
+	errCutoff  = errors.New("revocation: a cutoff is not a time between 1970 and 9999, or of a kind that has none")
 	errExpires = errors.New("revocation: an entry's end is not a time between 1970 and 9999")
 	errRecord  = errors.New("revocation: not the record of an entry")
 )
@@ -50,7 +55,8 @@ type Entry struct {
 	Issuer string
 	// ID is the jti or the sid, as the claims of a verified token give it, or the SubjectID of their subject.
 	ID string
-	// Cutoff is the cutoff of a subject: whatever has an iat in this second or earlier is revoked. Fractions do not count.
+	// Cutoff is the cutoff of Subject and SessionTokens: whatever has an iat in this second or earlier is revoked. Fractions do not
+	// count.
 	Cutoff time.Time
 	// Expires is when there is nothing left to revoke. It is kept in whole seconds, rounded up.
 	Expires time.Time
@@ -70,7 +76,7 @@ func SubjectID(subject string) string {
 // fact is an entry that was checked, in the only form that it has here.
 type fact struct {
 	name
-	cutoff  int64 // seconds since 1970; 0 unless a subject
+	cutoff  int64 // seconds since 1970; 0 unless the kind has one
 	expires int64 // seconds since 1970
 }
 
@@ -86,7 +92,7 @@ func (e Entry) fact() (fact, error) {
 	if e.Expires.Nanosecond() > 0 {
 		f.expires++
 	}
-	if e.Kind == Subject {
+	if e.Kind.hasCutoff() {
 		f.cutoff = e.Cutoff.Unix()
 	}
 	return f, f.check()
@@ -107,7 +113,7 @@ func facts(entries []Entry) ([]fact, error) {
 
 func (f fact) entry() Entry {
 	e := Entry{Kind: f.kind, Issuer: f.issuer, ID: f.id, Expires: time.Unix(f.expires, 0)}
-	if f.kind == Subject {
+	if f.kind.hasCutoff() {
 		e.Cutoff = time.Unix(f.cutoff, 0)
 	}
 	return e
@@ -115,13 +121,13 @@ func (f fact) entry() Entry {
 
 func (f fact) check() error {
 	switch {
-	case f.kind < Token || f.kind > Subject:
+	case f.kind < Token || f.kind > SessionTokens:
 		return errKind
 	case !isVisibleASCII(f.issuer, maxIssuer):
 		return errIssuer
 	case !isVisibleASCII(f.id, maxID):
 		return errID
-	case f.cutoff < 0 || f.cutoff > maxTime || f.kind != Subject && f.cutoff != 0:
+	case f.cutoff < 0 || f.cutoff > maxTime || !f.kind.hasCutoff() && f.cutoff != 0:
 		return errCutoff
 	case f.expires < 0 || f.expires > maxTime:
 		return errExpires

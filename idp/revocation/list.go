@@ -150,19 +150,33 @@ func (l *List) Publish(ctx context.Context, entries ...Entry) error {
 	return nil
 }
 
-// Revoked reports whether a token is revoked: itself, its session, or everything that its subject was issued when it was.
+// Revoked reports whether a token is revoked: itself, its session, or everything that its session or its subject was issued
+// when it was.
 // What the token does not carry is empty.
 func (l *List) Revoked(issuer, jti, sid, sub string, iat time.Time) bool {
-	if jti != "" && l.table.find(Token, issuer, jti) != nil {
-		return true
-	}
-	if sid != "" && l.table.find(Session, issuer, sid) != nil {
+	if l.HandleRevoked(issuer, jti, sid, iat) {
 		return true
 	}
 	if sub == "" {
 		return false
 	}
 	f := l.table.find(Subject, issuer, SubjectID(sub))
+	return f != nil && iat.Unix() <= f.cutoff
+}
+
+// HandleRevoked is Revoked without the subject: whether nothing of a token counts any more, not even as the handle of a session
+// that goes on. A subject's cutoff may have left the session alive.
+func (l *List) HandleRevoked(issuer, jti, sid string, iat time.Time) bool {
+	if jti != "" && l.table.find(Token, issuer, jti) != nil {
+		return true
+	}
+	if sid == "" {
+		return false
+	}
+	if l.table.find(Session, issuer, sid) != nil {
+		return true
+	}
+	f := l.table.find(SessionTokens, issuer, sid)
 	return f != nil && iat.Unix() <= f.cutoff
 }
 
@@ -175,6 +189,15 @@ func (l *List) SessionRevoked(issuer, sid string) bool {
 // issuer dates nothing for the subject at or before it.
 func (l *List) SubjectCutoff(issuer, sub string) (time.Time, bool) {
 	f := l.table.find(Subject, issuer, SubjectID(sub))
+	if f == nil {
+		return time.Time{}, false
+	}
+	return time.Unix(f.cutoff, 0), true
+}
+
+// SessionCutoff returns the cutoff up to which everything is revoked that the session was issued, in whole seconds.
+func (l *List) SessionCutoff(issuer, sid string) (time.Time, bool) {
+	f := l.table.find(SessionTokens, issuer, sid)
 	if f == nil {
 		return time.Time{}, false
 	}
