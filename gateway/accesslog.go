@@ -64,7 +64,7 @@ func (x *exchange) accessRecord(aborted bool) *Record {
 		Status: x.reply.status, Bytes: x.reply.bytes,
 		Duration: x.g.opts.Now().Sub(x.start), Wait: note.upstreamTime,
 		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted,
-		DroppedHeaders: note.droppedNames, Dropped: note.dropped, RefusedCookies: note.refusedCookies,
+		DroppedHeaders: note.droppedNames, Dropped: note.dropped, RefusedCookies: note.refusedCookies, Renewed: note.renewed,
 	}
 	slices.Sort(r.DroppedHeaders)
 	if r.Status == 0 {

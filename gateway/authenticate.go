@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"errors"
-	"time"
 
 	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp/token"
@@ -62,7 +61,7 @@ func (x *authentication) continueAnonymous() {
 	if x.principal != nil && !x.byCookie {
 		x.forwardBearer = false
 	}
-	x.principal, x.claims, x.byCookie, x.byHeader, x.tokenHeader, x.forwardCookie = nil, nil, false, false, false, cookiePair{}
+	x.principal, x.claims, x.byCookie, x.byHeader, x.tokenHeader, x.forwardCookie, x.handle = nil, nil, false, false, false, cookiePair{}, handle{}
 }
 
 func (x *authentication) verifyCredentials(public bool) error {
@@ -73,7 +72,7 @@ func (x *authentication) verifyCredentials(public bool) error {
 	if !x.sentSession() {
 		return nil
 	}
-	err := x.verifySession()
+	err := x.verifySession(public)
 	if public {
 		return nil
 	}
@@ -143,7 +142,7 @@ func (x *authentication) besideCookie(public bool, cause error) error {
 	x.forwardBearer = public && oneToken
 	if x.Kind == policies.Routed && x.sentSession() && oneToken {
 		passes := x.Match.Route != nil && x.Match.Route.BearerPass
-		err := x.verifySession()
+		err := x.verifySession(public)
 		if !passes {
 			x.setCookies, err = nil, nil // the cookies do not count, and are left alone
 		}
@@ -164,15 +163,15 @@ func (x *authentication) besideCookie(public bool, cause error) error {
 // verifySession takes the token that a proxy before the gateway has put into a header,
 // else the SSO cookies. The cookie that would count beside the header has to be of the
 // same person: of two, neither counts.
-func (x *authentication) verifySession() error {
+func (x *authentication) verifySession(public bool) error {
 	ofProxy, err := x.verifyTokenHeaders()
 	if err != nil {
 		return refuseTokenHeader(err, false)
 	}
 	if ofProxy == nil {
-		return x.verifyCookies()
+		return x.verifyCookies(public)
 	}
-	err = x.verifyCookies()
+	err = x.verifyCookies(public)
 	ofCookie := x.claims
 	x.continueAnonymous()
 	switch {
@@ -187,9 +186,9 @@ func (x *authentication) verifySession() error {
 }
 
 // verifyCookies takes the first SSO cookie that verifies, our own IdP's before
-// the others'. It returns an error only when keys are missing and nobody was
-// found. Why a cookie did not count stands in the record.
-func (x *authentication) verifyCookies() error {
+// the others'. It returns an error only when keys are missing, or the identity
+// provider does not say whether a session lives, and nobody was found. Why a cookie did not count stands in the record.
+func (x *authentication) verifyCookies(public bool) error {
 	var keysMissing error
 	for i, cookie := range x.gen.Cookies {
 		sent := &x.credentials.cookies[i]
@@ -197,6 +196,11 @@ func (x *authentication) verifyCookies() error {
 			continue
 		}
 		value, claims, err := x.verifyCookie(cookie, sent)
+		if err == nil {
+			x.renewEarly(cookie, value, claims)
+		} else {
+			claims, err = x.checkHandle(cookie, public, err)
+		}
 		switch {
 		case err == nil:
 			x.setPrincipal(claims)
@@ -210,8 +214,12 @@ func (x *authentication) verifyCookies() error {
 			return x.conflictingCookies(cookie.Name)
 		case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):
 			keysMissing = refuseKeysMissing("the issuer of the cookie "+cookie.Name, err)
+		case isRefusal(err):
+			keysMissing = err
+			x.refuseCookie(cookie, reasonUnasked)
+			continue
 		}
-		x.refuseCookie(cookie, token.Reason(err))
+		x.refuseCookie(cookie, cookieReason(err))
 	}
 	return keysMissing
 }
@@ -219,8 +227,6 @@ func (x *authentication) verifyCookies() error {
 func (x *authentication) refuseCookie(cookie Cookie, reason string) {
 	x.record.refusedCookies = append(x.record.refusedCookies, RefusedCookie{Name: cookie.Name, Issuer: cookie.Issuer, Reason: reason})
 }
-
-var errCookieConflict = errors.New("gateway: cookies of one name of several sessions")
 
 // verifyCookie verifies the value that counts of those that were sent under one
 // cookie's name, and returns it with its claims.
@@ -240,35 +246,6 @@ func (x *authentication) verifyCookie(cookie Cookie, sent *cookieValue) (string,
 	claims, err := x.gen.Verifier.VerifySigned(latest, x.start)
 	return latest.Value, claims, err
 }
-
-// signedValues are the values of the cookie that its issuer signed. Any other is no
-// rival: anybody below the domain can set it, and another deployment does.
-func (x *authentication) signedValues(cookie Cookie) ([]token.SignedValue, error) {
-	signed, err := x.gen.Verifier.SignedValues(cookie.Issuer, x, request.CookieValues(x.r.Header, cookie.Name))
-	if errors.Is(err, token.ErrTooManyValues) {
-		return nil, errCookieConflict
-	}
-	return signed, err
-}
-
-// latestOfOneSession is the value with the latest iat, where all are of one session. Of
-// two sessions none counts: a sibling host could have planted its own beside the victim's
-// expired one, and the victim would act as somebody else.
-func latestOfOneSession(signed []token.SignedValue) (token.SignedValue, error) {
-	latest := signed[0]
-	for _, v := range signed[1:] {
-		if sessionOf(v.Claims) != sessionOf(latest.Claims) {
-			return token.SignedValue{}, errCookieConflict
-		}
-		if v.Claims.IssuedAt().After(latest.Claims.IssuedAt()) {
-			latest = v
-		}
-	}
-	return latest, nil
-}
-
-// sessionOf names the session of a token; where its issuer has none, its subject.
-func sessionOf(c *token.Claims) [2]string { return [2]string{c.Session(), c.Subject()} }
 
 // conflictingCookies clears the cookies of that name. Whoever sent them is
 // anonymous, and is told so when they come back.
@@ -316,7 +293,11 @@ func (x *authentication) readRevocations() error {
 			return refuseKeysMissing("the issuer of the cookie "+cookie.Name, err)
 		}
 		for _, v := range signed {
-			if !namesLiving(v.Claims, x.start) {
+			good, err := x.signsOut(cookie, v)
+			if err != nil {
+				return err
+			}
+			if !good {
 				x.refuseCookie(cookie, "expired")
 				continue
 			}
@@ -327,11 +308,4 @@ func (x *authentication) readRevocations() error {
 		}
 	}
 	return nil
-}
-
-// namesLiving reports whether a token may still sign out: one that names a session
-// or itself always, and one that names only its subject until it has expired. A
-// token of years ago would otherwise end what the subject has today.
-func namesLiving(c *token.Claims, now time.Time) bool {
-	return c.Session() != "" || c.ID() != "" || now.Before(c.Expires())
 }

@@ -26,9 +26,12 @@
 //
 // Decided, in memory:
 //
-//   - credentials.go, cookiename.go, tokenheaders.go, authenticate.go, principal.go: the Bearer token,
+//   - credentials.go, cookiename.go, cookievalues.go, tokenheaders.go, authenticate.go, principal.go: the Bearer token,
 //     or what a proxy in front has put into a header, or the SSO cookies, to a
 //     principal, where the answer depends on it.
+//   - renew.go: an expired token of our own IdP is checked there before a byte of the body is
+//     read, unless another site could have brought the request about; internal/renewals asks
+//     once for all. The successor is added when the answer's header leaves.
 //   - decide.go: what policies.Decide says of it, CSRF protection included; a refusal
 //     for everything but Allow.
 //   - shadow.go: shadow decisions: what other policies would have decided. It changes nothing.
@@ -73,7 +76,8 @@
 // and what frameworks take for the client's address (request.ClassifyHeader).
 //
 // No network on the hot path: keys, revocations, limits and policies are read from
-// memory. A request that passes costs no round trip but its upstream's.
+// memory. A request that passes costs no round trip but its upstream's, and one to the
+// identity provider for each token that has expired.
 //
 // It fails closed and keeps serving the rest: a stale revocation view or
 // missing keys are 503 on protected routes, and public routes go on. So is a token

@@ -58,10 +58,18 @@ type authentication struct {
 	byHeader      bool               // the principal comes from a header that a proxy before the gateway adds
 	tokenHeader   bool               // such a header is the principal's too, and may be forwarded
 	forwardBearer bool               // the Authorization header is the backend's business
+	handle        handle             // of the principal's session; its successor goes with the answer. Zero: there is none
 	forwardCookie cookiePair         // that is passed on, alone of its name; zero for none
 	setCookies    []string           // Set-Cookie lines for the reply
 	revocations   []revocation.Entry // with policies.Logout: what the cookies' sessions end with
 	signedOut     []audit.Actor      // whose they are, one of each
+}
+
+// handle is a token of our own IdP in the SSO cookie that stands for its session: it has expired, or is about to.
+type handle struct {
+	value   string
+	claims  *token.Claims // its own
+	expired bool
 }
 
 // forwarding is what the upstream is sent.

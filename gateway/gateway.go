@@ -11,6 +11,7 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
+	"github.com/viloforge/vilogate/gateway/internal/renewals"
 	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
@@ -26,6 +27,11 @@ type Revocations interface {
 	Stale(now time.Time) bool
 	// Publish returns nil only once the entries are durably written.
 	Publish(ctx context.Context, entries ...revocation.Entry) error
+	// HandleRevoked reports whether nothing of an expired token counts any more: itself, its session, or what its session was
+	// issued when it was.
+	HandleRevoked(issuer, jti, sid string, iat time.Time) bool
+	// SessionRevoked reports whether a session is over.
+	SessionRevoked(issuer, sid string) bool
 }
 
 // Audit is what the gateway needs of the audit log. Safe for concurrent use.
@@ -80,6 +86,7 @@ type Gateway struct {
 	transports transports
 	addresses  *addresses
 	own        ownConnections
+	renewals   *renewals.Renewals
 	keyTries   limits.Scope // of keys tried in vain, by the client's network
 	proxyLog   *log.Logger  // what net/http has to say of proxying
 }
@@ -109,6 +116,7 @@ func New(o Options) (*Gateway, error) {
 	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), proxyLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
 	g.own.most = o.ConnectionAuth
 	g.addresses = newAddresses(o.Now, o.Log)
+	g.renewals = renewals.New(o.Log)
 	if o.Current == nil {
 		g.opts.Current = g.generation.Load
 	}
@@ -145,8 +153,9 @@ func (g *Gateway) ConnContext(ctx context.Context) (context.Context, func()) {
 	return context.WithValue(ctx, clientConnKey{}, c), c.close
 }
 
-// Close ends the health checks, and drops the idle connections to the upstreams.
+// Close ends the health checks and what the identity provider is asked, and drops the idle connections to the upstreams.
 func (g *Gateway) Close() {
+	g.renewals.Close()
 	g.addresses.close()
 	g.transports.retire(nil)
 }
@@ -159,6 +168,12 @@ func AddressStates() []string { return balancer.States[:] }
 
 // Addresses tells the state of each address of each upstream, by their names.
 func (g *Gateway) Addresses() []AddressStatus { return g.addresses.table.Statuses() }
+
+// Renewals are how often the identity provider was asked about sessions, by its answer.
+func (g *Gateway) Renewals() map[string]uint64 { return g.renewals.Stats() }
+
+// RenewalFailure says that our own identity provider does not answer about sessions; nil while it does.
+func (g *Gateway) RenewalFailure() error { return g.renewals.Failure() }
 
 // Retries are how many requests went to another address of their upstream, by its name.
 func (g *Gateway) Retries() map[string]uint64 { return g.addresses.table.Retries() }

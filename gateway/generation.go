@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
+	"github.com/viloforge/vilogate/idp/backchannel"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
@@ -74,6 +75,8 @@ type Login struct {
 	Upstream  *url.URL
 	URL       string
 	LogoutURL string // goes with URL, where our own IdP is reached without this gateway. Optional.
+	// Sessions is whom to ask about expired tokens of our own identity provider. Optional: they are not renewed.
+	Sessions backchannel.Sessions
 }
 
 // OddHeaders says what becomes of a header whose name holds a character other

@@ -61,6 +61,9 @@ func (x *decided) serveMe() error {
 	if t := c.AuthTime(); !t.IsZero() {
 		answer.AuthTime = t.Unix()
 	}
+	if successor := x.rotate(http.StatusOK); successor != nil {
+		answer.Expires = successor.Expires().Unix()
+	}
 	x.reply.setCommonHeaders(x.reply.Header())
 	x.reply.Header().Set("Cache-Control", "no-store")
 	x.received.writeJSON(http.StatusOK, answer)

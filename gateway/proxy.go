@@ -35,6 +35,7 @@ func (x *forwarding) proxy(host string, transport http.RoundTripper) error {
 			x.cleanResponse(resp)
 			x.checkConnectionChallenges(resp.Header)
 			x.editResponse(resp.Header)
+			x.rotate(resp.StatusCode)
 			if resp.StatusCode != http.StatusSwitchingProtocols {
 				x.limitCaching(resp.Header)
 			}

@@ -32,6 +32,7 @@ type Record struct {
 	Shadow        []ShadowDecision
 	Aborted       bool // the answer was cut off
 
+	Renewed        bool            // the answer carries a successor of the access token
 	RefusedCookies []RefusedCookie // SSO cookies that did not count
 	// DroppedHeaders are the names of headers that were not passed on because they say
 	// what only the gateway says, sorted: at most 16 of Dropped, each cut at 64 bytes.
@@ -52,6 +53,7 @@ type record struct {
 	status        int              // where nothing was sent
 	shadows       []ShadowDecision // of other policies, where they differ
 	audited       bool             // it is in the audit log
+	renewed       bool             // the answer carries a successor of the access token
 
 	refusedCookies []RefusedCookie
 }

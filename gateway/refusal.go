@@ -63,6 +63,12 @@ func (r *refusal) Error() string {
 
 func (r *refusal) Unwrap() error { return r.cause }
 
+// isRefusal reports whether an error is for the client to hear of.
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*refusal](err)
+	return ok
+}
+
 // statusClientClosedRequest is recorded, never sent (nginx's 499).
 const statusClientClosedRequest = 499
 
@@ -282,6 +288,15 @@ func refuseKeysMissing(issuer string, err error) error {
 		return refuseUnavailable("the token's key is unknown, and the JWKS of " + issuer + " is being fetched")
 	}
 	return refuseUnavailable("the JWKS of " + issuer + " is not loaded")
+}
+
+// refuseSessionUnknown is for an expired token of our own identity provider, which does not say whether its session lives.
+func refuseSessionUnknown(cause error) error {
+	return &refusal{
+		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
+		detail: "Your sign-in cannot be renewed at the moment. You are still signed in; try again shortly.",
+		reason: "the identity provider does not answer about a session", cause: cause, retryAfter: 2,
+	}
 }
 
 // refuseAuditFailure is 503 for a request whose audit record could not be written.

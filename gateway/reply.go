@@ -39,6 +39,19 @@ type responseWriter struct {
 	// finalOnly keeps early hints back: net/http answers Expect: 100-continue of
 	// HTTP/1 from the goroutine that reads the body, while another would write them.
 	finalOnly bool
+
+	whenSent func() // called once, when a piece of the answer was written; nil: nobody waits for that
+}
+
+// onSent has f called when the answer is on its way.
+func (w *responseWriter) onSent(f func()) { w.whenSent = f }
+
+// sent calls what was to be called when the answer is on its way, once.
+func (w *responseWriter) sent() {
+	if f := w.whenSent; f != nil {
+		w.whenSent = nil
+		f()
+	}
 }
 
 // Unwrap is for http.ResponseController.
@@ -71,6 +84,9 @@ func (w *responseWriter) Write(b []byte) (int, error) {
 	}
 	n, err := w.ResponseWriter.Write(b)
 	w.bytes += int64(n)
+	if err == nil && w.whenSent != nil {
+		w.sent()
+	}
 	return n, err
 }
 

@@ -24,6 +24,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := x.serve(); err != nil {
 		x.refuse(err)
 	}
+	if x.r.Context().Err() == nil {
+		x.reply.sent() // without a body
+	}
 }
 
 // serve is the request's way. An error is a refusal that has not been written

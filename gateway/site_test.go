@@ -76,6 +76,16 @@ func (r *revocations) Publish(_ context.Context, entries ...revocation.Entry) er
 	return nil
 }
 
+func (r *revocations) SessionRevoked(_, sid string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.entries, func(e revocation.Entry) bool { return e.Kind == revocation.Session && e.ID == sid })
+}
+
+func (r *revocations) HandleRevoked(issuer, _, sid string, _ time.Time) bool {
+	return r.SessionRevoked(issuer, sid)
+}
+
 func (r *revocations) covers(c *token.Claims) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,8 +14,9 @@
 // end sessions at /.vilogate/sessions (sessionsapi.go). serve.go finds the step,
 // events.go records who signed in and out (failures.go bounds that of failures), refuse.go turns its error into a page or a problem, and exchange.go is what every step shares: who asks, from where, with which cookies.
 //
-// Beneath the steps: users.go and sessions.go keep rows, keys.go the signing key, issue.go makes access tokens, revoke.go
-// takes them back, and admin.go is what an administrator may do, with a server or without one.
+// Beneath the steps: users.go and sessions.go keep rows, keys.go the signing key, issue.go makes access tokens, renew.go answers
+// gateways that have one renewed (sessiontokens.go keeps which is the latest of a session, by the rules of internal/renewal),
+// revoke.go takes them back, and admin.go is what an administrator may do, with a server or without one.
 //
 // The package keeps these promises:
 //
@@ -36,6 +37,9 @@
 //     (stepup.go). What a browser calls itself stands on no page; useragent.go has words of its own.
 //   - "Signed out" is said after an acknowledged write, and where no session lives. When the revocation list cannot be
 //     read or written, the answer is 503 and the cookies stay.
+//   - A token in the SSO cookie that has expired stands for its session while no other took its place, and has one successor.
+//     One that was replaced proves nothing and ends nothing; beside the session's own cookie it shows that somebody else has the
+//     successor, which is revoked.
 //   - Nothing is issued to a subject with an iat at or before the moment up to which everything was revoked, and no token
 //     outlives its session (issue.go). Issuing and ending exclude each other, subject by subject (revoke.go).
 package idp

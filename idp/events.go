@@ -1,8 +1,10 @@
 package idp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp/revocation"
@@ -50,6 +52,21 @@ func (x *exchange) auditLogin(secret sessionSecret, newDevice bool) error {
 		return errors.Join(fmt.Errorf("%w: %w", errNotAudited, err), x.idp.directory.revokeSessions(x.r.Context(), sessionEntry(l.ID, l.Expires)))
 	}
 	return nil
+}
+
+// auditReplaced records that a session's token had been replaced for somebody who has not the session's own cookie, and what was
+// done about it.
+func (x *exchange) auditReplaced(answer issued) {
+	l := answer.session
+	x.logAt(slog.LevelWarn, "a copy of the SSO cookie was used by somebody else; what the session had been issued is revoked",
+		"user", l.account.Name, "subject", l.account.ID, "session", l.ID, "other_client", answer.replacedBy)
+	if x.idp.o.Audit == nil {
+		return
+	}
+	e := x.event(audit.EventSessionReplay, audit.Success)
+	e.User, e.Subject, e.Session = l.account.Name, l.account.ID, l.ID
+	e.Reason = "revoked: the token was replaced for " + cmp.Or(answer.replacedBy, "an unknown address")
+	x.idp.o.Audit.PutEventBestEffort(e)
 }
 
 // auditFailure records an attempt at a password that failed; actor is nil for a login. So many a minute are recorded, and the

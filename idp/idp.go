@@ -23,6 +23,9 @@ import (
 // purgeEvery is how often sessions that are over are removed.
 const purgeEvery = time.Hour
 
+// defaultRenewalGrace is longer than an answer takes that people wait for.
+const defaultRenewalGrace = 2 * time.Minute
+
 // Options are what an identity provider is made of. What is not said to be optional is required.
 type Options struct {
 	// DB keeps users, sessions and keys.
@@ -43,6 +46,10 @@ type Options struct {
 	AccessTTL time.Duration
 	// SessionIdle is the idle timeout of a session; SessionMax its absolute timeout, 90 days at most.
 	SessionIdle, SessionMax time.Duration
+	// RenewalGrace is how long a token counts after the one in its place was delivered. Optional: 2 minutes.
+	RenewalGrace time.Duration
+	// RenewalMax is how long a session is renewed without its browser being seen at the login host. Optional: SessionIdle.
+	RenewalMax time.Duration
 	// RedirectPolicy says where a login may return to. A request keeps what it was told when it began.
 	RedirectPolicy func() *RedirectPolicy
 	// LoginLimits slow failed logins down.
@@ -89,6 +96,7 @@ type IDP struct {
 	perAddress *attempts.Limiter
 	successes  *attempts.Limiter
 	inFlight   *inFlight
+	sessions   *Sessions
 	csrfKey    []byte
 	router     *httprouter.Router
 	origin     string
@@ -113,6 +121,9 @@ func (o *Options) check() error {
 		return nil
 	}
 }
+
+// Sessions returns who answers gateways about sessions.
+func (p *IDP) Sessions() *Sessions { return p.sessions }
 
 // Issuer is the iss of the access tokens.
 func (p *IDP) Issuer() string { return p.origin }

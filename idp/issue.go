@@ -3,10 +3,12 @@ package idp
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/viloforge/vilogate/idp/internal/renewal"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -16,72 +18,142 @@ type issuer struct {
 	keys      *keyring
 	iss       string
 	audience  string
-	ttl       time.Duration
+	times     renewal.Times
 }
 
-// issue returns a new access token of the session that the secret opens, and that session: ErrUnknownSession when there is
-// none that counts.
-func (i *issuer) issue(ctx context.Context, secret sessionSecret) (raw string, l activeSession, err error) {
-	l, err = i.directory.findSession(ctx, secret)
+// visit is what a browser brings to the login host beside the secret of its session.
+type visit struct {
+	tokens []*token.Claims // of its SSO cookies, whose signatures are good
+	client string          // its address
+}
+
+// handle is the latest of the session's own tokens that is not revoked; zero where there is none.
+func (v visit) handle(l activeSession, revocations Revocations) (h renewal.Handle) {
+	for _, c := range v.tokens {
+		if c.Session() == l.ID && c.IssuedAt().Unix() > h.Issued && !revocations.HandleRevoked(token.OwnIssuer, c.ID(), l.ID, c.IssuedAt()) {
+			h = renewal.Handle{ID: c.ID(), Issued: c.IssuedAt().Unix()}
+		}
+	}
+	return h
+}
+
+// issued is what a visit of the login host leads to.
+type issued struct {
+	token   string
+	session activeSession
+	// replaced says that the browser's own token had been replaced for somebody at the address replacedBy. Nothing that was issued
+	// until now counts any more.
+	replaced   bool
+	replacedBy string
+}
+
+// errReplaced has a visit begin anew, excluding others.
+var errReplaced = errors.New("the token of the browser has been replaced")
+
+// issue returns an access token of the session that the secret opens: ErrUnknownSession when there is none that counts.
+func (i *issuer) issue(ctx context.Context, secret sessionSecret, v visit) (issued, error) {
+	l, err := i.directory.findSession(ctx, secret)
 	if err != nil {
-		return "", activeSession{}, err
+		return issued{}, err
 	}
 	// From here on nobody ends what this subject has; what was ended until now is not found again.
 	lock := i.directory.locks.forSubject(l.account.ID)
 	lock.RLock()
-	defer lock.RUnlock()
-	l, err = i.directory.findSession(ctx, secret)
-	if err != nil {
-		return "", activeSession{}, err
+	answer, err := i.issueLocked(ctx, secret, v, false)
+	lock.RUnlock()
+	if !errors.Is(err, errReplaced) {
+		return answer, err
 	}
-	issued, err := i.issueTime(ctx, l.account.ID)
+	lock.Lock() // for something ends
+	defer lock.Unlock()
+	return i.issueLocked(ctx, secret, v, true)
+}
+
+// issueLocked is issue with the subject's lock held, exclusively where it is to end what had been issued.
+func (i *issuer) issueLocked(ctx context.Context, secret sessionSecret, v visit, exclusive bool) (answer issued, err error) {
+	l, err := i.directory.findSession(ctx, secret)
 	if err != nil {
-		return "", activeSession{}, err
+		return issued{}, err
 	}
-	expires := issued.Add(i.ttl)
+	if err := i.awaitSecond(ctx, l.tokens); err != nil {
+		return issued{}, err
+	}
+	now, handle := i.directory.now(), v.handle(l, i.directory.revocations)
+	if next, replaced := l.tokens.Login(handle, newTokenID(), now, i.times); replaced {
+		if !exclusive {
+			return issued{}, errReplaced
+		}
+		if err := i.directory.publish(ctx, cutoffEntries(l, next.Cutoff)...); err != nil {
+			return issued{}, err
+		}
+		answer.replaced, answer.replacedBy = true, l.tokenAddress
+	}
+	raced := false
+	answer.session, err = i.directory.changeTokens(ctx, l.ID, v.client, func(r renewal.Row) renewal.Row {
+		next, replaced := r.Login(handle, newTokenID(), now, i.times) // with the cutoff that was just published, where one was
+		if raced = replaced; raced {
+			return r
+		}
+		return next
+	})
+	switch {
+	case err != nil:
+		return issued{}, err
+	case raced:
+		return issued{}, errReplaced
+	}
+	if answer.token, err = i.sign(ctx, answer.session); err != nil {
+		return issued{}, err
+	}
+	return answer, i.directory.touchSession(ctx, answer.session)
+}
+
+// sign makes the access token that the session's row says is its latest: each time the same but for the signature.
+func (i *issuer) sign(ctx context.Context, l activeSession) (raw string, err error) {
+	issued := time.Unix(l.tokens.Issued, 0)
+	expires := issued.Add(i.times.TTL)
 	if expires.After(l.Expires) {
 		expires = l.Expires
 	}
 	if !expires.After(issued) {
-		return "", activeSession{}, ErrUnknownSession // its last second
+		return "", ErrUnknownSession // its last second
 	}
 	if ttl := expires.Sub(issued); ttl > l.tokenTTL {
 		if err := i.directory.lengthenTokens(ctx, l.ID, ttl); err != nil {
-			return "", activeSession{}, err
+			return "", err
 		}
 	}
-	raw, err = i.keys.signing.SignAccess(token.Grant{
-		Issuer: i.iss, Audience: i.audience, Subject: l.account.ID, User: l.account.Name, Email: l.account.Email,
-		Name: l.account.FullName, Session: l.ID, ID: strings.ToLower(rand.Text()), Roles: l.account.Roles, AMR: l.AMR,
-		AuthTime: l.AuthTime, IssuedAt: issued, Expires: expires,
-	})
-	if err != nil {
-		return "", activeSession{}, fmt.Errorf("issuing an access token: %w", err)
+	if raw, err = i.keys.signing.SignAccess(i.grant(l, l.tokens.Current, issued, expires)); err != nil {
+		return "", fmt.Errorf("issuing an access token: %w", err)
 	}
-	return raw, l, i.directory.touchSession(ctx, l)
+	return raw, nil
 }
 
-// issueTime is the iat of a token that is issued now: later than the moment up to which everything of the subject is
-// revoked. Times are whole seconds, so that it may have to wait for the next; a moment further ahead, of a clock that was
-// wrong, is not waited for but dated past.
-func (i *issuer) issueTime(ctx context.Context, subject string) (time.Time, error) {
+// grant is what a token of the session says.
+func (i *issuer) grant(l activeSession, jti string, issued, expires time.Time) token.Grant {
+	return token.Grant{
+		Issuer: i.iss, Audience: i.audience, Subject: l.account.ID, User: l.account.Name, Email: l.account.Email,
+		Name: l.account.FullName, Session: l.ID, ID: jti, Roles: l.account.Roles, AMR: l.AMR,
+		AuthTime: l.AuthTime, IssuedAt: issued, Expires: expires,
+	}
+}
+
+// awaitSecond waits for the second in which a token may be issued that no revocation names: times are whole seconds. A moment
+// further ahead, of a clock that was wrong, is not waited for but dated past.
+func (i *issuer) awaitSecond(ctx context.Context, r renewal.Row) error {
 	now := i.directory.now()
-	issued := now.Truncate(time.Second)
-	cutoff, ok := i.directory.revocations.SubjectCutoff(token.OwnIssuer, subject)
-	if !ok || issued.After(cutoff) {
-		return issued, nil
+	wait := time.Unix(max(r.Cutoff, r.SubjectCutoff)+1, 0).Sub(now)
+	if wait <= 0 || wait > time.Second {
+		return nil
 	}
-	issued = cutoff.Truncate(time.Second).Add(time.Second)
-	if wait := issued.Sub(now); wait <= time.Second {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return time.Time{}, ctx.Err()
-		}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return issued, nil
 }
 
 // checkTokenSize says why nobody could be issued a token with these facts: it would not fit a cookie, or a gateway would refuse

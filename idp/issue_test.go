@@ -122,10 +122,10 @@ func TestManyAtOnceGetTokensThatCount(t *testing.T) {
 		group.Go(func() {
 			for range 5 {
 				ended, _ := w.list.SubjectCutoff(token.OwnIssuer, w.alice.ID) // and more may end meanwhile
-				raw, _, err := w.idp.issuer.issue(context.Background(), secret)
+				answer, err := w.idp.issuer.issue(context.Background(), secret, visit{})
 				if err != nil {
 					t.Errorf("%v", err)
-				} else if issued := w.claims(raw).IssuedAt(); !issued.After(ended) {
+				} else if issued := w.claims(answer.token).IssuedAt(); !issued.After(ended) {
 					t.Errorf("a token of %v, when everything up to %v had ended", issued, ended)
 				}
 			}

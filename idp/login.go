@@ -6,6 +6,7 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp/internal/pages"
+	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -50,11 +51,14 @@ func (x *exchange) redirectBack(secret sessionSecret, to redirectURI) error {
 	if err := x.checkStaleness(); err != nil {
 		return err
 	}
-	raw, l, err := x.idp.issuer.issue(x.r.Context(), secret)
+	answer, err := x.idp.issuer.issue(x.r.Context(), secret, x.visit())
 	if err != nil {
 		return err
 	}
-	now := x.idp.o.Now()
+	if answer.replaced {
+		x.auditReplaced(answer)
+	}
+	now, l := x.idp.o.Now(), answer.session
 	if x.isLoop(to, now) {
 		x.log("redirect loop detected", "session", l.ID)
 		x.page(http.StatusConflict, pages.Loop{Cookie: x.idp.o.CookieName, Domain: x.idp.o.Domain, Back: to.uri})
@@ -62,13 +66,26 @@ func (x *exchange) redirectBack(secret sessionSecret, to redirectURI) error {
 	}
 	life := l.Expires.Sub(now)
 	x.setCookie(sessionCookie, secret.cookie(), life)
-	x.setSSO(raw, life)
+	x.setSSO(answer.token, life)
 	if to.shortened && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) { // nothing has said so yet
 		x.page(http.StatusOK, pages.Shortened{Host: to.host(), Home: to.uri})
 		return nil
 	}
 	x.redirect(http.StatusSeeOther, to.uri)
 	return nil
+}
+
+// visit is what the browser brings: its SSO cookies, where they can be judged.
+func (x *exchange) visit() visit {
+	v := visit{client: request.AddressText(x.client)}
+	signed, err := x.idp.verifier.SignedValues(token.OwnIssuer, nil, request.CookieValues(x.r.Header, x.idp.o.CookieName))
+	if err != nil {
+		return v // of too many nobody knows which is the browser's own
+	}
+	for _, value := range signed {
+		v.tokens = append(v.tokens, value.Claims)
+	}
+	return v
 }
 
 // checkStaleness reports errStale when the revocation list is too old to tell whose session lives.

@@ -42,7 +42,8 @@ func (s *cookieSessions) dropRevoked(list Revocations) {
 	}
 }
 
-// sessionsFromCookies looks at the cookies. An SSO cookie with a good signature names its session, however old it is.
+// sessionsFromCookies looks at the cookies. An SSO cookie with a good signature names its session while it has not expired, and
+// after that while it stands for the session: what another token took the place of ends nothing.
 func (x *exchange) sessionsFromCookies() (s cookieSessions, err error) {
 	if err := x.checkStaleness(); err != nil {
 		return cookieSessions{}, err
@@ -66,9 +67,15 @@ func (x *exchange) sessionsFromCookies() (s cookieSessions, err error) {
 		if claims.Session() == s.session {
 			continue
 		}
-		s.entries = append(s.entries, sessionEntry(claims.Session(), claims.AuthTime().Add(token.LongestSession)))
-		s.people = append(s.people, audit.Actor{Session: claims.Session(), User: claims.User(), Subject: claims.Subject()})
-		if claims.Expires().After(x.idp.o.Now()) {
+		good := claims.Expires().After(x.idp.o.Now())
+		if !good {
+			if good, err = x.idp.sessions.standsForSession(x.r.Context(), claims); err != nil {
+				return cookieSessions{}, err
+			}
+		}
+		if good {
+			s.entries = append(s.entries, sessionEntry(claims.Session(), claims.AuthTime().Add(token.LongestSession)))
+			s.people = append(s.people, audit.Actor{Session: claims.Session(), User: claims.User(), Subject: claims.Subject()})
 			s.active = append(s.active, claims.Session())
 		}
 	}

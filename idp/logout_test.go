@@ -97,10 +97,17 @@ func TestSignedOutIsNeverSaidToWhoIsSignedIn(t *testing.T) {
 		}
 	}
 	asked.Wait()
-	// An SSO cookie that has run out still names what to end, but opens nothing.
+	// A token that has expired stands for its session, which lives; one that another took the place of stands for nothing.
 	w.clock.advance(20 * time.Minute)
+	if got := w.client().get("/logout?done", "Cookie: "+ssoCookie+"="+sso); strings.Contains(got.body, "signed out") || !strings.Contains(got.body, "<form") {
+		t.Errorf("by a token that has expired:\n%s", got.body)
+	}
+	for range 2 {
+		c.get("/login") // a new token
+		w.clock.advance(20 * time.Minute)
+	}
 	if got := w.client().get("/logout?done", "Cookie: "+ssoCookie+"="+sso); !strings.Contains(got.body, "You are signed out") {
-		t.Errorf("by a token that has run out:\n%s", got.body)
+		t.Errorf("by a stale token:\n%s", got.body)
 	}
 }
 

@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"cmp"
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
@@ -13,6 +14,7 @@ import (
 	"github.com/viloforge/vilogate/gateway/limits/gcra"
 	"github.com/viloforge/vilogate/idp/internal/attempts"
 	"github.com/viloforge/vilogate/idp/internal/password"
+	"github.com/viloforge/vilogate/idp/internal/renewal"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -42,7 +44,8 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 		return nil, err
 	}
 	p.issuer = &issuer{
-		directory: p.directory, keys: keys, iss: p.origin, audience: o.Audience, ttl: o.AccessTTL,
+		directory: p.directory, keys: keys, iss: p.origin, audience: o.Audience,
+		times: renewal.Times{TTL: o.AccessTTL, Grace: cmp.Or(o.RenewalGrace, defaultRenewalGrace), Max: cmp.Or(o.RenewalMax, o.SessionIdle)},
 	}
 	if o.LoginLimits.Successes == (gcra.Rate{}) {
 		o.LoginLimits.Successes = gcra.Rate{Events: 60, Per: time.Minute}
@@ -59,6 +62,7 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 	p.perAccount, errs[3] = attempts.NewAccounts(o.LoginLimits.PerAccount)
 	p.perAddress, errs[4] = attempts.New(o.LoginLimits.PerAddress)
 	p.successes, errs[5] = attempts.New(o.LoginLimits.Successes)
+	p.sessions = &Sessions{directory: p.directory, issuer: p.issuer, verifier: p.verifier, log: o.Log, audit: o.Audit, replays: map[string]struct{}{}}
 	p.router = p.routes()
 	return p, errors.Join(errs[:]...)
 }

@@ -43,9 +43,6 @@ func refuseMalformed(cause error) error {
 	}
 }
 
-// errStale means that the revocation list is too old to tell who is signed in.
-var errStale = errors.New("the revocation list is stale")
-
 // refusalOf says what the client is to hear of an error.
 func refusalOf(err error) *refusal {
 	if r, ok := errors.AsType[*refusal](err); ok {

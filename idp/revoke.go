@@ -51,16 +51,35 @@ func (d *directory) replacedEntry(subject, id string, used, end time.Time, token
 	return sessionEntry(id, end)
 }
 
-// subjectEntry revokes everything that the subject was issued until now, and what was dated ahead because of an earlier
-// such entry.
-func (d *directory) subjectEntry(subject string) revocation.Entry {
+// subjectEntry revokes everything that the subject was issued until now, and what was dated ahead: because of an earlier such
+// entry, or of a token in the same second.
+func (d *directory) subjectEntry(ctx context.Context, subject string) (revocation.Entry, error) {
+	issued, err := d.latestIssued(ctx, subject)
+	if err != nil {
+		return revocation.Entry{}, err
+	}
 	cutoff := d.now().Truncate(time.Second)
+	if issued.After(cutoff) {
+		cutoff = issued
+	}
 	if previous, ok := d.revocations.SubjectCutoff(token.OwnIssuer, subject); ok && !cutoff.After(previous) {
 		cutoff = previous.Add(time.Second)
 	}
 	return revocation.Entry{
 		Kind: revocation.Subject, Issuer: token.OwnIssuer, ID: revocation.SubjectID(subject), Cutoff: cutoff, Expires: cutoff.Add(token.LongestSession),
+	}, nil
+}
+
+// cutoffEntries revoke what a session was issued until the cutoff, and leave the session: by its moment, and by name for gateways
+// that know no such entries.
+func cutoffEntries(l activeSession, cutoff int64) []revocation.Entry {
+	entries := []revocation.Entry{{Kind: revocation.SessionTokens, Issuer: token.OwnIssuer, ID: l.ID, Cutoff: time.Unix(cutoff, 0), Expires: l.Expires}}
+	for _, jti := range []string{l.tokens.Current, l.tokens.Previous} {
+		if jti != "" {
+			entries = append(entries, revocation.Entry{Kind: revocation.Token, Issuer: token.OwnIssuer, ID: jti, Expires: l.Expires})
+		}
 	}
+	return entries
 }
 
 // revokeTokens ends the subject's tokens but not its sessions, and makes the change that is the reason.
@@ -68,7 +87,11 @@ func (d *directory) revokeTokens(ctx context.Context, subject string, change fun
 	lock := d.locks.forSubject(subject)
 	lock.Lock()
 	defer lock.Unlock()
-	if err := d.publish(ctx, d.subjectEntry(subject)); err != nil {
+	entry, err := d.subjectEntry(ctx, subject)
+	if err != nil {
+		return err
+	}
+	if err := d.publish(ctx, entry); err != nil {
 		return err
 	}
 	return d.db.Write(context.WithoutCancel(ctx), change)
@@ -84,23 +107,39 @@ func (d *directory) revokeSubject(ctx context.Context, subject, keep string, cha
 	if err != nil {
 		return 0, err
 	}
-	entries := []revocation.Entry{d.subjectEntry(subject)}
+	entry, err := d.subjectEntry(ctx, subject)
+	if err != nil {
+		return 0, err
+	}
+	entries := []revocation.Entry{entry}
 	for _, s := range sessions {
 		if s.ID != keep {
 			entries = append(entries, sessionEntry(s.ID, s.Expires))
+			ended++
 		}
+	}
+	// The session that is kept goes on with a token of its own: a copy of the cookie does not.
+	kept, err := d.findActive(ctx, d.db.SQL(), "s.id = ?", keep)
+	switch {
+	case err == nil:
+		entries = append(entries, cutoffEntries(kept, entry.Cutoff.Unix())...)
+	case !errors.Is(err, ErrUnknownSession):
+		return 0, err
 	}
 	if err := d.publish(ctx, entries...); err != nil {
 		return 0, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	return len(entries) - 1, d.db.Write(ctx, func(tx *sql.Tx) error {
-		for _, statement := range []string{
-			"UPDATE users SET epoch = epoch + 1 WHERE id = ?1",
-			"DELETE FROM sessions WHERE user_id = ?1 AND id <> ?2",
-			"UPDATE sessions SET epoch = epoch + 1 WHERE user_id = ?1 AND id = ?2",
+	return ended, d.db.Write(ctx, func(tx *sql.Tx) error {
+		for _, s := range []struct {
+			statement string
+			args      []any
+		}{
+			{"UPDATE users SET epoch = epoch + 1 WHERE id = ?", []any{subject}},
+			{"DELETE FROM sessions WHERE user_id = ? AND id <> ?", []any{subject, keep}},
+			{"UPDATE sessions SET epoch = epoch + 1, cutoff = max(cutoff, ?) WHERE user_id = ? AND id = ?", []any{entry.Cutoff.Unix(), subject, keep}},
 		} {
-			if _, err := tx.ExecContext(ctx, statement, subject, keep); err != nil {
+			if _, err := tx.ExecContext(ctx, s.statement, s.args...); err != nil {
 				return fmt.Errorf("ending sessions: %w", err)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/viloforge/vilogate/idp/internal/renewal"
 	"github.com/viloforge/vilogate/idp/token"
 )
 
@@ -46,8 +47,10 @@ type Session struct {
 // activeSession is an active session, and whose it is.
 type activeSession struct {
 	Session
-	account  account
-	tokenTTL time.Duration // the longest that a token of it was issued for
+	account      account
+	tokenTTL     time.Duration // the longest that a token of it was issued for
+	tokens       renewal.Row
+	tokenAddress string // of the client that the latest token was first given to
 }
 
 // sessionSecret is what the session cookie holds: whoever has it is signed in. The database knows its hash alone.
@@ -66,6 +69,7 @@ func parseSessionSecret(cookie string) (s sessionSecret, ok bool) {
 }
 
 const sessionColumns = `s.id, s.amr, s.auth_time, s.used, s.expires, s.address, s.user_agent, s.token_ttl, s.browser_since,
+	s.token_id, s.token_issued, s.token_previous, s.token_given_ms, s.token_delivered_ms, s.token_address, s.cutoff, s.browser_seen,
 	u.id, u.name, u.email, u.full_name, u.roles, u.password, u.epoch, u.disabled, u.created, u.changed`
 
 // activeCondition is the condition under which a session is active, but for the revocation list.
@@ -81,8 +85,13 @@ func (c prefixScanner) Scan(into ...any) error { return c.row.Scan(append(c.into
 
 func (d *directory) scanSession(row scanner) (l activeSession, err error) {
 	var amr string
-	var authTime, used, expires, tokenTTL, since int64
-	l.account, err = scanAccount(prefixScanner{row, []any{&l.ID, &amr, &authTime, &used, &expires, &l.Address, &l.UserAgent, &tokenTTL, &since}})
+	var authTime, used, expires, tokenTTL, since, given, delivered, seen int64
+	r := &l.tokens
+	l.account, err = scanAccount(prefixScanner{row, []any{
+		&l.ID, &amr, &authTime, &used, &expires, &l.Address, &l.UserAgent, &tokenTTL, &since,
+		&r.Current, &r.Issued, &r.Previous, &given, &delivered, &l.tokenAddress, &r.Cutoff, &seen,
+	}})
+	r.Given, r.Delivered, r.Seen = fromMillis(given), fromMillis(delivered), time.Unix(seen, 0)
 	l.User, l.AMR = l.account.Name, splitList(amr)
 	l.AuthTime, l.Used, l.Expires = time.Unix(authTime, 0), time.Unix(used, 0), time.Unix(expires, 0)
 	l.tokenTTL = time.Duration(tokenTTL) * time.Second
@@ -93,20 +102,57 @@ func (d *directory) scanSession(row scanner) (l activeSession, err error) {
 // findSession returns the session of a cookie's secret: ErrUnknownSession when there is none that counts. One that the
 // revocation list names is over, and removed.
 func (d *directory) findSession(ctx context.Context, secret sessionSecret) (activeSession, error) {
+	return d.findActive(ctx, d.db.SQL(), "s.secret = ?", secret.hash())
+}
+
+// querier is a database, or a transaction.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// findActive returns the session that a condition names.
+func (d *directory) findActive(ctx context.Context, in querier, condition string, value any) (activeSession, error) {
 	now := d.now()
-	l, err := d.scanSession(d.db.SQL().QueryRowContext(ctx, "SELECT "+sessionColumns+
-		" FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.secret = ? AND "+activeCondition,
-		secret.hash(), now.Unix(), now.Add(-d.idle).Unix()))
+	l, err := d.scanSession(in.QueryRowContext(ctx, "SELECT "+sessionColumns+
+		" FROM sessions s JOIN users u ON u.id = s.user_id WHERE "+condition+" AND "+activeCondition,
+		value, now.Unix(), now.Add(-d.idle).Unix()))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return activeSession{}, ErrUnknownSession
 	case err != nil:
 		return activeSession{}, fmt.Errorf("finding a session: %w", err)
-	case d.revocations.SessionRevoked(token.OwnIssuer, l.ID):
-		return activeSession{}, errors.Join(ErrUnknownSession, d.removeSession(ctx, l.ID))
-	default:
-		return l, nil
+	case !d.revocations.SessionRevoked(token.OwnIssuer, l.ID):
+		return d.withCutoffs(l), nil
+	case in == querier(d.db.SQL()):
+		err = d.removeSession(ctx, l.ID)
 	}
+	return activeSession{}, errors.Join(ErrUnknownSession, err)
+}
+
+// withCutoffs adds what the revocation list says of the session's tokens.
+func (d *directory) withCutoffs(l activeSession) activeSession {
+	if cutoff, ok := d.revocations.SessionCutoff(token.OwnIssuer, l.ID); ok {
+		l.tokens.Cutoff = max(l.tokens.Cutoff, cutoff.Unix())
+	}
+	if cutoff, ok := d.revocations.SubjectCutoff(token.OwnIssuer, l.account.ID); ok {
+		l.tokens.SubjectCutoff = cutoff.Unix()
+	}
+	return l
+}
+
+// fromMillis is a time as the database keeps it in milliseconds, toMillis the reverse; 0 is no time.
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
+func toMillis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
 }
 
 // sessions returns the sessions that count, the newest first: those of a user and of an id, each of which may be empty

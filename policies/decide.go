@@ -131,11 +131,7 @@ func (a *Answer) checkCSRF() {
 		return
 	}
 	route := a.Decision.Route
-	var allowed []request.Origin
-	if route.CORS != nil {
-		allowed = route.CORS.Origins
-	}
-	if !request.IsWebSocket(a.request.Header) && request.IsSafe(a.Target.Method) || request.CSRFSafe(a.csrfFacts(allowed, route.CSRFExempt)) {
+	if a.csrfSafe(route) {
 		return
 	}
 	a.CrossSite = true
@@ -147,15 +143,31 @@ func (a *Answer) checkCSRF() {
 	a.Reason = ReasonCSRF
 }
 
-func (a *Answer) csrfFacts(allowed, exempt []request.Origin) request.CSRFFacts {
-	header := a.request.Header
-	f := request.CSRFFacts{
-		Method: a.Target.Method, WebSocket: request.IsWebSocket(header), Origin: header["Origin"],
-		SecFetchSite: strings.Join(header["Sec-Fetch-Site"], ","), SecFetchMode: strings.Join(header["Sec-Fetch-Mode"], ","),
-		SelfOrigin: request.Origin("https://" + string(a.Name)), CORSOrigins: allowed, Exempt: exempt,
+// csrfSafe reports whether a cookie alone could not have brought the request to the route about.
+func (l *Location) csrfSafe(route *Route) bool {
+	var allowed, exempt []request.Origin
+	if route != nil {
+		exempt = route.CSRFExempt
+		if route.CORS != nil {
+			allowed = route.CORS.Origins
+		}
 	}
-	if a.publicPort != 443 && a.publicPort != 0 {
-		f.SelfOrigin += request.Origin(":" + strconv.Itoa(a.publicPort))
+	return !request.IsWebSocket(l.request.Header) && request.IsSafe(l.Target.Method) || request.CSRFSafe(l.csrfFacts(allowed, exempt))
+}
+
+// CrossSite reports whether a cookie alone could have brought the request about from another site, so that it cannot count. It
+// is for an [Authenticator] that would have to ask somebody what a cookie is worth.
+func (l *Location) CrossSite() bool { return !l.csrfSafe(l.Match.Route) }
+
+func (l *Location) csrfFacts(allowed, exempt []request.Origin) request.CSRFFacts {
+	header := l.request.Header
+	f := request.CSRFFacts{
+		Method: l.Target.Method, WebSocket: request.IsWebSocket(header), Origin: header["Origin"],
+		SecFetchSite: strings.Join(header["Sec-Fetch-Site"], ","), SecFetchMode: strings.Join(header["Sec-Fetch-Mode"], ","),
+		SelfOrigin: request.Origin("https://" + string(l.Name)), CORSOrigins: allowed, Exempt: exempt,
+	}
+	if l.publicPort != 443 && l.publicPort != 0 {
+		f.SelfOrigin += request.Origin(":" + strconv.Itoa(l.publicPort))
 	}
 	return f
 }

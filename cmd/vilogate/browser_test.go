@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -310,8 +311,8 @@ func TestBrowserRemovesCookies(t *testing.T) {
 	b.run("the login form", chromedp.WaitVisible(chromedp.CSS(`input[name="username"]`)))
 }
 
-// TestBrowserExpiredToken: the access token runs out while the session lives: the next navigation needs no password,
-// and the person sees nothing of it.
+// TestBrowserExpiredToken: the access token expires while the session lives: what a page sends goes on, the next navigation needs
+// no password, and the person sees nothing of it.
 func TestBrowserExpiredToken(t *testing.T) {
 	t.Parallel()
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -340,7 +341,17 @@ upstreams: { app: { url: %q } }
 	b.open(s.url("app", "/first"))
 	b.signIn("alice", passwordOf("alice"))
 	b.at(s.url("app", "/first"))
-	eventually(t, "the access token runs out", func() bool { return strings.HasPrefix(b.fetch("/.vilogate/me", "{}"), "401 ") })
+	expires := func() {
+		began := time.Now()
+		eventually(t, "the access token expires", func() bool { return time.Since(began) > 3*time.Second })
+	}
+	expires()
+	for _, options := range []string{`{ method: "POST", body: "of a page" }`, "{}"} {
+		if got := b.fetch("/x", options); !strings.HasPrefix(got, "200 ") {
+			t.Errorf("a page's request with an expired token: %s", got)
+		}
+		expires()
+	}
 	b.open(s.url("app", "/second?with=query"))
 	b.at(s.url("app", "/second?with=query"))
 	if user := b.evaluate(`document.querySelector("#user").textContent`); user != "alice" {

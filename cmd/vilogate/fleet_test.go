@@ -21,10 +21,14 @@ type fleet struct {
 	more    string // added to each gateway's configuration
 }
 
+// renewedSoon has tokens expire while a test waits.
+const renewedSoon = "access_token_ttl: 2s, renewal_grace: 1s"
+
 const fleetSecret = "secret: \"a secret of the whole fleet, 32 bytes or more\"\n"
 
-// newFleet starts Redis. login is the address of the IdP; empty means a real one, as a process of its own.
-func newFleet(t *testing.T, login, more string) *fleet {
+// newFleet starts Redis. login is the address of the IdP; empty means a real one, as a process of its own, with more keys of
+// `idp:`.
+func newFleet(t *testing.T, login, more string, idp ...string) *fleet {
 	t.Helper()
 	f := &fleet{t: t, redis: redistest.New(t), login: login, backend: record(t), more: more}
 	if login != "" {
@@ -43,9 +47,9 @@ redis: %q
 %s
 trusted_proxies: [ "127.0.0.0/8" ]
 login: { host: login.viloforge.test }
-idp: { listen: %q, database: sqlite, return_hosts: ["*.viloforge.test"], login_limits: { per_account: 1000/m, per_address: 1000/m } }
+idp: { listen: %q, database: sqlite, return_hosts: ["*.viloforge.test"], login_limits: { per_account: 1000/m, per_address: 1000/m }%s }
 revocation: { max_staleness: 2s }
-`, f.redis.URL(), fleetSecret, listen)})
+`, f.redis.URL(), fleetSecret, listen, strings.Join(append([]string{""}, idp...), ", "))})
 	f.idp.addUser("alice", "member")
 	return f
 }

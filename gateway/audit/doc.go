@@ -59,7 +59,8 @@
 //   - refused_cookies: sign-in cookies that did not count, a list: name, issuer (whose tokens it carries), and reason:
 //     expired, revoked, signature, unknown-key, unknown-issuer, audience, client, not-yet-valid, keys-not-loaded, key-pending,
 //     too-many-keys, not-a-user,
-//     malformed, or conflict where values of several sessions were sent. Optional.
+//     malformed, conflict where values of several sessions were sent, stale where another token had taken its place, return where the
+//     browser has to pass the login host first, or idp-away. Optional.
 //   - latency_us: microseconds from the request's header to the decision.
 //
 // # Events
@@ -67,12 +68,14 @@
 // A line with the member event is about something that was done, and has these members:
 //
 //   - v, time: as above.
-//   - event: login, logout (of one session), logout.everywhere, password.change (by people themselves); user.add, user.passwd,
+//   - event: login, logout (of one session), logout.everywhere, password.change (by people themselves); session_replay (a token
+//     was presented that another one had replaced: a failure where it was refused, a success where the session's own browser
+//     brought it, and the other token was revoked), session_behind (a token that is later than any that the database knows); user.add, user.passwd,
 //     user.roles, user.disable, user.enable, user.unlock, user.delete, session.revoke, reload, cert.renew (by administrators, through
 //     the control socket, or by a command that stands in for a server).
 //   - result: success or failure; or attempt, of a change by an administrator while the log could not be written a moment ago,
 //     with the outcome in a record of its own.
-//   - reason: why it failed: of a login wrong-password, unknown-user, disabled, rate-limited, busy or changed-meanwhile. Optional.
+//   - reason: of session_replay and session_behind what was concluded, with the address that has the other token; else why it failed: of a login wrong-password, unknown-user, disabled, rate-limited, busy or changed-meanwhile. Optional.
 //   - actor: who did it. Of administrators uid and system_user, whose the process is that asked (SO_PEERCRED), its pid, and
 //     login_uid, who logged in to the machine for it, whatever the process has become since, where the kernel knows
 //     (root acts as the owner of the state folder). Of people session, user and subject: of a logout the session itself, or

@@ -45,6 +45,15 @@ const (
 	EventPasswordChange   = "password.change"
 )
 
+// What is found out when access tokens are renewed.
+const (
+	// EventSessionReplay is of a token that another one had replaced: a failure is its refusal, a success that the session's own
+	// browser was given a new one, and all earlier ones are revoked.
+	EventSessionReplay = "session_replay"
+	// EventSessionBehind is of a token that is later than any that the database knows: it has lost something.
+	EventSessionBehind = "session_behind"
+)
+
 // The results of an Event.
 const (
 	Success = "success"

@@ -45,7 +45,13 @@ type signedClaims struct {
 
 // SignAccess makes an access token of type at+jwt. What a verifier would refuse
 // is not signed in the first place.
-func (k *PrivateKey) SignAccess(g Grant) (string, error) {
+func (k *PrivateKey) SignAccess(g Grant) (string, error) { return k.signGrant(typeAccess, g) }
+
+// SignSession makes what our own IdP answers a gateway that asks about a session: the
+// claims of an access token, of a type of its own that is none.
+func (k *PrivateKey) SignSession(g Grant) (string, error) { return k.signGrant(typeSession, g) }
+
+func (k *PrivateKey) signGrant(typ string, g Grant) (string, error) {
 	roles, err := strictRoles(g.Roles)
 	if err := errors.Join(
 		claimError("iss", checkIssuer(g.Issuer)),
@@ -62,7 +68,7 @@ func (k *PrivateKey) SignAccess(g Grant) (string, error) {
 	); err != nil {
 		return "", fmt.Errorf("token: sign an access token: %w", err)
 	}
-	raw, err := k.sign(typeAccess, signedClaims{
+	raw, err := k.sign(typ, signedClaims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: g.Issuer, Subject: g.Subject, Audience: jwt.ClaimStrings{g.Audience}, ID: g.ID,
 			IssuedAt: jwt.NewNumericDate(g.IssuedAt), NotBefore: jwt.NewNumericDate(g.IssuedAt),

@@ -17,6 +17,7 @@ const OwnIssuer = "vilogate"
 const (
 	typeAccess    = "at+jwt"
 	typeAssertion = "vilogate-assertion+jwt"
+	typeSession   = "vilogate-session+jwt"
 	minSecret     = 32
 )
 
@@ -102,6 +103,8 @@ type issuer struct {
 	secrets      [][]byte  // any of which may have signed; empty with Keys
 
 	claimSubject, claimUser, claimEmail, claimName, claimRoles string
+
+	session *issuer // our own IdP as it tells gateways of sessions; nil for others
 }
 
 func newIssuer(c IssuerConfig) (*issuer, error) {
@@ -132,6 +135,10 @@ func newIssuer(c IssuerConfig) (*issuer, error) {
 	case c.Own:
 		i.setStrict(typeAccess, checkIdentifier, checkOwnUser,
 			"nbf", "jti", "sid", "amr", "auth_time", "preferred_username", "name", "email", "roles")
+		session := *i
+		session.types = []string{typeSession}
+		session.listClaimNames()
+		i.session = &session
 	case c.ISS == "" && c.ClaimUser != "":
 		i.claimSubject = c.ClaimUser
 	}

@@ -36,6 +36,10 @@ func (noRevocations) AwaitSync(time.Time) {}
 
 func (noRevocations) Stale(time.Time) bool { return false }
 
+func (noRevocations) HandleRevoked(string, string, string, time.Time) bool { return false }
+
+func (noRevocations) SessionRevoked(string, string) bool { return false }
+
 func (noRevocations) Publish(context.Context, ...revocation.Entry) error { return nil }
 
 // behindGateway puts a real gateway before the service, which takes the guide's

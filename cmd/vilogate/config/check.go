@@ -160,8 +160,8 @@ func (c *checker) checkIDP() {
 	case i.Database != "sqlite" && i.Database != "":
 		c.errorf(at, "idp.database is sqlite")
 	}
-	for key, t := range map[string]strictyaml.Duration{"access_token_ttl": i.AccessTokenTTL, "session_idle": i.SessionIdle, "session_max": i.SessionMax} {
-		if t < seconds(1) {
+	for key, t := range map[string]strictyaml.Duration{"access_token_ttl": i.AccessTokenTTL, "session_idle": i.SessionIdle, "session_max": i.SessionMax, "renewal_max": i.RenewalMax, "renewal_grace": i.RenewalGrace} {
+		if t < seconds(1) && (key != "renewal_max" || i.isSet(key)) {
 			c.errorf(i.Places.Of(key), "idp.%s must be at least 1s, it is %s", key, t)
 		}
 	}
@@ -170,8 +170,10 @@ func (c *checker) checkIDP() {
 		c.errorf(i.Places.Of("session_max"), "idp.session_max must be at most %s, it is %s", strictyaml.Duration(token.LongestSession), i.SessionMax)
 	case i.SessionIdle > i.SessionMax:
 		c.errorf(i.Places.Of("session_idle"), "idp.session_idle (%s) must not be longer than idp.session_max (%s)", i.SessionIdle, i.SessionMax)
-	case i.AccessTokenTTL > i.SessionMax:
-		c.errorf(i.Places.Of("access_token_ttl"), "idp.access_token_ttl (%s) must not be longer than idp.session_max (%s)", i.AccessTokenTTL, i.SessionMax)
+	case i.AccessTokenTTL > i.SessionIdle/2:
+		c.errorf(i.Places.Of("access_token_ttl"), "idp.access_token_ttl (%s) must not be longer than half of idp.session_idle (%s): a session is used when its token is renewed", i.AccessTokenTTL, i.SessionIdle)
+	case i.RenewalMax > i.SessionMax:
+		c.errorf(i.Places.Of("renewal_max"), "idp.renewal_max (%s) must not be longer than idp.session_max (%s)", i.RenewalMax, i.SessionMax)
 	}
 	if i.isSet("return_hosts") && len(i.ReturnHosts) == 0 {
 		c.errorf(i.Places.Of("return_hosts"), "idp.return_hosts is empty")

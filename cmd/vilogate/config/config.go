@@ -343,11 +343,18 @@ type IDP struct {
 	Listen Address `yaml:"listen"`
 	// Database is "sqlite", in the state folder; postgres:// is not supported yet. Optional: sqlite.
 	Database string `yaml:"database"`
-	// AccessTokenTTL is how long an access token holds. Optional: 1h.
+	// AccessTokenTTL is how long an access token holds; gateways renew it while its session lives. At most half of SessionIdle.
+	// Optional: 15m.
 	AccessTokenTTL strictyaml.Duration `yaml:"access_token_ttl"`
 	// SessionIdle ends a session that is not used, and SessionMax any session. Optional: 8h and 30d; at most 90d.
 	SessionIdle strictyaml.Duration `yaml:"session_idle"`
 	SessionMax  strictyaml.Duration `yaml:"session_max"`
+	// RenewalMax is how long a session is renewed without its browser passing the login host. After that a navigation goes there,
+	// without a word, and a fetch is 401. Optional: SessionIdle.
+	RenewalMax strictyaml.Duration `yaml:"renewal_max"`
+	// RenewalGrace is how long a token stands for its session after the one in its place was delivered: as long as the slowest
+	// answers take. Optional: 2m.
+	RenewalGrace strictyaml.Duration `yaml:"renewal_grace"`
 	// ReturnHosts are the hosts that a login may return to, `*.` for one label. Optional where gateway and IdP are one
 	// process: the hosts of the policies.
 	ReturnHosts []string `yaml:"return_hosts"`
@@ -363,7 +370,8 @@ type IDP struct {
 // SetDefaults fills in what holds where the file says nothing.
 func (i *IDP) SetDefaults() {
 	i.Database, i.Home = "sqlite", "/account"
-	i.AccessTokenTTL, i.SessionIdle, i.SessionMax = seconds(3600), seconds(8*3600), seconds(30*86400)
+	i.AccessTokenTTL, i.SessionIdle, i.SessionMax = seconds(15*60), seconds(8*3600), seconds(30*86400)
+	i.RenewalGrace = seconds(2 * 60)
 	i.LoginLimits.SetDefaults()
 }
 

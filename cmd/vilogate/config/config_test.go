@@ -94,7 +94,7 @@ func TestDefaultsAreSafe(t *testing.T) {
 		"drain":        c.Drain.Delay == 0 && time.Duration(c.Drain.Timeout) == 30*time.Second,
 		"certificates": len(c.Certificates.Names) == 2 && c.Certificates.Names[1] == "*.viloforge.localhost",
 		"tokens":       c.Tokens.Cookie == "__Secure-sso" && c.Tokens.Audience == "viloforge",
-		"idp":          c.IDP.Home == "/account" && c.IDP.SessionMax.String() == "30d" && c.IDP.AccessTokenTTL.String() == "1h" && c.IDP.LoginLimits.PerAccount == config.Rate{Rate: gcra.Rate{Events: 10, Per: time.Minute}},
+		"idp":          c.IDP.Home == "/account" && c.IDP.SessionMax.String() == "30d" && c.IDP.AccessTokenTTL.String() == "15m" && c.IDP.LoginLimits.PerAccount == config.Rate{Rate: gcra.Rate{Events: 10, Per: time.Minute}},
 		"upstream":     c.Upstreams["website"].URL == "http://127.0.0.1:8001" && c.Upstreams["website"].IdentityHeaders == "x-user",
 		"limits":       c.Limits.HeaderBytes == 65536 && c.Limits.BodyMinRate == 1024 && c.Limits.Streams == 250,
 		"revocation":   c.Revocation.MaxStaleness.String() == "30s",

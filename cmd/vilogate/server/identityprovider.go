@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -36,6 +37,7 @@ func (s *Server) newIDP(ctx context.Context, cfg *config.Config) (*idp.IDP, erro
 		Domain: cfg.Domain, LoginHost: cfg.Login.Host, PublicPort: s.builder.PublicPort,
 		CookieName: cfg.Tokens.Cookie, Audience: cfg.Tokens.Audience,
 		AccessTTL: i.AccessTokenTTL.Std(), SessionIdle: i.SessionIdle.Std(), SessionMax: i.SessionMax.Std(),
+		RenewalGrace: i.RenewalGrace.Std(), RenewalMax: cmp.Or(i.RenewalMax, i.SessionIdle).Std(),
 		RedirectPolicy: func() *idp.RedirectPolicy { return s.current.Load().Returns },
 		TrustedProxies: generation.Prefixes(proxies), ClientIPHeaders: generation.ClientIPHeaders(cfg), UseForwarded: cfg.UsesForwarded(), Now: time.Now, Log: s.o.Log, Audit: log,
 		LoginLimits: idp.LoginLimits{

@@ -48,7 +48,9 @@ func (s *Server) open(ctx context.Context) error {
 			return err
 		}
 	}
-	s.openServers()
+	if err := s.openServers(); err != nil {
+		return err
+	}
 	s.registerMetrics()
 	s.metrics.SetLastReload(time.Now())
 	if s.o.Watch {
@@ -76,10 +78,11 @@ func (s *Server) openListeners(ctx context.Context, cfg *config.Config) (err err
 func (s *Server) build(_ context.Context, cfg *config.Config) error {
 	s.builder = generation.Builder{
 		PublicPort: generation.PublicPort(cfg, port(s.listeners.https)), Shadow: s.o.Shadow, Log: s.o.Log,
-		OwnKeys: token.KeySourceFunc(func(kid string, now time.Time) (token.PublicKey, error) { return s.idp.Load().Keys().Key(kid, now) }),
-		Login:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.idp.Load().ServeHTTP(w, r) }),
-		Roles:   func(f token.RoleFinding) { s.metrics.ObserveRoles(f) },
-		Revoked: func(c *token.Claims) bool { return s.stores.Revoked(c) },
+		OwnKeys:  token.KeySourceFunc(func(kid string, now time.Time) (token.PublicKey, error) { return s.idp.Load().Keys().Key(kid, now) }),
+		Login:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.idp.Load().ServeHTTP(w, r) }),
+		Sessions: &ownSessions{s.idp.Load},
+		Roles:    func(f token.RoleFinding) { s.metrics.ObserveRoles(f) },
+		Revoked:  func(c *token.Claims) bool { return s.stores.Revoked(c) },
 	}
 	first, err := s.builder.Build(cfg, nil)
 	if err != nil {

@@ -136,7 +136,7 @@ func (s *Server) drain() error {
 }
 
 // openServers makes the admin listener, and in an IdP alone also the one that its gateway asks.
-func (s *Server) openServers() {
+func (s *Server) openServers() error {
 	var keys func() []byte
 	if s.assertionKeys != nil {
 		keys = s.assertionKeys.bytes
@@ -145,6 +145,11 @@ func (s *Server) openServers() {
 	admin := adminHandler(&s.ready, s.metrics.Handler(), keys, s.status, func() []string { return s.Config().AdminHosts })
 	s.servers = append(s.servers, newPlainServer(admin, s.listeners.admin, limits, s.o.Log))
 	if idp := s.idp.Load(); idp != nil && s.gateway == nil {
-		s.servers = append(s.servers, newPlainServer(idp, s.listeners.idp, limits, s.o.Log))
+		handler, err := s.idpHandler(s.Config(), idp)
+		if err != nil {
+			return err
+		}
+		s.servers = append(s.servers, newPlainServer(handler, s.listeners.idp, limits, s.o.Log))
 	}
+	return nil
 }

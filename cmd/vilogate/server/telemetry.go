@@ -68,6 +68,18 @@ func (s *Server) registerMetrics() {
 		}
 		return nil
 	})
+	s.addWarningCheck("session_renewal", func() error {
+		if err := s.gateway.RenewalFailure(); err != nil {
+			return because("the identity provider does not say whether sessions live; who has an expired token is answered 503", err)
+		}
+		return nil
+	})
+	s.metrics.Counters("session_renewals_total", "Answers of our own identity provider about expired tokens (good, refused, return to the login host), successors given (rotated) or not due (kept), and questions that failed; undelivered are successors of which it did not hear that they had left.",
+		[]string{"result"}, func(emit metrics.Emit) {
+			for result, n := range s.gateway.Renewals() {
+				emit(float64(n), result)
+			}
+		})
 	s.registerCertificateMetrics()
 	counted := s.limits.Stats
 	s.metrics.Counter("rate_limit_evictions_total", "Rate limit counters (GCRA) evicted to make room for others.", func() float64 { return float64(counted().Evicted) })

@@ -12,6 +12,7 @@ import (
 	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/stores"
 	"github.com/viloforge/vilogate/gateway"
 	"github.com/viloforge/vilogate/idp"
+	"github.com/viloforge/vilogate/idp/backchannel"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/idp/token/jwks"
 	"github.com/viloforge/vilogate/policies"
@@ -170,14 +171,31 @@ func (b *Builder) loginSettings(cfg *config.Config) (gateway.Login, error) {
 	case l.URL != "":
 		return gateway.Login{URL: l.URL}, nil
 	case cfg.IDP != nil:
-		return gateway.Login{Host: l.Host, Handler: b.Login}, nil
+		return gateway.Login{Host: l.Host, Handler: b.Login, Sessions: b.Sessions}, nil
 	case l.Upstream != "":
-		u, err := url.Parse(l.Upstream)
-		return gateway.Login{Host: l.Host, Upstream: u}, config.Placed(l.Places.Of("upstream"), err)
+		return loginUpstream(cfg)
 	default:
 		own := ownIssuerURL(cfg, b.PublicPort) // reached without this gateway
 		return gateway.Login{URL: own + "/login", LogoutURL: own + "/logout"}, nil
 	}
+}
+
+// loginUpstream is our own identity provider in another process.
+func loginUpstream(cfg *config.Config) (gateway.Login, error) {
+	l := cfg.Login
+	u, err := url.Parse(l.Upstream)
+	if err != nil {
+		return gateway.Login{}, config.Placed(l.Places.Of("upstream"), err)
+	}
+	login := gateway.Login{Host: l.Host, Upstream: u}
+	if cfg.Secret != "" {
+		client, err := backchannel.NewClient(u, []byte(cfg.Secret), time.Now)
+		if err != nil {
+			return gateway.Login{}, config.Placed(cfg.Places.Of("secret"), err)
+		}
+		login.Sessions = client
+	}
+	return login, nil
 }
 
 // upstreams are the backends.

@@ -14,6 +14,7 @@ import (
 	"github.com/viloforge/vilogate/gateway"
 	"github.com/viloforge/vilogate/gateway/edge"
 	"github.com/viloforge/vilogate/idp"
+	"github.com/viloforge/vilogate/idp/backchannel"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/idp/token/jwks"
 	"github.com/viloforge/vilogate/policies"
@@ -56,6 +57,8 @@ type Builder struct {
 	// used before something is served.
 	OwnKeys token.KeySource
 	Login   http.Handler
+	// Sessions is whom to ask about its sessions; likewise.
+	Sessions backchannel.Sessions
 	// Roles counts what there is to say of the roles in other issuers' tokens. Optional.
 	Roles func(token.RoleFinding)
 	// Revoked asks the revocation list about a token; likewise.
