@@ -25,6 +25,7 @@ type exchange struct {
 	request       policies.Request // what the decision is made of
 	authenticated bool             // decided.authentication and authErr are set
 	authErr       error
+	kept          kept // the post that is kept of it, or that it asks to be sent
 }
 
 // located is where a request leads: what policies.Locate finds out, before

@@ -34,6 +34,9 @@ func (x *decided) serveLogout() error {
 	h := x.reply.Header()
 	x.reply.setCommonHeaders(h)
 	h.Set("Cache-Control", "no-store")
+	if x.g.opts.ClearSiteData != "" {
+		h.Set("Clear-Site-Data", x.g.opts.ClearSiteData)
+	}
 	if !x.isFormPost() {
 		x.reply.WriteHeader(http.StatusNoContent)
 		return nil

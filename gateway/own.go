@@ -19,6 +19,8 @@ func (d *decided) serveOwn() error {
 		return d.serveMe()
 	case policies.RemoveCookies:
 		return d.serveRemoveCookies()
+	case policies.Kept:
+		return d.serveKept()
 	}
 	return d.serveLogout()
 }

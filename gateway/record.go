@@ -32,6 +32,9 @@ type Record struct {
 	Shadow        []ShadowDecision
 	Aborted       bool // the answer was cut off
 
+	Kept     int64 // bytes of a form that was kept until its sender has signed in
+	KeptSent int64 // bytes of a form that was kept, and was sent now
+
 	RefusedCookies []RefusedCookie // SSO cookies that did not count
 	// DroppedHeaders are the names of headers that were not passed on because they say
 	// what only the gateway says, sorted: at most 16 of Dropped, each cut at 64 bytes.
@@ -52,6 +55,8 @@ type record struct {
 	status        int              // where nothing was sent
 	shadows       []ShadowDecision // of other policies, where they differ
 	audited       bool             // it is in the audit log
+	kept          int64            // bytes of the body that was kept
+	keptSent      int64            // bytes of the kept body that took the place of the request's own
 
 	refusedCookies []RefusedCookie
 }

@@ -35,6 +35,9 @@ func (x *exchange) serve() error {
 	if x.located.RedirectsFinalDot() {
 		return x.located.redirectFinalDot()
 	}
+	if err := x.findKept(); err != nil {
+		return err
+	}
 	if err := x.decide(); err != nil {
 		return err
 	}
@@ -48,6 +51,9 @@ func (x *exchange) serve() error {
 		return err
 	}
 	if err := x.prepare(); err != nil {
+		return err
+	}
+	if err := x.sendKept(); err != nil {
 		return err
 	}
 	if err := x.writeAudit(); err != nil {

@@ -92,7 +92,7 @@ func (x *exchange) showLogout() error {
 	case len(s.active) > 0:
 		return x.logoutPage(http.StatusOK, s, "")
 	}
-	x.clearCookies()
+	x.clearSite()
 	x.page(http.StatusOK, pages.SignedOut{Done: done})
 	return nil
 }
@@ -157,9 +157,17 @@ func (x *exchange) logout() error {
 		return err
 	}
 	x.log("signed out", "sessions", len(s.entries))
-	x.clearCookies()
+	x.clearSite()
 	x.redirect(http.StatusSeeOther, "/logout?done")
 	return nil
+}
+
+// clearSite has the browser forget the login, and what else is configured, such as pages that its back button would show.
+func (x *exchange) clearSite() {
+	x.clearCookies()
+	if x.idp.o.ClearSiteData != "" {
+		x.w.Header().Set("Clear-Site-Data", x.idp.o.ClearSiteData)
+	}
 }
 
 // tooManyCookiesPage explains that nothing was ended, and has a button that removes the cookies.

@@ -49,7 +49,7 @@ func (l *Location) Decide() (a Answer, err error) {
 		a.place()
 		return a, nil
 	}
-	if (l.Endpoint == Logout || l.Endpoint == RemoveCookies) && !request.CSRFSafe(a.csrfFacts(nil, nil)) {
+	if (l.Endpoint == Logout || l.Endpoint == RemoveCookies || l.Endpoint == Kept) && !request.CSRFSafe(l.csrfFacts(nil, nil)) {
 		a.CrossSite, a.Decision = true, Decision{Outcome: Deny, Reason: ReasonCSRF}
 		a.place()
 		return a, nil
@@ -91,6 +91,8 @@ func (a *Answer) decideEndpoint() {
 	switch {
 	case a.Endpoint == Logout && (a.Identity == nil || a.Identity.Bearer):
 		a.Decision = Decision{Outcome: Login, Reason: "no cookie that names a session"}
+	case a.Endpoint == Kept && (a.Identity == nil || a.Identity.Bearer):
+		a.Decision = Decision{Outcome: Login, Reason: "what was kept is shown to whoever has signed in by a cookie"}
 	case a.Identity == nil:
 		a.Decision = Decision{Outcome: Login, Reason: "nobody is signed in"}
 	default:
@@ -131,11 +133,7 @@ func (a *Answer) checkCSRF() {
 		return
 	}
 	route := a.Decision.Route
-	var allowed []request.Origin
-	if route.CORS != nil {
-		allowed = route.CORS.Origins
-	}
-	if !request.IsWebSocket(a.request.Header) && request.IsSafe(a.Target.Method) || request.CSRFSafe(a.csrfFacts(allowed, route.CSRFExempt)) {
+	if !request.IsWebSocket(a.request.Header) && request.IsSafe(a.Target.Method) || a.CSRFSafe(route) {
 		return
 	}
 	a.CrossSite = true
@@ -147,15 +145,24 @@ func (a *Answer) checkCSRF() {
 	a.Reason = ReasonCSRF
 }
 
-func (a *Answer) csrfFacts(allowed, exempt []request.Origin) request.CSRFFacts {
-	header := a.request.Header
-	f := request.CSRFFacts{
-		Method: a.Target.Method, WebSocket: request.IsWebSocket(header), Origin: header["Origin"],
-		SecFetchSite: strings.Join(header["Sec-Fetch-Site"], ","), SecFetchMode: strings.Join(header["Sec-Fetch-Mode"], ","),
-		SelfOrigin: request.Origin("https://" + string(a.Name)), CORSOrigins: allowed, Exempt: exempt,
+// CSRFSafe reports whether CSRF protection would let the request pass on that route with the cookie of whoever it may be.
+func (l *Location) CSRFSafe(route *Route) bool {
+	var allowed []request.Origin
+	if route.CORS != nil {
+		allowed = route.CORS.Origins
 	}
-	if a.publicPort != 443 && a.publicPort != 0 {
-		f.SelfOrigin += request.Origin(":" + strconv.Itoa(a.publicPort))
+	return request.CSRFSafe(l.csrfFacts(allowed, route.CSRFExempt))
+}
+
+func (l *Location) csrfFacts(allowed, exempt []request.Origin) request.CSRFFacts {
+	header := l.request.Header
+	f := request.CSRFFacts{
+		Method: l.Target.Method, WebSocket: request.IsWebSocket(header), Origin: header["Origin"],
+		SecFetchSite: strings.Join(header["Sec-Fetch-Site"], ","), SecFetchMode: strings.Join(header["Sec-Fetch-Mode"], ","),
+		SelfOrigin: request.Origin("https://" + string(l.Name)), CORSOrigins: allowed, Exempt: exempt,
+	}
+	if l.publicPort != 443 && l.publicPort != 0 {
+		f.SelfOrigin += request.Origin(":" + strconv.Itoa(l.publicPort))
 	}
 	return f
 }

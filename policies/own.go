@@ -16,6 +16,7 @@ const (
 	Me                                // who asks
 	Logout                            // ends the session
 	RemoveCookies                     // has the browser remove its cookies, where a sign-out cannot tell them apart
+	Kept                              // shows a form that was kept while its sender signed in, or throws it away
 )
 
 // The gateway's own paths.
@@ -25,6 +26,8 @@ const (
 	PathLogout = OwnPrefix + "/logout"
 	// PathRemoveCookies is where the form of the page goes that explains why nobody was signed out.
 	PathRemoveCookies = OwnPrefix + "/remove-cookies"
+	// PathKept is where a login comes back to that a form was kept for.
+	PathKept = OwnPrefix + "/kept"
 	// PathSessions is the identity provider's, on the login host alone: a person's sessions, for programs.
 	PathSessions = OwnPrefix + "/sessions"
 	PathKeys     = wellKnown + "/jwks.json"
@@ -57,6 +60,8 @@ func endpointOf(path string) (e Endpoint, methods []string, ok bool) {
 		return Logout, writeMethods, true
 	case PathRemoveCookies:
 		return RemoveCookies, writeMethods, true
+	case PathKept:
+		return Kept, pageMethods, true
 	}
 	return 0, nil, false
 }
@@ -64,6 +69,7 @@ func endpointOf(path string) (e Endpoint, methods []string, ok bool) {
 var (
 	readMethods  = []string{"GET", "HEAD"}
 	writeMethods = []string{"POST"}
+	pageMethods  = []string{"GET", "HEAD", "POST"}
 )
 
 // matchEndpoint is what the gateway's own paths make of a request, before it is known who asks; ok is false where the path is none of

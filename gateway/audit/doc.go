@@ -60,6 +60,8 @@
 //     expired, revoked, signature, unknown-key, unknown-issuer, audience, client, not-yet-valid, keys-not-loaded, key-pending,
 //     too-many-keys, not-a-user,
 //     malformed, or conflict where values of several sessions were sent. Optional.
+//   - kept: how many bytes of a form were kept until its sender has signed in. Optional. kept_sent: how many of one that was
+//     kept are sent with this request, in place of its own. Optional.
 //   - latency_us: microseconds from the request's header to the decision.
 //
 // # Events
