@@ -21,6 +21,8 @@ func (d *decided) serveOwn() error {
 		return d.serveRemoveCookies()
 	case policies.Kept:
 		return d.serveKept()
+	case policies.Clear:
+		return d.serveClear()
 	}
 	return d.serveLogout()
 }

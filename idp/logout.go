@@ -93,7 +93,11 @@ func (x *exchange) showLogout() error {
 		return x.logoutPage(http.StatusOK, s, "")
 	}
 	x.clearSite()
-	x.page(http.StatusOK, pages.SignedOut{Done: done})
+	out := pages.SignedOut{Done: done}
+	if from := x.referrer(); done && x.idp.o.ClearSiteData != "" && from.origin != "" {
+		out.Clear = from.origin + clearPath
+	}
+	x.page(http.StatusOK, out)
 	return nil
 }
 

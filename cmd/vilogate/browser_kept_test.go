@@ -40,7 +40,7 @@ func newEditor(t *testing.T) *editor {
 		}
 		w.Header().Set("Content-Type", "text/html")
 		w.Header().Set("Cache-Control", "private, max-age=3600")
-		fmt.Fprintf(w, `<!doctype html><link rel="icon" href="data:,"><title>page</title><h1>%s of %s</h1>
+		fmt.Fprintf(w, `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>page</title><h1>%s of %s</h1>
 <form method="post" action="/save?draft=(1)" enctype="multipart/form-data"><textarea name="note"></textarea><input type="file" name="f"><button id="save">Save</button></form>
 <form method="post" action="/.vilogate/logout"><button id="sign-out">Sign out</button></form>`, r.URL.Path, r.Header.Get("X-User"))
 	}))
@@ -141,6 +141,7 @@ func TestBrowserGoesBackAfterSigningOut(t *testing.T) {
 	b.open(s.url("app", "/two"))
 	b.run("signing out", chromedp.Click(chromedp.CSS("#sign-out")))
 	b.at(s.url("login", "/logout?done"))
+	eventually(t, "what the page loads", func() bool { return b.evaluate(`document.querySelector("img").complete`) == "true" })
 	b.evaluate("history.back()")
 	eventually(t, "the login page", func() bool { return strings.HasPrefix(b.location(), s.url("login", "/login")) })
 	if text := b.evaluate("document.body.innerText"); strings.Contains(text, "/two of alice") {

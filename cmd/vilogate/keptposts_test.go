@@ -88,6 +88,19 @@ func (k *kept) button(refused answer) form {
 	return f
 }
 
+// formID is the id of the form that the answer says is kept.
+func formID(tb testing.TB, refused answer) string {
+	tb.Helper()
+	for _, line := range refused.header.Values("Set-Cookie") {
+		if id, ok := strings.CutPrefix(line, "__Host-vilogate-kept-"); ok {
+			id, _, _ = strings.Cut(id, "=")
+			return id
+		}
+	}
+	tb.Fatalf("nothing was kept: %v", refused)
+	return ""
+}
+
 // loginLink is where the page's button to sign in leads.
 func loginLink(tb testing.TB, page string) string {
 	tb.Helper()
@@ -122,13 +135,11 @@ func (k *kept) arrived(backend *recorder) {
 	}
 }
 
-func each2(s *site, t *testing.T, test func(t *testing.T, c *client)) {
+// overBoth runs a test for alice, signed in, by each protocol.
+func overBoth(t *testing.T, s *site, test func(t *testing.T, c *client, protocol string)) {
 	t.Helper()
-	for _, protocol := range []string{"http/1.1", "h2"} {
-		t.Run(protocol, func(t *testing.T) {
-			t.Parallel()
-			test(t, newClient(t, s, s.tls("", protocol)).login("alice"))
-		})
+	for protocol, alpn := range map[string]string{"HTTP1.1": "http/1.1", "HTTP2": "h2"} {
+		t.Run(protocol, func(t *testing.T) { test(t, newClient(t, s, s.tls("", alpn)).login("alice"), protocol) })
 	}
 }
 
@@ -137,8 +148,7 @@ func each2(s *site, t *testing.T, test func(t *testing.T, c *client)) {
 func TestAFormOutlivesItsSession(t *testing.T) {
 	t.Parallel()
 	s, backend := signing(t, "access_token_ttl: 1h")
-	each2(s, t, func(t *testing.T, c *client) {
-		protocol := strings.ReplaceAll(strings.TrimPrefix(t.Name(), "TestAFormOutlivesItsSession/"), "/", "")
+	overBoth(t, s, func(t *testing.T, c *client, protocol string) {
 		for name, edit := range map[string]func(*kept){
 			"urlencoded": func(*kept) {},
 			"multipart":  func(k *kept) { k.body, k.contentType = files(t, 700<<10) },
@@ -174,19 +184,21 @@ func TestAKeptFormIsNobodyElses(t *testing.T) {
 	t.Parallel()
 	s, backend := signing(t, "access_token_ttl: 1h")
 	s.addUser("bob", "member")
-	each2(s, t, func(t *testing.T, c *client) {
+	overBoth(t, s, func(t *testing.T, c *client, _ string) {
 		c.endSession()
 		k := newKept(t, c, "/other")
 		refused := k.send()
+		id := formID(t, refused)
+		cookie := "; __Host-vilogate-kept-" + id + "=" + c.cookie("app", "__Host-vilogate-kept-"+id)
 		at, page := k.page(refused, "bob")
 		if page.status != http.StatusForbidden || !strings.Contains(page.body, "somebody else") || strings.Contains(page.body, "vilogate_kept") {
 			t.Errorf("another person sees %v", page)
 		}
-		if got := c.login("alice").open(at); got.status != http.StatusGone {
+		if got := c.fresh().open(at, cookieLine(c.fresh().login("alice").sso())+cookie); got.status != http.StatusGone {
 			t.Errorf("the first person, afterwards: %v", got)
 		}
 		c.endSession()
-		at, page = k.page(k.send(), "alice")
+		at, page = k.page(k.send(), "bob") // who is signed in by now
 		drop := formIn(t, at, page.body, "")
 		if drop.fields.Has("vilogate_kept") {
 			root := page.body[strings.Index(page.body, "</form>")+len("</form>"):]
@@ -231,7 +243,7 @@ upstreams: { app: { url: %q } }
 		"policies/app.yaml": attackedPolicy,
 	})
 	s.addUser("alice", "member")
-	each2(s, t, func(t *testing.T, c *client) {
+	overBoth(t, s, func(t *testing.T, c *client, _ string) {
 		c.endSession()
 		k := newKept(t, c, "/x")
 		for size, want := range map[int]string{64 << 10: "is kept for ten minutes", 64<<10 + 1: "could not be kept: it is more than 64KiB"} {
@@ -289,7 +301,7 @@ func TestAFormIsSentByAnotherGateway(t *testing.T) {
 	k.arrived(f.backend)
 
 	// Redis has no room: nothing is kept, and signing out goes on.
-	c.login("alice").endSession()
+	c.endSession()
 	f.redis.Do("CONFIG", "SET", "maxmemory", "1mb")
 	if got := k.send(); got.status != http.StatusUnauthorized || !strings.Contains(got.body, "could not be kept: too much is kept already") {
 		t.Errorf("when Redis is full: %v", got)
