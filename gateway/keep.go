@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -150,8 +149,7 @@ func (x *exchange) keep(owner posts.Owner) (size int64, err error) {
 		return 0, err
 	}
 	x.kept.id = id
-	x.reply.setCookies = append(x.reply.setCookies, keptCookie+id+"="+x.g.opts.Posts.Proof(id)+
-		"; Path=/; Max-Age="+strconv.Itoa(int(posts.Lifetime/time.Second))+"; Secure; HttpOnly; SameSite=Lax")
+	x.setKeptCookie(id)
 	return int64(len(body)), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/posts"
@@ -78,6 +79,12 @@ func (d *decided) takePost(id string, owner posts.Owner) (*posts.Post, error) {
 		return nil, refuseKeptOfAnother()
 	}
 	return p, nil
+}
+
+// setKeptCookie gives the browser the cookie of a kept post.
+func (x *received) setKeptCookie(id string) {
+	x.reply.setCookies = append(x.reply.setCookies, keptCookie+id+"="+x.g.opts.Posts.Proof(id)+
+		"; Path=/; Max-Age="+strconv.Itoa(int(posts.Lifetime/time.Second))+"; Secure; HttpOnly; SameSite=Lax")
 }
 
 // refuseKept is for a kept post that could not be read.

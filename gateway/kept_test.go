@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/gateway/posts"
 	"github.com/viloforge/vilogate/idp/revocation"
 )
@@ -291,3 +293,35 @@ routes:
 	id, cookie = keptOf(t, s.post("/fresh", "a=1", "Cookie: __Secure-sso="+s.sign(g), urlEncoded))
 	wantStatus(t, s.post("/fresh", "vilogate_kept="+id, alice+"; "+cookie, urlEncoded), 200)
 }
+
+// A post that was not sent, since nobody listens at the upstream or the audit log cannot be written, is not lost.
+func TestAKeptPostThatCannotBeSentIsStillKept(t *testing.T) {
+	s, ended := keepingSite(t)
+	id, cookie := keptOf(t, s.post("/x", "a=1", ended, urlEncoded))
+	alice := "Cookie: __Secure-sso=" + s.sign(s.grant()) + "; " + cookie
+	log := &fullAudit{}
+	s.gateway.opts.Audit = log
+	if page := text(t, s.post("/x", "vilogate_kept="+id, alice, urlEncoded)); !strings.Contains(page, "still kept") {
+		t.Errorf("the audit log is full: %s", page)
+	}
+	s.gateway.opts.Audit = nil
+	address := s.backend.Listener.Addr().String()
+	s.backend.Close()
+	down := s.post("/x", "vilogate_kept="+id, alice, urlEncoded)
+	if page := text(t, down); down.StatusCode != http.StatusBadGateway || !strings.Contains(page, "still kept") {
+		t.Errorf("nobody listens at %s: %d %s", address, down.StatusCode, page)
+	}
+	if cookies := down.Header["Set-Cookie"]; !strings.HasPrefix(cookies[len(cookies)-1], cookie+"; Path=/; Max-Age=600") {
+		t.Errorf("the cookie: %q", cookies)
+	}
+	wantStatus(t, s.ask("GET", "/.vilogate/kept?id="+id, alice), 200)
+}
+
+// fullAudit is an audit log that cannot be written.
+type fullAudit struct{}
+
+func (*fullAudit) Put(*audit.Record) error { return errors.New("full") }
+
+func (*fullAudit) PutBestEffort(*audit.Record) {}
+
+func (*fullAudit) PutEventBestEffort(*audit.Event) {}

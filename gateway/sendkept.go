@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -76,4 +79,24 @@ func (x *exchange) sendKept() error {
 	x.r.ContentLength = int64(len(post.Body))
 	x.record.keptSent = x.r.ContentLength
 	return nil
+}
+
+// putBackKept keeps the post once more where it certainly was not sent: the request is refused before it is forwarded, or there
+// was no connection to the upstream. It returns the refusal.
+func (x *exchange) putBackKept(err error) error {
+	var r *refusal
+	var op *net.OpError
+	if x.kept.post == nil || x.reply.status != 0 || !errors.As(err, &r) || x.record.upstream != "" && !(errors.As(err, &op) && op.Op == "dial") {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), storeTimeout)
+	defer cancel()
+	if failed := x.g.opts.Posts.PutBack(ctx, x.kept.id, x.kept.post); failed != nil {
+		r.cause = errors.Join(r.cause, failed)
+		return r
+	}
+	x.record.keptSent = 0
+	x.setKeptCookie(x.kept.id)
+	r.note = "What you sent is still kept. Reload this page to send it again."
+	return r
 }

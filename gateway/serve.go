@@ -57,7 +57,10 @@ func (x *exchange) serve() error {
 		return err
 	}
 	if err := x.writeAudit(); err != nil {
-		return err
+		return x.putBackKept(err)
 	}
-	return x.forwarding.forward()
+	if err := x.forwarding.forward(); err != nil {
+		return x.putBackKept(err)
+	}
+	return nil
 }

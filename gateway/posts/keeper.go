@@ -122,19 +122,26 @@ func (k *Keeper) Reserve(bytes int64) (release func(), ok bool) {
 
 // Keep keeps a post, and returns its id. The error is ErrFull where there is no room.
 func (k *Keeper) Keep(ctx context.Context, p *Post) (id string, err error) {
+	id = rand.Text()
+	return id, k.put(ctx, id, p)
+}
+
+// PutBack keeps a post that was taken, and was not sent, under its id for another Lifetime.
+func (k *Keeper) PutBack(ctx context.Context, id string, p *Post) error { return k.put(ctx, id, p) }
+
+func (k *Keeper) put(ctx context.Context, id string, p *Post) error {
 	plain, err := p.encode()
 	if err != nil {
-		return "", fmt.Errorf("posts: %w", err)
+		return fmt.Errorf("posts: %w", err)
 	}
-	id = rand.Text()
 	kept, err := k.store.Put(ctx, k.owner(p.Owner), id, k.aead.Seal(nil, nil, plain, []byte(id)))
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("posts: keeping one: %w", err)
+		return fmt.Errorf("posts: keeping one: %w", err)
 	case !kept:
-		return "", ErrFull
+		return ErrFull
 	}
-	return id, nil
+	return nil
 }
 
 // Find returns a post that stays where it is; ErrGone where there is none of that id.
