@@ -26,12 +26,6 @@ const keptParameter = "id"
 // storeTimeout bounds the wait for the store of kept posts.
 const storeTimeout = 3 * time.Second
 
-// kept is the post that a request is about: one that was kept of it, or one that it asks to be sent.
-type kept struct {
-	id   string
-	post *posts.Post // that is to be sent in place of the request's own body
-}
-
 // keptURL is the page of a kept post.
 func (l *located) keptURL(id string) string {
 	return l.gen.origin(string(l.Name)) + policies.PathKept + "?" + keptParameter + "=" + id

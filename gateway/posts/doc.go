@@ -4,6 +4,7 @@
 // It stands on floor 1 and knows neither HTTP nor policies. What may be kept, and when it is sent, is the gateway's to
 // say (gateway/keep.go, gateway/sendkept.go); a [Keeper] says for how long, how much, and whose.
 //
+//   - bounds.go: how much, and for how long.
 //   - post.go: a [Post], whose it is, and its bytes.
 //   - keeper.go: a [Keeper] seals posts (AES-256-GCM) and hands them to a [Store], by a random id; [Keeper.Proof] is what
 //     the browser's cookie has to say for the id.

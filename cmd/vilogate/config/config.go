@@ -9,6 +9,8 @@
 package config
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/limits/gcra"
@@ -368,6 +370,15 @@ type Logout struct {
 
 // SetDefaults fills in what holds where the file says nothing.
 func (l *Logout) SetDefaults() { l.ClearSiteData = []string{"cache"} }
+
+// Header is the value of Clear-Site-Data; "" for none.
+func (l *Logout) Header() string {
+	quoted := make([]string, len(l.ClearSiteData))
+	for i, kind := range l.ClearSiteData {
+		quoted[i] = strconv.Quote(kind)
+	}
+	return strings.Join(quoted, ", ")
+}
 
 // IDP runs our own identity provider.
 type IDP struct {

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
@@ -122,7 +120,7 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 		Current:      func() *gateway.Generation { return s.current.Load().Gateway },
 		AssertionKey: s.assertionKey, AssertionKeys: s.assertionKeys.bytes, Revocations: s.stores.List, Covers: s.source.CanCoalesce,
 		Limits: s.limits, ConnectionAuth: cfg.Limits.ConnectionAuth, Observe: s.observe, Log: s.o.Log,
-		ClearSiteData: clearSiteData(cfg),
+		ClearSiteData: cfg.Logout.Header(),
 	}
 	if o.Posts, err = s.openPosts(cfg); err != nil {
 		return err
@@ -186,15 +184,6 @@ func (s *Server) openPosts(cfg *config.Config) (*posts.Keeper, error) {
 		})
 	}
 	return posts.New(o)
-}
-
-// clearSiteData is the value of Clear-Site-Data in the answer to a sign-out; "" for none.
-func clearSiteData(cfg *config.Config) string {
-	var quoted []string
-	for _, kind := range cfg.Logout.ClearSiteData {
-		quoted = append(quoted, strconv.Quote(kind))
-	}
-	return strings.Join(quoted, ", ")
 }
 
 // shareAssertionKey publishes our assertion key to the other gateways of a fleet, and follows theirs.
