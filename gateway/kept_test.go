@@ -91,6 +91,8 @@ func notKept(t *testing.T, resp *http.Response, status int) string {
 
 func TestAFormOfAnEndedSessionIsSentAfterTheLogin(t *testing.T) {
 	s, ended := keepingSite(t)
+	records := &auditSpy{}
+	s.gateway.opts.Audit = records
 	const body, contentType = "note=a+%E2%82%AC\x00&x=1", "Content-Type: application/x-www-form-urlencoded; charset=utf-8"
 	id, cookie := keptOf(t, s.post("/things/7?q=(a)'b", body, ended, contentType))
 	if s.reached() != nil {
@@ -124,6 +126,9 @@ func TestAFormOfAnEndedSessionIsSentAfterTheLogin(t *testing.T) {
 	wantStatus(t, s.ask("GET", "/.vilogate/kept?id="+id, again), http.StatusGone)
 	if s.reached() != nil {
 		t.Error("it was sent twice")
+	}
+	if got, want := strings.Join(records.records, ", "), fmt.Sprintf("login %d 0, own 0 0, allow 0 %d, own 0 0, own 0 0", len(body), len(body)); got != want {
+		t.Errorf("the audit log has %s, want %s", got, want)
 	}
 	if log := s.log.String(); strings.Contains(log, "note=") || !strings.Contains(log, fmt.Sprintf(`"kept":%d`, len(body))) || !strings.Contains(log, fmt.Sprintf(`"kept_sent":%d`, len(body))) {
 		t.Errorf("the log: %s", log)
@@ -299,8 +304,7 @@ func TestAKeptPostThatCannotBeSentIsStillKept(t *testing.T) {
 	s, ended := keepingSite(t)
 	id, cookie := keptOf(t, s.post("/x", "a=1", ended, urlEncoded))
 	alice := "Cookie: __Secure-sso=" + s.sign(s.grant()) + "; " + cookie
-	log := &fullAudit{}
-	s.gateway.opts.Audit = log
+	s.gateway.opts.Audit = &auditSpy{fail: errors.New("full")}
 	if page := text(t, s.post("/x", "vilogate_kept="+id, alice, urlEncoded)); !strings.Contains(page, "still kept") {
 		t.Errorf("the audit log is full: %s", page)
 	}
@@ -317,11 +321,19 @@ func TestAKeptPostThatCannotBeSentIsStillKept(t *testing.T) {
 	wantStatus(t, s.ask("GET", "/.vilogate/kept?id="+id, alice), 200)
 }
 
-// fullAudit is an audit log that cannot be written.
-type fullAudit struct{}
+// auditSpy is an audit log that remembers how much was kept and sent, or one that cannot be written.
+type auditSpy struct {
+	fail    error
+	records []string
+}
 
-func (*fullAudit) Put(*audit.Record) error { return errors.New("full") }
+func (a *auditSpy) Put(r *audit.Record) error {
+	a.PutBestEffort(r)
+	return a.fail
+}
 
-func (*fullAudit) PutBestEffort(*audit.Record) {}
+func (a *auditSpy) PutBestEffort(r *audit.Record) {
+	a.records = append(a.records, fmt.Sprintf("%s %d %d", r.Decision, r.Kept, r.KeptSent))
+}
 
-func (*fullAudit) PutEventBestEffort(*audit.Event) {}
+func (*auditSpy) PutEventBestEffort(*audit.Event) {}
