@@ -22,6 +22,9 @@ const receiveTimeout = 30 * time.Second
 // where it can be sent. What is kept comes with an SSO cookie of a good signature, run out or revoked: it says whose it is;
 // and CSRF protection would let it pass were that cookie good. The refusal is another one where the body could not be read.
 func (x *exchange) keepPost(r *refusal) *refusal {
+	if x.kept.post != nil && x.record.keptSent == 0 && r.decision != decisionOwn && !r.redirectToLogin && r.note == "" {
+		r.note = "What you sent is still kept."
+	}
 	if !r.redirectToLogin || x.g.opts.Posts == nil || x.gen == nil || x.loginURL() == "" {
 		return r
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/audit"
@@ -161,7 +162,7 @@ func TestAKeptPostIsItsSendersAlone(t *testing.T) {
 	if page := text(t, s.post("/x", button, ended+"; "+cookie, urlEncoded)); !strings.Contains(page, "kept%3Fid%3D"+id) || !strings.Contains(page, "still kept") {
 		t.Errorf("the button of somebody whose session has ended: %s", page)
 	}
-	if page := text(t, s.askHost("app.example.test", "POST", "/x", button, alice+"; "+cookie, urlEncoded, "Origin: https://evil.example", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate")); !strings.Contains(page, "did not come from a page of this site") {
+	if page := text(t, s.askHost("app.example.test", "POST", "/x", button, alice+"; "+cookie, urlEncoded, "Origin: https://evil.example", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate")); !strings.Contains(page, "did not come from a page of this site") || !strings.Contains(page, "still kept") {
 		t.Errorf("another site's button: %s", page)
 	}
 	other := s.ask("GET", "/.vilogate/kept?id="+id, bob+"; "+cookie, "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
@@ -337,3 +338,29 @@ func (a *auditSpy) PutBestEffort(r *audit.Record) {
 }
 
 func (*auditSpy) PutEventBestEffort(*audit.Event) {}
+
+// A body without a length, which the edge holds to no rate, is not waited for for ever.
+func TestABodyThatIsToBeKeptHasATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := &exchange{received: received{r: &http.Request{Body: stalledBody{make(chan struct{})}, ContentLength: -1}}}
+		began := time.Now()
+		if _, err := x.receiveBody(10); err == nil || time.Since(began) != receiveTimeout {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// stalledBody is a body of which nothing comes until it is interrupted.
+type stalledBody struct{ interrupted chan struct{} }
+
+func (b stalledBody) Read([]byte) (int, error) {
+	<-b.interrupted
+	return 0, http.ErrBodyReadAfterClose
+}
+
+func (b stalledBody) Interrupt() error {
+	close(b.interrupted)
+	return nil
+}
+
+func (b stalledBody) Close() error { return nil }

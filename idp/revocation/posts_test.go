@@ -120,3 +120,32 @@ func TestPostsWithoutINFO(t *testing.T) {
 		t.Error("something was left")
 	}
 }
+
+// In a Cluster all keys of the scripts are at one node.
+func TestPostsInACluster(t *testing.T) {
+	t.Parallel()
+	r, err := OpenRedis(RedisOptions{Cluster: []string{redistest.NewCluster(t)[1].Address}, Secret: []byte(testSecret), timeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	kept := r.Posts(PostBounds{Lifetime: time.Minute, PerSender: 2, Total: 1 << 20, Overhead: 1})
+	for _, id := range []string{"one", "two"} {
+		if ok, err := kept.Put(context.Background(), "a", id, []byte(id)); err != nil || !ok {
+			t.Fatalf("Put: %v, %v", ok, err)
+		}
+	}
+	if value, err := kept.Take(context.Background(), "a", "one"); err != nil || string(value) != "one" {
+		t.Errorf("Take: %q, %v", value, err)
+	}
+	if !r.dropPosts(context.Background()) {
+		t.Error("nothing was dropped")
+	}
+	if value, err := kept.Get(context.Background(), "two"); err != nil || value != nil {
+		t.Errorf("Get: %q, %v", value, err)
+	}
+}
