@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/posts"
@@ -73,6 +75,24 @@ func (d *decided) takePost(id string, owner posts.Owner) (*posts.Post, error) {
 		return nil, refuseKeptOfAnother()
 	}
 	return p, nil
+}
+
+// stripKeptCookies removes the cookies of kept posts from h, which are no business of a backend's.
+func stripKeptCookies(h http.Header) {
+	lines := h["Cookie"]
+	if !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, keptCookie) }) {
+		return
+	}
+	for i, line := range lines {
+		pieces := strings.Split(line, ";")
+		pieces = slices.DeleteFunc(pieces, func(piece string) bool { return strings.HasPrefix(strings.TrimLeft(piece, " \t"), keptCookie) })
+		lines[i] = strings.TrimLeft(strings.Join(pieces, ";"), " \t")
+	}
+	if lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" }); len(lines) == 0 {
+		delete(h, "Cookie")
+		return
+	}
+	h["Cookie"] = lines
 }
 
 // setKeptCookie gives the browser the cookie of a kept post.

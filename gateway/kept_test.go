@@ -99,7 +99,7 @@ func TestAFormOfAnEndedSessionIsSentAfterTheLogin(t *testing.T) {
 	if s.reached() != nil {
 		t.Fatal("the backend was asked while nobody was signed in")
 	}
-	again := ended[:strings.Index(ended, "=")+1] + s.sign(s.grant()) + "; " + cookie
+	again := ended[:strings.Index(ended, "=")+1] + s.sign(s.grant()) + "; " + cookie + "; mine=1"
 	page := s.ask("GET", "/.vilogate/kept?id="+id, again, "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
 	wantStatus(t, page, 200)
 	shown := text(t, page)
@@ -115,6 +115,9 @@ func TestAFormOfAnEndedSessionIsSentAfterTheLogin(t *testing.T) {
 	sent := s.post("/things/7?q=(a)'b", button, again, urlEncoded)
 	wantStatus(t, sent, 200)
 	s.mu.Lock()
+	if got := s.received[0].Header["Cookie"]; len(got) != 1 || got[0] != "mine=1" {
+		t.Errorf("the backend got the cookies %q", got)
+	}
 	if len(s.bodies) != 1 || s.bodies[0] != body || "Content-Type: "+s.received[0].Header.Get("Content-Type") != contentType || s.received[0].RequestURI != "/things/7?q=(a)'b" || s.received[0].ContentLength != int64(len(body)) {
 		t.Errorf("the backend got %q of %v", s.bodies, s.received)
 	}

@@ -53,6 +53,7 @@ func (x *exchange) serve() error {
 	if err := x.prepare(); err != nil {
 		return err
 	}
+	stripKeptCookies(x.r.Header)
 	if err := x.sendKept(); err != nil {
 		return err
 	}
