@@ -47,6 +47,12 @@ func (x *exchange) log(aborted bool) {
 	for _, c := range r.RefusedCookies {
 		attrs = append(attrs, slog.Group("refused_cookie", slog.String("name", c.Name), slog.String("issuer", c.Issuer), slog.String("reason", c.Reason)))
 	}
+	if r.Kept > 0 {
+		attrs = append(attrs, slog.Int64("kept", r.Kept))
+	}
+	if r.KeptSent > 0 {
+		attrs = append(attrs, slog.Int64("kept_sent", r.KeptSent))
+	}
 	if r.Aborted {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}
@@ -65,6 +71,7 @@ func (x *exchange) accessRecord(aborted bool) *Record {
 		Duration: x.g.opts.Now().Sub(x.start), Wait: note.upstreamTime,
 		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted,
 		DroppedHeaders: note.droppedNames, Dropped: note.dropped, RefusedCookies: note.refusedCookies, Renewed: note.renewed,
+		Kept: note.kept, KeptSent: note.keptSent,
 	}
 	slices.Sort(r.DroppedHeaders)
 	if r.Status == 0 {

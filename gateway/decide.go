@@ -73,6 +73,8 @@ func (d *decided) loginRequired() error {
 	switch route := d.answer.Decision.Route; {
 	case d.Kind == policies.OwnPath && d.Endpoint == policies.Me:
 		return refuseNotSignedIn()
+	case d.Kind == policies.OwnPath && d.Endpoint == policies.Kept:
+		return refuseLoginRequired()
 	case d.Kind == policies.OwnPath:
 		return refuseLogout(d.answer.Reason)
 	case route != nil && route.BearerOnly:

@@ -32,11 +32,13 @@
 //   - renew.go: an expired token of our own IdP is checked there before a byte of the body is
 //     read, unless another site could have brought the request about; internal/renewals asks
 //     once for all. The successor is added when the answer's header leaves.
+//   - sendkept.go: whether it asks for a form to be sent that was kept while its sender signed in; the rest of its way is then
+//     that form's, which is taken from where it is kept when nothing refuses it any more.
 //   - decide.go: what policies.Decide says of it, CSRF protection included; a refusal
 //     for everything but Allow.
 //   - shadow.go: shadow decisions: what other policies would have decided. It changes nothing.
 //   - stepup.go: who has to sign in again, and how that cannot become a loop.
-//   - own.go, logout.go, cors.go: what the gateway answers itself.
+//   - own.go, logout.go, cors.go: what the gateway answers itself; keptpage.go: the page that asks whether to send such a form.
 //   - options.go, limit.go: how large the body may be, and how often may be asked;
 //     rate.go: a route's rate at run time.
 //
@@ -60,7 +62,8 @@
 //   - loginloop.go: how often a browser may be sent to somebody else's login page, and
 //     what ours is told of its cookie.
 //   - refusal.go: the refusals; refuse.go writes them, as a page for people (page.go) and as
-//     problem+json for programs; return.go: where a login comes back to.
+//     problem+json for programs; return.go: where a login comes back to; keep.go: a form of somebody whose session has ended
+//     is kept (package posts) for after the login, kept.go whose it is.
 //   - reply.go: what every answer carries.
 //   - accesslog.go, record.go: one access record a request, also after a panic.
 //

@@ -7,6 +7,7 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/gateway/limits"
+	"github.com/viloforge/vilogate/gateway/posts"
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
@@ -25,6 +26,13 @@ type exchange struct {
 	request       policies.Request // what the decision is made of
 	authenticated bool             // decided.authentication and authErr are set
 	authErr       error
+	kept          kept // the post that is kept of it, or that it asks to be sent
+}
+
+// kept is the post that a request is about: one that was kept of it, or one that it asks to be sent.
+type kept struct {
+	id   string
+	post *posts.Post // that is to be sent in place of the request's own body
 }
 
 // located is where a request leads: what policies.Locate finds out, before

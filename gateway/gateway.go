@@ -13,6 +13,7 @@ import (
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/gateway/internal/renewals"
 	"github.com/viloforge/vilogate/gateway/limits"
+	"github.com/viloforge/vilogate/gateway/posts"
 	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 )
@@ -64,6 +65,10 @@ type Options struct {
 	Limits *limits.Limiter
 	// Audit keeps a record of every decision. Optional.
 	Audit Audit
+	// Posts keeps the forms of people whose login has ended, until they have signed in again. Optional: none are kept.
+	Posts *posts.Keeper
+	// ClearSiteData is the header of that name in the answer to a sign-out. Optional: there is none.
+	ClearSiteData string
 	// Covers reports whether the certificate that a connection for serverName
 	// was given covers host too. Optional: nil means that it always does.
 	Covers func(serverName, host string) bool

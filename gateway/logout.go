@@ -34,12 +34,37 @@ func (x *decided) serveLogout() error {
 	h := x.reply.Header()
 	x.reply.setCommonHeaders(h)
 	h.Set("Cache-Control", "no-store")
+	if x.g.opts.ClearSiteData != "" {
+		h.Set("Clear-Site-Data", x.g.opts.ClearSiteData)
+	}
 	if !x.isFormPost() {
 		x.reply.WriteHeader(http.StatusNoContent)
 		return nil
 	}
 	h.Set("Location", x.postLogoutRedirect())
+	h.Set("Referrer-Policy", "origin") // the login host has to know which host's pages are to be forgotten
 	x.reply.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// serveClear has the browser forget the pages of this host, from the page of the login host that says that somebody is signed
+// out: a page that was left by the sign-out itself is kept for the back button only when that page is there, and what the
+// answer to the sign-out said of it came before. It is an image of nothing. Where somebody is signed in, and to pages of
+// other sites, it says nothing: what a browser keeps is worth keeping.
+func (x *decided) serveClear() error {
+	h := x.reply.Header()
+	site := x.r.Header.Get("Sec-Fetch-Site")
+	if x.g.opts.ClearSiteData != "" && (site == "same-site" || site == "same-origin") && !readCredentials(x.r.Header, x.gen.Cookies).hasCookie {
+		h.Set("Clear-Site-Data", x.g.opts.ClearSiteData)
+	}
+	x.reply.setCommonHeaders(h)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", "image/svg+xml")
+	h.Set("X-Content-Type-Options", "nosniff")
+	x.reply.WriteHeader(http.StatusOK)
+	if x.r.Method != http.MethodHead {
+		x.reply.write([]byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`))
+	}
 	return nil
 }
 

@@ -19,6 +19,10 @@ func (d *decided) serveOwn() error {
 		return d.serveMe()
 	case policies.RemoveCookies:
 		return d.serveRemoveCookies()
+	case policies.Kept:
+		return d.serveKept()
+	case policies.Clear:
+		return d.serveClear()
 	}
 	return d.serveLogout()
 }

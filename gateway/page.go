@@ -22,6 +22,7 @@ var (
 	refusalPage = template.Must(template.New("refusal").Parse(refusalHTML))
 	refusalCSP  = contentSecurityPolicy(refusalCSS, "'none'", "'none'")
 	formCSP     = contentSecurityPolicy(refusalCSS, "'self'", "'none'")
+	keptCSP     = contentSecurityPolicy(refusalCSS, "*", "'none'") // the backend may redirect its form's sender anywhere
 )
 
 // contentSecurityPolicy allows that one inline style, by its hash, forms to go there, frames of those, and nothing else.
@@ -40,13 +41,24 @@ type page struct {
 	OtherAccountURL          string // where somebody else signs in, and comes back here; "" for none
 	BackURL, BackHost        string // where to go from here, and whose that is; "" for nowhere
 	RemoveCookies            string // where the form goes that removes the browser's cookies; "" for none
-	Frame                    bool   // the page stands in a frame of another: the login opens in place of all
+	Note                     string // more that is said, "" for nothing
+	Kept                     *keptForm
+	Frame                    bool // the page stands in a frame of another: the login opens in place of all
 	CSS                      template.CSS
+}
+
+// keptForm is what a person is asked about a kept post: whether to send it. Its content is not shown.
+type keptForm struct {
+	Address    string // host and path
+	Size, Kind string
+	Send       template.HTMLAttr // action="…": templates would spell the address anew
+	Field, ID  string
+	Drop       string // where the form goes that throws it away
 }
 
 // writeRefusal writes a refusal for a person: who is signed in and not let in is told as whom, and how to go on.
 func (x *exchange) writeRefusal(r *refusal, loginURL string) {
-	p := page{Title: r.title, Detail: r.detail, Status: r.status, LoginURL: loginURL}
+	p := page{Title: r.title, Detail: r.detail, Note: r.note, Status: r.status, LoginURL: loginURL}
 	if r.removeCookies {
 		p.RemoveCookies = policies.PathRemoveCookies
 	}
@@ -82,6 +94,10 @@ func (x *received) writePage(status int, p page) {
 	if p.RemoveCookies != "" {
 		h.Set("Content-Security-Policy", formCSP)
 		h.Set("Referrer-Policy", "same-origin") // without a referrer a form's Origin is null
+	}
+	if p.Kept != nil {
+		h.Set("Content-Security-Policy", keptCSP)
+		h.Set("Referrer-Policy", "strict-origin") // likewise, and the backend need not know of this page
 	}
 	x.reply.WriteHeader(status)
 	if x.r.Method == http.MethodHead {

@@ -32,7 +32,10 @@ type Record struct {
 	Shadow        []ShadowDecision
 	Aborted       bool // the answer was cut off
 
-	Renewed        bool            // the answer carries a successor of the access token
+	Renewed  bool  // the answer carries a successor of the access token
+	Kept     int64 // bytes of a form that was kept until its sender has signed in
+	KeptSent int64 // bytes of a form that was kept, and was sent now
+
 	RefusedCookies []RefusedCookie // SSO cookies that did not count
 	// DroppedHeaders are the names of headers that were not passed on because they say
 	// what only the gateway says, sorted: at most 16 of Dropped, each cut at 64 bytes.
@@ -54,6 +57,8 @@ type record struct {
 	shadows       []ShadowDecision // of other policies, where they differ
 	audited       bool             // it is in the audit log
 	renewed       bool             // the answer carries a successor of the access token
+	kept          int64            // bytes of the body that was kept
+	keptSent      int64            // bytes of the kept body that took the place of the request's own
 
 	refusedCookies []RefusedCookie
 }

@@ -42,6 +42,7 @@ type refusal struct {
 	kind            string // last part of the problem type
 	title           string
 	detail          string // for a person
+	note            string // more for a person, of what was sent; "" for nothing
 	reason          string // for the access record and the audit log
 	challenge       string // the WWW-Authenticate parameters after the realm
 	allow           []string

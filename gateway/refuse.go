@@ -22,7 +22,7 @@ func (x *exchange) refuse(err error) {
 		}
 	}
 	x.forwarding.recordRefusedHeaders()
-	r = x.guardLoginLoop(r)
+	r = x.keepPost(x.guardLoginLoop(r))
 	x.record.decision, x.record.reason = r.decision, r.Error()
 	if x.reply.status != 0 {
 		return // too late: the response has begun

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -27,9 +28,12 @@ func originOf(address string) string {
 }
 
 // returnURL is where the login redirects back to: the requested URL of a
-// navigation, else the page that sent the request, or that has the frame.
+// navigation, or the page of the post that was kept; else the page that sent the request, or that has the frame.
 func (x *exchange) returnURL() string {
-	if x.isNavigation() {
+	if x.kept.id != "" {
+		return x.located.keptURL(x.kept.id)
+	}
+	if x.isNavigation() || x.located.Endpoint == policies.Kept {
 		return x.located.url()
 	}
 	home := x.gen.origin(string(x.located.Name)) + "/"

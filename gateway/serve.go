@@ -38,6 +38,9 @@ func (x *exchange) serve() error {
 	if x.located.RedirectsFinalDot() {
 		return x.located.redirectFinalDot()
 	}
+	if err := x.findKept(); err != nil {
+		return err
+	}
 	if err := x.decide(); err != nil {
 		return err
 	}
@@ -53,8 +56,15 @@ func (x *exchange) serve() error {
 	if err := x.prepare(); err != nil {
 		return err
 	}
-	if err := x.writeAudit(); err != nil {
+	stripKeptCookies(x.r.Header)
+	if err := x.sendKept(); err != nil {
 		return err
 	}
-	return x.forwarding.forward()
+	if err := x.writeAudit(); err != nil {
+		return x.putBackKept(err)
+	}
+	if err := x.forwarding.forward(); err != nil {
+		return x.putBackKept(err)
+	}
+	return nil
 }

@@ -57,6 +57,9 @@ func (x *exchange) logAt(level slog.Level, message string, args ...any) {
 	x.idp.o.Log.Log(x.r.Context(), level, message, append([]any{"request_id", x.requestID, "client", request.AddressText(x.client)}, args...)...)
 }
 
+// clearPath is the gateway's own path that has a browser forget the pages of its host.
+const clearPath = "/.vilogate/clear"
+
 // page answers with a page. Its forms lead to this host and, by redirect, to the origins: browsers apply a form-action to
 // redirects too.
 func (x *exchange) page(status int, page pages.Page, origins ...string) {
@@ -67,7 +70,11 @@ func (x *exchange) page(status int, page pages.Page, origins ...string) {
 	}
 	h := x.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src "+pages.StyleSource+"; img-src data:; base-uri 'none'; frame-ancestors 'none'; form-action "+
+	images := "data:"
+	if out, ok := page.(pages.SignedOut); ok && out.Clear != "" {
+		images += " " + strings.TrimSuffix(out.Clear, clearPath)
+	}
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src "+pages.StyleSource+"; img-src "+images+"; base-uri 'none'; frame-ancestors 'none'; form-action "+
 		strings.Join(append([]string{"'self'"}, slices.DeleteFunc(origins, func(o string) bool { return o == "" })...), " "))
 	h.Set("Vary", "Cookie")
 	x.send(status, body)
@@ -112,6 +119,11 @@ func (x *exchange) back() redirectURI {
 	if to, ok := x.redirects.wanted(x.r.URL.RawQuery); ok && to.origin != "" {
 		return to
 	}
+	return x.referrer()
+}
+
+// referrer is the page that people came from, where a login could return to it; it has no origin where that is not known.
+func (x *exchange) referrer() redirectURI {
 	if lines := x.r.Header["Referer"]; len(lines) == 1 {
 		if to, ok := x.redirects.validate(lines[0]); ok && to.origin != "" {
 			return to

@@ -65,6 +65,8 @@ type Options struct {
 	ClientIPHeaders []string
 	// UseForwarded has Forwarded (RFC 7239) count instead of X-Forwarded-For.
 	UseForwarded bool
+	// ClearSiteData is the header of that name in the answer to a sign-out. Optional: there is none.
+	ClearSiteData string
 	// PasswordCost is what hashing a password costs. Optional: password.DefaultCost.
 	PasswordCost password.Cost
 	// Now is the clock.

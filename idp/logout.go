@@ -99,8 +99,12 @@ func (x *exchange) showLogout() error {
 	case len(s.active) > 0:
 		return x.logoutPage(http.StatusOK, s, "")
 	}
-	x.clearCookies()
-	x.page(http.StatusOK, pages.SignedOut{Done: done})
+	x.clearSite()
+	out := pages.SignedOut{Done: done}
+	if from := x.referrer(); done && x.idp.o.ClearSiteData != "" && from.origin != "" {
+		out.Clear = from.origin + clearPath
+	}
+	x.page(http.StatusOK, out)
 	return nil
 }
 
@@ -164,9 +168,17 @@ func (x *exchange) logout() error {
 		return err
 	}
 	x.log("signed out", "sessions", len(s.entries))
-	x.clearCookies()
+	x.clearSite()
 	x.redirect(http.StatusSeeOther, "/logout?done")
 	return nil
+}
+
+// clearSite has the browser forget the login, and what else is configured, such as pages that its back button would show.
+func (x *exchange) clearSite() {
+	x.clearCookies()
+	if x.idp.o.ClearSiteData != "" {
+		x.w.Header().Set("Clear-Site-Data", x.idp.o.ClearSiteData)
+	}
 }
 
 // tooManyCookiesPage explains that nothing was ended, and has a button that removes the cookies.

@@ -49,7 +49,7 @@ func (l *Location) Decide() (a Answer, err error) {
 		a.place()
 		return a, nil
 	}
-	if (l.Endpoint == Logout || l.Endpoint == RemoveCookies) && !request.CSRFSafe(a.csrfFacts(nil, nil)) {
+	if (l.Endpoint == Logout || l.Endpoint == RemoveCookies || l.Endpoint == Kept) && !request.CSRFSafe(l.csrfFacts(nil, nil)) {
 		a.CrossSite, a.Decision = true, Decision{Outcome: Deny, Reason: ReasonCSRF}
 		a.place()
 		return a, nil
@@ -91,6 +91,8 @@ func (a *Answer) decideEndpoint() {
 	switch {
 	case a.Endpoint == Logout && (a.Identity == nil || a.Identity.Bearer):
 		a.Decision = Decision{Outcome: Login, Reason: "no cookie that names a session"}
+	case a.Endpoint == Kept && (a.Identity == nil || a.Identity.Bearer):
+		a.Decision = Decision{Outcome: Login, Reason: "what was kept is shown to whoever has signed in by a cookie"}
 	case a.Identity == nil:
 		a.Decision = Decision{Outcome: Login, Reason: "nobody is signed in"}
 	default:
@@ -145,6 +147,16 @@ func (a *Answer) checkCSRF() {
 
 // csrfSafe reports whether a cookie alone could not have brought the request to the route about.
 func (l *Location) csrfSafe(route *Route) bool {
+	return !request.IsWebSocket(l.request.Header) && request.IsSafe(l.Target.Method) || l.CSRFSafe(route)
+}
+
+// CrossSite reports whether a cookie alone could have brought the request about from another site, so that it cannot count. It
+// is for an [Authenticator] that would have to ask somebody what a cookie is worth.
+func (l *Location) CrossSite() bool { return !l.csrfSafe(l.Match.Route) }
+
+// CSRFSafe reports whether CSRF protection would let an unsafe request pass on that route, or where it is nil on none, with the
+// cookie of whoever it may be.
+func (l *Location) CSRFSafe(route *Route) bool {
 	var allowed, exempt []request.Origin
 	if route != nil {
 		exempt = route.CSRFExempt
@@ -152,12 +164,8 @@ func (l *Location) csrfSafe(route *Route) bool {
 			allowed = route.CORS.Origins
 		}
 	}
-	return !request.IsWebSocket(l.request.Header) && request.IsSafe(l.Target.Method) || request.CSRFSafe(l.csrfFacts(allowed, exempt))
+	return request.CSRFSafe(l.csrfFacts(allowed, exempt))
 }
-
-// CrossSite reports whether a cookie alone could have brought the request about from another site, so that it cannot count. It
-// is for an [Authenticator] that would have to ask somebody what a cookie is worth.
-func (l *Location) CrossSite() bool { return !l.csrfSafe(l.Match.Route) }
 
 func (l *Location) csrfFacts(allowed, exempt []request.Origin) request.CSRFFacts {
 	header := l.request.Header

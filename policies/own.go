@@ -16,6 +16,8 @@ const (
 	Me                                // who asks
 	Logout                            // ends the session
 	RemoveCookies                     // has the browser remove its cookies, where a sign-out cannot tell them apart
+	Kept                              // shows a form that was kept while its sender signed in, or throws it away
+	Clear                             // has the browser of somebody who has signed out forget pages of the host
 )
 
 // The gateway's own paths.
@@ -25,6 +27,10 @@ const (
 	PathLogout = OwnPrefix + "/logout"
 	// PathRemoveCookies is where the form of the page goes that explains why nobody was signed out.
 	PathRemoveCookies = OwnPrefix + "/remove-cookies"
+	// PathKept is where a login comes back to that a form was kept for.
+	PathKept = OwnPrefix + "/kept"
+	// PathClear is what the page loads, as an image, that says that somebody is signed out.
+	PathClear = OwnPrefix + "/clear"
 	// PathSessions is the identity provider's, on the login host alone: a person's sessions, for programs.
 	PathSessions = OwnPrefix + "/sessions"
 	PathKeys     = wellKnown + "/jwks.json"
@@ -57,6 +63,10 @@ func endpointOf(path string) (e Endpoint, methods []string, ok bool) {
 		return Logout, writeMethods, true
 	case PathRemoveCookies:
 		return RemoveCookies, writeMethods, true
+	case PathKept:
+		return Kept, pageMethods, true
+	case PathClear:
+		return Clear, readMethods, true
 	}
 	return 0, nil, false
 }
@@ -64,6 +74,7 @@ func endpointOf(path string) (e Endpoint, methods []string, ok bool) {
 var (
 	readMethods  = []string{"GET", "HEAD"}
 	writeMethods = []string{"POST"}
+	pageMethods  = []string{"GET", "HEAD", "POST"}
 )
 
 // matchEndpoint is what the gateway's own paths make of a request, before it is known who asks; ok is false where the path is none of
@@ -91,6 +102,8 @@ func matchEndpoint(p request.Path, foldsCase bool, method string) (e Endpoint, d
 		d = Decision{Outcome: MethodNotAllowed, Reason: "an endpoint of the gateway's own that takes other methods", Allow: methods}
 	case e == Keys:
 		d = Decision{Outcome: Allow, Reason: "the keys that backends verify assertions with are public"}
+	case e == Clear:
+		d = Decision{Outcome: Allow, Reason: "it tells nobody anything"}
 	}
 	return e, d, true
 }

@@ -61,6 +61,8 @@
 //     too-many-keys, not-a-user,
 //     malformed, conflict where values of several sessions were sent, stale where another token had taken its place, return where the
 //     browser has to pass the login host first, or idp-away. Optional.
+//   - kept: how many bytes of a form were kept until its sender has signed in. Optional. kept_sent: how many of one that was
+//     kept are sent with this request, in place of its own. Optional.
 //   - latency_us: microseconds from the request's header to the decision.
 //
 // # Events

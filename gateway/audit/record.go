@@ -29,6 +29,9 @@ type Record struct {
 	// ForeignBearer: beside the cookie of who asked stood a Bearer token that no configured issuer could have made.
 	ForeignBearer bool `json:"foreign_bearer,omitempty"`
 
+	Kept     int64 `json:"kept,omitempty"`
+	KeptSent int64 `json:"kept_sent,omitempty"`
+
 	RefusedCookies []RefusedCookie `json:"refused_cookies,omitempty"`
 	Latency        int64           `json:"latency_us"`
 }

@@ -47,14 +47,18 @@ func (r *Redis) Append(ctx context.Context, entries []Entry) error {
 }
 
 // write runs the script that adds to index and stream, and drops from the index what has ended. It returns how many facts
-// the index lacked.
+// the index lacked. Where Redis is full, the posts that are kept beside make room.
 func (r *Redis) write(ctx context.Context, facts []fact) (added int, err error) {
 	args := make([]any, 0, 2+2*len(facts))
 	args = append(args, r.streamLength, int64(grace/time.Second))
 	for _, f := range facts {
 		args = append(args, f.expires, r.entries.seal(f.record()))
 	}
-	return appendScript.Run(ctx, r.client, []string{keyStream, keyIndex}, args...).Int()
+	added, err = appendScript.Run(ctx, r.client, []string{keyStream, keyIndex}, args...).Int()
+	if redis.HasErrorPrefix(err, "OOM") && r.dropPosts(ctx) {
+		added, err = appendScript.Run(ctx, r.client, []string{keyStream, keyIndex}, args...).Int()
+	}
+	return added, err
 }
 
 // readIndex reads the whole index, and how much in it was forged. What is there from beginning to end is read; what is

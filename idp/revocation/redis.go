@@ -22,6 +22,11 @@ const (
 	keyStream   = "vilogate:{fleet}:revocation:stream"
 	keyIndex    = "vilogate:{fleet}:revocation:index"
 	keyGateways = "vilogate:{fleet}:gateway:keys"
+
+	keyPosts      = "vilogate:{fleet}:posts"       // by their ends, with their sizes
+	keyPostsTotal = "vilogate:{fleet}:posts:total" // bytes
+	prefixPost    = "vilogate:{fleet}:post:"       // of an id
+	prefixSender  = "vilogate:{fleet}:posts:of:"   // of an owner
 )
 
 // The purposes for which keys are derived from the secret.

@@ -23,6 +23,9 @@ func (c *checker) checkAll() {
 	c.checkAdminHosts()
 	c.checkClientAddress()
 	c.checkLogin()
+	for _, kind := range c.Logout.ClearSiteData {
+		c.oneOf(c.Logout.Places.Of("clear_site_data"), "clear_site_data", kind, "cache", "cookies", "storage", "executionContexts")
+	}
 	if c.IDP != nil {
 		c.checkIDP()
 	}
@@ -120,6 +123,7 @@ func (c *checker) checkStandaloneIDP() {
 	ignored(c.Certificates != nil, c.Places.Of("certificates"), "certificates")
 	ignored(isSet(c.Limits.Places, "connection_auth"), c.Limits.Places.Of("connection_auth"), "limits.connection_auth")
 	ignored(isSet(c.Limits.Places, "body_min_rate"), c.Limits.Places.Of("body_min_rate"), "limits.body_min_rate")
+	ignored(c.Login != nil && c.Login.isSet("keep_post"), c.Places.Of("login"), "login.keep_post")
 	ignored(isSet(c.Limits.Places, "streams"), c.Limits.Places.Of("streams"), "limits.streams")
 	ignored(len(c.Upstreams) > 0, c.Places.Of("upstreams"), "upstreams")
 	ignored(isSet(c.Tokens.Places, "max_bytes"), c.Tokens.Places.Of("max_bytes"), "tokens.max_bytes")
@@ -140,6 +144,9 @@ func (c *checker) checkLogin() {
 		c.errorf(l.Places.Of("url"), "login.url is somebody else's login page; login.host and login.upstream are our own identity provider's; keep one")
 	case !l.isSet("url") && !l.isSet("host") && (c.IDP == nil || !c.Gateway()):
 		c.errorf(l.Places.Of(""), "login needs `host`, or `url` where the login page is somebody else's")
+	}
+	if l.KeepPost != 0 && (l.KeepPost < 1<<10 || l.KeepPost > 8<<20) {
+		c.errorf(l.Places.Of("keep_post"), "login.keep_post must be from 1KiB to 8MiB, or off, it is %s", strictyaml.Size(l.KeepPost))
 	}
 	if l.Host != "" && !c.isBelowDomain(l.Host) {
 		c.errorf(l.Places.Of("host"), "login.host %q must be a name below the domain %s, else its cookie never arrives", l.Host, c.Domain)

@@ -9,6 +9,8 @@
 package config
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/limits/gcra"
@@ -64,6 +66,8 @@ type Config struct {
 	Tokens Tokens `yaml:"tokens"`
 	// Login says where people are sent to sign in. Optional. A reload may replace `url` by our own IdP (IDP), and nothing else.
 	Login *Login `yaml:"login" reload:"restart"`
+	// Logout says what becomes of a browser that signs out.
+	Logout Logout `yaml:"logout" reload:"restart"`
 	// IDP runs our own identity provider in this process. Optional: this process is a gateway only. A reload may add it where
 	// people signed in elsewhere (`login.url`) or nowhere, without `redis:`; what changes it otherwise takes a restart.
 	IDP *IDP `yaml:"idp" reload:"restart"`
@@ -93,11 +97,21 @@ func (c *Config) SetDefaults() {
 	c.Drain.SetDefaults()
 	c.Limits.SetDefaults()
 	c.Tokens.SetDefaults()
+	c.Logout.SetDefaults()
 	c.Revocation.SetDefaults()
 }
 
 // Gateway reports whether this process is a gateway.
 func (c *Config) Gateway() bool { return c.isSet("policies") }
+
+// KeepPost is login.keep_post, in bytes; 0 for none.
+func (c *Config) KeepPost() int64 {
+	var login Login
+	if login.SetDefaults(); c.Login != nil {
+		login = *c.Login
+	}
+	return int64(login.KeepPost)
+}
 
 // UsesForwarded reports whether Forwarded counts instead of X-Forwarded-For.
 func (c *Config) UsesForwarded() bool { return c.ClientAddress == "forwarded" }
@@ -333,8 +347,37 @@ type Login struct {
 	Upstream string `yaml:"upstream"`
 	// URL is somebody else's login page, given the return address as redirect_uri.
 	URL string `yaml:"url"`
+	// KeepPost is how long a form may be, from 1KiB to 8MiB, that is kept when its sender's session has ended, and can be sent
+	// after they have signed in again; "off" keeps none. It is kept for ten minutes, 8 of a browser and 64MiB in all: in the
+	// memory of the process, or sealed in Redis where there is one. Of a gateway. Optional: 1MiB.
+	KeepPost SizeOrOff `yaml:"keep_post"`
 
 	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (l *Login) SetDefaults() { l.KeepPost = 1 << 20 }
+
+// Logout says what becomes of a browser that signs out.
+type Logout struct {
+	// ClearSiteData is what a browser is told to remove of the host that answers a sign-out (Clear-Site-Data): "cache",
+	// "cookies" (of the whole registered domain), "storage" and "executionContexts"; an empty list for nothing. With the cache
+	// go the pages that the back button would show. Optional: [cache].
+	ClearSiteData []string `yaml:"clear_site_data"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (l *Logout) SetDefaults() { l.ClearSiteData = []string{"cache"} }
+
+// Header is the value of Clear-Site-Data; "" for none.
+func (l *Logout) Header() string {
+	quoted := make([]string, len(l.ClearSiteData))
+	for i, kind := range l.ClearSiteData {
+		quoted[i] = strconv.Quote(kind)
+	}
+	return strings.Join(quoted, ", ")
 }
 
 // IDP runs our own identity provider.

@@ -99,6 +99,7 @@ func TestDefaultsAreSafe(t *testing.T) {
 		"limits":       c.Limits.HeaderBytes == 65536 && c.Limits.BodyMinRate == 1024 && c.Limits.Streams == 250,
 		"revocation":   c.Revocation.MaxStaleness.String() == "30s",
 		"roles":        c.Gateway() && c.UsesOwnIDP(),
+		"login":        c.KeepPost() == 1<<20 && strings.Join(c.Logout.ClearSiteData, " ") == "cache",
 	} {
 		if !ok {
 			t.Errorf("%s: %+v", what, c)
@@ -137,7 +138,8 @@ func TestEveryKeyArrives(t *testing.T) {
 			c.Tokens.Issuers[2].Claims.Delimiter == "," && c.Tokens.Issuers[2].RoleMap["/admins"] == "admin" && !c.Tokens.Issuers[2].KeepsRoles() && c.Tokens.Issuers[2].Algorithms[0] == "RS256",
 		"secrets":   len(c.Tokens.Issuers[3].SharedSecrets()) == 2 && c.Tokens.Issuers[3].Algorithm == "HS256" && c.Tokens.MaxBytes == 32<<10,
 		"kept":      c.Tokens.Issuers[0].KeepsRoles() && !c.Tokens.Issuers[1].KeepsRoles(),
-		"login":     c.Login.Upstream == "http://10.0.0.9:9000" && c.UsesOwnIDP(),
+		"login":     c.Login.Upstream == "http://10.0.0.9:9000" && c.UsesOwnIDP() && c.KeepPost() == 2<<20,
+		"logout":    strings.Join(c.Logout.ClearSiteData, " ") == "cache storage",
 		"upstreams": len(c.Upstreams["billing"].Addresses()) == 2 && c.Upstreams["inventory"].ForwardToken == "legacy.django_1" && c.Upstreams["inventory"].IdentityHeadersPass[0] == "X-Webauth-User",
 		"audit": c.Audit.File == "testdata/good/audit.log" && c.Audit.MaxSize == 10<<20 && c.Audit.Keep == 3 &&
 			c.Audit.Fsync == "off" && c.Audit.OnFailure == "drop",
@@ -150,7 +152,7 @@ func TestEveryKeyArrives(t *testing.T) {
 	if idp := load(t, "idp"); idp.Gateway() || idp.State != "testdata/good/state" || idp.Redis.Cluster[0] != "10.0.0.1:7000" {
 		t.Errorf("idp: %+v", idp)
 	}
-	if legacy := load(t, "legacy"); legacy.UsesOwnIDP() || legacy.Tokens.Issuers[0].Algorithm != "HS256" {
+	if legacy := load(t, "legacy"); legacy.UsesOwnIDP() || legacy.Tokens.Issuers[0].Algorithm != "HS256" || legacy.KeepPost() != 0 || len(legacy.Logout.ClearSiteData) != 0 {
 		t.Errorf("legacy: %+v", legacy)
 	}
 }

@@ -89,6 +89,7 @@ func (c *Config) setDerivedDefaults(dir string) {
 func (c *Config) setLoginHost() {
 	if c.Login == nil {
 		c.Login = &Login{Places: strictyaml.Places{"": c.Places.Of("idp")}}
+		c.Login.SetDefaults()
 	}
 	if l := c.Login; !l.isSet("host") && !l.isSet("url") && c.Domain != "" {
 		l.Host = "login." + c.Domain

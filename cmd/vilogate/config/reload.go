@@ -22,6 +22,9 @@ func CheckReload(before, after *Config) error {
 			wrong = append(wrong, &strictyaml.Error{Place: after.Places.Of(key), Msg: "`" + key + "` has changed, which takes a restart"})
 		}
 	}
+	if BeginsIDP(before, after) && before.KeepPost() != after.KeepPost() {
+		wrong = append(wrong, &strictyaml.Error{Place: after.Places.Of("login"), Msg: "`login.keep_post` has changed, which takes a restart"})
+	}
 	return wrong.Sorted()
 }
 

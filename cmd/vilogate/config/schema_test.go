@@ -45,6 +45,9 @@ func newGenerator(t *testing.T) *schema.Generator {
 			reflect.TypeFor[Keepalive](): func(g *schema.Generator) schema.Node {
 				return schema.Node{"anyOf": []schema.Node{words("off"), orInterpolated(schema.Duration(g))}}
 			},
+			reflect.TypeFor[SizeOrOff](): func(g *schema.Generator) schema.Node {
+				return schema.Node{"anyOf": []schema.Node{words("off"), orInterpolated(schema.Size(g))}}
+			},
 			reflect.TypeFor[StatusRange](): func(*schema.Generator) schema.Node {
 				return schema.Node{"anyOf": []schema.Node{{"type": "integer"}, orInterpolated(schema.Node{"type": "string", "pattern": "^[2-5][0-9][0-9](-[2-5][0-9][0-9])?$"})}}
 			},

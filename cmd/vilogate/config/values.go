@@ -144,6 +144,21 @@ func (k *Keepalive) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	*k = Keepalive(t)
 }
 
+// SizeOrOff is a size, or 0 for off.
+type SizeOrOff strictyaml.Size
+
+// DecodeYAML takes a size, or off with quotes or without.
+func (s *SizeOrOff) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.Value == "off" {
+		*s = 0
+		return
+	}
+	var size strictyaml.Size
+	if d.Decode(n, &size) {
+		*s = SizeOrOff(size)
+	}
+}
+
 // StatusRange are the statuses of HTTP from one to another.
 type StatusRange struct{ From, To int }
 

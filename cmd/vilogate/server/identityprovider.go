@@ -39,7 +39,7 @@ func (s *Server) newIDP(ctx context.Context, cfg *config.Config) (*idp.IDP, erro
 		AccessTTL: i.AccessTokenTTL.Std(), SessionIdle: i.SessionIdle.Std(), SessionMax: i.SessionMax.Std(),
 		RenewalGrace: i.RenewalGrace.Std(), RenewalMax: cmp.Or(i.RenewalMax, i.SessionIdle).Std(),
 		RedirectPolicy: func() *idp.RedirectPolicy { return s.current.Load().Returns },
-		TrustedProxies: generation.Prefixes(proxies), ClientIPHeaders: generation.ClientIPHeaders(cfg), UseForwarded: cfg.UsesForwarded(), Now: time.Now, Log: s.o.Log, Audit: log,
+		ClearSiteData:  cfg.Logout.Header(), TrustedProxies: generation.Prefixes(proxies), ClientIPHeaders: generation.ClientIPHeaders(cfg), UseForwarded: cfg.UsesForwarded(), Now: time.Now, Log: s.o.Log, Audit: log,
 		LoginLimits: idp.LoginLimits{
 			PerAccount: i.LoginLimits.PerAccount.Rate,
 			PerAddress: i.LoginLimits.PerAddress.Rate,

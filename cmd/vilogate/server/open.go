@@ -19,6 +19,8 @@ import (
 	"github.com/viloforge/vilogate/gateway"
 	"github.com/viloforge/vilogate/gateway/edge"
 	"github.com/viloforge/vilogate/gateway/limits"
+	"github.com/viloforge/vilogate/gateway/posts"
+	"github.com/viloforge/vilogate/idp/revocation"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/idp/token/jwks"
 )
@@ -121,6 +123,10 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 		Current:      func() *gateway.Generation { return s.current.Load().Gateway },
 		AssertionKey: s.assertionKey, AssertionKeys: s.assertionKeys.bytes, Revocations: s.stores.List, Covers: s.source.CanCoalesce,
 		Limits: s.limits, ConnectionAuth: cfg.Limits.ConnectionAuth, Observe: s.observe, Log: s.o.Log,
+		ClearSiteData: cfg.Logout.Header(),
+	}
+	if o.Posts, err = s.openPosts(cfg); err != nil {
+		return err
 	}
 	if s.audit != nil {
 		o.Audit = s.audit
@@ -166,6 +172,21 @@ func (s *Server) openLimits(cfg *config.Config) (err error) {
 	}
 	s.AddTask(s.limits.Run)
 	return nil
+}
+
+// openPosts makes what keeps forms while their senders sign in, nil where none are kept; in a fleet they are in Redis.
+func (s *Server) openPosts(cfg *config.Config) (*posts.Keeper, error) {
+	o := posts.Options{MaxBody: cfg.KeepPost()}
+	if o.MaxBody == 0 {
+		return nil, nil
+	}
+	if redis := s.stores.Redis; redis != nil {
+		o.Secret = []byte(cfg.Secret)
+		o.Store = redis.Posts(revocation.PostBounds{
+			Lifetime: posts.Lifetime, PerSender: posts.PerBrowser, Total: posts.Total, Overhead: posts.Overhead,
+		})
+	}
+	return posts.New(o)
 }
 
 // shareAssertionKey publishes our assertion key to the other gateways of a fleet, and follows theirs.

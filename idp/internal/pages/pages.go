@@ -73,7 +73,11 @@ func (Logout) Heading() string { return "Sign out?" }
 func (p Logout) Failed() bool { return p.Error != "" }
 
 // SignedOut says that nobody is signed in, and, when Done, that this was just brought about.
-type SignedOut struct{ Done bool }
+type SignedOut struct {
+	Done bool
+	// Clear is an image of the host where somebody signed out, whose answer has the browser forget its pages; "" for none.
+	Clear string
+}
 
 func (SignedOut) name() string { return "signedout.html" }
 
