@@ -47,6 +47,9 @@ func (x *exchange) log(aborted bool) {
 	for _, c := range r.RefusedCookies {
 		attrs = append(attrs, slog.Group("refused_cookie", slog.String("name", c.Name), slog.String("issuer", c.Issuer), slog.String("reason", c.Reason)))
 	}
+	if r.StreamEnd != "" {
+		attrs = append(attrs, slog.String("stream_end", r.StreamEnd))
+	}
 	if r.Aborted {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}
@@ -63,7 +66,7 @@ func (x *exchange) accessRecord(aborted bool) *Record {
 		Decision: note.decision, Reason: note.reason, Upstream: note.upstream,
 		Status: x.reply.status, Bytes: x.reply.bytes,
 		Duration: x.g.opts.Now().Sub(x.start), Wait: note.upstreamTime,
-		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted,
+		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted, StreamEnd: note.streamEnd,
 		DroppedHeaders: note.droppedNames, Dropped: note.dropped, RefusedCookies: note.refusedCookies,
 	}
 	slices.Sort(r.DroppedHeaders)

@@ -31,6 +31,8 @@ type Record struct {
 	OddHeaders    int  // headers with odd names
 	Shadow        []ShadowDecision
 	Aborted       bool // the answer was cut off
+	// StreamEnd is why it was ended before its time: revoked, session_over, policy or drain; "" where it was not.
+	StreamEnd string
 
 	RefusedCookies []RefusedCookie // SSO cookies that did not count
 	// DroppedHeaders are the names of headers that were not passed on because they say
@@ -52,6 +54,7 @@ type record struct {
 	status        int              // where nothing was sent
 	shadows       []ShadowDecision // of other policies, where they differ
 	audited       bool             // it is in the audit log
+	streamEnd     string           // why it was ended before its time
 
 	refusedCookies []RefusedCookie
 }

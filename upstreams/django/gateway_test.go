@@ -36,6 +36,8 @@ func (noRevocations) AwaitSync(time.Time) {}
 
 func (noRevocations) Stale(time.Time) bool { return false }
 
+func (noRevocations) Revoked(_, _, _, _ string, _ time.Time) bool { return false }
+
 func (noRevocations) Publish(context.Context, ...revocation.Entry) error { return nil }
 
 // behindGateway puts a real gateway before the service, which takes the guide's
