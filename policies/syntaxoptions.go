@@ -29,11 +29,11 @@ type optionsSyntax struct {
 	Semicolon      *allowed       `yaml:"semicolon"`       // allow: the path may hold parameters behind a semicolon
 	EncodedHash    *allowed       `yaml:"encoded_hash"`    // allow: the path may hold %23 inside a segment
 	DoubleEncoding *allowed       `yaml:"double_encoding"` // allow: the path may hold %252F, %255C or %2523, which decoded twice are a slash, a backslash or #
-	Streams        *kept          `yaml:"streams"`         // keep: neither a sign-out nor a reload ends a WebSocket or another request under way; end for the ordinary
 
 	EncodedBackslash    *allowed `yaml:"encoded_backslash"`     // allow: the path may hold %5C inside a segment
 	DefaultCacheControl *word    `yaml:"default_cache_control"` // private: added where the backend sends neither Cache-Control nor Expires; none; default: private for whoever is signed in, but on public routes
 	ConnectionAuth      *allowed `yaml:"connection_auth"`       // allow: Authorization by Negotiate, NTLM or CredSSP may log in a connection to the backend, which is then this client's alone
+	Streams             *kept    `yaml:"streams"`               // keep: neither a sign-out nor a reload ends a WebSocket or another request under way; end for the ordinary
 }
 
 var optionKeys = []string{

@@ -142,7 +142,7 @@ func (s *Server) openEdge(cfg *config.Config) error {
 		TrustedProxies: generation.Prefixes(cfg.TrustedProxies), PublicPort: s.builder.PublicPort, HSTS: s.o.HSTS, Tickets: tickets, Log: s.o.Log,
 		HostTLS:     func(serverName string) *edge.HostTLS { return s.current.Load().TLS.Lookup(serverName) },
 		ConnContext: s.gateway.ConnContext, Drain: s.gateway.Drain,
-		ServedHost:  func(host string) bool { return s.current.Load().Gateway.Serves(host) },
+		ServedHost: func(host string) bool { return s.current.Load().Gateway.Serves(host) },
 		Limits: edge.Limits{
 			HeaderBytes: int(cfg.Limits.HeaderBytes), HeaderTime: cfg.Limits.HeaderTime.Std(), IdleTime: cfg.Limits.IdleTime.Std(),
 			BodyMinRate: int64(cfg.Limits.BodyMinRate), Streams: cfg.Limits.Streams,

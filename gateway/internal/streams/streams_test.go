@@ -273,7 +273,9 @@ func TestSessionsAreAskedWhenTheTokenHasRunOut(t *testing.T) {
 func TestSessionRevokedUpToAMoment(t *testing.T) {
 	t.Parallel()
 	moment := issued.Add(30 * time.Second)
-	bubbled(t, func(_ string, at time.Time) (bool, time.Time, error) { return at.After(moment), time.Now().Add(time.Hour), nil }, func(w *world) {
+	bubbled(t, func(_ string, at time.Time) (bool, time.Time, error) {
+		return at.After(moment), time.Now().Add(time.Hour), nil
+	}, func(w *world) {
 		later := alice
 		later.IssuedAt = issued.Add(time.Minute)
 		before, after := w.begin(alice), w.begin(later)
