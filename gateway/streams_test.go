@@ -148,13 +148,14 @@ routes:
 // through the gateway and through a plain httputil.ReverseProxy, so that only the difference says something.
 func BenchmarkIdleWebSockets(b *testing.B) {
 	const open = 4000
+	accepted := make(chan net.Conn, open)
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			b.Error(err)
 			return
 		}
-		b.Cleanup(func() { _ = conn.Close() })
+		accepted <- conn
 		if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"); err != nil {
 			b.Error(err)
 		}
@@ -206,6 +207,7 @@ func BenchmarkIdleWebSockets(b *testing.B) {
 				b.ReportMetric(float64(memory()-before)/open, "B/websocket")
 				for _, conn := range conns {
 					_ = conn.Close()
+					_ = (<-accepted).Close()
 				}
 				front.Close()
 			}

@@ -3,9 +3,10 @@
 // Files, from the lowest:
 //
 //   - cause.go: why a stream ends before its time.
-//   - stream.go: a request under way, and whose it is.
+//   - owner.go: whose a stream is, and what holds it.
+//   - entries.go: the streams that go on for long, by token, session and subject.
+//   - stream.go: a request under way.
 //   - young.go: those that began a moment ago, which nothing looks for.
-//   - entries.go: those that go on, by token, session and subject.
 //   - questions.go: which sessions are to be asked about, and when.
 //   - index.go: all of them: how a stream comes, what a revocation ends, and how it goes.
 //   - sessions.go: whether the sessions of streams live whose tokens have run out.
