@@ -3,6 +3,8 @@ package main_test
 import (
 	"bufio"
 	"crypto"
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -70,8 +72,13 @@ func (b *longBackend) next(query string) string {
 func (b *longBackend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	told := b.at(r.URL.RawQuery)
 	kind := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
-	if kind == "socket" {
-		b.echo(w, told)
+	switch kind {
+	case "socket":
+		b.echo(w, r.Header.Get("Sec-WebSocket-Key"), told)
+		return
+	case "page":
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, `<!doctype html><link rel="icon" href="data:,"><title>page</title>`)
 		return
 	}
 	ended := "canceled"
@@ -108,14 +115,15 @@ func (b *longBackend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // echo is a WebSocket that sends back the payload of each frame, and tells of the close frame that ends it.
-func (b *longBackend) echo(w http.ResponseWriter, told chan string) {
+func (b *longBackend) echo(w http.ResponseWriter, key string, told chan string) {
+	accept := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // RFC 6455, section 4.2.2
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		b.t.Errorf("hijack: %v", err)
 		return
 	}
 	defer closeQuietly(b.t, conn)
-	if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"); err != nil {
+	if _, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n", base64.StdEncoding.EncodeToString(accept[:])); err != nil {
 		b.t.Errorf("101: %v", err)
 	}
 	told <- "arrived"
