@@ -91,7 +91,7 @@ func (x *forwarding) Admitted() bool {
 	switch {
 	case err != nil || answer.Kind != policies.Routed || answer.Outcome != policies.Allow:
 		return false
-	case x.stream.opened != nil && !answer.Route.WebSocket:
+	case x.stream.isWebSocket() && !answer.Route.WebSocket:
 		return false
 	}
 	return gen.Admits == nil || gen.Admits(x.r.TLS, string(x.Name))

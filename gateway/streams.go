@@ -16,7 +16,7 @@ import (
 // part of what the goroutine that serves the request owns; end alone is called from others.
 type stream struct {
 	streams.Stream
-	opened *websocket.Tunnel // of the upgrade; nil where there was none
+	opened *websocket.Tunnel // of the upgrade; nil where there was none; owned by the request's goroutine
 
 	mu       sync.Mutex
 	cause    streams.Cause     // guarded by mu: why it was ended; 0 while it was not
@@ -94,6 +94,13 @@ func (s *stream) openTunnel(backend io.ReadWriteCloser, begun func()) io.ReadWri
 	})
 	s.opened = t
 	return t.Backend()
+}
+
+// isWebSocket reports whether something passes through a tunnel.
+func (s *stream) isWebSocket() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tunnel != nil
 }
 
 // finish is when the request has ended. It returns why something else ended it; 0 where nothing did.

@@ -16,8 +16,8 @@
 // # What it costs
 //
 // A request that is answered within a quarter of a second is put into a list and taken out again, and allocates
-// nothing. One that goes on longer takes about half a KiB until it ends: an entry of three lists, by token, session and subject
-// (TestWhatAStreamCosts says how much).
+// nothing. One that goes on longer takes about 500 bytes until it ends: an entry of three lists, by token, session and subject
+// (TestWhatAStreamCosts).
 //
 // # Nothing is lost
 //

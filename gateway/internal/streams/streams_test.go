@@ -36,8 +36,7 @@ func (r *request) ended() Cause { return Cause(r.cause.Load()) }
 // world is an index with a revocation list and sessions of the test's own, in a bubble of time.
 type world struct {
 	*Index
-	t    *testing.T
-	stop context.CancelFunc
+	t *testing.T
 
 	mu      sync.Mutex
 	revoked []revocation.Entry

@@ -80,7 +80,7 @@ func (t *Tunnel) End(code uint16, reason string) {
 	})
 }
 
-// Wait returns when nothing goes on any more that End began. Both connections are closed by then.
+// Wait returns when nothing goes on any more that End began. It is called when both connections are closed.
 func (t *Tunnel) Wait() {
 	if e := t.ending.Load(); e != nil {
 		e.cut.Stop()
