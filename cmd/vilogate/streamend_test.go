@@ -433,6 +433,52 @@ func TestWhatIsUnderWayEndsWithTheSignIn(t *testing.T) {
 	}
 }
 
+// TestAClientThatDoesNotReadHoldsNothing: a download that waits for its client ends with the sign-in, too, for the backend at once.
+func TestAClientThatDoesNotReadHoldsNothing(t *testing.T) {
+	t.Parallel()
+	writing, ended := make(chan struct{}, 2), make(chan struct{}, 2)
+	s := streaming(t, func(w http.ResponseWriter, _ *http.Request) {
+		writing <- struct{}{}
+		var err error
+		for megabyte := make([]byte, 1<<20); err == nil; _, err = w.Write(megabyte) {
+		}
+		ended <- struct{}{}
+	})
+	sso := sessionOf(t, s)
+	var answers []*http.Response
+	for _, protocol := range []string{"http/1.1", "h2"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url("app", "/endless"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Cookie", ssoCookie+"="+sso)
+		response, err := newClient(t, s, s.tls("", protocol)).http.Do(r)
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %v %v", protocol, response, err)
+		}
+		defer closeQuietly(t, response.Body)
+		answers = append(answers, response)
+		wait(t, writing, protocol+": the backend writes")
+	}
+	got := s.http2(t, request{method: http.MethodPost, host: appHost, target: "/.vilogate/logout", header: []string{cookieLine(sso), "Origin: https://" + appHost}})
+	if got.status != http.StatusNoContent {
+		t.Fatalf("logout: %v", got)
+	}
+	began := time.Now()
+	for _, response := range answers {
+		wait(t, ended, "the backend sees an end")
+		if took := time.Since(began); took > unhelped {
+			t.Errorf("%s: the backend saw the end after %v", response.Proto, took)
+		}
+	}
+	t.Logf("both had ended %v after the sign-out", time.Since(began))
+	for _, response := range answers {
+		if _, err := io.Copy(io.Discard, response.Body); err == nil {
+			t.Errorf("%s: the answer looks whole", response.Proto)
+		}
+	}
+}
+
 // TestAReloadEndsWhatItWouldNotAdmit, and nothing else.
 func TestAReloadEndsWhatItWouldNotAdmit(t *testing.T) {
 	t.Parallel()
