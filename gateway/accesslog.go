@@ -53,6 +53,12 @@ func (x *exchange) log(aborted bool) {
 	if r.KeptSent > 0 {
 		attrs = append(attrs, slog.Int64("kept_sent", r.KeptSent))
 	}
+	if r.Renewed {
+		attrs = append(attrs, slog.Bool("renewed", true))
+	}
+	if r.StreamEnd != "" {
+		attrs = append(attrs, slog.String("stream_end", r.StreamEnd))
+	}
 	if r.Aborted {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}
@@ -69,7 +75,7 @@ func (x *exchange) accessRecord(aborted bool) *Record {
 		Decision: note.decision, Reason: note.reason, Upstream: note.upstream,
 		Status: x.reply.status, Bytes: x.reply.bytes,
 		Duration: x.g.opts.Now().Sub(x.start), Wait: note.upstreamTime,
-		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted,
+		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted, StreamEnd: note.streamEnd,
 		DroppedHeaders: note.droppedNames, Dropped: note.dropped, RefusedCookies: note.refusedCookies, Renewed: note.renewed,
 		Kept: note.kept, KeptSent: note.keptSent,
 	}

@@ -88,6 +88,7 @@ type forwarding struct {
 	attempts  attempts  // at its addresses
 	assertion []string  // the signed assertion, where there is a principal
 	cleaned   bool      // the headers hold only what passes
+	stream    stream    // what may end it before its time
 }
 
 // received is what is known of a request when it arrives.

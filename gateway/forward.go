@@ -39,6 +39,8 @@ func (x *forwarding) forward() error {
 	}
 	x.record.decision = "allow"
 	x.record.upstream = x.upstream.Name
+	x.beginStream()
+	defer x.finishStream()
 	transport, timeout := x.upstream.transport, x.upstream.Timeout
 	switch own := x.route().Timeout; {
 	case x.allowsUpgrade() || isGRPC(x.r.Header):

@@ -12,6 +12,7 @@ import (
 	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/gateway/internal/renewals"
+	"github.com/viloforge/vilogate/gateway/internal/streams"
 	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/gateway/posts"
 	"github.com/viloforge/vilogate/idp/revocation"
@@ -26,6 +27,8 @@ type Revocations interface {
 	AwaitSync(now time.Time)
 	// Stale reports whether the view is older than it may be.
 	Stale(now time.Time) bool
+	// Revoked reports whether a token is revoked, of which these are the claims.
+	Revoked(issuer, jti, sid, sub string, iat time.Time) bool
 	// Publish returns nil only once the entries are durably written.
 	Publish(ctx context.Context, entries ...revocation.Entry) error
 	// HandleRevoked reports whether nothing of an expired token counts any more: itself, its session, or what its session was
@@ -33,6 +36,14 @@ type Revocations interface {
 	HandleRevoked(issuer, jti, sid string, iat time.Time) bool
 	// SessionRevoked reports whether a session is over.
 	SessionRevoked(issuer, sid string) bool
+}
+
+// SessionStatus is what the gateway needs of our own identity provider for streams that outlive their token. Safe for
+// concurrent use.
+type SessionStatus interface {
+	// SessionActive reports whether the session lives for whoever has a token with this iat, which may have run out,
+	// and when to ask again. It is no use of the session. An error means that this is not known; ctx ends after 5 s.
+	SessionActive(ctx context.Context, sid string, issued time.Time) (active bool, until time.Time, err error)
 }
 
 // Audit is what the gateway needs of the audit log. Safe for concurrent use.
@@ -56,6 +67,9 @@ type Options struct {
 	AssertionKeys func() []byte
 	// Revocations is the process's revocation list.
 	Revocations Revocations
+	// Sessions is asked whether sessions live. Optional: streams of a token that has run out go on until it, its session
+	// or its subject is revoked.
+	Sessions SessionStatus
 	// ConnectionAuth is how many connections to upstreams may be one client's alone, on
 	// routes with connection_auth: allow; beyond that, and beyond a quarter
 	// of it for one client network, such requests are 503. Optional: none may.
@@ -92,6 +106,7 @@ type Gateway struct {
 	addresses  *addresses
 	own        ownConnections
 	renewals   *renewals.Renewals
+	streams    *streams.Index
 	keyTries   limits.Scope // of keys tried in vain, by the client's network
 	proxyLog   *log.Logger  // what net/http has to say of proxying
 }
@@ -122,6 +137,9 @@ func New(o Options) (*Gateway, error) {
 	g.own.most = o.ConnectionAuth
 	g.addresses = newAddresses(o.Now, o.Log)
 	g.renewals = renewals.New(o.Log)
+	g.streams = streams.New(streams.Options{Now: o.Now, Sessions: o.Sessions, Revoked: func(who *streams.Owner) bool {
+		return o.Revocations.Revoked(who.Issuer, who.Token, who.Session, who.Subject, who.IssuedAt)
+	}})
 	if o.Current == nil {
 		g.opts.Current = g.generation.Load
 	}
@@ -148,13 +166,30 @@ func (g *Gateway) Prepare(next *Generation) {
 func (g *Gateway) Retire(current *Generation) {
 	g.transports.retire(current)
 	g.addresses.retire(current)
+	g.streams.Judge()
 }
 
+// Run ends streams when they are to end, until ctx ends, and then returns nil. It is to be called once.
+func (g *Gateway) Run(ctx context.Context) error {
+	g.streams.Run(ctx)
+	return nil
+}
+
+// Revoke ends the streams that an entry of the revocation list is about, which is in the list already. It returns at once.
+func (g *Gateway) Revoke(e revocation.Entry) { g.streams.Revoke(e) }
+
+// Drain waits for the streams until ctx ends, and ends them then: WebSockets with the code 1001. Run goes on meanwhile.
+func (g *Gateway) Drain(ctx context.Context) { g.streams.Drain(ctx) }
+
+// OpenStreams is how many requests are under way for more than a moment, WebSockets included.
+func (g *Gateway) OpenStreams() int { return g.streams.Len() }
+
 // ConnContext gives a client's connection of HTTP/1 what it needs to have connections
-// to upstreams of its own: the context of its requests, and what is to be called when it
+// to upstreams of its own, and to be ended: the context of its requests, and what is to be called when it
 // is closed, or speaks HTTP no longer. Without it nobody logs in by connection.
 func (g *Gateway) ConnContext(ctx context.Context) (context.Context, func()) {
 	c := &clientConn{all: &g.own}
+	ctx, c.cancel = context.WithCancel(ctx)
 	return context.WithValue(ctx, clientConnKey{}, c), c.close
 }
 

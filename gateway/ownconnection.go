@@ -68,7 +68,8 @@ func (o *ownConnections) remove(network netip.Prefix) {
 // is logged in as, this one is, and no other. Safe for concurrent use, though net/http
 // serves one request of it at a time.
 type clientConn struct {
-	all *ownConnections
+	all    *ownConnections
+	cancel context.CancelFunc // cancels the request that is under way on it
 
 	mu     sync.Mutex
 	closed bool                // guarded by mu

@@ -42,6 +42,9 @@ func (x *forwarding) proxy(host string, transport http.RoundTripper) error {
 			x.reply.setCommonHeaders(resp.Header)
 			if resp.StatusCode != http.StatusSwitchingProtocols {
 				x.announceClose(resp.Header, body)
+				x.stream.setAnswer(resp.Body)
+			} else if x.allowsUpgrade() {
+				x.upgradeTunnel(resp)
 			}
 			return nil
 		},
@@ -52,7 +55,11 @@ func (x *forwarding) proxy(host string, transport http.RoundTripper) error {
 	if err := http.NewResponseController(&x.reply).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("gateway: enabling full duplex: %w", err)
 	}
-	p.ServeHTTP(&x.reply, x.r)
+	if x.allowsUpgrade() {
+		p.ServeHTTP(upgradeWriter{&x.reply, &x.stream}, x.r)
+	} else {
+		p.ServeHTTP(&x.reply, x.r)
+	}
 	if failed == nil {
 		return nil
 	}

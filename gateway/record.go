@@ -31,6 +31,8 @@ type Record struct {
 	OddHeaders    int  // headers with odd names
 	Shadow        []ShadowDecision
 	Aborted       bool // the answer was cut off
+	// StreamEnd is why it was ended before its time: revoked, session_over, policy or drain; "" where it was not.
+	StreamEnd string
 
 	Renewed  bool  // the answer carries a successor of the access token
 	Kept     int64 // bytes of a form that was kept until its sender has signed in
@@ -59,6 +61,7 @@ type record struct {
 	renewed       bool             // the answer carries a successor of the access token
 	kept          int64            // bytes of the body that was kept
 	keptSent      int64            // bytes of the kept body that took the place of the request's own
+	streamEnd     string           // why it was ended before its time
 
 	refusedCookies []RefusedCookie
 }

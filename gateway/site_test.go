@@ -66,6 +66,17 @@ func (r *revocations) Stale(time.Time) bool {
 	return r.stale
 }
 
+func (r *revocations) Revoked(_, _, sid, sub string, iat time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.entries {
+		if e.Kind == revocation.Session && e.ID == sid || e.Kind == revocation.Subject && e.ID == sub && !iat.After(e.Cutoff) {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *revocations) Publish(_ context.Context, entries ...revocation.Entry) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,14 +98,7 @@ func (r *revocations) HandleRevoked(issuer, _, sid string, _ time.Time) bool {
 }
 
 func (r *revocations) covers(c *token.Claims) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, e := range r.entries {
-		if e.Kind == revocation.Session && e.ID == c.Session() || e.Kind == revocation.Subject && e.ID == c.Subject() && !c.IssuedAt().After(e.Cutoff) {
-			return true
-		}
-	}
-	return false
+	return r.Revoked(c.IssuerName(), c.ID(), c.Session(), c.Subject(), c.IssuedAt())
 }
 
 // sessions are the sessions that were revoked, sorted.

@@ -112,6 +112,13 @@
 //     does not see it: what the backend does about CSRF counts.
 //     refuse for the ordinary: such credentials are 403, and a backend's offer of them is not passed on, since connections
 //     to backends are shared.
+//   - streams: keep. What ends with the sign-in otherwise goes on: WebSockets, event streams, gRPC streams, long downloads
+//     and uploads of this route are not ended when the token, the session or the subject that they were admitted by is revoked, when
+//     the session of a token that has run out is over, nor when a reload of the policies would not admit them any more.
+//     Somebody who signs out, or is disabled, then keeps what they have open for as long as they or the backend like; only
+//     the end of the gateway's process ends it. Of a stream that is open the route counts by which it was admitted. end for
+//     the ordinary: it is ended within a second, by the close code 4401 where it is a WebSocket, and cut off where it is anything
+//     else. What was admitted whoever asks, on a public route, no sign-out ends, but a reload does. See gateway/doc.go.
 //   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error on a route that has methods,
 //     or shares its pattern with one that does: the header would ask for what they refuse. drop for the ordinary.
 //

@@ -28,6 +28,7 @@ defaults:
   headers: { response: { set: { X-Frame-Options: DENY }, remove: [Server] } }
   websocket: true
   on_stale: allow
+  streams: keep
   rewrite_host: site.internal
 routes:
   - { path: /defaults, allow: authenticated }
@@ -41,6 +42,7 @@ routes:
     rewrite_host: "Own.internal:8080"
     websocket: false
     on_stale: refuse
+    streams: end
     cors: { origins: ["*"] }
     headers:
       request: { set: { x-tenant: "a, b" }, remove: [user-agent] }
@@ -56,13 +58,14 @@ func TestRouteOptions(t *testing.T) {
 		return Route{
 			Rate: r.Rate, MaxBody: r.MaxBody, Timeout: r.Timeout, CSRFExempt: r.CSRFExempt, StripPrefix: r.StripPrefix,
 			RewriteHost: r.RewriteHost, Headers: r.Headers, WebSocket: r.WebSocket, OnStaleAllow: r.OnStaleAllow,
+			KeepStreams: r.KeepStreams,
 		}
 	}
 	forms := []request.Origin{"https://forms.example"}
 	for path, want := range map[string]Route{
 		"/defaults": {
 			Rate: &Rate{gcra.Rate{Events: 100, Per: time.Hour}, PerIP}, MaxBody: 1 << 20, Timeout: 10 * time.Second, CSRFExempt: forms,
-			RewriteHost: "site.internal", WebSocket: true, OnStaleAllow: true,
+			RewriteHost: "site.internal", WebSocket: true, OnStaleAllow: true, KeepStreams: true,
 			Headers: Headers{Response: HeaderEdits{Remove: []string{"Server"}, Set: []HeaderField{{"X-Frame-Options", "DENY"}}}},
 		},
 		"/own/x": {
@@ -70,7 +73,7 @@ func TestRouteOptions(t *testing.T) {
 			RewriteHost: "own.internal:8080",
 			Headers:     Headers{Request: HeaderEdits{Remove: []string{"User-Agent"}, Set: []HeaderField{{"X-Tenant", "a, b"}}}},
 		},
-		"/none": {WebSocket: true, OnStaleAllow: true, CSRFExempt: forms},
+		"/none": {WebSocket: true, OnStaleAllow: true, KeepStreams: true, CSRFExempt: forms},
 	} {
 		if got := route(path); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\n%+v, want\n%+v", path, got, want)

@@ -47,6 +47,7 @@ func describe(t testing.TB) *schema.Generator {
 			reflect.TypeFor[bearerSyntax]():        words("only", "pass", "verify"),
 			reflect.TypeFor[allowed]():             words("allow", "refuse"),
 			reflect.TypeFor[passed]():              words("pass", "drop"),
+			reflect.TypeFor[kept]():                words("keep", "end"),
 			reflect.TypeFor[sizeSyntax]():          func(g *schema.Generator) schema.Node { return orNone(schema.Size(g)) },
 			reflect.TypeFor[timeoutSyntax]():       func(g *schema.Generator) schema.Node { return orNone(schema.Duration(g)) },
 			reflect.TypeFor[corsSyntax]():          func(g *schema.Generator) schema.Node { return orNone(structOf[corsSyntax](g)) },

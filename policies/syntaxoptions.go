@@ -33,11 +33,13 @@ type optionsSyntax struct {
 	EncodedBackslash    *allowed `yaml:"encoded_backslash"`     // allow: the path may hold %5C inside a segment
 	DefaultCacheControl *word    `yaml:"default_cache_control"` // private: added where the backend sends neither Cache-Control nor Expires; none; default: private for whoever is signed in, but on public routes
 	ConnectionAuth      *allowed `yaml:"connection_auth"`       // allow: Authorization by Negotiate, NTLM or CredSSP may log in a connection to the backend, which is then this client's alone
+	Streams             *kept    `yaml:"streams"`               // keep: neither a sign-out nor a reload ends a WebSocket or another request under way; end for the ordinary
 }
 
 var optionKeys = []string{
 	"bearer", "csrf", "rate", "max_body", "timeout", "strip_prefix", "rewrite_host", "headers", "websocket", "mode", "on_stale",
 	"method_override", "encoded_slash", "double_slash", "semicolon", "encoded_hash", "double_encoding", "encoded_backslash", "default_cache_control", "connection_auth",
+	"streams",
 }
 
 type (
@@ -105,6 +107,7 @@ func (o optionsSyntax) withDefaults(defaults *optionsSyntax) optionsSyntax {
 		DoubleEncoding: orDefault(o.DoubleEncoding, defaults.DoubleEncoding), EncodedBackslash: orDefault(o.EncodedBackslash, defaults.EncodedBackslash),
 		DefaultCacheControl: orDefault(o.DefaultCacheControl, defaults.DefaultCacheControl),
 		ConnectionAuth:      orDefault(o.ConnectionAuth, defaults.ConnectionAuth),
+		Streams:             orDefault(o.Streams, defaults.Streams),
 	}
 }
 
@@ -216,6 +219,7 @@ func (s *settingsSyntax) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 type (
 	allowed bool
 	passed  bool
+	kept    bool
 	only    bool
 )
 
@@ -227,6 +231,11 @@ func (a *allowed) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 // DecodeYAML takes the words pass and drop.
 func (p *passed) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	*p = passed(decodeSwitch(d, n, "pass", "drop"))
+}
+
+// DecodeYAML takes the words keep and end.
+func (k *kept) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	*k = kept(decodeSwitch(d, n, "keep", "end"))
 }
 
 // DecodeYAML takes the word only.

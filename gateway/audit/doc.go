@@ -74,10 +74,13 @@
 //     was presented that another one had replaced: a failure where it was refused, a success where the session's own browser
 //     brought it, and the other token was revoked), session_behind (a token that is later than any that the database knows); user.add, user.passwd,
 //     user.roles, user.disable, user.enable, user.unlock, user.delete, session.revoke, reload, cert.renew (by administrators, through
-//     the control socket, or by a command that stands in for a server).
+//     the control socket, or by a command that stands in for a server); stream.end (of a request that was still under way, which
+//     a record says was allowed, and whose request_id it has; those that a shutdown ends are not recorded).
 //   - result: success or failure; or attempt, of a change by an administrator while the log could not be written a moment ago,
 //     with the outcome in a record of its own.
-//   - reason: of session_replay and session_behind what was concluded, with the address that has the other token; else why it failed: of a login wrong-password, unknown-user, disabled, rate-limited, busy or changed-meanwhile. Optional.
+//   - reason: of session_replay and session_behind what was concluded, with the address that has the other token; of stream.end
+//     why it ended: revoked, session_over or policy; else why it failed: of a login wrong-password, unknown-user, disabled,
+//     rate-limited, busy or changed-meanwhile. Optional.
 //   - actor: who did it. Of administrators uid and system_user, whose the process is that asked (SO_PEERCRED), its pid, and
 //     login_uid, who logged in to the machine for it, whatever the process has become since, where the kernel knows
 //     (root acts as the owner of the state folder). Of people session, user and subject: of a logout the session itself, or

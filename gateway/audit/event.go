@@ -37,12 +37,13 @@ type Actor struct {
 	Subject    string `json:"subject,omitempty"`
 }
 
-// What people do on the login host and at gateways.
+// What people do on the login host and at gateways, and what that ends.
 const (
 	EventLogin            = "login"
 	EventLogout           = "logout"
 	EventLogoutEverywhere = "logout.everywhere"
 	EventPasswordChange   = "password.change"
+	EventStreamEnd        = "stream.end"
 )
 
 // What is found out when access tokens are renewed.

@@ -244,3 +244,34 @@ func TestInterruptedBody(t *testing.T) {
 		}
 	})
 }
+
+// TestAbortedBody: nothing is read of the rest of a request that was aborted, and its connection ends at once.
+func TestAbortedBody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startInMemory(t, func(_ http.ResponseWriter, r *http.Request) {
+			ended := make(chan error)
+			go func() {
+				_, err := io.Copy(io.Discard, r.Body)
+				ended <- err
+			}()
+			synctest.Wait()
+			if err := r.Body.(interface{ Abort() error }).Abort(); err != nil {
+				t.Error(err)
+			}
+			if err := <-ended; err == nil {
+				t.Error("the read that waited has come to the end of the body")
+			}
+			panic(http.ErrAbortHandler)
+		}, nil)
+		conn := s.dial("http/1.1")
+		began := time.Now()
+		send(t, conn, post+"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+		if got := closes(t, conn); got != "" {
+			t.Errorf("%q", got)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the connection ended after %v", took)
+		}
+	})
+}

@@ -42,6 +42,9 @@ type Options struct {
 	// ConnContext is what the requests of a connection of HTTP/1 have in their context,
 	// and is to be called when it is closed, or speaks HTTP no longer. Optional.
 	ConnContext func(context.Context) (context.Context, func())
+	// Drain waits until ctx ends for what has been upgraded, which is no request any more, and then ends that and whatever
+	// request is left. Optional: what has been upgraded is cut off when the process ends.
+	Drain func(context.Context)
 	// Tickets shares the keys of session tickets. Optional: nobody does.
 	Tickets TicketStore
 	Log     *slog.Logger
@@ -169,7 +172,7 @@ func (s *Server) RotateTickets(ctx context.Context) error { return s.tickets.run
 
 // Drain takes the server down: for delay it goes on accepting, so that load
 // balancers notice; then it says GOAWAY, and what is in flight has timeout to
-// finish. The error says what was cut off.
+// finish, what has been upgraded too. The error says what was cut off.
 func (s *Server) Drain(ctx context.Context, delay, timeout time.Duration) error {
 	s.draining.Store(true)
 	timer := time.NewTimer(delay)
@@ -181,12 +184,21 @@ func (s *Server) Drain(ctx context.Context, delay, timeout time.Duration) error 
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var group errgroup.Group
+	drained := make(chan struct{})
+	group.Go(func() error {
+		defer close(drained)
+		if s.opts.Drain != nil {
+			s.opts.Drain(ctx)
+		}
+		return nil
+	})
 	for _, server := range []*http.Server{s.https, s.http} {
 		group.Go(func() error {
 			err := server.Shutdown(ctx)
 			if err == nil {
 				return nil
 			}
+			<-drained // which ends requests in their own way
 			return errors.Join(fmt.Errorf("edge: requests were cut off: %w", err), server.Close())
 		})
 	}

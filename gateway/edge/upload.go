@@ -117,6 +117,7 @@ type upload struct {
 	idle        *sync.Cond // nobody reads any more
 	reading     bool
 	interrupted bool
+	aborted     bool  // the connection ends with the request
 	err         error // of every further read
 }
 
@@ -193,6 +194,18 @@ func (u *upload) Interrupt() error {
 	return u.control.SetReadDeadline(expired)
 }
 
+// Abort is Interrupt where the connection of HTTP/1 is to end with the request: of the rest of the body nothing is read.
+func (u *upload) Abort() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.aborted = true
+	if u.err == nil {
+		u.err = http.ErrBodyReadAfterClose
+	}
+	u.broken.Store(true)
+	return u.control.SetReadDeadline(expired)
+}
+
 // end interrupts a body of HTTP/1 that is still read when the handler has
 // returned, and waits until it is not. net/http would do so later, and take the
 // deadline of its own draining back.
@@ -229,6 +242,11 @@ func (u *upload) Close() error {
 func (u *upload) limitDrain() error {
 	if !u.http1 {
 		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.aborted {
+		return u.control.SetReadDeadline(expired)
 	}
 	return u.control.SetReadDeadline(time.Now().Add(u.timeout))
 }

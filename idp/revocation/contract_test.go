@@ -345,3 +345,44 @@ func TestNothingIsWrittenForWhoHasGone(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatArrivesIsTold: to who asks for it, once it is known to the list, whether it was published here or elsewhere, and once
+// as long as nothing more is said.
+func TestWhatArrivesIsTold(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	contract(t, func(t *testing.T, s store) {
+		before := Entry{Kind: Session, Issuer: ours, ID: "before", Expires: now.Add(time.Hour)}
+		appendTo(t, s.open(), before)
+		var mu sync.Mutex
+		var told []Entry
+		l := NewList(s.open(), Options{})
+		l.Notify(func(e Entry) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, e)
+			if e.Kind == Session && !l.SessionRevoked(e.Issuer, e.ID) {
+				t.Errorf("told of %v before it was known", e)
+			}
+		})
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- l.Run(ctx) }()
+		eventually(t, "the list is ready", l.Ready)
+		subject := Entry{Kind: Subject, Issuer: ours, ID: "sub", Cutoff: now, Expires: now.Add(time.Hour)}
+		later := subject
+		later.Cutoff = now.Add(time.Minute)
+		publish(t, l, subject, subject)
+		publish(t, l, later)
+		publish(t, l, subject) // which says less
+		last := Entry{Kind: Token, Issuer: ours, ID: "last", Expires: now.Add(time.Hour)}
+		publish(t, l, last)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		want := []Entry{before, subject, later, last}
+		if fmt.Sprint(told) != fmt.Sprint(want) {
+			t.Errorf("told of\n%v, want\n%v", told, want)
+		}
+	})
+}

@@ -150,9 +150,16 @@ func (l *List) Publish(ctx context.Context, entries ...Entry) error {
 	return nil
 }
 
+// Notify has f told from now on of each entry that the list did not know, or that says more than it knew, whether this process
+// publishes it or hears of it. Then the list knows it already. f is called in the middle of that, one entry after another: it has to return at
+// once, may ask the list but not change it, and makes nobody wait. It is to be called once, before Run, by whoever has to
+// act on what arrives: who asks about single tokens does not need it.
+func (l *List) Notify(f func(Entry)) {
+	l.table.notify(func(added fact) { f(added.entry()) })
+}
+
 // Revoked reports whether a token is revoked: itself, its session, or everything that its session or its subject was issued
-// when it was.
-// What the token does not carry is empty.
+// when it was. What the token does not carry is empty.
 func (l *List) Revoked(issuer, jti, sid, sub string, iat time.Time) bool {
 	if l.HandleRevoked(issuer, jti, sid, iat) {
 		return true

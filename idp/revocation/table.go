@@ -15,6 +15,10 @@ type table struct {
 	count atomic.Int64
 
 	mu sync.Mutex // who writes
+
+	// added is told of each fact that is new, or says more than before, when it can be found; nil until somebody asks. It
+	// is set and called under mu.
+	added func(fact)
 }
 
 // A slot is free while its hash is 0. The fact is stored before the hash, so that who sees the hash finds the fact.
@@ -74,12 +78,22 @@ func (t *table) add(facts ...fact) {
 		if 2*(t.count.Load()+1) > int64(len(slots)) {
 			slots = t.rebuild(slots, 2*len(slots), func(fact) bool { return true })
 		}
-		t.put(slots, f)
+		if known, more := t.put(slots, f); more && t.added != nil {
+			t.added(known)
+		}
 	}
 }
 
-// put merges one fact into slots that have room for it. The lock is held.
-func (t *table) put(slots []slot, f fact) {
+// notify has f told from now on.
+func (t *table) notify(f func(fact)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.added = f
+}
+
+// put merges one fact into slots that have room for it. It returns what is known then, and whether that is more than
+// before. The lock is held.
+func (t *table) put(slots []slot, f fact) (fact, bool) {
 	hash := t.hash(f.kind, f.id)
 	s, known := probe(slots, hash, f.kind, f.issuer, f.id)
 	switch {
@@ -87,10 +101,13 @@ func (t *table) put(slots []slot, f fact) {
 		s.fact.Store(&f)
 		s.hash.Store(hash)
 		t.count.Add(1)
+		return f, true
 	case known.merge(f) != *known:
 		merged := known.merge(f)
 		s.fact.Store(&merged)
+		return merged, true
 	}
+	return *known, false
 }
 
 // rebuild moves the facts that are to be kept into new slots, and puts those in place. The lock is held.

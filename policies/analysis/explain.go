@@ -20,6 +20,7 @@ type Explanation struct {
 	Limit      string      `json:"limit,omitempty"`   // the rate that it counts against
 	Stopped    string      `json:"stopped,omitempty"` // where the patterns end, when none matches the path
 	Caches     string      `json:"caches,omitempty"`  // what caches are told of the answer, where the backend says nothing
+	Streams    string      `json:"streams,omitempty"` // keep, where what is under way outlives the sign-in
 	Lost       []Lost      `json:"lost,omitempty"`
 	Others     int         `json:"others"`           // routes whose pattern the path does not match at all
 	Shadow     string      `json:"shadow,omitempty"` // what would be decided were the routes in the shadow live, where that differs
@@ -62,6 +63,9 @@ func Explain(set *policies.Set, q policies.Request) Explanation {
 		}
 		if a.Kind == policies.Routed && a.Outcome == policies.Allow && r.PrivateByDefault(q.Identity != nil) {
 			e.Caches = "Cache-Control: private"
+		}
+		if a.Kind == policies.Routed && a.Outcome == policies.Allow && r.KeepStreams {
+			e.Streams = "keep"
 		}
 		if c := r.Condition(); c != nil && a.Kind == policies.Routed && a.Outcome != policies.BadRequest {
 			e.Conditions = explainParts(r, c, a, q)
@@ -278,6 +282,9 @@ func (e Explanation) Text() string {
 	}
 	if e.Caches != "" {
 		fmt.Fprintf(&b, "  with %s, where the backend says nothing to caches\n", e.Caches)
+	}
+	if e.Streams != "" {
+		b.WriteString("  and goes on when the sign-in ends or policies change, while it is under way (streams: keep)\n")
 	}
 	if e.Shadow != "" {
 		fmt.Fprintf(&b, "  in the shadow it would be %s\n", e.Shadow)

@@ -137,7 +137,7 @@ type Listen struct {
 type Drain struct {
 	// Delay is how long new connections are still accepted while /readyz already fails. Optional: 5s.
 	Delay strictyaml.Duration `yaml:"delay"`
-	// Timeout is how long requests under way may take to finish. Optional: 30s.
+	// Timeout is how long requests under way may take to finish, and WebSockets, which are then closed with the code 1001. Optional: 30s.
 	Timeout strictyaml.Duration `yaml:"timeout"`
 }
 

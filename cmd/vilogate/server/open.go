@@ -135,6 +135,8 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 		return err
 	}
 	s.onClose(func() error { s.gateway.Close(); return nil })
+	s.stores.List.Notify(s.gateway.Revoke)
+	s.AddTask(s.gateway.Run)
 	return s.openEdge(cfg)
 }
 
@@ -148,8 +150,8 @@ func (s *Server) openEdge(cfg *config.Config) error {
 		Handler: s.gateway, HTTPS: s.listeners.https, HTTP: s.listeners.http, Source: s.source,
 		TrustedProxies: generation.Prefixes(cfg.TrustedProxies), PublicPort: s.builder.PublicPort, HSTS: s.o.HSTS, Tickets: tickets, Log: s.o.Log,
 		HostTLS:     func(serverName string) *edge.HostTLS { return s.current.Load().TLS.Lookup(serverName) },
-		ConnContext: s.gateway.ConnContext,
-		ServedHost:  func(host string) bool { return s.current.Load().Gateway.Serves(host) },
+		ConnContext: s.gateway.ConnContext, Drain: s.gateway.Drain,
+		ServedHost: func(host string) bool { return s.current.Load().Gateway.Serves(host) },
 		Limits: edge.Limits{
 			HeaderBytes: int(cfg.Limits.HeaderBytes), HeaderTime: cfg.Limits.HeaderTime.Std(), IdleTime: cfg.Limits.IdleTime.Std(),
 			BodyMinRate: int64(cfg.Limits.BodyMinRate), Streams: cfg.Limits.Streams,

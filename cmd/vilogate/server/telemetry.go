@@ -90,6 +90,7 @@ func (s *Server) registerMetrics() {
 	s.metrics.Counter("token_cache_misses_total", "Token verifications not in the cache.", func() float64 { return float64(stats().Misses) })
 	s.metrics.Gauge("token_cache_entries", "Token verifications in the cache.", func() float64 { return float64(stats().Entries) })
 	s.metrics.Counter("token_key_tries_total", "Keys tried beyond the first, for tokens that do not say by a kid which key signed them.", func() float64 { return float64(stats().Tries) })
+	s.metrics.Gauge("open_streams", "Requests under way for more than a moment, WebSockets included.", func() float64 { return float64(s.gateway.OpenStreams()) })
 	s.registerKeyMetrics()
 	s.registerUpstreamMetrics()
 }

@@ -30,6 +30,7 @@ type Metrics struct {
 	refusedCookies    *prometheus.CounterVec
 	roleFindings      *prometheus.CounterVec
 	shadowDifferences *prometheus.CounterVec
+	streamEnds        *prometheus.CounterVec
 	reloads           *prometheus.CounterVec
 	lastReload        prometheus.Gauge
 }
@@ -68,6 +69,9 @@ func New() *Metrics {
 			Name: "vilogate_shadow_differences_total",
 			Help: "Requests whose shadow decision (of a route, or of the shadow policies) differs from the enforced one.",
 		}, []string{"host", "route", "shadow", "decision", "shadow_decision"}),
+		streamEnds: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vilogate_stream_ends_total", Help: "Requests under way, WebSockets included, that were ended before their time, by cause: revoked, session_over, policy or drain.",
+		}, []string{"cause"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_config_reloads_total", Help: "Reloads of configuration and policies, by result: success or failure.",
 		}, []string{"result"}),
@@ -75,7 +79,7 @@ func New() *Metrics {
 			Name: "vilogate_config_last_reload_success_timestamp_seconds", Help: "When configuration and policies were last loaded successfully.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.oddHeaders, m.droppedHeaders, m.refusedCookies, m.roleFindings, m.shadowDifferences, m.reloads, m.lastReload,
+	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.oddHeaders, m.droppedHeaders, m.refusedCookies, m.roleFindings, m.shadowDifferences, m.streamEnds, m.reloads, m.lastReload,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -105,6 +109,9 @@ func (m *Metrics) Observe(r *gateway.Record, host string) {
 	m.droppedHeaders.Add(float64(r.Dropped))
 	for _, c := range r.RefusedCookies {
 		m.refusedCookies.WithLabelValues(c.Issuer, c.Reason).Inc()
+	}
+	if r.StreamEnd != "" {
+		m.streamEnds.WithLabelValues(r.StreamEnd).Inc()
 	}
 	if r.OddHeaders > 0 {
 		m.oddHeaders.Add(float64(r.OddHeaders))

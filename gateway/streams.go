@@ -1,0 +1,132 @@
+package gateway
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/viloforge/vilogate/gateway/internal/streams"
+	"github.com/viloforge/vilogate/gateway/internal/websocket"
+)
+
+// stream is a request under way, as far as something else may end it. Its zero value is one that nothing has ended. It is
+// part of what the goroutine that serves the request owns; end alone is called from others.
+type stream struct {
+	streams.Stream
+	opened *websocket.Tunnel // of the upgrade; nil where there was none; owned by the request's goroutine
+
+	mu       sync.Mutex
+	cause    streams.Cause     // guarded by mu: why it was ended; 0 while it was not
+	finished bool              // guarded by mu: its connection may have another request
+	answer   io.Closer         // guarded by mu: the upstream's answer, once it has begun
+	tunnel   *websocket.Tunnel // guarded by mu: opened, once something passes through it
+}
+
+// An aborter is a request's body of HTTP/1 after which there is no other request. Package edge has it.
+type aborter interface{ Abort() error }
+
+// longPast is a deadline that has passed.
+var longPast = time.Unix(1, 0)
+
+// closeCodes are the codes and reasons of close frames (RFC 6455, section 7.4), by cause: 1001 says "going away", those
+// from 4000 on are each application's own.
+var closeCodes = [...]struct {
+	code   uint16
+	reason string
+}{
+	streams.Revoked:     {4401, "signed out"},
+	streams.SessionOver: {4401, "signed out"},
+	streams.Policy:      {4401, "not allowed any more"},
+	streams.Drain:       {1001, "shutting down"},
+}
+
+// end ends the stream: a WebSocket by a close frame, anything else by a reset of HTTP/2 or the end of the connection of
+// HTTP/1, so that the client sees an answer that was cut off. The upstream's side ends too. Only the first call counts.
+func (s *stream) end(cause streams.Cause, w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.finished || s.cause != 0 {
+		return
+	}
+	s.cause = cause
+	if s.tunnel != nil {
+		s.tunnel.End(closeCodes[cause].code, closeCodes[cause].reason)
+		return
+	}
+	// Each of these ends what another one cannot: waiting for the upstream, reading from the client, writing to it. Where
+	// one fails, the connection is closed already.
+	if client := clientConnOf(r.Context()); client != nil {
+		client.cancel()
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(longPast) // resets a stream of HTTP/2, and so cancels its request
+	if body, ok := r.Body.(aborter); ok {
+		_ = body.Abort()
+	} else if r.ProtoMajor == 1 {
+		_ = control.SetReadDeadline(longPast)
+	}
+	if s.answer != nil {
+		_ = s.answer.Close()
+	}
+}
+
+// setAnswer notes the upstream's answer, which ends with the stream.
+func (s *stream) setAnswer(body io.Closer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = body
+	if s.cause != 0 {
+		_ = body.Close()
+	}
+}
+
+// openTunnel has what is copied between client and backend pass through a tunnel; begun is called when it does.
+func (s *stream) openTunnel(backend io.ReadWriteCloser, begun func()) io.ReadWriteCloser {
+	var t *websocket.Tunnel
+	t = websocket.New(backend, func() {
+		s.mu.Lock()
+		s.tunnel = t
+		s.mu.Unlock()
+		begun()
+	})
+	s.opened = t
+	return t.Backend()
+}
+
+// isWebSocket reports whether something passes through a tunnel.
+func (s *stream) isWebSocket() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tunnel != nil
+}
+
+// finish is when the request has ended. It returns why something else ended it; 0 where nothing did.
+func (s *stream) finish() streams.Cause {
+	s.mu.Lock()
+	s.finished = true
+	cause := s.cause
+	s.mu.Unlock()
+	if s.opened != nil {
+		s.opened.Wait()
+	}
+	return cause
+}
+
+// upgradeWriter is a reply whose Hijack returns the client's side of the tunnel, where there is one.
+type upgradeWriter struct {
+	*reply
+	stream *stream
+}
+
+// Hijack implements http.Hijacker.
+func (w upgradeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil || w.stream.opened == nil {
+		return conn, buffered, err
+	}
+	w.status = http.StatusSwitchingProtocols
+	return w.stream.opened.Client(conn), buffered, nil
+}
