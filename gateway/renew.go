@@ -74,6 +74,8 @@ func (x *authentication) checkHandle(cookie Cookie, public bool, cause error) (*
 		return nil, errStale
 	case errors.Is(err, backchannel.ErrReturn):
 		return nil, errReturn
+	case errors.Is(err, backchannel.ErrUnsupported):
+		return nil, cause
 	case err != nil:
 		return nil, refuseSessionUnknown(err)
 	case x.isNavigation() && x.start.Sub(checked.Seen) > seenInterval:
@@ -198,7 +200,7 @@ func (x *authentication) signsOut(cookie Cookie, v token.SignedValue) (bool, err
 	switch {
 	case errors.Is(err, backchannel.ErrRefused):
 		return false, nil
-	case err == nil, errors.Is(err, backchannel.ErrReturn):
+	case err == nil, errors.Is(err, backchannel.ErrReturn), errors.Is(err, backchannel.ErrUnsupported):
 		return true, nil
 	}
 	return false, refuseSessionUnknown(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -160,9 +161,11 @@ func (s *Sessions) handle(q backchannel.Question) (c *token.Claims, unlock func(
 	if list.Stale(s.directory.now()) {
 		return nil, nil, errStale
 	}
-	if c, err = s.verifier.VerifySignature(q.Handle); err != nil {
+	signed, err := s.verifier.SignedValues(token.OwnIssuer, nil, slices.Values([]string{q.Handle}))
+	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", backchannel.ErrRefused, err)
 	}
+	c = signed[0].Claims
 	lock := s.directory.locks.forSubject(c.Subject())
 	lock.RLock()
 	if list.HandleRevoked(token.OwnIssuer, c.ID(), c.Session(), c.IssuedAt()) {

@@ -51,6 +51,7 @@ func browse(t *testing.T, s *site) *browser {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program(t, "chromium", "chromium")), chromedp.UserDataDir(filepath.Join(home, "profile")),
 		chromedp.Env("HOME="+home), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-software-rasterizer", true), chromedp.Flag("in-process-gpu", true), // draws with less
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true),
 	)
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)

@@ -107,6 +107,31 @@ func query(header ...string) string {
 	return b.String()
 }
 
+// shownToNobodyElse lists headers of answers that a cache before the gateway may give to whom they were made for, at most.
+func shownToNobodyElse() [][]string {
+	return [][]string{
+		nil,
+		{"Vary: X-User-Assertion", "Cache-Control: max-age=60"},
+		{"Vary: Remote-User", "Cache-Control: public, s-maxage=60"},
+		{"Vary: X-User-Id", "Cache-Control: public", "X-Accel-Expires: 60"},
+		{"Vary: X-User-Id", "Expires: Thu, 01 Jan 2099 00:00:00 GMT"},
+	}
+}
+
+// keepsNobodysPage asks a cache before the gateway for pages with such headers, in turn for each user with each credential.
+func keepsNobodysPage(t *testing.T, cache string, users map[string]*client, headers [][]string) {
+	t.Helper()
+	for _, header := range headers {
+		for name, user := range users {
+			for _, line := range []string{cookieLine(user.sso()), bearer(user.sso())} {
+				if a := user.get(cache+"/x"+query(header...), line); a.status != http.StatusOK || a.body != "hello "+name {
+					t.Errorf("before the gateway, %q: %s got %v", header, name, a)
+				}
+			}
+		}
+	}
+}
+
 // TestCachesOutsideKeepNobodysPage: a shared cache before the gateway gives bob what was made for alice in no case in which the
 // backend said that its answer varies by who asks, or said nothing.
 func TestCachesOutsideKeepNobodysPage(t *testing.T) {

@@ -51,7 +51,7 @@ func buildAndRun(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	binary = filepath.Join(dir, "vilogate")
-	arguments := []string{"build", "-o", binary}
+	arguments := []string{"build", "-ldflags", "-s -w", "-o", binary}
 	if raceDetector() {
 		arguments = append(arguments, "-race")
 	}

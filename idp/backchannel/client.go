@@ -95,8 +95,11 @@ func (c *Client) ask(ctx context.Context, q request) (response, error) {
 
 func (c *Client) read(answer *http.Response, mac string, text []byte) (a response, err error) {
 	if !equalMAC(header(answer.Header, headerMAC), c.sign.response(mac, answer.StatusCode, text)) {
-		if answer.StatusCode == http.StatusUnauthorized { // it could not believe us either
+		switch answer.StatusCode {
+		case http.StatusUnauthorized: // it could not believe us either
 			return response{}, c.explain(answer)
+		case http.StatusNotFound, http.StatusMisdirectedRequest: // it knows the login host alone
+			return response{}, ErrUnsupported
 		}
 		return response{}, fmt.Errorf("backchannel: %s, and the answer is not the identity provider's", answer.Status)
 	}

@@ -13,6 +13,8 @@ var (
 	ErrRefused = errors.New("backchannel: the handle is not good")
 	// ErrReturn means that the session lives, and that its browser has to be seen at the login host again.
 	ErrReturn = errors.New("backchannel: the browser was not seen at the login host for long")
+	// ErrUnsupported means that the identity provider answers no questions: it is of a version that did not renew tokens.
+	ErrUnsupported = errors.New("backchannel: the identity provider answers no questions about sessions")
 )
 
 // Question is about the handle in a cookie, of which the gateway has verified the signature.

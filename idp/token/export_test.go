@@ -6,3 +6,8 @@ var (
 	ErrRevoked = errRevoked
 	ErrInvalid = errInvalid
 )
+
+// VerifySignature is checkSignature of any issuer's token.
+func (v *Verifier) VerifySignature(raw string) (*Claims, error) {
+	return v.checkSignature(raw, scope{})
+}

@@ -244,13 +244,9 @@ func (v *Verifier) reportRoles(c *Claims) {
 	c.findings = nil
 }
 
-// VerifySignature judges everything but time and revocation: enough to name the
+// checkSignature judges everything but time and revocation: enough to name the
 // session that somebody wants to end, never to let anybody in. Its keys are
 // those of the moment at which the token was issued.
-func (v *Verifier) VerifySignature(raw string) (*Claims, error) {
-	return v.checkSignature(raw, scope{})
-}
-
 func (v *Verifier) checkSignature(raw string, s scope) (*Claims, error) {
 	if len(raw) > v.maxLength {
 		return nil, fmt.Errorf("%w: %w", errInvalid, errTooLong)

@@ -6,6 +6,22 @@ import (
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
+// Claims are names of claims. Each is optional.
+type Claims struct {
+	User  string `yaml:"user"`
+	Email string `yaml:"email"`
+	Name  string `yaml:"name"`
+	// Roles is the name of the claim with the roles; where a token has none of that name, a dotted path to it
+	// (realm_access.roles); or the path as a list ([resource_access, "my.app", roles]). It is a list of texts, an object with a
+	// member for each role, or a text.
+	Roles ClaimPath `yaml:"roles"`
+	// Delimiter divides a text with several roles, such as ",". Optional: a text is one role, but for scope and scp, which are
+	// words.
+	Delimiter string `yaml:"delimiter"`
+
+	Places strictyaml.Places
+}
+
 // Audiences are the audiences of which a token must have one; nil for none, where it must not have any.
 type Audiences []string
 

@@ -189,3 +189,5 @@ type unsupported struct{}
 func (*unsupported) DecodeYAML(*strictyaml.Decoder, *yaml.Node) {}
 
 var errUnsupported = errors.New("not supported yet")
+
+func seconds(n int64) strictyaml.Duration { return strictyaml.Duration(n * int64(time.Second)) }

@@ -128,6 +128,7 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 	if o.Posts, err = s.openPosts(cfg); err != nil {
 		return err
 	}
+	o.Sessions = sessionStatus{s}
 	if s.audit != nil {
 		o.Audit = s.audit
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -34,6 +35,23 @@ func (o *ownSessions) Delivered(ctx context.Context, token string) error {
 // Active implements backchannel.Sessions.
 func (o *ownSessions) Active(ctx context.Context, session string, issued time.Time) (bool, time.Time, error) {
 	return o.idp().Sessions().Active(ctx, session, issued)
+}
+
+// sessionStatus asks about the sessions of streams whom the configuration in force says.
+type sessionStatus struct{ server *Server }
+
+// statusInterval is how often it is asked again where nobody knows about sessions.
+const statusInterval = time.Hour
+
+// SessionActive implements gateway.SessionStatus. Without anybody to ask, sessions live until a revocation says otherwise.
+func (a sessionStatus) SessionActive(ctx context.Context, sid string, issued time.Time) (active bool, until time.Time, err error) {
+	if gen := a.server.current.Load().Gateway; gen != nil && gen.Login.Sessions != nil {
+		active, until, err = gen.Login.Sessions.Active(ctx, sid, issued)
+		if !errors.Is(err, backchannel.ErrUnsupported) {
+			return active, until, err
+		}
+	}
+	return true, time.Now().Add(statusInterval), nil
 }
 
 // idpHandler is what an identity provider without a gateway in its process serves: the login host to gateways, and to gateways

@@ -73,7 +73,7 @@ func (c *call[T]) isOver(now time.Time) bool {
 
 // isUnanswered reports whether an error says that nobody knows.
 func isUnanswered(err error) bool {
-	return err != nil && !errors.Is(err, backchannel.ErrRefused) && !errors.Is(err, backchannel.ErrReturn)
+	return err != nil && !errors.Is(err, backchannel.ErrRefused) && !errors.Is(err, backchannel.ErrReturn) && !errors.Is(err, backchannel.ErrUnsupported)
 }
 
 // makeRoom drops what holds no more where there is much, and then whatever is answered. The lock is held.

@@ -1,0 +1,88 @@
+package config
+
+import (
+	"time"
+
+	"github.com/viloforge/vilogate/policies/strictyaml"
+)
+
+// Upstream is a backend: plain HTTP, at one address or several. Of two that chance picks a request goes to the one with fewer
+// in flight. An address that refuses a connection, does not accept it in time (1s; 5s where there is no other), or closes it
+// before an answer begins is ejected for 1s, then 2s, 4s … up to 30s, until a request succeeds; where all are, each is tried in
+// turn.
+type Upstream struct {
+	// URL is its address, http://host:port; URLs are its addresses. One of the two is required.
+	URL  string   `yaml:"url"`
+	URLs []string `yaml:"urls"`
+	// Timeout is how long the response's header may take, except for WebSocket and gRPC. Optional: 60s.
+	Timeout strictyaml.Duration `yaml:"timeout"`
+	// IdentityHeaders names the plain identity headers: "x-user", "remote-user" or "x-forwarded-user". Optional: x-user.
+	IdentityHeaders string `yaml:"identity_headers"`
+	// IdentityHeadersPass are identity headers of other products (X-WEBAUTH-USER and its like, listed in upstreams/README.md)
+	// that this backend is sent from whoever sends them, and headers of issuers. Optional: none.
+	IdentityHeadersPass []IdentityHeader `yaml:"identity_headers_pass"`
+	// ForwardToken is the issuer whose access token is passed on where it came. Optional: none is.
+	ForwardToken string `yaml:"forward_token"`
+	// OddHeaders says what becomes of a header whose name has other characters than letters, digits and "-": "drop",
+	// "reject" the request, or "pass" what is not reserved. Optional: drop.
+	OddHeaders string `yaml:"odd_headers"`
+	// Keepalive is how long a connection may be idle before it is closed, or "off" for one that ends with its answer. It is to
+	// be shorter than the backend's own: 4s for node, whose is 5s; off or 1s for gunicorn, whose is 2s. Optional: 60s.
+	Keepalive Keepalive `yaml:"keepalive"`
+	// Retry says whether a request that failed at one address goes to another: "on" where it was not sent, or where the
+	// connection was closed before an answer began and it may be repeated (GET, HEAD, OPTIONS, TRACE, PUT or DELETE, without a
+	// body); of the latter, as many as 20 % of the requests and 100 at once. "off": never. Optional: on.
+	Retry Switch `yaml:"retry"`
+	// Eject says which answers eject an address, as connection errors do. Optional: none do.
+	Eject Eject `yaml:"eject"`
+	// Health has the addresses be asked whether they are healthy; one that is not gets no requests, unless none is: then each
+	// is tried in turn. Optional: they are not asked.
+	Health *Health `yaml:"health"`
+	// Signature is not supported yet.
+	Signature unsupported `yaml:"signature"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (u *Upstream) SetDefaults() {
+	u.Timeout, u.IdentityHeaders, u.OddHeaders = seconds(60), "x-user", "drop"
+	u.Keepalive, u.Retry = Keepalive(time.Minute), "on"
+}
+
+// Eject says which answers eject an address of a backend.
+type Eject struct {
+	// Consecutive5xx is how many answers of 5xx in a row (one that does not come in time is one) eject an address, from 1 to
+	// 1000; never more than half of a backend's addresses. Optional: no number does.
+	Consecutive5xx int `yaml:"consecutive_5xx"`
+
+	Places strictyaml.Places
+}
+
+// Health says how the addresses of a backend are asked whether they are healthy: by GET over HTTP/1.1, without identity headers,
+// from User-Agent vilogate-health-check. Redirects are not followed.
+type Health struct {
+	// Path is what is asked for, with a query if need be.
+	Path string `yaml:"path,required"`
+	// Interval is the time between two checks of an address. Optional: 10s.
+	Interval strictyaml.Duration `yaml:"interval"`
+	// Timeout is how long the answer's header may take, at most Interval. Optional: 2s, or Interval where that is shorter.
+	Timeout strictyaml.Duration `yaml:"timeout"`
+	// Healthy is how many successes in a row make an unhealthy address healthy, and Unhealthy how many failures in a row a
+	// healthy one unhealthy. Optional: 2 and 3.
+	Healthy   int `yaml:"healthy"`
+	Unhealthy int `yaml:"unhealthy"`
+	// Status is what the status of a success is: 200-399, or one, 204. Optional: 200-399.
+	Status StatusRange `yaml:"status"`
+	// Host is the Host header. Optional: the address.
+	Host string `yaml:"host"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (h *Health) SetDefaults() {
+	h.Interval, h.Timeout, h.Healthy, h.Unhealthy, h.Status = seconds(10), seconds(2), 2, 3, StatusRange{200, 399}
+}
+
+func (u *Upstream) isSet(key string) bool { return isSet(u.Places, key) }

@@ -1,0 +1,6 @@
+//go:build !race
+
+package password
+
+// defaultMemory is what a hash takes at DefaultCost.
+const defaultMemory = 46 << 10 // KiB
