@@ -38,7 +38,7 @@ func (noRevocations) Stale(time.Time) bool { return false }
 
 func (noRevocations) HandleRevoked(string, string, string, time.Time) bool { return false }
 
-func (noRevocations) SessionRevoked(string, string) bool { return false }
+func (noRevocations) SessionRevoked(string, string) bool          { return false }
 func (noRevocations) Revoked(_, _, _, _ string, _ time.Time) bool { return false }
 
 func (noRevocations) Publish(context.Context, ...revocation.Entry) error { return nil }

@@ -97,6 +97,15 @@ func (c *Config) SetDefaults() {
 // Gateway reports whether this process is a gateway.
 func (c *Config) Gateway() bool { return c.isSet("policies") }
 
+// KeepPost is login.keep_post, in bytes; 0 for none.
+func (c *Config) KeepPost() int64 {
+	var login Login
+	if login.SetDefaults(); c.Login != nil {
+		login = *c.Login
+	}
+	return int64(login.KeepPost)
+}
+
 // UsesForwarded reports whether Forwarded counts instead of X-Forwarded-For.
 func (c *Config) UsesForwarded() bool { return c.ClientAddress == "forwarded" }
 

@@ -107,15 +107,6 @@ func (l *LoginLimits) SetDefaults() {
 	*l = LoginLimits{PerAccount: Rate{gcra.Rate{Events: 10, Per: time.Minute}}, PerAddress: Rate{gcra.Rate{Events: 60, Per: time.Minute}}, Successes: Rate{gcra.Rate{Events: 60, Per: time.Minute}}}
 }
 
-// KeepPost is login.keep_post, in bytes; 0 for none.
-func (c *Config) KeepPost() int64 {
-	var login Login
-	if login.SetDefaults(); c.Login != nil {
-		login = *c.Login
-	}
-	return int64(login.KeepPost)
-}
-
 func (l *Login) isSet(key string) bool { return isSet(l.Places, key) }
 
 func (i *IDP) isSet(key string) bool { return isSet(i.Places, key) }
