@@ -11,6 +11,7 @@ import (
 	"github.com/viloforge/vilogate/gateway/internal/renewals"
 	"github.com/viloforge/vilogate/idp/backchannel"
 	"github.com/viloforge/vilogate/idp/token"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // How long a request waits for the identity provider.
@@ -136,7 +137,8 @@ func (x *received) handleRevoked(h handle) bool {
 // left as it is, and the claims are nil.
 func (x *decided) rotate(status int) *token.Claims {
 	h := x.authentication.handle
-	if h.value == "" || !x.authentication.byCookie || status == http.StatusNotModified || x.route() != nil && x.route().Public() {
+	public := x.route() != nil && x.route().Public()
+	if h.value == "" || !x.authentication.byCookie || public || status == http.StatusNotModified || request.IsPrefetch(x.r.Header) {
 		return nil
 	}
 	timeout := earlyRotateTimeout

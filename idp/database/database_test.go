@@ -182,8 +182,15 @@ func TestADatabaseOfTheFirstVersionIsBroughtUpToDate(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "vilogate.db")
 	db := openAt(t, path)
+	for _, column := range []string{
+		"token_ttl", "browser_since", "token_id", "token_issued", "token_previous", "token_given_ms", "token_delivered_ms", "token_address", "cutoff", "browser_seen",
+	} {
+		if _, err := db.SQL().ExecContext(t.Context(), "ALTER TABLE sessions DROP COLUMN "+column); err != nil {
+			t.Fatalf("%s: %v", column, err)
+		}
+	}
 	for _, statement := range []string{ // back to 00001_foundation.sql
-		"DROP TABLE known_browsers", "ALTER TABLE sessions DROP COLUMN token_ttl", "ALTER TABLE sessions DROP COLUMN browser_since", "DELETE FROM goose_db_version WHERE version_id > 1",
+		"DROP TABLE known_browsers", "DELETE FROM goose_db_version WHERE version_id > 1",
 		"INSERT INTO users (id, name, email, full_name, roles, password, created, changed) VALUES ('u', 'alice', 'a@example.test', 'Alice', 'member', 'hash', 1, 1)",
 		"INSERT INTO sessions (id, secret, user_id, epoch, amr, auth_time, used, expires, address, user_agent) VALUES ('s', x'01', 'u', 1, 'pwd', 1, 1, 9999999999, '', '')",
 		"INSERT INTO revocations (kind, issuer, id, moment, expires) VALUES (2, 'vilogate', 's', 0, 9999999999), (3, 'vilogate', 'u', 7, 9999999999)",
@@ -197,15 +204,16 @@ func TestADatabaseOfTheFirstVersionIsBroughtUpToDate(t *testing.T) {
 	db = openAt(t, path)
 	defer closed(t, db)
 	for query, want := range map[string]int64{
-		"SELECT count(*) FROM users WHERE name = 'alice' AND roles = 'member'":                   1,
-		"SELECT token_ttl FROM sessions WHERE id = 's' AND user_id = 'u'":                        7776000,
-		"SELECT browser_since FROM sessions WHERE id = 's'":                                      0,
-		"SELECT count(since) FROM known_browsers":                                                0,
-		"SELECT moment FROM revocations WHERE kind = 3 AND id = 'u' AND expires = 9999999999":    7,
-		"SELECT count(*) FROM revocations WHERE kind = 2 AND id = 's' AND expires = 9999999999":  1,
-		"SELECT count(*) FROM known_browsers":                                                    0,
-		"SELECT count(*) FROM signing_keys WHERE id = 'k'":                                       1,
-		"SELECT count(*) FROM (SELECT seq FROM revocations WHERE seq > 0 ORDER BY seq LIMIT 10)": 2,
+		"SELECT count(*) FROM users WHERE name = 'alice' AND roles = 'member'":                           1,
+		"SELECT token_ttl FROM sessions WHERE id = 's' AND user_id = 'u'":                                7776000,
+		"SELECT browser_since FROM sessions WHERE id = 's'":                                              0,
+		"SELECT count(*) FROM sessions WHERE token_id = '' AND token_issued + browser_seen + cutoff = 0": 1,
+		"SELECT count(since) FROM known_browsers":                                                        0,
+		"SELECT moment FROM revocations WHERE kind = 3 AND id = 'u' AND expires = 9999999999":            7,
+		"SELECT count(*) FROM revocations WHERE kind = 2 AND id = 's' AND expires = 9999999999":          1,
+		"SELECT count(*) FROM known_browsers":                                                            0,
+		"SELECT count(*) FROM signing_keys WHERE id = 'k'":                                               1,
+		"SELECT count(*) FROM (SELECT seq FROM revocations WHERE seq > 0 ORDER BY seq LIMIT 10)":         2,
 	} {
 		var got int64
 		if err := db.SQL().QueryRowContext(t.Context(), query).Scan(&got); err != nil || got != want {

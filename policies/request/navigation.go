@@ -16,7 +16,7 @@ func IsNavigation(method string, header map[string][]string) bool {
 // with the destination empty and Firefox as a same-origin request too, told from a fetch by Upgrade-Insecure-Requests.
 // Where a client sends no Fetch Metadata, its Accept prefers HTML, and no script says that it is one.
 func WantsDocument(header map[string][]string) bool {
-	if isPrefetch(header) {
+	if IsPrefetch(header) {
 		return false
 	}
 	site, mode, destination := header["Sec-Fetch-Site"], header["Sec-Fetch-Mode"], header["Sec-Fetch-Dest"]
@@ -32,7 +32,7 @@ func WantsDocument(header map[string][]string) bool {
 // IsFrameNavigation reports whether a request is a GET or HEAD for a page in a frame: a person sees the answer, but no form
 // that refuses to be framed, and a redirect stays in the frame.
 func IsFrameNavigation(method string, header map[string][]string) bool {
-	return (method == "GET" || method == "HEAD") && !isPrefetch(header) && is(header["Sec-Fetch-Mode"], "navigate") &&
+	return (method == "GET" || method == "HEAD") && !IsPrefetch(header) && is(header["Sec-Fetch-Mode"], "navigate") &&
 		(is(header["Sec-Fetch-Dest"], "iframe") || is(header["Sec-Fetch-Dest"], "frame"))
 }
 
@@ -55,7 +55,8 @@ func isFrame(destination string) bool {
 	return false
 }
 
-func isPrefetch(header map[string][]string) bool {
+// IsPrefetch reports whether a browser fetches something that nobody has asked for yet.
+func IsPrefetch(header map[string][]string) bool {
 	says := func(line string) bool { return strings.Contains(strings.ToLower(line), "prefetch") }
 	return slices.ContainsFunc(header["Sec-Purpose"], says) || slices.ContainsFunc(header["Purpose"], says)
 }

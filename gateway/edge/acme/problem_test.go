@@ -250,7 +250,9 @@ func proxyAuthority(t *testing.T, w *acmetest.World, o *acme.Options) *authority
 		}
 	}))
 	t.Cleanup(server.Close)
-	o.Directory, o.Roots = server.URL+"/dir", rootsOf(server)
+	// The client remembers directories by their addresses, for as long as the process lives: a port that was another test's
+	// before is no reason to know this one.
+	o.Directory, o.Roots = server.URL+"/dir?"+url.QueryEscape(t.Name()), rootsOf(server)
 	return f
 }
 
