@@ -69,6 +69,9 @@ func (x *authentication) checkHandle(cookie Cookie, public bool, cause error) (*
 	if public {
 		timeout = publicCheckTimeout
 	}
+	if x.handleRevoked(h) {
+		return nil, cause
+	}
 	checked, err := x.check(h, timeout)
 	switch {
 	case errors.Is(err, backchannel.ErrRefused):
@@ -117,10 +120,10 @@ func (x *received) check(h handle, timeout time.Duration) (renewals.Checked, err
 		return x.gen.Verifier.VerifySession(raw, x.g.opts.Now())
 	})
 	switch {
-	case err != nil:
-		return renewals.Checked{}, err
 	case x.handleRevoked(h):
 		return renewals.Checked{}, backchannel.ErrRefused
+	case err != nil:
+		return renewals.Checked{}, err
 	case checked.Claims.Session() != h.claims.Session() || checked.Claims.Subject() != h.claims.Subject():
 		return renewals.Checked{}, errOther
 	}

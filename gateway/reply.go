@@ -46,6 +46,19 @@ type responseWriter struct {
 // onSent has f called when the answer is on its way.
 func (w *responseWriter) onSent(f func()) { w.whenSent = f }
 
+// flushSent has the header leave, and then calls what was to be called when the answer is on its way. Where it cannot leave,
+// nothing is called.
+func (w *responseWriter) flushSent() {
+	if w.whenSent == nil {
+		return
+	}
+	if err := http.NewResponseController(w.ResponseWriter).Flush(); err != nil {
+		w.whenSent = nil
+		return
+	}
+	w.sent()
+}
+
 // sent calls what was to be called when the answer is on its way, once.
 func (w *responseWriter) sent() {
 	if f := w.whenSent; f != nil {
@@ -85,7 +98,7 @@ func (w *responseWriter) Write(b []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(b)
 	w.bytes += int64(n)
 	if err == nil && w.whenSent != nil {
-		w.sent()
+		w.flushSent()
 	}
 	return n, err
 }

@@ -25,7 +25,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.refuse(err)
 	}
 	if x.r.Context().Err() == nil {
-		x.reply.sent() // without a body
+		x.reply.flushSent() // without a body
 	}
 }
 

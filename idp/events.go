@@ -8,6 +8,7 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp/revocation"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // errNotAudited means that a login could not be recorded, and was taken back.
@@ -58,14 +59,20 @@ func (x *exchange) auditLogin(secret sessionSecret, newDevice bool) error {
 // done about it.
 func (x *exchange) auditReplaced(answer issued) {
 	l := answer.session
-	x.logAt(slog.LevelWarn, "a copy of the SSO cookie was used by somebody else; what the session had been issued is revoked",
+	level, message := slog.LevelWarn, "a copy of the SSO cookie was used by somebody else; what the session had been issued is revoked"
+	reason := "revoked: the token was replaced for " + cmp.Or(answer.replacedBy, "an unknown address")
+	if answer.unused && answer.replacedBy == request.AddressText(x.client) {
+		level, message = slog.LevelInfo, "an answer with a new token seems to have been lost; what the session had been issued is revoked"
+		reason = "revoked: the token was replaced for the same address, and its successor was not used since: an answer may have been lost"
+	}
+	x.logAt(level, message,
 		"user", l.account.Name, "subject", l.account.ID, "session", l.ID, "other_client", answer.replacedBy)
 	if x.idp.o.Audit == nil {
 		return
 	}
 	e := x.event(audit.EventSessionReplay, audit.Success)
 	e.User, e.Subject, e.Session = l.account.Name, l.account.ID, l.ID
-	e.Reason = "revoked: the token was replaced for " + cmp.Or(answer.replacedBy, "an unknown address")
+	e.Reason = reason
 	x.idp.o.Audit.PutEventBestEffort(e)
 }
 

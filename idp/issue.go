@@ -45,10 +45,15 @@ type issued struct {
 	// until now counts any more.
 	replaced   bool
 	replacedBy string
+	// unused says that what took its place was not presented since: perhaps nobody has it, and the answer that brought it was lost.
+	unused bool
 }
 
+// maxAhead is how far ahead of the clock a token may be dated: gateways take no more.
+const maxAhead = time.Minute
+
 // errReplaced has a visit begin anew, excluding others.
-var errReplaced = errors.New("the token of the browser has been replaced")
+var errReplaced = errors.New("something of the session ends")
 
 // issue returns an access token of the session that the secret opens: ErrUnknownSession when there is none that counts.
 func (i *issuer) issue(ctx context.Context, secret sessionSecret, v visit) (issued, error) {
@@ -79,6 +84,13 @@ func (i *issuer) issueLocked(ctx context.Context, secret sessionSecret, v visit,
 		return issued{}, err
 	}
 	now, handle := i.directory.now(), v.handle(l, i.directory.revocations)
+	if l.tokens.Issued > now.Add(maxAhead).Unix() {
+		// The clock ran ahead and was set back: no token could be issued that gateways take, later than those that were.
+		if !exclusive {
+			return issued{}, errReplaced
+		}
+		return issued{}, errors.Join(ErrUnknownSession, i.directory.revokeSessions(ctx, sessionEntry(l.ID, l.Expires)))
+	}
 	if next, replaced := l.tokens.Login(handle, newTokenID(), now, i.times); replaced {
 		if !exclusive {
 			return issued{}, errReplaced
@@ -86,7 +98,7 @@ func (i *issuer) issueLocked(ctx context.Context, secret sessionSecret, v visit,
 		if err := i.directory.publish(ctx, cutoffEntries(l, next.Cutoff)...); err != nil {
 			return issued{}, err
 		}
-		answer.replaced, answer.replacedBy = true, l.tokenAddress
+		answer.replaced, answer.replacedBy, answer.unused = true, l.tokenAddress, !l.tokens.Returned
 	}
 	raced := false
 	answer.session, err = i.directory.changeTokens(ctx, l.ID, v.client, func(r renewal.Row) renewal.Row {

@@ -29,6 +29,9 @@ func (x *exchange) showLogin() error {
 	if !ok {
 		return x.loginPage(http.StatusOK, to, "", "")
 	}
+	if x.isBackground() {
+		return errBackground
+	}
 	if required.selectAccount {
 		return x.showForm(http.StatusOK, to, pages.Login{OtherAccount: true})
 	}
@@ -44,6 +47,20 @@ func (x *exchange) showLogin() error {
 		return x.loginPage(http.StatusOK, to, "", "")
 	}
 	return err
+}
+
+// errBackground is for what nobody looks at: it is given no token, and is no use of the session, so that no page of the domain
+// keeps one alive.
+var errBackground = &refusal{
+	status: http.StatusUnauthorized, kind: "unauthenticated", title: "Open this page to sign in",
+	detail: "A sign-in begins when somebody opens this page, not when another page fetches it.",
+}
+
+// isBackground reports whether a browser says that nobody is on the way to this page.
+func (x *exchange) isBackground() bool {
+	h := x.r.Header
+	return request.IsPrefetch(h) ||
+		len(h["Sec-Fetch-Mode"]) > 0 && !request.IsNavigation(x.r.Method, h) && !request.IsFrameNavigation(x.r.Method, h)
 }
 
 // redirectBack issues an access token of the session and redirects back to the address, unless that is a redirect loop.

@@ -359,9 +359,9 @@ func TestWhatIsNoLoop(t *testing.T) {
 		}
 	}
 	for range 2 * maxLoopRedirects {
-		expect("a fetch", http.StatusSeeOther, "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty")
+		expect("a fetch", http.StatusUnauthorized, "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty")
 		expect("a frame", http.StatusSeeOther, "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe")
-		expect("a prefetch", http.StatusSeeOther, "Sec-Purpose: prefetch", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
+		expect("a prefetch", http.StatusUnauthorized, "Sec-Purpose: prefetch", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
 		expect("a program", http.StatusSeeOther, "Accept: application/json")
 	}
 	if c.cookie(loopCookie) != "" {

@@ -67,7 +67,12 @@ func (x *exchange) sessionsFromCookies() (s cookieSessions, err error) {
 		if claims.Session() == s.session {
 			continue
 		}
-		good := claims.Expires().After(x.idp.o.Now())
+		list, now := x.idp.o.Revocations, x.idp.o.Now()
+		if list.HandleRevoked(token.OwnIssuer, claims.ID(), claims.Session(), claims.IssuedAt()) {
+			continue // its session is over, or it was taken back while that goes on
+		}
+		cutoff, cut := list.SubjectCutoff(token.OwnIssuer, claims.Subject())
+		good := claims.Expires().After(now) && (!cut || claims.IssuedAt().After(cutoff))
 		if !good {
 			if good, err = x.idp.sessions.standsForSession(x.r.Context(), claims); err != nil {
 				return cookieSessions{}, err
@@ -176,7 +181,7 @@ func (x *exchange) logout() error {
 // clearSite has the browser forget the login, and what else is configured, such as pages that its back button would show.
 func (x *exchange) clearSite() {
 	x.clearCookies()
-	if x.idp.o.ClearSiteData != "" {
+	if x.idp.o.ClearSiteData != "" && !x.isBackground() {
 		x.w.Header().Set("Clear-Site-Data", x.idp.o.ClearSiteData)
 	}
 }

@@ -41,7 +41,7 @@ func (s *Sessions) Check(ctx context.Context, q backchannel.Question) (backchann
 		return backchannel.Status{}, err
 	}
 	defer unlock()
-	l, standing, err := s.apply(ctx, c, q, func(r renewal.Row, h renewal.Handle, now time.Time) (renewal.Row, renewal.Standing, bool) {
+	l, standing, err := s.apply(ctx, c, q, true, func(r renewal.Row, h renewal.Handle, now time.Time) (renewal.Row, renewal.Standing, bool) {
 		next, standing := r.Check(h, now, s.issuer.times)
 		return next, standing, false
 	})
@@ -72,7 +72,7 @@ func (s *Sessions) Rotate(ctx context.Context, q backchannel.Question) (backchan
 		return backchannel.Successor{}, err
 	}
 	defer unlock()
-	l, standing, err := s.apply(ctx, c, q, func(r renewal.Row, h renewal.Handle, now time.Time) (renewal.Row, renewal.Standing, bool) {
+	l, standing, err := s.apply(ctx, c, q, false, func(r renewal.Row, h renewal.Handle, now time.Time) (renewal.Row, renewal.Standing, bool) {
 		if now.Sub(r.Seen) > s.issuer.times.Max {
 			return r, r.Standing(h, now, s.issuer.times), false
 		}
@@ -178,10 +178,11 @@ func (s *Sessions) handle(q backchannel.Question) (c *token.Claims, unlock func(
 // verdict is what a row says of a handle, and whether its token is given for it.
 type verdict struct{ good, give bool }
 
-// apply has a rule judge the session's row, and writes what changes of it.
+// apply has a rule judge the session's row, and writes what changes of it. A handle that was good when its request came, and is
+// stale when the answer leaves, is no replay: then conclude is false.
 func (s *Sessions) apply(
 	ctx context.Context, c *token.Claims, q backchannel.Question,
-	rule func(renewal.Row, renewal.Handle, time.Time) (renewal.Row, renewal.Standing, bool),
+	conclude bool, rule func(renewal.Row, renewal.Handle, time.Time) (renewal.Row, renewal.Standing, bool),
 ) (l activeSession, v verdict, err error) {
 	d, now, h := s.directory, s.directory.now(), renewal.Handle{ID: c.ID(), Issued: c.IssuedAt().Unix()}
 	l, err = d.findActive(ctx, d.db.SQL(), "s.id = ?", c.Session())
@@ -199,7 +200,7 @@ func (s *Sessions) apply(
 		return l, verdict{}, nil
 	}
 	v.good = standing.Good()
-	if err == nil {
+	if err == nil && (conclude || standing != renewal.Stale) {
 		s.record(c, q, standing, l.tokens.Current != "")
 	}
 	return l, v, err

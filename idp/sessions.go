@@ -69,7 +69,7 @@ func parseSessionSecret(cookie string) (s sessionSecret, ok bool) {
 }
 
 const sessionColumns = `s.id, s.amr, s.auth_time, s.used, s.expires, s.address, s.user_agent, s.token_ttl, s.browser_since,
-	s.token_id, s.token_issued, s.token_previous, s.token_given_ms, s.token_delivered_ms, s.token_address, s.cutoff, s.browser_seen,
+	s.token_id, s.token_issued, s.token_previous, s.token_given_ms, s.token_delivered_ms, s.token_returned, s.token_address, s.cutoff, s.browser_seen,
 	u.id, u.name, u.email, u.full_name, u.roles, u.password, u.epoch, u.disabled, u.created, u.changed`
 
 // activeCondition is the condition under which a session is active, but for the revocation list.
@@ -89,7 +89,7 @@ func (d *directory) scanSession(row scanner) (l activeSession, err error) {
 	r := &l.tokens
 	l.account, err = scanAccount(prefixScanner{row, []any{
 		&l.ID, &amr, &authTime, &used, &expires, &l.Address, &l.UserAgent, &tokenTTL, &since,
-		&r.Current, &r.Issued, &r.Previous, &given, &delivered, &l.tokenAddress, &r.Cutoff, &seen,
+		&r.Current, &r.Issued, &r.Previous, &given, &delivered, &r.Returned, &l.tokenAddress, &r.Cutoff, &seen,
 	}})
 	r.Given, r.Delivered, r.Seen = fromMillis(given), fromMillis(delivered), time.Unix(seen, 0)
 	l.User, l.AMR = l.account.Name, splitList(amr)

@@ -29,8 +29,8 @@ func (d *directory) changeTokens(ctx context.Context, id, client string, change 
 		}
 		r := l.tokens
 		_, err := tx.ExecContext(ctx, `UPDATE sessions SET token_id = ?, token_issued = ?, token_previous = ?, token_given_ms = ?,
-			token_delivered_ms = ?, token_address = ?, cutoff = ?, browser_seen = ? WHERE id = ?`,
-			r.Current, r.Issued, r.Previous, toMillis(r.Given), toMillis(r.Delivered), l.tokenAddress, r.Cutoff, r.Seen.Unix(), id)
+			token_delivered_ms = ?, token_returned = ?, token_address = ?, cutoff = ?, browser_seen = ? WHERE id = ?`,
+			r.Current, r.Issued, r.Previous, toMillis(r.Given), toMillis(r.Delivered), r.Returned, l.tokenAddress, r.Cutoff, r.Seen.Unix(), id)
 		if err != nil {
 			return fmt.Errorf("changing a session's tokens: %w", err)
 		}

@@ -196,6 +196,16 @@ func TestACopiedCookie(t *testing.T) {
 	if got := s.withSSO(t, "/x", owner.sso()); got.status != http.StatusOK {
 		t.Errorf("the owner after sign-outs with an old copy: %v", got)
 	}
+	// The successor that was taken back, which has not expired perhaps, signs nobody out at the login host either.
+	other := s.client()
+	for _, sso := range []string{thief, stolen} {
+		if page := other.open(s.url("login", "/logout"), cookieLine(sso)); strings.Contains(page.body, "<form") {
+			t.Errorf("the login host offers to sign out: %v", page)
+		}
+	}
+	if got := s.withSSO(t, "/x", owner.sso()); got.status != http.StatusOK {
+		t.Errorf("the owner after the login host's page: %v", got)
+	}
 	if got := owner.logout("app"); got.status != http.StatusNoContent {
 		t.Errorf("the owner signs out: %v", got)
 	}

@@ -183,7 +183,7 @@ func TestADatabaseOfTheFirstVersionIsBroughtUpToDate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "vilogate.db")
 	db := openAt(t, path)
 	for _, column := range []string{
-		"token_ttl", "browser_since", "token_id", "token_issued", "token_previous", "token_given_ms", "token_delivered_ms", "token_address", "cutoff", "browser_seen",
+		"token_ttl", "browser_since", "token_id", "token_issued", "token_previous", "token_given_ms", "token_delivered_ms", "token_returned", "token_address", "cutoff", "browser_seen",
 	} {
 		if _, err := db.SQL().ExecContext(t.Context(), "ALTER TABLE sessions DROP COLUMN "+column); err != nil {
 			t.Fatalf("%s: %v", column, err)

@@ -121,6 +121,9 @@ func (r *Renewals) Check(
 			return Checked{}, err
 		}
 		claims, err := verify(status.Claims)
+		if err != nil {
+			err = &unusable{err}
+		}
 		return Checked{claims, status.Seen}, err
 	})
 }
@@ -167,7 +170,7 @@ func (r *Renewals) mayAsk() error {
 func (r *Renewals) heard(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !isUnanswered(err) {
+	if _, unusable := errors.AsType[*unusable](err); unusable || !isUnanswered(err) {
 		if r.failures > 0 {
 			r.log.Info("the identity provider answers again about sessions")
 		}

@@ -9,8 +9,12 @@ import (
 	"github.com/viloforge/vilogate/idp/backchannel"
 )
 
-// maxAnswers is of how many handles answers are kept.
-const maxAnswers = 20_000
+const (
+	// maxAnswers is of how many handles answers are kept.
+	maxAnswers = 20_000
+	// sweepInterval is how often what holds no more is dropped, as long as something is asked.
+	sweepInterval = 10 * time.Second
+)
 
 // key is what is asked about, and whom: after a reload that may be another.
 type key struct {
@@ -31,6 +35,7 @@ type shared[T any] struct {
 	ttl   time.Duration // for how long an answer holds
 	mu    sync.Mutex
 	calls map[key]*call[T]
+	swept time.Time // when what holds no more was last dropped
 }
 
 // do returns the answer to the question, which question gives in a goroutine of its own: it goes on when ctx, of one of those
@@ -76,12 +81,22 @@ func isUnanswered(err error) bool {
 	return err != nil && !errors.Is(err, backchannel.ErrRefused) && !errors.Is(err, backchannel.ErrReturn) && !errors.Is(err, backchannel.ErrUnsupported)
 }
 
+// unusable is an answer that cannot be used: of one session, which says nothing of others.
+type unusable struct{ cause error }
+
+func (e *unusable) Error() string {
+	return "renewals: an answer that cannot be used: " + e.cause.Error()
+}
+
+func (e *unusable) Unwrap() error { return e.cause }
+
 // makeRoom drops what holds no more where there is much, and then whatever is answered. The lock is held.
 func (s *shared[T]) makeRoom() {
-	if len(s.calls) < maxAnswers {
+	now := time.Now()
+	if len(s.calls) < maxAnswers && now.Sub(s.swept) < sweepInterval {
 		return
 	}
-	now := time.Now()
+	s.swept = now
 	for k, c := range s.calls {
 		if c.isOver(now) {
 			delete(s.calls, k)

@@ -29,6 +29,7 @@ type Row struct {
 	Previous  string    // the jti whose holder was given the current one; "" where only the login host gave it
 	Given     time.Time // when the current one was last given
 	Delivered time.Time // when it is known to have reached the browser; zero where it is not
+	Returned  bool      // it was presented here since
 	Cutoff    int64     // what was issued in this second or earlier counts no more
 	Seen      time.Time // when the session's own cookie was last seen at the login host
 
@@ -87,13 +88,13 @@ func (r Row) returned(now time.Time) Row {
 
 // adopt makes a handle that is ahead the current one.
 func (r Row) adopt(h Handle, now time.Time) Row {
-	r.Current, r.Issued, r.Previous, r.Given, r.Delivered = h.ID, h.Issued, "", now, now
+	r.Current, r.Issued, r.Previous, r.Given, r.Delivered, r.Returned = h.ID, h.Issued, "", now, now, true
 	return r
 }
 
 // issue makes a new token the current one.
 func (r Row) issue(id, previous string, now time.Time) Row {
-	r.Current, r.Issued, r.Previous, r.Given, r.Delivered = id, r.NextIssued(now), previous, now, time.Time{}
+	r.Current, r.Issued, r.Previous, r.Given, r.Delivered, r.Returned = id, r.NextIssued(now), previous, now, time.Time{}, false
 	return r
 }
 
@@ -109,6 +110,7 @@ func (r Row) Check(h Handle, now time.Time, t Times) (Row, Standing) {
 	switch s {
 	case Current:
 		r = r.returned(now)
+		r.Returned = true
 	case Predecessor:
 		r.Delivered = time.Time{} // not to this holder, or not yet
 	case Ahead:
@@ -145,14 +147,15 @@ func (r Row) MarkDelivered(id string, now time.Time) Row {
 func (r Row) Login(h Handle, id string, now time.Time, t Times) (next Row, replaced bool) {
 	r.Seen = now
 	r, standing := r.Check(h, now, t)
-	held := r.Current != "" && now.Sub(r.Given) < t.settled() && !r.expired()
+	usable := r.Current != "" && !r.expired() && now.Before(time.Unix(r.Issued, 0).Add(t.TTL))
+	held := usable && now.Sub(r.Given) < t.settled()
 	alone := held && r.Previous == "" // other tabs of the browser were just given it
 	switch {
-	case standing == Predecessor, alone, standing == Current && held:
+	case standing == Predecessor && usable, alone, standing == Current && held:
 		r.Given = now
 		return r, false
-	case standing == Current, standing == Ahead:
-		return r.issue(id, r.Current, now), false
+	case standing.Good(): // also of a predecessor whose successor has expired: a copy of that is of no use
+		return r.issue(id, h.ID, now), false
 	case standing == Stale && h.ID != "" && r.Current != "":
 		r.Cutoff = max(now.Unix(), r.Issued, r.Cutoff)
 		return r.issue(id, "", now), true
