@@ -181,7 +181,7 @@ func (x *exchange) logout() error {
 // clearSite has the browser forget the login, and what else is configured, such as pages that its back button would show.
 func (x *exchange) clearSite() {
 	x.clearCookies()
-	if x.idp.o.ClearSiteData != "" && !x.isBackground() {
+	if x.idp.o.ClearSiteData != "" && (x.r.Method == http.MethodPost || !x.isBackground()) {
 		x.w.Header().Set("Clear-Site-Data", x.idp.o.ClearSiteData)
 	}
 }
