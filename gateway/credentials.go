@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -143,7 +144,12 @@ func mayContainCookie(piece string, known []Cookie) bool {
 // the parent domain, as browsers demand of the "__Secure-" and other prefixes:
 // with the attributes that it was set with.
 func clearCookie(name, domain string) string {
-	return name + "=; Domain=" + domain + "; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax"
+	return domainCookie(name, "", domain, 0)
+}
+
+// domainCookie is the Set-Cookie line of a cookie on the parent domain, for so many seconds.
+func domainCookie(name, value, domain string, maxAge int) string {
+	return name + "=" + value + "; Domain=" + domain + "; Path=/; Max-Age=" + strconv.Itoa(maxAge) + "; Secure; HttpOnly; SameSite=Lax"
 }
 
 // clearHostCookie is the same for a cookie that was set on this host alone,

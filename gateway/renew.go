@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/renewals"
@@ -155,8 +154,11 @@ func (x *decided) rotate(status int) *token.Claims {
 		return nil
 	}
 	claims, err := x.verifySuccessor(h, successor.Token)
-	if err != nil {
-		x.g.opts.Log.Error("a successor of an access token is not set", "error", err, "request_id", x.requestID)
+	switch {
+	case errors.Is(err, backchannel.ErrRefused):
+		return nil // it was revoked meanwhile
+	case err != nil:
+		x.g.opts.Log.Error("the identity provider gave a token in place of an expired one that cannot be used, and the cookie stays as it was", "error", err, "request_id", x.requestID)
 		return nil
 	}
 	name := x.gen.Cookies[0].Name
@@ -165,7 +167,7 @@ func (x *decided) rotate(status int) *token.Claims {
 		return nil
 	}
 	x.record.renewed = true
-	x.reply.setCookies = append(x.reply.setCookies, name+"="+successor.Token+"; Domain="+x.gen.Domain+"; Path=/; Max-Age="+strconv.Itoa(life)+"; Secure; HttpOnly; SameSite=Lax")
+	x.reply.setCookies = append(x.reply.setCookies, domainCookie(name, successor.Token, x.gen.Domain, life))
 	sessions := x.gen.Login.Sessions
 	x.reply.onSent(func() { x.g.renewals.Delivered(sessions, successor.Token) })
 	if status == http.StatusSwitchingProtocols {

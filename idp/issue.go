@@ -84,8 +84,9 @@ func (i *issuer) issueLocked(ctx context.Context, secret sessionSecret, v visit,
 		return issued{}, err
 	}
 	now, handle := i.directory.now(), v.handle(l, i.directory.revocations)
-	if l.tokens.Issued > now.Add(maxAhead).Unix() {
-		// The clock ran ahead and was set back: no token could be issued that gateways take, later than those that were.
+	if ahead := now.Add(maxAhead).Unix(); l.tokens.Issued > ahead && l.tokens.SubjectCutoff < ahead {
+		// The clock ran ahead and was set back: no token could be issued that gateways take, later than those that were. Where all
+		// of the subject is revoked up to a moment that is ahead, another session would not help.
 		if !exclusive {
 			return issued{}, errReplaced
 		}

@@ -59,9 +59,13 @@ func (s *Server) registerMetrics() {
 	}
 	s.metrics.Counter("logins_total", "Logins by password that succeeded.", func() float64 { return float64(logins().Logins) })
 	s.metrics.Counter("login_failures_total", "Attempts at a password that failed or were refused, whether or not they are in the audit log.", func() float64 { return float64(logins().FailedLogins) })
-	if s.gateway == nil {
-		return
+	if s.gateway != nil {
+		s.registerGatewayMetrics()
 	}
+}
+
+// registerGatewayMetrics registers those of a gateway.
+func (s *Server) registerGatewayMetrics() {
 	s.addReadyCheck("policies", func() error {
 		if s.current.Load().Gateway == nil {
 			return errors.New("no policies are loaded yet")
