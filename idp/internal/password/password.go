@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
 )
 
 // errHash means that a stored hash cannot be read.
@@ -108,9 +109,11 @@ func (p *Pool) NeedsRehash(hash string) bool {
 	return err != nil || cost != p.cost
 }
 
+// derive hashes a password in Unicode's NFKC (NIST SP 800-63B-3, section 5.1.1.2): keyboards and systems send the same
+// letters composed (U+00E9), decomposed (e, U+0301) or in full width.
 func (p *Pool) derive(cost Cost, password string, salt []byte) []byte {
 	p.onHash()
-	return argon2.IDKey([]byte(password), salt, cost.Time, cost.Memory, cost.Threads, keyBytes)
+	return argon2.IDKey(norm.NFKC.Bytes([]byte(password)), salt, cost.Time, cost.Memory, cost.Threads, keyBytes)
 }
 
 func format(cost Cost, salt, key []byte) string {

@@ -40,6 +40,23 @@ func TestAHashKnowsItsPassword(t *testing.T) {
 	}
 }
 
+func TestAPasswordHasOneNormalForm(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, 1, 1)
+	hash, err := p.Hash(t.Context(), Client{}, "caf\u00e9 1\u3000abc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for password, want := range map[string]bool{
+		"caf\u00e9 1\u3000abc": true, "cafe\u0301 1 abc": true, "\uff43afe\u0301 \uff11 abc": true,
+		"cafe 1 abc": false, "Caf\u00e9 1 abc": false, "caf\xe9 1 abc": false,
+	} {
+		if got, err := p.Check(t.Context(), Client{}, hash, password); err != nil || got != want {
+			t.Errorf("%q: %t, %v", password, got, err)
+		}
+	}
+}
+
 func TestAHashOfAnotherCostIsCheckedAndOutdated(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, 1, 1)
