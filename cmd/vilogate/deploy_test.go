@@ -35,7 +35,7 @@ func TestWhatOpsStartFromIsGood(t *testing.T) {
 		filepath.Join(etc, "vilogate.yaml"), filepath.Join(etc, "idp.yaml"),
 		filepath.Join(deploy, "compose", "gateway.yaml"), filepath.Join(deploy, "compose", "idp.yaml"),
 	} {
-		if out, err := exec.Command(binary, "check", "--no-secrets", "-c", path).CombinedOutput(); err != nil {
+		if out, err := exec.Command(commandBinary, "check", "--no-secrets", "-c", path).CombinedOutput(); err != nil {
 			t.Errorf("check -c %s: %v\n%s", path, err, out)
 		}
 	}

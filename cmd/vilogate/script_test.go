@@ -49,7 +49,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
-			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
+			env.Setenv("PATH", filepath.Dir(commandBinary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("FREE", freeAddress(tb))
 			return os.Chmod(env.WorkDir, 0o700)
 		},

@@ -25,7 +25,7 @@ func TestPolicyCommandsEndAtASignal(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(policies, "a.yaml"), []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), binary, "policy", "replay", policies, "--old", policies, "--log", log)
+	cmd := exec.CommandContext(t.Context(), commandBinary, "policy", "replay", policies, "--old", policies, "--log", log)
 	cmd.Dir = dir
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

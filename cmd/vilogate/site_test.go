@@ -178,8 +178,8 @@ func (s *site) command(stdin string, arguments ...string) (stdout, stderr string
 	s.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, arguments...)
-	cmd.Dir, cmd.Env = s.dir, append(s.environment(), "GORACE=atexit_sleep_ms=0") // else each ends a second later
+	cmd := exec.CommandContext(ctx, commandBinary, arguments...)
+	cmd.Dir, cmd.Env = s.dir, s.environment()
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems

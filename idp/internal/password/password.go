@@ -32,7 +32,7 @@ type Cost struct {
 	Threads uint8
 }
 
-// DefaultCost is OWASP's first choice for argon2id; less memory with the race detector (cost_race.go).
+// DefaultCost is OWASP's first choice for argon2id; less memory in tests (cost_testing.go).
 func DefaultCost() Cost { return Cost{Memory: defaultMemory, Time: 1, Threads: 1} }
 
 // No hash that was stored may cost more than this, whatever it says of itself.
