@@ -32,6 +32,7 @@ type backendCommand struct {
 // Run runs until the context ends.
 func (c *backendCommand) Run(w *commandEnv) error {
 	log := newLog(w.stderr)
+	defer log.close()
 	b := &backend{kind: c.Kind}
 	if c.Kind != "echo" {
 		if c.JWKS == "" || c.Issuer == "" {
@@ -40,7 +41,7 @@ func (c *backendCommand) Run(w *commandEnv) error {
 		if c.Audience == "" {
 			c.Audience = c.Kind
 		}
-		kit, err := identity.New(identity.Config{JWKS: c.JWKS, Issuer: c.Issuer, Audience: c.Audience, Log: log})
+		kit, err := identity.New(identity.Config{JWKS: c.JWKS, Issuer: c.Issuer, Audience: c.Audience, Log: log.Logger})
 		if err != nil {
 			return err
 		}
@@ -56,7 +57,7 @@ func (c *backendCommand) Run(w *commandEnv) error {
 	if _, err := fmt.Fprintf(w.stdout, "%s listens on http://%s\nready\n", c.Kind, b.listener.Addr()); err != nil {
 		return errors.Join(err, b.listener.Close())
 	}
-	return b.serve(w.ctx, strings.TrimPrefix(c.Issuer, "https://"), log)
+	return b.serve(w.ctx, strings.TrimPrefix(c.Issuer, "https://"), log.Logger)
 }
 
 // backend is a demo backend that listens.

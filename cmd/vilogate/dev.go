@@ -53,6 +53,7 @@ func (c *devCommand) Run(w *commandEnv) (err error) {
 		return err
 	}
 	log := newLog(w.stderr)
+	defer log.close()
 	st, err := state.Open(c.State, true)
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func (c *devCommand) Run(w *commandEnv) (err error) {
 	}
 	s, err := server.New(w.ctx, server.Options{
 		Load:  func() (*config.Config, error) { return c.load(w, st) },
-		State: st, Demo: true, Watch: true, Stdout: w.stdout, Log: log,
+		State: st, Demo: true, Watch: true, Stdout: w.stdout, Log: log.Logger, LogDropped: log.dropped,
 	})
 	if err != nil {
 		return errors.Join(err, demo.close())
@@ -77,7 +78,7 @@ func (c *devCommand) Run(w *commandEnv) (err error) {
 		return errors.Join(err, demo.close())
 	}
 	s.AddTask(func(ctx context.Context) error {
-		return demo.serve(ctx, s.Config().Domain, jwks.Static([]token.PublicKey{s.AssertionKey()}), log)
+		return demo.serve(ctx, s.Config().Domain, jwks.Static([]token.PublicKey{s.AssertionKey()}), log.Logger)
 	})
 	return s.Run(w.ctx, func(at server.Addresses) error { return c.announce(w, s.Config(), at) })
 }

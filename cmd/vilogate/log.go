@@ -4,28 +4,26 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
-	"time"
 
 	"golang.org/x/term"
+
+	"github.com/viloforge/vilogate/cmd/vilogate/logging"
 )
 
-// newLog writes text to a terminal, and JSON to anything else.
-func newLog(to io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{ReplaceAttr: withUnit}
-	if isTerminal(to) {
-		return slog.New(slog.NewTextHandler(to, o))
-	}
-	return slog.New(slog.NewJSONHandler(to, o))
+// processLog is the log of a command that serves.
+type processLog struct {
+	*slog.Logger
+	dropped func() uint64 // lines that could not be written in time
+	close   func()        // writes what is left
 }
 
-// withUnit has every duration carry its unit in its name: as a bare number it would be read as anything.
-func withUnit(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() != slog.KindDuration {
-		return a
+// newLog writes text to a terminal, and JSON to anything else.
+func newLog(to io.Writer) processLog {
+	if isTerminal(to) {
+		return processLog{slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{ReplaceAttr: logging.WithUnit})), func() uint64 { return 0 }, func() {}}
 	}
-	ms := float64(a.Value.Duration()) / float64(time.Millisecond)
-	return slog.Float64(strings.TrimSuffix(a.Key, "_ms")+"_ms", ms)
+	handler := logging.New(to)
+	return processLog{slog.New(handler), handler.Dropped, handler.Close}
 }
 
 func isTerminal(stream any) bool {

@@ -114,7 +114,9 @@ func callOffline[Out any](ctx context.Context, w *commandEnv, t target, st *stat
 	defer func() { err = errors.Join(err, admin.Close()) }()
 	var mux control.Mux
 	admin.Handle(&mux)
-	server, err := control.Listen(st.Dir, &mux, newLog(w.stderr))
+	log := newLog(w.stderr)
+	defer log.close()
+	server, err := control.Listen(st.Dir, &mux, log.Logger)
 	if err != nil {
 		return out, err
 	}

@@ -21,6 +21,7 @@ type serveCommand struct {
 // Run runs until the context ends. SIGHUP makes it read its files again.
 func (c *serveCommand) Run(w *commandEnv) (err error) {
 	log := newLog(w.stderr)
+	defer log.close()
 	load := func() (*config.Config, error) {
 		return config.Load(c.Config, config.Sources{Getenv: w.getenv, ReadFile: os.ReadFile})
 	}
@@ -33,7 +34,7 @@ func (c *serveCommand) Run(w *commandEnv) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	s, err := server.New(w.ctx, server.Options{Load: load, State: st, Shadow: c.ShadowPolicies, HSTS: true, Stdout: w.stdout, Log: log})
+	s, err := server.New(w.ctx, server.Options{Load: load, State: st, Shadow: c.ShadowPolicies, HSTS: true, Stdout: w.stdout, Log: log.Logger, LogDropped: log.dropped})
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,8 @@ type Options struct {
 	// Stdout is told the line `ready`.
 	Stdout io.Writer
 	Log    *slog.Logger
+	// LogDropped is how many lines of the log could not be written. Optional.
+	LogDropped func() uint64
 }
 
 // Server is a process that serves: what `serve` and `dev` have in common. [New] makes every part, so that whatever is wrong

@@ -59,6 +59,9 @@ func (s *Server) registerMetrics() {
 	}
 	s.metrics.Counter("logins_total", "Logins by password that succeeded.", func() float64 { return float64(logins().Logins) })
 	s.metrics.Counter("login_failures_total", "Attempts at a password that failed or were refused, whether or not they are in the audit log.", func() float64 { return float64(logins().FailedLogins) })
+	if dropped := s.o.LogDropped; dropped != nil {
+		s.metrics.Counter("log_lines_dropped_total", "Lines of the log, access records among them, that were dropped because it could not be written as fast as they came.", func() float64 { return float64(dropped()) })
+	}
 	if s.gateway != nil {
 		s.registerGatewayMetrics()
 	}

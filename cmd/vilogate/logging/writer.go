@@ -1,0 +1,105 @@
+package logging
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	maxPending  = 1 << 20                // bytes of lines that wait to be written
+	roomTimeout = 100 * time.Millisecond // a line waits for room, and one of WARN and above until it is written
+)
+
+// writer writes lines in the order in which they come, many in one call. It is safe for concurrent use.
+type writer struct {
+	to      io.Writer
+	dropped atomic.Uint64 // lines
+	ended   chan struct{} // closed when its goroutine has ended
+
+	mu      sync.Mutex
+	wake    *sync.Cond    // pending or closed has changed
+	pending []byte        // guarded by mu
+	unsaid  uint64        // lines that were dropped since that was last said; guarded by mu
+	written chan struct{} // guarded by mu: closed when what is now pending has been written
+	closed  bool          // guarded by mu
+}
+
+// newWriter starts the goroutine that writes; close ends it.
+func newWriter(to io.Writer) *writer {
+	w := &writer{to: to, ended: make(chan struct{}), written: make(chan struct{})}
+	w.wake = sync.NewCond(&w.mu)
+	go w.run()
+	return w
+}
+
+// write hands a line over, and with wait returns once it was written, or after roomTimeout.
+func (w *writer) write(line []byte, wait bool) {
+	w.mu.Lock()
+	if len(w.pending)+len(line) > maxPending && !w.closed {
+		written := w.written
+		w.mu.Unlock()
+		await(written)
+		w.mu.Lock()
+	}
+	if len(w.pending)+len(line) > maxPending || w.closed {
+		w.unsaid++
+		w.mu.Unlock()
+		w.dropped.Add(1)
+		return
+	}
+	w.pending = append(w.pending, line...)
+	written := w.written
+	w.wake.Signal()
+	w.mu.Unlock()
+	if wait {
+		await(written)
+	}
+}
+
+func await(written <-chan struct{}) {
+	timeout := time.NewTimer(roomTimeout)
+	defer timeout.Stop()
+	select {
+	case <-written:
+	case <-timeout.C:
+	}
+}
+
+// run writes until the writer is closed and nothing is pending.
+func (w *writer) run() {
+	defer close(w.ended)
+	var batch []byte
+	for {
+		w.mu.Lock()
+		for len(w.pending) == 0 && !w.closed {
+			w.wake.Wait()
+		}
+		if len(w.pending) == 0 {
+			w.mu.Unlock()
+			return
+		}
+		batch, w.pending = w.pending, batch[:0]
+		if w.unsaid > 0 {
+			batch = appendDropped(batch, time.Now(), w.unsaid)
+			w.unsaid = 0
+		}
+		written := w.written
+		w.written = make(chan struct{})
+		w.mu.Unlock()
+		// There is nowhere to say that the log cannot be written.
+		_, _ = w.to.Write(batch)
+		close(written)
+	}
+}
+
+// close has what is pending written, and ends the goroutine. Lines that come later are dropped. Where writing hangs, it returns
+// after roomTimeout.
+func (w *writer) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.wake.Signal()
+	w.mu.Unlock()
+	await(w.ended)
+}
