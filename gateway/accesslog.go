@@ -16,7 +16,7 @@ func (x *exchange) log(aborted bool) {
 	if x.g.opts.Observe != nil {
 		x.g.opts.Observe(r)
 	}
-	log := x.g.opts.Log
+	log := x.g.opts.Log.Handler() // a Logger would look up the line of code that calls it
 	level := slog.LevelInfo
 	if r.Status >= http.StatusInternalServerError {
 		level = slog.LevelWarn
@@ -62,7 +62,10 @@ func (x *exchange) log(aborted bool) {
 	if r.Aborted {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}
-	log.LogAttrs(ctx, level, "request", attrs...)
+	line := slog.NewRecord(time.Now(), level, "request", 0)
+	line.AddAttrs(attrs...)
+	// There is nowhere to say that the log cannot be written.
+	_ = log.Handle(ctx, line)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
