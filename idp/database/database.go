@@ -51,6 +51,8 @@ type DB struct {
 	mark *highWaterMark
 	path string
 	demo bool
+
+	group group
 }
 
 // SQL returns the database's pool, which is of one connection. Its writes are counted, whoever makes them.
@@ -69,10 +71,7 @@ func (db *DB) Write(ctx context.Context, f func(*sql.Tx) error) error {
 		return fmt.Errorf("database: %w", err)
 	}
 	if err := f(tx); err != nil {
-		if rolled := tx.Rollback(); rolled != nil && !errors.Is(rolled, sql.ErrTxDone) {
-			err = errors.Join(err, rolled)
-		}
-		return err
+		return errors.Join(err, rollback(tx))
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("database: %w", err)
