@@ -103,8 +103,7 @@ func TestEightTabsAreAnsweredInReverse(t *testing.T) {
 		tabs[i] = visit{method: http.MethodGet, address: s.url("app", "/tab"+strconv.Itoa(i/2))} // two of each
 	}
 	for _, protocol := range []string{"http/1.1", "h2"} {
-		t.Run(protocol, func(t *testing.T) {
-			t.Parallel()
+		t.Run(protocol, func(t *testing.T) { // one after another: an account has ten attempts at a time
 			seen := newSuccessors(t)
 			c := seen.watch(newClient(t, s, s.tls("", protocol)))
 			toLogin := func() (logins []visit) {
