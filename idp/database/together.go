@@ -26,29 +26,25 @@ type sharedWrite struct {
 	done chan struct{} // closed after the commit, or when there is none
 }
 
-// WriteTogether is Write for what many do at a time: those that wait for the connection share a commit, which is what takes
-// long. What an f that returns an error has written is undone; where the commit fails, it fails for all. f runs in another
-// goroutine, after those that came before and sees what they wrote; its ctx is not canceled, for an interrupted statement would
-// end the transaction of all.
-func (db *DB) WriteTogether(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
+// write has f share a commit with those that wait for the pool's one connection.
+func (g *group) write(ctx context.Context, pool *sql.DB, f func(context.Context, *sql.Tx) error) error {
 	w := &sharedWrite{ctx: context.WithoutCancel(ctx), f: f, done: make(chan struct{})}
-	g := &db.group
 	g.mu.Lock()
 	g.waiting = append(g.waiting, w)
 	if !g.served {
 		g.served = true
-		go db.serveGroup()
+		go g.serve(pool)
 	}
 	g.mu.Unlock()
 	<-w.done
 	return w.err
 }
 
-// serveGroup commits until nobody waits.
-func (db *DB) serveGroup() {
-	for db.group.anyWaiting() {
-		tx, err := db.sql.BeginTx(context.Background(), nil) // more come while it waits for the connection
-		writes := db.group.take()
+// serve commits until nobody waits.
+func (g *group) serve(pool *sql.DB) {
+	for g.anyWaiting() {
+		tx, err := pool.BeginTx(context.Background(), nil) // more come while it waits for the connection
+		writes := g.take()
 		if err == nil {
 			err = writeAll(tx, writes)
 		}
