@@ -2,6 +2,7 @@ package idp
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"hash/maphash"
 	"sync"
@@ -44,6 +45,7 @@ type directory struct {
 	now         func() time.Time
 	idle        time.Duration // the idle timeout of sessions
 	locks       subjectLocks
+	active      map[string]*sql.Stmt // by condition, of a server; see prepare
 }
 
 // subjectLocks exclude issuing to a subject (shared) from ending what it was issued (exclusive): otherwise a session that

@@ -118,7 +118,7 @@ func (i *issuer) issueLocked(ctx context.Context, secret sessionSecret, v visit,
 	if answer.token, err = i.sign(ctx, answer.session); err != nil {
 		return issued{}, err
 	}
-	return answer, i.directory.touchSession(ctx, answer.session)
+	return answer, nil
 }
 
 // sign makes the access token that the session's row says is its latest: each time the same but for the signature.

@@ -35,6 +35,9 @@ func newIDP(ctx context.Context, o Options) (*IDP, error) {
 		o.PasswordCost = password.DefaultCost()
 	}
 	p := &IDP{o: o, directory: newDirectory(o.DB, o.Revocations, o.Now, o.SessionIdle)}
+	if err := p.directory.prepare(ctx); err != nil {
+		return nil, err
+	}
 	p.origin = "https://" + o.LoginHost
 	if o.PublicPort != 443 {
 		p.origin += ":" + strconv.Itoa(o.PublicPort)

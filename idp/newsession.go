@@ -3,6 +3,7 @@ package idp
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -42,17 +43,20 @@ func (d *directory) createSession(ctx context.Context, b sessionParams) (session
 	if err := d.revokeSessions(ctx, evicted...); err != nil {
 		return secret, err
 	}
-	result, err := d.db.SQL().ExecContext(ctx, `INSERT INTO sessions (id, secret, user_id, epoch, amr, auth_time, used, expires, address, user_agent, token_ttl, browser_since)
-		SELECT ?, ?, id, epoch, ?, ?, ?, ?, ?, ?, ?, ? FROM users WHERE id = ? AND epoch = ? AND disabled = 0 AND deleted IS NULL`,
-		strings.ToLower(rand.Text()), secret.hash(), strings.Join(b.amr, ","), now.Unix(), now.Unix(), now.Add(b.max).Unix(),
-		b.address, agent, wholeSeconds(b.tokenTTL), max(0, b.since.Unix()), b.account.ID, b.account.epoch)
-	if err != nil {
-		return secret, fmt.Errorf("beginning a session: %w", err)
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return secret, errors.Join(errChanged, err)
-	}
-	return secret, nil
+	err = d.db.WriteTogether(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, secret, user_id, epoch, amr, auth_time, used, expires, address, user_agent, token_ttl, browser_since)
+			SELECT ?, ?, id, epoch, ?, ?, ?, ?, ?, ?, ?, ? FROM users WHERE id = ? AND epoch = ? AND disabled = 0 AND deleted IS NULL`,
+			strings.ToLower(rand.Text()), secret.hash(), strings.Join(b.amr, ","), now.Unix(), now.Unix(), now.Add(b.max).Unix(),
+			b.address, agent, wholeSeconds(b.tokenTTL), max(0, b.since.Unix()), b.account.ID, b.account.epoch)
+		if err != nil {
+			return fmt.Errorf("beginning a session: %w", err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(errChanged, err)
+		}
+		return nil
+	})
+	return secret, err
 }
 
 // sessionsToEvict returns the revocations of the sessions to evict before a user begins another: the least recently used.

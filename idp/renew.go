@@ -87,9 +87,6 @@ func (s *Sessions) Rotate(ctx context.Context, q backchannel.Question) (backchan
 		return backchannel.Successor{}, nil
 	}
 	raw, err := s.issuer.sign(ctx, l)
-	if err == nil {
-		err = s.directory.touchSession(ctx, l) // somebody uses it
-	}
 	if errors.Is(err, ErrUnknownSession) {
 		return backchannel.Successor{}, backchannel.ErrRefused
 	}
@@ -115,7 +112,7 @@ func (s *Sessions) Delivered(ctx context.Context, raw string) error {
 // Active implements [backchannel.Sessions].
 func (s *Sessions) Active(ctx context.Context, session string, issued time.Time) (active bool, until time.Time, err error) {
 	d := s.directory
-	l, err := d.findActive(ctx, d.db.SQL(), "s.id = ?", session)
+	l, err := d.findActive(ctx, d.db.SQL(), bySessionID, session)
 	switch {
 	case errors.Is(err, ErrUnknownSession):
 		return false, time.Time{}, nil
@@ -137,7 +134,7 @@ func (s *Sessions) standsForSession(ctx context.Context, c *token.Claims) (bool,
 		return false, nil
 	}
 	d := s.directory
-	l, err := d.findActive(ctx, d.db.SQL(), "s.id = ?", c.Session())
+	l, err := d.findActive(ctx, d.db.SQL(), bySessionID, c.Session())
 	switch {
 	case errors.Is(err, ErrUnknownSession):
 		return false, nil
@@ -185,7 +182,7 @@ func (s *Sessions) apply(
 	conclude bool, rule func(renewal.Row, renewal.Handle, time.Time) (renewal.Row, renewal.Standing, bool),
 ) (l activeSession, v verdict, err error) {
 	d, now, h := s.directory, s.directory.now(), renewal.Handle{ID: c.ID(), Issued: c.IssuedAt().Unix()}
-	l, err = d.findActive(ctx, d.db.SQL(), "s.id = ?", c.Session())
+	l, err = d.findActive(ctx, d.db.SQL(), bySessionID, c.Session())
 	standing := renewal.Stale
 	if err == nil && l.account.ID == c.Subject() {
 		var next renewal.Row

@@ -119,7 +119,7 @@ func (d *directory) revokeSubject(ctx context.Context, subject, keep string, cha
 		}
 	}
 	// The session that is kept goes on with a token of its own: a copy of the cookie does not.
-	kept, err := d.findActive(ctx, d.db.SQL(), "s.id = ?", keep)
+	kept, err := d.findActive(ctx, d.db.SQL(), bySessionID, keep)
 	switch {
 	case err == nil:
 		entries = append(entries, cutoffEntries(kept, entry.Cutoff.Unix())...)

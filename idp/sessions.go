@@ -102,7 +102,7 @@ func (d *directory) scanSession(row scanner) (l activeSession, err error) {
 // findSession returns the session of a cookie's secret: ErrUnknownSession when there is none that counts. One that the
 // revocation list names is over, and removed.
 func (d *directory) findSession(ctx context.Context, secret sessionSecret) (activeSession, error) {
-	return d.findActive(ctx, d.db.SQL(), "s.secret = ?", secret.hash())
+	return d.findActive(ctx, d.db.SQL(), bySecret, secret.hash())
 }
 
 // querier is a database, or a transaction.
@@ -110,12 +110,45 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+// The conditions that name a session.
+const (
+	bySessionID = "s.id = ?"
+	bySecret    = "s.secret = ?"
+)
+
+func selectActive(condition string) string {
+	return "SELECT " + sessionColumns + " FROM sessions s JOIN users u ON u.id = s.user_id WHERE " + condition + " AND " + activeCondition
+}
+
+// prepare has the database parse once what a server asks most.
+func (d *directory) prepare(ctx context.Context) error {
+	d.active = map[string]*sql.Stmt{}
+	for _, condition := range []string{bySessionID, bySecret} {
+		statement, err := d.db.SQL().PrepareContext(ctx, selectActive(condition))
+		if err != nil {
+			return fmt.Errorf("preparing what finds a session: %w", err)
+		}
+		d.active[condition] = statement
+	}
+	return nil
+}
+
+// queryActive asks for the session that a condition names.
+func (d *directory) queryActive(ctx context.Context, in querier, condition string, args ...any) *sql.Row {
+	statement := d.active[condition]
+	if statement == nil {
+		return in.QueryRowContext(ctx, selectActive(condition), args...)
+	}
+	if tx, ok := in.(*sql.Tx); ok {
+		statement = tx.StmtContext(ctx, statement)
+	}
+	return statement.QueryRowContext(ctx, args...)
+}
+
 // findActive returns the session that a condition names.
 func (d *directory) findActive(ctx context.Context, in querier, condition string, value any) (activeSession, error) {
 	now := d.now()
-	l, err := d.scanSession(in.QueryRowContext(ctx, "SELECT "+sessionColumns+
-		" FROM sessions s JOIN users u ON u.id = s.user_id WHERE "+condition+" AND "+activeCondition,
-		value, now.Unix(), now.Add(-d.idle).Unix()))
+	l, err := d.scanSession(d.queryActive(ctx, in, condition, value, now.Unix(), now.Add(-d.idle).Unix()))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return activeSession{}, ErrUnknownSession

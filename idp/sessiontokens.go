@@ -12,11 +12,10 @@ import (
 )
 
 // changeTokens has change decide what becomes of a session's tokens, and writes that: both in one transaction, so that no two
-// decide at a time. It returns the session as it is then: ErrUnknownSession where none of that id counts.
+// decide at a time. Where a token is given, the session is used. It returns the session as it is then: ErrUnknownSession where none of that id counts.
 func (d *directory) changeTokens(ctx context.Context, id, client string, change func(renewal.Row) renewal.Row) (l activeSession, err error) {
-	ctx = context.WithoutCancel(ctx)
-	err = d.db.Write(ctx, func(tx *sql.Tx) error {
-		if l, err = d.findActive(ctx, tx, "s.id = ?", id); err != nil {
+	err = d.db.WriteTogether(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
+		if l, err = d.findActive(ctx, tx, bySessionID, id); err != nil {
 			return err
 		}
 		before := l.tokens
@@ -27,10 +26,13 @@ func (d *directory) changeTokens(ctx context.Context, id, client string, change 
 		if l.tokens.Current != before.Current {
 			l.tokenAddress = client
 		}
+		if l.tokens.Given.After(before.Given) {
+			l.Used = d.now()
+		}
 		r := l.tokens
-		_, err := tx.ExecContext(ctx, `UPDATE sessions SET token_id = ?, token_issued = ?, token_previous = ?, token_given_ms = ?,
-			token_delivered_ms = ?, token_returned = ?, token_address = ?, cutoff = ?, browser_seen = ? WHERE id = ?`,
-			r.Current, r.Issued, r.Previous, toMillis(r.Given), toMillis(r.Delivered), r.Returned, l.tokenAddress, r.Cutoff, r.Seen.Unix(), id)
+		_, err = tx.ExecContext(ctx, `UPDATE sessions SET token_id = ?, token_issued = ?, token_previous = ?, token_given_ms = ?,
+			token_delivered_ms = ?, token_returned = ?, token_address = ?, cutoff = ?, browser_seen = ?, used = max(used, ?) WHERE id = ?`,
+			r.Current, r.Issued, r.Previous, toMillis(r.Given), toMillis(r.Delivered), r.Returned, l.tokenAddress, r.Cutoff, r.Seen.Unix(), l.Used.Unix(), id)
 		if err != nil {
 			return fmt.Errorf("changing a session's tokens: %w", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -87,6 +88,53 @@ upstreams:
 		c.from.get(c.address)
 		if a := c.from.get(c.address); a.header.Get("X-Cache") != "HIT" {
 			t.Errorf("%s is not kept: %v", c.address, a)
+		}
+	}
+}
+
+// TestACacheInFrontKeepsNoRenewedCookie: an answer that everybody may have, as its backend says, and that brings one browser the
+// successor of its expired token, is kept by no cache before the gateway, also by one that keeps answers with cookies. The
+// same answer without a new cookie is.
+func TestACacheInFrontKeepsNoRenewedCookie(t *testing.T) {
+	t.Parallel()
+	s := serve(t, map[string]string{
+		"vilogate.yaml":     serveConfig + strings.Replace(ownIdP, "sqlite", "sqlite, access_token_ttl: 3s", 1) + fmt.Sprintf("\nupstreams: { app: { url: %q, identity_headers: remote-user } }\n", cachingBackend(t)),
+		"policies/app.yaml": cachePolicy,
+	})
+	s.addUser("alice")
+	s.addUser("bob")
+	alice, bob := s.client().login("alice"), s.client().login("bob")
+	old := alice.sso()
+	expire(t, bob.sso())
+	cache := nginxCache(t, "https://"+s.at.HTTPS, "proxy_ssl_server_name on; proxy_ssl_name app.viloforge.test; proxy_ignore_headers Set-Cookie Vary;")
+	stranger := s.client()
+	for i, header := range [][]string{
+		{"Cache-Control: public, max-age=60"},
+		{"Cache-Control: public, max-age=60, s-maxage=600, stale-while-revalidate=60"},
+		{"Cache-Control: public, max-age=60", "X-Accel-Expires: 60"},
+		{"Cache-Control: public, max-age=60", "Surrogate-Control: max-age=60", "CDN-Cache-Control: public, max-age=60"},
+		{"Expires: Thu, 01 Jan 2099 00:00:00 GMT"},
+		{"X-Accel-Expires: 60"},
+		nil,
+	} {
+		address := fmt.Sprintf("%s/renewed%d", cache, i) + query(header...)
+		first := alice.get(address, cookieLine(old))
+		if first.status != http.StatusOK || first.body != "hello alice" || setSSO(first) == "" {
+			t.Fatalf("%q: with an expired token: %v", header, first)
+		}
+		if got := stranger.get(address); got.status != http.StatusUnauthorized || setSSO(got) != "" {
+			t.Errorf("%q: a stranger after that: %v", header, got)
+		}
+		got := bob.get(address, cookieLine(bob.sso()))
+		if next := setSSO(got); got.body != "hello bob" || next == "" || claimsIn(t, next).SID != claimsIn(t, bob.sso()).SID {
+			t.Errorf("%q: bob after that: %v", header, got)
+		}
+	}
+	address := cache + "/kept" + query("Cache-Control: public, max-age=60")
+	sso := alice.fresh().login("alice").sso()
+	for _, want := range []string{"MISS", "HIT"} {
+		if got := alice.get(address, cookieLine(sso)); got.status != http.StatusOK || got.header.Get("X-Cache") != want || setSSO(got) != "" {
+			t.Errorf("what is renewed for nobody, want a %s: %v", want, got)
 		}
 	}
 }

@@ -317,62 +317,6 @@ func TestEarlySuccessor(t *testing.T) {
 	}
 }
 
-// TestTheIdPIsKilledWhileItRenews: again and again, under requests with expired tokens: who is signed in stays so, nobody sees a
-// login form, and no token has two successors.
-func TestTheIdPIsKilledWhileItRenews(t *testing.T) {
-	t.Parallel()
-	f := newFleet(t, "", "", "access_token_ttl: 2s")
-	g := f.gateway()
-	const browsers = 8
-	jars := make([]string, browsers)
-	for i := range jars {
-		jars[i] = g.client().login("alice").sso()
-	}
-	var mu sync.Mutex
-	successors := map[string]string{}
-	for range 4 {
-		for _, sso := range jars {
-			expire(t, sso)
-		}
-		var group sync.WaitGroup
-		for i := range jars {
-			group.Go(func() {
-				for range 3 {
-					got := g.withSSO(t, "/x", jars[i])
-					if got.status != http.StatusOK && got.status != http.StatusServiceUnavailable {
-						t.Errorf("browser %d: %v", i, got)
-						return
-					}
-					next := setSSO(got)
-					if next == "" {
-						continue
-					}
-					from, to := claimsIn(t, jars[i]).JTI, claimsIn(t, next).JTI
-					mu.Lock()
-					if known, ok := successors[from]; ok && known != to {
-						t.Errorf("%s has two successors: %s and %s", from, known, to)
-					}
-					successors[from] = to
-					mu.Unlock()
-					jars[i] = next
-				}
-			})
-		}
-		f.idp.kill()
-		f.idp.start()
-		group.Wait()
-	}
-	for i, sso := range jars {
-		eventually(t, "the browser goes on", func() bool {
-			got := g.withSSO(t, "/x", sso)
-			if got.status == http.StatusUnauthorized {
-				t.Fatalf("browser %d is signed out: %v", i, got)
-			}
-			return got.status == http.StatusOK
-		})
-	}
-}
-
 // TestAnswersAreLost: one in ten, of browsers that do several things at a time: none ever sees a login form.
 func TestAnswersAreLost(t *testing.T) {
 	t.Parallel()

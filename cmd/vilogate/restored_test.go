@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/viloforge/vilogate/idp/revocation/redistest"
@@ -107,4 +110,97 @@ func TestAGatewayWhoseIdPRestoresNothing(t *testing.T) {
 	if !strings.Contains(s.output.String(), "has not confirmed that Redis holds all revocations") {
 		t.Error("the log does not say so")
 	}
+}
+
+// stopped runs f while the site's process is ended.
+func (s *site) stopped(t *testing.T, f func()) {
+	t.Helper()
+	if err := s.terminate(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	f()
+	s.start()
+}
+
+// copyDatabase copies an identity provider's database as its README says of backups: with the log, without the mark.
+func copyDatabase(t *testing.T, from, to string) {
+	t.Helper()
+	for _, suffix := range []string{"", "-wal", "-mark"} {
+		if err := os.RemoveAll(filepath.Join(to, "vilogate.db"+suffix)); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(from, "vilogate.db"+suffix))
+		if os.IsNotExist(err) || suffix == "-mark" {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFiles(t, to, map[string]string{"vilogate.db" + suffix: string(data)})
+	}
+}
+
+// TestAnOlderDatabaseUnderLiveBrowsers: the IdP's database is put back from a backup that knows only earlier tokens, and later
+// Redis loses everything and all processes start again. Who was signed in goes on without a login form, who signed out
+// after the backup stays out, and no token has two successors. A login that the backup does not know is done again, once.
+func TestAnOlderDatabaseUnderLiveBrowsers(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "", "", "access_token_ttl: 2s")
+	one, two := f.gateway(), f.gateway()
+	seen := newSuccessors(t)
+	busy, idle := seen.watch(one.client().login("alice")), seen.watch(two.client().login("alice"))
+	leaver := seen.watch(one.client().login("alice"))
+	backup := t.TempDir()
+	f.idp.stopped(t, func() { copyDatabase(t, f.idp.state, backup) })
+	for range 2 {
+		expire(t, leaver.sso())
+		busy.isIn(t, one)
+		leaver.isIn(t, one)
+	}
+	late := seen.watch(two.client().login("alice"))
+	expire(t, leaver.sso())
+	sso, session := leaver.sso(), leaver.cookie("login", sessionCookie)
+	if got := leaver.logout("app"); got.status != http.StatusNoContent {
+		t.Fatalf("logout: %v", got)
+	}
+	f.idp.stopped(t, func() { copyDatabase(t, backup, f.idp.state) })
+
+	expire(t, busy.sso())
+	expire(t, late.sso())
+	check := func() {
+		t.Helper()
+		busy.isIn(t, one)
+		idle.isIn(t, two)
+		isOut(t, one, sso, session)
+		isOut(t, two, sso, session)
+		nobodySuspected(t, f.idp)
+	}
+	check()
+	if !strings.Contains(f.idp.output.String(), "session_behind") {
+		t.Error("the log does not say that the database knew only earlier tokens")
+	}
+	if at, page := late.follow(two.url("app", "/page")); page.status != http.StatusOK || !strings.HasPrefix(at, two.url("login", "/login?")) {
+		t.Errorf("a session that the backup does not know ends at %s: %v", at, page)
+	}
+	late.login("alice").isIn(t, two)
+
+	for _, s := range []*site{one, two, f.idp} {
+		s.kill()
+	}
+	f.redis.Kill()
+	f.redis.Start()
+	if n := f.redis.Number("DBSIZE"); n != 0 {
+		t.Fatalf("Redis has kept %d keys", n)
+	}
+	one.spawn()
+	two.spawn()
+	f.idp.start()
+	for _, s := range []*site{one, two} {
+		eventually(t, "the gateway is ready", s.saidReady)
+		s.readAddresses()
+	}
+	expire(t, busy.sso())
+	expire(t, idle.sso())
+	check()
+	late.isIn(t, two)
 }

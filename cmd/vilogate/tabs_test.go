@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -46,6 +48,108 @@ func TestTabsOfALogin(t *testing.T) {
 					t.Errorf("tab %d's form, sent by a sibling host: %v", i, got)
 				}
 			}
+		})
+	}
+}
+
+// visit is what a tab asks for.
+type visit struct {
+	method, address, body string
+	header                []string
+}
+
+// inReverse has the tabs of a browser ask together, with the cookies that it has, and gives it the answers in reverse.
+func (c *client) inReverse(visits []visit) []answer {
+	c.tb.Helper()
+	plain := *c
+	plain.http = &http.Client{Transport: c.http.Transport, Timeout: c.http.Timeout, CheckRedirect: c.http.CheckRedirect} // without the jar
+	answers := make([]answer, len(visits))
+	var group sync.WaitGroup
+	for i, v := range visits {
+		header := append(append([]string{}, navigation...), v.header...)
+		for _, cookie := range c.jar.Cookies(parse(c.tb, v.address)) {
+			header = append(header, "Cookie: "+cookie.String())
+		}
+		group.Go(func() {
+			var err error
+			if answers[i], err = plain.try(v.method, v.address, v.body, header...); err != nil {
+				c.tb.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	for i, a := range slices.Backward(answers) {
+		c.jar.SetCookies(parse(c.tb, visits[i].address), (&http.Response{Header: a.header}).Cookies())
+	}
+	return answers
+}
+
+func parse(tb testing.TB, address string) *url.URL {
+	tb.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return u
+}
+
+// TestEightTabsAreAnsweredInReverse: tabs that a browser restores together go through the login host together, and the answers
+// arrive in reverse: with an expired token, with none, and without any cookie, each with a form. All end where they began.
+func TestEightTabsAreAnsweredInReverse(t *testing.T) {
+	t.Parallel()
+	s, _ := signing(t, "access_token_ttl: 3s\n  renewal_max: 1s")
+	tabs := make([]visit, 8)
+	for i := range tabs {
+		tabs[i] = visit{method: http.MethodGet, address: s.url("app", "/tab"+strconv.Itoa(i/2))} // two of each
+	}
+	for _, protocol := range []string{"http/1.1", "h2"} {
+		t.Run(protocol, func(t *testing.T) { // one after another: an account has ten attempts at a time
+			seen := newSuccessors(t)
+			c := seen.watch(newClient(t, s, s.tls("", protocol)))
+			toLogin := func() (logins []visit) {
+				for i, got := range c.inReverse(tabs) {
+					if got.status != http.StatusFound {
+						t.Fatalf("tab %d is not sent to the login host: %v", i, got)
+					}
+					logins = append(logins, visit{method: http.MethodGet, address: got.header.Get("Location")})
+				}
+				return logins
+			}
+			// allBack fails unless all are sent back with one token, or each with its own where each had signed in.
+			allBack := func(what string, answers []answer, tokens int) {
+				t.Helper()
+				given := map[string]bool{}
+				for i, got := range answers {
+					if got.status != http.StatusSeeOther || got.header.Get("Location") != tabs[i].address || setSSO(got) == "" {
+						t.Fatalf("%s, tab %d: %v", what, i, got)
+					}
+					given[claimsIn(t, setSSO(got)).JTI] = true
+				}
+				if len(given) != tokens {
+					t.Errorf("%s: %d tokens, want %d", what, len(given), tokens)
+				}
+				for i, tab := range tabs {
+					if at, page := c.follow(tab.address); page.status != http.StatusOK || at != tab.address {
+						t.Errorf("%s, tab %d ends at %s: %v", what, i, at, page)
+					}
+				}
+			}
+			logins := toLogin()
+			var posts []visit
+			for i, got := range c.inReverse(logins) {
+				f := formIn(t, logins[i].address, got.body, "password")
+				f.fields.Set("username", "alice")
+				f.fields.Set("password", passwordOf("alice"))
+				posts = append(posts, visit{http.MethodPost, f.action, f.fields.Encode(), []string{
+					"Content-Type: application/x-www-form-urlencoded", "Origin: " + s.url("login", ""), "Sec-Fetch-Site: same-origin",
+				}})
+			}
+			allBack("signing in", c.inReverse(posts), len(tabs))
+			expire(t, c.sso())
+			allBack("with an expired token", c.inReverse(toLogin()), 1)
+			c.jar.SetCookies(parse(t, s.url("app", "")), []*http.Cookie{{Name: ssoCookie, Domain: s.domain, Path: "/", MaxAge: -1}})
+			allBack("without a token", c.inReverse(toLogin()), 1)
+			nobodySuspected(t, s)
 		})
 	}
 }

@@ -51,6 +51,8 @@ type DB struct {
 	mark *highWaterMark
 	path string
 	demo bool
+
+	group group
 }
 
 // SQL returns the database's pool, which is of one connection. Its writes are counted, whoever makes them.
@@ -69,15 +71,20 @@ func (db *DB) Write(ctx context.Context, f func(*sql.Tx) error) error {
 		return fmt.Errorf("database: %w", err)
 	}
 	if err := f(tx); err != nil {
-		if rolled := tx.Rollback(); rolled != nil && !errors.Is(rolled, sql.ErrTxDone) {
-			err = errors.Join(err, rolled)
-		}
-		return err
+		return errors.Join(err, rollback(tx))
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
 	return nil
+}
+
+// WriteTogether is Write for what many do at a time: those that wait for the connection share a commit, which is what takes
+// long. What an f that returns an error has written is undone; where the commit fails, it fails for all. f runs in another
+// goroutine, after those that came before and sees what they wrote; its ctx is not canceled, for an interrupted statement would
+// end the transaction of all.
+func (db *DB) WriteTogether(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
+	return db.group.write(ctx, db.sql, f)
 }
 
 // Close closes the database; what is under way is finished first.
