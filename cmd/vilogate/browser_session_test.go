@@ -122,10 +122,6 @@ func (o *office) staysSignedIn(t *testing.T, s *site, first, second window) {
 	second.open(s.url("website", "/two"))
 	second.at(s.url("website", "/two"))
 	signedIn := len(s.output.String())
-	if got := second.evaluate(openSocket); got != "open" {
-		t.Fatalf("the WebSocket: %s", got)
-	}
-	o.sockets.arrived("browser")
 	t.Logf("the upload is a stream: %s", second.evaluate(beginUpload))
 	wait(t, o.uploading, "the upload begins")
 	renewed := func(what string, use func()) {
@@ -138,6 +134,12 @@ func (o *office) staysSignedIn(t *testing.T, s *site, first, second window) {
 			t.Errorf("the WebSocket after %s: %s", what, got)
 		}
 	}
+	renewed("a WebSocket", func() {
+		if got := second.evaluate(openSocket); got != "open" {
+			t.Fatalf("the WebSocket: %s", got)
+		}
+		o.sockets.arrived("browser")
+	})
 	renewed("a script", func() {
 		for _, w := range []window{first, second} {
 			got := w.evaluate(fmt.Sprintf(`Promise.all([[%q], [%q], [%q], ["/save", "POST"]].map(([url, method]) =>
