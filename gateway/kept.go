@@ -117,27 +117,35 @@ func (x *received) signedOut() (posts.Owner, bool) {
 	return posts.Owner{}, false
 }
 
-// isKeptCookie reports whether a piece of a Cookie line, or the line, may be about kept posts.
-func isKeptCookie(piece string, in func(s, of string) bool) bool {
-	return in(piece, keptCookie) || in(piece, signedOutCookie+"=")
+// isKeptCookie reports whether a piece of a Cookie line is about kept posts.
+func isKeptCookie(piece string) bool {
+	piece = strings.TrimLeft(piece, " \t")
+	return strings.HasPrefix(piece, keptCookie) || strings.HasPrefix(piece, signedOutCookie+"=")
 }
 
-// stripKeptCookies removes the cookies about kept posts from h, which are no business of a backend's.
-func stripKeptCookies(h http.Header) {
-	lines := h["Cookie"]
-	if !slices.ContainsFunc(lines, func(line string) bool { return isKeptCookie(line, strings.Contains) }) {
+// stripKeptCookies removes the cookies about kept posts, which are no business of a backend's. Who has signed out is forgotten
+// when somebody is signed in.
+func (d *decided) stripKeptCookies() {
+	lines := d.r.Header["Cookie"]
+	contains := func(text string) bool {
+		return slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, text) })
+	}
+	left := contains(signedOutCookie)
+	if !left && !contains(keptCookie) {
 		return
 	}
+	if left && d.authentication.byCookie {
+		d.reply.setCookies = append(d.reply.setCookies, clearCookie(signedOutCookie, d.gen.Domain))
+	}
 	for i, line := range lines {
-		pieces := strings.Split(line, ";")
-		pieces = slices.DeleteFunc(pieces, func(piece string) bool { return isKeptCookie(strings.TrimLeft(piece, " \t"), strings.HasPrefix) })
+		pieces := slices.DeleteFunc(strings.Split(line, ";"), isKeptCookie)
 		lines[i] = strings.TrimLeft(strings.Join(pieces, ";"), " \t")
 	}
 	if lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" }); len(lines) == 0 {
-		delete(h, "Cookie")
+		delete(d.r.Header, "Cookie")
 		return
 	}
-	h["Cookie"] = lines
+	d.r.Header["Cookie"] = lines
 }
 
 // setKeptCookie gives the browser the cookie of a kept post.

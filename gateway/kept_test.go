@@ -205,7 +205,11 @@ func TestAFormOfWhoHasSignedOutIsKept(t *testing.T) {
 	id, cookie := keptOf(t, s.post("/x", "a=1", "Cookie: "+left, urlEncoded))
 	wantStatus(t, s.ask("GET", "/.vilogate/kept?id="+id, bob+"; "+left+"; "+cookie), http.StatusForbidden)
 	id, cookie = keptOf(t, s.post("/x", "a=1", "Cookie: "+left+"; "+signedOutCookie+"=x", urlEncoded))
-	wantStatus(t, s.post("/x", "vilogate_kept="+id, alice+"; "+left+"; "+cookie, urlEncoded), 200)
+	sent := s.post("/x", "vilogate_kept="+id, alice+"; "+left+"; "+cookie, urlEncoded)
+	wantStatus(t, sent, 200)
+	if got := strings.Join(sent.Header["Set-Cookie"], "\n"); !strings.Contains(got, signedOutCookie+"=; Domain=example.test; Path=/; Max-Age=0") {
+		t.Errorf("the cookie stays: %s", got)
+	}
 	s.mu.Lock()
 	if len(s.bodies) != 1 || s.bodies[0] != "a=1" || len(s.received[0].Header["Cookie"]) > 0 {
 		t.Errorf("the backend got %q of %v", s.bodies, s.received)

@@ -62,7 +62,7 @@ func (x *exchange) serve() error {
 	if err := x.findKept(true); err != nil {
 		return err
 	}
-	stripKeptCookies(x.r.Header)
+	x.decided.stripKeptCookies()
 	if err := x.sendKept(); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ type window interface {
 	at(address string)
 	signIn(user, password string)
 	evaluate(expression string) string
+	sendAgain()
 	sso() string
 }
 
@@ -84,6 +85,7 @@ func TestAnHourInABrowser(t *testing.T) {
 			o.staysSignedIn(t, s, first, second)
 			o.signsOut(t, s, first, second)
 			o.keepsForms(t, s, second)
+			o.sendsAgain(t, s, first, second)
 			if strings.Contains(s.output.String(), "session_replay") {
 				t.Error("a replay was recorded")
 			}
@@ -227,6 +229,28 @@ func (o *office) keepsForms(t *testing.T, s *site, w window) {
 	w.open(s.url("website", "/edit"))
 	s.must("", "session", "revoke", "--user", "alice", "--state", s.state)
 	o.isKept(t, s, w, sendNote, "form (application/x-www-form-urlencoded)")
+	o.gotNote(t)
+}
+
+// sendsAgain signs out at the login host, after which nobody knows whose the forms of the other window are: their page says how to
+// send them again.
+func (o *office) sendsAgain(t *testing.T, s *site, first, second window) {
+	t.Helper()
+	second.open(s.url("website", "/edit"))
+	first.open(s.url("login", "/logout"))
+	first.evaluate(`document.querySelector("form button").click()`)
+	first.at(s.url("login", "/logout?done"))
+	second.evaluate(sendNote)
+	second.at(s.url("website", "/save?draft=(1)"))
+	if text := second.evaluate("document.body.innerText"); !strings.Contains(text, "reload this page: your browser sends it again") {
+		t.Errorf("the page says %q", text)
+	}
+	onPhone(second)
+	first.open(s.url("website", "/four"))
+	first.signIn("alice", passwordOf("alice"))
+	first.at(s.url("website", "/four"))
+	second.sendAgain()
+	second.at(s.url("website", "/saved"))
 	o.gotNote(t)
 }
 

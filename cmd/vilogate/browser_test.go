@@ -103,6 +103,12 @@ func (b *tab) open(address string) {
 	b.run("opening "+address, chromedp.Navigate(address))
 }
 
+// sendAgain reloads the answer to a form.
+func (b *tab) sendAgain() {
+	b.t.Helper()
+	b.run("reloading", chromedp.Reload())
+}
+
 // evaluate returns the value of an expression of JavaScript, of a promise too, as text; "" while a page is on its way.
 func (b *tab) evaluate(expression string) string {
 	b.t.Helper()

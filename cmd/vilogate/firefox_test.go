@@ -174,6 +174,14 @@ func (f *firefox) open(address string) {
 	f.must("WebDriver:Navigate", map[string]any{"url": address})
 }
 
+// sendAgain reloads the answer to a form, which Firefox asks about.
+func (f *firefox) sendAgain() {
+	f.t.Helper()
+	f.here()
+	f.must("WebDriver:Refresh", nil)
+	f.must("WebDriver:AcceptAlert", nil)
+}
+
 // evaluate returns the value of an expression of JavaScript, of a promise too, as text; "" while a page is on its way.
 func (f *firefox) evaluate(expression string) string {
 	f.t.Helper()
