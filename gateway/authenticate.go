@@ -301,8 +301,10 @@ func (x *authentication) readRevocations() error {
 				x.refuseCookie(cookie, "expired")
 				continue
 			}
-			x.claims, x.byCookie = v.Claims, true
-			x.principal = x.gen.principalOf(v.Claims)
+			if x.claims == nil { // the first counts, as where cookies sign somebody in
+				x.byCookie = true
+				x.setPrincipal(v.Claims)
+			}
 			x.revocations = append(x.revocations, revocationFor(v.Claims, x.start))
 			x.signedOut = append(x.signedOut, audit.Actor{Session: v.Claims.Session(), User: v.Claims.User(), Subject: v.Claims.Subject()})
 		}

@@ -33,6 +33,8 @@ type exchange struct {
 type kept struct {
 	id   string
 	post *posts.Post // that is to be sent in place of the request's own body
+
+	taken bool // post was taken out of the store
 }
 
 // located is where a request leads: what policies.Locate finds out, before
@@ -89,6 +91,7 @@ type forwarding struct {
 	assertion []string  // the signed assertion, where there is a principal
 	cleaned   bool      // the headers hold only what passes
 	stream    stream    // what may end it before its time
+	unsent    bool      // it failed, and no upstream can have got any of it
 }
 
 // received is what is known of a request when it arrives.

@@ -19,10 +19,11 @@ import (
 const receiveTimeout = 30 * time.Second
 
 // keepPost keeps what a form has sent, where a login is what the request lacks: the page says so, and the login leads to
-// where it can be sent. What is kept comes with an SSO cookie of a good signature, run out or revoked: it says whose it is;
-// and CSRF protection would let it pass were that cookie good. The refusal is another one where the body could not be read.
+// where it can be sent. What is kept comes with an SSO cookie of a good signature, run out or revoked, or with the cookie of a
+// sign-out: it says whose it is; and CSRF protection would let it pass were an SSO cookie good. The refusal is another one where
+// the body could not be read.
 func (x *exchange) keepPost(r *refusal) *refusal {
-	if x.kept.post != nil && x.record.keptSent == 0 && r.decision != decisionOwn && !r.redirectToLogin && r.note == "" {
+	if x.kept.post != nil && !x.kept.taken && r.decision != decisionOwn && !r.redirectToLogin && r.note == "" {
 		r.note = "What you sent is still kept."
 	}
 	if !r.redirectToLogin || x.g.opts.Posts == nil || x.gen == nil || x.loginURL() == "" {
@@ -35,8 +36,10 @@ func (x *exchange) keepPost(r *refusal) *refusal {
 	if !x.mayKeep() {
 		return r
 	}
+	const again = "Sign in in another tab, then reload this page: your browser sends it again."
 	owner, ok := x.senderByCookie()
 	if !ok {
+		r.note = "What you sent was not passed on. " + again
 		return r
 	}
 	size, err := x.keep(owner)
@@ -56,7 +59,7 @@ func (x *exchange) keepPost(r *refusal) *refusal {
 		x.g.opts.Log.Warn("keeping a post failed", "request_id", x.requestID, "error", err)
 		r.note = "What you sent could not be kept."
 	}
-	r.note += " Sign in in another tab, then reload this page: your browser sends it again."
+	r.note += " " + again
 	r.cause = errors.Join(r.cause, fmt.Errorf("not kept: %w", err))
 	return r
 }
@@ -89,7 +92,8 @@ func formKind(contentType string) string {
 	return strings.ToLower(request.TrimOWS(kind))
 }
 
-// senderByCookie is who sent the request, by an SSO cookie that its issuer has signed, good or not any more.
+// senderByCookie is who sent the request, by an SSO cookie that its issuer has signed, good or not any more; where there is none,
+// who has signed out.
 func (x *exchange) senderByCookie() (posts.Owner, bool) {
 	a := &x.decided.authentication
 	if a.located == nil {
@@ -109,7 +113,7 @@ func (x *exchange) senderByCookie() (posts.Owner, bool) {
 		}
 		return ownerOf(latest.Claims), true
 	}
-	return posts.Owner{}, false
+	return x.signedOut()
 }
 
 var errPostTooLong = errors.New("the body is longer than login.keep_post or the route's max_body")

@@ -19,6 +19,10 @@ import (
 // cookie for all would be lost where two tabs are answered at once.
 const keptCookie = "__Host-vilogate-kept-"
 
+// signedOutCookie is the name of the cookie that says for ten minutes who has signed out with this browser: the forms that its
+// other windows send meanwhile are theirs.
+const signedOutCookie = "__Secure-vilogate-signed-out"
+
 // keptField is the field of the form by which a person has a kept post sent: its value is the post's id.
 const keptField = "vilogate_kept"
 
@@ -62,6 +66,20 @@ func (x *received) provesKept(id string) bool {
 	return false
 }
 
+// provesAnyKept reports whether the browser has the cookie of any kept post.
+func (x *received) provesAnyKept() bool {
+	for _, line := range x.r.Header["Cookie"] {
+		for piece := range strings.SplitSeq(line, ";") {
+			if id, ok := strings.CutPrefix(strings.TrimLeft(piece, " \t"), keptCookie); ok {
+				if id, value, _ := strings.Cut(id, "="); x.g.opts.Posts.Proves(id, value) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // takePost takes a kept post for whoever asks now: for nobody else it was kept, and what is another's is thrown away.
 func (d *decided) takePost(id string, owner posts.Owner) (*posts.Post, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.r.Context()), storeTimeout)
@@ -77,22 +95,57 @@ func (d *decided) takePost(id string, owner posts.Owner) (*posts.Post, error) {
 	return p, nil
 }
 
-// stripKeptCookies removes the cookies of kept posts from h, which are no business of a backend's.
-func stripKeptCookies(h http.Header) {
-	lines := h["Cookie"]
-	if !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, keptCookie) }) {
+// setSignedOutCookie has the browser know who has signed out with it.
+func (d *decided) setSignedOutCookie() error {
+	if d.g.opts.Posts == nil || d.authentication.claims == nil {
+		return nil
+	}
+	value, err := d.g.opts.Posts.SealOwner(ownerOf(d.authentication.claims))
+	if err == nil {
+		d.reply.setCookies = append(d.reply.setCookies, domainCookie(signedOutCookie, value, d.gen.Domain, int(posts.Lifetime/time.Second)))
+	}
+	return err
+}
+
+// signedOut is who has signed out with this browser a moment ago.
+func (x *received) signedOut() (posts.Owner, bool) {
+	for value := range request.CookieValues(x.r.Header, signedOutCookie) {
+		if owner, ok := x.g.opts.Posts.OpenOwner(value); ok {
+			return owner, true
+		}
+	}
+	return posts.Owner{}, false
+}
+
+// isKeptCookie reports whether a piece of a Cookie line is about kept posts.
+func isKeptCookie(piece string) bool {
+	piece = strings.TrimLeft(piece, " \t")
+	return strings.HasPrefix(piece, keptCookie) || strings.HasPrefix(piece, signedOutCookie+"=")
+}
+
+// stripKeptCookies removes the cookies about kept posts, which are no business of a backend's. Who has signed out is forgotten
+// when somebody is signed in.
+func (d *decided) stripKeptCookies() {
+	lines := d.r.Header["Cookie"]
+	contains := func(text string) bool {
+		return slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, text) })
+	}
+	left := contains(signedOutCookie)
+	if !left && !contains(keptCookie) {
 		return
 	}
+	if left && d.authentication.byCookie {
+		d.reply.setCookies = append(d.reply.setCookies, clearCookie(signedOutCookie, d.gen.Domain))
+	}
 	for i, line := range lines {
-		pieces := strings.Split(line, ";")
-		pieces = slices.DeleteFunc(pieces, func(piece string) bool { return strings.HasPrefix(strings.TrimLeft(piece, " \t"), keptCookie) })
+		pieces := slices.DeleteFunc(strings.Split(line, ";"), isKeptCookie)
 		lines[i] = strings.TrimLeft(strings.Join(pieces, ";"), " \t")
 	}
 	if lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" }); len(lines) == 0 {
-		delete(h, "Cookie")
+		delete(d.r.Header, "Cookie")
 		return
 	}
-	h["Cookie"] = lines
+	d.r.Header["Cookie"] = lines
 }
 
 // setKeptCookie gives the browser the cookie of a kept post.

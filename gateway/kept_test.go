@@ -181,6 +181,50 @@ func TestAKeptPostIsItsSendersAlone(t *testing.T) {
 	}
 }
 
+// Who signs out in one window sends the form of another one, without an SSO cookie: it is kept for them, for ten minutes.
+func TestAFormOfWhoHasSignedOutIsKept(t *testing.T) {
+	s, ended := keepingSite(t)
+	sso := func(subject, session string) string {
+		g := s.grant()
+		g.Subject, g.Session, g.ID = subject, session, "t-"+session
+		return "Cookie: __Secure-sso=" + s.sign(g)
+	}
+	alice, bob := sso("u-1", "s-next"), sso("u-2", "s-other")
+	var left string
+	for _, line := range s.post("/.vilogate/logout", "", sso("u-1", "s-left")+"; jwt="+s.legacy("alice")).Header["Set-Cookie"] {
+		if strings.HasPrefix(line, signedOutCookie+"=") {
+			if !strings.HasSuffix(line, "; Domain=example.test; Path=/; Max-Age=600; Secure; HttpOnly; SameSite=Lax") || strings.Contains(line, "u-1") {
+				t.Errorf("the cookie %s", line)
+			}
+			left, _, _ = strings.Cut(line, ";")
+		}
+	}
+	if left == "" {
+		t.Fatal("the sign-out sets no cookie")
+	}
+	id, cookie := keptOf(t, s.post("/x", "a=1", "Cookie: "+left, urlEncoded))
+	wantStatus(t, s.ask("GET", "/.vilogate/kept?id="+id, bob+"; "+left+"; "+cookie), http.StatusForbidden)
+	id, cookie = keptOf(t, s.post("/x", "a=1", "Cookie: "+left+"; "+signedOutCookie+"=x", urlEncoded))
+	sent := s.post("/x", "vilogate_kept="+id, alice+"; "+left+"; "+cookie, urlEncoded)
+	wantStatus(t, sent, 200)
+	if got := strings.Join(sent.Header["Set-Cookie"], "\n"); !strings.Contains(got, signedOutCookie+"=; Domain=example.test; Path=/; Max-Age=0") {
+		t.Errorf("the cookie stays: %s", got)
+	}
+	s.mu.Lock()
+	if len(s.bodies) != 1 || s.bodies[0] != "a=1" || len(s.received[0].Header["Cookie"]) > 0 {
+		t.Errorf("the backend got %q of %v", s.bodies, s.received)
+	}
+	s.mu.Unlock()
+	// The session of an SSO cookie counts before it.
+	id, cookie = keptOf(t, s.post("/x", "a=2", strings.Replace(ended, "Cookie: ", "Cookie: "+left+"; ", 1), urlEncoded))
+	wantStatus(t, s.post("/x", "vilogate_kept="+id, alice+"; "+cookie, urlEncoded), 200)
+	if page := notKept(t, s.post("/x", "a=1", "Cookie: "+left+"x", urlEncoded), 401); !strings.Contains(page, "reload this page") {
+		t.Errorf("with a cookie that somebody made up: %s", page)
+	}
+	s.now = s.now.Add(posts.Lifetime)
+	notKept(t, s.post("/x", "a=1", "Cookie: "+left, urlEncoded), 401)
+}
+
 func TestAKeptPostIsThrownAwayByItsSender(t *testing.T) {
 	s, ended := keepingSite(t)
 	id, cookie := keptOf(t, s.post("/x", "a=1", ended, urlEncoded))

@@ -30,6 +30,9 @@ func (x *decided) serveLogout() error {
 	for _, cookie := range x.gen.Cookies {
 		x.reply.setCookies = append(x.reply.setCookies, clearCookie(cookie.Name, x.gen.Domain))
 	}
+	if err := x.setSignedOutCookie(); err != nil {
+		return err
+	}
 	x.record.decision = "logout"
 	h := x.reply.Header()
 	x.reply.setCommonHeaders(h)

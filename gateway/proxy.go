@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -64,7 +65,14 @@ func (x *forwarding) proxy(host string, transport http.RoundTripper) error {
 		return nil
 	}
 	x.announceClose(x.reply.Header(), body)
+	x.unsent = isUnsent(failed, body)
 	return x.upstreamFailure(failed, body)
+}
+
+// isUnsent reports whether a request that failed certainly reached no upstream.
+func isUnsent(err error, body *requestBody) bool {
+	var op *net.OpError
+	return body != nil && !body.connected || errors.As(err, &op) && op.Op == "dial"
 }
 
 // rewrite writes the outgoing request line from the canonical target, and the

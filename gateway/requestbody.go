@@ -17,6 +17,8 @@ type requestBody struct {
 	limit  int64 // bytes that the route takes; 0 for no limit
 	read   int64 // owned by whoever reads
 
+	connected bool // there was a connection to an upstream; owned by the goroutine that serves the request
+
 	mu          sync.Mutex // ReverseProxy and the transport may look at err at once
 	err         error      // io.EOF at the end
 	interrupted bool       // guarded by mu: the upstream closed its connection before the end

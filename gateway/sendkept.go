@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,9 +18,11 @@ const keptBodyLength = len(keptField) + len("=") + posts.IDLength
 
 // findKept finds out whether the request is that of the kept page's form, and which post is to be sent in its place. From
 // here on its body's type and length are those of the post, so that everything is decided as of a request that brings it;
-// the body follows when nothing refuses the request any more (sendKept).
-func (x *exchange) findKept() error {
-	if !x.mayBringKept() {
+// the body follows when nothing refuses the request any more (sendKept). Of a browser that has no post kept, nothing is read
+// before the request is decided on: then it has to be refused here, since without the cookie, as in a tab that was left open,
+// the form is no business of the backend's either.
+func (x *exchange) findKept(isDecided bool) error {
+	if !x.mayBringKept() || x.provesAnyKept() == isDecided {
 		return nil
 	}
 	body := make([]byte, keptBodyLength)
@@ -40,7 +41,7 @@ func (x *exchange) findKept() error {
 	if post.URL != x.located.url() {
 		return refuseMalformed("a kept post is to be sent to another address than it was meant for")
 	}
-	x.kept = kept{id, post}
+	x.kept = kept{id: id, post: post}
 	x.r.ContentLength = int64(len(post.Body))
 	x.r.Header["Content-Type"] = []string{post.ContentType}
 	if x.r.Header["Content-Length"] != nil {
@@ -55,8 +56,7 @@ type readBody struct {
 	io.Closer
 }
 
-// mayBringKept reports whether the request looks like that of the kept page's form, before its body is read. A cookie is not
-// asked for: without one, as in a tab that was left open, the form is no business of the backend's either.
+// mayBringKept reports whether the request looks like that of the kept page's form, before its body is read.
 func (x *exchange) mayBringKept() bool {
 	contentType := x.r.Header["Content-Type"]
 	return x.g.opts.Posts != nil && x.r.Method == http.MethodPost && x.located.Kind == policies.Routed &&
@@ -75,28 +75,47 @@ func (x *exchange) sendKept() error {
 	if err != nil {
 		return err
 	}
+	x.kept.taken = true
 	x.r.Body = io.NopCloser(bytes.NewReader(post.Body))
 	x.r.ContentLength = int64(len(post.Body))
 	x.record.keptSent = x.r.ContentLength
 	return nil
 }
 
-// putBackKept keeps the post once more where it certainly was not sent: the request is refused before it is forwarded, or there
-// was no connection to the upstream. It returns the refusal.
+// putBackKept keeps the post once more where it certainly was not sent. It returns the refusal, which says so.
 func (x *exchange) putBackKept(err error) error {
 	var r *refusal
-	var op *net.OpError
-	if x.kept.post == nil || x.reply.status != 0 || !errors.As(err, &r) || x.record.upstream != "" && !(errors.As(err, &op) && op.Op == "dial") {
+	if x.reply.status != 0 || !errors.As(err, &r) {
 		return err
+	}
+	switch ok, failed := x.putBackUnsent(); {
+	case failed != nil:
+		r.cause = errors.Join(r.cause, failed)
+	case ok:
+		x.setKeptCookie(x.kept.id)
+		r.note = "What you sent is still kept. Reload this page to send it again."
+	}
+	return r
+}
+
+// abandonKept is for a post whose request was given up, as when the client has gone: its browser still has the cookie.
+func (x *exchange) abandonKept() {
+	if _, err := x.putBackUnsent(); err != nil {
+		x.g.opts.Log.Warn("keeping a post that was not sent failed", "request_id", x.requestID, "error", err)
+	}
+}
+
+// putBackUnsent keeps the post once more, if it was taken and not sent: the request was refused before it was forwarded, or there
+// was no connection to the upstream.
+func (x *exchange) putBackUnsent() (ok bool, err error) {
+	if !x.kept.taken || x.record.upstream != "" && !x.forwarding.unsent {
+		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), storeTimeout)
 	defer cancel()
-	if failed := x.g.opts.Posts.PutBack(ctx, x.kept.id, x.kept.post); failed != nil {
-		r.cause = errors.Join(r.cause, failed)
-		return r
+	if err := x.g.opts.Posts.PutBack(ctx, x.kept.id, x.kept.post); err != nil {
+		return false, err
 	}
-	x.record.keptSent = 0
-	x.setKeptCookie(x.kept.id)
-	r.note = "What you sent is still kept. Reload this page to send it again."
-	return r
+	x.kept.taken, x.record.keptSent = false, 0
+	return true, nil
 }

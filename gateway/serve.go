@@ -16,6 +16,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if cause != nil && cause != http.ErrAbortHandler {
 			g.opts.Log.Error("panic in a request", "request_id", x.requestID, "panic", cause, "stack", string(debug.Stack()))
 		}
+		if cause != nil {
+			x.abandonKept()
+		}
 		x.log(cause != nil)
 		if cause != nil {
 			panic(http.ErrAbortHandler)
@@ -38,7 +41,7 @@ func (x *exchange) serve() error {
 	if x.located.RedirectsFinalDot() {
 		return x.located.redirectFinalDot()
 	}
-	if err := x.findKept(); err != nil {
+	if err := x.findKept(false); err != nil {
 		return err
 	}
 	if err := x.decide(); err != nil {
@@ -56,7 +59,10 @@ func (x *exchange) serve() error {
 	if err := x.prepare(); err != nil {
 		return err
 	}
-	stripKeptCookies(x.r.Header)
+	if err := x.findKept(true); err != nil {
+		return err
+	}
+	x.decided.stripKeptCookies()
 	if err := x.sendKept(); err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ func roundTrip(next http.RoundTripper, r *http.Request) (*http.Response, error) 
 	client := r.Context()
 	resp, err := next.RoundTrip(r.WithContext(httptrace.WithClientTrace(client, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
 		leave()
+		body.connected = true
 		if used, _ = got.Conn.(*upstreamConn); used != nil {
 			used.watch(func() {
 				if client.Err() == nil { // else the client has gone

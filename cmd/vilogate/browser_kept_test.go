@@ -1,11 +1,8 @@
 package main_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"mime"
-	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,9 +15,22 @@ import (
 // editor is an application with a form of text and a file, which keeps what it is sent.
 type editor struct {
 	*httptest.Server
-	mu    sync.Mutex
-	types []string // guarded by mu
-	sent  [][]byte // guarded by mu
+	mu   sync.Mutex
+	sent []sentForm // guarded by mu
+}
+
+type sentForm struct {
+	contentType string
+	body        []byte
+}
+
+// taken is what was sent since it was last asked.
+func (e *editor) taken() []sentForm {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	sent := e.sent
+	e.sent = nil
+	return sent
 }
 
 func newEditor(t *testing.T) *editor {
@@ -33,7 +43,7 @@ func newEditor(t *testing.T) *editor {
 		}
 		if r.Method == http.MethodPost {
 			e.mu.Lock()
-			e.types, e.sent = append(e.types, r.Header.Get("Content-Type")), append(e.sent, body)
+			e.sent = append(e.sent, sentForm{r.Header.Get("Content-Type"), body})
 			e.mu.Unlock()
 			http.Redirect(w, r, "/saved", http.StatusSeeOther)
 			return
@@ -49,75 +59,6 @@ func newEditor(t *testing.T) *editor {
 }
 
 const editorPolicy = "host: app.viloforge.localhost\nupstream: app\nroutes: [ { path: \"/*rest\", allow: authenticated } ]\n"
-
-// TestBrowserKeepsAForm: a person fills in a form, with a file; meanwhile their session is ended. They sign in, are asked, and
-// the backend has what they wrote.
-func TestBrowserKeepsAForm(t *testing.T) {
-	t.Parallel()
-	e := newEditor(t)
-	s := (&application{Server: e.Server}).site(t, map[string]string{"policies/app.yaml": editorPolicy})
-	b := browse(t, s).tab()
-	b.open(s.url("app", "/edit"))
-	b.signIn("alice", passwordOf("alice"))
-	b.at(s.url("app", "/edit"))
-	b.evaluate(`(() => {
-		document.querySelector("textarea").value = "half an hour's work\n€ \"quoted\""
-		const files = new DataTransfer()
-		files.items.add(new File([Uint8Array.from({ length: 70000 }, (_, i) => i * 31 & 255)], "ü \"a\".bin"))
-		document.querySelector("input[type=file]").files = files.files
-	})()`)
-	s.must("", "session", "revoke", "--user", "alice", "--state", s.state)
-	b.run("saving", chromedp.Click(chromedp.CSS("#save")))
-	b.at(s.url("app", "/save?draft=(1)"))
-	if text := b.evaluate("document.body.innerText"); !strings.Contains(text, "kept for ten minutes") {
-		t.Fatalf("the page says %q", text)
-	}
-	b.onPhone()
-	b.run("going to sign in", chromedp.Click(chromedp.CSS("a.action")))
-	b.signIn("alice", passwordOf("alice"))
-	eventually(t, "the page that asks", func() bool { return strings.HasPrefix(b.location(), s.url("app", "/.vilogate/kept?id=")) })
-	b.run("the button", chromedp.WaitVisible(chromedp.CSS("form button.action")))
-	if text := b.evaluate("document.body.innerText"); !strings.Contains(text, s.authority("app")+"/save") || !strings.Contains(text, "form with files") || strings.Contains(text, "work") {
-		t.Errorf("the page says %q", text)
-	}
-	b.onPhone()
-	b.run("sending it", chromedp.Click(chromedp.CSS("form button.action")))
-	b.at(s.url("app", "/saved"))
-	for _, message := range b.said() {
-		if !strings.Contains(message, "401") { // Chromium itself notes the status
-			t.Errorf("the console says: %s", message)
-		}
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.sent) != 1 {
-		t.Fatalf("the backend was sent %d forms", len(e.sent))
-	}
-	_, parameters, err := mime.ParseMediaType(e.types[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	form, err := multipart.NewReader(bytes.NewReader(e.sent[0]), parameters["boundary"]).ReadForm(1 << 20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := form.Value["note"]; len(got) != 1 || got[0] != "half an hour's work\r\n€ \"quoted\"" {
-		t.Errorf("the note is %q", got)
-	}
-	file, err := form.File["f"][0].Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(file)
-	if err != nil || len(data) != 70000 {
-		t.Fatalf("a file of %d bytes, %v", len(data), err)
-	}
-	for i, c := range data {
-		if c != byte(i*31) {
-			t.Fatalf("byte %d is %d", i, c)
-		}
-	}
-}
 
 // onPhone asserts that the page is no wider than a small screen.
 func (b *tab) onPhone() {

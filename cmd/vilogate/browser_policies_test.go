@@ -57,8 +57,8 @@ func (a *application) posted() []string {
 	return posts
 }
 
-// site is a site in front of the application, at an address that browsers find, with alice as its user.
-func (a *application) site(t *testing.T, policies map[string]string) *site {
+// site is a site in front of the application, at an address that browsers find, with alice as its user; more are keys of `idp:`.
+func (a *application) site(t *testing.T, policies map[string]string, more ...string) *site {
 	t.Helper()
 	listen := freeAddress(t)
 	files := map[string]string{"vilogate.yaml": fmt.Sprintf(`
@@ -68,9 +68,9 @@ state: state
 certificates: { source: local }
 policies: policies/
 login: { host: login.viloforge.localhost }
-idp: {}
+idp: { %s }
 upstreams: { app: { url: %q } }
-`, listen, a.URL)}
+`, listen, strings.Join(more, ", "), a.URL)}
 	maps.Copy(files, policies)
 	s := prepare(t, files)
 	s.domain, s.port = "viloforge.localhost", listen[strings.LastIndex(listen, ":"):]

@@ -5,15 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -104,17 +103,40 @@ func (b *tab) open(address string) {
 	b.run("opening "+address, chromedp.Navigate(address))
 }
 
-// evaluate runs JavaScript and returns its value as text; "" while a page is on its way.
+// sendAgain reloads the answer to a form.
+func (b *tab) sendAgain() {
+	b.t.Helper()
+	b.run("reloading", chromedp.Reload())
+}
+
+// evaluate returns the value of an expression of JavaScript, of a promise too, as text; "" while a page is on its way.
 func (b *tab) evaluate(expression string) string {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
 	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[string]("String("+expression+")"))
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[string]("Promise.resolve("+expression+").then(String)", chromedp.EvalAwaitPromise))
 	if err != nil {
 		b.t.Logf("%s: %v", expression, err)
 		return ""
 	}
 	return value
+}
+
+// sso is the SSO cookie that the browser has.
+func (b *tab) sso() string {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
+	defer cancel()
+	got, err := chromedp.Call(ctx, network.GetCookies, network.GetCookiesParams{URLs: []string{b.site.url("website", "/")}})
+	if err != nil {
+		b.t.Fatalf("the cookies of the browser: %v", err)
+	}
+	for _, cookie := range got.Cookies {
+		if cookie.Name == ssoCookie {
+			return cookie.Value
+		}
+	}
+	return ""
 }
 
 func (b *tab) location() string { return b.evaluate("location.href") }
@@ -310,64 +332,4 @@ func TestBrowserRemovesCookies(t *testing.T) {
 	}
 	b.open(page)
 	b.run("the login form", chromedp.WaitVisible(chromedp.CSS(`input[name="username"]`)))
-}
-
-// TestBrowserExpiredToken: the access token expires while the session lives: what a page sends goes on, the next navigation needs
-// no password, and the person sees nothing of it.
-func TestBrowserExpiredToken(t *testing.T) {
-	t.Parallel()
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprintf(w, `<!doctype html><link rel="icon" href="data:,"><title>page</title><p id="user">%s</p><p id="target">%s</p>`, r.Header.Get("X-User"), r.URL.Path)
-	}))
-	t.Cleanup(backend.Close)
-	listen := freeAddress(t)
-	s := prepare(t, map[string]string{
-		"vilogate.yaml": fmt.Sprintf(`
-domain: viloforge.localhost
-listen: { https: %q, http: "off", admin: "off" }
-state: state
-certificates: { source: local }
-policies: policies/
-login: { host: login.viloforge.localhost }
-idp: { access_token_ttl: 2s }
-upstreams: { app: { url: %q } }
-`, listen, backend.URL),
-		"policies/app.yaml": "host: app.viloforge.localhost\nupstream: app\nroutes: [ { path: \"/*rest\", allow: authenticated } ]\n",
-	})
-	s.domain, s.port = "viloforge.localhost", listen[strings.LastIndex(listen, ":"):]
-	s.start()
-	s.addUser("alice", "member")
-	b := browse(t, s).tab()
-	b.open(s.url("app", "/first"))
-	b.signIn("alice", passwordOf("alice"))
-	b.at(s.url("app", "/first"))
-	expires := func() {
-		began := time.Now()
-		eventually(t, "the access token expires", func() bool { return time.Since(began) > 3*time.Second })
-	}
-	expires()
-	for _, options := range []string{`{ method: "POST", body: "of a page" }`, "{}"} {
-		if got := b.fetch("/x", options); !strings.HasPrefix(got, "200 ") {
-			t.Errorf("a page's request with an expired token: %s", got)
-		}
-		expires()
-	}
-	b.open(s.url("app", "/second?with=query"))
-	b.at(s.url("app", "/second?with=query"))
-	if user := b.evaluate(`document.querySelector("#user").textContent`); user != "alice" {
-		t.Errorf("the page shows %q", user)
-	}
-}
-
-// await evaluates a promise and returns its value as text.
-func (b *tab) await(promise string) string {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
-	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[string](promise, chromedp.EvalAwaitPromise))
-	if err != nil {
-		b.t.Fatalf("%s: %v", promise, err)
-	}
-	return value
 }

@@ -45,7 +45,7 @@ func TestBrowserBehindAServiceWorker(t *testing.T) {
 	s := (&application{Server: backend}).site(t, map[string]string{"policies/app.yaml": workerPolicy})
 	b := browse(t, s).tab()
 	b.open(s.url("app", "/"))
-	if got := b.await("(" + registerWorker + ").then(String)"); got != "true" {
+	if got := b.evaluate(registerWorker); got != "true" {
 		t.Fatalf("registering the service worker: %s", got)
 	}
 	b.open(s.url("app", "/secret"))

@@ -18,14 +18,21 @@ import (
 	"time"
 )
 
-// firefox is a real Firefox that trusts the site's CA, driven by Marionette, its own protocol for that: a message is its length,
-// a colon and JSON, [0, id, command, parameters] there and [1, id, error, result] back.
+// firefox is a window of a real Firefox that trusts the site's CA.
 type firefox struct {
-	t    *testing.T
-	site *site
-	conn net.Conn
-	in   *bufio.Reader
-	last int
+	*marionette
+	t      *testing.T
+	site   *site
+	handle string
+}
+
+// marionette is the connection by which Firefox is driven, in its own protocol for that: a message is its length, a colon and
+// JSON, [0, id, command, parameters] there and [1, id, error, result] back.
+type marionette struct {
+	conn    net.Conn
+	in      *bufio.Reader
+	last    int
+	current string // the handle of the window that commands are for
 }
 
 func browseWithFirefox(t *testing.T, s *site) *firefox {
@@ -53,7 +60,7 @@ user_pref("signon.rememberSignons", false);
 	}
 	p := launch(t, home, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "MOZ_CRASHREPORTER_DISABLE=1"},
 		program(t, "firefox-esr", "firefox-esr"), "--headless", "--no-remote", "--marionette", "--remote-allow-system-access", "--profile", profile)
-	f := &firefox{t: t, site: s}
+	f := &firefox{marionette: &marionette{}, t: t, site: s}
 	eventually(t, "Firefox listens", func() bool {
 		if !p.running() {
 			t.Fatal("Firefox has ended")
@@ -74,10 +81,31 @@ user_pref("signon.rememberSignons", false);
 	}
 	f.must("WebDriver:NewSession", map[string]any{"strictFileInteractability": false})
 	f.must("WebDriver:SetTimeouts", map[string]any{"pageLoad": waitTimeout.Milliseconds(), "script": waitTimeout.Milliseconds()})
+	f.handle = f.text("WebDriver:GetWindowHandle", nil)
+	f.current = f.handle
 	return f
 }
 
-func (f *firefox) read() (message []byte, err error) {
+// window opens another window of the same profile.
+func (f *firefox) window() *firefox {
+	f.t.Helper()
+	var opened struct{ Handle string }
+	if err := json.Unmarshal(f.must("WebDriver:NewWindow", map[string]any{"type": "window"}), &opened); err != nil {
+		f.t.Fatal(err)
+	}
+	return &firefox{marionette: f.marionette, t: f.t, site: f.site, handle: opened.Handle}
+}
+
+// here has commands be for this window.
+func (f *firefox) here() {
+	f.t.Helper()
+	if f.current != f.handle {
+		f.must("WebDriver:SwitchToWindow", map[string]any{"handle": f.handle})
+		f.current = f.handle
+	}
+}
+
+func (f *marionette) read() (message []byte, err error) {
 	if err := f.conn.SetDeadline(time.Now().Add(waitTimeout)); err != nil {
 		return nil, err
 	}
@@ -95,7 +123,7 @@ func (f *firefox) read() (message []byte, err error) {
 }
 
 // command has Firefox do something, and returns its result's value.
-func (f *firefox) command(name string, parameters map[string]any) (json.RawMessage, error) {
+func (f *marionette) command(name string, parameters map[string]any) (json.RawMessage, error) {
 	f.last++
 	data, err := json.Marshal([]any{0, f.last, name, parameters})
 	if err != nil {
@@ -131,14 +159,33 @@ func (f *firefox) must(name string, parameters map[string]any) json.RawMessage {
 	return value
 }
 
+// text is the value of a command that is a text.
+func (f *firefox) text(name string, parameters map[string]any) (text string) {
+	f.t.Helper()
+	if value := f.must(name, parameters); json.Unmarshal(value, &text) != nil {
+		f.t.Fatalf("Firefox, %s: %s", name, value)
+	}
+	return text
+}
+
 func (f *firefox) open(address string) {
 	f.t.Helper()
+	f.here()
 	f.must("WebDriver:Navigate", map[string]any{"url": address})
+}
+
+// sendAgain reloads the answer to a form, which Firefox asks about.
+func (f *firefox) sendAgain() {
+	f.t.Helper()
+	f.here()
+	f.must("WebDriver:Refresh", nil)
+	f.must("WebDriver:AcceptAlert", nil)
 }
 
 // evaluate returns the value of an expression of JavaScript, of a promise too, as text; "" while a page is on its way.
 func (f *firefox) evaluate(expression string) string {
 	f.t.Helper()
+	f.here()
 	script := `const done = arguments[arguments.length - 1]; Promise.resolve(` + expression + `).then(v => done(String(v)), e => done(String(e)))`
 	value, err := f.command("WebDriver:ExecuteAsyncScript", map[string]any{"script": script, "args": []any{}})
 	if err != nil {
@@ -150,6 +197,22 @@ func (f *firefox) evaluate(expression string) string {
 		f.t.Fatalf("%s: %s", expression, value)
 	}
 	return text
+}
+
+// sso is the SSO cookie that the browser has, of which it tells in a page of the domain.
+func (f *firefox) sso() string {
+	f.t.Helper()
+	f.here()
+	var cookies []struct{ Name, Value string }
+	if err := json.Unmarshal(f.must("WebDriver:GetCookies", nil), &cookies); err != nil {
+		f.t.Fatal(err)
+	}
+	for _, cookie := range cookies {
+		if cookie.Name == ssoCookie {
+			return cookie.Value
+		}
+	}
+	return ""
 }
 
 // at waits until Firefox shows an address.

@@ -59,13 +59,8 @@ func (b *longBackend) next(query string) string {
 func (b *longBackend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	told := b.at(r.URL.RawQuery)
 	kind := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
-	switch kind {
-	case "socket":
+	if kind == "socket" {
 		b.echo(w, r.Header.Get("Sec-WebSocket-Key"), told)
-		return
-	case "page":
-		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprint(w, `<!doctype html><link rel="icon" href="data:,"><title>page</title>`)
 		return
 	}
 	ended := "canceled"

@@ -195,7 +195,7 @@ func (m *migration) works(b *tab, user, email string) {
 		m.t.Errorf("the website is shown to %q, want %q", got, user)
 	}
 	script := func(host, path, options string) string {
-		return b.await(fmt.Sprintf(`fetch(%q, %s).then(async r => r.status + " " + await r.text(), e => e.name)`, m.url(host, path), options))
+		return b.evaluate(fmt.Sprintf(`fetch(%q, %s).then(async r => r.status + " " + await r.text(), e => e.name)`, m.url(host, path), options))
 	}
 	const include = `credentials: "include"`
 	want := fmt.Sprintf(`200 {"user": %s, "email": %q, "method": "GET"}`, asciiJSON(user), email)

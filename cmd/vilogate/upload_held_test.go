@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/viloforge/vilogate/idp/revocation/redistest"
@@ -112,4 +113,51 @@ func TestUploadWhoseBackendGoes(t *testing.T) {
 			closeQuietly(t, in)
 		}
 	}
+}
+
+// TestHeldUploadsHoldNoOther: while a backend reads nothing of some uploads, other requests of the same connection of HTTP/2, which
+// a browser has one of for all hosts, bring their bodies.
+func TestHeldUploadsHoldNoOther(t *testing.T) {
+	t.Parallel()
+	finish := make(chan struct{})
+	s := streaming(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/public/held" {
+			<-finish
+		} else if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			t.Errorf("the other's body: %v", err)
+		}
+	})
+	t.Cleanup(func() { close(finish) })
+	c := newClient(t, s, s.tls("", "h2"))
+	var sent atomic.Int64
+	for range 3 {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url("app", "/public/held"), endless{&sent})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			if response, err := c.http.Do(r); err == nil {
+				closeQuietly(t, response.Body)
+			}
+		}()
+	}
+	last, still := int64(0), 0
+	eventually(t, "the uploads are held", func() bool {
+		if now := sent.Load(); now > last {
+			last, still = now, 0
+		}
+		still++
+		return last > 3<<20 && still > 30
+	})
+	if got := c.do(http.MethodPost, s.url("app", "/public/other"), strings.Repeat("x", 10000)); got.status != http.StatusOK {
+		t.Errorf("another request: %v", got)
+	}
+}
+
+// endless is a body without end.
+type endless struct{ read *atomic.Int64 }
+
+func (e endless) Read(p []byte) (int, error) {
+	e.read.Add(int64(len(p)))
+	return len(p), nil
 }

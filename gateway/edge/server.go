@@ -65,6 +65,14 @@ const (
 	writePatience  = time.Minute      // nothing of what it is sent is taken
 )
 
+// How many bytes of bodies a client of HTTP/2 may send ahead of what is read of them (RFC 9113, section 5.2). A browser has one
+// connection for all the hosts of a certificate: an upload that its backend does not read fills its stream's window, and the
+// connection's has room for seven such.
+const (
+	streamWindow     = 512 << 10
+	connectionWindow = 4<<20 - 1 // the most that net/http takes
+)
+
 // New makes a server from listeners that are already open.
 func New(o Options) (*Server, error) {
 	switch {
@@ -123,7 +131,9 @@ func (s *Server) server(handler http.Handler) *http.Server {
 		IdleTimeout:       l.IdleTime,
 		// net/http reads up to 4 KiB more than it is told, of HTTP/1.
 		MaxHeaderBytes: max(l.HeaderBytes-4096, 1),
-		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: l.Streams},
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: l.Streams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow,
+		},
 		// `OPTIONS *` is for the handler to refuse, as anything else.
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(noiseFilter{s.opts.Log.Handler()}, slog.LevelWarn),

@@ -215,6 +215,36 @@ func TestAStoreSeesNeitherNamesNorContent(t *testing.T) {
 	}
 }
 
+func TestAnOwnerIsSealedForAsLong(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	clock := func() time.Time { return now }
+	k := newKeeper(t, posts.Options{MaxBody: 1 << 10, Secret: []byte(secret), Store: &spy{}, Now: clock})
+	text, err := k.SealOwner(owner("s-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := newKeeper(t, posts.Options{MaxBody: 1 << 10, Secret: []byte(secret), Store: &spy{}, Now: clock})
+	if got, ok := other.OpenOwner(text); !ok || got != owner("s-1") {
+		t.Errorf("in the same fleet: %v %v", got, ok)
+	}
+	stranger := newKeeper(t, posts.Options{MaxBody: 1 << 10, Now: clock})
+	for name, opened := range map[string]func() (posts.Owner, bool){
+		"who knows another secret": func() (posts.Owner, bool) { return stranger.OpenOwner(text) },
+		"another text":             func() (posts.Owner, bool) { return k.OpenOwner("A" + text) },
+		"no text":                  func() (posts.Owner, bool) { return k.OpenOwner("") },
+		"after its time": func() (posts.Owner, bool) {
+			now = now.Add(posts.Lifetime)
+			defer func() { now = now.Add(-posts.Lifetime) }()
+			return k.OpenOwner(text)
+		},
+	} {
+		if got, ok := opened(); ok {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 // spy is a store of one value.
 type spy struct{ owner, value string }
 

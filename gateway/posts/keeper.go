@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -43,7 +44,7 @@ type Options struct {
 	Secret []byte
 	// MaxBody is the longest body that is kept, in bytes.
 	MaxBody int64
-	// Now is the clock of what is kept in memory. Optional: time.Now.
+	// Now is the clock of what is kept in memory, and of sealed owners. Optional: time.Now.
 	Now func() time.Time
 }
 
@@ -52,6 +53,7 @@ type Keeper struct {
 	store   Store
 	aead    cipher.AEAD
 	macKey  []byte
+	now     func() time.Time
 	maxBody int64
 	reading atomic.Int64 // bytes that are reserved for posts that are being received
 }
@@ -91,7 +93,7 @@ func New(o Options) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Keeper{store: o.Store, aead: aead, macKey: macKey, maxBody: o.MaxBody}, nil
+	return &Keeper{store: o.Store, aead: aead, macKey: macKey, now: o.Now, maxBody: o.MaxBody}, nil
 }
 
 // MaxBody is the longest body that is kept, in bytes.
@@ -167,6 +169,38 @@ func (k *Keeper) Proof(id string) string { return k.mac("cookie", id) }
 
 // Proves reports whether a cookie says what was set in it: whoever made it up learns nothing, and costs no look into the store.
 func (k *Keeper) Proves(id, proof string) bool { return hmac.Equal([]byte(k.Proof(id)), []byte(proof)) }
+
+// sealedOwner is an owner who is believed until a moment.
+type sealedOwner struct {
+	Owner
+	Until int64 `json:"until"` // in seconds since 1970
+}
+
+// ownersData tells sealed owners from posts, which are sealed with their id.
+const ownersData = "owner"
+
+// SealOwner returns an owner as a text that nobody else can make, or read. It is good for Lifetime.
+func (k *Keeper) SealOwner(o Owner) (string, error) {
+	plain, err := json.Marshal(sealedOwner{o, k.now().Add(Lifetime).Unix()})
+	if err != nil {
+		return "", fmt.Errorf("posts: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(k.aead.Seal(nil, nil, plain, []byte(ownersData))), nil
+}
+
+// OpenOwner returns the owner of a text that SealOwner returned in this fleet; false for any other, and after its time.
+func (k *Keeper) OpenOwner(text string) (Owner, bool) {
+	sealed, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return Owner{}, false
+	}
+	var o sealedOwner
+	plain, err := k.aead.Open(nil, nil, sealed, []byte(ownersData))
+	if err != nil || json.Unmarshal(plain, &o) != nil || k.now().Unix() >= o.Until {
+		return Owner{}, false
+	}
+	return o.Owner, true
+}
 
 func (k *Keeper) mac(fields ...string) string {
 	mac := hmac.New(sha256.New, k.macKey)
