@@ -59,8 +59,12 @@ func (b *longBackend) next(query string) string {
 func (b *longBackend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	told := b.at(r.URL.RawQuery)
 	kind := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
-	if kind == "socket" {
+	switch kind {
+	case "socket":
 		b.echo(w, r.Header.Get("Sec-WebSocket-Key"), told)
+		return
+	case "page":
+		fmt.Fprint(w, "a page")
 		return
 	}
 	ended := "canceled"
