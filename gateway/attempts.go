@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
+	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 )
 
 // attempts forwards one request to an address of its upstream, and to others while it
@@ -17,7 +18,7 @@ import (
 // zero value has made none. It is owned by the goroutine that serves the request.
 type attempts struct {
 	upstream *upstream
-	next     http.RoundTripper
+	over     connections
 	current  balancer.Attempt
 	tried    []*balancer.Address // in vain
 	until    time.Time           // no other attempt begins after it; zero before there was one
@@ -26,35 +27,42 @@ type attempts struct {
 // failoverTime bounds how long after the first failure other addresses are tried.
 const failoverTime = 5 * time.Second
 
-// begin chooses the first address, host:port.
-func (a *attempts) begin(u *upstream, next http.RoundTripper) (host string) {
-	a.upstream, a.next = u, next
+// begin chooses the first address.
+func (a *attempts) begin(u *upstream, over connections) {
+	a.upstream, a.over = u, over
 	a.current, _ = u.pool.Pick(nil)
-	return a.current.Address().Host()
 }
 
 // end is when the request has ended.
 func (a *attempts) end() { a.current.Done() }
 
-// RoundTrip implements http.RoundTripper.
-func (a *attempts) RoundTrip(r *http.Request) (*http.Response, error) {
+// send implements sender.
+func (a *attempts) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
 	for {
-		resp, err := roundTrip(a.next, r)
-		sent := observe(a.current, r, resp, err)
+		x, err := a.over.sendTo(ctx, a.upstream, a.current.Address().Host(), a.upstream.dialTimeout(len(a.tried)), out)
+		sent := observe(ctx, a.current, out, x, err)
 		if err == nil {
-			return resp, nil
+			return x, nil
 		}
-		if !a.another(r, sent) {
+		if !a.another(ctx, out, sent) {
 			return nil, fmt.Errorf("upstream %s: %w", a.upstream.Name, err)
 		}
-		r = toAddress(r, a.current.Address().Host(), len(a.tried)+1 == a.upstream.pool.Len())
 	}
+}
+
+// dialTimeout is how long a connection may take when so many addresses were tried in vain. The last one has the time that
+// an only one would have.
+func (u *upstream) dialTimeout(tried int) time.Duration {
+	if tried+1 < u.pool.Len() {
+		return dialTimeoutAmongMany
+	}
+	return dialTimeout
 }
 
 // another chooses another address; false where there is none, or the request may not be
 // repeated.
-func (a *attempts) another(r *http.Request, sent sending) bool {
-	if a.upstream.NoRetry || r.Context().Err() != nil || sent == maybeAnswered || sent == closedUnanswered && !isRepeatable(r) {
+func (a *attempts) another(ctx context.Context, out *outgoing, sent sending) bool {
+	if a.upstream.NoRetry || ctx.Err() != nil || sent == maybeAnswered || sent == closedUnanswered && !out.isRepeatable() {
 		return false
 	}
 	now := time.Now()
@@ -75,20 +83,6 @@ func (a *attempts) another(r *http.Request, sent sending) bool {
 	return true
 }
 
-// toAddress is the request to another address. The last one has the time to connect that
-// an only one would have.
-func toAddress(r *http.Request, host string, last bool) *http.Request {
-	ctx := r.Context()
-	if last {
-		ctx = context.WithValue(ctx, lastAddressKey{}, true)
-	}
-	again := r.WithContext(ctx)
-	address := *r.URL
-	address.Host = host
-	again.URL = &address
-	return again
-}
-
 // sending is how far a request came that has no answer.
 type sending uint8
 
@@ -99,21 +93,20 @@ const (
 )
 
 // observe tells the address how an attempt went, and how far it came.
-func observe(attempt balancer.Attempt, r *http.Request, resp *http.Response, err error) sending {
+func observe(ctx context.Context, attempt balancer.Attempt, out *outgoing, x *client.Exchange, err error) sending {
 	if err == nil {
-		attempt.Answered(resp.StatusCode)
+		attempt.Answered(x.Head.Status)
 		return maybeAnswered
 	}
 	var op *net.OpError
-	var closed *closedError
-	body, _ := r.Body.(*requestBody)
+	var closed *client.ClosedError
 	switch {
-	case r.Context().Err() != nil && !body.wasInterrupted(), body.readErr() != nil: // the client's doing, which says nothing
+	case ctx.Err() != nil, out.body.readErr() != nil: // the client's doing, which says nothing
 	case errors.As(err, &op) && op.Op == "dial":
 		attempt.Failed("dial: " + op.Err.Error())
 		return neverSent
 	case errors.As(err, &closed):
-		if closed.first {
+		if closed.First {
 			attempt.Failed("connection closed before an answer: " + closed.Err.Error())
 		}
 		return closedUnanswered
@@ -121,13 +114,4 @@ func observe(attempt balancer.Attempt, r *http.Request, resp *http.Response, err
 		attempt.Answered(http.StatusGatewayTimeout)
 	}
 	return maybeAnswered
-}
-
-// isRepeatable reports whether a request may be sent twice.
-func isRepeatable(r *http.Request) bool {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return r.Body == nil || r.Body == http.NoBody
-	}
-	return false
 }

@@ -49,9 +49,10 @@
 //   - auditlog.go: the decision is put into the audit log, before it takes effect.
 //   - connectionauth.go, ownconnection.go: logins that are bound to a connection are
 //     refused, or have a connection to the backend that is one client's alone.
-//   - forward.go, proxy.go, transports.go, requestbody.go: the one narrow seam to the
-//     backend, and its connections; options.go: what a route changes of request and
-//     answer; login.go: the same to the identity provider.
+//   - forward.go, proxy.go: the one narrow seam to the backend. outgoing.go and requestbody.go are what it is sent, answer.go
+//     and upgrade.go what becomes of its answer, connections.go over which connections: package
+//     internal/http1/client speaks HTTP/1.1 to it, by the grammar of internal/http1. options.go: what a route changes of request
+//     and answer; login.go: the same to the identity provider.
 //   - streams.go, streamend.go: what ends a request under way before its time; internal/streams knows which there are,
 //     internal/websocket ends a WebSocket at a frame's end.
 //   - attempts.go: which address of the backend is asked, and when another one is;
@@ -89,8 +90,13 @@
 // whose key is not known yet, while its issuer is asked for it. What is 503 keeps
 // its cookie, and is sent to no login.
 //
-// What a backend may have read is not sent to another address, unless its method is
-// idempotent and it has no body.
+// What a backend may have read is not sent again, unless its method is idempotent and it has no body: to another address, or,
+// where a kept connection was closed at that moment, once to the same one. With retry: off it never is.
+//
+// What a backend answers is taken by one strict reading or not at all (internal/http1): a status outside 100 to 599, or a
+// length that could be read in two ways, is 502. It leaves when the backend pauses. An answer that the backend cuts off is cut
+// off for the client too, behind its header and what came of it, and never taken for a whole one. What a backend
+// says on a connection that nobody has asked anything on answers no request.
 //
 // # What ends with the sign-in
 //
@@ -114,7 +120,7 @@
 // with 1001 then. WebSockets come over HTTP/1.1 alone: net/http has no extended CONNECT (RFC 8441), and CONNECT is 405.
 //
 // An open stream costs about 500 bytes in the index, and a WebSocket 640 in all, with the frames that are followed, of the
-// 114 KiB that each of 4,000 takes idle, with client and backend in the same process (TestWhatAStreamCosts in
+// 54 KiB that each of 4,000 takes idle, with client and backend in the same process (TestWhatAStreamCosts in
 // internal/streams, BenchmarkIdleWebSockets). A request of less than a quarter of a second costs two locks, and no allocation.
 //
 // A request keeps the [Generation] that it began with, whichever

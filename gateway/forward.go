@@ -41,19 +41,17 @@ func (x *forwarding) forward() error {
 	x.record.upstream = x.upstream.Name
 	x.beginStream()
 	defer x.finishStream()
-	transport, timeout := x.upstream.transport, x.upstream.Timeout
+	timeout := x.upstream.Timeout
 	switch own := x.route().Timeout; {
 	case x.allowsUpgrade() || isGRPC(x.r.Header):
-		transport, timeout = x.upstream.noTimeout, 0 // no response header timeout for streams
+		timeout = 0 // no response header timeout for streams
 	case own > 0:
-		transport, timeout = x.g.transports.of(x.upstream.poolKey(own)), own
+		timeout = own
 	}
 	if x.own != nil {
-		return x.proxy(x.own.host, x.own.within(x.upstream, timeout))
+		return x.proxy(ownSender{x.own, x.upstream}, timeout)
 	}
-	host := x.attempts.begin(x.upstream, transport)
-	defer x.attempts.end()
-	return x.proxy(host, &x.attempts)
+	return x.proxyToAny(x.upstream, timeout)
 }
 
 func isGRPC(h http.Header) bool {

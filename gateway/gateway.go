@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -100,15 +99,14 @@ type Options struct {
 // Gateway is an http.Handler that authenticates, authorises and forwards.
 // Safe for concurrent use.
 type Gateway struct {
-	opts       Options
-	generation atomic.Pointer[Generation]
-	transports transports
-	addresses  *addresses
-	own        ownConnections
-	renewals   *renewals.Renewals
-	streams    *streams.Index
-	keyTries   limits.Scope // of keys tried in vain, by the client's network
-	proxyLog   *log.Logger  // what net/http has to say of proxying
+	opts        Options
+	generation  atomic.Pointer[Generation]
+	connections connections
+	addresses   *addresses
+	own         ownConnections
+	renewals    *renewals.Renewals
+	streams     *streams.Index
+	keyTries    limits.Scope // of keys tried in vain, by the client's network
 }
 
 // New verifies the options and returns a gateway that answers 503 until there is
@@ -133,7 +131,7 @@ func New(o Options) (*Gateway, error) {
 			return nil, fmt.Errorf("gateway: %w", err)
 		}
 	}
-	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), proxyLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
+	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), connections: newConnections()}
 	g.own.most = o.ConnectionAuth
 	g.addresses = newAddresses(o.Now, o.Log)
 	g.renewals = renewals.New(o.Log)
@@ -156,7 +154,7 @@ func (g *Gateway) Swap(next *Generation) {
 
 // Prepare makes what next needs to serve; for who has Current return it then.
 func (g *Gateway) Prepare(next *Generation) {
-	g.transports.prepare(next)
+	g.connections.prepare(next)
 	g.addresses.prepare(next)
 }
 
@@ -164,7 +162,7 @@ func (g *Gateway) Prepare(next *Generation) {
 // requests begin with. Requests under way keep theirs. The health checks of current
 // begin, where they are not under way, and end with [Gateway.Close].
 func (g *Gateway) Retire(current *Generation) {
-	g.transports.retire(current)
+	g.connections.retire(current)
 	g.addresses.retire(current)
 	g.streams.Judge()
 }
@@ -197,7 +195,7 @@ func (g *Gateway) ConnContext(ctx context.Context) (context.Context, func()) {
 func (g *Gateway) Close() {
 	g.renewals.Close()
 	g.addresses.close()
-	g.transports.retire(nil)
+	g.connections.Close()
 }
 
 // AddressStatus is what is known of an upstream's address.

@@ -160,9 +160,7 @@ type upstream struct {
 	index   int              // of this upstream's assertions in a principal
 	headers *identityHeaders // the names of its plain headers
 
-	pool      *balancer.Pool    // what is known of its addresses; set before the generation is in force
-	transport http.RoundTripper // likewise
-	noTimeout http.RoundTripper // the same, without a response header timeout
+	pool *balancer.Pool // what is known of its addresses; set before the generation is in force
 }
 
 // generationID is the identity of a generation, without keeping an old one alive.

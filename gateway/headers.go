@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -116,61 +115,27 @@ func (x *forwarding) allowsUpgrade() bool {
 	return x.route() != nil && x.route().WebSocket && request.IsWebSocket(x.r.Header)
 }
 
-// forwardTrailers announces in out the trailers of in that may pass, and wraps
-// out's body so that they follow it.
-func (x *forwarding) forwardTrailers(in, out *http.Request) *requestBody {
-	out.Trailer = nil
-	if out.Body == nil {
-		return nil
+// forwardBody gives out the body of the request, and announces the trailers that may pass.
+func (x *forwarding) forwardBody(out *outgoing) {
+	in := x.r
+	if in.Body == nil || in.Body == http.NoBody || in.ContentLength == 0 {
+		out.length = 0
+		return
 	}
-	var announced http.Header
 	for name := range in.Trailer {
 		if x.allowsHeader(name, request.ClassifyHeader(name)) && !forbiddenTrailer(name) && (x.route() == nil || !controlsHeader(x.route(), name)) {
-			if announced == nil {
-				announced = make(http.Header, len(in.Trailer))
+			if out.trailer == nil {
+				out.trailer = make(http.Header, len(in.Trailer))
 			}
-			announced[name] = nil
+			out.trailer[name] = nil
 		}
 	}
-	out.Trailer = announced
 	source, _ := in.Body.(interrupter)
-	body := &requestBody{ReadCloser: out.Body, source: source, limit: x.maxBody(), onEOF: func() {
-		for name := range announced {
-			announced[name] = in.Trailer[name]
+	out.body = &requestBody{Reader: in.Body, source: source, control: http.NewResponseController(&x.reply), limit: x.maxBody(), onEOF: func() {
+		for name := range out.trailer {
+			out.trailer[name] = in.Trailer[name]
 		}
 	}}
-	out.Body = body
-	return body
-}
-
-// cleanTrailers removes forbidden trailer fields from the upstream's response.
-func cleanTrailers(resp *http.Response) {
-	if resp.ContentLength >= 0 || resp.StatusCode == http.StatusSwitchingProtocols {
-		return // without trailers
-	}
-	removeForbidden := func() {
-		for name := range resp.Trailer {
-			if forbiddenTrailer(name) {
-				delete(resp.Trailer, name)
-			}
-		}
-	}
-	removeForbidden() // those that are announced
-	resp.Body = &eofNotifier{resp.Body, removeForbidden}
-}
-
-// eofNotifier calls onEOF when the body has been read.
-type eofNotifier struct {
-	io.ReadCloser
-	onEOF func()
-}
-
-func (b *eofNotifier) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		b.onEOF()
-	}
-	return n, err
 }
 
 // forbiddenTrailer reports whether a field may never stand in a trailer,

@@ -16,9 +16,7 @@ func (x *forwarding) forwardToLogin() error {
 	x.record.decision = "login-host"
 	if x.gen.Login.Handler == nil {
 		x.record.upstream = "login"
-		host := x.attempts.begin(x.gen.login, x.gen.login.transport)
-		defer x.attempts.end()
-		return x.proxy(host, &x.attempts)
+		return x.proxyToAny(x.gen.login, loginTimeout)
 	}
 	x.gen.Login.Handler.ServeHTTP(&x.reply, x.loginRequest())
 	return nil

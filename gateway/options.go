@@ -36,25 +36,25 @@ func (x *decided) forwardPath() string {
 
 // editRequest applies the route's options to the outgoing request. Identity headers
 // are not a route's to change; no policy with such a name compiles.
-func (x *forwarding) editRequest(out *http.Request) {
+func (x *forwarding) editRequest(out *outgoing) {
 	route := x.route()
 	if route == nil {
 		return
 	}
 	if route.RewriteHost != "" {
-		out.Host = route.RewriteHost
+		out.host = route.RewriteHost
 	}
 	if route.StripPrefix != "" {
-		out.Header["X-Forwarded-Prefix"] = []string{route.ForwardedPrefix}
+		out.header["X-Forwarded-Prefix"] = []string{route.ForwardedPrefix}
 	}
 	if x.upstream.Odd == PassOdd {
-		for name := range out.Header {
+		for name := range out.header {
 			if request.ClassifyHeader(name) == request.OddHeader && controlsHeader(route, name) {
-				delete(out.Header, name)
+				delete(out.header, name)
 			}
 		}
 	}
-	editHeader(out.Header, &route.Headers.Request)
+	editHeader(out.header, &route.Headers.Request)
 }
 
 // controlsHeader reports whether the route sets, removes or reads the header of that

@@ -382,8 +382,8 @@ func TestAPolicyReadsNoHeaderThatEndsHere(t *testing.T) {
 	wantStatus(t, s.ask("GET", "/other", s.cookie(), "X-Tenant: gold", "Connection: X-Tenant"), 200)
 }
 
-// TestAReloadKeepsTheConnectionsOfRouteTimeouts: a reload drops nothing, be it idle in the pool of a route's own timeout;
-// what no route names any more goes.
+// TestAReloadKeepsTheConnectionsOfRouteTimeouts: a reload drops nothing, be it idle after a request with a route's own timeout;
+// what no upstream needs any more goes.
 func TestAReloadKeepsTheConnectionsOfRouteTimeouts(t *testing.T) {
 	s := newSite(t, withRoutes(t, `routes: [{ path: /slow, allow: public, timeout: 90s }]
 `))
@@ -408,14 +408,12 @@ func TestAReloadKeepsTheConnectionsOfRouteTimeouts(t *testing.T) {
 	if again := address(); again != first {
 		t.Errorf("the backend was asked over %s, and after a reload over %s", first, again)
 	}
-	pools := func() (n int) {
-		s.gateway.transports.pools.Range(func(any, any) bool { n++; return true })
-		return n
+	if n := s.gateway.connections.Kept(); n != 1 {
+		t.Errorf("%d connections are kept, want 1", n)
 	}
-	before := pools()
-	reload(withRoutes(t, "routes: [{ path: /slow, allow: public }]\n"))
-	if after := pools(); after != before-1 {
-		t.Errorf("%d pools, and without the timeout %d", before, after)
+	reload(func(st *Settings) { st.Upstreams[0].KeepAlive = time.Minute - 1 })
+	if n := s.gateway.connections.Kept(); n != 0 {
+		t.Errorf("%d connections are kept that no upstream asks for any more", n)
 	}
 }
 

@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
+	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -80,13 +78,13 @@ type clientConn struct {
 // It is opened when it is first used, and again where the upstream closes it, which ends
 // the login too.
 type ownConn struct {
-	upstream  string
-	client    *clientConn
-	network   netip.Prefix     // of the client
-	host      string           // where it leads, however many addresses the upstream has; written under client.mu
-	attempt   balancer.Attempt // at that address; likewise
-	who       string           // whom the gateway knew when it was made; "" for nobody
-	transport *http.Transport  // with one connection at most
+	upstream   string
+	client     *clientConn
+	network    netip.Prefix     // of the client
+	host       string           // where it leads, however many addresses the upstream has; written under client.mu
+	attempt    balancer.Attempt // at that address; likewise
+	who        string           // whom the gateway knew when it was made; "" for nobody
+	connection connections      // of one connection at most, since a client's connection has one request at a time
 }
 
 // find is the connection to an upstream, nil where there is none. One that was made
@@ -114,12 +112,10 @@ func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownC
 	}
 	attempt, _ := u.pool.Pick(nil)
 	attempt.Done() // a connection is no request in flight
-	key := u.poolKey(0)
-	key.keepAlive = 0 // it ends with the client's
 	own := &ownConn{
-		upstream: u.Name, client: c, network: network, host: attempt.Address().Host(), attempt: attempt, who: who, transport: newTransport(key),
+		upstream: u.Name, client: c, network: network, host: attempt.Address().Host(), attempt: attempt, who: who,
+		connection: connections{client.NewPool(1, 1)},
 	}
-	own.transport.MaxConnsPerHost, own.transport.MaxIdleConnsPerHost = 1, 1
 	if c.own == nil {
 		c.own = map[string]*ownConn{}
 	}
@@ -145,7 +141,7 @@ func (c *clientConn) usable(u *upstream, who string) *ownConn {
 func (c *clientConn) drop(own *ownConn) {
 	delete(c.own, own.upstream)
 	c.all.remove(own.network)
-	own.transport.CloseIdleConnections()
+	own.connection.Close()
 }
 
 // close is called when the client's connection is closed, or speaks HTTP no longer.
@@ -167,64 +163,36 @@ func (o *ownConn) moveTo(next balancer.Attempt) {
 	o.host, o.attempt = next.Address().Host(), next
 }
 
-// within sends requests on the connection to u, whose answer's header may take so long;
-// 0 for any time.
-func (o *ownConn) within(u *upstream, timeout time.Duration) http.RoundTripper {
-	return ownRoundTripper{o, u, timeout}
-}
-
-type ownRoundTripper struct {
+// ownSender sends requests to an upstream on the connection to it that is one client's.
+type ownSender struct {
 	*ownConn
-	to      *upstream
-	timeout time.Duration
+	to *upstream
 }
 
-// RoundTrip implements http.RoundTripper. The timeout is the request's and not the
-// transport's, since routes of one upstream have different ones. Where dialling failed,
-// the upstream's other addresses are tried.
-func (o ownRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, late, err := o.roundTrip(r)
+// send implements sender. Where dialling failed, the upstream's other addresses are tried.
+func (o ownSender) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
+	unlimited := *o.to
+	unlimited.KeepAlive = 0 // it ends with the client's
 	var tried []*balancer.Address
-	for o.observe(r, resp, late, err) == neverSent && !o.to.NoRetry && r.Context().Err() == nil {
+	for {
+		o.connection.Add(unlimited.connKey(o.host))
+		x, err := o.connection.sendTo(ctx, &unlimited, o.host, o.to.dialTimeout(len(tried)), out)
+		sent := observe(ctx, o.attempt, out, x, err)
+		if err == nil {
+			return x, nil
+		}
+		err = fmt.Errorf("upstream %s: %w", o.upstream, err)
+		if sent != neverSent || o.to.NoRetry || ctx.Err() != nil {
+			return nil, err
+		}
 		tried = append(tried, o.attempt.Address())
 		next, ok := o.to.pool.Pick(tried)
 		if !ok {
-			break
+			return nil, err
 		}
 		o.to.pool.CountRetry()
 		o.moveTo(next)
-		resp, late, err = o.roundTrip(toAddress(r, o.host, len(tried)+1 == o.to.pool.Len()))
 	}
-	if err == nil && !late {
-		return resp, nil
-	}
-	switch {
-	case late && err == nil:
-		err = errors.Join(os.ErrDeadlineExceeded, resp.Body.Close())
-	case late && r.Context().Err() == nil: // canceled by the timer, and not by the client
-		err = os.ErrDeadlineExceeded
-	}
-	return nil, fmt.Errorf("upstream %s: %w", o.upstream, err)
-}
-
-// observe is the function of that name, for an answer that may have come too late.
-func (o ownRoundTripper) observe(r *http.Request, resp *http.Response, late bool, err error) sending {
-	if late {
-		err = os.ErrDeadlineExceeded
-	}
-	return observe(o.attempt, r, resp, err)
-}
-
-// roundTrip reports besides whether the header came too late, or not at all.
-func (o ownRoundTripper) roundTrip(r *http.Request) (resp *http.Response, late bool, err error) {
-	if o.timeout <= 0 {
-		resp, err = roundTrip(o.transport, r)
-		return resp, false, err
-	}
-	ctx, cancel := context.WithCancel(r.Context()) // which ends with the request
-	timer := time.AfterFunc(o.timeout, cancel)
-	resp, err = roundTrip(o.transport, r.WithContext(ctx))
-	return resp, !timer.Stop(), err
 }
 
 type clientConnKey struct{}

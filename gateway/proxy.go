@@ -4,94 +4,154 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/http1"
+	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// proxy sends the request to host, an upstream's address, and streams the answer back. Refusals of
-// the backend's making come back as errors only while nothing is written.
-func (x *forwarding) proxy(host string, transport http.RoundTripper) error {
-	var failed error
-	var body *requestBody
-	p := &httputil.ReverseProxy{
-		Transport:  transport,
-		BufferPool: buffers{},
-		ErrorLog:   x.g.proxyLog,
-		Rewrite: func(pr *httputil.ProxyRequest) {
-			x.rewrite(pr.Out, host)
-			body = x.forwardTrailers(pr.In, pr.Out)
-			x.setIdentity(pr.Out.Header)
-			x.editRequest(pr.Out)
-		},
-		ModifyResponse: func(resp *http.Response) error {
-			x.record.upstreamTime = x.g.opts.Now().Sub(x.start)
-			x.cleanResponse(resp)
-			x.checkConnectionChallenges(resp.Header)
-			x.editResponse(resp.Header)
-			x.rotate(resp.StatusCode)
-			if resp.StatusCode != http.StatusSwitchingProtocols {
-				x.limitCaching(resp.Header)
-			}
-			x.reply.setCommonHeaders(resp.Header)
-			if resp.StatusCode != http.StatusSwitchingProtocols {
-				x.announceClose(resp.Header, body)
-				x.stream.setAnswer(resp.Body)
-			} else if x.allowsUpgrade() {
-				x.upgradeTunnel(resp)
-			}
-			return nil
-		},
-		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
-	}
-	// net/http's HTTP/1 server would otherwise read the rest of the body away when the answer's header is written, while the
-	// upstream's connection still reads it: two readers of one body.
-	if err := http.NewResponseController(&x.reply).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("gateway: enabling full duplex: %w", err)
-	}
-	if x.allowsUpgrade() {
-		p.ServeHTTP(upgradeWriter{&x.reply, &x.stream}, x.r)
-	} else {
-		p.ServeHTTP(&x.reply, x.r)
-	}
-	if failed == nil {
-		return nil
-	}
-	x.announceClose(x.reply.Header(), body)
-	x.unsent = isUnsent(failed, body)
-	return x.upstreamFailure(failed, body)
+// proxyToAny sends the request to an address of u, over connections that all share.
+func (x *forwarding) proxyToAny(u *upstream, timeout time.Duration) error {
+	x.attempts.begin(u, x.g.connections)
+	defer x.attempts.end()
+	return x.proxy(&x.attempts, timeout)
 }
 
-// isUnsent reports whether a request that failed certainly reached no upstream.
-func isUnsent(err error, body *requestBody) bool {
+// proxy sends the request to an upstream, the header of whose answer may take so long (0: any time), and streams the answer
+// back. Refusals of the backend's making come back as errors only while nothing is written.
+func (x *forwarding) proxy(to sender, timeout time.Duration) error {
+	out := newOutgoing(x.r)
+	x.rewrite(out)
+	x.forwardBody(out)
+	if err := out.probe(); err != nil {
+		return refuseBodyRead(err)
+	}
+	x.setIdentity(out.header)
+	x.editRequest(out)
+	head := headBuffers.Get().(*[headBuffer]byte)
+	defer headBuffers.Put(head)
+	if err := out.finish(head[:0], out.upgrade == "" && x.closesConnections()); err != nil {
+		return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
+	}
+	out.request.HeaderTimeout, out.request.Informational = timeout, x.earlyHints
+	if out.body != nil {
+		// net/http's HTTP/1 server would otherwise read the rest of the body away when the answer's header is written, while
+		// the upload still reads it: two readers of one body.
+		if err := http.NewResponseController(&x.reply).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return fmt.Errorf("gateway: enabling full duplex: %w", err)
+		}
+	}
+	answer, err := to.send(x.r.Context(), out)
+	if err != nil {
+		x.unsent = isUnsent(err)
+		x.announceClose(x.reply.Header(), out.body)
+		return x.upstreamFailure(err, out.body)
+	}
+	defer answer.Close()
+	return x.answerWith(answer, out)
+}
+
+// closesConnections reports whether a connection to the upstream serves one request alone.
+func (x *forwarding) closesConnections() bool {
+	return x.own == nil && x.upstream != nil && x.upstream.KeepAlive < 0
+}
+
+// answerWith passes an upstream's answer on.
+func (x *forwarding) answerWith(answer *client.Exchange, out *outgoing) error {
+	x.record.upstreamTime = x.g.opts.Now().Sub(x.start)
+	status := answer.Head.Status
+	h, announced := answerHeader(&answer.Head)
+	x.cleanResponse(h)
+	x.checkConnectionChallenges(h)
+	x.editResponse(h)
+	x.rotate(status)
+	if status != http.StatusSwitchingProtocols {
+		x.limitCaching(h)
+	}
+	x.reply.setCommonHeaders(h)
+	if status == http.StatusSwitchingProtocols {
+		return x.upgrade(h, answer)
+	}
+	x.announceClose(h, out.body)
+	x.stream.setAnswer(answer)
+	own := x.reply.Header()
+	addHeader(own, h)
+	if len(announced) > 0 {
+		own.Add("Trailer", strings.Join(announced, ", "))
+	}
+	x.reply.WriteHeader(status)
+	x.copyAnswer(answer)
+	x.forwardTrailers(answer.Trailer(), announced)
+	return nil
+}
+
+// copyAnswer copies the body. What there is leaves whenever the upstream pauses. An answer that is cut off is cut off here, too,
+// behind what came of it.
+func (x *forwarding) copyAnswer(answer *client.Exchange) {
+	waiting := true // something is written that may not have left
+	pause := func() {
+		if waiting {
+			x.reply.flush()
+			waiting = false
+		}
+	}
+	for {
+		piece, err := answer.Next(pause)
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			if x.r.Context().Err() == nil {
+				x.record.upstreamError, x.record.reason = true, "the upstream's answer was cut off: "+err.Error()
+			}
+			x.reply.flush()
+			panic(http.ErrAbortHandler)
+		}
+		if _, err := x.reply.Write(piece); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		waiting = true
+	}
+}
+
+// earlyHints passes an informational answer on, as far as the reply lets it.
+func (x *forwarding) earlyHints(head *http1.Head) {
+	own := x.reply.Header()
+	for _, f := range head.Fields {
+		if strings.EqualFold(f.Name, "Link") {
+			own.Add("Link", f.Value)
+		}
+	}
+	x.reply.WriteHeader(head.Status)
+	clear(own) // which net/http does not for them
+}
+
+// isUnsent reports whether a request that failed certainly reached no upstream: there was no connection to the last address that
+// was tried, and others are tried after one that may have read a request only where it may be repeated.
+func isUnsent(err error) bool {
 	var op *net.OpError
-	return body != nil && !body.connected || errors.As(err, &op) && op.Op == "dial"
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // rewrite writes the outgoing request line from the canonical target, and the
 // headers that say on whose behalf the gateway asks.
-func (x *forwarding) rewrite(out *http.Request, host string) {
-	path := x.forwardPath()
-	decoded := path
-	if strings.IndexByte(path, '%') >= 0 {
-		// The canonical path holds no invalid escape.
-		decoded, _ = url.PathUnescape(path)
+func (x *forwarding) rewrite(out *outgoing) {
+	out.target = x.forwardPath()
+	if x.Target.HasQuery {
+		out.target += "?" + x.Target.Query
 	}
-	out.URL = &url.URL{
-		Scheme: "http", Host: host, Path: decoded, RawPath: path,
-		RawQuery: x.Target.Query, ForceQuery: x.Target.HasQuery && x.Target.Query == "",
-	}
-	out.Host = x.authority()
-	client := request.AddressText(x.client)
-	values := [...]string{x.requestID, client, out.Host, "https", forwarded(client, out.Host)}
-	h := out.Header
+	out.host = x.authority()
+	address := request.AddressText(x.client)
+	values := [...]string{x.requestID, address, out.host, "https", forwarded(address, out.host)}
+	h := out.header
 	h["X-Request-Id"] = values[0:1:1]
 	if x.client.IsValid() {
 		h["X-Real-Ip"] = values[1:2:2]
@@ -117,9 +177,7 @@ func forwarded(client, authority string) string {
 }
 
 // cleanResponse removes from an answer what only the gateway may say.
-func (x *forwarding) cleanResponse(resp *http.Response) {
-	h := resp.Header
-	cleanTrailers(resp)
+func (x *forwarding) cleanResponse(h http.Header) {
 	x.reply.cors.dropOthers(h)
 	delete(h, "X-Request-Id")
 	if x.hsts != nil {
@@ -152,7 +210,7 @@ func (x *forwarding) cleanResponse(resp *http.Response) {
 func (x *forwarding) upstreamFailure(err error, body *requestBody) error {
 	cause := body.readErr()
 	stalled := errors.Is(cause, os.ErrDeadlineExceeded)
-	// net/http cancels the context, too, when a read of the body fails.
+	// net/http's server cancels the context, too, when a read of the body fails.
 	if !stalled && !body.wasInterrupted() && (x.r.Context().Err() != nil || errors.Is(err, context.Canceled)) {
 		x.record.status, x.record.reason = statusClientClosedRequest, "client closed request"
 		// Returning would have net/http say 200 to whoever still listens.
@@ -168,18 +226,10 @@ func (x *forwarding) upstreamFailure(err error, body *requestBody) error {
 	return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
 }
 
-// buffers lends the buffers that bodies are copied through.
-type buffers struct{}
+// headBuffer is how long the head of most requests is at most.
+const headBuffer = 8 << 10
 
-const copyBuffer = 32 << 10
-
-var bufferPool = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
-
-// Get implements httputil.BufferPool.
-func (buffers) Get() []byte { return bufferPool.Get().(*[copyBuffer]byte)[:] }
-
-// Put implements httputil.BufferPool.
-func (buffers) Put(b []byte) { bufferPool.Put((*[copyBuffer]byte)(b[:copyBuffer])) }
+var headBuffers = sync.Pool{New: func() any { return new([headBuffer]byte) }}
 
 // announceClose says that the connection ends with this answer, where the header
 // leaves before an HTTP/1 body has ended. In full duplex net/http passes over the

@@ -59,6 +59,15 @@ func (w *responseWriter) flushSent() {
 	w.sent()
 }
 
+// flush has what there is of the answer leave.
+func (w *responseWriter) flush() {
+	if w.whenSent != nil {
+		w.flushSent()
+		return
+	}
+	_ = http.NewResponseController(w.ResponseWriter).Flush() // where it fails, so does the next write
+}
+
 // sent calls what was to be called when the answer is on its way, once.
 func (w *responseWriter) sent() {
 	if f := w.whenSent; f != nil {

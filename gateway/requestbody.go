@@ -5,22 +5,23 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // requestBody is the body on its way to the backend. It keeps the read error, so
 // that a client's fault is not reported as the upstream's, and at EOF it copies the
 // trailers that may pass.
 type requestBody struct {
-	io.ReadCloser
-	source interrupter // what the edge reads from the client; nil where it cannot be interrupted
-	onEOF  func()
-	limit  int64 // bytes that the route takes; 0 for no limit
-	read   int64 // owned by whoever reads
+	io.Reader
+	source  interrupter              // what the edge reads from the client; nil where it does not
+	control *http.ResponseController // in its place
+	onEOF   func()
+	limit   int64  // bytes that the route takes; 0 for no limit
+	read    int64  // owned by whoever reads
+	begun   []byte // what was read beforehand, and is to be read again; likewise
 
-	connected bool // there was a connection to an upstream; owned by the goroutine that serves the request
-
-	mu          sync.Mutex // ReverseProxy and the transport may look at err at once
-	err         error      // io.EOF at the end
+	mu          sync.Mutex // one goroutine reads, and another asks how it went
+	err         error      // guarded by mu; io.EOF at the end
 	interrupted bool       // guarded by mu: the upstream closed its connection before the end
 	once        sync.Once
 }
@@ -29,11 +30,19 @@ type requestBody struct {
 // while it waits for the client. Package edge has it.
 type interrupter interface{ Interrupt() error }
 
+// longPast is a deadline that has passed.
+var longPast = time.Unix(1, 0)
+
 // errUpstreamClosed is the error of reads that interrupt has ended.
 var errUpstreamClosed = errors.New("the upstream closed its connection before the request's body had ended")
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+	if len(b.begun) > 0 {
+		n := copy(p, b.begun)
+		b.begun = b.begun[n:]
+		return n, nil
+	}
+	n, err := b.Reader.Read(p)
 	if b.read += int64(n); b.limit > 0 && b.read > b.limit {
 		// The backend sees the body end within it, and no more than it takes.
 		n, err = n-int(b.read-b.limit), &http.MaxBytesError{Limit: b.limit}
@@ -53,20 +62,21 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close does nothing: the body belongs to the server, which closes it when the
-// handler has returned. A transport that could not connect must not.
-func (b *requestBody) Close() error { return nil }
-
 // interrupt ends the reading of a body that nobody takes any more.
 func (b *requestBody) interrupt() {
 	b.mu.Lock()
-	if b.err != nil || b.source == nil {
+	if b.err != nil {
 		b.mu.Unlock()
 		return
 	}
 	b.interrupted = true
 	b.mu.Unlock()
-	_ = b.source.Interrupt() // it fails where the client's connection is closed, which ends the read as well
+	// Either fails where the client's connection is closed, which ends the read as well.
+	if b.source != nil {
+		_ = b.source.Interrupt()
+	} else {
+		_ = b.control.SetReadDeadline(longPast)
+	}
 }
 
 // readErr is the error of reading the body for which the client is to blame, or nil.

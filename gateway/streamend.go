@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"io"
 	"net/http"
 
 	"github.com/viloforge/vilogate/gateway/audit"
@@ -56,13 +55,6 @@ func (x *forwarding) auditStreamEnd(cause streams.Cause) {
 		e.User, e.Subject, e.Session = c.User(), c.Subject(), c.Session()
 	}
 	x.g.opts.Audit.PutEventBestEffort(e)
-}
-
-// upgradeTunnel has a WebSocket that the backend has accepted pass through a tunnel.
-func (x *forwarding) upgradeTunnel(resp *http.Response) {
-	if backend, ok := resp.Body.(io.ReadWriteCloser); ok {
-		resp.Body = x.stream.openTunnel(backend, func() { x.g.streams.Register(&x.stream.Stream) })
-	}
 }
 
 // Owner implements streams.Holder: who was admitted, where that depended on who asked.

@@ -1,12 +1,9 @@
 package gateway
 
 import (
-	"bufio"
 	"io"
-	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/streams"
 	"github.com/viloforge/vilogate/gateway/internal/websocket"
@@ -19,17 +16,14 @@ type stream struct {
 	opened *websocket.Tunnel // of the upgrade; nil where there was none; owned by the request's goroutine
 
 	mu       sync.Mutex
-	cause    streams.Cause     // guarded by mu: why it was ended; 0 while it was not
-	finished bool              // guarded by mu: its connection may have another request
-	answer   io.Closer         // guarded by mu: the upstream's answer, once it has begun
-	tunnel   *websocket.Tunnel // guarded by mu: opened, once something passes through it
+	cause    streams.Cause        // guarded by mu: why it was ended; 0 while it was not
+	finished bool                 // guarded by mu: its connection may have another request
+	answer   interface{ Abort() } // guarded by mu: the upstream's answer, once it has begun
+	tunnel   *websocket.Tunnel    // guarded by mu: opened, once something passes through it
 }
 
 // An aborter is a request's body of HTTP/1 after which there is no other request. Package edge has it.
 type aborter interface{ Abort() error }
-
-// longPast is a deadline that has passed.
-var longPast = time.Unix(1, 0)
 
 // closeCodes are the codes and reasons of close frames (RFC 6455, section 7.4), by cause: 1001 says "going away", those
 // from 4000 on are each application's own.
@@ -69,17 +63,17 @@ func (s *stream) end(cause streams.Cause, w http.ResponseWriter, r *http.Request
 		_ = control.SetReadDeadline(longPast)
 	}
 	if s.answer != nil {
-		_ = s.answer.Close()
+		s.answer.Abort()
 	}
 }
 
 // setAnswer notes the upstream's answer, which ends with the stream.
-func (s *stream) setAnswer(body io.Closer) {
+func (s *stream) setAnswer(answer interface{ Abort() }) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answer = body
+	s.answer = answer
 	if s.cause != 0 {
-		_ = body.Close()
+		answer.Abort()
 	}
 }
 
@@ -113,20 +107,4 @@ func (s *stream) finish() streams.Cause {
 		s.opened.Wait()
 	}
 	return cause
-}
-
-// upgradeWriter is a reply whose Hijack returns the client's side of the tunnel, where there is one.
-type upgradeWriter struct {
-	*reply
-	stream *stream
-}
-
-// Hijack implements http.Hijacker.
-func (w upgradeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	if err != nil || w.stream.opened == nil {
-		return conn, buffered, err
-	}
-	w.status = http.StatusSwitchingProtocols
-	return w.stream.opened.Client(conn), buffered, nil
 }

@@ -179,7 +179,7 @@ func BenchmarkIdleWebSockets(b *testing.B) {
 	p.gateway.Swap(generation)
 	plain := &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(address); r.SetXForwarded() },
-		Transport: newTransport(poolKey{keepAlive: defaultKeepAlive, dialTimeout: dialTimeout}), BufferPool: buffers{},
+		Transport: &http.Transport{MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdlePerAddress, DisableCompression: true},
 	}
 	for name, handler := range map[string]http.Handler{"plain": plain, "vilogate": p.gateway} {
 		b.Run(name, func(b *testing.B) {

@@ -31,7 +31,8 @@ type Upstream struct {
 	Keepalive Keepalive `yaml:"keepalive"`
 	// Retry says whether a request that failed at one address goes to another: "on" where it was not sent, or where the
 	// connection was closed before an answer began and it may be repeated (GET, HEAD, OPTIONS, TRACE, PUT or DELETE, without a
-	// body); of the latter, as many as 20 % of the requests and 100 at once. "off": never. Optional: on.
+	// body); of the latter, as many as 20 % of the requests and 100 at once. One whose kept connection was closed under it is sent
+	// once more to the same address, where it may be repeated. "off": neither. Optional: on.
 	Retry Switch `yaml:"retry"`
 	// Eject says which answers eject an address, as connection errors do. Optional: none do.
 	Eject Eject `yaml:"eject"`

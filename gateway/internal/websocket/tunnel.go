@@ -121,7 +121,7 @@ func (t *Tunnel) endBackend(e *ending) {
 
 var errNoHalfClose = errors.New("websocket: the connection cannot be closed for writing alone")
 
-// closeWrite closes a connection for writing, as httputil.ReverseProxy does when the other one has ended.
+// closeWrite closes a connection for writing, as who copies does when the other one has ended.
 func closeWrite(conn any) error {
 	half, ok := conn.(interface{ CloseWrite() error })
 	if !ok {
@@ -167,7 +167,7 @@ func (c *clientSide) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// CloseWrite is for httputil.ReverseProxy, when the backend has ended.
+// CloseWrite is for who copies, when the backend has ended.
 func (c *clientSide) CloseWrite() error {
 	if c.t.ending.Load() != nil {
 		return nil // the client is still to answer
@@ -213,7 +213,7 @@ func (b *backendSide) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// CloseWrite is for httputil.ReverseProxy, when the client has ended.
+// CloseWrite is for who copies, when the client has ended.
 func (b *backendSide) CloseWrite() error {
 	if b.t.ending.Load() != nil {
 		return nil // it is closed so already

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// tunnelled is a tunnel between two connections, with what copies as httputil.ReverseProxy does.
+// tunnelled is a tunnel between two connections, with what copies as the gateway does.
 type tunnelled struct {
 	t               *testing.T
 	tunnel          *Tunnel

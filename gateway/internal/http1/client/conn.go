@@ -1,0 +1,174 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// The buffers that connections read into: the first, and the one for what is longer.
+const (
+	smallBuffer = 4 << 10
+	largeBuffer = 32 << 10
+)
+
+var (
+	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+	largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+)
+
+// takeBuffer lends a buffer of at least so many bytes.
+func takeBuffer(size int) []byte {
+	switch {
+	case size <= smallBuffer:
+		return smallBuffers.Get().(*[smallBuffer]byte)[:]
+	case size <= largeBuffer:
+		return largeBuffers.Get().(*[largeBuffer]byte)[:]
+	}
+	return make([]byte, size)
+}
+
+// giveBuffer takes a buffer back, of which nothing is used any more.
+func giveBuffer(b []byte) {
+	switch cap(b) {
+	case smallBuffer:
+		smallBuffers.Put((*[smallBuffer]byte)(b[:smallBuffer]))
+	case largeBuffer:
+		largeBuffers.Put((*[largeBuffer]byte)(b[:largeBuffer]))
+	}
+}
+
+// errTooMuch is the error of a fill beyond what the buffer may grow to.
+var errTooMuch = errors.New("client: more than may be buffered")
+
+// conn is a connection to an upstream. One goroutine owns it at a time; close alone is called from others.
+type conn struct {
+	tcp      net.Conn
+	raw      syscall.RawConn
+	buffer   []byte // nil while it is kept
+	start    int    // what is buffered and was not taken is buffer[start:end]
+	end      int
+	answered bool      // something was ever read
+	kept     bool      // it has served a request before
+	keptAt   time.Time // when it was kept last
+
+	// tryRead reads without waiting into into, as raw calls it: it sets got and err. peek looks only.
+	tryRead, peek func(fd uintptr) bool
+	into          []byte
+	got           int
+	err           error
+}
+
+// dialKeepAlive is the interval of TCP's own probes.
+const dialKeepAlive = 30 * time.Second
+
+// dial opens a connection. The error is a net.OpError whose Op is "dial".
+func dial(ctx context.Context, address string, timeout time.Duration) (*conn, error) {
+	dialer := net.Dialer{Timeout: timeout, KeepAlive: dialKeepAlive}
+	tcp, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{tcp: tcp}
+	if c.raw, err = tcp.(syscall.Conn).SyscallConn(); err != nil {
+		c.close()
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	c.tryRead = func(fd uintptr) bool {
+		c.got, c.err = syscall.Read(int(fd), c.into)
+		return true
+	}
+	c.peek = func(fd uintptr) bool {
+		var b [1]byte
+		c.got, _, c.err = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		return true
+	}
+	return c, nil
+}
+
+// close closes the connection; any goroutine may call it, at any time, again too.
+func (c *conn) close() { _ = c.tcp.Close() } // what it says of a connection that has gone is of no use
+
+// isQuiet reports whether nothing was sent or closed on a kept connection.
+func (c *conn) isQuiet() bool {
+	err := c.raw.Read(c.peek)
+	return err == nil && c.err == syscall.EAGAIN
+}
+
+// buffered is what was read and not taken.
+func (c *conn) buffered() []byte { return c.buffer[c.start:c.end] }
+
+// take takes so many bytes of what is buffered.
+func (c *conn) take(n int) []byte {
+	b := c.buffer[c.start : c.start+n]
+	c.start += n
+	return b
+}
+
+// release gives the buffer back.
+func (c *conn) release() {
+	giveBuffer(c.buffer)
+	c.buffer, c.start, c.end = nil, 0, 0
+}
+
+// fill reads more behind what is buffered, of which there may be so many bytes in all. Where it has to wait, it calls pause
+// before, unless that is nil.
+func (c *conn) fill(most int, pause func()) error {
+	if c.start == c.end {
+		// What has filled the buffer to its end comes in large pieces.
+		if wasFull := c.end == len(c.buffer); wasFull && len(c.buffer) < largeBuffer {
+			size := smallBuffer
+			if len(c.buffer) > 0 {
+				size = largeBuffer
+			}
+			giveBuffer(c.buffer)
+			c.buffer = takeBuffer(size)
+		}
+		c.start, c.end = 0, 0
+	}
+	if c.end == len(c.buffer) {
+		held := c.buffered()
+		if len(held) >= most {
+			return errTooMuch
+		}
+		to := c.buffer
+		if len(held) > len(c.buffer)/2 {
+			to = takeBuffer(2 * len(c.buffer))
+		}
+		c.start, c.end = 0, copy(to, held)
+		if &to[0] != &c.buffer[0] {
+			giveBuffer(c.buffer)
+			c.buffer = to
+		}
+	}
+	n, err := c.read(c.buffer[c.end:], pause)
+	c.end += n
+	if n > 0 {
+		c.answered = true
+		return nil
+	}
+	return err
+}
+
+func (c *conn) read(p []byte, pause func()) (int, error) {
+	if pause != nil {
+		c.into = p
+		err := c.raw.Read(c.tryRead)
+		c.into = nil
+		switch {
+		case err != nil:
+		case c.err == syscall.EAGAIN:
+			pause()
+		case c.err == nil && c.got > 0:
+			return c.got, nil
+		case c.err == nil:
+			return 0, io.EOF
+		}
+	}
+	return c.tcp.Read(p)
+}

@@ -1,0 +1,155 @@
+package http1
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Lengths of a body that are no number of bytes.
+const (
+	Chunked    int64 = -1
+	UntilClose int64 = -2 // it ends with the connection
+)
+
+// Head is the head of an answer.
+type Head struct {
+	Minor  int // of the version: 0 or 1
+	Status int // 100 to 599
+	Fields []Field
+	Length int64 // of the body in bytes, or Chunked, or UntilClose
+	Close  bool  // the connection ends with the answer
+}
+
+// HeadEnd is how many bytes of b are a head: up to its empty line, which is included; 0 where there is none yet. The first
+// from bytes of b are known not to end one.
+func HeadEnd(b []byte, from int) int {
+	for i := max(from, 1); i < len(b); i++ {
+		if b[i] == '\n' && (b[i-1] == '\n' || b[i-1] == '\r' && i > 1 && b[i-2] == '\n') {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// ParseHead parses the whole head of an answer, with its empty line. bodiless says that the request's method allows no body
+// (HEAD). Folded lines are unfolded in b.
+func ParseHead(b []byte, bodiless bool) (Head, error) {
+	line, rest, ok := cutLine(b)
+	if !ok {
+		return Head{}, malformed("no status line")
+	}
+	h, err := parseStatusLine(line)
+	if err != nil {
+		return Head{}, err
+	}
+	if len(rest) > 0 && (rest[0] == ' ' || rest[0] == '\t') {
+		return Head{}, malformed("a header that begins with a folded line")
+	}
+	unfold(rest)
+	section := string(rest)
+	lines := strings.Count(section, "\n")
+	section = strings.TrimSuffix(strings.TrimSuffix(section, "\n"), "\r")
+	if h.Fields, err = parseFields(make([]Field, 0, min(lines, MaxFields)), section, MaxFields); err != nil {
+		return Head{}, err
+	}
+	if err := h.frame(bodiless); err != nil {
+		return Head{}, err
+	}
+	return h, nil
+}
+
+// parseStatusLine parses a line as HTTP/1.1 200 OK (RFC 9112, section 4); the reason, and the space before it, may be missing.
+func parseStatusLine(line []byte) (Head, error) {
+	const status = len("HTTP/1.1 ")
+	if len(line) < status+3 || string(line[:7]) != "HTTP/1." || line[7] != '0' && line[7] != '1' || line[8] != ' ' {
+		return Head{}, malformed("no status line of HTTP/1.1 or HTTP/1.0")
+	}
+	h := Head{Minor: int(line[7] - '0')}
+	for _, c := range line[status : status+3] {
+		if c < '0' || c > '9' {
+			return Head{}, malformed("a status that is no number")
+		}
+		h.Status = h.Status*10 + int(c-'0')
+	}
+	switch reason := line[status+3:]; {
+	case h.Status < 100 || h.Status > 599:
+		return Head{}, malformed("the status %03d", h.Status)
+	case len(reason) > 0 && reason[0] != ' ':
+		return Head{}, malformed("a status of more than three digits")
+	case !isValue(reason):
+		return Head{}, malformed("a control character in the reason")
+	}
+	return h, nil
+}
+
+// frame finds out how the body is framed (RFC 9112, section 6.3).
+func (h *Head) frame(bodiless bool) error {
+	lengths, encodings := "", 0
+	for i := range h.Fields {
+		switch f := &h.Fields[i]; {
+		case strings.EqualFold(f.Name, "Content-Length"):
+			if f.Value == "" {
+				return malformed("a Content-Length that is no number")
+			}
+			if lengths != "" {
+				lengths += ","
+			}
+			lengths += f.Value
+		case strings.EqualFold(f.Name, "Transfer-Encoding"):
+			if encodings++; encodings > 1 || !strings.EqualFold(f.Value, "chunked") {
+				return malformed("a Transfer-Encoding other than chunked")
+			}
+		}
+	}
+	length, err := parseLengths(lengths)
+	switch {
+	case err != nil:
+		return err
+	case encodings > 0 && length >= 0:
+		return malformed("Content-Length beside Transfer-Encoding")
+	case encodings > 0 && h.Minor == 0:
+		return malformed("Transfer-Encoding in HTTP/1.0")
+	}
+	if h.Close = HasToken(h.Fields, "Connection", "close"); h.Minor == 0 && !h.Close {
+		h.Close = !HasToken(h.Fields, "Connection", "keep-alive")
+	}
+	switch {
+	case bodiless || h.Status < 200 || h.Status == 204 || h.Status == 304:
+		h.Length = 0
+	case encodings > 0:
+		h.Length = Chunked
+	case length >= 0:
+		h.Length = length
+	default:
+		h.Length, h.Close = UntilClose, true
+	}
+	return nil
+}
+
+// maxLengthDigits keeps a length within 63 bits.
+const maxLengthDigits = 18
+
+// parseLengths parses the Content-Lengths of a message: a number, or a list of the same one (RFC 9110, section 8.6); negative
+// where there is none.
+func parseLengths(list string) (int64, error) {
+	if list == "" {
+		return -1, nil
+	}
+	first := ""
+	for element := range strings.SplitSeq(list, ",") {
+		element = strings.Trim(element, " \t")
+		for i := range len(element) {
+			if element[i] < '0' || element[i] > '9' {
+				return 0, malformed("a Content-Length that is no number")
+			}
+		}
+		switch {
+		case element == "" || len(element) > maxLengthDigits:
+			return 0, malformed("a Content-Length that is no number")
+		case first != "" && element != first:
+			return 0, malformed("Content-Lengths that differ")
+		}
+		first = element
+	}
+	return strconv.ParseInt(first, 10, 64)
+}

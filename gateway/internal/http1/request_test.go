@@ -1,0 +1,23 @@
+package http1
+
+import "testing"
+
+func TestRequestHead(t *testing.T) {
+	b, err := AppendRequestLine(nil, "GET", "/a?b", "app.example.test")
+	if err == nil {
+		b, err = AppendFields(b, []Field{{"x-A", "ü"}, {"B", ""}})
+	}
+	if want := "GET /a?b HTTP/1.1\r\nHost: app.example.test\r\nx-A: ü\r\nB: \r\n\r\n"; err != nil || string(b) != want {
+		t.Errorf("%q, %v", b, err)
+	}
+	for _, line := range [][3]string{{"", "/", "h"}, {"G T", "/", "h"}, {"GET", "", "h"}, {"GET", "/ HTTP/1.1\r\nX: a", "h"}, {"GET", "/\n", "h"}, {"GET", "/", "h\r\nX: a"}, {"GET", "/", ""}} {
+		if b, err := AppendRequestLine(nil, line[0], line[1], line[2]); err == nil {
+			t.Errorf("%q is written as %q", line, b)
+		}
+	}
+	for _, f := range []Field{{"", "a"}, {"X:", "a"}, {"X\r\nY", "a"}, {"X", "a\r\nY: b"}, {"X", "a\nb"}, {"X", "\x00"}} {
+		if b, err := AppendField(nil, f.Name, f.Value); err == nil {
+			t.Errorf("%q is written as %q", f, b)
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package gateway
+
+import (
+	"io"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/viloforge/vilogate/gateway/internal/http1"
+	"github.com/viloforge/vilogate/gateway/internal/http1/client"
+)
+
+// outgoing is the request as an upstream is sent it. It is owned by the goroutine that serves the request.
+type outgoing struct {
+	method, target, host string
+	header               http.Header // its own map; the values are the client's
+	upgrade              string      // the protocol that is asked for; "" for none
+	length               int64       // of the body in bytes; 0 where there is none, negative where it is not known
+	body                 *requestBody
+	trailer              http.Header // the fields that may follow the body; their values, once it has ended
+
+	request client.Request // what the above comes to
+}
+
+// newOutgoing begins with what the client has sent, without what is about its connection alone.
+func newOutgoing(r *http.Request) *outgoing {
+	out := &outgoing{method: r.Method, header: make(http.Header, len(r.Header)+16), length: r.ContentLength}
+	if hasToken(r.Header["Connection"], "upgrade") {
+		out.upgrade = r.Header.Get("Upgrade")
+	}
+	for name, values := range r.Header {
+		if !isHopByHop(name) {
+			out.header[name] = values
+		}
+	}
+	removeConnectionOptions(out.header, r.Header["Connection"])
+	if hasToken(r.Header["Te"], "trailers") { // which a backend needs to know, as gRPC's do
+		out.header["Te"] = []string{"trailers"}
+	}
+	return out
+}
+
+// isHopByHop reports whether a field, in its canonical spelling, is about one connection (RFC 9110, section 7.6.1), or says so
+// though it should not.
+func isHopByHop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer",
+		"Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return false
+}
+
+// removeConnectionOptions removes the fields that Connection names.
+func removeConnectionOptions(h http.Header, connection []string) {
+	for _, line := range connection {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = textproto.TrimString(name); name != "" {
+				h.Del(name)
+			}
+		}
+	}
+}
+
+// hasToken reports whether a list has a token, without regard to case.
+func hasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for element := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(textproto.TrimString(element), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isRepeatable reports whether a request may be sent twice: safe and idempotent methods without a body (RFC 9110, section
+// 9.2.2).
+func (out *outgoing) isRepeatable() bool {
+	switch out.method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return out.body == nil
+	}
+	return false
+}
+
+// probe finds out whether there is a body, where its length is not known and the method usually has none: clients of HTTP/2
+// end such a request behind its header, and backends do not expect chunks. The error is the body's.
+func (out *outgoing) probe() error {
+	switch out.method {
+	case http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions, "PROPFIND", "SEARCH":
+	default:
+		return nil
+	}
+	if out.body == nil || out.length >= 0 || out.header["Expect"] != nil {
+		return nil
+	}
+	first := make([]byte, 1)
+	n, err := io.ReadFull(out.body, first)
+	switch {
+	case n > 0:
+		out.body.begun = first
+	case err == io.EOF:
+		out.body, out.length = nil, 0
+	default:
+		return err
+	}
+	return nil
+}
+
+// finish makes the request of what is to be sent, in buffer; close says that the connection is to serve no other.
+func (out *outgoing) finish(buffer []byte, close bool) error {
+	b, err := http1.AppendRequestLine(buffer, out.method, out.target, out.host)
+	if err != nil {
+		return err
+	}
+	b = append(b, out.framing(close)...)
+	if out.upgrade != "" {
+		if b, err = http1.AppendField(b, "Upgrade", out.upgrade); err != nil {
+			return err
+		}
+	}
+	var room [64]string
+	names := room[:0]
+	for name := range out.header {
+		switch name {
+		case "Host", "Content-Length", "Transfer-Encoding", "Trailer", "Connection", "Upgrade":
+		default:
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, value := range out.header[name] {
+			if b, err = http1.AppendField(b, name, strings.Trim(value, " \t")); err != nil {
+				return err
+			}
+		}
+	}
+	out.request = client.Request{
+		Head: append(b, '\r', '\n'), Bodiless: out.method == http.MethodHead, Upgrade: out.upgrade, Upload: out.upload(),
+	}
+	return nil
+}
+
+// framing are the lines about body and connection. Trailers have names that net/http has read.
+func (out *outgoing) framing(close bool) string {
+	var b strings.Builder
+	switch {
+	case out.upgrade != "":
+		b.WriteString("Connection: Upgrade\r\n")
+	case close:
+		b.WriteString("Connection: close\r\n")
+	}
+	switch {
+	case out.body == nil:
+		if out.method == http.MethodPost || out.method == http.MethodPut || out.method == http.MethodPatch {
+			b.WriteString("Content-Length: 0\r\n")
+		}
+	case out.length >= 0:
+		b.WriteString("Content-Length: " + strconv.FormatInt(out.length, 10) + "\r\n")
+	default:
+		b.WriteString("Transfer-Encoding: chunked\r\n")
+		if len(out.trailer) > 0 {
+			names := make([]string, 0, len(out.trailer))
+			for name := range out.trailer {
+				names = append(names, name)
+			}
+			slices.Sort(names)
+			b.WriteString("Trailer: " + strings.Join(names, ",") + "\r\n")
+		}
+	}
+	return b.String()
+}
+
+// upload is the body, nil where there is none.
+func (out *outgoing) upload() *client.Upload {
+	if out.body == nil {
+		return nil
+	}
+	return &client.Upload{
+		Body: out.body, Length: out.length, Expect: hasToken(out.header["Expect"], "100-continue"),
+		Interrupt: out.body.interrupt, Trailer: out.trailerFields,
+	}
+}
+
+// trailerFields are the fields behind a body that has ended.
+func (out *outgoing) trailerFields() (fields []http1.Field) {
+	for name, values := range out.trailer {
+		for _, value := range values {
+			fields = append(fields, http1.Field{Name: name, Value: strings.Trim(value, " \t")})
+		}
+	}
+	return fields
+}
