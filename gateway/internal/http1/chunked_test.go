@@ -37,6 +37,7 @@ func TestChunks(t *testing.T) {
 	for wire, want := range map[string]string{
 		"0\r\n\r\n":               "",
 		"5\r\nhello\r\n0\r\n\r\n": "hello",
+
 		"5 ;a=b;c=\"d e\"\r\nhello\r\n00\r\n\r\n":            "hello",
 		"3\t\r\nhel\r\n2\r\nlo\r\n0\r\nX-A: b\r\nY:\r\n\r\n": "hello",
 		"000000000000000A\r\n0123456789\r\n0\r\n\r\n":        "0123456789",
