@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -128,13 +129,19 @@ func TestManyRequestsOneRotation(t *testing.T) {
 	gateways := []*site{f.gateway(), f.gateway()}
 	old := gateways[0].client().login("alice").sso()
 	expire(t, old)
+	body := func(i int) string {
+		if i == 0 || i == 51 { // one at each gateway
+			return strings.Repeat(strconv.Itoa(i)+", ten megabytes\n", 10<<20/len("0, ten megabytes\n"))
+		}
+		return "body " + strconv.Itoa(i)
+	}
 	answers := make(chan answer, 100)
 	var group sync.WaitGroup
 	for i := range 100 {
 		g := gateways[i%2]
 		group.Go(func() {
 			c := g.client()
-			a, err := c.try(http.MethodPost, g.url("app", "/"+strconv.Itoa(i)), "body "+strconv.Itoa(i), cookieLine(old), "Origin: "+g.url("app", ""))
+			a, err := c.try(http.MethodPost, g.url("app", "/"+strconv.Itoa(i)), body(i), cookieLine(old), "Origin: "+g.url("app", ""))
 			if err != nil {
 				t.Error(err)
 			}
@@ -155,6 +162,18 @@ func TestManyRequestsOneRotation(t *testing.T) {
 	}
 	if len(successors) != 1 {
 		t.Errorf("successors: %v", successors)
+	}
+	arrived := f.backend.all()
+	for i := range 100 {
+		whole := func(r recorded) bool {
+			return strings.HasPrefix(r.head, "POST /"+strconv.Itoa(i)+" ") && r.body == body(i)
+		}
+		if !slices.ContainsFunc(arrived, whole) {
+			t.Errorf("the body of request %d did not arrive whole", i)
+		}
+	}
+	if len(arrived) != 100 {
+		t.Errorf("%d requests arrived", len(arrived))
 	}
 }
 
