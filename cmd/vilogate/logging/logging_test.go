@@ -183,6 +183,45 @@ func TestAHungLogHoldsNobody(t *testing.T) {
 	})
 }
 
+// full is a stream on a full disk: it takes so many bytes, until there is room again.
+type full struct {
+	room int
+	bytes.Buffer
+}
+
+func (f *full) Write(p []byte) (int, error) {
+	if len(p) > f.room {
+		n, _ := f.Buffer.Write(p[:f.room])
+		f.room -= n
+		return n, io.ErrShortWrite
+	}
+	f.room -= len(p)
+	return f.Buffer.Write(p)
+}
+
+// TestLinesThatCannotBeWrittenAreCounted: the log says what is missing, and one that was cut off spoils none behind it.
+func TestLinesThatCannotBeWrittenAreCounted(t *testing.T) {
+	t.Parallel()
+	out := &full{room: 30}
+	h := New(out)
+	log := slog.New(h)
+	log.Warn("cut off") // lines of WARN are waited for, one after another
+	log.Warn("not at all")
+	log.Warn("with a line about both")
+	out.room = 1 << 20
+	log.Warn("room again")
+	h.Close()
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(lines) != 3 || !strings.Contains(lines[1], "room again") || !strings.HasSuffix(lines[2], `"count":3}`) || h.Dropped() != 3 {
+		t.Errorf("%d lines dropped:\n%s", h.Dropped(), out)
+	}
+	for _, line := range lines[1:] {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("no JSON: %s", line)
+		}
+	}
+}
+
 func TestALogThatHangsForEverEndsWithTheProgram(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(*testing.T) {

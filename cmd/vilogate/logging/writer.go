@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"bytes"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -71,6 +72,7 @@ func await(written <-chan struct{}) {
 func (w *writer) run() {
 	defer close(w.ended)
 	var batch []byte
+	cut := false // what was written last ends within a line
 	for {
 		w.mu.Lock()
 		for len(w.pending) == 0 && !w.closed {
@@ -81,17 +83,41 @@ func (w *writer) run() {
 			return
 		}
 		batch, w.pending = w.pending, batch[:0]
-		if w.unsaid > 0 {
-			batch = appendDropped(batch, time.Now(), w.unsaid)
-			w.unsaid = 0
+		if cut {
+			batch = append([]byte{'\n'}, batch...) // else the first line would be lost with the one before
+		}
+		unsaid := w.unsaid
+		if w.unsaid = 0; unsaid > 0 {
+			batch = appendDropped(batch, time.Now(), unsaid)
 		}
 		written := w.written
 		w.written = make(chan struct{})
 		w.mu.Unlock()
-		// There is nowhere to say that the log cannot be written.
-		_, _ = w.to.Write(batch)
+		// There is nowhere to say that the log cannot be written, but in itself, later.
+		n, err := w.to.Write(batch)
+		if err != nil {
+			w.lose(bytes.Count(bytes.TrimPrefix(batch[n:], []byte{'\n'}), []byte{'\n'}), unsaid)
+		}
+		if n > 0 {
+			cut = batch[n-1] != '\n'
+		}
 		close(written)
 	}
+}
+
+// lose counts lines that were not written, or not to their end. The last of them would have said that unsaid others are missing,
+// unless that is 0.
+func (w *writer) lose(lines int, unsaid uint64) {
+	if lines == 0 {
+		return
+	}
+	if unsaid > 0 {
+		lines--
+	}
+	w.dropped.Add(uint64(lines))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unsaid += uint64(lines) + unsaid
 }
 
 // close has what is pending written, and ends the goroutine. Lines that come later are dropped. Where writing hangs, it returns
