@@ -10,7 +10,7 @@ import (
 
 const (
 	maxPending  = 1 << 20                // bytes of lines that wait to be written
-	roomTimeout = 100 * time.Millisecond // a line waits for room, and one of WARN and above until it is written
+	roomTimeout = 100 * time.Millisecond // the first line waits for room, and one of WARN and above until it is written
 )
 
 // writer writes lines in the order in which they come, many in one call. It is safe for concurrent use.
@@ -25,6 +25,7 @@ type writer struct {
 	unsaid  uint64        // lines that were dropped since that was last said; guarded by mu
 	written chan struct{} // guarded by mu: closed when what is now pending has been written
 	closed  bool          // guarded by mu
+	hangs   bool          // guarded by mu: somebody waited in vain, and nothing has been written since
 }
 
 // newWriter starts the goroutine that writes; close ends it.
@@ -39,10 +40,7 @@ func newWriter(to io.Writer) *writer {
 func (w *writer) write(line []byte, wait bool) {
 	w.mu.Lock()
 	if len(w.pending)+len(line) > maxPending && !w.closed {
-		written := w.written
-		w.mu.Unlock()
-		await(written)
-		w.mu.Lock()
+		w.wait()
 	}
 	if len(w.pending)+len(line) > maxPending || w.closed {
 		w.unsaid++
@@ -51,20 +49,34 @@ func (w *writer) write(line []byte, wait bool) {
 		return
 	}
 	w.pending = append(w.pending, line...)
-	written := w.written
 	w.wake.Signal()
-	w.mu.Unlock()
 	if wait {
-		await(written)
+		w.wait()
 	}
+	w.mu.Unlock()
 }
 
-func await(written <-chan struct{}) {
+// wait waits until what is pending was written, for roomTimeout at most, and not at all where that was in vain before. w.mu is held,
+// but not meanwhile.
+func (w *writer) wait() {
+	if w.hangs {
+		return
+	}
+	written := w.written
+	w.mu.Unlock()
+	inTime := await(written)
+	w.mu.Lock()
+	w.hangs = !inTime
+}
+
+func await(written <-chan struct{}) (inTime bool) {
 	timeout := time.NewTimer(roomTimeout)
 	defer timeout.Stop()
 	select {
 	case <-written:
+		return true
 	case <-timeout.C:
+		return false
 	}
 }
 
@@ -101,6 +113,9 @@ func (w *writer) run() {
 		if n > 0 {
 			cut = batch[n-1] != '\n'
 		}
+		w.mu.Lock()
+		w.hangs = false
+		w.mu.Unlock()
 		close(written)
 	}
 }
