@@ -405,11 +405,15 @@ func TestUpstreamFailures(t *testing.T) {
 	wantStatus(t, s.ask("GET", "/public/x"), 502)
 }
 
+// TestEarlyHintsKeepTheHeadersOfTheAnswer, also of the one that says that no answer came behind them.
 func TestEarlyHintsKeepTheHeadersOfTheAnswer(t *testing.T) {
 	s := newSite(t)
-	s.respond = func(w http.ResponseWriter, _ *http.Request) {
+	s.respond = func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
+		if r.URL.Path == "/public/dies" {
+			panic(http.ErrAbortHandler)
+		}
 		w.Header().Set("Strict-Transport-Security", "max-age=1")
 		w.WriteHeader(http.StatusOK)
 	}
@@ -418,24 +422,24 @@ func TestEarlyHintsKeepTheHeadersOfTheAnswer(t *testing.T) {
 		s.gateway.ServeHTTP(w, r)
 	}))
 	defer front.Close()
-	r, err := http.NewRequest("GET", front.URL+"/public/x", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Host = "app.example.test"
-	resp, err := front.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
+	for path, status := range map[string]int{"/public/x": 200, "/public/dies": 502} {
+		r, err := http.NewRequest("GET", front.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "app.example.test"
+		resp, err := front.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := resp.Body.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
-	if got := resp.Header["Strict-Transport-Security"]; len(got) != 1 || got[0] != "max-age=31536000" {
-		t.Errorf("Strict-Transport-Security: %q", got)
-	}
-	if len(resp.Header["X-Request-Id"]) != 1 {
-		t.Errorf("X-Request-Id: %q", resp.Header["X-Request-Id"])
+		if got := resp.Header["Strict-Transport-Security"]; resp.StatusCode != status || len(got) != 1 || got[0] != "max-age=31536000" {
+			t.Errorf("%s: %d, Strict-Transport-Security: %q", path, resp.StatusCode, got)
+		}
+		if len(resp.Header["X-Request-Id"]) != 1 {
+			t.Errorf("%s: X-Request-Id: %q", path, resp.Header["X-Request-Id"])
+		}
 	}
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/viloforge/vilogate/policies"
 )
@@ -21,12 +22,26 @@ func (x *exchange) locate() error {
 		if err := l.checkConnection(); err != nil {
 			return err
 		}
+		if !saysItsLength(x.r) {
+			return refuseMalformed("a Content-Length that is not the body's")
+		}
 	}
 	x.reply.cors = corsResult{varies: true}
 	if l.Kind != policies.CORSPreflight { // which is answered without CORS headers unless it is allowed
 		x.reply.cors = crossOriginOf(l.cors(), x.r.Header["Origin"])
 	}
 	return nil
+}
+
+// saysItsLength reports whether a Content-Length, of which there is one at most, is what net/http takes for the body's: over HTTP/2
+// it takes one that is no number, or that comes without a body, for 0, and the backend would get an empty body in place of it.
+func saysItsLength(r *http.Request) bool {
+	for _, line := range r.Header["Content-Length"] {
+		if length, err := strconv.ParseInt(line, 10, 64); err != nil || length != r.ContentLength || line[0] < '0' {
+			return false
+		}
+	}
+	return true
 }
 
 // redirectFinalDot answers a navigation to a host that was named with a final dot.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -125,6 +126,7 @@ func (x *forwarding) copyAnswer(answer *client.Exchange) {
 // earlyHints passes an informational answer on, as far as the reply lets it.
 func (x *forwarding) earlyHints(head *http1.Head) {
 	own := x.reply.Header()
+	final := maps.Clone(own) // what is already said of the answer that follows
 	for _, f := range head.Fields {
 		if strings.EqualFold(f.Name, "Link") {
 			own.Add("Link", f.Value)
@@ -132,6 +134,7 @@ func (x *forwarding) earlyHints(head *http1.Head) {
 	}
 	x.reply.WriteHeader(head.Status)
 	clear(own) // which net/http does not for them
+	maps.Copy(own, final)
 }
 
 // isUnsent reports whether a request that failed certainly reached no upstream: there was no connection to the last address that
@@ -181,8 +184,7 @@ func (x *forwarding) cleanResponse(h http.Header) {
 	x.reply.cors.dropOthers(h)
 	delete(h, "X-Request-Id")
 	if x.hsts != nil {
-		// Once only, and also after an informational answer, which empties
-		// what was set before.
+		// Once only.
 		delete(x.reply.Header(), "Strict-Transport-Security")
 		h["Strict-Transport-Security"] = x.hsts
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 )
@@ -20,24 +21,13 @@ func (x *forwarding) upgrade(h http.Header, answer *client.Exchange) error {
 	backend := x.stream.openTunnel(answer.Tunnel(), func() { x.g.streams.Register(&x.stream.Stream) })
 	user := x.stream.opened.Client(conn)
 	x.reply.status = http.StatusSwitchingProtocols
-	end := func() { _ = errors.Join(user.Close(), backend.Close()) } // one of them may have gone
-	defer end()
+	defer func() { _ = errors.Join(user.Close(), backend.Close()) }() // one of them may have gone
 	own := x.reply.Header()
 	addHeader(own, h)
 	if err := writeSwitching(buffered.Writer, own); err != nil {
 		return nil
 	}
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		if copyAndClose(backend, user) != nil {
-			end()
-		}
-	}()
-	if copyAndClose(user, backend) != nil {
-		end()
-	}
-	<-sent
+	copyBoth(user, backend, tunnelTimeout)
 	return nil
 }
 
@@ -64,13 +54,43 @@ const (
 	mostCopyBuffer  = 32 << 10
 )
 
-// copyAndClose copies until one side has ended, and closes the other for writing.
-func copyAndClose(to io.Writer, from io.Reader) error {
+// tunnelTimeout is how long one side of a tunnel may take nothing of what the other sends, and how long it may go on when the other
+// has ended.
+const tunnelTimeout = time.Minute
+
+// copyBoth copies both ways until both sides have ended, and closes them where one fails or takes longer than the timeout: a client
+// that has gone would else hold both for as long as a backend does not notice.
+func copyBoth(user, backend io.ReadWriteCloser, timeout time.Duration) {
+	end := func() { _ = errors.Join(user.Close(), backend.Close()) } // one of them may have gone
+	pass := func(to io.Writer, from io.Reader, stall *time.Timer) {
+		stall.Stop()
+		if copyAndClose(to, from, stall, timeout) != nil {
+			end()
+			return
+		}
+		stall.Reset(timeout)
+	}
+	up, down := time.AfterFunc(timeout, end), time.AfterFunc(timeout, end)
+	defer up.Stop()
+	defer down.Stop()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		pass(backend, user, up)
+	}()
+	pass(user, backend, down)
+	<-sent
+}
+
+// copyAndClose copies until one side has ended, and closes the other for writing. The timer runs while something is written.
+func copyAndClose(to io.Writer, from io.Reader, stall *time.Timer, timeout time.Duration) error {
 	buffer := make([]byte, firstCopyBuffer)
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
-			if _, err := to.Write(buffer[:n]); err != nil {
+			stall.Reset(timeout)
+			_, err := to.Write(buffer[:n])
+			if stall.Stop(); err != nil {
 				return err
 			}
 		}

@@ -14,7 +14,8 @@ type Upstream struct {
 	// URL is its address, http://host:port; URLs are its addresses. One of the two is required.
 	URL  string   `yaml:"url"`
 	URLs []string `yaml:"urls"`
-	// Timeout is how long the response's header may take, except for WebSocket and gRPC. Optional: 60s.
+	// Timeout is how long the response's header may take, and until then how long it may take nothing of an upload, except for
+	// WebSocket and gRPC. Optional: 60s.
 	Timeout strictyaml.Duration `yaml:"timeout"`
 	// IdentityHeaders names the plain identity headers: "x-user", "remote-user" or "x-forwarded-user". Optional: x-user.
 	IdentityHeaders string `yaml:"identity_headers"`

@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"bytes"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -9,7 +10,7 @@ import (
 
 const (
 	maxPending  = 1 << 20                // bytes of lines that wait to be written
-	roomTimeout = 100 * time.Millisecond // a line waits for room, and one of WARN and above until it is written
+	roomTimeout = 100 * time.Millisecond // the first line waits for room, and one of WARN and above until it is written
 )
 
 // writer writes lines in the order in which they come, many in one call. It is safe for concurrent use.
@@ -24,6 +25,7 @@ type writer struct {
 	unsaid  uint64        // lines that were dropped since that was last said; guarded by mu
 	written chan struct{} // guarded by mu: closed when what is now pending has been written
 	closed  bool          // guarded by mu
+	hangs   bool          // guarded by mu: somebody waited in vain, and nothing has been written since
 }
 
 // newWriter starts the goroutine that writes; close ends it.
@@ -38,10 +40,7 @@ func newWriter(to io.Writer) *writer {
 func (w *writer) write(line []byte, wait bool) {
 	w.mu.Lock()
 	if len(w.pending)+len(line) > maxPending && !w.closed {
-		written := w.written
-		w.mu.Unlock()
-		await(written)
-		w.mu.Lock()
+		w.wait()
 	}
 	if len(w.pending)+len(line) > maxPending || w.closed {
 		w.unsaid++
@@ -50,20 +49,34 @@ func (w *writer) write(line []byte, wait bool) {
 		return
 	}
 	w.pending = append(w.pending, line...)
-	written := w.written
 	w.wake.Signal()
-	w.mu.Unlock()
 	if wait {
-		await(written)
+		w.wait()
 	}
+	w.mu.Unlock()
 }
 
-func await(written <-chan struct{}) {
+// wait waits until what is pending was written, for roomTimeout at most, and not at all where that was in vain before. w.mu is held,
+// but not meanwhile.
+func (w *writer) wait() {
+	if w.hangs {
+		return
+	}
+	written := w.written
+	w.mu.Unlock()
+	inTime := await(written)
+	w.mu.Lock()
+	w.hangs = !inTime
+}
+
+func await(written <-chan struct{}) (inTime bool) {
 	timeout := time.NewTimer(roomTimeout)
 	defer timeout.Stop()
 	select {
 	case <-written:
+		return true
 	case <-timeout.C:
+		return false
 	}
 }
 
@@ -71,6 +84,7 @@ func await(written <-chan struct{}) {
 func (w *writer) run() {
 	defer close(w.ended)
 	var batch []byte
+	cut := false // what was written last ends within a line
 	for {
 		w.mu.Lock()
 		for len(w.pending) == 0 && !w.closed {
@@ -81,17 +95,44 @@ func (w *writer) run() {
 			return
 		}
 		batch, w.pending = w.pending, batch[:0]
-		if w.unsaid > 0 {
-			batch = appendDropped(batch, time.Now(), w.unsaid)
-			w.unsaid = 0
+		if cut {
+			batch = append([]byte{'\n'}, batch...) // else the first line would be lost with the one before
+		}
+		unsaid := w.unsaid
+		if w.unsaid = 0; unsaid > 0 {
+			batch = appendDropped(batch, time.Now(), unsaid)
 		}
 		written := w.written
 		w.written = make(chan struct{})
 		w.mu.Unlock()
-		// There is nowhere to say that the log cannot be written.
-		_, _ = w.to.Write(batch)
+		// There is nowhere to say that the log cannot be written, but in itself, later.
+		n, err := w.to.Write(batch)
+		if err != nil {
+			w.lose(bytes.Count(bytes.TrimPrefix(batch[n:], []byte{'\n'}), []byte{'\n'}), unsaid)
+		}
+		if n > 0 {
+			cut = batch[n-1] != '\n'
+		}
+		w.mu.Lock()
+		w.hangs = false
+		w.mu.Unlock()
 		close(written)
 	}
+}
+
+// lose counts lines that were not written, or not to their end. The last of them would have said that unsaid others are missing,
+// unless that is 0.
+func (w *writer) lose(lines int, unsaid uint64) {
+	if lines == 0 {
+		return
+	}
+	if unsaid > 0 {
+		lines--
+	}
+	w.dropped.Add(uint64(lines))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unsaid += uint64(lines) + unsaid
 }
 
 // close has what is pending written, and ends the goroutine. Lines that come later are dropped. Where writing hangs, it returns

@@ -322,6 +322,31 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+// endless is a body without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+// TestABodyThatIsNotTaken times out: the client that sends it may have gone, which nobody would hear of.
+func TestABodyThatIsNotTaken(t *testing.T) {
+	release := make(chan struct{})
+	b := newBackend(t, func(net.Conn, *http.Request, int) bool {
+		<-release // and reads nothing
+		return false
+	})
+	defer close(release)
+	p := newPool(t, b)
+	for _, length := range []int64{-1, 1 << 40} {
+		r := post(&Upload{Body: endless{}, Length: length, Interrupt: func() {}})
+		r.HeaderTimeout = 100 * time.Millisecond
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		_, err := p.Send(ctx, b.key, limit, r)
+		if cancel(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("length %d: %v", length, err)
+		}
+	}
+}
+
 func TestWhatEndsAnExchange(t *testing.T) {
 	for name, late := range map[string]bool{"before the head": false, "in the body": true} {
 		t.Run(name, func(t *testing.T) {

@@ -18,7 +18,8 @@ type Request struct {
 	Bodiless bool    // the answer has no body, whatever its header says (HEAD)
 	Upgrade  string  // the protocol that is asked for; "" for none
 	Upload   *Upload // nil: no body
-	// HeaderTimeout is how long the answer's header may take when the request was sent; 0 for any time.
+	// HeaderTimeout is how long the answer's header may take when the request was sent, and until it has come, how long the
+	// upstream may take none of the body; 0 for any time.
 	HeaderTimeout time.Duration
 	// Informational is told informational answers (1xx) but 100 and 101. Optional.
 	Informational func(*http1.Head)
@@ -98,7 +99,7 @@ func (x *Exchange) start() error {
 	case x.request.Upload == nil:
 		x.sent()
 	default:
-		x.upload = newUpload(x.request.Upload, x.conn)
+		x.upload = newUpload(x.request.Upload, x.conn, x.writing)
 		go x.upload.run(x.sent, x.abort)
 	}
 	if failed := x.readHead(); failed != nil {
@@ -125,6 +126,16 @@ func (x *Exchange) closedBy(err error) error {
 	return &ClosedError{Err: err, First: !x.conn.answered, Kept: x.conn.kept}
 }
 
+// writing is before a piece of the body is written: an upstream that reads nothing would else hold it for ever, and who waits for
+// it, since nobody reads meanwhile whether the client is still there.
+func (x *Exchange) writing() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.request.HeaderTimeout > 0 && !x.headRead {
+		_ = x.conn.tcp.SetWriteDeadline(time.Now().Add(x.request.HeaderTimeout)) // where it fails, so does the writing
+	}
+}
+
 // sent is when the request was sent: now the answer may take so long.
 func (x *Exchange) sent() {
 	x.mu.Lock()
@@ -140,7 +151,7 @@ func (x *Exchange) headEnded() error {
 	defer x.mu.Unlock()
 	x.headRead = true
 	if x.request.HeaderTimeout > 0 {
-		return x.conn.tcp.SetReadDeadline(time.Time{})
+		return x.conn.tcp.SetDeadline(time.Time{})
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"io"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ var errShortBody = errors.New("client: a request's body ended before its length"
 type upload struct {
 	*Upload
 	conn      *conn
+	writing   func()        // called before each write
 	continued chan struct{} // closed when the upstream asks for the body; nil where it does not have to
 	answered  chan struct{} // closed when it has answered instead, or nothing is sent any more; likewise
 	read      atomic.Bool   // the body has ended
@@ -42,15 +44,15 @@ type upload struct {
 	whole     bool          // all was sent; read after done
 }
 
-func newUpload(u *Upload, c *conn) *upload {
-	sending := &upload{Upload: u, conn: c, done: make(chan struct{})}
+func newUpload(u *Upload, c *conn, writing func()) *upload {
+	sending := &upload{Upload: u, conn: c, writing: writing, done: make(chan struct{})}
 	if u.Expect {
 		sending.continued, sending.answered = make(chan struct{}), make(chan struct{})
 	}
 	return sending
 }
 
-// run sends the body. It calls sent when it was sent whole, and failed where the body could not be read.
+// run sends the body. It calls sent when it was sent whole, and failed where the body could not be read, or is not taken.
 func (u *upload) run(sent func(), failed func(error)) {
 	defer close(u.done)
 	if !u.awaitContinue() {
@@ -60,6 +62,8 @@ func (u *upload) run(sent func(), failed func(error)) {
 	switch {
 	case readErr != nil:
 		failed(readErr)
+	case errors.Is(writeErr, os.ErrDeadlineExceeded):
+		failed(writeErr)
 	case writeErr == nil: // else who reads the answer finds out
 		u.whole = true
 		sent()
@@ -139,6 +143,7 @@ func (u *upload) write(buffer, piece []byte, last bool) error {
 		if len(piece) == 0 {
 			return nil
 		}
+		u.writing()
 		_, err := u.conn.tcp.Write(piece)
 		return err
 	}
@@ -164,6 +169,7 @@ func (u *upload) write(buffer, piece []byte, last bool) error {
 	if len(out) == 0 {
 		return nil
 	}
+	u.writing()
 	_, err := u.conn.tcp.Write(out)
 	return err
 }
