@@ -95,8 +95,9 @@
 //
 // What a backend answers is taken by one strict reading or not at all (internal/http1): a status outside 100 to 599, or a
 // length that could be read in two ways, is 502. It leaves when the backend pauses. An answer that the backend cuts off is cut
-// off for the client too, behind its header and what came of it, and never taken for a whole one. What a backend
-// says on a connection that nobody has asked anything on answers no request.
+// off for the client too, behind its header and what came of it, and never taken for a whole one. A
+// connection on which a backend has said something unasked is not used again; what it says in the very moment in which the next
+// request leaves cannot be told from an answer (RFC 9112, section 9.3).
 //
 // # What ends with the sign-in
 //
