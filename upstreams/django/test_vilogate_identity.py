@@ -1,6 +1,7 @@
 """What vilogate_identity.py does with key sets that are not what they should be,
 and with users. Run by the Go test beside it; by hand: python3 -m unittest"""
 
+import base64
 import http.server
 import json
 import os
@@ -39,8 +40,10 @@ vilogate_identity.log.disabled = True
 
 
 def published(kid, **changes):
-    key = jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key())
-    return dict(json.loads(key), kid=kid, use="sig", alg="ES256", **changes)
+    point = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
+    # PyJWT's to_jwk leaves leading zeros out, which PyJWK then refuses (RFC 7518, section 6.2.1.2: the full size).
+    x, y = (base64.urlsafe_b64encode(n.to_bytes(32, "big")).rstrip(b"=").decode() for n in (point.x, point.y))
+    return dict({"kty": "EC", "crv": "P-256", "x": x, "y": y}, kid=kid, use="sig", alg="ES256", **changes)
 
 
 def key_set(*kids):
