@@ -25,7 +25,7 @@ type writer struct {
 	unsaid  uint64        // lines that were dropped since that was last said; guarded by mu
 	written chan struct{} // guarded by mu: closed when what is now pending has been written
 	closed  bool          // guarded by mu
-	hangs   bool          // guarded by mu: somebody waited in vain, and nothing has been written since
+	hangs   bool          // guarded by mu: a wait timed out, and nothing has been written since
 }
 
 // newWriter starts the goroutine that writes; close ends it.

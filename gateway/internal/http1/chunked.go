@@ -6,7 +6,7 @@ import "bytes"
 const maxChunkLine = 4 << 10
 
 // maxExcess bounds in bytes what a body consists of besides its data, beyond 16 bytes a chunk and as much again as twice its
-// data: extensions are no use to anybody, and cost who reads them.
+// data: extensions carry nothing that is used, and cost time to read.
 const maxExcess = 16 << 10
 
 // Chunks reads a chunked body (RFC 9112, section 7.1) from bytes that come in pieces. Its zero value is at the beginning.
