@@ -16,6 +16,11 @@ func (x *exchange) log(aborted bool) {
 	if x.g.opts.Observe != nil {
 		x.g.opts.Observe(r)
 	}
+	x.writeRecord(r)
+}
+
+// writeRecord writes a record, and what more there is to say.
+func (x *exchange) writeRecord(r *Record, more ...slog.Attr) {
 	log := x.g.opts.Log.Handler() // a Logger would look up the line of code that calls it
 	level := slog.LevelInfo
 	if r.Status >= http.StatusInternalServerError {
@@ -62,6 +67,7 @@ func (x *exchange) log(aborted bool) {
 	if r.Aborted {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}
+	attrs = append(attrs, more...)
 	line := slog.NewRecord(time.Now(), level, "request", 0)
 	line.AddAttrs(attrs...)
 	// There is nowhere to say that the log cannot be written.

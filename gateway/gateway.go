@@ -107,6 +107,8 @@ type Gateway struct {
 	renewals    *renewals.Renewals
 	streams     *streams.Index
 	keyTries    limits.Scope // of keys tried in vain, by the client's network
+
+	refusedMessages sampler
 }
 
 // New verifies the options and returns a gateway that answers 503 until there is

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -43,17 +42,9 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 		return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
 	}
 	out.request.HeaderTimeout, out.request.Informational = timeout, x.earlyHints
-	if out.body != nil {
-		// net/http's HTTP/1 server would otherwise read the rest of the body away when the answer's header is written, while
-		// the upload still reads it: two readers of one body.
-		if err := http.NewResponseController(&x.reply).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return fmt.Errorf("gateway: enabling full duplex: %w", err)
-		}
-	}
 	answer, err := to.send(x.r.Context(), out)
 	if err != nil {
 		x.unsent = isUnsent(err)
-		x.announceClose(x.reply.Header(), out.body)
 		return x.upstreamFailure(err, out.body)
 	}
 	defer answer.Close()
@@ -81,7 +72,6 @@ func (x *forwarding) answerWith(answer *client.Exchange, out *outgoing) error {
 	if status == http.StatusSwitchingProtocols {
 		return x.upgrade(h, answer)
 	}
-	x.announceClose(h, out.body)
 	x.stream.setAnswer(answer)
 	own := x.reply.Header()
 	addHeader(own, h)
@@ -232,13 +222,3 @@ func (x *forwarding) upstreamFailure(err error, body *requestBody) error {
 const headBuffer = 8 << 10
 
 var headBuffers = sync.Pool{New: func() any { return new([headBuffer]byte) }}
-
-// announceClose says that the connection ends with this answer, where the header
-// leaves before an HTTP/1 body has ended. In full duplex net/http passes over the
-// rest of such a body after the answer, and takes its end for the time to watch the
-// connection, which is when it reads the next request.
-func (x *forwarding) announceClose(h http.Header, body *requestBody) {
-	if body != nil && x.r.ProtoMajor == 1 && !body.ended() {
-		h["Connection"] = []string{"close"}
-	}
-}

@@ -24,7 +24,7 @@ func (x *exchange) receive(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	if x.requestID == "" {
 		x.requestID = rand.Text()
 	}
-	x.reply.responseWriter = responseWriter{ResponseWriter: w, finalOnly: r.ProtoMajor == 1 && r.Header["Expect"] != nil}
+	x.reply.responseWriter = responseWriter{ResponseWriter: w}
 	x.reply.requestID = x.requestID
 	x.join()
 }

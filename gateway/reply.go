@@ -36,10 +36,6 @@ type responseWriter struct {
 	status int
 	bytes  int64
 
-	// finalOnly keeps early hints back: net/http answers Expect: 100-continue of
-	// HTTP/1 from the goroutine that reads the body, while another would write them.
-	finalOnly bool
-
 	whenSent func() // called once, when a piece of the answer was written; nil: nobody waits for that
 }
 
@@ -87,7 +83,7 @@ func (w *responseWriter) WriteHeader(status int) {
 		h := w.Header()
 		links := h["Link"]
 		clear(h)
-		if status == http.StatusEarlyHints && len(links) > 0 && !w.finalOnly {
+		if status == http.StatusEarlyHints && len(links) > 0 {
 			h["Link"] = links
 			w.ResponseWriter.WriteHeader(status)
 		}

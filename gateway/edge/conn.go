@@ -1,7 +1,9 @@
 package edge
 
 import (
+	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,47 +21,90 @@ func maxConnections() int {
 	return int(max(min(files.Cur/2, most), 1))
 }
 
-// writeTimeoutListener is a listener whose connections have a timeout for each
+// boundedListener is a listener of so many connections at a time, which have a timeout for each
 // write: a slow reader (slow read attack) would otherwise hold a request, and its
 // connection to the upstream, for ever.
-type writeTimeoutListener struct {
+type boundedListener struct {
 	net.Listener
 	timeout time.Duration
+	slots   chan struct{} // one is taken by each connection
+	done    chan struct{} // closed with the listener
+	once    sync.Once
 }
 
-// Accept implements net.Listener.
-func (p writeTimeoutListener) Accept() (net.Conn, error) {
-	c, err := p.Listener.Accept()
+func newBoundedListener(l net.Listener, most int, timeout time.Duration) *boundedListener {
+	return &boundedListener{Listener: l, timeout: timeout, slots: make(chan struct{}, most), done: make(chan struct{})}
+}
+
+// Accept implements net.Listener. It waits until there may be another connection.
+func (b *boundedListener) Accept() (net.Conn, error) {
+	select {
+	case b.slots <- struct{}{}:
+	case <-b.done:
+		return nil, net.ErrClosed
+	}
+	c, err := b.Listener.Accept()
 	if err != nil {
+		<-b.slots
 		return nil, err
 	}
-	return &writeTimeoutConn{Conn: c, timeout: p.timeout}, nil
+	return &boundedConn{Conn: c, listener: b}, nil
 }
 
-type writeTimeoutConn struct {
+// Close implements net.Listener.
+func (b *boundedListener) Close() error {
+	b.once.Do(func() { close(b.done) })
+	return b.Listener.Close()
+}
+
+type boundedConn struct {
 	net.Conn
-	timeout     time.Duration
-	hasDeadline atomic.Bool // an explicit write deadline is set, which takes precedence
+	listener    *boundedListener
+	once        sync.Once
+	hasDeadline atomic.Bool  // an explicit write deadline is set, which takes precedence
+	until       atomic.Int64 // the write deadline in nanoseconds since 1970; 0 for none
 }
 
-// Write implements net.Conn. It is given TLS records, 16 KiB at most.
-func (c *writeTimeoutConn) Write(p []byte) (int, error) {
+// Write implements net.Conn. It is given TLS records, 16 KiB at most. The deadline is set anew when a quarter of the timeout has
+// passed, so that what one write has is at least the rest.
+func (c *boundedConn) Write(p []byte) (int, error) {
 	if !c.hasDeadline.Load() {
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
-			return 0, err
+		now := time.Now()
+		if end := now.Add(c.listener.timeout); end.UnixNano()-c.until.Load() > int64(c.listener.timeout/4) {
+			if err := c.Conn.SetWriteDeadline(end); err != nil {
+				return 0, err
+			}
+			c.until.Store(end.UnixNano())
 		}
 	}
 	return c.Conn.Write(p)
 }
 
+// CloseWrite ends what is written (TCP FIN).
+func (c *boundedConn) CloseWrite() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
+}
+
+// Close implements net.Conn.
+func (c *boundedConn) Close() error {
+	c.once.Do(func() { <-c.listener.slots })
+	return c.Conn.Close()
+}
+
 // SetWriteDeadline implements net.Conn.
-func (c *writeTimeoutConn) SetWriteDeadline(t time.Time) error {
+func (c *boundedConn) SetWriteDeadline(t time.Time) error {
 	c.hasDeadline.Store(!t.IsZero())
+	c.until.Store(0)
 	return c.Conn.SetWriteDeadline(t)
 }
 
 // SetDeadline implements net.Conn.
-func (c *writeTimeoutConn) SetDeadline(t time.Time) error {
+func (c *boundedConn) SetDeadline(t time.Time) error {
 	c.hasDeadline.Store(!t.IsZero())
+	c.until.Store(0)
 	return c.Conn.SetDeadline(t)
 }

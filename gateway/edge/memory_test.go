@@ -67,6 +67,11 @@ func (c *memoryConn) Close() error {
 	return nil
 }
 
+func (c *memoryConn) CloseWrite() error {
+	c.out.change(func(s *stream) { s.ended = true })
+	return nil
+}
+
 func (c *memoryConn) SetDeadline(t time.Time) error {
 	_ = c.SetReadDeadline(t)
 	return c.SetWriteDeadline(t)
@@ -174,8 +179,7 @@ func (d *deadline) set(t time.Time) {
 // startInMemory is start in a synctest bubble.
 func startInMemory(t *testing.T, handler http.HandlerFunc, change func(*Options)) *site {
 	t.Helper()
-	// net/http closes a connection half a second after its last answer, and the clock
-	// of a bubble ends with its test.
-	t.Cleanup(func() { <-time.After(time.Second) })
+	// A connection is read on behind its last answer, and the clock of a bubble ends with its test.
+	t.Cleanup(func() { <-time.After(20 * time.Second) })
 	return startOn(t, []net.Listener{newMemory()}, []net.Listener{newMemory()}, handler, change)
 }

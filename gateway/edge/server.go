@@ -9,11 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync/atomic"
+	"slices"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/viloforge/vilogate/gateway/internal/http1/server"
 )
 
 // Limits bound what one client may use.
@@ -27,7 +28,9 @@ type Limits struct {
 
 // Options are what a Server is made of.
 type Options struct {
-	Handler        http.Handler
+	Handler http.Handler
+	// Refuse answers a request that cannot be served as it was sent: its status, and why. Optional: the status alone is answered.
+	Refuse         func(w http.ResponseWriter, r *http.Request, status int, reason string)
 	HTTPS, HTTP    []net.Listener
 	Source         Source
 	Limits         Limits
@@ -52,11 +55,18 @@ type Options struct {
 
 // Server serves the handler over TLS, and redirects plain HTTP.
 type Server struct {
-	opts     Options
-	https    *http.Server
-	http     *http.Server
-	tickets  *tickets
-	draining atomic.Bool
+	opts      Options
+	tlsConfig *tls.Config
+	tickets   *tickets
+
+	http1      *server.Server // over TLS
+	http2      *http.Server
+	http2Conns *connQueue
+	plain      *server.Server // redirects
+
+	https, http []net.Listener  // bounded
+	done        context.Context // ends with the listeners
+	cancel      context.CancelFunc
 }
 
 // How long a client may let its own bytes be waited for.
@@ -86,95 +96,125 @@ func New(o Options) (*Server, error) {
 	if o.MinVersion < tls.VersionTLS12 {
 		o.MinVersion = tls.VersionTLS12
 	}
-	s := &Server{opts: o}
-	s.https = s.server(s.secure(boundUploads(boundDownloads(o.Handler, writePatience), o.Limits.BodyMinRate, uploadPatience)))
-	s.https.Protocols.SetHTTP2(true)
-	s.https.ConnContext = s.connContext
-	s.https.TLSConfig = &tls.Config{
+	s := &Server{opts: o, https: boundedListeners(o.HTTPS, o.TrustedProxies), http: boundedListeners(o.HTTP, o.TrustedProxies)}
+	s.done, s.cancel = context.WithCancel(context.Background())
+	s.tlsConfig = &tls.Config{
 		MinVersion:     o.MinVersion,
 		GetCertificate: o.Source.GetCertificate,
 		NextProtos:     []string{"h2", "http/1.1"},
 	}
 	if o.HostTLS != nil {
-		s.https.TLSConfig = withHostTLS(s.https.TLSConfig, o.HostTLS)
+		s.tlsConfig = withHostTLS(s.tlsConfig, o.HostTLS)
 	}
 	var err error
-	if s.tickets, err = newTickets(s.https.TLSConfig, o.Tickets, time.Now, o.Log); err != nil {
+	if s.tickets, err = newTickets(s.tlsConfig, o.Tickets, time.Now, o.Log); err != nil {
 		return nil, fmt.Errorf("edge: the first session ticket key: %w", err)
 	}
-	s.http = s.server(redirect(o.ServedHost, o.PublicPort))
-	// It answers at once and reads no body, and so waits for nobody.
-	s.http.ReadTimeout, s.http.WriteTimeout = o.Limits.HeaderTime, o.Limits.HeaderTime
+	handler := s.secure(o.Handler)
+	limits := server.Limits{
+		HeaderBytes: o.Limits.HeaderBytes, HeaderTime: o.Limits.HeaderTime, IdleTime: o.Limits.IdleTime,
+		BodyMinRate: o.Limits.BodyMinRate, BodyTime: uploadPatience,
+	}
+	s.http1 = server.New(server.Options{Handler: handler, Refuse: s.refuse(o.Refuse), ConnContext: o.ConnContext, Limits: limits, Log: o.Log})
+	s.plain = server.New(server.Options{Handler: redirect(o.ServedHost, o.PublicPort), Limits: limits, Log: o.Log})
+	s.http2Conns = newConnQueue(o.HTTPS[0].Addr())
+	s.http2 = s.http2Server(boundUploads(boundDownloads(handler, writePatience), o.Limits.BodyMinRate, uploadPatience))
 	return s, nil
 }
 
-// connContext is the context of the requests of a connection.
-func (s *Server) connContext(ctx context.Context, conn net.Conn) context.Context {
-	strict, ok := conn.(*strictConn)
-	if !ok {
-		return ctx
+// boundedListeners are listeners with a connection limit, the write timeout and the PROXY protocol.
+func boundedListeners(listeners []net.Listener, trusted []netip.Prefix) []net.Listener {
+	bounded := make([]net.Listener, len(listeners))
+	for i, l := range listeners {
+		bounded[i] = acceptProxyProtocol(newBoundedListener(l, maxConnections(), writePatience), trusted)
 	}
-	if s.opts.ConnContext != nil {
-		ctx, strict.onClose = s.opts.ConnContext(ctx)
-	}
-	return withTLSState(ctx, strict)
+	return bounded
 }
 
-func (s *Server) server(handler http.Handler) *http.Server {
+func (s *Server) http2Server(handler http.Handler) *http.Server {
 	l := s.opts.Limits
 	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	return &http.Server{
 		Handler:           handler,
+		TLSConfig:         s.tlsConfig,
 		Protocols:         protocols,
 		ReadHeaderTimeout: l.HeaderTime,
 		IdleTimeout:       l.IdleTime,
-		// net/http reads up to 4 KiB more than it is told, of HTTP/1.
-		MaxHeaderBytes: max(l.HeaderBytes-4096, 1),
+		MaxHeaderBytes:    l.HeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: l.Streams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow,
 		},
-		// `OPTIONS *` is for the handler to refuse, as anything else.
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(noiseFilter{s.opts.Log.Handler()}, slog.LevelWarn),
+		ErrorLog: slog.NewLogLogger(noiseFilter{s.opts.Log.Handler()}, slog.LevelWarn),
 	}
 }
 
 // secure puts around the handler what every answer over TLS has.
 func (s *Server) secure(next http.Handler) http.Handler {
-	return restoreTLSState(originForm(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.opts.HSTS {
-			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
-		}
-		if s.draining.Load() && r.ProtoMajor == 1 {
-			w.Header().Set("Connection", "close")
-		}
+	if !s.opts.HSTS {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setHSTS(w)
 		next.ServeHTTP(w, r)
-	})))
+	})
+}
+
+// refuse is Options.Refuse with what every answer over TLS has; nil for nil.
+func (s *Server) refuse(refuse func(http.ResponseWriter, *http.Request, int, string)) func(http.ResponseWriter, *http.Request, int, string) {
+	if refuse == nil || !s.opts.HSTS {
+		return refuse
+	}
+	return func(w http.ResponseWriter, r *http.Request, status int, reason string) {
+		setHSTS(w)
+		refuse(w, r, status, reason)
+	}
+}
+
+func setHSTS(w http.ResponseWriter) {
+	w.Header()["Strict-Transport-Security"] = []string{"max-age=31536000"}
 }
 
 // Serve serves until Drain stops the accepting, or until a listener fails: then
 // everything is closed.
 func (s *Server) Serve() error {
 	var group errgroup.Group
-	run := func(serve func(net.Listener) error, l net.Listener) {
-		group.Go(func() error {
-			err := serve(s.limitConns(l))
-			if errors.Is(err, http.ErrServerClosed) {
+	run := func(listeners []net.Listener, serve func(net.Conn)) {
+		for _, l := range listeners {
+			group.Go(func() error {
+				if err := s.accept(l, serve); err != nil {
+					return errors.Join(fmt.Errorf("edge: serving on %s: %w", l.Addr(), err), s.closeListeners(), s.closeAll())
+				}
 				return nil
-			}
-			return errors.Join(fmt.Errorf("edge: serving on %s: %w", l.Addr(), err), s.https.Close(), s.http.Close())
-		})
+			})
+		}
 	}
-	for _, l := range s.opts.HTTPS {
-		run(func(l net.Listener) error {
-			return s.https.Serve(newHandshakeListener(l, s.https.TLSConfig, s.opts.Limits.HeaderTime, s.opts.Log))
-		}, l)
-	}
-	for _, l := range s.opts.HTTP {
-		run(s.http.Serve, l)
-	}
+	run(s.https, s.serveTLS)
+	run(s.http, func(c net.Conn) { s.plain.ServeConn(context.Background(), c, nil) })
+	group.Go(func() error {
+		if err := s.http2.Serve(s.http2Conns); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("edge: serving HTTP/2: %w", err)
+		}
+		return nil
+	})
 	return group.Wait()
+}
+
+// closeListeners ends the accepting, and the handshakes.
+func (s *Server) closeListeners() error {
+	s.cancel()
+	var all []error
+	for _, l := range slices.Concat(s.https, s.http) {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			all = append(all, err)
+		}
+	}
+	return errors.Join(all...)
+}
+
+// closeAll closes every connection.
+func (s *Server) closeAll() error {
+	return errors.Join(s.http1.Close(), s.plain.Close(), s.http2.Close())
 }
 
 // RotateTickets rotates the session ticket keys until ctx ends.
@@ -184,7 +224,7 @@ func (s *Server) RotateTickets(ctx context.Context) error { return s.tickets.run
 // balancers notice; then it says GOAWAY, and what is in flight has timeout to
 // finish, what has been upgraded too. The error says what was cut off.
 func (s *Server) Drain(ctx context.Context, delay, timeout time.Duration) error {
-	s.draining.Store(true)
+	s.http1.Drain()
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
@@ -193,6 +233,7 @@ func (s *Server) Drain(ctx context.Context, delay, timeout time.Duration) error 
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	closed := s.closeListeners()
 	var group errgroup.Group
 	drained := make(chan struct{})
 	group.Go(func() error {
@@ -202,20 +243,18 @@ func (s *Server) Drain(ctx context.Context, delay, timeout time.Duration) error 
 		}
 		return nil
 	})
-	for _, server := range []*http.Server{s.https, s.http} {
+	for _, each := range []interface {
+		Shutdown(context.Context) error
+		Close() error
+	}{s.http1, s.http2, s.plain} {
 		group.Go(func() error {
-			err := server.Shutdown(ctx)
+			err := each.Shutdown(ctx)
 			if err == nil {
 				return nil
 			}
 			<-drained // which ends requests in their own way
-			return errors.Join(fmt.Errorf("edge: requests were cut off: %w", err), server.Close())
+			return errors.Join(fmt.Errorf("edge: requests were cut off: %w", err), each.Close())
 		})
 	}
-	return group.Wait()
-}
-
-// limitConns is the listener with a connection limit, the write timeout and the PROXY protocol.
-func (s *Server) limitConns(l net.Listener) net.Listener {
-	return acceptProxyProtocol(netutil.LimitListener(writeTimeoutListener{l, writePatience}, maxConnections()), s.opts.TrustedProxies)
+	return errors.Join(closed, group.Wait())
 }

@@ -148,7 +148,7 @@ func (s *Server) openEdge(cfg *config.Config) error {
 		return err
 	}
 	s.edge, err = edge.New(edge.Options{
-		Handler: s.gateway, HTTPS: s.listeners.https, HTTP: s.listeners.http, Source: s.source,
+		Handler: s.gateway, Refuse: s.gateway.Refuse, HTTPS: s.listeners.https, HTTP: s.listeners.http, Source: s.source,
 		TrustedProxies: generation.Prefixes(cfg.TrustedProxies), PublicPort: s.builder.PublicPort, HSTS: s.o.HSTS, Tickets: tickets, Log: s.o.Log,
 		HostTLS:     func(serverName string) *edge.HostTLS { return s.current.Load().TLS.Lookup(serverName) },
 		ConnContext: s.gateway.ConnContext, Drain: s.gateway.Drain,

@@ -1,0 +1,279 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/viloforge/vilogate/gateway/internal/http1"
+)
+
+// mostDiscarded is how much of a body may be left, in bytes, for its connection to have another request.
+const mostDiscarded = 256 << 10
+
+// body is a request's body. One goroutine reads it, which may be another than the handler's; any may interrupt it. A nil body has
+// ended.
+type body struct {
+	conn      *conn
+	request   *http.Request // whose Trailer is set at the end
+	chunks    *http1.Chunks // nil where the length is known
+	remaining int64         // bytes, where it is
+	rate      int64         // bytes a second at which it has to arrive; 0 for any
+	credit    time.Duration // how long the next read may take, with a rate
+	pending   []byte        // of the last chunk; a part of the input
+
+	mu       sync.Mutex
+	idle     *sync.Cond // nobody reads
+	reading  bool       // guarded by mu
+	expects  bool       // guarded by mu: 100 (Continue) is due before the first byte
+	deadline time.Time  // guarded by mu: which the handler has set
+	err      error      // guarded by mu: of every further read; io.EOF at the end
+}
+
+// newBody is the body of the request in c.head, nil where it has none.
+func (c *conn) newBody() *body {
+	if c.head.Length == 0 {
+		return nil
+	}
+	l := &c.s.opts.Limits
+	b := &body{conn: c, remaining: c.head.Length, expects: c.head.Expect}
+	b.idle = sync.NewCond(&b.mu)
+	if c.head.Length == http1.Chunked {
+		b.chunks = &http1.Chunks{}
+	} else if l.BodyMinRate > 0 {
+		b.rate, b.credit = l.BodyMinRate, l.BodyTime
+	}
+	return b
+}
+
+// Read implements io.Reader. The error of a client that is too slow is an os.ErrDeadlineExceeded, and so is that of a read that
+// Interrupt has ended.
+func (b *body) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	b.mu.Lock()
+	expects := b.expects
+	b.expects = false
+	err := b.err
+	b.reading = err == nil
+	b.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	if expects {
+		err = b.conn.output.sendContinue()
+	}
+	n := 0
+	if err == nil {
+		n, err = b.read(p)
+	}
+	b.mu.Lock()
+	b.reading = false
+	if err != nil && b.err == nil {
+		b.err = err
+	}
+	b.idle.Broadcast()
+	b.mu.Unlock()
+	if err == io.EOF {
+		b.conn.bodyHasEnded()
+	}
+	return n, err
+}
+
+// read reads what there is, or waits for more.
+func (b *body) read(p []byte) (int, error) {
+	if b.chunks != nil {
+		return b.readChunks(p)
+	}
+	if b.remaining == 0 {
+		return 0, io.EOF
+	}
+	p = p[:min(int64(len(p)), b.remaining)]
+	in := &b.conn.input
+	n := copy(p, in.unread())
+	in.take(n)
+	if n == 0 {
+		var err error
+		if n, err = b.wait(func() (int, error) { return readSome(b.conn.rwc, p) }); n == 0 && err != nil {
+			return 0, cutOff(err)
+		}
+	}
+	if b.remaining -= int64(n); b.remaining == 0 {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// readChunks is read of a chunked body.
+func (b *body) readChunks(p []byte) (int, error) {
+	in := &b.conn.input
+	for len(b.pending) == 0 {
+		n, data, err := b.chunks.Next(in.unread())
+		if err != nil {
+			return 0, err
+		}
+		in.take(n)
+		b.pending = data
+		switch {
+		case len(data) > 0:
+		case b.chunks.Done():
+			b.setTrailer()
+			return 0, io.EOF
+		case n == 0:
+			if _, err := b.wait(func() (int, error) { return 0, in.fill(http1.MaxTrailerBytes + inputBuffer) }); err != nil {
+				return 0, cutOff(err)
+			}
+		}
+	}
+	n := copy(p, b.pending)
+	b.pending = b.pending[n:]
+	return n, nil
+}
+
+func cutOff(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// wait reads from the connection, within the time that the client has.
+func (b *body) wait(read func() (int, error)) (int, error) {
+	began := time.Now()
+	if err := b.setDeadline(began); err != nil {
+		return 0, err
+	}
+	n, err := read()
+	if b.rate > 0 {
+		earned := time.Duration(n) * time.Second / time.Duration(b.rate)
+		b.credit = min(b.credit-time.Since(began)+earned, b.conn.s.opts.Limits.BodyTime)
+	}
+	return n, err
+}
+
+// setDeadline sets the deadline of a read. The error is that of an interruption.
+func (b *body) setDeadline(now time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return b.err
+	}
+	deadline := b.deadline
+	if b.rate > 0 {
+		if slow := now.Add(b.credit); deadline.IsZero() || slow.Before(deadline) {
+			deadline = slow
+		}
+	}
+	return b.conn.rwc.SetReadDeadline(deadline)
+}
+
+// setTrailer adds the fields behind the body to the request, where it has announced any.
+func (b *body) setTrailer() {
+	for _, f := range b.chunks.Trailer {
+		if b.request.Trailer != nil && !framesMessage(f.Name) {
+			b.request.Trailer.Add(f.Name, f.Value)
+		}
+	}
+}
+
+// SetReadDeadline sets the deadline of a read that waits, and of all that follow.
+func (b *body) SetReadDeadline(t time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.deadline = t
+	if b.reading {
+		return b.conn.rwc.SetReadDeadline(t)
+	}
+	return nil
+}
+
+// Interrupt ends the reading of the body: a read that waits for the client, and every further one. Any goroutine may call it, at
+// any time.
+func (b *body) Interrupt() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = http.ErrBodyReadAfterClose
+	}
+	if b.reading {
+		return b.conn.rwc.SetReadDeadline(expired)
+	}
+	return nil
+}
+
+// Abort is Interrupt where the connection is to end with the request: of the rest of the body nothing is read.
+func (b *body) Abort() error {
+	b.mu.Lock()
+	b.err = errAborted
+	b.mu.Unlock()
+	return b.Interrupt()
+}
+
+var errAborted = errors.New("server: the request was aborted")
+
+// Close implements io.Closer. Nothing more is read by the handler; whether the connection can have another request, finds out
+// whoever serves it.
+func (b *body) Close() error { return b.Interrupt() }
+
+// end interrupts a body that is still read when the handler has returned, and waits until it is not.
+func (b *body) end() {
+	if b == nil {
+		return
+	}
+	_ = b.Interrupt() // where it fails, the connection has ended
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.reading {
+		b.idle.Wait()
+	}
+}
+
+// ended reports whether the body was read to its end.
+func (b *body) ended() bool {
+	if b == nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err == io.EOF
+}
+
+// mayDiscard reports whether so little of the body can be left that its connection may have another request. It is asked while
+// another goroutine may read.
+func (b *body) mayDiscard() bool {
+	if b == nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.err == io.EOF:
+		return true
+	case b.reading || b.expects || b.chunks != nil || b.err != nil && b.err != http.ErrBodyReadAfterClose:
+		return false
+	}
+	return b.remaining <= mostDiscarded
+}
+
+// discard reads away what the handler has left of the body, and is false where that does not come to its end.
+func (b *body) discard() bool {
+	if b.ended() {
+		return true
+	}
+	if !b.mayDiscard() {
+		return false
+	}
+	b.mu.Lock()
+	b.err, b.deadline = nil, time.Now().Add(b.conn.s.opts.Limits.BodyTime)
+	b.mu.Unlock()
+	buffer := inputBuffers.Get().(*[inputBuffer]byte)
+	defer inputBuffers.Put(buffer)
+	for {
+		if _, err := b.Read(buffer[:]); err != nil {
+			return err == io.EOF
+		}
+	}
+}

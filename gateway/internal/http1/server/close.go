@@ -1,0 +1,82 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"time"
+)
+
+// How long a connection is read on behind its last answer, so that the answer is not lost to a reset while its client still sends
+// (RFC 9112, section 9.6): a client that writes its whole body before it reads sees an early answer.
+const (
+	lingerTime    = 15 * time.Second       // in all
+	lingerSilence = 500 * time.Millisecond // without a byte, where nothing of a body is due
+	lingerBytes   = 256 << 20
+)
+
+// close ends the connection in stages: nothing more is written, what still comes is read away, and then it is closed.
+func (c *conn) close() {
+	if c.ending != gone && c.ending != stays {
+		c.linger()
+	}
+	c.input.release()
+	c.output.release()
+	c.end()
+}
+
+// end closes the connection, unless it was taken over.
+func (c *conn) end() {
+	defer c.onEnd()
+	if !c.taken {
+		_ = c.rwc.Close() // there is nobody to tell
+	}
+}
+
+// linger reads away what still comes.
+func (c *conn) linger() {
+	raw := c.rwc
+	if secure, ok := raw.(*tls.Conn); ok {
+		raw = secure.NetConn()
+		if c.ending == ends && secure.CloseWrite() != nil {
+			return
+		}
+	}
+	if closeWrite(raw) != nil {
+		return
+	}
+	silence := lingerSilence
+	if c.due {
+		silence = lingerTime
+	}
+	end := time.Now().Add(lingerTime)
+	buffer := inputBuffers.Get().(*[inputBuffer]byte)
+	defer inputBuffers.Put(buffer)
+	for left := lingerBytes; left > 0; {
+		next := time.Now().Add(silence)
+		if next.After(end) {
+			next = end
+		}
+		if raw.SetReadDeadline(next) != nil {
+			return
+		}
+		n, err := raw.Read(buffer[:])
+		if left -= n; err != nil {
+			return
+		}
+	}
+}
+
+// closeWrite closes a connection for writing, whatever is around it.
+func closeWrite(c net.Conn) error {
+	for {
+		switch inner := c.(type) {
+		case interface{ CloseWrite() error }:
+			return inner.CloseWrite()
+		case interface{ Raw() net.Conn }: // of the PROXY protocol
+			c = inner.Raw()
+		default:
+			return errors.ErrUnsupported
+		}
+	}
+}

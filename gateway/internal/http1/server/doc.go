@@ -1,0 +1,20 @@
+// Package server serves HTTP/1.1 (RFC 9112) to a handler of package http.
+//
+// A connection has one goroutine, which reads a request, has the handler answer it, and reads the next. Buffers come with a
+// request and go when the connection is idle. Files, from the lowest:
+//
+//   - input.go, output.go: what is read and not taken, what is said and not written.
+//   - watch.go: whether the client goes away while its request is served.
+//   - body.go: a body, its one reader, and how long the client may take over it.
+//   - request.go, response.go: a request and its answer, as package http has them.
+//   - conn.go: one request after another; close.go: the end of a connection, in stages.
+//   - server.go: all connections.
+//
+// # What is different from net/http
+//
+// Whatever cannot be served as it was sent goes to Options.Refuse, so that it is answered and recorded as any other request. A
+// body has one reader; the answer may begin while it arrives. Nothing is answered for the handler: 100 (Continue) is said when it
+// first reads. An answer that ends while its request still arrives reaches its client: what is left is read away for a while,
+// behind the answer, and then the connection is closed in stages. Where the handler panics, the connection ends without the
+// client being told that the answer is whole. Content-Type is the handler's to say.
+package server

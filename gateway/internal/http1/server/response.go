@@ -1,0 +1,362 @@
+package server
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/viloforge/vilogate/gateway/internal/http1"
+)
+
+const unknownLength = -1
+
+// response is the answer to a request: an http.ResponseWriter whose goroutine is the handler's, with what
+// http.ResponseController finds. Reading and writing overlap as the handler likes.
+type response struct {
+	conn    *conn
+	request *http.Request
+	body    *body
+	header  http.Header
+
+	status   int  // 0 before WriteHeader
+	begun    bool // the head is in the output
+	bodiless bool // the method or the status has it so
+	chunked  bool
+	length   int64    // of the body as the head says, or unknownLength
+	written  int64    // bytes of it
+	trailer  []string // the fields behind the body
+	early    []byte   // the body's beginning, before the head is
+	hijacked bool
+}
+
+// earlyBytes is how much of a body is kept until it is known whether there is more: an answer that is no longer has its length
+// in the head, and leaves as one.
+const earlyBytes = 2 << 10
+
+// Header implements http.ResponseWriter.
+func (w *response) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter. Informational responses leave at once, and take no part in the final one.
+func (w *response) WriteHeader(status int) {
+	switch {
+	case w.status != 0 || w.hijacked:
+		return
+	case status >= 100 && status < 200 && status != http.StatusSwitchingProtocols:
+		w.writeInformational(status)
+		return
+	}
+	w.status = status
+	w.bodiless = w.request.Method == http.MethodHead || status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
+	if lengths := w.header["Content-Length"]; len(lengths) > 0 {
+		if n, err := strconv.ParseInt(lengths[0], 10, 64); err == nil && n >= 0 {
+			w.length = n
+		} else {
+			delete(w.header, "Content-Length")
+		}
+	}
+}
+
+func (w *response) writeInformational(status int) {
+	if w.request.ProtoMinor == 0 {
+		return
+	}
+	o := &w.conn.output
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.buffer = appendStatusLine(o.acquire(), status)
+	for name, values := range w.header {
+		o.buffer = appendValues(o.buffer, name, values)
+	}
+	o.buffer = append(o.buffer, "\r\n"...)
+	_ = o.flush() // whoever writes the final response learns that it cannot be
+}
+
+// Write implements io.Writer.
+func (w *response) Write(p []byte) (int, error) {
+	if w.hijacked {
+		return 0, http.ErrHijacked
+	}
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	switch {
+	case w.bodiless && w.request.Method == http.MethodHead:
+		w.written += int64(len(p))
+		return len(p), nil
+	case w.bodiless:
+		return 0, http.ErrBodyNotAllowed
+	case w.length >= 0 && w.written+int64(len(p)) > w.length:
+		return 0, http.ErrContentLength
+	case len(p) == 0:
+		return 0, nil
+	}
+	o := &w.conn.output
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !w.begun {
+		if w.length < 0 && len(w.early)+len(p) <= earlyBytes {
+			w.early = append(w.early, p...)
+			w.written += int64(len(p))
+			return len(p), nil
+		}
+		w.begin()
+	}
+	if err := w.writeBody(p); err != nil {
+		return 0, err
+	}
+	w.written += int64(len(p))
+	return len(p), nil
+}
+
+// writeBody writes a piece of the body. The output's mu is held, as it is for all that follow.
+func (w *response) writeBody(p []byte) error {
+	o := &w.conn.output
+	if !w.chunked {
+		return o.write(p)
+	}
+	var size [http1.ChunkPrefix]byte
+	if err := o.write(http1.AppendChunkSize(size[:0], len(p))); err != nil {
+		return err
+	}
+	if err := o.write(p); err != nil {
+		return err
+	}
+	return o.write([]byte("\r\n"))
+}
+
+// begin puts the head into the output, with what there is of the body.
+func (w *response) begin() {
+	w.begun = true
+	o := &w.conn.output
+	o.begun = true
+	w.frame()
+	o.buffer = w.appendHead(o.acquire())
+	if len(w.early) > 0 {
+		_ = w.writeBody(w.early) // the next write fails as well
+		w.early = nil
+	}
+}
+
+// frame finds out how the body is framed, and whether the connection ends behind it (RFC 9112, sections 6.1 and 9.6).
+func (w *response) frame() {
+	c := w.conn
+	for _, name := range [...]string{"Transfer-Encoding", "Date"} {
+		if name == "Date" && w.header["Date"] != nil {
+			continue
+		}
+		delete(w.header, name)
+	}
+	w.trailer = announced(w.header)
+	switch {
+	case w.bodiless:
+		if w.request.Method != http.MethodHead || w.status == http.StatusNoContent || w.status < 200 {
+			delete(w.header, "Content-Length")
+		}
+	case w.length >= 0:
+		w.trailer = nil
+	case w.request.ProtoMinor == 0:
+		c.ending, w.trailer = max(c.ending, ends), nil
+	default:
+		w.chunked = true
+	}
+	if hasClose(w.header["Connection"]) || c.s.draining.Load() || !w.body.mayDiscard() {
+		c.ending = max(c.ending, ends)
+	}
+}
+
+// appendHead appends the head of the answer.
+func (w *response) appendHead(b []byte) []byte {
+	b = appendStatusLine(b, w.status)
+	if w.header["Date"] == nil {
+		b = append(b, "Date: "...)
+		b = append(b, w.conn.s.date.at(time.Now())...)
+		b = append(b, "\r\n"...)
+	}
+	var names [32]string
+	sorted := names[:0]
+	for name := range w.header {
+		if name != "Connection" && !strings.HasPrefix(name, http.TrailerPrefix) {
+			sorted = append(sorted, name)
+		}
+	}
+	slices.Sort(sorted)
+	for _, name := range sorted {
+		b = appendValues(b, name, w.header[name])
+	}
+	switch {
+	case w.chunked:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	case w.length >= 0 && (!w.bodiless || w.request.Method == http.MethodHead) && w.header["Content-Length"] == nil:
+		b = append(strconv.AppendInt(append(b, "Content-Length: "...), w.length, 10), "\r\n"...)
+	}
+	switch {
+	case w.conn.ending != stays:
+		b = append(b, "Connection: close\r\n"...)
+	case w.request.ProtoMinor == 0:
+		b = append(b, "Connection: keep-alive\r\n"...)
+	}
+	return append(b, "\r\n"...)
+}
+
+func appendStatusLine(b []byte, status int) []byte {
+	b = strconv.AppendInt(append(b, "HTTP/1.1 "...), int64(status), 10)
+	return append(append(append(b, ' '), http.StatusText(status)...), "\r\n"...)
+}
+
+// appendValues appends the fields of a name. What would end a line is a space.
+func appendValues(b []byte, name string, values []string) []byte {
+	for _, value := range values {
+		if longer, err := http1.AppendField(b, name, value); err == nil {
+			b = longer
+			continue
+		}
+		if longer, err := http1.AppendField(b, name, withoutControls(value)); err == nil {
+			b = longer // else the name is no token, and the field is left out
+		}
+	}
+	return b
+}
+
+func withoutControls(value string) string {
+	return strings.TrimSpace(strings.Map(func(c rune) rune {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return ' '
+		}
+		return c
+	}, value))
+}
+
+func hasClose(connection []string) bool {
+	return slices.ContainsFunc(connection, func(line string) bool {
+		return http1.HasToken([]http1.Field{{Name: "Connection", Value: line}}, "Connection", "close")
+	})
+}
+
+// announced is the fields that the header announces behind the body.
+func announced(h http.Header) (names []string) {
+	for _, line := range h["Trailer"] {
+		for name := range strings.SplitSeq(line, ",") {
+			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
+			if name != "" && !framesMessage(name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// FlushError is for http.ResponseController.
+func (w *response) FlushError() error {
+	if w.hijacked {
+		return http.ErrHijacked
+	}
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	o := &w.conn.output
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !w.begun {
+		w.begin()
+	}
+	return o.flush()
+}
+
+// Flush implements http.Flusher.
+func (w *response) Flush() { _ = w.FlushError() }
+
+// EnableFullDuplex is for http.ResponseController: it always is.
+func (w *response) EnableFullDuplex() error { return nil }
+
+// SetReadDeadline is for http.ResponseController. Where there is no body to read, one that has passed ends the request: nothing
+// more of its client is waited for.
+func (w *response) SetReadDeadline(t time.Time) error {
+	if w.body != nil {
+		return w.body.SetReadDeadline(t)
+	}
+	if !t.IsZero() && !t.After(time.Now()) {
+		w.conn.abandon()
+	}
+	return nil
+}
+
+// SetWriteDeadline is for http.ResponseController.
+func (w *response) SetWriteDeadline(t time.Time) error { return w.conn.rwc.SetWriteDeadline(t) }
+
+// Hijack implements http.Hijacker. The reader has what the client has already sent.
+func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c := w.conn
+	switch {
+	case w.hijacked:
+		return nil, nil, http.ErrHijacked
+	case w.begun || !w.body.ended():
+		return nil, nil, errors.New("server: a connection cannot be taken over while a message is under way on it")
+	}
+	w.hijacked, c.taken = true, true
+	c.endWatch()
+	if err := c.rwc.SetReadDeadline(time.Time{}); err != nil {
+		return nil, nil, err
+	}
+	c.onEnd()
+	c.onEnd = func() {}
+	reader := bufio.NewReader(c.rwc)
+	if unread := c.input.unread(); len(unread) > 0 {
+		reader = bufio.NewReader(&precededConn{Conn: c.rwc, first: slices.Clone(unread)})
+		_, _ = reader.Peek(len(unread)) // it is there
+	}
+	return c.rwc, bufio.NewReadWriter(reader, bufio.NewWriter(c.rwc)), nil
+}
+
+// precededConn is a connection of which something has been read already.
+type precededConn struct {
+	net.Conn
+	first []byte
+}
+
+func (p *precededConn) Read(b []byte) (int, error) {
+	if len(p.first) > 0 {
+		n := copy(b, p.first)
+		p.first = p.first[n:]
+		return n, nil
+	}
+	return p.Conn.Read(b)
+}
+
+// finish ends the answer, and is false where that is cut off.
+func (w *response) finish() bool {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	o := &w.conn.output
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !w.begun {
+		if w.length < 0 && (!w.bodiless || w.written > 0) {
+			w.length = w.written
+		}
+		w.begin()
+	}
+	if w.chunked {
+		_ = o.write(w.appendLastChunk(nil)) // flush has the error
+	}
+	return o.flush() == nil && (w.bodiless || w.length < 0 || w.written == w.length)
+}
+
+// appendLastChunk appends the end of a chunked body, with the trailer section.
+func (w *response) appendLastChunk(b []byte) []byte {
+	b = append(b, "0\r\n"...)
+	for _, name := range w.trailer {
+		b = appendValues(b, name, w.header[name])
+	}
+	for name, values := range w.header {
+		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && !framesMessage(name) {
+			b = appendValues(b, http.CanonicalHeaderKey(name), values)
+		}
+	}
+	return append(b, "\r\n"...)
+}

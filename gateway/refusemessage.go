@@ -1,0 +1,67 @@
+package gateway
+
+import (
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/viloforge/vilogate/gateway/limits/gcra"
+)
+
+// refusedMessages are how many access records of messages that cannot be served there are at most: what scanners send is counted
+// always, and written down as far as somebody could read it.
+var refusedMessages = gcra.Rate{Events: 100, Per: time.Minute}
+
+// sampler lets records through at a rate. Safe for concurrent use.
+type sampler struct {
+	mu      sync.Mutex
+	tat     time.Time // guarded by mu
+	omitted int       // guarded by mu: records since the last one that was let through
+}
+
+// take reports whether a record is let through, and how many were not before it.
+func (s *sampler) take(rate gcra.Rate, now time.Time) (omitted int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	backlog, result := rate.Take(max(s.tat.Sub(now), 0))
+	if !result.OK {
+		s.omitted++
+		return 0, false
+	}
+	s.tat = now.Add(backlog)
+	omitted, s.omitted = s.omitted, 0
+	return omitted, true
+}
+
+// Refuse answers a message that cannot be served as a request, with the status and for the reason that package edge gives. It is
+// answered, counted and recorded as any other; of a flood of them, a sample is recorded.
+func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, status int, reason string) {
+	x := &exchange{}
+	x.receive(g, w, r)
+	x.refuse(refuseMessage(status, reason))
+	record := x.accessRecord(false)
+	if g.opts.Observe != nil {
+		g.opts.Observe(record)
+	}
+	if omitted, ok := g.refusedMessages.take(refusedMessages, x.start); ok {
+		x.writeRecord(record, slog.Int("omitted", omitted))
+	}
+}
+
+// refuseMessage is for what the grammar of HTTP does not allow, or the limits of a connection.
+func refuseMessage(status int, reason string) error {
+	r := refuseMalformed(reason).(*refusal)
+	r.status = status
+	switch status {
+	case http.StatusRequestHeaderFieldsTooLarge, http.StatusRequestURITooLong:
+		r.kind, r.title, r.detail = "header-too-large", "Header too large", "The address or the header is longer than is taken here. Fewer or shorter cookies may help."
+	case http.StatusRequestTimeout:
+		r.kind, r.title, r.detail = "timeout", "Request timeout", "The request did not arrive in time."
+	case http.StatusHTTPVersionNotSupported:
+		r.kind, r.title, r.detail = "version", "HTTP version not supported", "HTTP/1.1 and HTTP/2 are spoken here."
+	case http.StatusExpectationFailed:
+		r.kind, r.title, r.detail = "expectation", "Expectation failed", "No other expectation than 100-continue is met here."
+	}
+	return r
+}
