@@ -67,8 +67,9 @@
 //   - refusal.go: the refusals; refuse.go writes them, as a page for people (page.go) and as
 //     problem+json for programs; return.go: where a login comes back to; keep.go: a form of somebody whose session has ended
 //     is kept (package posts) for after the login, kept.go whose it is.
+//   - refusemessage.go: what is no request, because it is not HTTP as it may be, or too long: package edge has it refused here.
 //   - reply.go: what every answer carries.
-//   - accesslog.go, record.go: one access record a request, also after a panic.
+//   - accesslog.go, record.go: one access record a request, also after a panic; sampler.go: of a flood, a part.
 //
 // # What this package keeps
 //

@@ -3,7 +3,6 @@ package gateway
 import (
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/limits/gcra"
@@ -12,27 +11,6 @@ import (
 // refusedMessages are how many access records of messages that cannot be served there are at most: what scanners send is counted
 // always, and written down as far as somebody could read it.
 var refusedMessages = gcra.Rate{Events: 100, Per: time.Minute}
-
-// sampler lets records through at a rate. Safe for concurrent use.
-type sampler struct {
-	mu      sync.Mutex
-	tat     time.Time // guarded by mu
-	omitted int       // guarded by mu: records since the last one that was let through
-}
-
-// take reports whether a record is let through, and how many were not before it.
-func (s *sampler) take(rate gcra.Rate, now time.Time) (omitted int, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	backlog, result := rate.Take(max(s.tat.Sub(now), 0))
-	if !result.OK {
-		s.omitted++
-		return 0, false
-	}
-	s.tat = now.Add(backlog)
-	omitted, s.omitted = s.omitted, 0
-	return omitted, true
-}
 
 // Refuse answers a message that cannot be served as a request, with the status and for the reason that package edge gives. It is
 // answered, counted and recorded as any other; of a flood of them, a sample is recorded.

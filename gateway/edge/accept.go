@@ -2,8 +2,8 @@ package edge
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -13,9 +13,9 @@ import (
 // open files.
 const maxBackoff = time.Second
 
-// accept serves the connections of l, each in a goroutine of its own, until l is
+// accept serves the connections of l, each in a goroutine of its own, until ctx ends and l is
 // closed. The error is that of a listener that fails.
-func (s *Server) accept(l net.Listener, serve func(net.Conn)) error {
+func accept(ctx context.Context, l net.Listener, serve func(net.Conn), log *slog.Logger) error {
 	backoff := 5 * time.Millisecond
 	for {
 		c, err := l.Accept()
@@ -25,50 +25,20 @@ func (s *Server) accept(l net.Listener, serve func(net.Conn)) error {
 			backoff = 5 * time.Millisecond
 			go serve(c)
 			continue
-		case s.done.Err() != nil:
+		case ctx.Err() != nil:
 			return nil
 		case !errors.As(err, &temporary) || !temporary.Temporary():
 			return err
 		}
-		s.opts.Log.Warn("accept failed, retrying", "error", err)
+		log.Warn("accept failed, retrying", "error", err)
 		timer := time.NewTimer(backoff)
 		backoff = min(2*backoff, maxBackoff)
 		select {
 		case <-timer.C:
-		case <-s.done.Done():
+		case <-ctx.Done():
 			timer.Stop()
 			return nil
 		}
-	}
-}
-
-// serveTLS serves a connection from its handshake on, which has a timeout and ends with the server.
-func (s *Server) serveTLS(raw net.Conn) {
-	conn := tls.Server(raw, s.tlsConfig)
-	if err := s.handshake(conn); err != nil {
-		s.opts.Log.Debug("TLS handshake failed", "client", raw.RemoteAddr().String(), "error", err)
-		s.drop(raw)
-		return
-	}
-	state := conn.ConnectionState()
-	if state.NegotiatedProtocol == "h2" {
-		if !s.http2Conns.push(conn) {
-			s.drop(raw)
-		}
-		return
-	}
-	s.http1.ServeConn(context.Background(), conn, &state)
-}
-
-func (s *Server) handshake(conn *tls.Conn) error {
-	ctx, cancel := context.WithTimeout(s.done, s.opts.Limits.HeaderTime)
-	defer cancel()
-	return conn.HandshakeContext(ctx)
-}
-
-func (s *Server) drop(c net.Conn) {
-	if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		s.opts.Log.Debug("closing a connection", "error", err)
 	}
 }
 

@@ -6,16 +6,12 @@
 //   - listen.go: sockets on both loopbacks, errors that name port and setting.
 //   - conn.go: how many connections, and the write timeout for slow readers.
 //   - proxyproto.go: the client's address from load balancers that are trusted.
-//   - handshake.go: TLS handshakes, each with a timeout of its own.
-//   - framing.go, strict.go: a message of HTTP/1 with ambiguous framing (request
-//     smuggling) is refused before net/http sees it. What else is malformed is net/http's
-//     to refuse, as two Host lines, or package policies'. A target in absolute-form is
-//     taken where it names, with https, what Host names; absoluteform.go puts it into
-//     origin-form.
-//   - server.go: HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3, and the way down:
-//     drain, GOAWAY, end.
-//   - upload.go, download.go: the minimum rate of uploads (slow POST), and the
-//     write timeout of HTTP/2 streams without a window; both by stall.go.
+//   - accept.go: connections, each with a goroutine of its own.
+//   - server.go: TLS handshakes, each with a timeout of its own; HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3, and the way down:
+//     drain, GOAWAY, end. internal/http1/server speaks HTTP/1.1 (a message with ambiguous framing, which is request
+//     smuggling, is refused there), net/http HTTP/2. What they refuse, Options.Refuse answers.
+//   - upload.go, download.go: of HTTP/2, the minimum rate of uploads (slow POST), and the
+//     write timeout of streams without a window; both by stall.go.
 //   - redirect.go: plain HTTP, which redirects and does nothing else; a host with a final
 //     dot to the name without it.
 //   - quiet.go: Internet background noise, logged at debug level.

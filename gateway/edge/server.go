@@ -182,7 +182,7 @@ func (s *Server) Serve() error {
 	run := func(listeners []net.Listener, serve func(net.Conn)) {
 		for _, l := range listeners {
 			group.Go(func() error {
-				if err := s.accept(l, serve); err != nil {
+				if err := accept(s.done, l, serve, s.opts.Log); err != nil {
 					return errors.Join(fmt.Errorf("edge: serving on %s: %w", l.Addr(), err), s.closeListeners(), s.closeAll())
 				}
 				return nil
@@ -198,6 +198,36 @@ func (s *Server) Serve() error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// serveTLS serves a connection from its handshake on, which has a timeout and ends with the server.
+func (s *Server) serveTLS(raw net.Conn) {
+	conn := tls.Server(raw, s.tlsConfig)
+	if err := s.handshake(conn); err != nil {
+		s.opts.Log.Debug("TLS handshake failed", "client", raw.RemoteAddr().String(), "error", err)
+		s.drop(raw)
+		return
+	}
+	state := conn.ConnectionState()
+	if state.NegotiatedProtocol == "h2" {
+		if !s.http2Conns.push(conn) {
+			s.drop(raw)
+		}
+		return
+	}
+	s.http1.ServeConn(context.Background(), conn, &state)
+}
+
+func (s *Server) handshake(conn *tls.Conn) error {
+	ctx, cancel := context.WithTimeout(s.done, s.opts.Limits.HeaderTime)
+	defer cancel()
+	return conn.HandshakeContext(ctx)
+}
+
+func (s *Server) drop(c net.Conn) {
+	if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		s.opts.Log.Debug("closing a connection", "error", err)
+	}
 }
 
 // closeListeners ends the accepting, and the handshakes.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/textproto"
 	"sync"
 	"time"
 
@@ -16,8 +17,11 @@ const mostDiscarded = 256 << 10
 // body is a request's body. One goroutine reads it, which may be another than the handler's; any may interrupt it. A nil body has
 // ended.
 type body struct {
-	conn      *conn
-	request   *http.Request // whose Trailer is set at the end
+	input     *input
+	output    *output
+	watch     *watch
+	timeout   time.Duration // Limits.BodyTime
+	trailer   http.Header   // that is announced: its values come with the end; nil for none
 	chunks    *http1.Chunks // nil where the length is known
 	remaining int64         // bytes, where it is
 	rate      int64         // bytes a second at which it has to arrive; 0 for any
@@ -32,15 +36,11 @@ type body struct {
 	err      error      // guarded by mu: of every further read; io.EOF at the end
 }
 
-// newBody is the body of the request in c.head, nil where it has none.
-func (c *conn) newBody() *body {
-	if c.head.Length == 0 {
-		return nil
-	}
-	l := &c.s.opts.Limits
-	b := &body{conn: c, remaining: c.head.Length, expects: c.head.Expect}
+// newBody is a body of so many bytes, or Chunked.
+func newBody(length int64, expects bool, l *Limits) *body {
+	b := &body{remaining: length, expects: expects, timeout: l.BodyTime}
 	b.idle = sync.NewCond(&b.mu)
-	if c.head.Length == http1.Chunked {
+	if length == http1.Chunked {
 		b.chunks = &http1.Chunks{}
 	} else if l.BodyMinRate > 0 {
 		b.rate, b.credit = l.BodyMinRate, l.BodyTime
@@ -64,7 +64,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	if expects {
-		err = b.conn.output.sendContinue()
+		err = b.output.sendContinue()
 	}
 	n := 0
 	if err == nil {
@@ -78,7 +78,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.idle.Broadcast()
 	b.mu.Unlock()
 	if err == io.EOF {
-		b.conn.bodyHasEnded()
+		b.watch.bodyHasEnded()
 	}
 	return n, err
 }
@@ -92,12 +92,12 @@ func (b *body) read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	p = p[:min(int64(len(p)), b.remaining)]
-	in := &b.conn.input
+	in := b.input
 	n := copy(p, in.unread())
 	in.take(n)
 	if n == 0 {
 		var err error
-		if n, err = b.wait(func() (int, error) { return readSome(b.conn.rwc, p) }); n == 0 && err != nil {
+		if n, err = b.wait(func() (int, error) { return readSome(b.input.conn, p) }); n == 0 && err != nil {
 			return 0, cutOff(err)
 		}
 	}
@@ -109,7 +109,7 @@ func (b *body) read(p []byte) (int, error) {
 
 // readChunks is read of a chunked body.
 func (b *body) readChunks(p []byte) (int, error) {
-	in := &b.conn.input
+	in := b.input
 	for len(b.pending) == 0 {
 		n, data, err := b.chunks.Next(in.unread())
 		if err != nil {
@@ -149,7 +149,7 @@ func (b *body) wait(read func() (int, error)) (int, error) {
 	n, err := read()
 	if b.rate > 0 {
 		earned := time.Duration(n) * time.Second / time.Duration(b.rate)
-		b.credit = min(b.credit-time.Since(began)+earned, b.conn.s.opts.Limits.BodyTime)
+		b.credit = min(b.credit-time.Since(began)+earned, b.timeout)
 	}
 	return n, err
 }
@@ -167,14 +167,14 @@ func (b *body) setDeadline(now time.Time) error {
 			deadline = slow
 		}
 	}
-	return b.conn.rwc.SetReadDeadline(deadline)
+	return b.input.conn.SetReadDeadline(deadline)
 }
 
 // setTrailer adds the fields behind the body to the request, where it has announced any.
 func (b *body) setTrailer() {
 	for _, f := range b.chunks.Trailer {
-		if b.request.Trailer != nil && !framesMessage(f.Name) {
-			b.request.Trailer.Add(f.Name, f.Value)
+		if b.trailer != nil && !framesMessage(f.Name) {
+			b.trailer.Add(f.Name, f.Value)
 		}
 	}
 }
@@ -185,7 +185,7 @@ func (b *body) SetReadDeadline(t time.Time) error {
 	defer b.mu.Unlock()
 	b.deadline = t
 	if b.reading {
-		return b.conn.rwc.SetReadDeadline(t)
+		return b.input.conn.SetReadDeadline(t)
 	}
 	return nil
 }
@@ -199,7 +199,7 @@ func (b *body) Interrupt() error {
 		b.err = http.ErrBodyReadAfterClose
 	}
 	if b.reading {
-		return b.conn.rwc.SetReadDeadline(expired)
+		return b.input.conn.SetReadDeadline(expired)
 	}
 	return nil
 }
@@ -241,33 +241,28 @@ func (b *body) ended() bool {
 	return b.err == io.EOF
 }
 
-// mayDiscard reports whether so little of the body can be left that its connection may have another request. It is asked while
-// another goroutine may read.
+// mayDiscard reports whether the connection may have another request: the body has ended, or nobody has begun to read it and so
+// little is left that it can be read away. It is asked while another goroutine may read.
 func (b *body) mayDiscard() bool {
 	if b == nil {
 		return true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
-	case b.err == io.EOF:
-		return true
-	case b.reading || b.expects || b.chunks != nil || b.err != nil && b.err != http.ErrBodyReadAfterClose:
-		return false
+	if b.err != nil {
+		return b.err == io.EOF
 	}
-	return b.remaining <= mostDiscarded
+	return !b.reading && !b.expects && b.chunks == nil && b.remaining <= mostDiscarded
 }
 
 // discard reads away what the handler has left of the body, and is false where that does not come to its end.
 func (b *body) discard() bool {
-	if b.ended() {
-		return true
-	}
-	if !b.mayDiscard() {
+	b.mu.Lock()
+	if b.err == errAborted {
+		b.mu.Unlock()
 		return false
 	}
-	b.mu.Lock()
-	b.err, b.deadline = nil, time.Now().Add(b.conn.s.opts.Limits.BodyTime)
+	b.err, b.deadline = nil, time.Now().Add(b.timeout)
 	b.mu.Unlock()
 	buffer := inputBuffers.Get().(*[inputBuffer]byte)
 	defer inputBuffers.Put(buffer)
@@ -276,4 +271,13 @@ func (b *body) discard() bool {
 			return err == io.EOF
 		}
 	}
+}
+
+// framesMessage reports whether a field frames the message, and so never stands behind its body.
+func framesMessage(name string) bool {
+	switch textproto.CanonicalMIMEHeaderKey(name) {
+	case "Transfer-Encoding", "Content-Length", "Trailer":
+		return true
+	}
+	return false
 }

@@ -3,10 +3,8 @@ package server
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -15,7 +13,7 @@ import (
 
 // conn is a connection. What is not guarded is owned by the goroutine that serves it.
 type conn struct {
-	s      *Server
+	s      *shared
 	rwc    net.Conn
 	tls    *tls.ConnectionState
 	remote string
@@ -25,15 +23,14 @@ type conn struct {
 
 	input  input
 	output output
+	watch  watch
 	head   http1.RequestHead
 	ending ending
 	due    bool // a body has not ended
 	taken  bool // by Hijack
 
-	mu      sync.Mutex
-	changed *sync.Cond // something that mu guards
-	phase   phase      // guarded by mu
-	watch   watch      // guarded by mu
+	mu    sync.Mutex
+	phase phase // guarded by mu
 }
 
 // ending is whether, and how, a connection ends behind a request.
@@ -55,19 +52,11 @@ const (
 	closing              // it was told to end while it was idle
 )
 
-// expired is a deadline that has passed.
-var expired = time.Unix(1, 0)
-
-// serve serves one request after another.
-func (c *conn) serve() {
-	for c.ending == stays && c.await() {
-		if err := c.readHead(); err != nil {
-			c.refuse(err)
-			break
-		}
-		c.serveRequest()
-	}
-	c.close()
+func newConn(s *shared, rwc net.Conn, state *tls.ConnectionState) *conn {
+	c := &conn{s: s, rwc: rwc, tls: state, remote: rwc.RemoteAddr().String(), onEnd: func() {}}
+	c.input.conn, c.output.conn, c.watch.input = rwc, rwc, &c.input
+	c.watch.changed = sync.NewCond(&c.watch.mu)
+	return c
 }
 
 // await waits for the first byte of a request, and is false where none comes.
@@ -140,69 +129,4 @@ func errTooLong(h *http1.RequestHead) error {
 		return &http1.RefusedError{Status: http.StatusRequestURITooLong, Reason: "a request line beyond the limit of a header"}
 	}
 	return &http1.RefusedError{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "a header beyond its limit"}
-}
-
-// refuse answers a request that cannot be served, and ends the connection: where the next request begins, nobody knows.
-func (c *conn) refuse(err error) {
-	var refusal *http1.RefusedError
-	switch {
-	case errors.As(err, &refusal):
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		refusal = &http1.RefusedError{Status: http.StatusRequestTimeout, Reason: "the header did not arrive in time"}
-	default:
-		c.ending = gone // the client has, or what it sends is not TLS
-		return
-	}
-	c.ending, c.due = ends, true
-	c.head.Fields, c.head.Length, c.head.Close, c.head.Expect = c.head.Fields[:0], 0, true, false
-	answer := c.s.opts.Refuse
-	if answer == nil {
-		answer = func(w http.ResponseWriter, _ *http.Request, status int, _ string) { w.WriteHeader(status) }
-	}
-	c.serveBy(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer(w, r, refusal.Status, refusal.Reason)
-	}))
-}
-
-// serveRequest has the handler answer a request.
-func (c *conn) serveRequest() {
-	if c.head.Close {
-		c.ending = ends
-	}
-	c.serveBy(c.s.opts.Handler)
-}
-
-// serveBy has a handler answer what is in c.head.
-func (c *conn) serveBy(handler http.Handler) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	defer cancel()
-	b := c.newBody()
-	r := c.request(ctx, b)
-	w := &response{conn: c, request: r, body: b, header: make(http.Header, 16), length: unknownLength}
-	c.output.begin()
-	c.beginWatch(cancel, b)
-	whole := c.run(handler, w, r)
-	c.endWatch()
-	b.end()
-	switch {
-	case w.hijacked:
-		c.ending = gone
-	case !whole || !w.finish():
-		c.ending = aborted
-	case c.ending == stays && !b.discard():
-		c.ending = ends
-	}
-	c.due = c.due || !b.ended()
-	c.output.release()
-}
-
-// run calls the handler, and is false where it ended in a panic.
-func (c *conn) run(handler http.Handler, w *response, r *http.Request) (whole bool) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			c.s.logPanic(cause, c.remote)
-		}
-	}()
-	handler.ServeHTTP(w, r)
-	return true
 }

@@ -3,11 +3,13 @@
 // A connection has one goroutine, which reads a request, has the handler answer it, and reads the next. Buffers come with a
 // request and go when the connection is idle. Files, from the lowest:
 //
+//   - options.go: what all connections share.
 //   - input.go, output.go: what is read and not taken, what is said and not written.
 //   - watch.go: whether the client goes away while its request is served.
 //   - body.go: a body, its one reader, and how long the client may take over it.
+//   - conn.go: a connection, and how a request is read from it.
 //   - request.go, response.go: a request and its answer, as package http has them.
-//   - conn.go: one request after another; close.go: the end of a connection, in stages.
+//   - close.go: the end of a connection, in stages; serve.go: one request after another.
 //   - server.go: all connections.
 //
 // # What is different from net/http

@@ -3,7 +3,11 @@ package server
 import (
 	"net"
 	"sync"
+	"time"
 )
+
+// expired is a deadline that has passed.
+var expired = time.Unix(1, 0)
 
 // inputBuffer is how much of a connection is read at a time, in bytes. A head that is longer has a buffer of its own.
 const inputBuffer = 4 << 10
@@ -13,7 +17,7 @@ var inputBuffers = sync.Pool{New: func() any { return new([inputBuffer]byte) }}
 // input is what a connection has read and nobody has taken. It has a buffer while there is a request. It is owned by one
 // goroutine at a time: the connection's, or that which reads a body.
 type input struct {
-	conn   *conn
+	conn   net.Conn
 	buffer []byte             // nil while the connection is idle
 	pooled *[inputBuffer]byte // that buffer is, or nil
 	start  int                // buffer[start:end] is unread
@@ -37,7 +41,7 @@ func (in *input) wait() error {
 		return nil
 	}
 	in.release()
-	n, err := readSome(in.conn.rwc, in.first[:])
+	n, err := readSome(in.conn, in.first[:])
 	if n > 0 {
 		in.push()
 		return nil
@@ -79,7 +83,7 @@ func (in *input) fill(most int) error {
 		in.release()
 		in.buffer, in.end = longer, n
 	}
-	n, err := readSome(in.conn.rwc, in.buffer[in.end:])
+	n, err := readSome(in.conn, in.buffer[in.end:])
 	if in.end += n; n > 0 {
 		return nil
 	}

@@ -22,9 +22,10 @@ func (c *conn) request(ctx context.Context, b *body) *http.Request {
 		r.Proto = "HTTP/1.0"
 	}
 	if b != nil {
-		r.Body, b.request = b, r
+		r.Body = b
 		if h.Length == http1.Chunked {
 			r.TransferEncoding, r.Trailer = []string{"chunked"}, announcedTrailer(r.Header)
+			b.trailer = r.Trailer
 		}
 	}
 	for _, name := range [...]string{"Host", "Transfer-Encoding", "Trailer"} {
@@ -77,13 +78,4 @@ func announcedTrailer(h http.Header) http.Header {
 		}
 	}
 	return trailer
-}
-
-// framesMessage reports whether a field frames the message, and so never stands behind its body.
-func framesMessage(name string) bool {
-	switch textproto.CanonicalMIMEHeaderKey(name) {
-	case "Transfer-Encoding", "Content-Length", "Trailer":
-		return true
-	}
-	return false
 }

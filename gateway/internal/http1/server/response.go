@@ -280,7 +280,7 @@ func (w *response) SetReadDeadline(t time.Time) error {
 		return w.body.SetReadDeadline(t)
 	}
 	if !t.IsZero() && !t.After(time.Now()) {
-		w.conn.abandon()
+		w.conn.watch.abandon()
 	}
 	return nil
 }
@@ -298,7 +298,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, errors.New("server: a connection cannot be taken over while a message is under way on it")
 	}
 	w.hijacked, c.taken = true, true
-	c.endWatch()
+	c.watch.end()
 	if err := c.rwc.SetReadDeadline(time.Time{}); err != nil {
 		return nil, nil, err
 	}

@@ -4,42 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"log/slog"
 	"net"
-	"net/http"
 	"sync"
-	"sync/atomic"
-	"time"
 )
-
-// Limits bound what one client may use.
-type Limits struct {
-	HeaderBytes int           // of a request's head; 431 beyond, or 414 where the target alone is longer
-	HeaderTime  time.Duration // in which it must arrive, from its first byte on
-	IdleTime    time.Duration // without a request
-	BodyMinRate int64         // bytes a second, while a body with a Content-Length is waited for; 0 for any
-	BodyTime    time.Duration // in which nothing of such a body may arrive, or by which it may fall behind the rate
-}
-
-// Options are what a Server is made of.
-type Options struct {
-	Handler http.Handler
-	// Refuse answers a request that cannot be served as it was sent: its status, and why, without a word of what was sent. Of
-	// the request is there what is known; its Header is empty. Optional: the status alone is answered.
-	Refuse func(w http.ResponseWriter, r *http.Request, status int, reason string)
-	// ConnContext is what the requests of a connection have in their context, and is to be called when it is closed, or speaks
-	// HTTP no longer. Optional.
-	ConnContext func(context.Context) (context.Context, func())
-	Limits      Limits
-	Log         *slog.Logger
-}
 
 // Server serves connections of HTTP/1.1, each in the goroutine that brings it. Safe for concurrent use.
 type Server struct {
-	opts     Options
-	date     dateCache
-	draining atomic.Bool // every answer ends its connection
-	closing  atomic.Bool // a connection without a request ends
+	shared shared
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{} // guarded by mu
@@ -49,7 +20,7 @@ type Server struct {
 
 // New makes a server. Its limits have to be positive.
 func New(o Options) *Server {
-	s := &Server{opts: o, conns: map[*conn]struct{}{}}
+	s := &Server{shared: shared{opts: o}, conns: map[*conn]struct{}{}}
 	s.left = sync.NewCond(&s.mu)
 	return s
 }
@@ -59,13 +30,11 @@ func New(o Options) *Server {
 func (s *Server) ServeConn(ctx context.Context, rwc net.Conn, state *tls.ConnectionState) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c := &conn{s: s, rwc: rwc, tls: state, remote: rwc.RemoteAddr().String(), cancel: cancel}
-	c.ctx, c.onEnd = ctx, func() {}
-	if s.opts.ConnContext != nil {
-		c.ctx, c.onEnd = s.opts.ConnContext(ctx)
+	c := newConn(&s.shared, rwc, state)
+	c.cancel, c.ctx = cancel, ctx
+	if s.shared.opts.ConnContext != nil {
+		c.ctx, c.onEnd = s.shared.opts.ConnContext(ctx)
 	}
-	c.input.conn, c.output.conn = c, rwc
-	c.changed = sync.NewCond(&c.mu)
 	if !s.add(c) {
 		c.close()
 		return
@@ -91,7 +60,7 @@ func (s *Server) remove(c *conn) {
 }
 
 // Drain has every further answer say that its connection ends.
-func (s *Server) Drain() { s.draining.Store(true) }
+func (s *Server) Drain() { s.shared.draining.Store(true) }
 
 // Shutdown takes no connection any more, closes those without a request, and waits until the others have answered and ended,
 // or ctx has: then the error says so.
@@ -106,7 +75,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.closing.Store(true)
+	s.shared.closing.Store(true)
 	for c := range s.conns {
 		c.endIdle()
 	}
@@ -138,21 +107,4 @@ func ignoreClosed(err error) error {
 		return nil
 	}
 	return err
-}
-
-// dateCache is the Date of answers (RFC 9110, section 6.6.1), made once a second.
-type dateCache struct{ last atomic.Pointer[date] }
-
-type date struct {
-	second int64
-	text   string
-}
-
-func (d *dateCache) at(now time.Time) string {
-	last := d.last.Load()
-	if last == nil || last.second != now.Unix() {
-		last = &date{now.Unix(), now.UTC().Format(http.TimeFormat)}
-		d.last.Store(last)
-	}
-	return last.text
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -9,92 +10,95 @@ import (
 const watchDelay = 20 * time.Millisecond
 
 // watch finds out whether the client goes away while its request is served: a read waits for it, once the body has ended. What
-// else comes is the next request's.
+// else comes is the next request's. Safe for concurrent use.
 type watch struct {
-	timer     *time.Timer
-	cancel    context.CancelFunc // of the request; nil while there is none
-	bodyEnded bool
-	reading   bool // a goroutine waits for a byte
-	stopping  bool // it is to end
-	hasByte   bool // it has read one
+	input *input // nobody else reads it while the watch is on
+
+	mu        sync.Mutex
+	changed   *sync.Cond         // reading has
+	timer     *time.Timer        // guarded by mu
+	cancel    context.CancelFunc // guarded by mu: of the request; nil while there is none
+	bodyEnded bool               // guarded by mu
+	reading   bool               // guarded by mu: a goroutine waits for a byte
+	stopping  bool               // guarded by mu: it is to end
+	hasByte   bool               // guarded by mu: it has read one
 }
 
-// beginWatch begins with a request.
-func (c *conn) beginWatch(cancel context.CancelFunc, b *body) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.watch.cancel, c.watch.bodyEnded = cancel, b == nil
-	if b == nil {
-		c.armWatch()
+// begin begins with a request.
+func (w *watch) begin(cancel context.CancelFunc, hasBody bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cancel, w.bodyEnded = cancel, !hasBody
+	if w.bodyEnded {
+		w.arm()
 	}
 }
 
 // bodyHasEnded has the watch begin behind a body.
-func (c *conn) bodyHasEnded() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.watch.cancel != nil {
-		c.watch.bodyEnded = true
-		c.armWatch()
+func (w *watch) bodyHasEnded() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cancel != nil {
+		w.bodyEnded = true
+		w.arm()
 	}
 }
 
-// armWatch has the watch begin after a while. c.mu is held.
-func (c *conn) armWatch() {
-	if c.watch.timer == nil {
-		c.watch.timer = time.AfterFunc(watchDelay, c.watchClient)
+// arm has the watch begin after a while. w.mu is held.
+func (w *watch) arm() {
+	if w.timer == nil {
+		w.timer = time.AfterFunc(watchDelay, w.run)
 		return
 	}
-	c.watch.timer.Reset(watchDelay)
+	w.timer.Reset(watchDelay)
 }
 
-// watchClient reads a byte, or learns that there will be none.
-func (c *conn) watchClient() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	w := &c.watch
-	if w.cancel == nil || !w.bodyEnded || w.reading || w.hasByte || c.input.start < c.input.end || c.rwc.SetReadDeadline(time.Time{}) != nil {
+// run reads a byte, or learns that there will be none.
+func (w *watch) run() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cancel == nil || !w.bodyEnded || w.reading || w.hasByte || len(w.input.unread()) > 0 {
 		return
 	}
 	w.reading = true
-	c.mu.Unlock()
-	n, err := readSome(c.rwc, c.input.first[:])
-	c.mu.Lock()
+	_ = w.input.conn.SetReadDeadline(time.Time{}) // where it fails, so does the read
+	w.mu.Unlock()
+	n, err := readSome(w.input.conn, w.input.first[:])
+	w.mu.Lock()
 	w.reading, w.hasByte = false, n > 0
-	if err != nil && n == 0 && !w.stopping {
+	if err != nil && n == 0 && !w.stopping && w.cancel != nil {
 		w.cancel()
 	}
-	c.changed.Broadcast()
+	w.changed.Broadcast()
 }
 
-// endWatch ends with the request.
-func (c *conn) endWatch() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	w := &c.watch
+// end ends with the request.
+func (w *watch) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.cancel = nil
 	if w.timer != nil {
 		w.timer.Stop()
 	}
 	if w.reading {
 		w.stopping = true
-		_ = c.rwc.SetReadDeadline(expired) // where it fails, the read has ended
+		_ = w.input.conn.SetReadDeadline(expired) // where it fails, the read has ended
 		for w.reading {
-			c.changed.Wait()
+			w.changed.Wait()
 		}
 		w.stopping = false
 	}
 	if w.hasByte {
 		w.hasByte = false
-		c.input.push()
+		w.input.push()
 	}
 }
 
-// abandon ends the request that is under way, and the connection with it. Any goroutine may call it.
-func (c *conn) abandon() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.watch.cancel != nil {
-		c.watch.cancel()
+// abandon ends the request that is under way.
+func (w *watch) abandon() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cancel != nil {
+		w.cancel()
 	}
 }
