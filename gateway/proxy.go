@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -42,6 +43,11 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 		return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
 	}
 	out.request.HeaderTimeout, out.request.Informational = timeout, x.earlyHints
+	if out.body != nil {
+		if err := http.NewResponseController(&x.reply).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return fmt.Errorf("gateway: enabling full duplex: %w", err)
+		}
+	}
 	answer, err := to.send(x.r.Context(), out)
 	if err != nil {
 		x.unsent = isUnsent(err)

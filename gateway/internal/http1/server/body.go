@@ -31,6 +31,7 @@ type body struct {
 	mu       sync.Mutex
 	idle     *sync.Cond // nobody reads
 	reading  bool       // guarded by mu
+	begun    bool       // guarded by mu: it is read, or will be while the answer is written
 	expects  bool       // guarded by mu: 100 (Continue) is due before the first byte
 	deadline time.Time  // guarded by mu: which the handler has set
 	err      error      // guarded by mu: of every further read; io.EOF at the end
@@ -58,7 +59,7 @@ func (b *body) Read(p []byte) (int, error) {
 	expects := b.expects
 	b.expects = false
 	err := b.err
-	b.reading = err == nil
+	b.reading, b.begun = err == nil, true
 	b.mu.Unlock()
 	if err != nil {
 		return 0, err
@@ -241,6 +242,16 @@ func (b *body) ended() bool {
 	return b.err == io.EOF
 }
 
+// begin is called where the body will be read while the answer is written.
+func (b *body) begin() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.begun = true
+}
+
 // mayDiscard reports whether the connection may have another request: the body has ended, or nobody has begun to read it and so
 // little is left that it can be read away. It is asked while another goroutine may read.
 func (b *body) mayDiscard() bool {
@@ -252,7 +263,7 @@ func (b *body) mayDiscard() bool {
 	if b.err != nil {
 		return b.err == io.EOF
 	}
-	return !b.reading && !b.expects && b.chunks == nil && b.remaining <= mostDiscarded
+	return !b.begun && !b.expects && b.chunks == nil && b.remaining <= mostDiscarded
 }
 
 // discard reads away what the handler has left of the body, and is false where that does not come to its end.

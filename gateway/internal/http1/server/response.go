@@ -270,8 +270,12 @@ func (w *response) FlushError() error {
 // Flush implements http.Flusher.
 func (w *response) Flush() { _ = w.FlushError() }
 
-// EnableFullDuplex is for http.ResponseController: it always is.
-func (w *response) EnableFullDuplex() error { return nil }
+// EnableFullDuplex is for http.ResponseController. It always is so; who says so goes on reading the body when the answer has begun,
+// which ends the connection unless it has ended before.
+func (w *response) EnableFullDuplex() error {
+	w.body.begin()
+	return nil
+}
 
 // SetReadDeadline is for http.ResponseController. Where there is no body to read, one that has passed ends the request: nothing
 // more of its client is waited for.
