@@ -8,15 +8,16 @@ import (
 
 var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
-// input reads frames. While the connection is idle it has no buffer but a tiny one. It belongs to the reader.
+// input reads frames. While it waits for one it has no buffer but a tiny one, so that an idle connection keeps little; the rest of
+// a TLS record comes without waiting. It belongs to the reader.
 type input struct {
 	conn       net.Conn
-	buffer     *[readBuffer]byte // nil while idle
+	buffer     *[readBuffer]byte // nil while nothing is in it
 	begin, end int               // of what is read and not used
 	tiny       [tinyRead]byte
 }
 
-// release gives the buffer back, where nothing is in it.
+// release gives the buffer back, unless something is in it.
 func (in *input) release() {
 	if in.buffer != nil && in.begin == in.end {
 		readBuffers.Put(in.buffer)

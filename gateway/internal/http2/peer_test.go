@@ -34,6 +34,18 @@ type peer struct {
 	encoded bytes.Buffer
 	frames  chan event // what the server says; closed at its end
 	served  chan struct{}
+	last    uint32 // stream
+	quiet   bool   // the server may close while something is written
+}
+
+// id is that of a new stream.
+func (p *peer) id() uint32 {
+	if p.last == 0 {
+		p.last = 1
+	} else {
+		p.last += 2
+	}
+	return p.last
 }
 
 // event is a frame of the server's.
@@ -99,7 +111,7 @@ func dial(t *testing.T, s *Server, settings ...http2.Setting) *peer {
 
 func (p *peer) write(err error) {
 	p.t.Helper()
-	if err != nil {
+	if err != nil && !p.quiet {
 		p.t.Fatal(err)
 	}
 }

@@ -39,11 +39,18 @@ func (c *rawClient) write(b []byte) {
 func (c *rawClient) request(b []byte) []byte {
 	c.encoded.Reset()
 	for _, f := range [][2]string{
-		{":method", "GET"}, {":scheme", "https"}, {":authority", "billing-api.viloforge.com"}, {":path", "/invoices?page=2"},
+		{":method", "GET"},
+		{":scheme", "https"},
+		{":authority", "billing-api.viloforge.com"},
+		{":path", "/invoices?page=2"},
 		{"user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"},
-		{"accept", "application/json"}, {"accept-encoding", "gzip, deflate, br, zstd"}, {"accept-language", "en-GB,en;q=0.9"},
+		{"accept", "application/json"},
+		{"accept-encoding", "gzip, deflate, br, zstd"},
+		{"accept-language", "en-GB,en;q=0.9"},
 		{"cookie", "__Secure-sso=eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"},
-		{"sec-fetch-mode", "cors"}, {"sec-fetch-site", "same-site"}, {"referer", "https://website.viloforge.com/"},
+		{"sec-fetch-mode", "cors"},
+		{"sec-fetch-site", "same-site"},
+		{"referer", "https://website.viloforge.com/"},
 	} {
 		if err := c.encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
 			c.t.Fatal(err)

@@ -92,9 +92,7 @@ func (c *conn) readPreface() error {
 
 // readFrame reads a frame, and does what it says.
 func (c *conn) readFrame() error {
-	if c.input.buffered() == 0 {
-		c.rest()
-	}
+	c.input.release()
 	if c.ending.Load() {
 		return errConnection
 	}
@@ -148,16 +146,6 @@ func (c *conn) payload(f *frame) ([]byte, error) {
 	return p, err
 }
 
-// rest gives buffers back where nothing is under way.
-func (c *conn) rest() {
-	c.mu.Lock()
-	idle := len(c.streams) == 0
-	c.mu.Unlock()
-	if idle && c.pendingID == 0 {
-		c.input.release()
-	}
-}
-
 // handleError says to the client what it did wrong. What it returns ends the reading.
 func (c *conn) handleError(err error) error {
 	if err == nil {
@@ -195,14 +183,16 @@ func (c *conn) refuse(e *streamError) {
 	c.kick()
 }
 
-// linger passes over what the client still sends, for as long as the deadline that end has set: a connection that is closed
-// with something unread takes back what was sent.
+// linger passes over what the client still sends, as much as may be on its way, for as long as the deadline that end has set: a
+// connection that is closed with something unread takes back what was sent.
 func (c *conn) linger() {
 	var nowhere [512]byte
-	for {
-		if _, err := c.net.Read(nowhere[:]); err != nil {
+	for left := c.limits.ConnectionWindow; left > 0; {
+		n, err := c.net.Read(nowhere[:])
+		if err != nil {
 			return
 		}
+		left -= int64(n)
 	}
 }
 
