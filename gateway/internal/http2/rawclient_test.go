@@ -22,7 +22,6 @@ type rawClient struct {
 
 func newRawClient(t testing.TB, conn net.Conn) *rawClient {
 	c := &rawClient{t: t, conn: conn, in: bufio.NewReaderSize(conn, 64<<10), next: 1}
-	c.encoder = hpack.NewEncoder(&c.encoded)
 	b := append([]byte(preface), appendSettings(nil, setting{settingInitialWindowSize, 1 << 30})...)
 	b = appendWindowUpdate(b, 0, 1<<30)
 	c.write(b)
@@ -37,6 +36,9 @@ func (c *rawClient) write(b []byte) {
 
 // request appends a request like a browser's, of which everything is in the dynamic table after the first.
 func (c *rawClient) request(b []byte) []byte {
+	if c.encoder == nil {
+		c.encoder = hpack.NewEncoder(&c.encoded)
+	}
 	c.encoded.Reset()
 	for _, f := range [][2]string{
 		{":method", "GET"},
