@@ -104,10 +104,10 @@ type stream struct {
 	conn *conn
 	id   uint32
 
-	remoteEnded, localEnded bool
-	closed                  bool
-	err                     error // of every further write; set when it is closed
-	malformed               bool  // it is reset when it has been answered
+	remoteEnded bool
+	closed      bool
+	err         error // of every further write; set when it is closed
+	malformed   bool  // it is reset when it has been answered
 
 	// Receiving.
 	readable      sync.Cond

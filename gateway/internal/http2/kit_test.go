@@ -18,9 +18,6 @@ import (
 	"time"
 )
 
-// longest is how long anything may take here: an hour is nothing to a clock that is not real.
-const longest = 30 * time.Second
-
 func newServer(t testing.TB, h http.HandlerFunc, change func(*Options)) *Server {
 	t.Helper()
 	o := Options{Handler: h}

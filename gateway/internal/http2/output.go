@@ -1,115 +1,9 @@
 package http2
 
 import (
-	"slices"
-	"sync"
+	"io"
 	"time"
 )
-
-// outBuffer is a pooled buffer of frames.
-type outBuffer struct{ b []byte }
-
-var outBuffers = sync.Pool{New: func() any { return new(outBuffer) }}
-
-func (b *outBuffer) free() {
-	if cap(b.b) > 4*maxPending {
-		return
-	}
-	b.b = b.b[:0]
-	outBuffers.Put(b)
-}
-
-// output is where frames are appended. c.mu is held.
-func (c *conn) output() *[]byte {
-	if c.out == nil {
-		c.out = outBuffers.Get().(*outBuffer)
-	}
-	return &c.out.b
-}
-
-// waiting is how many bytes wait to be written. c.mu is held.
-func (c *conn) waiting() int {
-	if c.out == nil {
-		return 0
-	}
-	return len(c.out.b)
-}
-
-// eligible reports whether the stream may append a frame. c.mu is held.
-func (c *conn) eligible(st *stream) bool {
-	return c.waiting() < maxPending && (!st.wantsData || c.sendWindow > 0 && st.sendWindow > 0)
-}
-
-// nextInQueue is the stream whose turn it is; nil where nobody waits, or nobody who waits may go on. c.mu is held.
-func (c *conn) nextInQueue() *stream {
-	for _, st := range c.queue {
-		if c.eligible(st) {
-			return st
-		}
-	}
-	return nil
-}
-
-// wake wakes the stream whose turn it is. c.mu is held.
-func (c *conn) wake() {
-	if len(c.queue) == 0 {
-		return
-	}
-	if st := c.nextInQueue(); st != nil {
-		st.sendable.Signal()
-	}
-}
-
-// leaveQueue takes the stream out of the queue. c.mu is held.
-func (c *conn) leaveQueue(st *stream) {
-	if st.queued {
-		st.queued = false
-		c.queue = slices.DeleteFunc(c.queue, func(other *stream) bool { return other == st })
-	}
-}
-
-// turn waits until the stream may append a frame: there is room for it, and, for DATA, both windows are open. Streams take
-// turns, a frame each. c.mu is held, and let go while it waits.
-func (c *conn) turn(st *stream, data bool) error {
-	st.wantsData = data
-	for st.err == nil {
-		if c.eligible(st) {
-			if next := c.nextInQueue(); next == nil || next == st {
-				c.leaveQueue(st)
-				return nil
-			}
-		}
-		if !st.queued {
-			st.queued = true
-			c.queue = append(c.queue, st)
-		}
-		if data && st.stallSince.IsZero() {
-			st.stallSince = time.Now()
-			c.arm(st.stallSince.Add(c.limits.WriteTimeout))
-		}
-		if c.waiting() > 0 && !c.writing {
-			c.flush()
-			continue
-		}
-		st.sendable.Wait()
-	}
-	c.leaveQueue(st)
-	c.wake()
-	return st.err
-}
-
-// sent notes that the stream has sent n bytes of DATA. c.mu is held.
-func (c *conn) sent(st *stream, n int) {
-	c.sendWindow -= int64(n)
-	st.sendWindow -= int64(n)
-	c.control.earn(dataEarns)
-	if st.progress += n; st.progress >= maxFrameLength {
-		st.progress, st.stallSince = 0, time.Time{}
-	}
-	if c.quantum += n; c.quantum >= maxFrameLength && len(c.queue) > 0 {
-		c.quantum, c.quantumAt = 0, time.Now()
-	}
-}
 
 // flush writes what waits, and what is added meanwhile, unless somebody does so already. c.mu is held, and let go while it is
 // written. After some rounds the rest is left to another goroutine.
@@ -198,6 +92,9 @@ func (c *conn) fail(err error) {
 	_ = c.net.SetDeadline(expired) // the reader, and who writes, return now; where it fails, the connection is closed already
 }
 
+// expired is a deadline that has passed.
+var expired = time.Unix(1, 0)
+
 // closeWrite says that nothing more is written, behind the last frame. c.mu is held, and let go meanwhile.
 func (c *conn) closeWrite() {
 	half, ok := c.net.(interface{ CloseWrite() error })
@@ -209,5 +106,60 @@ func (c *conn) closeWrite() {
 	_ = half.CloseWrite() // where it fails, the connection is closed already
 }
 
-// expired is a deadline that has passed.
-var expired = time.Unix(1, 0)
+// end ends the connection: GOAWAY, and what waits before it, are written; what is still read is passed over for a second, so
+// that the client sees them. c.mu is held.
+func (c *conn) end(why code, reason string) {
+	if c.err != nil || c.ending.Swap(true) {
+		return
+	}
+	for _, st := range c.streams {
+		st.abandon(errConnection)
+	}
+	c.goAway(c.last, why, reason)
+	c.kick()
+	_ = c.net.SetReadDeadline(time.Now().Add(lingerTime)) // where it fails, the connection is closed already
+}
+
+// endIfDrained ends a connection that was to end when its streams have. c.mu is held.
+func (c *conn) endIfDrained() {
+	if c.draining == lastStream && len(c.streams) == 0 {
+		c.end(noError, "")
+	}
+}
+
+// abandon closes a stream before its time: the handler's reads and writes fail, and its context ends. The connection's mu is held.
+func (st *stream) abandon(err error) {
+	if st.bodyErr == nil || st.bodyErr == io.EOF && st.inbox.size > 0 {
+		st.bodyErr = err
+	}
+	st.discard()
+	st.close(err)
+	st.cancel()
+}
+
+// close takes a stream off the connection. The connection's mu is held.
+func (st *stream) close(err error) {
+	if st.closed {
+		return
+	}
+	st.closed, st.err = true, err
+	c := st.conn
+	delete(c.streams, st.id)
+	c.leaveQueue(st)
+	c.wake()
+	st.sendable.Broadcast()
+	st.readable.Broadcast()
+	if len(c.streams) == 0 && c.err == nil {
+		c.idleSince = time.Now()
+		c.arm(c.idleSince.Add(c.limits.IdleTime))
+		c.endIfDrained()
+	}
+}
+
+// discard passes over what was received and what will be, and gives the connection's window back. The connection's mu is held.
+func (st *stream) discard() {
+	st.discarding = true
+	if n := st.inbox.discard(); n > 0 {
+		st.conn.giveBack(n)
+	}
+}

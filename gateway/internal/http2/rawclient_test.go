@@ -14,7 +14,6 @@ type rawClient struct {
 	t       testing.TB
 	conn    net.Conn
 	in      *bufio.Reader
-	block   []byte
 	next    uint32
 	encoder *hpack.Encoder
 	encoded bytes.Buffer

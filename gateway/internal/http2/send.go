@@ -25,6 +25,36 @@ func date() string {
 	return d.text
 }
 
+// turn waits until the stream may append a frame: there is room for it, and, for DATA, both windows are open. Streams take
+// turns, a frame each. c.mu is held, and let go while it waits.
+func (c *conn) turn(st *stream, data bool) error {
+	st.wantsData = data
+	for st.err == nil {
+		if c.eligible(st) {
+			if next := c.nextInQueue(); next == nil || next == st {
+				c.leaveQueue(st)
+				return nil
+			}
+		}
+		if !st.queued {
+			st.queued = true
+			c.queue = append(c.queue, st)
+		}
+		if data && st.stallSince.IsZero() {
+			st.stallSince = time.Now()
+			c.arm(st.stallSince.Add(c.limits.WriteTimeout))
+		}
+		if c.waiting() > 0 && !c.writing {
+			c.flush()
+			continue
+		}
+		st.sendable.Wait()
+	}
+	c.leaveQueue(st)
+	c.wake()
+	return st.err
+}
+
 // send sends the header, what is kept of the body, and p behind it.
 func (st *stream) send(p []byte) error {
 	c := st.conn
