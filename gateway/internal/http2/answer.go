@@ -14,7 +14,7 @@ type writer stream
 // Header implements http.ResponseWriter.
 func (w *writer) Header() http.Header {
 	if w.answer.header == nil {
-		w.answer.header = make(http.Header, 16)
+		w.answer.header = make(http.Header, 14) // the most of 16 slots
 	}
 	return w.answer.header
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"testing"
 )
@@ -74,4 +75,43 @@ func BenchmarkRequests(b *testing.B) {
 			load(b, address, trusted, streams.n)
 		})
 	}
+}
+
+// BenchmarkIdleConnections says what a connection keeps while it has nothing to do, its TLS and the client's side of it included.
+func BenchmarkIdleConnections(b *testing.B) {
+	for name, listen := range map[string]func() (string, *x509.CertPool){
+		"here":     func() (string, *x509.CertPool) { return listen(b, newServer(b, hello, nil)) },
+		"standard": func() (string, *x509.CertPool) { return listenStandard(b, http.HandlerFunc(hello)) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			address, trusted := listen()
+			const connections = 200
+			for b.Loop() {
+				before := inUse()
+				var clients []*rawClient
+				for range connections {
+					conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: trusted, NextProtos: []string{"h2"}}}).DialContext(b.Context(), "tcp", address)
+					if err != nil {
+						b.Fatal(err)
+					}
+					c := newRawClient(b, conn)
+					c.drive(10, 10)
+					clients = append(clients, c)
+				}
+				b.ReportMetric(float64(inUse()-before)/connections, "B/connection")
+				for _, c := range clients {
+					c.close()
+				}
+			}
+		})
+	}
+}
+
+// inUse is the memory in use: heap and stacks.
+func inUse() int64 {
+	runtime.GC()
+	runtime.GC() // pools let go of what they hold at the second
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapInuse + m.StackInuse)
 }

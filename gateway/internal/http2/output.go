@@ -2,6 +2,7 @@ package http2
 
 import (
 	"io"
+	"runtime"
 	"time"
 )
 
@@ -12,6 +13,12 @@ func (c *conn) flush() {
 		return
 	}
 	c.writing = true
+	if c.handlers > 1 {
+		// Others may be about to append something, too.
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+	}
 	for range 4 {
 		if !c.writeOnce() {
 			return

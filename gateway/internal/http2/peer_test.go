@@ -78,6 +78,11 @@ func (e event) field(name string) string {
 // connect connects to the server in memory, and says nothing.
 func connect(t *testing.T, s *Server) *peer {
 	t.Helper()
+	return connectWith(t, context.Background(), s)
+}
+
+func connectWith(t *testing.T, ctx context.Context, s *Server) *peer {
+	t.Helper()
 	here, there := net.Pipe()
 	p := &peer{t: t, server: s, conn: here, frames: make(chan event, 1<<16), served: make(chan struct{})}
 	p.Framer = http2.NewFramer(here, here)
@@ -86,7 +91,7 @@ func connect(t *testing.T, s *Server) *peer {
 	p.encoder = hpack.NewEncoder(&p.encoded)
 	go func() {
 		defer close(p.served)
-		s.ServeConn(context.Background(), there, nil)
+		s.ServeConn(ctx, there, nil)
 	}()
 	t.Cleanup(func() {
 		_ = here.Close() // the server may have been first
@@ -99,14 +104,21 @@ func connect(t *testing.T, s *Server) *peer {
 func dial(t *testing.T, s *Server, settings ...http2.Setting) *peer {
 	t.Helper()
 	p := connect(t, s)
+	p.begin(settings...)
+	return p
+}
+
+// begin says what a client begins with.
+func (p *peer) begin(settings ...http2.Setting) {
+	p.t.Helper()
 	go p.listen()
-	p.write(func() error { _, err := io.WriteString(p.conn, preface); return err }())
+	_, err := io.WriteString(p.conn, preface)
+	p.write(err)
 	p.write(p.WriteSettings(settings...))
 	p.write(p.WriteSettingsAck())
 	if e := p.read(); e.kind != http2.FrameSettings {
-		t.Fatalf("the server begins with %v", e)
+		p.t.Fatalf("the server begins with %v", e)
 	}
-	return p
 }
 
 func (p *peer) write(err error) {

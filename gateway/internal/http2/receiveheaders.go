@@ -74,6 +74,9 @@ func (c *conn) receiveBlock(id uint32, block []byte, endStream, dependsOnItself 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.headerBy = time.Time{}
+	if c.ending.Load() || c.err != nil {
+		return errConnection // the client has been told that this is not served, or is told nothing any more
+	}
 	switch st := c.streams[id]; {
 	case st != nil:
 		return c.receiveTrailers(st, endStream)

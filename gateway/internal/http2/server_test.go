@@ -90,6 +90,45 @@ func TestShutdownEndsWithItsContextAndCloseEndsAll(t *testing.T) {
 	})
 }
 
+// What a client sends when it has been told that the connection ends is not served: it sends it again elsewhere.
+func TestNothingIsServedBehindGOAWAY(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := dial(t, newServer(t, func(http.ResponseWriter, *http.Request) { t.Error("it is served") }, nil))
+		if e := p.of(http2.FrameGoAway); e.last != 0 {
+			t.Error(e)
+		}
+		p.quiet = true
+		p.request(1, "GET", true)
+		p.request(3, "GET", true)
+		if all := p.rest(); len(all) > 0 {
+			t.Error(all)
+		}
+	})
+}
+
+// The end of the context that a connection is served with ends those of its requests.
+func TestTheBaseContext(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		type key struct{}
+		base, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			fmt.Fprint(w, r.Context().Value(key{}), r.Context().Err())
+		}, nil)
+		p := connectWith(t, base, s)
+		p.begin()
+		p.request(1, "GET", true)
+		synctest.Wait()
+		cancel()
+		p.request(3, "GET", true)
+		for _, id := range []uint32{1, 3} {
+			if got := p.answer(id); got.body != "value context canceled" {
+				t.Errorf("%d: %+v", id, got)
+			}
+		}
+	})
+}
+
 // A connection that a client says it is leaving, and one whose answer says "Connection: close".
 func TestConnectionsThatEnd(t *testing.T) {
 	bubble(t, func(t *testing.T) {
