@@ -54,7 +54,7 @@ func load(b *testing.B, address string, trusted *x509.CertPool, streams int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c := newRawClient(b, conn)
+	c := newRawClient(b, conn, 64<<10)
 	defer c.close()
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -94,7 +94,7 @@ func BenchmarkIdleConnections(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					c := newRawClient(b, conn)
+					c := newRawClient(b, conn, 512)
 					c.drive(10, 10)
 					clients = append(clients, c)
 				}

@@ -19,8 +19,8 @@ type rawClient struct {
 	encoded bytes.Buffer
 }
 
-func newRawClient(t testing.TB, conn net.Conn) *rawClient {
-	c := &rawClient{t: t, conn: conn, in: bufio.NewReaderSize(conn, 64<<10), next: 1}
+func newRawClient(t testing.TB, conn net.Conn, buffer int) *rawClient {
+	c := &rawClient{t: t, conn: conn, in: bufio.NewReaderSize(conn, buffer), next: 1}
 	b := append([]byte(preface), appendSettings(nil, setting{settingInitialWindowSize, 1 << 30})...)
 	b = appendWindowUpdate(b, 0, 1<<30)
 	c.write(b)
