@@ -32,7 +32,7 @@ func (c *conn) encode(f field) {
 
 func isVolatile(name string) bool {
 	switch name {
-	case "content-length", "date", "etag", "last-modified", "x-request-id", "set-cookie", "location", "traceparent", "ratelimit",
+	case "content-length", "etag", "last-modified", "x-request-id", "set-cookie", "location", "traceparent", "ratelimit",
 		"content-range", "age":
 		return true
 	}

@@ -285,8 +285,66 @@ func TestPendingControlFrames(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := connect(t, newServer(t, says("hello"), func(o *Options) { o.Limits.ControlFrames = 1 << 20 }))
 		begin(p)
-		for p.WritePing(false, [8]byte{}) == nil {
+		began, sent := time.Now(), 0
+		for p.WritePing(false, [8]byte{}) == nil && !p.server.ending() {
+			sent += 17
 		}
-		<-p.served
+		if most := maxPending + 64<<10 + 3*maxFrameLength; sent > most || time.Since(began) > 0 {
+			t.Errorf("%d bytes wait, after %v", sent, time.Since(began))
+		}
+		p.write(p.conn.Close())
 	})
+}
+
+// DATA beyond the connection's window ends the connection.
+func TestTheConnectionsWindow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := dial(t, newServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, func(o *Options) {
+			o.Limits.ConnectionWindow = initialWindow
+		}))
+		p.quiet = true
+		p.request(1, "POST", false)
+		for range 5 {
+			p.write(p.WriteData(1, false, make([]byte, maxFrameLength)))
+		}
+		if e := p.goAway(); e.code != http2.ErrCodeFlowControl {
+			t.Error(e)
+		}
+	})
+}
+
+// An allowance lets so many pass at once, and then so many a second.
+func TestAllowance(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := newAllowance(10, 2)
+		pass := func(want int) {
+			t.Helper()
+			passed := 0
+			for a.spend() {
+				passed++
+			}
+			if passed != want {
+				t.Errorf("%d pass, want %d", passed, want)
+			}
+		}
+		pass(10)
+		time.Sleep(3 * time.Second)
+		pass(6)
+		a.earn(4)
+		pass(4)
+		time.Sleep(time.Hour)
+		pass(10)
+	})
+}
+
+// ending reports whether no connection is served any more.
+func (s *Server) ending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if !c.ending.Load() {
+			return false
+		}
+	}
+	return true
 }
