@@ -74,14 +74,30 @@ func (w *writer) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	a.written += int64(len(p))
-	if a.buffer == nil && len(p) <= answerBuffer {
-		a.buffer = answerBuffers.Get().(*answerBytes)
+	return (*stream)(w).keep(p)
+}
+
+// keep keeps what is written until there is enough for a frame, so that frames are full but where somebody flushes.
+func (st *stream) keep(p []byte) (int, error) {
+	a, rest := &st.answer, p
+	if a.buffer != nil {
+		rest = rest[a.buffer.add(rest):]
 	}
-	if a.buffer != nil && len(p) <= answerBuffer-a.buffer.n {
-		a.buffer.n += copy(a.buffer.bytes[a.buffer.n:], p)
+	if len(rest) == 0 {
 		return len(p), nil
 	}
-	return len(p), (*stream)(w).send(p)
+	if a.buffer != nil || len(rest) >= maxData {
+		full := len(rest) - len(rest)%maxData
+		if err := st.send(rest[:full]); err != nil {
+			return 0, err
+		}
+		rest = rest[full:]
+	}
+	if len(rest) > 0 {
+		a.buffer = answerBuffers.Get().(*answerBytes)
+		a.buffer.add(rest)
+	}
+	return len(p), nil
 }
 
 // FlushError is for http.ResponseController.

@@ -7,7 +7,7 @@
 // # A request's way
 //
 // One goroutine reads the connection, and waits for nothing else: it parses a frame, decodes a header block, and starts the handler
-// in a goroutine of the pool. The handler writes into a buffer of 16 KiB; when that is full, or flushed, or the handler returns, the
+// in a goroutine of the pool. The handler writes into a buffer of 16 KiB, nearly, which with the header of its frame fill a TLS record; when that is full, or flushed, or the handler returns, the
 // frames are appended to the connection's output under its one mutex, in turn with other streams, a frame of at most 16 KiB each.
 // Whoever has appended something and finds nobody writing writes, everything that there is, and goes on until there is nothing:
 // answers that are ready together leave together. So a request costs one goroutine's waking, and no channel.

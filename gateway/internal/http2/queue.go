@@ -59,10 +59,10 @@ func (c *conn) sent(st *stream, n int) {
 	c.sendWindow -= int64(n)
 	st.sendWindow -= int64(n)
 	c.control.earn(dataEarns)
-	if st.progress += n; st.progress >= maxFrameLength {
+	if st.progress += n; st.progress >= maxData {
 		st.progress, st.stallSince = 0, time.Time{}
 	}
-	if c.quantum += n; c.quantum >= maxFrameLength && len(c.queue) > 0 {
+	if c.quantum += n; c.quantum >= maxData && len(c.queue) > 0 {
 		c.quantum, c.quantumAt = 0, time.Now()
 	}
 }

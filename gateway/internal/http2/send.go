@@ -112,7 +112,7 @@ func (st *stream) sendData(p []byte, endStream bool) error {
 		if err := c.turn(st, len(p) > 0); err != nil {
 			return err
 		}
-		n := min(int64(len(p)), maxFrameLength)
+		n := min(int64(len(p)), maxData)
 		if n > 0 {
 			n = min(n, c.sendWindow, st.sendWindow)
 		}

@@ -31,6 +31,13 @@ type answerBytes struct {
 	bytes [answerBuffer]byte
 }
 
+// add adds as much of p as there is room for, and says how much that was.
+func (b *answerBytes) add(p []byte) int {
+	n := copy(b.bytes[b.n:], p)
+	b.n += n
+	return n
+}
+
 var (
 	fieldLists    = sync.Pool{New: func() any { return &fieldList{make([]field, 0, 24)} }}
 	answerBuffers = sync.Pool{New: func() any { return new(answerBytes) }}
