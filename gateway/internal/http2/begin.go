@@ -1,0 +1,38 @@
+package http2
+
+import (
+	"io"
+	"net/http"
+	"sync"
+)
+
+// newStream makes the stream of a request that the reader has read. c.mu is held.
+func (c *conn) newStream(id uint32, t *target, endStream bool) *stream {
+	st := &stream{
+		requestContext: requestContext{base: c.base},
+		conn:           c, id: id,
+		remoteEnded: endStream, expects: t.expects,
+		declared: t.contentLength, credit: c.limits.BodyTimeout,
+		receiveWindow: c.limits.StreamWindow, sendWindow: c.initialWindow,
+		readable: sync.Cond{L: &c.mu}, sendable: sync.Cond{L: &c.mu},
+	}
+	r := c.template.WithContext(st)
+	r.Method, r.Host, r.RequestURI, r.URL = c.list.method, t.host, t.uri, t.url
+	r.Header, r.Trailer, r.ContentLength = t.header, t.trailer, t.contentLength
+	if r.Body = (*body)(st); endStream {
+		r.Body, st.bodyErr = http.NoBody, io.EOF
+	}
+	st.request = r
+	if c.base.Err() != nil {
+		st.cancel()
+	}
+	return st
+}
+
+// open begins a stream, whose request is served by a handler. c.mu is held.
+func (c *conn) open(st *stream, h http.Handler) {
+	st.serve = h
+	c.streams[st.id] = st
+	c.handlers++
+	c.workers.start((*handling)(st))
+}

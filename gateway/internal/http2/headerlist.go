@@ -1,0 +1,109 @@
+package http2
+
+import (
+	"golang.org/x/net/http2/hpack"
+)
+
+// field is a field of a header or a trailer section, its name in lower case.
+type field struct{ name, value string }
+
+// headerList is what a header block says. It is filled by an HPACK decoder, and used again for the next block.
+type headerList struct {
+	method, scheme, authority, path string
+	pseudo                          int // which pseudo-header fields there are
+	fields                          []field
+	size                            int // as RFC 9113, section 10.5.1, counts
+	tooLarge                        bool
+	malformed                       string // what is wrong with it first; "" for nothing
+
+	decoder               *hpack.Decoder
+	mostBytes, mostFields int
+}
+
+const (
+	hasMethod = 1 << iota
+	hasScheme
+	hasAuthority
+	hasPath
+)
+
+func newHeaderList(l *Limits) *headerList {
+	h := &headerList{mostBytes: l.HeaderBytes, mostFields: l.HeaderFields}
+	h.decoder = hpack.NewDecoder(headerTable, h.add)
+	return h
+}
+
+// decode decodes a whole header block. Of one that is too large, or malformed, the rest is decoded as far as HPACK's state
+// needs, which both sides have in common. An error is one after which they do not.
+func (h *headerList) decode(block []byte) error {
+	clear(h.fields)
+	*h = headerList{fields: h.fields[:0], decoder: h.decoder, mostBytes: h.mostBytes, mostFields: h.mostFields}
+	h.decoder.SetEmitEnabled(true)
+	if _, err := h.decoder.Write(block); err != nil {
+		return &connectionError{compressionError, err.Error()}
+	}
+	if err := h.decoder.Close(); err != nil {
+		return &connectionError{compressionError, err.Error()}
+	}
+	return nil
+}
+
+func (h *headerList) add(f hpack.HeaderField) {
+	if h.size += len(f.Name) + len(f.Value) + 32; h.size > h.mostBytes || len(h.fields) == h.mostFields {
+		h.tooLarge = true
+		h.decoder.SetEmitEnabled(false)
+		return
+	}
+	switch {
+	case !isValue(f.Value):
+		h.refuse("a control character in a value")
+	case hasOuterSpace(f.Value):
+		h.refuse("a value that begins or ends with a space")
+	case f.Name != "" && f.Name[0] == ':':
+		h.addPseudo(f.Name, f.Value)
+	case !consistsOf(f.Name, &lowerBytes):
+		h.refuse("a name that is no token in lower case")
+	case isConnectionSpecific(f.Name):
+		h.refuse("a field of HTTP/1.1's connections")
+	case f.Name == "te" && f.Value != "trailers":
+		h.refuse("TE other than trailers")
+	default:
+		h.fields = append(h.fields, field{f.Name, f.Value})
+	}
+}
+
+// addPseudo adds a pseudo-header field of a request (RFC 9113, section 8.3).
+func (h *headerList) addPseudo(name, value string) {
+	var bit int
+	var to *string
+	switch name {
+	case ":method":
+		bit, to = hasMethod, &h.method
+	case ":scheme":
+		bit, to = hasScheme, &h.scheme
+	case ":authority":
+		bit, to = hasAuthority, &h.authority
+	case ":path":
+		bit, to = hasPath, &h.path
+	default:
+		// RFC 8441 would add :protocol, of CONNECT.
+		h.refuse("an unknown pseudo-header field")
+		return
+	}
+	switch {
+	case len(h.fields) > 0:
+		h.refuse("a pseudo-header field behind another field")
+	case h.pseudo&bit != 0:
+		h.refuse("a pseudo-header field twice")
+	default:
+		*to = value
+		h.pseudo |= bit
+	}
+}
+
+// refuse notes what is wrong with the block, unless something was before.
+func (h *headerList) refuse(reason string) {
+	if h.malformed == "" {
+		h.malformed = reason
+	}
+}

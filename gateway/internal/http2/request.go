@@ -1,0 +1,172 @@
+package http2
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// target is what the fields of a request come to.
+type target struct {
+	host          string
+	uri           string
+	url           *url.URL
+	header        http.Header
+	trailer       http.Header // names announced, without values; nil where there are none
+	contentLength int64       // -1: unknown
+	expects       bool        // 100 (Continue)
+}
+
+// read reads a request's header. What it makes of it is whole also where the request is malformed, as far as it is known.
+func (h *headerList) read(endStream bool) *target {
+	t := &target{contentLength: -1, host: h.authority, uri: h.path}
+	if endStream {
+		t.contentLength = 0
+	}
+	h.readFields(t, endStream)
+	h.checkPseudo(t)
+	if t.url == nil {
+		t.url = &url.URL{}
+	}
+	return t
+}
+
+// readFields fills the header: one map, and one list of values.
+func (h *headerList) readFields(t *target, endStream bool) {
+	t.header = make(http.Header, len(h.fields))
+	values := make([]string, len(h.fields))
+	cookies, hosts, lengths := 0, 0, 0
+	for i, f := range h.fields {
+		switch f.name {
+		case "cookie":
+			cookies++
+		case "host":
+			h.readHost(t, f.value, hosts)
+			hosts++
+			continue
+		case "content-length":
+			h.readLength(t, f.value, lengths, endStream)
+			lengths++
+		case "trailer":
+			h.readTrailer(t, f.value)
+			continue
+		case "expect":
+			t.expects = t.expects || strings.EqualFold(f.value, "100-continue")
+		}
+		key := canonicalName(f.name)
+		if all, ok := t.header[key]; ok {
+			t.header[key] = append(all, f.value)
+			continue
+		}
+		values[i] = f.value
+		t.header[key] = values[i : i+1 : i+1]
+	}
+	if cookies > 1 {
+		t.header["Cookie"] = []string{strings.Join(t.header["Cookie"], "; ")} // RFC 9113, section 8.2.3
+	}
+}
+
+// readHost reads Host, which may stand beside :authority, or in its place (RFC 9113, section 8.3.1).
+func (h *headerList) readHost(t *target, value string, before int) {
+	switch {
+	case before > 0:
+		h.refuse("Host twice")
+	case h.pseudo&hasAuthority != 0 && value != h.authority:
+		h.refuse("Host other than :authority")
+	}
+	t.host = value
+}
+
+// readLength reads Content-Length: digits, and nothing but digits.
+func (h *headerList) readLength(t *target, value string, before int, endStream bool) {
+	n, ok := parseLength(value)
+	switch {
+	case before > 0:
+		h.refuse("Content-Length twice")
+	case !ok:
+		h.refuse("Content-Length that is no number")
+	case endStream && n > 0:
+		h.refuse("Content-Length of a request without a body")
+	default:
+		t.contentLength = n
+	}
+}
+
+func parseLength(s string) (n int64, ok bool) {
+	for i := range len(s) {
+		d := int64(s[i]) - '0'
+		if d < 0 || d > 9 || n > (1<<62)/10 {
+			return 0, false
+		}
+		n = 10*n + d
+	}
+	return n, s != ""
+}
+
+// readTrailer notes which trailers are announced. Some fields can be none (RFC 9110, section 6.5.1).
+func (h *headerList) readTrailer(t *target, value string) {
+	for name := range strings.SplitSeq(value, ",") {
+		key := http.CanonicalHeaderKey(strings.Trim(name, " \t"))
+		switch {
+		case key == "":
+			continue
+		case key == "Content-Length" || key == "Transfer-Encoding" || key == "Trailer" || !consistsOf(key, &tokenBytes):
+			continue
+		case t.trailer == nil:
+			t.trailer = http.Header{}
+		}
+		t.trailer[key] = nil
+	}
+}
+
+// checkPseudo checks what a request must say of its target (RFC 9113, sections 8.3.1 and 8.5).
+func (h *headerList) checkPseudo(t *target) {
+	if strings.IndexByte(t.host, '@') >= 0 {
+		h.refuse("user information in the authority")
+	}
+	if h.method == http.MethodConnect {
+		if h.pseudo&(hasScheme|hasPath) != 0 || h.authority == "" {
+			h.refuse("CONNECT with a path or a scheme, or without an authority")
+		}
+		t.uri, t.url = h.authority, &url.URL{Host: h.authority}
+		return
+	}
+	switch {
+	case !consistsOf(h.method, &tokenBytes):
+		h.refuse("a method that is no token")
+	case h.scheme != "https" && h.scheme != "http":
+		h.refuse("a scheme other than https and http")
+	case t.host == "":
+		h.refuse("no authority")
+	case h.path == "" || h.path[0] != '/' && (h.path != "*" || h.method != http.MethodOptions):
+		h.refuse("a path that does not begin with a slash")
+	case strings.IndexByte(h.path, ' ') >= 0:
+		h.refuse("a space in the path")
+	}
+	var err error
+	if t.url, err = url.ParseRequestURI(h.path); err != nil {
+		t.url = nil
+		h.refuse("a path that cannot be parsed")
+	}
+}
+
+// readTrailers reads a trailer section, and returns the fields of it that were announced in its header.
+func (h *headerList) readTrailers(announced http.Header) http.Header {
+	if h.pseudo != 0 {
+		h.refuse("a pseudo-header field among the trailers")
+	}
+	if h.tooLarge {
+		h.refuse("too many trailers")
+	}
+	if h.malformed != "" || len(announced) == 0 {
+		return nil
+	}
+	values := http.Header{}
+	for _, f := range h.fields {
+		key := canonicalName(f.name)
+		if _, ok := announced[key]; ok {
+			values[key] = append(values[key], f.value)
+		}
+	}
+	return values
+}
