@@ -9,12 +9,10 @@
 //   - accept.go: connections, each with a goroutine of its own.
 //   - server.go: TLS handshakes, each with a timeout of its own; HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3, and the way down:
 //     drain, GOAWAY, end. internal/http1/server speaks HTTP/1.1 (a message with ambiguous framing, which is request
-//     smuggling, is refused there), net/http HTTP/2. What they refuse, Options.Refuse answers.
-//   - upload.go, download.go: of HTTP/2, the minimum rate of uploads (slow POST), and the
-//     write timeout of streams without a window; both by stall.go.
+//     smuggling, is refused there), internal/http2 HTTP/2. What they refuse, Options.Refuse answers. They bound how slow uploads
+//     and readers may be.
 //   - redirect.go: plain HTTP, which redirects and does nothing else; a host with a final
 //     dot to the name without it.
-//   - quiet.go: Internet background noise, logged at debug level.
 //   - tickets.go: session ticket keys, rotated together by a fleet.
 //   - source.go: where certificates come from, [Source]. files.go reads them
 //     from files, localca.go makes them for machines that are not public, and

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/viloforge/vilogate/gateway/internal/http1/server"
+	"github.com/viloforge/vilogate/gateway/internal/http2"
 )
 
 // Limits bound what one client may use.
@@ -59,10 +60,9 @@ type Server struct {
 	tlsConfig *tls.Config
 	tickets   *tickets
 
-	http1      *server.Server // over TLS
-	http2      *http.Server
-	http2Conns *connQueue
-	plain      *server.Server // redirects
+	http1 *server.Server // over TLS
+	http2 *http2.Server
+	plain *server.Server // redirects
 
 	https, http []net.Listener  // bounded
 	done        context.Context // ends with the listeners
@@ -73,14 +73,6 @@ type Server struct {
 const (
 	uploadPatience = 15 * time.Second // nothing of a body arrives, or less than the minimum rate
 	writePatience  = time.Minute      // nothing of what it is sent is taken
-)
-
-// How many bytes of bodies a client of HTTP/2 may send ahead of what is read of them (RFC 9113, section 5.2). A browser has one
-// connection for all the hosts of a certificate: an upload that its backend does not read fills its stream's window, and the
-// connection's has room for seven such.
-const (
-	streamWindow     = 512 << 10
-	connectionWindow = 4<<20 - 1 // the most that net/http takes
 )
 
 // New makes a server from listeners that are already open.
@@ -115,10 +107,16 @@ func New(o Options) (*Server, error) {
 		HeaderBytes: o.Limits.HeaderBytes, HeaderTime: o.Limits.HeaderTime, IdleTime: o.Limits.IdleTime,
 		BodyMinRate: o.Limits.BodyMinRate, BodyTime: uploadPatience,
 	}
-	s.http1 = server.New(server.Options{Handler: handler, Refuse: s.refuse(o.Refuse), ConnContext: o.ConnContext, Limits: limits, Log: o.Log})
+	refuse := s.refuse(o.Refuse)
+	s.http1 = server.New(server.Options{Handler: handler, Refuse: refuse, ConnContext: o.ConnContext, Limits: limits, Log: o.Log})
 	s.plain = server.New(server.Options{Handler: redirect(o.ServedHost, o.PublicPort), Limits: limits, Log: o.Log})
-	s.http2Conns = newConnQueue(o.HTTPS[0].Addr())
-	s.http2 = s.http2Server(boundUploads(boundDownloads(handler, writePatience), o.Limits.BodyMinRate, uploadPatience))
+	s.http2, err = http2.New(http2.Options{Handler: handler, Malformed: refuse, Log: o.Log, Limits: http2.Limits{
+		HeaderBytes: o.Limits.HeaderBytes, HeaderTime: o.Limits.HeaderTime, IdleTime: o.Limits.IdleTime, Streams: o.Limits.Streams,
+		BodyMinRate: o.Limits.BodyMinRate, BodyTimeout: uploadPatience, WriteTimeout: writePatience,
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("edge: %w", err)
+	}
 	return s, nil
 }
 
@@ -129,24 +127,6 @@ func boundedListeners(listeners []net.Listener, trusted []netip.Prefix) []net.Li
 		bounded[i] = acceptProxyProtocol(newBoundedListener(l, maxConnections(), writePatience), trusted)
 	}
 	return bounded
-}
-
-func (s *Server) http2Server(handler http.Handler) *http.Server {
-	l := s.opts.Limits
-	protocols := new(http.Protocols)
-	protocols.SetHTTP2(true)
-	return &http.Server{
-		Handler:           handler,
-		TLSConfig:         s.tlsConfig,
-		Protocols:         protocols,
-		ReadHeaderTimeout: l.HeaderTime,
-		IdleTimeout:       l.IdleTime,
-		MaxHeaderBytes:    l.HeaderBytes,
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: l.Streams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow,
-		},
-		ErrorLog: slog.NewLogLogger(noiseFilter{s.opts.Log.Handler()}, slog.LevelWarn),
-	}
 }
 
 // secure puts around the handler what every answer over TLS has.
@@ -191,12 +171,6 @@ func (s *Server) Serve() error {
 	}
 	run(s.https, s.serveTLS)
 	run(s.http, func(c net.Conn) { s.plain.ServeConn(context.Background(), c, nil) })
-	group.Go(func() error {
-		if err := s.http2.Serve(s.http2Conns); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("edge: serving HTTP/2: %w", err)
-		}
-		return nil
-	})
 	return group.Wait()
 }
 
@@ -210,9 +184,7 @@ func (s *Server) serveTLS(raw net.Conn) {
 	}
 	state := conn.ConnectionState()
 	if state.NegotiatedProtocol == "h2" {
-		if !s.http2Conns.push(conn) {
-			s.drop(raw)
-		}
+		s.http2.ServeConn(context.Background(), conn, &state)
 		return
 	}
 	s.http1.ServeConn(context.Background(), conn, &state)
