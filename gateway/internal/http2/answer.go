@@ -61,6 +61,9 @@ func (w *writer) Write(p []byte) (int, error) {
 	if a.done {
 		return 0, errAnswered
 	}
+	if a.failed != nil {
+		return 0, a.failed
+	}
 	if a.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}

@@ -167,6 +167,31 @@ func TestAnAnswerHasEndedWithItsHandler(t *testing.T) {
 	})
 }
 
+// Writes to a stream that was reset fail, also where the error of a flush is not looked at.
+func TestWritesToAStreamThatWasReset(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		failed := make(chan int, 1)
+		p := dial(t, newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			for n := 0; ; n++ {
+				if _, err := io.WriteString(w, "x"); err != nil {
+					failed <- n
+					return
+				}
+				if n > 0 {
+					<-r.Context().Done()
+				}
+				_ = http.NewResponseController(w).Flush()
+			}
+		}, nil))
+		p.request(1, "GET", true)
+		p.of(http2.FrameData)
+		p.write(p.WriteRSTStream(1, http2.ErrCodeCancel))
+		if n := <-failed; n > 2 {
+			t.Errorf("%d writes do not fail", n)
+		}
+	})
+}
+
 // What the client still sends of a request is of no use when it has been answered (RFC 9113, section 8.1).
 func TestAnEarlyAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T) {

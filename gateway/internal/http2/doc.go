@@ -23,7 +23,7 @@
 //   - unsent.go: what of an answer is not sent yet.
 //   - options.go, conn.go: a connection and its streams, as data: who owns what.
 //   - queue.go, output.go, streamend.go, drain.go: frames that wait, and whose turn it is; who writes, and how streams and connections end.
-//   - encode.go, body.go, answer.go, send.go: the request's body, and its answer, as the handler sees them.
+//   - encode.go, body.go, send.go, answer.go: the request's body, and its answer, as the handler sees them.
 //   - handle.go, begin.go: a handler's run.
 //   - receivedata.go, receiveheaders.go, receivecontrol.go: what each frame does.
 //   - watch.go: the timeouts, all by one timer a connection.

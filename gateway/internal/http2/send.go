@@ -67,7 +67,10 @@ func (st *stream) send(p []byte) error {
 	if err == nil && len(p) > 0 {
 		err = st.sendData(p, false)
 	}
-	c.flush()
+	if c.flush(); err == nil {
+		err = st.err // of writing it
+	}
+	st.answer.failed = err
 	return err
 }
 

@@ -18,8 +18,9 @@ type answer struct {
 	noBody      bool         // none is sent: HEAD, 204, 304
 	closes      bool         // the header says that the connection ends
 	hasDate     bool
-	headWritten bool // the header has been sent, or its sending was tried
-	done        bool // the handler has returned
+	headWritten bool  // the header has been sent, or its sending was tried
+	done        bool  // the handler has returned
+	failed      error // of the last sending: every further write fails
 }
 
 // fieldList is a pooled list of fields.
