@@ -78,6 +78,7 @@ type conn struct {
 	idleSince time.Time
 	draining  drainState
 	drainBy   time.Time
+	endBy     time.Time // when a client that is at fault has taken in what it is told; zero for no such
 }
 
 // headerBlock is a header block under way.

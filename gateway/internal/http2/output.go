@@ -114,7 +114,7 @@ func (c *conn) closeWrite() {
 }
 
 // end ends the connection: GOAWAY, and what waits before it, are written; what is still read is passed over for a second, so
-// that the client sees them. c.mu is held.
+// that the client sees them. A client that is at fault has as long to take them in. c.mu is held.
 func (c *conn) end(why code, reason string) {
 	if c.err != nil || c.ending.Swap(true) {
 		return
@@ -123,6 +123,10 @@ func (c *conn) end(why code, reason string) {
 		st.abandon(errConnection)
 	}
 	c.goAway(c.last, why, reason)
+	if why != noError { // else what was answered may take its time to be taken in
+		c.endBy = time.Now().Add(lingerTime)
+		c.arm(c.endBy)
+	}
 	c.kick()
 	_ = c.net.SetReadDeadline(time.Now().Add(lingerTime)) // where it fails, the connection is closed already
 }

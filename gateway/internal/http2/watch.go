@@ -46,6 +46,9 @@ func (c *conn) watchConnection(w *watched) {
 	}
 	switch {
 	case c.ending.Load():
+		if w.passed(c.endBy) {
+			c.fail(os.ErrDeadlineExceeded)
+		}
 	case w.passed(c.headerBy):
 		c.end(enhanceYourCalm, "a header takes too long")
 	case len(c.streams) == 0 && w.passed(c.idleSince.Add(c.limits.IdleTime)):
