@@ -32,6 +32,7 @@ func newGenerator(t *testing.T) *schema.Generator {
 	g := &schema.Generator{
 		Types: map[reflect.Type]func(*schema.Generator) schema.Node{
 			reflect.TypeFor[Address]():             text,
+			reflect.TypeFor[BackendURL]():          text,
 			reflect.TypeFor[Network]():             text,
 			reflect.TypeFor[ClientIPHeader]():      text,
 			reflect.TypeFor[IdentityHeader]():      text,

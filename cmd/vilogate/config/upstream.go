@@ -6,14 +6,20 @@ import (
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
-// Upstream is a backend: plain HTTP, at one address or several. Of two that chance picks a request goes to the one with fewer
+// Upstream is a backend: HTTP/1.1, at one address or several. Of two that chance picks a request goes to the one with fewer
 // in flight. An address that refuses a connection, does not accept it in time (1s; 5s where there is no other), or closes it
 // before an answer begins is ejected for 1s, then 2s, 4s … up to 30s, until a request succeeds; where all are, each is tried in
 // turn.
 type Upstream struct {
-	// URL is its address, http://host:port; URLs are its addresses. One of the two is required.
-	URL  string   `yaml:"url"`
-	URLs []string `yaml:"urls"`
+	// URL is its address: http://host:port, https://host:port or unix:/path, with IPv6 addresses as [::1]. Behind host and port may
+	// be a path, http://host:port/app, which is to be canonical: what is forwarded is that, and the path that a policy has decided
+	// on (and strip_prefix left) behind it; so is the path of health checks. What the backend answers in Location and in the Path
+	// of cookies stays as it is. URLs are its addresses, whose path, if they have one, is the same. One of the two is required.
+	URL  BackendURL   `yaml:"url"`
+	URLs []BackendURL `yaml:"urls"`
+	// TLS says how it is known who is at https addresses. An address whose certificate is not right (another name, expired, of an
+	// unknown authority) is one that does not accept connections. Optional: the authorities of the system, and the URL's host.
+	TLS *BackendTLS `yaml:"tls"`
 	// Timeout is how long the response's header may take, and until then how long it may take nothing of an upload, except for
 	// WebSocket and gRPC. Optional: 60s.
 	Timeout strictyaml.Duration `yaml:"timeout"`
@@ -52,6 +58,26 @@ func (u *Upstream) SetDefaults() {
 	u.Keepalive, u.Retry = Keepalive(time.Minute), "on"
 }
 
+// BackendTLS says how it is known who is at the https addresses of a backend, and who asks there. Files are PEM, and read again by
+// a reload. TLS 1.2 is the least.
+type BackendTLS struct {
+	// Roots is a file of certificates of authorities that are trusted, and no others. Optional: those of the system.
+	Roots string `yaml:"roots"`
+	// Name is the name, or the IP address, that the backend's certificate is to have; it is asked for (SNI). Optional: the URL's host.
+	Name string `yaml:"name"`
+	// Certificate and Key are files with the gateway's own certificate, and what its authority has signed that by, and with its
+	// private key, for backends that want one. Optional: none.
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+
+	// RootsPEM, CertificatePEM and KeyPEM are what the files hold.
+	RootsPEM       string `yaml:"-"`
+	CertificatePEM string `yaml:"-"`
+	KeyPEM         string `yaml:"-"`
+
+	Places strictyaml.Places
+}
+
 // Eject says which answers eject an address of a backend.
 type Eject struct {
 	// Consecutive5xx is how many answers of 5xx in a row (one that does not come in time is one) eject an address, from 1 to
@@ -88,3 +114,11 @@ func (h *Health) SetDefaults() {
 }
 
 func (u *Upstream) isSet(key string) bool { return isSet(u.Places, key) }
+
+// Addresses are all addresses of the backend.
+func (u Upstream) Addresses() []BackendURL {
+	if u.isSet("url") {
+		return []BackendURL{u.URL}
+	}
+	return u.URLs
+}

@@ -27,7 +27,7 @@ var States = [...]string{Healthy, Unhealthy, Ejected}
 // Status is what is known of an address.
 type Status struct {
 	Upstream  string    `json:"upstream"`
-	Address   string    `json:"address"` // host or host:port
+	Address   string    `json:"address"` // as Member.Name
 	State     string    `json:"state"`
 	Reason    string    `json:"reason,omitempty"` // why it is not healthy
 	Since     time.Time `json:"since"`            // when the state began
@@ -51,7 +51,7 @@ type Options struct {
 
 // Address is one address of an upstream, in every generation. Safe for concurrent use.
 type Address struct {
-	upstream, host string
+	upstream, name string
 	o              *Options
 
 	inFlight  atomic.Int32
@@ -71,8 +71,8 @@ type Address struct {
 	checks   int       // in a row whose outcome is not what unhealthy says; guarded by mu
 }
 
-// Host is host or host:port.
-func (a *Address) Host() string { return a.host }
+// Name is that of its members.
+func (a *Address) Name() string { return a.name }
 
 // isEjected reports whether no request may try the address yet, now in ns.
 func (a *Address) isEjected(now int64) bool { return now < a.until.Load() }
@@ -82,7 +82,7 @@ func (a *Address) Status() Status {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	state, reason := a.state()
-	return Status{a.upstream, a.host, state, reason, a.since.UTC(), int(a.inFlight.Load()), a.ejections.Load()}
+	return Status{a.upstream, a.name, state, reason, a.since.UTC(), int(a.inFlight.Load()), a.ejections.Load()}
 }
 
 // state is the state and its reason; a.mu is held.
@@ -107,7 +107,7 @@ func (a *Address) change(f func()) {
 	}
 	a.mu.Unlock()
 	if state != before {
-		a.o.Notify(Change{a.upstream, a.host, state, reason})
+		a.o.Notify(Change{a.upstream, a.name, state, reason})
 	}
 }
 

@@ -14,12 +14,24 @@ const (
 	fullBudget = mostRetry * retryCost
 )
 
+// Member is an address as one generation has it.
+type Member struct {
+	Name string // host:port, or what else tells it from the others; by it, it is known what is known of the address
+	To   any    // how to ask there: what it is, is for who picks it
+}
+
+// member is a Member, and what is known of its address.
+type member struct {
+	Member
+	*Address
+}
+
 // Pool is the addresses of an upstream in one generation. Safe for concurrent use.
 type Pool struct {
-	addresses []*Address // at least one, each once
-	shared    *upstream
-	most5xx   int // in a row that eject; 0 for any number
-	o         *Options
+	members []member // at least one, each address once
+	shared  *upstream
+	most5xx int // in a row that eject; 0 for any number
+	o       *Options
 }
 
 // upstream is what is known of all addresses together, in every generation.
@@ -33,13 +45,13 @@ type upstream struct {
 
 // Attempt is one request at one address. Whoever has it calls Done once. Its zero value is none.
 type Attempt struct {
-	pool    *Pool
-	address *Address
-	epoch   uint32
+	pool   *Pool
+	member *member
+	epoch  uint32
 }
 
 // Len is how many addresses there are.
-func (p *Pool) Len() int { return len(p.addresses) }
+func (p *Pool) Len() int { return len(p.members) }
 
 // Pick chooses an address for a request that tried some in vain; false when it tried all. It counts as in flight until
 // [Attempt.Done].
@@ -47,8 +59,8 @@ func (p *Pool) Pick(tried []*Address) (Attempt, bool) {
 	if len(tried) == 0 {
 		p.deposit()
 	}
-	if len(p.addresses) == 1 {
-		a := p.addresses[0]
+	if len(p.members) == 1 {
+		a := &p.members[0]
 		if len(tried) > 0 {
 			return Attempt{}, false
 		}
@@ -71,7 +83,24 @@ func (p *Pool) Pick(tried []*Address) (Attempt, bool) {
 	}
 }
 
-func (p *Pool) attempt(a *Address) Attempt { return Attempt{p, a, a.epoch.Load()} }
+func (p *Pool) attempt(a *member) Attempt { return Attempt{p, a, a.epoch.Load()} }
+
+// Each calls f with how to ask each address.
+func (p *Pool) Each(f func(to any)) {
+	for i := range p.members {
+		f(p.members[i].To)
+	}
+}
+
+// Find is how to ask the address of that name; nil where there is none.
+func (p *Pool) Find(name string) (to any) {
+	for i := range p.members {
+		if m := &p.members[i]; m.Member.Name == name {
+			return m.To
+		}
+	}
+	return nil
+}
 
 // rank orders addresses by how much a request wants them.
 type rank uint8
@@ -100,17 +129,17 @@ func rankAt(now int64, a *Address, tried []*Address) rank {
 }
 
 // choose finds an address of the lowest rank; nil where all were tried.
-func (p *Pool) choose(tried []*Address) (*Address, rank) {
-	n := len(p.addresses)
+func (p *Pool) choose(tried []*Address) (*member, rank) {
+	n := len(p.members)
 	i, j := p.two(n)
-	a, b := p.addresses[i], p.addresses[j]
-	if rankAt(0, a, tried) == open && rankAt(0, b, tried) == open {
+	a, b := &p.members[i], &p.members[j]
+	if rankAt(0, a.Address, tried) == open && rankAt(0, b.Address, tried) == open {
 		return lessBusy(a, b), open
 	}
 	now := p.o.Now().UnixNano() // before, any ejection counted as one that lasts
 	lowest, count := excluded, 0
-	for _, a := range p.addresses {
-		switch r := rankAt(now, a, tried); {
+	for i := range p.members {
+		switch r := rankAt(now, p.members[i].Address, tried); {
 		case r < lowest:
 			lowest, count = r, 1
 		case r == lowest:
@@ -124,12 +153,12 @@ func (p *Pool) choose(tried []*Address) (*Address, rank) {
 		if len(tried) == 0 {
 			p.shared.turn.Add(1)
 		}
-		return nth(now, p.addresses, int(p.shared.turn.Load()%uint32(count)), lowest, tried), lowest
+		return nth(now, p.members, int(p.shared.turn.Load()%uint32(count)), lowest, tried), lowest
 	case count == 1:
-		return nth(now, p.addresses, 0, lowest, tried), lowest
+		return nth(now, p.members, 0, lowest, tried), lowest
 	}
 	i, j = p.two(count)
-	return lessBusy(nth(now, p.addresses, i, lowest, tried), nth(now, p.addresses, j, lowest, tried)), lowest
+	return lessBusy(nth(now, p.members, i, lowest, tried), nth(now, p.members, j, lowest, tried)), lowest
 }
 
 // two are two different numbers below n, which is at least 2.
@@ -143,10 +172,11 @@ func (p *Pool) two(n int) (i, j int) {
 
 // nth is the address of that rank with so many of its rank before it. Where ranks have changed meanwhile it is the last
 // that could be.
-func nth(now int64, addresses []*Address, n int, r rank, tried []*Address) *Address {
-	var last *Address
-	for _, a := range addresses {
-		switch other := rankAt(now, a, tried); {
+func nth(now int64, members []member, n int, r rank, tried []*Address) *member {
+	var last *member
+	for i := range members {
+		a := &members[i]
+		switch other := rankAt(now, a.Address, tried); {
 		case other == r && n == 0:
 			return a
 		case other == r:
@@ -159,7 +189,7 @@ func nth(now int64, addresses []*Address, n int, r rank, tried []*Address) *Addr
 	return last
 }
 
-func lessBusy(a, b *Address) *Address {
+func lessBusy(a, b *member) *member {
 	if b.inFlight.Load() < a.inFlight.Load() {
 		return b
 	}
@@ -186,18 +216,21 @@ func (p *Pool) TakeRetry() bool {
 func (p *Pool) CountRetry() { p.shared.retries.Add(1) }
 
 // Address is where the request goes.
-func (t Attempt) Address() *Address { return t.address }
+func (t Attempt) Address() *Address { return t.member.Address }
+
+// To is how to ask there.
+func (t Attempt) To() any { return t.member.To }
 
 // Done ends the attempt, however it went.
 func (t Attempt) Done() {
-	if t.address != nil {
-		t.address.inFlight.Add(-1)
+	if t.member != nil {
+		t.member.inFlight.Add(-1)
 	}
 }
 
 // Answered says that an answer of that status began.
 func (t Attempt) Answered(status int) {
-	a, most := t.address, t.pool.most5xx
+	a, most := t.member, t.pool.most5xx
 	switch {
 	case status < http.StatusInternalServerError || most == 0:
 		a.succeeded(t.epoch)
@@ -213,19 +246,19 @@ func (t Attempt) Answered(status int) {
 }
 
 // Failed says that no connection came about, or that it was closed before an answer began.
-func (t Attempt) Failed(reason string) { t.address.eject(t.epoch, reason, false) }
+func (t Attempt) Failed(reason string) { t.member.eject(t.epoch, reason, false) }
 
 // eject5xx ejects an address for its answers, where less than half of the addresses are for theirs.
 func (p *Pool) eject5xx(t Attempt) {
 	p.shared.by5xx.Lock()
 	defer p.shared.by5xx.Unlock()
 	n := 1
-	for _, a := range p.addresses {
-		if a.isEjectedBy5xx() {
+	for i := range p.members {
+		if p.members[i].isEjectedBy5xx() {
 			n++
 		}
 	}
-	if n*2 <= len(p.addresses) {
-		t.address.eject(t.epoch, describe5xx(p.most5xx), true)
+	if n*2 <= len(p.members) {
+		t.member.eject(t.epoch, describe5xx(p.most5xx), true)
 	}
 }

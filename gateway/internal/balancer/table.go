@@ -19,7 +19,7 @@ func NewTable(o Options) *Table { return &Table{o: &o, upstreams: map[string]*up
 
 // Pool is the addresses of the upstream of that name, at least one, with what is known of them. So many 5xx in a row eject
 // one; 0 for any number.
-func (t *Table) Pool(name string, hosts []string, most5xx int) *Pool {
+func (t *Table) Pool(name string, members []Member, most5xx int) *Pool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	u := t.upstreams[name]
@@ -29,14 +29,14 @@ func (t *Table) Pool(name string, hosts []string, most5xx int) *Pool {
 		t.upstreams[name] = u
 	}
 	p := &Pool{shared: u, most5xx: most5xx, o: t.o}
-	for _, host := range hosts {
-		a := u.known[host]
+	for _, m := range members {
+		a := u.known[m.Name]
 		if a == nil {
-			a = &Address{upstream: name, host: host, o: t.o, since: t.o.Now()}
-			u.known[host] = a
+			a = &Address{upstream: name, name: m.Name, o: t.o, since: t.o.Now()}
+			u.known[m.Name] = a
 		}
-		if !slices.Contains(p.addresses, a) {
-			p.addresses = append(p.addresses, a)
+		if !slices.ContainsFunc(p.members, func(other member) bool { return other.Address == a }) {
+			p.members = append(p.members, member{m, a})
 		}
 	}
 	return p
@@ -49,17 +49,17 @@ func (t *Table) Retain(pools []*Pool) {
 	needed, of := map[*Address]bool{}, map[*upstream]bool{}
 	for _, p := range pools {
 		of[p.shared] = true
-		for _, a := range p.addresses {
-			needed[a] = true
+		for _, m := range p.members {
+			needed[m.Address] = true
 		}
 	}
 	for name, u := range t.upstreams {
 		if !of[u] {
 			delete(t.upstreams, name)
 		}
-		for host, a := range u.known {
+		for name, a := range u.known {
 			if !needed[a] {
-				delete(u.known, host)
+				delete(u.known, name)
 			}
 		}
 	}

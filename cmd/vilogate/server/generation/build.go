@@ -224,6 +224,9 @@ func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 			MinStatus: h.Status.From, MaxStatus: h.Status.To,
 		}
 	}
+	if t := u.TLS; t != nil {
+		out.TLS = gateway.UpstreamTLS{Roots: t.RootsPEM, Name: t.Name, Certificate: t.CertificatePEM, Key: t.KeyPEM}
+	}
 	if u.IdentityHeaders != "x-user" {
 		out.Preset = u.IdentityHeaders
 	}
@@ -231,7 +234,7 @@ func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 		out.PassIdentity = append(out.PassIdentity, string(header))
 	}
 	for _, address := range u.Addresses() {
-		parsed, err := url.Parse(address)
+		parsed, err := url.Parse(string(address))
 		if err != nil {
 			return out, fmt.Errorf("upstream %s: its address cannot be understood", name)
 		}
