@@ -56,13 +56,13 @@ func newAddresses(now func() time.Time, log *slog.Logger) *addresses {
 // prepare gives the upstreams of gen what is known of their addresses.
 func (a *addresses) prepare(gen *Generation) {
 	for _, u := range gen.upstreams {
-		u.pool = a.table.Pool(u.Name, a.members(u), u.Consecutive5xx)
+		u.pool = a.table.Pool(u.Name, a.members(u), balancer.PoolOptions{Most5xx: u.Consecutive5xx, SlowStart: u.SlowStart})
 		if u.Health.Path == "" {
 			u.pool.Forget()
 		}
 	}
 	if u := gen.login; u != nil {
-		u.pool = a.table.Pool(loginUpstream, a.members(u), 0)
+		u.pool = a.table.Pool(loginUpstream, a.members(u), balancer.PoolOptions{})
 	}
 }
 
@@ -114,9 +114,17 @@ func (a *addresses) members(u *upstream) []balancer.Member {
 	all := make([]balancer.Member, len(u.URLs))
 	for i, address := range u.URLs {
 		key := client.Key{Address: dialAddress(address), TLS: a.tls.config(u.identity, address), Idle: u.KeepAlive}
-		all[i] = balancer.Member{Name: nameOf(address), To: &endpoint{key, hostOf(address), u.prefix}}
+		all[i] = balancer.Member{Name: nameOf(address), Weight: u.weight(i), To: &endpoint{key, hostOf(address), u.prefix}}
 	}
 	return all
+}
+
+// weight is that of an address.
+func (u *upstream) weight(i int) int {
+	if u.Weights == nil {
+		return 1
+	}
+	return u.Weights[i]
 }
 
 // names are how the upstream's addresses are called.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -97,6 +98,10 @@ type Upstream struct {
 	// URLs are its addresses: http://host:port, https://host:port or unix:/path. Those that have a path, which is canonical and
 	// ends without a slash, all have the same: that of a request is put behind it.
 	URLs []*url.URL
+	// Weights are their shares of the requests; an address of 0 is drained: it has no new ones. Optional: all have the same.
+	Weights []int
+	// SlowStart is how long an address that comes back, or that a reload adds, takes until it has its whole share. Zero: no time.
+	SlowStart time.Duration
 	// TLS says how it is known who is at its https addresses. Its zero value is by the roots of the system and the URL's host.
 	TLS UpstreamTLS
 	// KeepAlive is how long a connection may be idle before it is closed. Zero: 60 s.
@@ -207,6 +212,9 @@ func NewGeneration(s Settings) (*Generation, error) {
 		}
 		if len(u.URLs) == 0 {
 			return nil, fmt.Errorf("gateway: upstream %s has no address", u.Name)
+		}
+		if u.Weights != nil && (len(u.Weights) != len(u.URLs) || slices.Min(u.Weights) < 0) {
+			return nil, fmt.Errorf("gateway: upstream %s has not a weight for each address", u.Name)
 		}
 		for _, address := range u.URLs {
 			if err := checkUpstreamURL(address, u.URLs[0]); err != nil {

@@ -17,6 +17,34 @@ import (
 // BackendURL is the address of a backend.
 type BackendURL string
 
+// Backend is one of several addresses of a backend: http://host:port, or { url: "http://host:port", weight: 3 }.
+type Backend struct {
+	// URL is the address.
+	URL BackendURL `yaml:"url,required"`
+	// Weight is its share of the requests beside those of the others, from 0 to 1000. 0 drains it: it has no new requests, those
+	// under way end, and it is checked on. Optional: 1.
+	Weight int `yaml:"weight"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (b *Backend) SetDefaults() { b.Weight = 1 }
+
+// DecodeYAML takes an address, or one with its weight.
+func (b *Backend) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode {
+		b.SetDefaults()
+		b.Places = strictyaml.Places{"": d.Place(n)}
+		d.Decode(n, &b.URL)
+		return
+	}
+	type keys Backend // without this method
+	whole := (*keys)(b)
+	b.SetDefaults()
+	d.Decode(n, whole)
+}
+
 // maxUnixPath is how long the path of a Unix socket may be on Linux.
 const maxUnixPath = 107
 

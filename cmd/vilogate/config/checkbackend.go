@@ -4,22 +4,35 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/netip"
+	"time"
 
 	"github.com/viloforge/vilogate/policies/request"
+	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
 // checkBackends is about a backend's addresses together.
 func (c *checker) checkBackends(u Upstream) {
-	secured, prefix, first := false, "", true
-	for _, address := range u.Addresses() {
-		if address == "" {
-			return // not known, or wrong by itself
+	all := u.Addresses()
+	secured, drained := false, true
+	for _, address := range all {
+		if address.Weight < 0 || address.Weight > 1000 {
+			c.errorf(address.Places.Of("weight"), "weight must be from 0 to 1000, it is %d", address.Weight)
 		}
-		secured = secured || address.isHTTPS()
-		if other := address.prefix(); first {
-			prefix, first = other, false
-		} else if other != prefix {
-			c.errorf(u.Places.Of("urls"), "the addresses of a backend have one path; give each path an upstream of its own")
+		drained = drained && address.Weight == 0
+	}
+	if len(all) > 0 && drained {
+		c.errorf(u.Places.Of("urls"), "all addresses have the weight 0, which drains them; at least one needs another")
+	}
+	if t := u.SlowStart; t < 0 || t > strictyaml.Duration(time.Hour) || t == 0 && u.isSet("slow_start") {
+		c.errorf(u.Places.Of("slow_start"), "slow_start must be at most 1h, and is left out for none; it is %s", t)
+	}
+	for _, address := range all {
+		if address.URL == "" {
+			return // not known
+		}
+		secured = secured || address.URL.isHTTPS()
+		if address.URL.prefix() != all[0].URL.prefix() {
+			c.errorf(address.Places.Of(""), "the addresses of a backend have one path; give each path an upstream of its own")
 			break
 		}
 	}

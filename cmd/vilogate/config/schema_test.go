@@ -67,6 +67,9 @@ func newGenerator(t *testing.T) *schema.Generator {
 					{"type": "object", "additionalProperties": false, "required": []string{"keys"}, "properties": schema.Node{"keys": list}},
 				}}
 			},
+			reflect.TypeFor[Backend](): func(g *schema.Generator) schema.Node {
+				return schema.Node{"anyOf": []schema.Node{{"type": "string"}, g.Struct(reflect.TypeFor[Backend]())}}
+			},
 			reflect.TypeFor[Redis](): func(g *schema.Generator) schema.Node {
 				return schema.Node{"anyOf": []schema.Node{{"type": "string"}, g.Struct(reflect.TypeFor[Redis]())}}
 			},

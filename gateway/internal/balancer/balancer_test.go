@@ -35,7 +35,7 @@ func hosts(n int) []string {
 func members(names ...string) []Member {
 	all := make([]Member, len(names))
 	for i, name := range names {
-		all[i].Name = name
+		all[i].Name, all[i].Weight = name, 1
 	}
 	return all
 }
@@ -61,7 +61,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 		w := newWorld(seed)
 		n := 1 + random.IntN(6)
 		names := hosts(n)
-		p := w.Pool("app", members(names...), 0)
+		p := w.Pool("app", members(names...), PoolOptions{Most5xx: 0})
 		models := map[string]*model{}
 		for _, name := range names {
 			models[name] = &model{}
@@ -78,7 +78,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 				w.now = w.now.Add(time.Duration(random.Int64N(int64(3 * time.Second))))
 			case 1: // a reload
 				random.Shuffle(n, func(i, j int) { names[i], names[j] = names[j], names[i] })
-				p = w.Pool("app", members(names...), 0)
+				p = w.Pool("app", members(names...), PoolOptions{Most5xx: 0})
 				w.Retain([]*Pool{p})
 			case 2: // a check
 				name := names[random.IntN(n)]
@@ -194,7 +194,7 @@ func pick(t *testing.T, p *Pool, tried ...*Address) Attempt {
 func TestTheLessBusyOfTwoIsPicked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	p := w.Pool("app", members(hosts(2)...), 0)
+	p := w.Pool("app", members(hosts(2)...), PoolOptions{Most5xx: 0})
 	for range 2 {
 		a := pick(t, p)
 		a.Answered(200)
@@ -214,7 +214,7 @@ func TestTheLessBusyOfTwoIsPicked(t *testing.T) {
 func TestWhereNoneAcceptsEachIsTriedInTurn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	p := w.Pool("app", members(hosts(4)...), 0)
+	p := w.Pool("app", members(hosts(4)...), PoolOptions{Most5xx: 0})
 	first := map[*Address]int{}
 	for range 40 {
 		var tried []*Address
@@ -249,7 +249,7 @@ func TestHalfOfTheAddressesStayWhateverTheyAnswer(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]int{1: 0, 2: 1, 3: 1, 4: 2, 5: 2} {
 		w := newWorld(uint64(n))
-		p := w.Pool("app", members(hosts(n)...), 5)
+		p := w.Pool("app", members(hosts(n)...), PoolOptions{Most5xx: 5})
 		for range 1000 {
 			a := pick(t, p)
 			a.Answered(503)
@@ -271,7 +271,7 @@ func TestHalfOfTheAddressesStayWhateverTheyAnswer(t *testing.T) {
 func TestFive5xxInARowEject(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	p := w.Pool("app", members(hosts(2)...), 5)
+	p := w.Pool("app", members(hosts(2)...), PoolOptions{Most5xx: 5})
 	a := &p.members[0]
 	answer := func(status int) { p.attempt(a).Answered(status) }
 	for range 3 {
@@ -302,7 +302,7 @@ func TestFive5xxInARowEject(t *testing.T) {
 func TestTheRetryBudget(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	p := w.Pool("app", members(hosts(2)...), 0)
+	p := w.Pool("app", members(hosts(2)...), PoolOptions{Most5xx: 0})
 	took := 0
 	for range 10_000 {
 		pick(t, p).Done()
@@ -321,11 +321,11 @@ func TestTheRetryBudget(t *testing.T) {
 func TestAReloadKeepsWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	before := w.Pool("app", members("a:1", "b:1"), 0)
+	before := w.Pool("app", members("a:1", "b:1"), PoolOptions{Most5xx: 0})
 	before.attempt(&before.members[0]).Failed("dial: refused")
 	under := before.attempt(&before.members[1])
 	under.member.inFlight.Add(1)
-	after := w.Pool("app", members("a:1", "c:1"), 0)
+	after := w.Pool("app", members("a:1", "c:1"), PoolOptions{Most5xx: 0})
 	w.Retain([]*Pool{after})
 	for range 10 {
 		if a := pick(t, after); a.Address().Name() != "c:1" {
@@ -334,7 +334,7 @@ func TestAReloadKeepsWhatIsKnown(t *testing.T) {
 	}
 	under.Answered(200)
 	under.Done()
-	w.Retain([]*Pool{w.Pool("app", members("b:1"), 0)})
+	w.Retain([]*Pool{w.Pool("app", members("b:1"), PoolOptions{Most5xx: 0})})
 	if all := w.Statuses(); len(all) != 1 || all[0].Address != "b:1" || all[0].InFlight != 0 {
 		t.Errorf("got %v", all)
 	}
@@ -342,7 +342,7 @@ func TestAReloadKeepsWhatIsKnown(t *testing.T) {
 
 func TestPickingAllocatesNothing(t *testing.T) {
 	for _, n := range []int{1, 2, 10} {
-		p := newWorld(1).Pool("app", members(hosts(n)...), 5)
+		p := newWorld(1).Pool("app", members(hosts(n)...), PoolOptions{Most5xx: 5})
 		if got := testing.AllocsPerRun(100, func() {
 			a, _ := p.Pick(nil)
 			a.Answered(200)
@@ -357,7 +357,7 @@ func BenchmarkPick(b *testing.B) {
 	for _, c := range []struct{ addresses, dead int }{{1, 0}, {2, 0}, {10, 0}, {10, 5}, {1000, 0}} {
 		b.Run(fmt.Sprintf("addresses=%d,ejected=%d", c.addresses, c.dead), func(b *testing.B) {
 			t := NewTable(Options{Now: time.Now, Intn: rand.IntN, Float: rand.Float64, Notify: func(Change) {}})
-			p := t.Pool("app", members(hosts(c.addresses)...), 5)
+			p := t.Pool("app", members(hosts(c.addresses)...), PoolOptions{Most5xx: 5})
 			for i := range p.members {
 				a := &p.members[i]
 				if a.proven.Store(true); i < c.dead {

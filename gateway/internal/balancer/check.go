@@ -27,7 +27,7 @@ type Ask func(ctx context.Context, c Check, to any) (status int, err error)
 
 // Forget has the addresses be healthy as far as checks are about it, where there are none any more.
 func (p *Pool) Forget() {
-	for _, m := range p.members {
+	for _, m := range p.all {
 		m.unchecked()
 	}
 }
@@ -48,7 +48,7 @@ func (c Check) Run(ctx context.Context, of *atomic.Pointer[Pool], ask Ask) {
 		}
 		p := of.Load()
 		timer.Reset(c.apart(p))
-		m := &p.members[i%len(p.members)]
+		m := &p.all[i%len(p.all)]
 		checks.Go(func() {
 			reason := c.ask(ctx, ask, m)
 			if ctx.Err() == nil {
@@ -60,7 +60,7 @@ func (c Check) Run(ctx context.Context, of *atomic.Pointer[Pool], ask Ask) {
 
 // apart is the time between two checks, each of another address.
 func (c Check) apart(p *Pool) time.Duration {
-	return max(c.Interval/time.Duration(len(p.members)), 1)
+	return max(c.Interval/time.Duration(len(p.all)), 1)
 }
 
 // ask asks once, and says why that failed; "" where it did not.

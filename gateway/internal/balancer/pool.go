@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // The retry budget: a request adds a fifth of a retry, up to so many.
@@ -14,24 +15,18 @@ const (
 	fullBudget = mostRetry * retryCost
 )
 
-// Member is an address as one generation has it.
-type Member struct {
-	Name string // host:port, or what else tells it from the others; by it, it is known what is known of the address
-	To   any    // how to ask there: what it is, is for who picks it
-}
-
-// member is a Member, and what is known of its address.
-type member struct {
-	Member
-	*Address
-}
-
 // Pool is the addresses of an upstream in one generation. Safe for concurrent use.
 type Pool struct {
-	members []member // at least one, each address once
-	shared  *upstream
-	most5xx int // in a row that eject; 0 for any number
-	o       *Options
+	PoolOptions
+	weighted
+	all    []member // at least one, each address once; the drained at the end
+	shared *upstream
+}
+
+// PoolOptions say how an upstream's addresses are chosen from.
+type PoolOptions struct {
+	Most5xx   int           // in a row that eject; 0 for any number
+	SlowStart time.Duration // how long an address that comes back, or is new, takes until it has its whole share; 0 for none
 }
 
 // upstream is what is known of all addresses together, in every generation.
@@ -87,15 +82,15 @@ func (p *Pool) attempt(a *member) Attempt { return Attempt{p, a, a.epoch.Load()}
 
 // Each calls f with how to ask each address.
 func (p *Pool) Each(f func(to any)) {
-	for i := range p.members {
-		f(p.members[i].To)
+	for i := range p.all {
+		f(p.all[i].To)
 	}
 }
 
 // Find is how to ask the address of that name; nil where there is none.
 func (p *Pool) Find(name string) (to any) {
-	for i := range p.members {
-		if m := &p.members[i]; m.Member.Name == name {
+	for i := range p.all {
+		if m := &p.all[i]; m.Member.Name == name {
 			return m.To
 		}
 	}
@@ -130,20 +125,21 @@ func rankAt(now int64, a *Address, tried []*Address) rank {
 
 // choose finds an address of the lowest rank; nil where all were tried.
 func (p *Pool) choose(tried []*Address) (*member, rank) {
-	n := len(p.members)
-	i, j := p.two(n)
+	i, j := p.two()
 	a, b := &p.members[i], &p.members[j]
 	if rankAt(0, a.Address, tried) == open && rankAt(0, b.Address, tried) == open {
-		return lessBusy(a, b), open
+		return p.lessBusy(a, b), open
 	}
 	now := p.o.Now().UnixNano() // before, any ejection counted as one that lasts
-	lowest, count := excluded, 0
+	lowest, count, total := excluded, 0, 0
 	for i := range p.members {
-		switch r := rankAt(now, p.members[i].Address, tried); {
+		m := &p.members[i]
+		switch r := rankAt(now, m.Address, tried); {
 		case r < lowest:
-			lowest, count = r, 1
+			lowest, count, total = r, 1, m.weightAt(now)
 		case r == lowest:
 			count++
+			total += m.weightAt(now)
 		}
 	}
 	switch {
@@ -157,17 +153,9 @@ func (p *Pool) choose(tried []*Address) (*member, rank) {
 	case count == 1:
 		return nth(now, p.members, 0, lowest, tried), lowest
 	}
-	i, j = p.two(count)
-	return lessBusy(nth(now, p.members, i, lowest, tried), nth(now, p.members, j, lowest, tried)), lowest
-}
-
-// two are two different numbers below n, which is at least 2.
-func (p *Pool) two(n int) (i, j int) {
-	i, j = p.o.Intn(n), p.o.Intn(n-1)
-	if j >= i {
-		j++
-	}
-	return i, j
+	a = p.weighed(now, p.o.Intn(total), lowest, tried, nil)
+	b = p.weighed(now, p.o.Intn(max(total-a.weightAt(now), 1)), lowest, tried, a)
+	return p.lessBusy(a, b), lowest
 }
 
 // nth is the address of that rank with so many of its rank before it. Where ranks have changed meanwhile it is the last
@@ -189,11 +177,24 @@ func nth(now int64, members []member, n int, r rank, tried []*Address) *member {
 	return last
 }
 
-func lessBusy(a, b *member) *member {
-	if b.inFlight.Load() < a.inFlight.Load() {
-		return b
+// weighed is the address of that rank, another than not, before which those of its rank weigh at most so much, and with which
+// they weigh more. Where ranks have changed meanwhile it is the last that could be; not, where there is none.
+func (p *Pool) weighed(now int64, before int, r rank, tried []*Address, not *member) *member {
+	last := not
+	for i := range p.members {
+		m := &p.members[i]
+		switch other := rankAt(now, m.Address, tried); {
+		case m == not || other == excluded:
+		case other == r:
+			last = m
+			if before -= m.weightAt(now); before < 0 {
+				return m
+			}
+		case last == not:
+			last = m
+		}
 	}
-	return a
+	return last
 }
 
 // deposit has a request pay for the retries of others.
@@ -230,7 +231,7 @@ func (t Attempt) Done() {
 
 // Answered says that an answer of that status began.
 func (t Attempt) Answered(status int) {
-	a, most := t.member, t.pool.most5xx
+	a, most := t.member, t.pool.Most5xx
 	switch {
 	case status < http.StatusInternalServerError || most == 0:
 		a.succeeded(t.epoch)
@@ -259,6 +260,6 @@ func (p *Pool) eject5xx(t Attempt) {
 		}
 	}
 	if n*2 <= len(p.members) {
-		t.member.eject(t.epoch, describe5xx(p.most5xx), true)
+		t.member.eject(t.epoch, describe5xx(p.Most5xx), true)
 	}
 }
