@@ -106,7 +106,8 @@ func TestAKeptConnectionOfTLSIsQuiet(t *testing.T) {
 				})
 			}
 		}
-		if same := <-connections == <-connections; same != (name == "nothing") {
+		first, second := <-connections, <-connections
+		if same := first == second; same != (name == "nothing") {
 			t.Errorf("%s: the connection was used again: %v", name, same)
 		}
 		p.Close()
