@@ -123,8 +123,8 @@ func toBackends(t *testing.T, more map[string]string, upstreams ...string) *site
 	return serve(t, files)
 }
 
-// TestBackendsOverTLS: a backend with a certificate of a private authority, which wants one of the gateway; identity headers, bodies
-// and trailers arrive as over TCP, connections are kept beyond a reload, sessions are resumed, and checks go the same way.
+// TestBackendsOverTLS: a backend with a certificate of a private authority, which wants one of the gateway; identity headers
+// arrive as over TCP, sessions are resumed, checks go the same way, and a reload reads the files again.
 func TestBackendsOverTLS(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)

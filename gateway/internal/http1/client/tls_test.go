@@ -161,3 +161,30 @@ func TestAHandshakeTakesNoLongerThanADial(t *testing.T) {
 		t.Errorf("%v, want a dial that took too long", err)
 	}
 }
+
+// TestATunnelOverTLS: both sides end by themselves, as over TCP.
+func TestATunnelOverTLS(t *testing.T) {
+	key := newTLSBackend(t, func(conn *tls.Conn, _ *http.Request) bool {
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello ")
+		said, _ := io.ReadAll(conn)
+		_, _ = conn.Write(said)
+		return false
+	})
+	p := NewPool(1, 1)
+	defer p.Close()
+	x, err := p.Send(context.Background(), key, limit, &Request{Head: []byte("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"), Upgrade: "echo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	tunnel := x.Tunnel()
+	if _, err := io.WriteString(tunnel, "world"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tunnel.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := io.ReadAll(tunnel); string(said) != "hello world" || err != nil {
+		t.Errorf("%q, %v", said, err)
+	}
+}
