@@ -4,12 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
+	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 )
 
 // loginUpstream is how an identity provider in another process is called among the
@@ -23,7 +24,7 @@ const firstCheckWithin = time.Second
 // next, and the health checks of the current one. Safe for concurrent use.
 type addresses struct {
 	table *balancer.Table
-	asks  *http.Transport
+	tls   tlsConfigs
 
 	mu     sync.Mutex
 	checks map[string]*healthChecks // by the upstream's name; guarded by mu
@@ -33,7 +34,8 @@ type addresses struct {
 // healthChecks are those of one upstream that are under way.
 type healthChecks struct {
 	check balancer.Check
-	hosts []string
+	names []string
+	pool  *atomic.Pointer[balancer.Pool] // of the generation in force
 	stop  context.CancelFunc
 }
 
@@ -47,7 +49,6 @@ func newAddresses(now func() time.Time, log *slog.Logger) *addresses {
 	}
 	return &addresses{
 		table:  balancer.NewTable(balancer.Options{Now: now, Intn: rand.IntN, Float: rand.Float64, Notify: notify}),
-		asks:   &http.Transport{DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10},
 		checks: map[string]*healthChecks{},
 	}
 }
@@ -55,13 +56,13 @@ func newAddresses(now func() time.Time, log *slog.Logger) *addresses {
 // prepare gives the upstreams of gen what is known of their addresses.
 func (a *addresses) prepare(gen *Generation) {
 	for _, u := range gen.upstreams {
-		u.pool = a.table.Pool(u.Name, u.hosts(), u.Consecutive5xx)
+		u.pool = a.table.Pool(u.Name, a.members(u), balancer.PoolOptions{Most5xx: u.Consecutive5xx, SlowStart: u.SlowStart})
 		if u.Health.Path == "" {
 			u.pool.Forget()
 		}
 	}
 	if u := gen.login; u != nil {
-		u.pool = a.table.Pool(loginUpstream, u.hosts(), 0)
+		u.pool = a.table.Pool(loginUpstream, a.members(u), balancer.PoolOptions{})
 	}
 }
 
@@ -75,9 +76,11 @@ func (a *addresses) retire(gen *Generation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for name, under := range a.checks {
-		if u := gen.upstreams[name]; u == nil || u.Health.Path == "" || u.check() != under.check || !slices.Equal(u.hosts(), under.hosts) {
+		if u := gen.upstreams[name]; u == nil || u.Health.Path == "" || u.check() != under.check || !slices.Equal(u.names(), under.names) {
 			under.stop()
 			delete(a.checks, name)
+		} else {
+			under.pool.Store(u.pool)
 		}
 	}
 	for name, u := range gen.upstreams {
@@ -86,10 +89,13 @@ func (a *addresses) retire(gen *Generation) {
 			continue
 		}
 		ctx, stop := context.WithCancel(context.Background())
-		a.checks[name] = &healthChecks{u.check(), u.hosts(), stop}
-		a.ended.Go(func() { u.pool.Run(ctx, u.check(), a.asks) })
+		under := &healthChecks{u.check(), u.names(), new(atomic.Pointer[balancer.Pool]), stop}
+		under.pool.Store(u.pool)
+		a.checks[name] = under
+		a.ended.Go(func() { under.check.Run(ctx, under.pool, askHealth) })
 	}
 	a.table.Retain(pools)
+	a.tls.retire(gen)
 }
 
 // close ends the checks, and returns when they have.
@@ -103,13 +109,31 @@ func (a *addresses) close() {
 	a.ended.Wait()
 }
 
-// hosts are the upstream's addresses.
-func (u *upstream) hosts() []string {
-	hosts := make([]string, len(u.URLs))
+// members are the upstream's addresses.
+func (a *addresses) members(u *upstream) []balancer.Member {
+	all := make([]balancer.Member, len(u.URLs))
 	for i, address := range u.URLs {
-		hosts[i] = address.Host
+		key := client.Key{Address: dialAddress(address), TLS: a.tls.config(u.identity, address), Idle: u.KeepAlive}
+		all[i] = balancer.Member{Name: nameOf(address), Weight: u.weight(i), To: &endpoint{key, hostOf(address), u.prefix}}
 	}
-	return hosts
+	return all
+}
+
+// weight is that of an address.
+func (u *upstream) weight(i int) int {
+	if u.Weights == nil {
+		return 1
+	}
+	return u.Weights[i]
+}
+
+// names are how the upstream's addresses are called.
+func (u *upstream) names() []string {
+	names := make([]string, len(u.URLs))
+	for i, address := range u.URLs {
+		names[i] = nameOf(address)
+	}
+	return names
 }
 
 // check is how the upstream's addresses are asked.

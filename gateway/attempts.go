@@ -39,7 +39,7 @@ func (a *attempts) end() { a.current.Done() }
 // send implements sender.
 func (a *attempts) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
 	for {
-		x, err := a.over.sendTo(ctx, a.upstream, a.current.Address().Host(), a.upstream.dialTimeout(len(a.tried)), out)
+		x, err := a.over.sendTo(ctx, a.upstream, endpointOf(a.current).key, a.upstream.dialTimeout(len(a.tried)), out)
 		sent := observe(ctx, a.current, out, x, err)
 		if err == nil {
 			return x, nil

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"net"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
@@ -36,23 +35,14 @@ type connections struct{ *client.Pool }
 
 func newConnections() connections { return connections{client.NewPool(maxIdlePerAddress, maxIdle)} }
 
-// connKey is by what the connections to an upstream's address, host or host:port, are kept apart from others.
-func (u *upstream) connKey(host string) client.Key {
-	if _, _, err := net.SplitHostPort(host); err != nil {
-		host += ":80"
-	}
-	return client.Key{Address: host, Idle: u.KeepAlive}
-}
-
 // keysOf calls f with the key of each address of gen.
 func keysOf(gen *Generation, f func(client.Key)) {
+	each := func(to any) { f(to.(*endpoint).key) }
 	for _, u := range gen.upstreams {
-		for _, address := range u.URLs {
-			f(u.connKey(address.Host))
-		}
+		u.pool.Each(each)
 	}
-	if u := gen.login; u != nil {
-		f(u.connKey(u.URLs[0].Host))
+	if gen.login != nil {
+		gen.login.pool.Each(each)
 	}
 }
 
@@ -71,15 +61,15 @@ type sender interface {
 	send(ctx context.Context, out *outgoing) (*client.Exchange, error)
 }
 
-// sendTo sends a request to one address. What a kept connection was closed under, at the moment at which it was written, is
+// sendTo sends a request to an address of u. What a kept connection was closed under, at the moment at which it was written, is
 // repeated on a new one where it may be.
-func (c connections) sendTo(ctx context.Context, u *upstream, host string, dialTimeout time.Duration, out *outgoing) (*client.Exchange, error) {
-	x, err := c.Send(ctx, u.connKey(host), dialTimeout, &out.request)
+func (c connections) sendTo(ctx context.Context, u *upstream, to client.Key, dialTimeout time.Duration, out *outgoing) (*client.Exchange, error) {
+	x, err := c.Send(ctx, to, dialTimeout, &out.request)
 	var closed *client.ClosedError
 	if !errors.As(err, &closed) || !closed.Kept || u.NoRetry || !out.isRepeatable() || ctx.Err() != nil {
 		return x, err
 	}
 	again := out.request
 	again.Fresh = true
-	return c.Send(ctx, u.connKey(host), dialTimeout, &again)
+	return c.Send(ctx, to, dialTimeout, &again)
 }

@@ -57,7 +57,8 @@
 //     internal/websocket ends a WebSocket at a frame's end.
 //   - attempts.go: which address of the backend is asked, and when another one is;
 //     internal/balancer knows which can be, addresses.go keeps that and the health
-//     checks from one generation to the next.
+//     checks from one generation to the next. upstreamurl.go and upstreamtls.go are what an address can be, endpoint.go
+//     and tlsconfigs.go how it is asked.
 //
 // And on every way:
 //

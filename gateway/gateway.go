@@ -156,8 +156,8 @@ func (g *Gateway) Swap(next *Generation) {
 
 // Prepare makes what next needs to serve; for who has Current return it then.
 func (g *Gateway) Prepare(next *Generation) {
-	g.connections.prepare(next)
 	g.addresses.prepare(next)
+	g.connections.prepare(next)
 }
 
 // Retire drops what only generations before current needed, once current is what

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,8 +95,15 @@ const (
 type Upstream struct {
 	// Name is how policies call it, and the audience of its assertions.
 	Name string
-	// URLs are its addresses: http://host:port, without a path.
+	// URLs are its addresses: http://host:port, https://host:port or unix:/path. Those that have a path, which is canonical and
+	// ends without a slash, all have the same: that of a request is put behind it.
 	URLs []*url.URL
+	// Weights are their shares of the requests; an address of 0 is drained: it has no new ones. Optional: all have the same.
+	Weights []int
+	// SlowStart is how long an address that comes back, or that a reload adds, takes until it has its whole share. Zero: no time.
+	SlowStart time.Duration
+	// TLS says how it is known who is at its https addresses. Its zero value is by the roots of the system and the URL's host.
+	TLS UpstreamTLS
 	// KeepAlive is how long a connection may be idle before it is closed. Zero: 60 s.
 	// Negative: it is closed after each answer.
 	KeepAlive time.Duration
@@ -160,7 +168,9 @@ type upstream struct {
 	index   int              // of this upstream's assertions in a principal
 	headers *identityHeaders // the names of its plain headers
 
-	pool *balancer.Pool // what is known of its addresses; set before the generation is in force
+	identity *tlsIdentity   // of TLS
+	prefix   string         // that paths are put behind; "" for none
+	pool     *balancer.Pool // what is known of its addresses; set before the generation is in force
 }
 
 // generationID is the identity of a generation, without keeping an old one alive.
@@ -203,10 +213,17 @@ func NewGeneration(s Settings) (*Generation, error) {
 		if len(u.URLs) == 0 {
 			return nil, fmt.Errorf("gateway: upstream %s has no address", u.Name)
 		}
+		if u.Weights != nil && (len(u.Weights) != len(u.URLs) || slices.Min(u.Weights) < 0) {
+			return nil, fmt.Errorf("gateway: upstream %s has not a weight for each address", u.Name)
+		}
 		for _, address := range u.URLs {
-			if err := checkUpstreamURL(address); err != nil {
+			if err := checkUpstreamURL(address, u.URLs[0]); err != nil {
 				return nil, fmt.Errorf("gateway: upstream %s: %w", u.Name, err)
 			}
+		}
+		identity, err := u.TLS.parse()
+		if err != nil {
+			return nil, fmt.Errorf("gateway: upstream %s: %w", u.Name, err)
 		}
 		if u.Timeout <= 0 {
 			u.Timeout = 60 * time.Second
@@ -217,10 +234,10 @@ func NewGeneration(s Settings) (*Generation, error) {
 		if h := u.Health; h.Path != "" && (h.Timeout <= 0 || h.Timeout > h.Interval) {
 			return nil, fmt.Errorf("gateway: upstream %s: a health check may take %s, of an interval of %s", u.Name, h.Timeout, h.Interval)
 		}
-		gen.upstreams[u.Name] = &upstream{Upstream: u, index: i, headers: keys}
+		gen.upstreams[u.Name] = &upstream{Upstream: u, index: i, headers: keys, identity: identity, prefix: prefixOf(u.URLs[0])}
 	}
 	if s.Login.Upstream != nil {
-		gen.login = &upstream{Upstream: Upstream{Name: "login", URLs: []*url.URL{s.Login.Upstream}, KeepAlive: defaultKeepAlive}}
+		gen.login = &upstream{Upstream: Upstream{Name: "login", URLs: []*url.URL{s.Login.Upstream}, KeepAlive: defaultKeepAlive}, identity: new(tlsIdentity)}
 	}
 	gen.assertionIssuer = "https://" + s.Domain
 	return gen, nil
@@ -245,13 +262,6 @@ func (gen *Generation) isTokenHeader(name string) bool {
 		}
 	}
 	return false
-}
-
-func checkUpstreamURL(u *url.URL) error {
-	if u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
-		return fmt.Errorf("%q is not of the form http://host:port", u.Redacted())
-	}
-	return nil
 }
 
 // Serves reports whether requests for host have a policy or are the login's.

@@ -34,6 +34,14 @@ func (x *decided) forwardPath() string {
 	return x.route().ForwardPath(x.Target.Path)
 }
 
+// prefixed puts a path behind that of the upstream's addresses.
+func (x *forwarding) prefixed(path string) string {
+	if x.upstream == nil { // the identity provider
+		return path
+	}
+	return x.upstream.prefix + path
+}
+
 // editRequest applies the route's options to the outgoing request. Identity headers
 // are not a route's to change; no policy with such a name compiles.
 func (x *forwarding) editRequest(out *outgoing) {

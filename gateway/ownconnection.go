@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
-	"slices"
 	"sync"
 
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
@@ -81,8 +79,7 @@ type ownConn struct {
 	upstream   string
 	client     *clientConn
 	network    netip.Prefix     // of the client
-	host       string           // where it leads, however many addresses the upstream has; written under client.mu
-	attempt    balancer.Attempt // at that address; likewise
+	attempt    balancer.Attempt // at the address where it leads, however many the upstream has; written under client.mu
 	who        string           // whom the gateway knew when it was made; "" for nobody
 	connection connections      // of one connection at most, since a client's connection has one request at a time
 }
@@ -113,7 +110,7 @@ func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownC
 	attempt, _ := u.pool.Pick(nil)
 	attempt.Done() // a connection is no request in flight
 	own := &ownConn{
-		upstream: u.Name, client: c, network: network, host: attempt.Address().Host(), attempt: attempt, who: who,
+		upstream: u.Name, client: c, network: network, attempt: attempt, who: who,
 		connection: connections{client.NewPool(1, 1)},
 	}
 	if c.own == nil {
@@ -129,11 +126,17 @@ func (c *clientConn) usable(u *upstream, who string) *ownConn {
 	if own == nil {
 		return nil
 	}
-	if own.who == who && slices.ContainsFunc(u.URLs, func(address *url.URL) bool { return address.Host == own.host }) {
+	if own.who == who && own.leadsTo(u) {
 		return own
 	}
 	c.drop(own)
 	return nil
+}
+
+// leadsTo reports whether it leads to what is an address of u, over the same TLS.
+func (o *ownConn) leadsTo(u *upstream) bool {
+	at, ok := u.pool.Find(o.attempt.Address().Name()).(*endpoint)
+	return ok && at.key.TLS == endpointOf(o.attempt).key.TLS
 }
 
 // drop closes a connection, or has it closed when the request ends that is under way on
@@ -160,7 +163,7 @@ func (o *ownConn) moveTo(next balancer.Attempt) {
 	next.Done() // a connection is no request in flight
 	o.client.mu.Lock()
 	defer o.client.mu.Unlock()
-	o.host, o.attempt = next.Address().Host(), next
+	o.attempt = next
 }
 
 // ownSender sends requests to an upstream on the connection to it that is one client's.
@@ -171,12 +174,12 @@ type ownSender struct {
 
 // send implements sender. Where dialling failed, the upstream's other addresses are tried.
 func (o ownSender) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
-	unlimited := *o.to
-	unlimited.KeepAlive = 0 // it ends with the client's
 	var tried []*balancer.Address
 	for {
-		o.connection.Add(unlimited.connKey(o.host))
-		x, err := o.connection.sendTo(ctx, &unlimited, o.host, o.to.dialTimeout(len(tried)), out)
+		key := endpointOf(o.attempt).key
+		key.Idle = 0 // it ends with the client's
+		o.connection.Add(key)
+		x, err := o.connection.sendTo(ctx, o.to, key, o.to.dialTimeout(len(tried)), out)
 		sent := observe(ctx, o.attempt, out, x, err)
 		if err == nil {
 			return x, nil

@@ -143,7 +143,7 @@ func isUnsent(err error) bool {
 // rewrite writes the outgoing request line from the canonical target, and the
 // headers that say on whose behalf the gateway asks.
 func (x *forwarding) rewrite(out *outgoing) {
-	out.target = x.forwardPath()
+	out.target = x.prefixed(x.forwardPath())
 	if x.Target.HasQuery {
 		out.target += "?" + x.Target.Query
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/viloforge/vilogate/cmd/vilogate/control"
 	"github.com/viloforge/vilogate/cmd/vilogate/server"
+	"github.com/viloforge/vilogate/gateway"
 )
 
 // statusCommand tells what the running server says of itself, as /status of the admin listener does.
@@ -38,9 +39,20 @@ func (c *statusCommand) Run(w *commandEnv) error {
 	if len(s.Upstreams) == 0 {
 		return nil
 	}
-	return printTable(w.stdout, "UPSTREAM\tADDRESS\tSTATE\tSINCE\tIN FLIGHT\tREASON", func(row func(...string)) {
+	return printTable(w.stdout, "UPSTREAM\tADDRESS\tSTATE\tSINCE\tWEIGHT\tIN FLIGHT\tREASON", func(row func(...string)) {
 		for _, a := range s.Upstreams {
-			row(a.Upstream, a.Address, a.State, formatTime(a.Since), strconv.Itoa(a.InFlight), a.Reason)
+			row(a.Upstream, a.Address, a.State, formatTime(a.Since), weightOf(a), strconv.Itoa(a.InFlight), a.Reason)
 		}
 	})
+}
+
+// weightOf tells an address's share of the requests.
+func weightOf(a gateway.AddressStatus) string {
+	switch {
+	case a.Weight == 0:
+		return "0 (drained)"
+	case a.Share > 0:
+		return fmt.Sprintf("%d (slow start, %d %%)", a.Weight, a.Share)
+	}
+	return strconv.Itoa(a.Weight)
 }

@@ -143,15 +143,7 @@ func (c *checker) checkUpstream(name string, u Upstream) {
 	case u.isSet("urls") && len(u.URLs) == 0:
 		c.errorf(u.Places.Of("urls"), "upstream %s has no address", name)
 	}
-	for _, address := range u.Addresses() {
-		if address != "" && !isUpstreamURL(address) {
-			key := "urls"
-			if u.isSet("url") {
-				key = "url"
-			}
-			c.errorf(u.Places.Of(key), "the address of a backend is written http://host:port, without a path")
-		}
-	}
+	c.checkBackends(u)
 	if u.isSet("signature") {
 		c.errorf(u.Places.Of("signature"), "signature of an upstream is %v", errUnsupported)
 	}
@@ -174,14 +166,6 @@ func (c *checker) checkUpstream(name string, u Upstream) {
 // isTokenHeader reports whether an issuer's tokens come in the header.
 func (c *checker) isTokenHeader(name IdentityHeader) bool {
 	return slices.ContainsFunc(c.Tokens.Issuers, func(i Issuer) bool { return i.Header == TokenHeader(name) })
-}
-
-// Addresses are all addresses of the backend.
-func (u Upstream) Addresses() []string {
-	if u.isSet("url") {
-		return []string{u.URL}
-	}
-	return u.URLs
 }
 
 // IssuerNames are the names of all issuers, our own first.

@@ -30,6 +30,7 @@ func Load(path string, from Sources) (*Config, error) {
 	check.checkAll()
 	check.readIssuerFiles(from)
 	check.readRedisCA(from)
+	check.readBackendFiles(from)
 	for _, e := range check.errs {
 		e.Msg = interp.redact(e.Msg)
 	}
@@ -73,6 +74,11 @@ func (c *Config) setDerivedDefaults(dir string) {
 	for _, u := range c.Upstreams {
 		if h := u.Health; h != nil && !isSet(h.Places, "timeout") {
 			h.Timeout = min(h.Timeout, h.Interval)
+		}
+		if t := u.TLS; t != nil {
+			resolvePath(&t.Roots)
+			resolvePath(&t.Certificate)
+			resolvePath(&t.Key)
 		}
 	}
 	for i := range c.Tokens.Issuers {

@@ -32,6 +32,7 @@ func newGenerator(t *testing.T) *schema.Generator {
 	g := &schema.Generator{
 		Types: map[reflect.Type]func(*schema.Generator) schema.Node{
 			reflect.TypeFor[Address]():             text,
+			reflect.TypeFor[BackendURL]():          text,
 			reflect.TypeFor[Network]():             text,
 			reflect.TypeFor[ClientIPHeader]():      text,
 			reflect.TypeFor[IdentityHeader]():      text,
@@ -65,6 +66,9 @@ func newGenerator(t *testing.T) *schema.Generator {
 					list,
 					{"type": "object", "additionalProperties": false, "required": []string{"keys"}, "properties": schema.Node{"keys": list}},
 				}}
+			},
+			reflect.TypeFor[Backend](): func(g *schema.Generator) schema.Node {
+				return schema.Node{"anyOf": []schema.Node{{"type": "string"}, g.Struct(reflect.TypeFor[Backend]())}}
 			},
 			reflect.TypeFor[Redis](): func(g *schema.Generator) schema.Node {
 				return schema.Node{"anyOf": []schema.Node{{"type": "string"}, g.Struct(reflect.TypeFor[Redis]())}}

@@ -6,14 +6,21 @@ import (
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
-// Upstream is a backend: plain HTTP, at one address or several. Of two that chance picks a request goes to the one with fewer
-// in flight. An address that refuses a connection, does not accept it in time (1s; 5s where there is no other), or closes it
+// Upstream is a backend: HTTP/1.1, at one address or several. Of two that chance picks, by their weights, a request goes to the one
+// with fewer in flight for its weight. An address that refuses a connection, does not accept it in time (1s; 5s where there is no other), or closes it
 // before an answer begins is ejected for 1s, then 2s, 4s … up to 30s, until a request succeeds; where all are, each is tried in
 // turn.
 type Upstream struct {
-	// URL is its address, http://host:port; URLs are its addresses. One of the two is required.
-	URL  string   `yaml:"url"`
-	URLs []string `yaml:"urls"`
+	// URL is its address: http://host:port, https://host:port or unix:/path, with IPv6 addresses as [::1]. Behind host and port may
+	// be a path, http://host:port/app, which is to be canonical: what is forwarded is that, and the path that a policy has decided
+	// on (and strip_prefix left) behind it; so is the path of health checks. What the backend answers in Location and in the Path
+	// of cookies stays as it is. URLs are its addresses, whose path, if they have one, is the same, each may be one with a weight:
+	// { url: "http://host:port", weight: 3 }. One of the two is required.
+	URL  BackendURL `yaml:"url"`
+	URLs []Backend  `yaml:"urls"`
+	// TLS says how it is known who is at https addresses. An address whose certificate is not right (another name, expired, of an
+	// unknown authority) is one that does not accept connections. Optional: the authorities of the system, and the URL's host.
+	TLS *BackendTLS `yaml:"tls"`
 	// Timeout is how long the response's header may take, and until then how long it may take nothing of an upload, except for
 	// WebSocket and gRPC. Optional: 60s.
 	Timeout strictyaml.Duration `yaml:"timeout"`
@@ -37,6 +44,9 @@ type Upstream struct {
 	Retry Switch `yaml:"retry"`
 	// Eject says which answers eject an address, as connection errors do. Optional: none do.
 	Eject Eject `yaml:"eject"`
+	// SlowStart is how long an address takes until it has its whole share of the requests, which grows from a tenth, when it
+	// comes back (healthy again, or no longer ejected) or a reload adds it; not when the process starts. Optional: it has it at once.
+	SlowStart strictyaml.Duration `yaml:"slow_start"`
 	// Health has the addresses be asked whether they are healthy; one that is not gets no requests, unless none is: then each
 	// is tried in turn. Optional: they are not asked.
 	Health *Health `yaml:"health"`
@@ -50,6 +60,26 @@ type Upstream struct {
 func (u *Upstream) SetDefaults() {
 	u.Timeout, u.IdentityHeaders, u.OddHeaders = seconds(60), "x-user", "drop"
 	u.Keepalive, u.Retry = Keepalive(time.Minute), "on"
+}
+
+// BackendTLS says how it is known who is at the https addresses of a backend, and who asks there. Files are PEM, and read again by
+// a reload. TLS 1.2 is the least.
+type BackendTLS struct {
+	// Roots is a file of certificates of authorities that are trusted, and no others. Optional: those of the system.
+	Roots string `yaml:"roots"`
+	// Name is the name, or the IP address, that the backend's certificate is to have; it is asked for (SNI). Optional: the URL's host.
+	Name string `yaml:"name"`
+	// Certificate and Key are files with the gateway's own certificate, and what its authority has signed that by, and with its
+	// private key, for backends that want one. Optional: none.
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+
+	// RootsPEM, CertificatePEM and KeyPEM are what the files hold.
+	RootsPEM       string `yaml:"-"`
+	CertificatePEM string `yaml:"-"`
+	KeyPEM         string `yaml:"-"`
+
+	Places strictyaml.Places
 }
 
 // Eject says which answers eject an address of a backend.
@@ -88,3 +118,11 @@ func (h *Health) SetDefaults() {
 }
 
 func (u *Upstream) isSet(key string) bool { return isSet(u.Places, key) }
+
+// Addresses are all addresses of the backend.
+func (u Upstream) Addresses() []Backend {
+	if u.isSet("url") {
+		return []Backend{{URL: u.URL, Weight: 1}}
+	}
+	return u.URLs
+}

@@ -180,8 +180,8 @@ func TestWhatIsWrongIsRefusedAlikeAndChangesNothing(t *testing.T) {
 		"a client CA that is not there": {func(s site) {
 			s.write("policies/mtls.yaml", "host: mtls.viloforge.test\nupstream: app\ntls: { client_ca: nowhere.pem }\nroutes: [ { path: /x, allow: public } ]\n")
 		}, "policies/mtls.yaml:3:"},
-		"an upstream with a path": {func(s site) {
-			s.write("vilogate.yaml", strings.Replace(siteConfig, "127.0.0.1:1", "127.0.0.1:1/x", 1))
+		"an upstream with a path that is not canonical": {func(s site) {
+			s.write("vilogate.yaml", strings.Replace(siteConfig, "127.0.0.1:1", "127.0.0.1:1/x/../y", 1))
 		}, "vilogate.yaml:8:"},
 		"several at once": {func(s site) {
 			s.write("policies/address.yaml", "host: 10.0.0.1\nupstream: app\nroutes: [ { path: /x, allow: public } ]\n")

@@ -116,6 +116,16 @@ func (s *Server) registerUpstreamMetrics() {
 				}
 			}
 		})
+	s.metrics.Gauges("upstream_address_weight", "Share of the requests of an address of an upstream, beside those of the others; 0 when it is drained, less than its weight in slow start.",
+		[]string{"upstream", "address"}, func(emit metrics.Emit) {
+			for _, a := range s.gateway.Addresses() {
+				weight := float64(a.Weight)
+				if a.Share > 0 {
+					weight *= float64(a.Share) / 100
+				}
+				emit(weight, a.Upstream, a.Address)
+			}
+		})
 	s.metrics.Counters("upstream_ejections_total", "Ejections of an address of an upstream, after connection errors or 5xx.", []string{"upstream", "address"}, func(emit metrics.Emit) {
 		for _, a := range s.gateway.Addresses() {
 			emit(float64(a.Ejections), a.Upstream, a.Address)

@@ -27,11 +27,13 @@ var States = [...]string{Healthy, Unhealthy, Ejected}
 // Status is what is known of an address.
 type Status struct {
 	Upstream  string    `json:"upstream"`
-	Address   string    `json:"address"` // host or host:port
+	Address   string    `json:"address"` // as Member.Name
 	State     string    `json:"state"`
 	Reason    string    `json:"reason,omitempty"` // why it is not healthy
 	Since     time.Time `json:"since"`            // when the state began
 	InFlight  int       `json:"in_flight"`
+	Weight    int       `json:"weight"`               // 0: drained
+	Share     int       `json:"slow_start,omitempty"` // of its weight, in percent, while it is in slow start
 	Ejections uint64    `json:"ejections"`
 }
 
@@ -51,7 +53,7 @@ type Options struct {
 
 // Address is one address of an upstream, in every generation. Safe for concurrent use.
 type Address struct {
-	upstream, host string
+	upstream, name string
 	o              *Options
 
 	inFlight  atomic.Int32
@@ -61,6 +63,10 @@ type Address struct {
 	unhealthy atomic.Bool   // by checks
 	errors5xx atomic.Int32  // in a row
 	ejections atomic.Uint64
+	began     atomic.Int64 // when slow start began, in ns; 0 when it is over, or never was
+
+	weight    atomic.Int32 // in the last pool
+	slowStart atomic.Int64 // likewise, in ns; 0 for none
 
 	mu       sync.Mutex
 	failures int       // ejections since a success; guarded by mu
@@ -71,18 +77,41 @@ type Address struct {
 	checks   int       // in a row whose outcome is not what unhealthy says; guarded by mu
 }
 
-// Host is host or host:port.
-func (a *Address) Host() string { return a.host }
+// Name is that of its members.
+func (a *Address) Name() string { return a.name }
 
 // isEjected reports whether no request may try the address yet, now in ns.
 func (a *Address) isEjected(now int64) bool { return now < a.until.Load() }
+
+// leastShare is with what share of its weight an address begins slow start.
+const leastShare = 0.1
+
+// share is what part of its weight an address has, now in ns: it grows evenly in slow start.
+func (a *Address) share(now int64) float64 {
+	began, takes := a.began.Load(), a.slowStart.Load()
+	if began == 0 || takes == 0 {
+		return 1
+	}
+	if now-began >= takes {
+		a.began.CompareAndSwap(began, 0)
+		return 1
+	}
+	return max(leastShare, float64(now-began)/float64(takes))
+}
 
 // Status tells the state.
 func (a *Address) Status() Status {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	state, reason := a.state()
-	return Status{a.upstream, a.host, state, reason, a.since.UTC(), int(a.inFlight.Load()), a.ejections.Load()}
+	status := Status{
+		Upstream: a.upstream, Address: a.name, State: state, Reason: reason, Since: a.since.UTC(),
+		InFlight: int(a.inFlight.Load()), Weight: int(a.weight.Load()), Ejections: a.ejections.Load(),
+	}
+	if share := a.share(a.o.Now().UnixNano()); share < 1 && state == Healthy {
+		status.Share = int(share * 100)
+	}
+	return status
 }
 
 // state is the state and its reason; a.mu is held.
@@ -104,10 +133,13 @@ func (a *Address) change(f func()) {
 	state, reason := a.state()
 	if state != before {
 		a.since = a.o.Now()
+		if state == Healthy {
+			a.began.Store(a.since.UnixNano())
+		}
 	}
 	a.mu.Unlock()
 	if state != before {
-		a.o.Notify(Change{a.upstream, a.host, state, reason})
+		a.o.Notify(Change{a.upstream, a.name, state, reason})
 	}
 }
 

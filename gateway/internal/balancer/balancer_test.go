@@ -32,6 +32,14 @@ func hosts(n int) []string {
 	return all
 }
 
+func members(names ...string) []Member {
+	all := make([]Member, len(names))
+	for i, name := range names {
+		all[i].Name, all[i].Weight = name, 1
+	}
+	return all
+}
+
 // model is what is to be known of an address.
 type model struct {
 	until    time.Time // of the ejection; zero when it is not ejected
@@ -53,7 +61,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 		w := newWorld(seed)
 		n := 1 + random.IntN(6)
 		names := hosts(n)
-		p := w.Pool("app", names, 0)
+		p := w.Pool("app", members(names...), PoolOptions{Most5xx: 0})
 		models := map[string]*model{}
 		for _, name := range names {
 			models[name] = &model{}
@@ -70,7 +78,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 				w.now = w.now.Add(time.Duration(random.Int64N(int64(3 * time.Second))))
 			case 1: // a reload
 				random.Shuffle(n, func(i, j int) { names[i], names[j] = names[j], names[i] })
-				p = w.Pool("app", names, 0)
+				p = w.Pool("app", members(names...), PoolOptions{Most5xx: 0})
 				w.Retain([]*Pool{p})
 			case 2: // a check
 				name := names[random.IntN(n)]
@@ -92,7 +100,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 				i := random.IntN(len(flights))
 				f := flights[i]
 				flights = append(flights[:i], flights[i+1:]...)
-				m := models[f.Address().Host()]
+				m := models[f.Address().Name()]
 				counts := f.failures == int(f.Address().ejections.Load())
 				switch random.IntN(3) {
 				case 0:
@@ -117,7 +125,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 			default:
 				var tried []*Address
 				for range random.IntN(n + 1) {
-					if a := p.addresses[random.IntN(n)]; len(tried) < n {
+					if a := p.members[random.IntN(n)].Address; len(tried) < n {
 						tried = append(tried, a)
 					}
 				}
@@ -129,7 +137,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 				was := func(name string) int {
 					m := models[name]
 					for _, t := range tried {
-						if t.Host() == name {
+						if t.Name() == name {
 							return 9
 						}
 					}
@@ -152,7 +160,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 				if !ok {
 					continue
 				}
-				name := a.Address().Host()
+				name := a.Address().Name()
 				if got := was(name); got != best {
 					t.Fatalf("seed %d, step %d: %s of the rank %d was picked, where there is one of %d", seed, step, name, got, best)
 				}
@@ -162,7 +170,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 		}
 		for _, f := range flights {
 			f.Done()
-			models[f.Address().Host()].inFlight--
+			models[f.Address().Name()].inFlight--
 		}
 		for _, s := range w.Statuses() {
 			if m := models[s.Address]; s.InFlight != 0 || m.inFlight != 0 {
@@ -186,7 +194,7 @@ func pick(t *testing.T, p *Pool, tried ...*Address) Attempt {
 func TestTheLessBusyOfTwoIsPicked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	p := w.Pool("app", hosts(2), 0)
+	p := w.Pool("app", members(hosts(2)...), PoolOptions{Most5xx: 0})
 	for range 2 {
 		a := pick(t, p)
 		a.Answered(200)
@@ -195,7 +203,7 @@ func TestTheLessBusyOfTwoIsPicked(t *testing.T) {
 	for range 10 {
 		a, b := pick(t, p), pick(t, p)
 		if a.Address() == b.Address() {
-			t.Fatalf("both requests went to %s", a.Address().Host())
+			t.Fatalf("both requests went to %s", a.Address().Name())
 		}
 		defer a.Done()
 		defer b.Done()
@@ -206,7 +214,7 @@ func TestTheLessBusyOfTwoIsPicked(t *testing.T) {
 func TestWhereNoneAcceptsEachIsTriedInTurn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	p := w.Pool("app", hosts(4), 0)
+	p := w.Pool("app", members(hosts(4)...), PoolOptions{Most5xx: 0})
 	first := map[*Address]int{}
 	for range 40 {
 		var tried []*Address
@@ -228,7 +236,7 @@ func TestWhereNoneAcceptsEachIsTriedInTurn(t *testing.T) {
 	}
 	for a, n := range first {
 		if n < 9 || n > 11 {
-			t.Errorf("%s was the first of %d requests in 40", a.Host(), n)
+			t.Errorf("%s was the first of %d requests in 40", a.Name(), n)
 		}
 	}
 	if len(w.changes) != 4 {
@@ -241,7 +249,7 @@ func TestHalfOfTheAddressesStayWhateverTheyAnswer(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]int{1: 0, 2: 1, 3: 1, 4: 2, 5: 2} {
 		w := newWorld(uint64(n))
-		p := w.Pool("app", hosts(n), 5)
+		p := w.Pool("app", members(hosts(n)...), PoolOptions{Most5xx: 5})
 		for range 1000 {
 			a := pick(t, p)
 			a.Answered(503)
@@ -263,8 +271,8 @@ func TestHalfOfTheAddressesStayWhateverTheyAnswer(t *testing.T) {
 func TestFive5xxInARowEject(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	p := w.Pool("app", hosts(2), 5)
-	a := p.addresses[0]
+	p := w.Pool("app", members(hosts(2)...), PoolOptions{Most5xx: 5})
+	a := &p.members[0]
 	answer := func(status int) { p.attempt(a).Answered(status) }
 	for range 3 {
 		for _, status := range []int{500, 502, 503, 504, 404} {
@@ -294,7 +302,7 @@ func TestFive5xxInARowEject(t *testing.T) {
 func TestTheRetryBudget(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	p := w.Pool("app", hosts(2), 0)
+	p := w.Pool("app", members(hosts(2)...), PoolOptions{Most5xx: 0})
 	took := 0
 	for range 10_000 {
 		pick(t, p).Done()
@@ -313,20 +321,20 @@ func TestTheRetryBudget(t *testing.T) {
 func TestAReloadKeepsWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	before := w.Pool("app", []string{"a:1", "b:1"}, 0)
-	before.attempt(before.addresses[0]).Failed("dial: refused")
-	under := before.attempt(before.addresses[1])
-	under.address.inFlight.Add(1)
-	after := w.Pool("app", []string{"a:1", "c:1"}, 0)
+	before := w.Pool("app", members("a:1", "b:1"), PoolOptions{Most5xx: 0})
+	before.attempt(&before.members[0]).Failed("dial: refused")
+	under := before.attempt(&before.members[1])
+	under.member.inFlight.Add(1)
+	after := w.Pool("app", members("a:1", "c:1"), PoolOptions{Most5xx: 0})
 	w.Retain([]*Pool{after})
 	for range 10 {
-		if a := pick(t, after); a.Address().Host() != "c:1" {
-			t.Fatalf("the request went to %s", a.Address().Host())
+		if a := pick(t, after); a.Address().Name() != "c:1" {
+			t.Fatalf("the request went to %s", a.Address().Name())
 		}
 	}
 	under.Answered(200)
 	under.Done()
-	w.Retain([]*Pool{w.Pool("app", []string{"b:1"}, 0)})
+	w.Retain([]*Pool{w.Pool("app", members("b:1"), PoolOptions{Most5xx: 0})})
 	if all := w.Statuses(); len(all) != 1 || all[0].Address != "b:1" || all[0].InFlight != 0 {
 		t.Errorf("got %v", all)
 	}
@@ -334,7 +342,7 @@ func TestAReloadKeepsWhatIsKnown(t *testing.T) {
 
 func TestPickingAllocatesNothing(t *testing.T) {
 	for _, n := range []int{1, 2, 10} {
-		p := newWorld(1).Pool("app", hosts(n), 5)
+		p := newWorld(1).Pool("app", members(hosts(n)...), PoolOptions{Most5xx: 5})
 		if got := testing.AllocsPerRun(100, func() {
 			a, _ := p.Pick(nil)
 			a.Answered(200)
@@ -349,8 +357,9 @@ func BenchmarkPick(b *testing.B) {
 	for _, c := range []struct{ addresses, dead int }{{1, 0}, {2, 0}, {10, 0}, {10, 5}, {1000, 0}} {
 		b.Run(fmt.Sprintf("addresses=%d,ejected=%d", c.addresses, c.dead), func(b *testing.B) {
 			t := NewTable(Options{Now: time.Now, Intn: rand.IntN, Float: rand.Float64, Notify: func(Change) {}})
-			p := t.Pool("app", hosts(c.addresses), 5)
-			for i, a := range p.addresses {
+			p := t.Pool("app", members(hosts(c.addresses)...), PoolOptions{Most5xx: 5})
+			for i := range p.members {
+				a := &p.members[i]
 				if a.proven.Store(true); i < c.dead {
 					for range 10 {
 						p.attempt(a).Failed("dial: refused")

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,23 +22,23 @@ type Check struct {
 	SpreadOver time.Duration // within which the first check is; at most Interval
 }
 
-// userAgent is how checks introduce themselves.
-const userAgent = "vilogate-health-check"
+// Ask sends a check where a [Member] says, and returns the answer's status. It may be called at the same time.
+type Ask func(ctx context.Context, c Check, to any) (status int, err error)
 
 // Forget has the addresses be healthy as far as checks are about it, where there are none any more.
 func (p *Pool) Forget() {
-	for _, a := range p.addresses {
-		a.unchecked()
+	for _, m := range p.all {
+		m.unchecked()
 	}
 }
 
-// Run asks the addresses one after another, each once in an interval, until ctx ends; it returns when no check is under
-// way any more. What checks are about an upstream at a time is the caller's to keep to one Run.
-func (p *Pool) Run(ctx context.Context, c Check, transport http.RoundTripper) {
+// Run asks the addresses of the pool, which may become another one, one after another, each once in an interval, until ctx ends; it
+// returns when no check is under way any more. What checks are about an upstream at a time is the caller's to keep to one Run.
+func (c Check) Run(ctx context.Context, of *atomic.Pointer[Pool], ask Ask) {
 	var checks sync.WaitGroup
 	defer checks.Wait()
-	apart := max(c.Interval/time.Duration(len(p.addresses)), 1)
-	timer := time.NewTimer(time.Duration(p.o.Float() * float64(min(apart, c.SpreadOver))))
+	p := of.Load()
+	timer := time.NewTimer(time.Duration(p.o.Float() * float64(min(c.apart(p), c.SpreadOver))))
 	defer timer.Stop()
 	for i := 0; ; i++ {
 		select {
@@ -46,39 +46,36 @@ func (p *Pool) Run(ctx context.Context, c Check, transport http.RoundTripper) {
 			return
 		case <-timer.C:
 		}
-		timer.Reset(apart)
-		a := p.addresses[i%len(p.addresses)]
+		p := of.Load()
+		timer.Reset(c.apart(p))
+		m := &p.all[i%len(p.all)]
 		checks.Go(func() {
-			reason := c.ask(ctx, a.host, transport)
+			reason := c.ask(ctx, ask, m)
 			if ctx.Err() == nil {
-				a.checked(reason, c.Healthy, c.Unhealthy)
+				m.checked(reason, c.Healthy, c.Unhealthy)
 			}
 		})
 	}
 }
 
-// ask asks once, and says why that failed; "" where it did not. Redirects are not followed.
-func (c Check) ask(ctx context.Context, host string, transport http.RoundTripper) (reason string) {
+// apart is the time between two checks, each of another address.
+func (c Check) apart(p *Pool) time.Duration {
+	return max(c.Interval/time.Duration(len(p.all)), 1)
+}
+
+// ask asks once, and says why that failed; "" where it did not.
+func (c Check) ask(ctx context.Context, ask Ask, m *member) (reason string) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+c.Path, nil)
-	if err != nil {
-		return err.Error()
-	}
-	r.Host = c.Host
-	r.Header.Set("User-Agent", userAgent)
-	resp, err := transport.RoundTrip(r)
-	if errors.Is(err, context.DeadlineExceeded) {
+	status, err := ask(ctx, c, m.To)
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Sprintf("no answer within %s", c.Timeout)
-	}
-	if err != nil {
+	case err != nil:
 		return err.Error()
-	}
-	if err := resp.Body.Close(); err != nil {
-		return err.Error()
-	}
-	if resp.StatusCode < c.MinStatus || resp.StatusCode > c.MaxStatus {
-		return fmt.Sprintf("status %d", resp.StatusCode)
+	case status < c.MinStatus || status > c.MaxStatus:
+		return fmt.Sprintf("status %d", status)
 	}
 	return ""
 }

@@ -4,6 +4,7 @@
 // clock and chance are handed in. Files, from the lowest:
 //
 //   - address.go: what is known of one address: requests in flight, ejection (passive health), health by checks.
+//   - weight.go: drawing addresses by their weights, also in slow start.
 //   - pool.go: choosing one of those of an upstream, and what a request tells of it; the retry budget.
 //   - table.go: what stays known from one generation to the next.
 //   - check.go: checks (active health) of one upstream's addresses.
@@ -15,7 +16,9 @@
 // most, less up to a fifth by chance. After it one request tries the address: a success makes it healthy, an error ejects it for
 // the next longer time.
 //
-// Requests go to healthy addresses, and of two of them that chance picks to the one with fewer requests in flight. One
+// Requests go to healthy addresses, and of two of them that chance picks, by their weights, to the one with fewer requests in
+// flight for its weight. One of the weight 0 is drained: it has none, and what is known of it, by checks too, is known on. In slow
+// start an address has a tenth of its weight at first, and all of it in the end. One
 // that never succeeded, or not since its ejection, has one request at a time while there is another. Where none is
 // healthy, the unhealthy that are not ejected are tried in turn, and where there are none of these, all are.
 package balancer

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // The retry budget: a request adds a fifth of a retry, up to so many.
@@ -16,10 +17,16 @@ const (
 
 // Pool is the addresses of an upstream in one generation. Safe for concurrent use.
 type Pool struct {
-	addresses []*Address // at least one, each once
-	shared    *upstream
-	most5xx   int // in a row that eject; 0 for any number
-	o         *Options
+	PoolOptions
+	weighted
+	all    []member // at least one, each address once; the drained at the end
+	shared *upstream
+}
+
+// PoolOptions say how an upstream's addresses are chosen from.
+type PoolOptions struct {
+	Most5xx   int           // in a row that eject; 0 for any number
+	SlowStart time.Duration // how long an address that comes back, or is new, takes until it has its whole share; 0 for none
 }
 
 // upstream is what is known of all addresses together, in every generation.
@@ -33,13 +40,13 @@ type upstream struct {
 
 // Attempt is one request at one address. Whoever has it calls Done once. Its zero value is none.
 type Attempt struct {
-	pool    *Pool
-	address *Address
-	epoch   uint32
+	pool   *Pool
+	member *member
+	epoch  uint32
 }
 
 // Len is how many addresses there are.
-func (p *Pool) Len() int { return len(p.addresses) }
+func (p *Pool) Len() int { return len(p.members) }
 
 // Pick chooses an address for a request that tried some in vain; false when it tried all. It counts as in flight until
 // [Attempt.Done].
@@ -47,8 +54,8 @@ func (p *Pool) Pick(tried []*Address) (Attempt, bool) {
 	if len(tried) == 0 {
 		p.deposit()
 	}
-	if len(p.addresses) == 1 {
-		a := p.addresses[0]
+	if len(p.members) == 1 {
+		a := &p.members[0]
 		if len(tried) > 0 {
 			return Attempt{}, false
 		}
@@ -71,7 +78,24 @@ func (p *Pool) Pick(tried []*Address) (Attempt, bool) {
 	}
 }
 
-func (p *Pool) attempt(a *Address) Attempt { return Attempt{p, a, a.epoch.Load()} }
+func (p *Pool) attempt(a *member) Attempt { return Attempt{p, a, a.epoch.Load()} }
+
+// Each calls f with how to ask each address.
+func (p *Pool) Each(f func(to any)) {
+	for i := range p.all {
+		f(p.all[i].To)
+	}
+}
+
+// Find is how to ask the address of that name; nil where there is none.
+func (p *Pool) Find(name string) (to any) {
+	for i := range p.all {
+		if m := &p.all[i]; m.Member.Name == name {
+			return m.To
+		}
+	}
+	return nil
+}
 
 // rank orders addresses by how much a request wants them.
 type rank uint8
@@ -100,21 +124,22 @@ func rankAt(now int64, a *Address, tried []*Address) rank {
 }
 
 // choose finds an address of the lowest rank; nil where all were tried.
-func (p *Pool) choose(tried []*Address) (*Address, rank) {
-	n := len(p.addresses)
-	i, j := p.two(n)
-	a, b := p.addresses[i], p.addresses[j]
-	if rankAt(0, a, tried) == open && rankAt(0, b, tried) == open {
-		return lessBusy(a, b), open
+func (p *Pool) choose(tried []*Address) (*member, rank) {
+	i, j := p.two()
+	a, b := &p.members[i], &p.members[j]
+	if rankAt(0, a.Address, tried) == open && rankAt(0, b.Address, tried) == open {
+		return p.lessBusy(a, b), open
 	}
 	now := p.o.Now().UnixNano() // before, any ejection counted as one that lasts
-	lowest, count := excluded, 0
-	for _, a := range p.addresses {
-		switch r := rankAt(now, a, tried); {
+	lowest, count, total := excluded, 0, 0
+	for i := range p.members {
+		m := &p.members[i]
+		switch r := rankAt(now, m.Address, tried); {
 		case r < lowest:
-			lowest, count = r, 1
+			lowest, count, total = r, 1, m.weightAt(now)
 		case r == lowest:
 			count++
+			total += m.weightAt(now)
 		}
 	}
 	switch {
@@ -124,29 +149,22 @@ func (p *Pool) choose(tried []*Address) (*Address, rank) {
 		if len(tried) == 0 {
 			p.shared.turn.Add(1)
 		}
-		return nth(now, p.addresses, int(p.shared.turn.Load()%uint32(count)), lowest, tried), lowest
+		return nth(now, p.members, int(p.shared.turn.Load()%uint32(count)), lowest, tried), lowest
 	case count == 1:
-		return nth(now, p.addresses, 0, lowest, tried), lowest
+		return nth(now, p.members, 0, lowest, tried), lowest
 	}
-	i, j = p.two(count)
-	return lessBusy(nth(now, p.addresses, i, lowest, tried), nth(now, p.addresses, j, lowest, tried)), lowest
-}
-
-// two are two different numbers below n, which is at least 2.
-func (p *Pool) two(n int) (i, j int) {
-	i, j = p.o.Intn(n), p.o.Intn(n-1)
-	if j >= i {
-		j++
-	}
-	return i, j
+	a = p.weighed(now, p.o.Intn(total), lowest, tried, nil)
+	b = p.weighed(now, p.o.Intn(max(total-a.weightAt(now), 1)), lowest, tried, a)
+	return p.lessBusy(a, b), lowest
 }
 
 // nth is the address of that rank with so many of its rank before it. Where ranks have changed meanwhile it is the last
 // that could be.
-func nth(now int64, addresses []*Address, n int, r rank, tried []*Address) *Address {
-	var last *Address
-	for _, a := range addresses {
-		switch other := rankAt(now, a, tried); {
+func nth(now int64, members []member, n int, r rank, tried []*Address) *member {
+	var last *member
+	for i := range members {
+		a := &members[i]
+		switch other := rankAt(now, a.Address, tried); {
 		case other == r && n == 0:
 			return a
 		case other == r:
@@ -159,11 +177,24 @@ func nth(now int64, addresses []*Address, n int, r rank, tried []*Address) *Addr
 	return last
 }
 
-func lessBusy(a, b *Address) *Address {
-	if b.inFlight.Load() < a.inFlight.Load() {
-		return b
+// weighed is the address of that rank, another than not, before which those of its rank weigh at most so much, and with which
+// they weigh more. Where ranks have changed meanwhile it is the last that could be; not, where there is none.
+func (p *Pool) weighed(now int64, before int, r rank, tried []*Address, not *member) *member {
+	last := not
+	for i := range p.members {
+		m := &p.members[i]
+		switch other := rankAt(now, m.Address, tried); {
+		case m == not || other == excluded:
+		case other == r:
+			last = m
+			if before -= m.weightAt(now); before < 0 {
+				return m
+			}
+		case last == not:
+			last = m
+		}
 	}
-	return a
+	return last
 }
 
 // deposit has a request pay for the retries of others.
@@ -186,18 +217,21 @@ func (p *Pool) TakeRetry() bool {
 func (p *Pool) CountRetry() { p.shared.retries.Add(1) }
 
 // Address is where the request goes.
-func (t Attempt) Address() *Address { return t.address }
+func (t Attempt) Address() *Address { return t.member.Address }
+
+// To is how to ask there.
+func (t Attempt) To() any { return t.member.To }
 
 // Done ends the attempt, however it went.
 func (t Attempt) Done() {
-	if t.address != nil {
-		t.address.inFlight.Add(-1)
+	if t.member != nil {
+		t.member.inFlight.Add(-1)
 	}
 }
 
 // Answered says that an answer of that status began.
 func (t Attempt) Answered(status int) {
-	a, most := t.address, t.pool.most5xx
+	a, most := t.member, t.pool.Most5xx
 	switch {
 	case status < http.StatusInternalServerError || most == 0:
 		a.succeeded(t.epoch)
@@ -213,19 +247,19 @@ func (t Attempt) Answered(status int) {
 }
 
 // Failed says that no connection came about, or that it was closed before an answer began.
-func (t Attempt) Failed(reason string) { t.address.eject(t.epoch, reason, false) }
+func (t Attempt) Failed(reason string) { t.member.eject(t.epoch, reason, false) }
 
 // eject5xx ejects an address for its answers, where less than half of the addresses are for theirs.
 func (p *Pool) eject5xx(t Attempt) {
 	p.shared.by5xx.Lock()
 	defer p.shared.by5xx.Unlock()
 	n := 1
-	for _, a := range p.addresses {
-		if a.isEjectedBy5xx() {
+	for i := range p.members {
+		if p.members[i].isEjectedBy5xx() {
 			n++
 		}
 	}
-	if n*2 <= len(p.addresses) {
-		t.address.eject(t.epoch, describe5xx(p.most5xx), true)
+	if n*2 <= len(p.members) {
+		t.member.eject(t.epoch, describe5xx(p.Most5xx), true)
 	}
 }

@@ -17,28 +17,35 @@ type Table struct {
 // NewTable makes an empty table.
 func NewTable(o Options) *Table { return &Table{o: &o, upstreams: map[string]*upstream{}} }
 
-// Pool is the addresses of the upstream of that name, at least one, with what is known of them. So many 5xx in a row eject
-// one; 0 for any number.
-func (t *Table) Pool(name string, hosts []string, most5xx int) *Pool {
+// Pool is the addresses of the upstream of that name, at least one, with what is known of them. One that an upstream has not had
+// yet begins with slow start, where there is any; with an upstream, all of it begins.
+func (t *Table) Pool(name string, members []Member, o PoolOptions) *Pool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	u := t.upstreams[name]
-	if u == nil {
+	u, now := t.upstreams[name], t.o.Now()
+	begins := u == nil
+	if begins {
 		u = &upstream{known: map[string]*Address{}}
 		u.budget.Store(fullBudget)
 		t.upstreams[name] = u
 	}
-	p := &Pool{shared: u, most5xx: most5xx, o: t.o}
-	for _, host := range hosts {
-		a := u.known[host]
+	p := &Pool{shared: u, PoolOptions: o}
+	for _, m := range members {
+		a := u.known[m.Name]
 		if a == nil {
-			a = &Address{upstream: name, host: host, o: t.o, since: t.o.Now()}
-			u.known[host] = a
+			a = &Address{upstream: name, name: m.Name, o: t.o, since: now}
+			if !begins {
+				a.began.Store(now.UnixNano())
+			}
+			u.known[m.Name] = a
 		}
-		if !slices.Contains(p.addresses, a) {
-			p.addresses = append(p.addresses, a)
+		a.weight.Store(int32(m.Weight))
+		a.slowStart.Store(int64(o.SlowStart))
+		if !slices.ContainsFunc(p.all, func(other member) bool { return other.Address == a }) {
+			p.all = append(p.all, member{m, a})
 		}
 	}
+	p.weighted = weigh(p.all, o.SlowStart > 0, t.o)
 	return p
 }
 
@@ -49,17 +56,17 @@ func (t *Table) Retain(pools []*Pool) {
 	needed, of := map[*Address]bool{}, map[*upstream]bool{}
 	for _, p := range pools {
 		of[p.shared] = true
-		for _, a := range p.addresses {
-			needed[a] = true
+		for _, m := range p.all {
+			needed[m.Address] = true
 		}
 	}
 	for name, u := range t.upstreams {
 		if !of[u] {
 			delete(t.upstreams, name)
 		}
-		for host, a := range u.known {
+		for name, a := range u.known {
 			if !needed[a] {
-				delete(u.known, host)
+				delete(u.known, name)
 			}
 		}
 	}

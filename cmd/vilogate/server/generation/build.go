@@ -212,7 +212,7 @@ func upstreams(cfg *config.Config) (all []gateway.Upstream, err error) {
 func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 	out := gateway.Upstream{
 		Name: name, Timeout: u.Timeout.Std(), ForwardToken: u.ForwardToken,
-		KeepAlive: time.Duration(u.Keepalive), NoRetry: u.Retry == "off", Consecutive5xx: u.Eject.Consecutive5xx,
+		KeepAlive: time.Duration(u.Keepalive), NoRetry: u.Retry == "off", Consecutive5xx: u.Eject.Consecutive5xx, SlowStart: u.SlowStart.Std(),
 		Odd: map[string]gateway.OddHeaders{"drop": gateway.DropOdd, "reject": gateway.RejectOdd, "pass": gateway.PassOdd}[u.OddHeaders],
 	}
 	if out.KeepAlive == 0 {
@@ -224,6 +224,9 @@ func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 			MinStatus: h.Status.From, MaxStatus: h.Status.To,
 		}
 	}
+	if t := u.TLS; t != nil {
+		out.TLS = gateway.UpstreamTLS{Roots: t.RootsPEM, Name: t.Name, Certificate: t.CertificatePEM, Key: t.KeyPEM}
+	}
 	if u.IdentityHeaders != "x-user" {
 		out.Preset = u.IdentityHeaders
 	}
@@ -231,11 +234,11 @@ func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 		out.PassIdentity = append(out.PassIdentity, string(header))
 	}
 	for _, address := range u.Addresses() {
-		parsed, err := url.Parse(address)
+		parsed, err := url.Parse(string(address.URL))
 		if err != nil {
 			return out, fmt.Errorf("upstream %s: its address cannot be understood", name)
 		}
-		out.URLs = append(out.URLs, parsed)
+		out.URLs, out.Weights = append(out.URLs, parsed), append(out.Weights, address.Weight)
 	}
 	return out, nil
 }

@@ -2,10 +2,16 @@ package generation
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/big"
 	"net/http"
 	"net/netip"
 	"os"
@@ -50,7 +56,8 @@ tokens:
     - { name: adfs, issuer: "http://fs.corp.example/trust", keys: one.json, audience: [us] }
 upstreams:
   app: { url: "http://127.0.0.1:1", timeout: 3s, keepalive: 4s, retry: on, eject: { consecutive_5xx: 5 }, health: { path: /up, interval: 9s, timeout: 3s, healthy: 2, unhealthy: 2, status: 200, host: up.example }, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
-  two: { urls: ["http://127.0.0.1:2"], forward_token: partner }
+  two: { urls: [ { url: "http://127.0.0.1:2", weight: 2 } ], slow_start: 5s, forward_token: partner }
+  three: { url: "https://127.0.0.1:9", tls: { roots: one.pem, name: one.example, certificate: gateway1.pem, key: gateway1.key } }
 policies: policies/
 `
 
@@ -77,7 +84,13 @@ var applied = map[string][2]string{
 	"tokens.issuers[].client_ids[]":     {"[client1]", "[client2]"},
 	"tokens.issuers[].secrets[]":        {"[abc", "[abd"},
 	"upstreams{}.url":                   {"http://127.0.0.1:1", "http://127.0.0.1:3"},
-	"upstreams{}.urls[]":                {"http://127.0.0.1:2", "http://127.0.0.1:4"},
+	"upstreams{}.urls[].url":            {"http://127.0.0.1:2", "http://127.0.0.1:4"},
+	"upstreams{}.urls[].weight":         {"weight: 2", "weight: 3"},
+	"upstreams{}.slow_start":            {"slow_start: 5s", "slow_start: 6s"},
+	"upstreams{}.tls.roots":             {"roots: one.pem", "roots: two.pem"},
+	"upstreams{}.tls.name":              {"name: one.example", "name: two.example"},
+	"upstreams{}.tls.certificate":       {"gateway1.pem", "gateway2.pem"},
+	"upstreams{}.tls.key":               {"gateway1.key", "gateway2.key"},
 	"upstreams{}.timeout":               {"timeout: 3s, keep", "timeout: 4s, keep"},
 	"upstreams{}.keepalive":             {"keepalive: 4s", "keepalive: off"},
 	"upstreams{}.retry":                 {"retry: on", "retry: off"},
@@ -196,11 +209,39 @@ func writeKeyFiles(t *testing.T, dir string) {
 		}
 		files[name+".json"] = []byte(strings.Replace(string(token.MarshalSet([]token.PublicKey{key.Public()})), key.ID(), name, 1))
 	}
+	for name, data := range clientCertificate(t) {
+		files[name] = data
+	}
 	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// clientCertificate is a certificate of the gateway's own and its key, in two spellings.
+func clientCertificate(t *testing.T) map[string][]byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{
+		"gateway1.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
+		"gateway1.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+	}
+	files["gateway2.pem"] = append([]byte("renewed\n"), files["gateway1.pem"]...)
+	files["gateway2.key"] = append([]byte("renewed\n"), files["gateway1.key"]...)
+	return files
 }
 
 // shown is what a generation serves by, apart from its policies.

@@ -3,11 +3,7 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"net"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -48,56 +44,46 @@ var errTooMuch = errors.New("client: more than may be buffered")
 
 // conn is a connection to an upstream. One goroutine owns it at a time; close alone is called from others.
 type conn struct {
-	tcp      net.Conn
-	raw      syscall.RawConn
+	socket   *socket
+	stream   stream // what is read and written: the socket, or TLS over it
 	buffer   []byte // nil while it is kept
 	start    int    // what is buffered and was not taken is buffer[start:end]
 	end      int
 	answered bool      // something was ever read
 	kept     bool      // it has served a request before
 	keptAt   time.Time // when it was kept last
-
-	// tryRead reads without waiting into into, as raw calls it: it sets got and err. peek looks only.
-	tryRead, peek func(fd uintptr) bool
-	into          []byte
-	got           int
-	err           error
 }
 
-// dialKeepAlive is the interval of TCP's own probes.
-const dialKeepAlive = 30 * time.Second
-
-// dial opens a connection. The error is a net.OpError whose Op is "dial".
-func dial(ctx context.Context, address string, timeout time.Duration) (*conn, error) {
-	dialer := net.Dialer{Timeout: timeout, KeepAlive: dialKeepAlive}
-	tcp, err := dialer.DialContext(ctx, "tcp", address)
+// dial opens a connection, within the timeout with the handshake of TLS. The error is a net.OpError whose Op is "dial".
+func dial(ctx context.Context, key Key, timeout time.Duration) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	s, err := dialSocket(ctx, key.Address)
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{tcp: tcp}
-	if c.raw, err = tcp.(syscall.Conn).SyscallConn(); err != nil {
-		c.close()
-		return nil, fmt.Errorf("client: %w", err)
+	if key.TLS == nil {
+		return &conn{socket: s, stream: s}, nil
 	}
-	c.tryRead = func(fd uintptr) bool {
-		c.got, c.err = syscall.Read(int(fd), c.into)
-		return true
+	secured, err := handshake(ctx, s, key.TLS)
+	if err != nil {
+		return nil, err
 	}
-	c.peek = func(fd uintptr) bool {
-		var b [1]byte
-		c.got, _, c.err = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		return true
-	}
-	return c, nil
+	return &conn{socket: s, stream: secured}, nil
 }
 
-// close closes the connection; any goroutine may call it, at any time, again too.
-func (c *conn) close() { _ = c.tcp.Close() } // what it says of a connection that has gone is of no use
+// close closes the connection; any goroutine may call it, at any time, again too. It waits for nothing, and says nothing in TLS.
+func (c *conn) close() { _ = c.socket.Close() } // what it says of a connection that has gone is of no use
 
 // isQuiet reports whether nothing was sent or closed on a kept connection.
 func (c *conn) isQuiet() bool {
-	err := c.raw.Read(c.peek)
-	return err == nil && c.err == syscall.EAGAIN
+	if !c.socket.isQuiet() {
+		return false
+	}
+	if c.stream == stream(c.socket) {
+		return true
+	}
+	return c.socket.withoutWaiting(c.stream) == errWouldWait // nor is anything left in what TLS has read already
 }
 
 // buffered is what was read and not taken.
@@ -156,19 +142,15 @@ func (c *conn) fill(most int, pause func()) error {
 }
 
 func (c *conn) read(p []byte, pause func()) (int, error) {
-	if pause != nil {
-		c.into = p
-		err := c.raw.Read(c.tryRead)
-		c.into = nil
-		switch {
-		case err != nil:
-		case c.err == syscall.EAGAIN:
-			pause()
-		case c.err == nil && c.got > 0:
-			return c.got, nil
-		case c.err == nil:
-			return 0, io.EOF
-		}
+	c.socket.pause = pause
+	n, err := c.stream.Read(p)
+	c.socket.pause = nil
+	if n > 0 {
+		err = nil // it comes again
 	}
-	return c.tcp.Read(p)
+	return n, err
 }
+
+// endsAnswer reports whether the end of the connection ends an answer that has no other (RFC 9112, section 9.8): in TLS the upstream
+// has to say so, else anybody on the way could cut the answer off.
+func (c *conn) endsAnswer() bool { return c.stream == stream(c.socket) || !c.socket.ended }

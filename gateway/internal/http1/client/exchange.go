@@ -90,12 +90,12 @@ func exchange(ctx context.Context, p *Pool, key Key, c *conn, r *Request) (*Exch
 }
 
 func (x *Exchange) start() error {
-	n, err := x.conn.tcp.Write(x.request.Head)
+	n, err := x.conn.stream.Write(x.request.Head)
 	switch {
 	case err != nil && n == 0 && x.conn.kept:
 		return errStale
 	case err != nil:
-		_ = x.conn.tcp.SetReadDeadline(time.Now().Add(deadTimeout)) // where it fails, so does the reading
+		_ = x.conn.stream.SetReadDeadline(time.Now().Add(deadTimeout)) // where it fails, so does the reading
 	case x.request.Upload == nil:
 		x.sent()
 	default:
@@ -132,7 +132,7 @@ func (x *Exchange) writing() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.request.HeaderTimeout > 0 && !x.headRead {
-		_ = x.conn.tcp.SetWriteDeadline(time.Now().Add(x.request.HeaderTimeout)) // where it fails, so does the writing
+		_ = x.conn.stream.SetWriteDeadline(time.Now().Add(x.request.HeaderTimeout)) // where it fails, so does the writing
 	}
 }
 
@@ -141,7 +141,7 @@ func (x *Exchange) sent() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.request.HeaderTimeout > 0 && !x.headRead {
-		_ = x.conn.tcp.SetReadDeadline(time.Now().Add(x.request.HeaderTimeout)) // where it fails, so does the reading
+		_ = x.conn.stream.SetReadDeadline(time.Now().Add(x.request.HeaderTimeout)) // where it fails, so does the reading
 	}
 }
 
@@ -151,7 +151,7 @@ func (x *Exchange) headEnded() error {
 	defer x.mu.Unlock()
 	x.headRead = true
 	if x.request.HeaderTimeout > 0 {
-		return x.conn.tcp.SetDeadline(time.Time{})
+		return x.conn.stream.SetDeadline(time.Time{})
 	}
 	return nil
 }
@@ -224,7 +224,7 @@ func (x *Exchange) Next(pause func()) ([]byte, error) {
 			return piece, err
 		}
 		switch err := x.conn.fill(largeBuffer, pause); {
-		case err == io.EOF && x.Head.Length == http1.UntilClose:
+		case err == io.EOF && x.Head.Length == http1.UntilClose && x.conn.endsAnswer():
 			x.ended = true
 		case err == io.EOF:
 			return nil, io.ErrUnexpectedEOF
@@ -310,18 +310,15 @@ func (t *Tunnel) Read(p []byte) (int, error) {
 	if b := c.buffered(); len(b) > 0 {
 		return copy(p, c.take(min(len(p), len(b)))), nil
 	}
-	return c.tcp.Read(p)
+	return c.stream.Read(p)
 }
 
 // Write implements io.Writer.
-func (t *Tunnel) Write(p []byte) (int, error) { return t.x.conn.tcp.Write(p) }
+func (t *Tunnel) Write(p []byte) (int, error) { return t.x.conn.stream.Write(p) }
 
 // CloseWrite says that nothing more is written.
 func (t *Tunnel) CloseWrite() error {
-	if half, ok := t.x.conn.tcp.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
+	return t.x.conn.stream.CloseWrite()
 }
 
 // Close implements io.Closer.

@@ -6,12 +6,6 @@ import (
 	"time"
 )
 
-// Key is what connections are kept apart by.
-type Key struct {
-	Address string        // host:port
-	Idle    time.Duration // how long a connection is kept while it is idle; 0 for any time, negative for not at all
-}
-
 // sweepInterval is how often kept connections are looked through, at the least.
 const sweepInterval = 5 * time.Second
 

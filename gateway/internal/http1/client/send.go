@@ -8,7 +8,7 @@ import (
 
 // Send sends a request to the address of key, on a kept connection or on a new one, which may take so long to come about, and
 // returns when the answer's head was read. What it returns is to be closed. The error is a net.OpError whose Op is "dial" where
-// there was no connection, a [ClosedError], the context's, what the body's reading came to, or says what is wrong with the answer.
+// there was no connection, or in TLS nobody who is trusted, a [ClosedError], the context's, what the body's reading came to, or says what is wrong with the answer.
 func (p *Pool) Send(ctx context.Context, key Key, dialTimeout time.Duration, r *Request) (*Exchange, error) {
 	for !r.Fresh {
 		c := p.get(key)
@@ -20,7 +20,7 @@ func (p *Pool) Send(ctx context.Context, key Key, dialTimeout time.Duration, r *
 			return x, err
 		}
 	}
-	c, err := dial(ctx, key.Address, dialTimeout)
+	c, err := dial(ctx, key, dialTimeout)
 	if err != nil {
 		return nil, err
 	}

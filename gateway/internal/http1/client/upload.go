@@ -144,7 +144,7 @@ func (u *upload) write(buffer, piece []byte, last bool) error {
 			return nil
 		}
 		u.writing()
-		_, err := u.conn.tcp.Write(piece)
+		_, err := u.conn.stream.Write(piece)
 		return err
 	}
 	begin, end := http1.ChunkPrefix, http1.ChunkPrefix+len(piece)
@@ -170,7 +170,7 @@ func (u *upload) write(buffer, piece []byte, last bool) error {
 		return nil
 	}
 	u.writing()
-	_, err := u.conn.tcp.Write(out)
+	_, err := u.conn.stream.Write(out)
 	return err
 }
 

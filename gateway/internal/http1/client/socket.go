@@ -1,0 +1,120 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// unixPrefix begins the address of a Unix socket; its path follows.
+const unixPrefix = "unix:"
+
+// dialKeepAlive is the interval of TCP's own probes.
+const dialKeepAlive = 30 * time.Second
+
+// stream is what is said on a connection.
+type stream interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// socket is a connection of TCP or to a Unix socket. One goroutine reads it, one may write beside it; Close is for any.
+type socket struct {
+	net.Conn
+	raw    syscall.RawConn
+	pause  func() // called before a read waits; nil for nobody. The reader's
+	noWait bool   // a read that would wait is errWouldWait. The reader's
+	ended  bool   // the other side has closed it. The reader's
+
+	// tryRead reads without waiting into into, as raw calls it: it sets got and err. peek looks only.
+	tryRead, peek func(fd uintptr) bool
+	into          []byte
+	got           int
+	err           error
+}
+
+// waitError is the error of a read that would wait. TLS takes what is temporary for no end.
+type waitError struct{}
+
+func (waitError) Error() string   { return "client: nothing to read" }
+func (waitError) Timeout() bool   { return true }
+func (waitError) Temporary() bool { return true }
+
+var errWouldWait error = waitError{}
+
+// dialSocket connects to host:port or unix:/path. The error is a net.OpError whose Op is "dial".
+func dialSocket(ctx context.Context, address string) (*socket, error) {
+	network := "tcp"
+	if path, isUnix := strings.CutPrefix(address, unixPrefix); isUnix {
+		network, address = "unix", path
+	}
+	dialer := net.Dialer{KeepAlive: dialKeepAlive}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	s := &socket{Conn: conn}
+	if s.raw, err = conn.(syscall.Conn).SyscallConn(); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	s.tryRead = func(fd uintptr) bool {
+		s.got, s.err = syscall.Read(int(fd), s.into)
+		return true
+	}
+	s.peek = func(fd uintptr) bool {
+		var b [1]byte
+		s.got, _, s.err = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		return true
+	}
+	return s, nil
+}
+
+// isQuiet reports whether nothing can be read.
+func (s *socket) isQuiet() bool {
+	err := s.raw.Read(s.peek)
+	return err == nil && s.err == syscall.EAGAIN
+}
+
+// withoutWaiting reads from what stands on the socket; errWouldWait where there is nothing, nil where there is something.
+func (s *socket) withoutWaiting(above stream) error {
+	var b [1]byte
+	s.noWait = true
+	n, err := above.Read(b[:])
+	s.noWait = false
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// Read implements io.Reader.
+func (s *socket) Read(p []byte) (int, error) {
+	if s.pause != nil || s.noWait {
+		s.into = p
+		err := s.raw.Read(s.tryRead)
+		s.into = nil
+		switch {
+		case err != nil:
+		case s.err == syscall.EAGAIN && s.noWait:
+			return 0, errWouldWait
+		case s.err == syscall.EAGAIN:
+			s.pause()
+		case s.err == nil && s.got > 0:
+			return s.got, nil
+		case s.err == nil:
+			s.ended = true
+			return 0, io.EOF
+		}
+	}
+	n, err := s.Conn.Read(p)
+	s.ended = s.ended || err == io.EOF
+	return n, err
+}
+
+// CloseWrite implements stream.
+func (s *socket) CloseWrite() error { return s.Conn.(interface{ CloseWrite() error }).CloseWrite() }

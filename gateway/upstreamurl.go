@@ -1,0 +1,68 @@
+package gateway
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/viloforge/vilogate/policies/request"
+)
+
+// checkUpstreamURL says what is wrong with an address of an upstream, which another one of it is beside.
+func checkUpstreamURL(u, beside *url.URL) error {
+	prefix := prefixOf(u)
+	switch u.Scheme {
+	case "unix":
+		if u.Host != "" || u.RawQuery != "" || u.Fragment != "" || !path.IsAbs(u.Path) || path.Clean(u.Path) != u.Path {
+			return fmt.Errorf("%q is not of the form unix:/path", u.Redacted())
+		}
+	case "http", "https":
+		if u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return fmt.Errorf("%q is not of the form http://host:port", u.Redacted())
+		}
+		if canonical, err := request.ParsePath(cmp.Or(prefix, "/")); err != nil || canonical.String() != cmp.Or(prefix, "/") || canonical.Ambiguities() != 0 {
+			return fmt.Errorf("the path of %q is not canonical", u.Redacted())
+		}
+	default:
+		return fmt.Errorf("%q is not of the form http://host:port", u.Redacted())
+	}
+	if prefix != prefixOf(beside) {
+		return fmt.Errorf("%q and %q have different paths", u.Redacted(), beside.Redacted())
+	}
+	return nil
+}
+
+// prefixOf is what paths are put behind at an address; "" for nothing. A path that is canonical begins with a slash and has no dot
+// segments, at no depth of encoding; so what is put behind one that is canonical stays below it.
+func prefixOf(u *url.URL) string {
+	if u.Scheme == "unix" {
+		return ""
+	}
+	return strings.TrimSuffix(u.EscapedPath(), "/")
+}
+
+// nameOf is how an address is called: without what goes without saying.
+func nameOf(u *url.URL) string {
+	if u.Scheme == "unix" {
+		return "unix:" + u.Path
+	}
+	return strings.TrimPrefix(u.Scheme+"://", "http://") + u.Host + prefixOf(u)
+}
+
+// hostOf is the Host header of a health check.
+func hostOf(u *url.URL) string { return cmp.Or(u.Host, "localhost") }
+
+// dialAddress is where connections to an address lead.
+func dialAddress(u *url.URL) string {
+	if u.Scheme == "unix" {
+		return "unix:" + u.Path
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
