@@ -27,17 +27,18 @@ type attempts struct {
 // failoverTime bounds how long after the first failure other addresses are tried.
 const failoverTime = 5 * time.Second
 
-// begin chooses the first address.
-func (a *attempts) begin(u *upstream, over connections) {
-	a.upstream, a.over = u, over
-	a.current, _ = u.pool.Pick(nil)
-}
+// begin says where the request goes.
+func (a *attempts) begin(u *upstream, over connections) { a.upstream, a.over = u, over }
 
-// end is when the request has ended.
-func (a *attempts) end() { a.current.Done() }
+// end is when the upstream has done with the request. It may be called again.
+func (a *attempts) end() {
+	a.current.Done()
+	a.current = balancer.Attempt{}
+}
 
 // send implements sender.
 func (a *attempts) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
+	a.current, _ = a.upstream.pool.Pick(nil)
 	for {
 		x, err := a.over.sendTo(ctx, a.upstream, endpointOf(a.current).key, a.upstream.dialTimeout(len(a.tried)), out)
 		sent := observe(ctx, a.current, out, x, err)

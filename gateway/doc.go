@@ -53,6 +53,8 @@
 //     and upgrade.go what becomes of its answer, connections.go over which connections: package
 //     internal/http1/client speaks HTTP/1.1 to it, by the grammar of internal/http1. options.go: what a route changes of request
 //     and answer; login.go: the same to the identity provider.
+//   - buffers.go, buffering.go: bodies that are held in memory, so that slow clients hold no backend: a request's is taken in before an
+//     address is chosen, and an answer is read ahead of its reader by internal/readahead; internal/quota bounds the memory.
 //   - streams.go, streamend.go: what ends a request under way before its time; internal/streams knows which there are,
 //     internal/websocket ends a WebSocket at a frame's end.
 //   - attempts.go: which address of the backend is asked, and when another one is;
@@ -69,7 +71,7 @@
 //     problem+json for programs; return.go: where a login comes back to; keep.go: a form of somebody whose session has ended
 //     is kept (package posts) for after the login, kept.go whose it is.
 //   - refusemessage.go: what is no request, because it is not HTTP as it may be, or too long: package edge has it refused here.
-//   - reply.go: what every answer carries.
+//   - upstreamfailure.go: what becomes of a request that was not answered; reply.go: what every answer carries.
 //   - accesslog.go, record.go: one access record a request, also after a panic; sampler.go: of a flood, a part.
 //
 // # What this package keeps
@@ -94,6 +96,9 @@
 //
 // What a backend may have read is not sent again, unless its method is idempotent and it has no body: to another address, or,
 // where a kept connection was closed at that moment, once to the same one. With retry: off it never is.
+//
+// A body that is taken in is held until it was sent; neither it nor what is read ahead of an answer changes what leaves when: what
+// has come of an answer leaves as soon as the client takes it. An aborted upload of that kind reaches no backend.
 //
 // What a backend answers is taken by one strict reading or not at all (internal/http1): a status outside 100 to 599, or a
 // length that could be read in two ways, is 502. It leaves when the backend pauses. An answer that the backend cuts off is cut

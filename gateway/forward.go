@@ -1,11 +1,6 @@
 package gateway
 
-import (
-	"net/http"
-	"strings"
-
-	"github.com/viloforge/vilogate/policies"
-)
+import "github.com/viloforge/vilogate/policies"
 
 // prepare readies the request for its upstream: what a stranger could have
 // forged goes, and what only the gateway can say is made.
@@ -27,7 +22,7 @@ func (x *exchange) prepare() error {
 	if err := f.cleanHeaders(); err != nil {
 		return err
 	}
-	return f.prepareAssertion()
+	return f.prepareAssertion(f.start)
 }
 
 // forward is the one narrow seam to the backends: everything before it has
@@ -52,8 +47,4 @@ func (x *forwarding) forward() error {
 		return x.proxy(ownSender{x.own, x.upstream}, timeout)
 	}
 	return x.proxyToAny(x.upstream, timeout)
-}
-
-func isGRPC(h http.Header) bool {
-	return strings.HasPrefix(h.Get("Content-Type"), "application/grpc")
 }

@@ -73,6 +73,9 @@ type Options struct {
 	// routes with connection_auth: allow; beyond that, and beyond a quarter
 	// of it for one client network, such requests are 503. Optional: none may.
 	ConnectionAuth int
+	// BufferMemory is how many bytes of bodies are held in memory in all (Upstream.Buffer), of which one client network has a
+	// quarter at most. Beyond it bodies stream. Optional: none are held.
+	BufferMemory int64
 	// Limits counts requests where routes have a rate. Optional: one that limits
 	// alone.
 	Limits *limits.Limiter
@@ -104,6 +107,7 @@ type Gateway struct {
 	connections connections
 	addresses   *addresses
 	own         ownConnections
+	buffers     *buffers
 	renewals    *renewals.Renewals
 	streams     *streams.Index
 	keyTries    limits.Scope // of keys tried in vain, by the client's network
@@ -133,7 +137,7 @@ func New(o Options) (*Gateway, error) {
 			return nil, fmt.Errorf("gateway: %w", err)
 		}
 	}
-	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), connections: newConnections()}
+	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), connections: newConnections(), buffers: newBuffers(o.BufferMemory)}
 	g.own.most = o.ConnectionAuth
 	g.addresses = newAddresses(o.Now, o.Log)
 	g.renewals = renewals.New(o.Log)
@@ -214,6 +218,11 @@ func (g *Gateway) Renewals() map[string]uint64 { return g.renewals.Stats() }
 
 // RenewalFailure says that our own identity provider does not answer about sessions; nil while it does.
 func (g *Gateway) RenewalFailure() error { return g.renewals.Failure() }
+
+// Buffered is how many bytes are held for bodies of slow clients, and how many bodies streamed because there was no memory left.
+func (g *Gateway) Buffered() (held int64, full uint64) {
+	return g.buffers.memory.Held(), g.buffers.full.Load()
+}
 
 // Retries are how many requests went to another address of their upstream, by its name.
 func (g *Gateway) Retries() map[string]uint64 { return g.addresses.table.Retries() }

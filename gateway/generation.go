@@ -117,6 +117,8 @@ type Upstream struct {
 	Health HealthCheck
 	// Timeout bounds the wait for the response's header. Zero: 60 s.
 	Timeout time.Duration
+	// Buffer says how much of a body is held for slow clients.
+	Buffer Buffer
 	// Preset names the plain identity headers: "x-user", "remote-user" or
 	// "x-forwarded-user". Optional: x-user.
 	Preset string

@@ -4,15 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 )
 
 // prepareAssertion signs the assertion, or takes the cached one, where there is a
 // principal.
-func (x *forwarding) prepareAssertion() error {
+func (x *forwarding) prepareAssertion(now time.Time) error {
 	if x.authentication.principal == nil {
 		return nil
 	}
-	value, err := x.authentication.principal.assertionFor(x.upstream, x.gen.assertionIssuer, x.g.opts.AssertionKey, x.start)
+	value, err := x.authentication.principal.assertionFor(x.upstream, x.gen.assertionIssuer, x.g.opts.AssertionKey, now)
 	if errors.Is(err, errAssertionTooLong) {
 		return refuseTooMuchIdentity(x.authentication.claims.IssuerName())
 	}

@@ -42,6 +42,10 @@ func newOutgoing(r *http.Request) *outgoing {
 	return out
 }
 
+func isGRPC(h http.Header) bool {
+	return strings.HasPrefix(h.Get("Content-Type"), "application/grpc")
+}
+
 // isHopByHop reports whether a field, in its canonical spelling, is about one connection (RFC 9110, section 7.6.1), or says so
 // though it should not.
 func isHopByHop(name string) bool {

@@ -1,14 +1,12 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +33,10 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 	if err := out.probe(); err != nil {
 		return refuseBodyRead(err)
 	}
+	defer out.body.release()
+	if err := x.takeIn(out); err != nil {
+		return err
+	}
 	x.setIdentity(out.header)
 	x.editRequest(out)
 	head := headBuffers.Get().(*[headBuffer]byte)
@@ -43,7 +45,7 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 		return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
 	}
 	out.request.HeaderTimeout, out.request.Informational = timeout, x.earlyHints
-	if out.body != nil {
+	if out.body != nil && !out.body.ended() {
 		if err := http.NewResponseController(&x.reply).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return fmt.Errorf("gateway: enabling full duplex: %w", err)
 		}
@@ -85,14 +87,20 @@ func (x *forwarding) answerWith(answer *client.Exchange, out *outgoing) error {
 		own.Add("Trailer", strings.Join(announced, ", "))
 	}
 	x.reply.WriteHeader(status)
-	x.copyAnswer(answer)
+	x.copyAnswer(answer, out.body)
 	x.forwardTrailers(answer.Trailer(), announced)
 	return nil
 }
 
 // copyAnswer copies the body. What there is leaves whenever the upstream pauses. An answer that is cut off is cut off here, too,
 // behind what came of it.
-func (x *forwarding) copyAnswer(answer *client.Exchange) {
+func (x *forwarding) copyAnswer(answer *client.Exchange, body *requestBody) {
+	next := answer.Next
+	if x.readsAhead(answer) {
+		ahead := x.readAhead(answer, body)
+		defer ahead.Close()
+		next = ahead.Next
+	}
 	waiting := true // something is written that may not have left
 	pause := func() {
 		if waiting {
@@ -101,7 +109,7 @@ func (x *forwarding) copyAnswer(answer *client.Exchange) {
 		}
 	}
 	for {
-		piece, err := answer.Next(pause)
+		piece, err := next(pause)
 		if err == io.EOF {
 			return
 		}
@@ -201,27 +209,6 @@ func (x *forwarding) cleanResponse(h http.Header) {
 		return
 	}
 	h["Set-Cookie"] = kept
-}
-
-// upstreamFailure maps an error of the round trip: client closed request (499), a
-// failed read of the request body, or the upstream's (502, 504).
-func (x *forwarding) upstreamFailure(err error, body *requestBody) error {
-	cause := body.readErr()
-	stalled := errors.Is(cause, os.ErrDeadlineExceeded)
-	// net/http's server cancels the context, too, when a read of the body fails.
-	if !stalled && !body.wasInterrupted() && (x.r.Context().Err() != nil || errors.Is(err, context.Canceled)) {
-		x.record.status, x.record.reason = statusClientClosedRequest, "client closed request"
-		// Returning would have net/http say 200 to whoever still listens.
-		panic(http.ErrAbortHandler)
-	}
-	if cause != nil {
-		return refuseBodyRead(cause)
-	}
-	x.record.upstreamError = true
-	if isTimeout(err) {
-		return refuseUpstream(http.StatusGatewayTimeout, "upstream timeout", err)
-	}
-	return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
 }
 
 // headBuffer is how long the head of most requests is at most.

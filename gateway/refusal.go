@@ -259,12 +259,12 @@ func refuseTooManyCookies(cookie string) error {
 	}
 }
 
-// refuseTooLarge is 413 for a Content-Length beyond the route's max_body.
-func refuseTooLarge(limit int64) error {
+// refuseTooLarge is 413 for a body beyond a limit in bytes, which the reason names.
+func refuseTooLarge(limit int64, reason string) error {
 	return &refusal{
 		status: http.StatusRequestEntityTooLarge, decision: "deny", kind: "too-large", title: "Content too large",
 		detail: "What was sent is larger than this address takes.",
-		reason: ReasonTooLarge + ", " + strconv.FormatInt(limit, 10) + " bytes",
+		reason: reason + ", " + strconv.FormatInt(limit, 10) + " bytes",
 	}
 }
 
@@ -306,6 +306,15 @@ func refuseAuditFailure(cause error) error {
 		status: http.StatusServiceUnavailable, decision: "unavailable", kind: "unavailable", title: "Not available right now",
 		detail: "Your request cannot be taken at the moment. You are still signed in; try again shortly.",
 		reason: "audit write failed", cause: cause, retryAfter: 5,
+	}
+}
+
+// refuseNoMemory is 503 for a body that has to be taken in, while there is no memory for it.
+func refuseNoMemory() error {
+	return &refusal{
+		status: http.StatusServiceUnavailable, decision: "allow", kind: "unavailable", title: "Not available right now",
+		detail: "Your request cannot be taken at the moment. Try again shortly.",
+		reason: "no memory for a body of unknown length (limits.buffer_memory)", retryAfter: 2,
 	}
 }
 

@@ -19,6 +19,7 @@ type requestBody struct {
 	limit   int64  // bytes that the route takes; 0 for no limit
 	read    int64  // owned by whoever reads
 	begun   []byte // what was read beforehand, and is to be read again; likewise
+	held    *held  // the memory of begun; nil where it is not counted
 
 	mu          sync.Mutex // one goroutine reads, and another asks how it went
 	err         error      // guarded by mu; io.EOF at the end
@@ -39,7 +40,10 @@ var errUpstreamClosed = errors.New("the upstream closed its connection before th
 func (b *requestBody) Read(p []byte) (int, error) {
 	if len(b.begun) > 0 {
 		n := copy(p, b.begun)
-		b.begun = b.begun[n:]
+		if b.begun = b.begun[n:]; len(b.begun) == 0 {
+			b.begun = nil
+			b.release()
+		}
 		return n, nil
 	}
 	n, err := b.Reader.Read(p)
@@ -60,6 +64,13 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// release gives the memory back that the body was taken into. Any goroutine may call it, again too.
+func (b *requestBody) release() {
+	if b != nil && b.held != nil {
+		b.held.release()
+	}
 }
 
 // interrupt ends the reading of a body that nobody takes any more.

@@ -18,7 +18,7 @@ func streaming(t *testing.T, handler http.HandlerFunc) *site {
 	backend := httptest.NewServer(handler)
 	t.Cleanup(backend.Close)
 	s := serve(t, map[string]string{
-		"vilogate.yaml": serveConfig + ownIdP + fmt.Sprintf("upstreams: { app: { url: %q } }\n", backend.URL),
+		"vilogate.yaml": serveConfig + ownIdP + fmt.Sprintf("upstreams: { app: { url: %q, buffer: { request: off } } }\n", backend.URL),
 		"policies/app.yaml": `
 host: app.viloforge.test
 upstream: app

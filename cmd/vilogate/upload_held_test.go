@@ -61,7 +61,7 @@ func TestAnsweredUploadIsNotHeld(t *testing.T) {
 redis: %q
 secret: "a secret of the whole fleet, 32 bytes or more"
 login: { host: login.viloforge.test, upstream: %q }
-upstreams: { app: { url: %q } }
+upstreams: { app: { url: %q, buffer: { request: off } } }
 `, confirmed(redistest.New(t)).URL(), backend.URL, backend.URL),
 		"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes: [ { path: \"/public/*rest\", allow: public } ]\n",
 	})

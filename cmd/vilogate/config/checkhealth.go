@@ -13,6 +13,14 @@ func (c *checker) checkFailover(u Upstream) {
 	if n := u.Eject.Consecutive5xx; isSet(u.Eject.Places, "consecutive_5xx") && (n < 1 || n > 1000) {
 		c.errorf(u.Eject.Places.Of("consecutive_5xx"), "eject.consecutive_5xx must be from 1 to 1000, it is %d", n)
 	}
+	for key, size := range map[string]SizeOrOff{"request": u.Buffer.Request, "response": u.Buffer.Response} {
+		if size != 0 && size < 16<<10 || size > 64<<20 {
+			c.errorf(u.Buffer.Places.Of(key), "buffer.%s must be off, or from 16KiB to 64MiB, it is %s", key, strictyaml.Size(size))
+		}
+	}
+	if u.Buffer.Unknown && u.Buffer.Request == 0 {
+		c.errorf(u.Buffer.Places.Of("unknown"), "buffer.unknown needs buffer.request, which says how much is taken in")
+	}
 	h := u.Health
 	if h == nil {
 		return

@@ -154,6 +154,9 @@ type Limits struct {
 	// beyond that such requests are 503, and so they are for one client address (of IPv6 a /64) that has a quarter of them, or one
 	// where a quarter is less: an office behind one address needs four times what it opens. Optional: 1000; not of an IdP alone.
 	ConnectionAuth int `yaml:"connection_auth"`
+	// BufferMemory is how many bytes of bodies are held in memory in all (buffer, of an upstream), of which one client address (of
+	// IPv6 a /64) has a quarter at most; beyond it bodies stream, and those that may not are 503. Optional: 64MiB; not of an IdP alone.
+	BufferMemory strictyaml.Size `yaml:"buffer_memory"`
 
 	Places strictyaml.Places
 }
@@ -161,7 +164,7 @@ type Limits struct {
 // SetDefaults fills in what holds where the file says nothing.
 func (l *Limits) SetDefaults() {
 	l.HeaderBytes, l.HeaderTime, l.IdleTime, l.BodyMinRate, l.Streams = 64<<10, seconds(10), seconds(120), 1<<10, 250
-	l.ConnectionAuth = 1000
+	l.ConnectionAuth, l.BufferMemory = 1000, 64<<20
 }
 
 // Revocation says how old the knowledge of revocations may be.

@@ -50,6 +50,9 @@ type Upstream struct {
 	// Health has the addresses be asked whether they are healthy; one that is not gets no requests, unless none is: then each
 	// is tried in turn. Optional: they are not asked.
 	Health *Health `yaml:"health"`
+	// Buffer says how much of a body is held for slow clients, so that they hold no connection to the backend, and with it a
+	// worker of it. Optional: 1MiB of requests, and of answers.
+	Buffer Buffer `yaml:"buffer"`
 	// Signature is not supported yet.
 	Signature unsupported `yaml:"signature"`
 
@@ -60,6 +63,7 @@ type Upstream struct {
 func (u *Upstream) SetDefaults() {
 	u.Timeout, u.IdentityHeaders, u.OddHeaders = seconds(60), "x-user", "drop"
 	u.Keepalive, u.Retry = Keepalive(time.Minute), "on"
+	u.Buffer.SetDefaults()
 }
 
 // BackendTLS says how it is known who is at the https addresses of a backend, and who asks there. Files are PEM, and read again by
@@ -81,6 +85,26 @@ type BackendTLS struct {
 
 	Places strictyaml.Places
 }
+
+// Buffer says how much of a body is held in memory for slow clients, within limits.buffer_memory. Event streams, WebSocket and gRPC
+// are never held.
+type Buffer struct {
+	// Request is the longest body of a request, by its Content-Length, that is taken in before the backend is asked; a longer
+	// one, or "off", streams. Expect: 100-continue of a body that is taken in is answered by the gateway. Optional: 1MiB.
+	Request SizeOrOff `yaml:"request"`
+	// Response is how much of an answer is read from the backend ahead of a slow reader, or "off". What has come is never held
+	// back. Optional: 1MiB.
+	Response SizeOrOff `yaml:"response"`
+	// Unknown has bodies of unknown length (chunked, or HTTP/2 without a Content-Length) taken in as well, and sent with a
+	// Content-Length; one beyond Request is 413. It is for backends that read chunked bodies as empty, as WSGI servers may.
+	// Optional: they stream.
+	Unknown bool `yaml:"unknown"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (b *Buffer) SetDefaults() { b.Request, b.Response = 1<<20, 1<<20 }
 
 // Eject says which answers eject an address of a backend.
 type Eject struct {

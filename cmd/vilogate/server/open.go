@@ -122,7 +122,7 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 	o := gateway.Options{
 		Current:      func() *gateway.Generation { return s.current.Load().Gateway },
 		AssertionKey: s.assertionKey, AssertionKeys: s.assertionKeys.bytes, Revocations: s.stores.List, Covers: s.source.CanCoalesce,
-		Limits: s.limits, ConnectionAuth: cfg.Limits.ConnectionAuth, Observe: s.observe, Log: s.o.Log,
+		Limits: s.limits, ConnectionAuth: cfg.Limits.ConnectionAuth, BufferMemory: int64(cfg.Limits.BufferMemory), Observe: s.observe, Log: s.o.Log,
 		ClearSiteData: cfg.Logout.Header(),
 	}
 	if o.Posts, err = s.openPosts(cfg); err != nil {

@@ -98,6 +98,14 @@ func (s *Server) registerGatewayMetrics() {
 	s.metrics.Gauge("token_cache_entries", "Token verifications in the cache.", func() float64 { return float64(stats().Entries) })
 	s.metrics.Counter("token_key_tries_total", "Keys tried beyond the first, for tokens that do not say by a kid which key signed them.", func() float64 { return float64(stats().Tries) })
 	s.metrics.Gauge("open_streams", "Requests under way for more than a moment, WebSockets included.", func() float64 { return float64(s.gateway.OpenStreams()) })
+	s.metrics.Gauge("buffered_bytes", "Memory that is held for bodies of slow clients, in bytes.", func() float64 {
+		held, _ := s.gateway.Buffered()
+		return float64(held)
+	})
+	s.metrics.Counter("buffer_full_total", "Bodies that were streamed, or refused where that is not possible, because limits.buffer_memory was used up.", func() float64 {
+		_, full := s.gateway.Buffered()
+		return float64(full)
+	})
 	s.registerKeyMetrics()
 	s.registerUpstreamMetrics()
 }

@@ -51,7 +51,7 @@ var (
 	errAnswered = errors.New("client: answered before the request was sent")
 )
 
-// Exchange is one request and its answer. It is owned by the goroutine that asks, which calls Close once; Abort is for others.
+// Exchange is one request and its answer. It is owned by the goroutine that asks, which calls Close; Abort is for others.
 type Exchange struct {
 	Head http1.Head
 
@@ -65,6 +65,7 @@ type Exchange struct {
 	chunks    http1.Chunks
 	ended     bool // the answer has
 	read      bool // something of it was
+	closed    bool // Close was called
 
 	mu       sync.Mutex
 	cause    error // guarded by mu: why it was ended; its connection is closed
@@ -277,8 +278,34 @@ func (x *Exchange) abort(cause error) {
 	}
 }
 
-// Close ends the exchange, with the sending of its body. The connection is kept where it can be used again.
+// Whole reports whether the body's end is buffered behind what Next has returned, so that nothing waits for the upstream any more.
+func (x *Exchange) Whole() bool {
+	b := x.conn.buffered()
+	switch {
+	case x.ended:
+		return true
+	case x.Head.Length != http1.Chunked:
+		return x.Head.Length >= 0 && x.remaining <= int64(len(b))
+	}
+	chunks := x.chunks
+	for {
+		n, _, err := chunks.Next(b)
+		if err != nil || chunks.Done() {
+			return true
+		}
+		if n == 0 {
+			return false
+		}
+		b = b[n:]
+	}
+}
+
+// Close ends the exchange, with the sending of its body; again, it does nothing. The connection is kept where it can be used again.
 func (x *Exchange) Close() {
+	if x.closed {
+		return
+	}
+	x.closed = true
 	x.stop()
 	whole := x.upload.end(func() { x.abort(errAnswered) })
 	x.mu.Lock()

@@ -1,0 +1,149 @@
+// Package readahead takes an answer from a backend as fast as it comes, while a slower client takes it from here.
+//
+// It belongs to gateway, and is on its floor. One goroutine reads the backend, and the one that asks writes to the client;
+// between the two are two buffers, which they swap.
+package readahead
+
+import (
+	"io"
+	"sync"
+)
+
+// Source is an answer's body.
+type Source interface {
+	// Next is the next piece, which is good until the next call; io.EOF at the end.
+	Next(pause func()) ([]byte, error)
+	// Abort ends a Next that waits.
+	Abort()
+}
+
+// Options say how much is read ahead, and what is to be told.
+type Options struct {
+	// Most is how many bytes are read ahead.
+	Most int
+	// Grow is asked whether so many bytes more may be held. Where they may not, one piece of the source is held at a time.
+	Grow func(n int) bool
+	// Shrink is told in the end how many Grow has allowed.
+	Shrink func(n int)
+	// Ended is called by the goroutine that reads, when the answer has ended whole.
+	Ended func()
+}
+
+// largestPiece is how much Next returns at most.
+const largestPiece = 64 << 10
+
+// Reader is an answer's body that is read ahead. Next and Close are for one goroutine.
+type Reader struct {
+	o      Options
+	source Source
+	done   chan struct{} // closed when nobody reads the source any more
+
+	mu      sync.Mutex
+	changed sync.Cond // something below has
+	filling []byte    // guarded by mu: what was read
+	taking  []byte    // guarded by mu: what was read before that, and is being written; its bytes are whose Next returned them
+	taken   int       // guarded by mu: bytes of taking that are written
+	given   int       // guarded by mu: bytes behind them that Next returned
+	granted int       // guarded by mu: by Grow
+	err     error     // guarded by mu: that the source ended with, io.EOF where it was whole
+	closed  bool      // guarded by mu
+}
+
+// Start begins to read.
+func Start(source Source, o Options) *Reader {
+	r := &Reader{o: o, source: source, done: make(chan struct{})}
+	r.changed.L = &r.mu
+	go r.run()
+	return r
+}
+
+func (r *Reader) run() {
+	defer close(r.done)
+	for {
+		piece, err := r.source.Next(nil)
+		if err == io.EOF {
+			r.o.Ended()
+		}
+		if !r.put(piece, err) {
+			return
+		}
+	}
+}
+
+// put waits for room for a piece, and reports whether there is to be another one.
+func (r *Reader) put(piece []byte, err error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for !r.closed && !r.fits(len(piece)) {
+		r.changed.Wait()
+	}
+	if r.closed {
+		return false
+	}
+	r.filling, r.err = append(r.filling, piece...), err
+	r.changed.Broadcast()
+	return err == nil
+}
+
+// fits reports whether n bytes more may be held, and makes room for them. One piece always may where there is nothing else.
+func (r *Reader) fits(n int) bool {
+	held := len(r.filling) + len(r.taking) - r.taken
+	if held > 0 && held+n > r.o.Most {
+		return false
+	}
+	if len(r.filling)+n <= cap(r.filling) {
+		return true
+	}
+	size := max(min(2*cap(r.filling), r.o.Most), len(r.filling)+n)
+	switch grown := size - cap(r.filling); {
+	case r.o.Grow(grown):
+		r.granted += grown
+	case held > 0:
+		return false
+	}
+	larger := make([]byte, len(r.filling), size)
+	copy(larger, r.filling)
+	r.filling = larger
+	return true
+}
+
+// Next is the next piece, which is good until the next call; io.EOF at the end, and what the source failed with behind all that
+// came of it. Where it has to wait for the source, it calls pause before.
+func (r *Reader) Next(pause func()) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.taken, r.given = r.taken+r.given, 0
+	for paused := false; ; paused = true {
+		if r.taken == len(r.taking) {
+			r.filling, r.taking, r.taken = r.taking[:0], r.filling, 0
+		}
+		r.changed.Broadcast()
+		switch {
+		case len(r.taking) > 0:
+			r.given = min(len(r.taking)-r.taken, largestPiece)
+			return r.taking[r.taken : r.taken+r.given], nil
+		case r.err != nil:
+			return nil, r.err
+		case paused:
+			r.changed.Wait()
+		default:
+			r.mu.Unlock()
+			pause()
+			r.mu.Lock()
+		}
+	}
+}
+
+// Close ends the reading, and returns when nobody reads the source any more.
+func (r *Reader) Close() {
+	r.mu.Lock()
+	r.closed = true
+	reading := r.err == nil
+	r.changed.Broadcast()
+	r.mu.Unlock()
+	if reading {
+		r.source.Abort()
+	}
+	<-r.done
+	r.o.Shrink(r.granted)
+}
