@@ -95,9 +95,8 @@ func TestWhatTheRouteSpeaksOfIsSaidInOneWay(t *testing.T) {
     allow: { optional: true, when: 'request.headers["x-plan"] == "free"' }
     headers: { request: { set: { X-Tenant: acme }, remove: [X-Secret] } }
 `), func(st *Settings) { st.Upstreams[0].Odd = PassOdd })
-	front := httptest.NewServer(s.gateway)
-	defer front.Close()
-	r, err := http.NewRequest("POST", front.URL+"/x", bufio.NewReader(strings.NewReader("body")))
+	front := serveHTTP1(t, s.gateway)
+	r, err := http.NewRequest("POST", front+"/x", bufio.NewReader(strings.NewReader("body")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,8 +121,7 @@ func TestWhatTheRouteSpeaksOfIsSaidInOneWay(t *testing.T) {
 // TestABodyIsNoLongerThanTheRouteTakes: said beforehand, or found out on the way.
 func TestABodyIsNoLongerThanTheRouteTakes(t *testing.T) {
 	s := newSite(t, withRoutes(t, "routes:\n  - { path: /x, allow: public, max_body: 1KiB }\n"))
-	front := httptest.NewServer(s.gateway)
-	defer front.Close()
+	front := serveHTTP1(t, s.gateway)
 	for _, c := range []struct {
 		length  int
 		chunked bool
@@ -133,7 +131,7 @@ func TestABodyIsNoLongerThanTheRouteTakes(t *testing.T) {
 		if c.chunked {
 			body = bufio.NewReader(body)
 		}
-		r, err := http.NewRequest("POST", front.URL+"/x", body)
+		r, err := http.NewRequest("POST", front+"/x", body)
 		if err != nil {
 			t.Fatal(err)
 		}
