@@ -77,7 +77,7 @@
 // # What this package keeps
 //
 // What was authorised is what is forwarded: the outgoing request line is
-// written from the canonical target, never from what net/http parsed. A route that
+// written from the canonical target, never from what the server parsed. A route that
 // strips a prefix takes whole segments from its front; nothing is read anew.
 //
 // Identity headers come from the gateway alone: every name that folds into a
@@ -125,7 +125,7 @@
 // its backend; nothing more of what the client sends arrives there. Where no frame ends within a second, the connection is
 // cut. Everything else is cut off so that a client sees it: by a reset of the stream in HTTP/2, by the end of the connection in
 // HTTP/1.1. When the process drains, what has been upgraded has as long as other requests to end by itself, and is closed
-// with 1001 then. WebSockets come over HTTP/1.1 alone: net/http has no extended CONNECT (RFC 8441), and CONNECT is 405.
+// with 1001 then. WebSockets come over HTTP/1.1 alone: extended CONNECT (RFC 8441) is not offered, and CONNECT is 405.
 //
 // A WebSocket one end of which takes nothing for a minute of what the other sends, or goes on for a minute when the other has
 // ended, is closed.

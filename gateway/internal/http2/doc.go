@@ -32,7 +32,7 @@
 // # What is refused, and how
 //
 // A malformed request (section 8.1.1) is answered with 400 by Options.Malformed, and its stream is then reset with PROTOCOL_ERROR:
-// names that are no tokens in lower case, control characters, values that begin or end with a space, fields of HTTP/1.1's
+// names that are no tokens in lower case, control characters, fields of HTTP/1.1's
 // connections, TE other than trailers, pseudo-header fields that are missing, unknown, repeated or late, a scheme other than https
 // and http, a path that does not begin with a slash, has a space in it or cannot be parsed, no authority, one with user
 // information, Host that differs from it, a Content-Length that is repeated, no number, or beside no body. A header beyond the limits is
@@ -46,7 +46,7 @@
 //
 // # What differs from net/http
 //
-// No Content-Type is guessed. Expect stays in the header. The rest of a request that is not read is refused with RST_STREAM
+// No Content-Type is guessed. Spaces around a value are left out, as in HTTP/1.1. Expect stays in the header. The rest of a request that is not read is refused with RST_STREAM
 // NO_ERROR behind the answer. An answer that is shorter than its Content-Length is cut off. What was written before
 // http.ErrAbortHandler leaves before the reset. ServeConn waits for its handlers.
 //

@@ -1,6 +1,8 @@
 package http2
 
 import (
+	"strings"
+
 	"golang.org/x/net/http2/hpack"
 )
 
@@ -57,8 +59,6 @@ func (h *headerList) add(f hpack.HeaderField) {
 	switch {
 	case !isValue(f.Value):
 		h.refuse("a control character in a value")
-	case hasOuterSpace(f.Value):
-		h.refuse("a value that begins or ends with a space")
 	case f.Name != "" && f.Name[0] == ':':
 		h.addPseudo(f.Name, f.Value)
 	case !consistsOf(f.Name, &lowerBytes):
@@ -68,6 +68,7 @@ func (h *headerList) add(f hpack.HeaderField) {
 	case f.Name == "te" && f.Value != "trailers":
 		h.refuse("TE other than trailers")
 	default:
+		f.Value = strings.Trim(f.Value, " \t") // which clients send, though RFC 9113, section 8.2.1, has it otherwise
 		h.fields = append(h.fields, field{f.Name, f.Value})
 	}
 }

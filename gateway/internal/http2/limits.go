@@ -52,7 +52,8 @@ const (
 	drainTime    = time.Second                        // in which a client may take GOAWAY in, before it is told which streams were the last
 	updateShare  = 8                                  // the part of a window that is given back at once
 	requestEarns = 8                                  // control frames that come with a request: RFC 7540 priorities, a window
-	dataEarns    = 4                                  // and with DATA, either way: windows of stream and connection, and pings
+	dataEarns    = 4                                  // and with DATA, either way: windows of stream and connection, and pings;
+	bytesEarn    = 512                                // and one with so many bytes of it: clients give small windows back
 	maxParked    = 64                                 // goroutines that wait for a request
 	maxData      = maxFrameLength - frameHeaderLength // bytes of DATA that are sent in a frame, which fills a TLS record then
 	answerBuffer = maxData                            // bytes of an answer that are kept until there are more, or it is flushed

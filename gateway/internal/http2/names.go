@@ -80,12 +80,6 @@ func isValue(s string) bool {
 	return true
 }
 
-// hasOuterSpace reports whether s begins or ends with a space, which a value in HTTP/2 must not (RFC 9113, section 8.2.1).
-func hasOuterSpace(s string) bool {
-	space := func(c byte) bool { return c == ' ' || c == '\t' }
-	return s != "" && (space(s[0]) || space(s[len(s)-1]))
-}
-
 // isConnectionSpecific reports whether a field is one of HTTP/1.1's connections (RFC 9113, section 8.2.2).
 func isConnectionSpecific(name string) bool {
 	switch name {

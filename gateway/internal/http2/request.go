@@ -121,8 +121,8 @@ func (h *headerList) readTrailer(t *target, value string) {
 
 // checkPseudo checks what a request must say of its target (RFC 9113, sections 8.3.1 and 8.5).
 func (h *headerList) checkPseudo(t *target) {
-	if strings.IndexByte(t.host, '@') >= 0 {
-		h.refuse("user information in the authority")
+	if strings.ContainsAny(t.host, "@ \t") {
+		h.refuse("user information, or a space, in the authority")
 	}
 	if h.method == http.MethodConnect {
 		if h.pseudo&(hasScheme|hasPath) != 0 || h.authority == "" {

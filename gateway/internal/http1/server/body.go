@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"os"
 	"sync"
 	"time"
 
@@ -148,6 +149,9 @@ func (b *body) wait(read func() (int, error)) (int, error) {
 		return 0, err
 	}
 	n, err := read()
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		b.watch.abandon() // the client has gone
+	}
 	if b.rate > 0 {
 		earned := time.Duration(n) * time.Second / time.Duration(b.rate)
 		b.credit = min(b.credit-time.Since(began)+earned, b.timeout)
