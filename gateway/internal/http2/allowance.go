@@ -28,5 +28,9 @@ func (a *allowance) spend() bool {
 	return true
 }
 
+// mostEarned is how many can have been earned and not spent: a client that has taken in some megabytes ahead of its reader gives
+// their window back later, in small steps.
+const mostEarned = 1 << 16
+
 // earn adds n.
-func (a *allowance) earn(n int) { a.left = min(a.left+n, a.most) }
+func (a *allowance) earn(n int) { a.left = min(a.left+n, max(a.most, mostEarned)) }
