@@ -118,7 +118,7 @@ func (c *conn) readHead() error {
 		}
 		scanned = len(b)
 		if err := c.input.fill(limit); err != nil {
-			http1.ParseRequestLine(&c.head, b)
+			http1.ParseRequestLine(&c.head, c.input.unread()) // which filling has moved: b may be another connection's by now
 			return err
 		}
 	}
