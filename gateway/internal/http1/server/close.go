@@ -17,11 +17,11 @@ const (
 
 // close ends the connection in stages: nothing more is written, what still comes is read away, and then it is closed.
 func (c *conn) close() {
+	c.input.release()
+	c.output.release()
 	if c.ending != gone && c.ending != stays {
 		c.linger()
 	}
-	c.input.release()
-	c.output.release()
 	c.end()
 }
 

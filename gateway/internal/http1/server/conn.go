@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/http1"
@@ -29,8 +30,10 @@ type conn struct {
 	due    bool // a body has not ended
 	taken  bool // by Hijack
 
-	mu    sync.Mutex
-	phase phase // guarded by mu
+	hasDeadline atomic.Bool // for writing, which a handler has set
+
+	mu   sync.Mutex
+	idle bool // guarded by mu: it waits for a request
 }
 
 // ending is whether, and how, a connection ends behind a request.
@@ -43,15 +46,6 @@ const (
 	gone           // it is closed, or speaks HTTP no longer
 )
 
-// phase is what may end a connection that is shut down.
-type phase uint8
-
-const (
-	idle    phase = iota // no request has begun
-	busy                 // one has
-	closing              // it was told to end while it was idle
-)
-
 func newConn(s *shared, rwc net.Conn, state *tls.ConnectionState) *conn {
 	c := &conn{s: s, rwc: rwc, tls: state, remote: rwc.RemoteAddr().String(), onEnd: func() {}}
 	c.input.conn, c.output.conn, c.watch.input = rwc, rwc, &c.input
@@ -59,24 +53,23 @@ func newConn(s *shared, rwc net.Conn, state *tls.ConnectionState) *conn {
 	return c
 }
 
-// await waits for the first byte of a request, and is false where none comes.
+// await waits for the first byte of a request, and is false where none comes. Of a server that shuts down it is not waited for: a
+// request that has arrived is answered.
 func (c *conn) await() bool {
 	c.mu.Lock()
-	stop := c.phase == closing || c.s.closing.Load()
-	if !stop {
-		c.phase = idle
-		stop = c.rwc.SetReadDeadline(time.Now().Add(c.s.opts.Limits.IdleTime)) != nil
+	c.idle = true
+	deadline := expired
+	if !c.s.closing.Load() {
+		deadline = time.Now().Add(c.s.opts.Limits.IdleTime)
 	}
+	err := c.rwc.SetReadDeadline(deadline)
 	c.mu.Unlock()
-	if stop || c.input.wait() != nil {
+	if err != nil || c.input.await() != nil {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.phase == closing {
-		return false
-	}
-	c.phase = busy
+	c.idle = false
 	return c.rwc.SetReadDeadline(time.Now().Add(c.s.opts.Limits.HeaderTime)) == nil
 }
 
@@ -84,8 +77,7 @@ func (c *conn) await() bool {
 func (c *conn) endIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.phase == idle {
-		c.phase = closing
+	if c.idle {
 		_ = c.rwc.SetReadDeadline(expired) // where it fails, the connection has ended
 	}
 }
@@ -93,14 +85,8 @@ func (c *conn) endIdle() {
 // readHead reads the head of a request into c.head. The error is a RefusedError, or that of reading.
 func (c *conn) readHead() error {
 	limit := c.s.opts.Limits.HeaderBytes
-	for scanned, first := 0, true; ; {
+	for scanned := 0; ; {
 		b := c.input.unread()
-		if first && len(b) >= 2 {
-			if first = false; b[0] == '\r' && b[1] == '\n' { // RFC 9112, section 2.2
-				c.input.take(2)
-				continue
-			}
-		}
 		end, err := http1.RequestEnd(b, scanned)
 		switch {
 		case end > limit, end == 0 && len(b) >= limit:
