@@ -268,3 +268,32 @@ func closes(t *testing.T, conn net.Conn) string {
 	}
 	return string(answer)
 }
+
+func TestPlainHTTPToAPortOfTLSIsAnswered(t *testing.T) {
+	s := start(t, func(http.ResponseWriter, *http.Request) { t.Error("served") }, nil)
+	conn, err := net.Dial("tcp", s.opts.HTTPS[0].Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: www."+domain+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || answer.StatusCode != http.StatusBadRequest || !answer.Close {
+		t.Errorf("answered %+v, %v", answer, err)
+	}
+}
+
+// curl --http1.0 and others name it in their handshake.
+func TestHTTP10ByALPN(t *testing.T) {
+	s := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }, nil)
+	conn := s.dial("http/1.0")
+	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\nHost: www."+domain+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(conn)
+	if err != nil || !strings.HasSuffix(string(all), "\r\n\r\nHTTP/1.0") {
+		t.Errorf("answered %q, %v", all, err)
+	}
+}

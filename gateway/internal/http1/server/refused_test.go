@@ -4,12 +4,16 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
 // recordRefusals notes what is known of requests that are refused.
 func recordRefusals(all *[]string) func(http.ResponseWriter, *http.Request, int, string) {
+	var mu sync.Mutex
 	return func(w http.ResponseWriter, r *http.Request, status int, _ string) {
+		mu.Lock()
+		defer mu.Unlock()
 		*all = append(*all, r.Method+" "+r.RequestURI)
 		w.WriteHeader(status)
 	}
