@@ -32,8 +32,9 @@ type conn struct {
 
 	hasDeadline atomic.Bool // for writing, which a handler has set
 
-	mu   sync.Mutex
-	idle bool // guarded by mu: it waits for a request
+	mu        sync.Mutex
+	idle      bool // guarded by mu: it waits for a request
+	lingering bool // guarded by mu: it is read away behind its last answer
 }
 
 // ending is whether, and how, a connection ends behind a request.
@@ -73,12 +74,15 @@ func (c *conn) await() bool {
 	return c.rwc.SetReadDeadline(time.Now().Add(c.s.opts.Limits.HeaderTime)) == nil
 }
 
-// endIdle ends the connection where it has no request.
+// endIdle ends the connection where it has no request, and soon where it is silent behind its last answer.
 func (c *conn) endIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.idle {
-		_ = c.rwc.SetReadDeadline(expired) // where it fails, the connection has ended
+	switch { // where either fails, the connection has ended
+	case c.idle:
+		_ = c.rwc.SetReadDeadline(expired)
+	case c.lingering:
+		_ = c.rwc.SetReadDeadline(time.Now().Add(lingerSilence))
 	}
 }
 

@@ -219,3 +219,19 @@ func TestHowLongAConnectionStays(t *testing.T) {
 	lasts(t, "\n", lingerTime)
 	lasts(t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n", testLimits.BodyTime+lingerTime)
 }
+
+// Nobody delays a shutdown by sending nothing behind an answer.
+func TestShutdownDoesNotWaitForTheSilent(t *testing.T) {
+	for _, text := range []string{"", "\n", get, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n"} {
+		serve(t, func(http.ResponseWriter, *http.Request) {}, func(s *site) {
+			p := s.dial()
+			p.send(text)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			if err := s.Shutdown(ctx); err != nil {
+				t.Errorf("behind %q: %v", text, err)
+			}
+			_ = p.Close()
+		})
+	}
+}
