@@ -7,14 +7,6 @@ import (
 	"time"
 )
 
-// How long a connection is read on behind its last answer, so that the answer is not lost to a reset while its client still sends
-// (RFC 9112, section 9.6): a client that writes its whole body before it reads sees an early answer.
-const (
-	lingerTime    = 15 * time.Second       // in all
-	lingerSilence = 500 * time.Millisecond // without a byte, where nothing of a body is due, or the server shuts down
-	lingerBytes   = 256 << 20
-)
-
 // close ends the connection in stages: nothing more is written, what still comes is read away, and then it is closed.
 func (c *conn) close() {
 	c.input.release()

@@ -47,6 +47,14 @@ const (
 	gone           // it is closed, or speaks HTTP no longer
 )
 
+// How long a connection is read on behind its last answer, so that the answer is not lost to a reset while its client still sends
+// (RFC 9112, section 9.6): a client that writes its whole body before it reads sees an early answer.
+const (
+	lingerTime    = 15 * time.Second       // in all
+	lingerSilence = 500 * time.Millisecond // without a byte, where nothing of a body is due, or the server shuts down
+	lingerBytes   = 256 << 20
+)
+
 func newConn(s *shared, rwc net.Conn, state *tls.ConnectionState) *conn {
 	c := &conn{s: s, rwc: rwc, tls: state, remote: rwc.RemoteAddr().String(), onEnd: func() {}}
 	c.input.conn, c.output.conn, c.watch.input = rwc, rwc, &c.input
