@@ -23,7 +23,7 @@ func (x *exchange) log(aborted bool) {
 func (x *exchange) writeRecord(r *Record, more ...slog.Attr) {
 	log := x.g.opts.Log.Handler() // a Logger would look up the line of code that calls it
 	level := slog.LevelInfo
-	if r.Status >= http.StatusInternalServerError {
+	if r.Status >= http.StatusInternalServerError && r.Decision != decisionMalformed {
 		level = slog.LevelWarn
 	}
 	ctx := x.r.Context()

@@ -62,6 +62,9 @@ func addHeader(to, from http.Header) {
 
 // forwardTrailers passes the trailers on that may be, whether they were announced or not.
 func (x *forwarding) forwardTrailers(trailer []http1.Field, announced []string) {
+	if len(trailer) == 0 && len(announced) == 0 {
+		return // a header that somebody asks for when it was written is copied
+	}
 	h, flushed := x.reply.Header(), false
 	for _, name := range announced {
 		delete(h, name) // of that name in the header, which has left

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"time"
 )
 
@@ -22,7 +23,10 @@ func accept(ctx context.Context, l net.Listener, serve func(net.Conn), log *slog
 		switch {
 		case err == nil:
 			backoff = 5 * time.Millisecond
-			go serve(c)
+			go func() {
+				defer endPanic(c, log)
+				serve(c)
+			}()
 			continue
 		case ctx.Err() != nil:
 			return nil
@@ -38,5 +42,14 @@ func accept(ctx context.Context, l net.Listener, serve func(net.Conn), log *slog
 			timer.Stop()
 			return nil
 		}
+	}
+}
+
+// endPanic has a panic end the connection that it is about, and no other: requests have their own, and this is of what is done
+// besides, as choosing a certificate.
+func endPanic(c net.Conn, log *slog.Logger) {
+	if cause := recover(); cause != nil {
+		log.Error("panic on a connection", "panic", cause, "stack", string(debug.Stack()))
+		_ = c.Close() // it may be closed
 	}
 }

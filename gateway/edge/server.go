@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -93,7 +94,7 @@ func New(o Options) (*Server, error) {
 	s.tlsConfig = &tls.Config{
 		MinVersion:     o.MinVersion,
 		GetCertificate: o.Source.GetCertificate,
-		NextProtos:     []string{"h2", "http/1.1"},
+		NextProtos:     []string{"h2", "http/1.1", "http/1.0"},
 		// Whole records from the first on: an answer of a few KB leaves in one write, instead of one for each TCP segment.
 		DynamicRecordSizingDisabled: true,
 	}
@@ -181,6 +182,7 @@ func (s *Server) serveTLS(raw net.Conn) {
 	conn := tls.Server(raw, s.tlsConfig)
 	if err := s.handshake(conn); err != nil {
 		s.opts.Log.Debug("TLS handshake failed", "client", raw.RemoteAddr().String(), "error", err)
+		answerPlain(raw, err)
 		s.drop(raw)
 		return
 	}
@@ -196,6 +198,19 @@ func (s *Server) handshake(conn *tls.Conn) error {
 	ctx, cancel := context.WithTimeout(s.done, s.opts.Limits.HeaderTime)
 	defer cancel()
 	return conn.HandshakeContext(ctx)
+}
+
+// answerPlain tells a client that speaks plain HTTP to a port of TLS, as people do who write http for https.
+func answerPlain(c net.Conn, err error) {
+	var notTLS tls.RecordHeaderError
+	if !errors.As(err, &notTLS) || notTLS.Conn == nil {
+		return
+	}
+	switch string(notTLS.RecordHeader[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "DELET", "PATCH":
+		_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"+
+			"This port speaks HTTPS.\n") // who does not hear it sees the connection end
+	}
 }
 
 func (s *Server) drop(c net.Conn) {

@@ -268,3 +268,54 @@ func closes(t *testing.T, conn net.Conn) string {
 	}
 	return string(answer)
 }
+
+func TestPlainHTTPToAPortOfTLSIsAnswered(t *testing.T) {
+	s := start(t, func(http.ResponseWriter, *http.Request) { t.Error("served") }, nil)
+	conn, err := net.Dial("tcp", s.opts.HTTPS[0].Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: www."+domain+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || answer.StatusCode != http.StatusBadRequest || !answer.Close {
+		t.Errorf("answered %+v, %v", answer, err)
+	}
+}
+
+// curl --http1.0 and others name it in their handshake.
+func TestHTTP10ByALPN(t *testing.T) {
+	s := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }, nil)
+	conn := s.dial("http/1.0")
+	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\nHost: www."+domain+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(conn)
+	if err != nil || !strings.HasSuffix(string(all), "\r\n\r\nHTTP/1.0") {
+		t.Errorf("answered %q, %v", all, err)
+	}
+}
+
+// TestAPanicEndsOneConnection: what fails in a handshake is logged, and the next connection is served.
+func TestAPanicEndsOneConnection(t *testing.T) {
+	t.Parallel()
+	s := start(t, hello, func(o *Options) {
+		o.HostTLS = func(serverName string) *HostTLS {
+			if serverName == "fails."+domain {
+				panic("a fault of ours")
+			}
+			return nil
+		}
+	})
+	config := s.tls("http/1.1")
+	config.ServerName = "fails." + domain
+	if conn, err := tls.Dial("tcp", s.opts.HTTPS[0].Addr().String(), config); err == nil {
+		t.Error("the handshake has ended well", conn.Close())
+	}
+	eventually(t, "the panic is in the log", func() bool { return strings.Contains(s.log.String(), "a fault of ours") })
+	if response, _ := s.get(s.client("http/1.1"), "https://www."+domain+"/"); response.StatusCode != http.StatusOK {
+		t.Errorf("the next connection: %d", response.StatusCode)
+	}
+}

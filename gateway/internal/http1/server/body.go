@@ -33,6 +33,7 @@ type body struct {
 	idle     *sync.Cond // nobody reads
 	reading  bool       // guarded by mu
 	begun    bool       // guarded by mu: it is read, or will be while the answer is written
+	left     bool       // guarded by mu: the handler has returned, and nobody but the connection reads what is left
 	expects  bool       // guarded by mu: 100 (Continue) is due before the first byte
 	deadline time.Time  // guarded by mu: which the handler has set
 	err      error      // guarded by mu: of every further read; io.EOF at the end
@@ -56,12 +57,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	b.mu.Lock()
-	expects := b.expects
-	b.expects = false
-	err := b.err
-	b.reading, b.begun = err == nil, true
-	b.mu.Unlock()
+	expects, err := b.beginRead()
 	if err != nil {
 		return 0, err
 	}
@@ -72,17 +68,35 @@ func (b *body) Read(p []byte) (int, error) {
 	if err == nil {
 		n, err = b.read(p)
 	}
+	b.endRead(err)
+	return n, err
+}
+
+func (b *body) beginRead() (expects bool, err error) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.left:
+		return false, http.ErrBodyReadAfterClose
+	case b.err != nil:
+		return false, b.err
+	}
+	expects, b.expects = b.expects, false
+	b.reading, b.begun = true, true
+	return expects, nil
+}
+
+func (b *body) endRead(err error) {
+	if err == io.EOF {
+		b.watch.bodyHasEnded() // before anybody can see it: it could else be in the middle of the next request's
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.reading = false
 	if err != nil && b.err == nil {
 		b.err = err
 	}
 	b.idle.Broadcast()
-	b.mu.Unlock()
-	if err == io.EOF {
-		b.watch.bodyHasEnded()
-	}
-	return n, err
 }
 
 // read reads what there is, or waits for more.
@@ -188,6 +202,9 @@ func (b *body) setTrailer() {
 func (b *body) SetReadDeadline(t time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.left {
+		return nil
+	}
 	b.deadline = t
 	if b.reading {
 		return b.input.conn.SetReadDeadline(t)
@@ -264,7 +281,7 @@ func (b *body) mayDiscard() bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err != nil {
+	if b.err != nil && b.err != http.ErrBodyReadAfterClose { // which says nothing of what is left
 		return b.err == io.EOF
 	}
 	return !b.begun && !b.expects && b.chunks == nil && b.remaining <= mostDiscarded
@@ -277,12 +294,13 @@ func (b *body) discard() bool {
 		b.mu.Unlock()
 		return false
 	}
-	b.err, b.deadline = nil, time.Now().Add(b.timeout)
+	b.left, b.err, b.deadline = true, nil, time.Now().Add(b.timeout)
 	b.mu.Unlock()
 	buffer := inputBuffers.Get().(*[inputBuffer]byte)
 	defer inputBuffers.Put(buffer)
 	for {
-		if _, err := b.Read(buffer[:]); err != nil {
+		if _, err := b.read(buffer[:]); err != nil {
+			b.endRead(err)
 			return err == io.EOF
 		}
 	}

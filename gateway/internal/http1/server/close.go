@@ -7,21 +7,13 @@ import (
 	"time"
 )
 
-// How long a connection is read on behind its last answer, so that the answer is not lost to a reset while its client still sends
-// (RFC 9112, section 9.6): a client that writes its whole body before it reads sees an early answer.
-const (
-	lingerTime    = 15 * time.Second       // in all
-	lingerSilence = 500 * time.Millisecond // without a byte, where nothing of a body is due
-	lingerBytes   = 256 << 20
-)
-
 // close ends the connection in stages: nothing more is written, what still comes is read away, and then it is closed.
 func (c *conn) close() {
+	c.input.release()
+	c.output.release()
 	if c.ending != gone && c.ending != stays {
 		c.linger()
 	}
-	c.input.release()
-	c.output.release()
 	c.end()
 }
 
@@ -45,19 +37,11 @@ func (c *conn) linger() {
 	if closeWrite(raw) != nil {
 		return
 	}
-	silence := lingerSilence
-	if c.due {
-		silence = lingerTime
-	}
 	end := time.Now().Add(lingerTime)
 	buffer := inputBuffers.Get().(*[inputBuffer]byte)
 	defer inputBuffers.Put(buffer)
 	for left := lingerBytes; left > 0; {
-		next := time.Now().Add(silence)
-		if next.After(end) {
-			next = end
-		}
-		if raw.SetReadDeadline(next) != nil {
+		if c.awaitMore(end) != nil {
 			return
 		}
 		n, err := raw.Read(buffer[:])
@@ -65,6 +49,18 @@ func (c *conn) linger() {
 			return
 		}
 	}
+}
+
+// awaitMore has the connection wait for more of what is read away, until end at most.
+func (c *conn) awaitMore(end time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lingering = true
+	next := end
+	if silent := time.Now().Add(lingerSilence); silent.Before(end) && (!c.due || c.s.closing.Load()) {
+		next = silent
+	}
+	return c.rwc.SetReadDeadline(next)
 }
 
 // closeWrite closes a connection for writing, whatever is around it.

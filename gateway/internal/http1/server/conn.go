@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/http1"
@@ -29,8 +30,11 @@ type conn struct {
 	due    bool // a body has not ended
 	taken  bool // by Hijack
 
-	mu    sync.Mutex
-	phase phase // guarded by mu
+	hasDeadline atomic.Bool // for writing, which a handler has set
+
+	mu        sync.Mutex
+	idle      bool // guarded by mu: it waits for a request
+	lingering bool // guarded by mu: it is read away behind its last answer
 }
 
 // ending is whether, and how, a connection ends behind a request.
@@ -43,13 +47,12 @@ const (
 	gone           // it is closed, or speaks HTTP no longer
 )
 
-// phase is what may end a connection that is shut down.
-type phase uint8
-
+// How long a connection is read on behind its last answer, so that the answer is not lost to a reset while its client still sends
+// (RFC 9112, section 9.6): a client that writes its whole body before it reads sees an early answer.
 const (
-	idle    phase = iota // no request has begun
-	busy                 // one has
-	closing              // it was told to end while it was idle
+	lingerTime    = 15 * time.Second       // in all
+	lingerSilence = 500 * time.Millisecond // without a byte, where nothing of a body is due, or the server shuts down
+	lingerBytes   = 256 << 20
 )
 
 func newConn(s *shared, rwc net.Conn, state *tls.ConnectionState) *conn {
@@ -59,48 +62,43 @@ func newConn(s *shared, rwc net.Conn, state *tls.ConnectionState) *conn {
 	return c
 }
 
-// await waits for the first byte of a request, and is false where none comes.
+// await waits for the first byte of a request, and is false where none comes. Of a server that shuts down it is not waited for: a
+// request that has arrived is answered.
 func (c *conn) await() bool {
 	c.mu.Lock()
-	stop := c.phase == closing || c.s.closing.Load()
-	if !stop {
-		c.phase = idle
-		stop = c.rwc.SetReadDeadline(time.Now().Add(c.s.opts.Limits.IdleTime)) != nil
+	c.idle = true
+	deadline := expired
+	if !c.s.closing.Load() {
+		deadline = time.Now().Add(c.s.opts.Limits.IdleTime)
 	}
+	err := c.rwc.SetReadDeadline(deadline)
 	c.mu.Unlock()
-	if stop || c.input.wait() != nil {
+	if err != nil || c.input.await() != nil {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.phase == closing {
-		return false
-	}
-	c.phase = busy
+	c.idle = false
 	return c.rwc.SetReadDeadline(time.Now().Add(c.s.opts.Limits.HeaderTime)) == nil
 }
 
-// endIdle ends the connection where it has no request.
+// endIdle ends the connection where it has no request, and soon where it is silent behind its last answer.
 func (c *conn) endIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.phase == idle {
-		c.phase = closing
-		_ = c.rwc.SetReadDeadline(expired) // where it fails, the connection has ended
+	switch { // where either fails, the connection has ended
+	case c.idle:
+		_ = c.rwc.SetReadDeadline(expired)
+	case c.lingering:
+		_ = c.rwc.SetReadDeadline(time.Now().Add(lingerSilence))
 	}
 }
 
 // readHead reads the head of a request into c.head. The error is a RefusedError, or that of reading.
 func (c *conn) readHead() error {
 	limit := c.s.opts.Limits.HeaderBytes
-	for scanned, first := 0, true; ; {
+	for scanned := 0; ; {
 		b := c.input.unread()
-		if first && len(b) >= 2 {
-			if first = false; b[0] == '\r' && b[1] == '\n' { // RFC 9112, section 2.2
-				c.input.take(2)
-				continue
-			}
-		}
 		end, err := http1.RequestEnd(b, scanned)
 		switch {
 		case end > limit, end == 0 && len(b) >= limit:
@@ -118,7 +116,7 @@ func (c *conn) readHead() error {
 		}
 		scanned = len(b)
 		if err := c.input.fill(limit); err != nil {
-			http1.ParseRequestLine(&c.head, b)
+			http1.ParseRequestLine(&c.head, c.input.unread()) // which filling has moved: b may be another connection's by now
 			return err
 		}
 	}

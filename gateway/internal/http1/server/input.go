@@ -35,6 +35,23 @@ func (in *input) take(n int) {
 	}
 }
 
+// await waits for the first byte of a request, and passes over an empty line before it (RFC 9112, section 2.2).
+func (in *input) await() error {
+	if err := in.wait(); err != nil || in.unread()[0] != '\r' {
+		return err
+	}
+	for len(in.unread()) < 2 {
+		if err := in.fill(inputBuffer); err != nil {
+			return err
+		}
+	}
+	if in.unread()[1] != '\n' {
+		return nil
+	}
+	in.take(2)
+	return in.wait()
+}
+
 // wait waits for a byte, without a buffer, where there is none.
 func (in *input) wait() error {
 	if in.start < in.end {

@@ -21,7 +21,8 @@ type response struct {
 	conn    *conn
 	request *http.Request
 	body    *body
-	header  http.Header
+	header  http.Header // what the handler has
+	head    http.Header // what it was at WriteHeader; nil where it is the same
 
 	status   int  // 0 before WriteHeader
 	begun    bool // the head is in the output
@@ -38,8 +39,13 @@ type response struct {
 // in the head, and leaves as one.
 const earlyBytes = 2 << 10
 
-// Header implements http.ResponseWriter.
-func (w *response) Header() http.Header { return w.header }
+// Header implements http.ResponseWriter. What is changed of it behind WriteHeader is not in the head.
+func (w *response) Header() http.Header {
+	if w.status != 0 && !w.begun && w.head == nil {
+		w.head = w.header.Clone()
+	}
+	return w.header
+}
 
 // WriteHeader implements http.ResponseWriter. Informational responses leave at once, and take no part in the final one.
 func (w *response) WriteHeader(status int) {
@@ -53,10 +59,8 @@ func (w *response) WriteHeader(status int) {
 	w.status = status
 	w.bodiless = w.request.Method == http.MethodHead || status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
 	if lengths := w.header["Content-Length"]; len(lengths) > 0 {
-		if n, err := strconv.ParseInt(lengths[0], 10, 64); err == nil && n >= 0 {
-			w.length = n
-		} else {
-			delete(w.header, "Content-Length")
+		if n, err := strconv.ParseUint(lengths[0], 10, 63); err == nil {
+			w.length = int64(n)
 		}
 	}
 }
@@ -70,7 +74,9 @@ func (w *response) writeInformational(status int) {
 	defer o.mu.Unlock()
 	o.buffer = appendStatusLine(o.acquire(), status)
 	for name, values := range w.header {
-		o.buffer = appendValues(o.buffer, name, values)
+		if name != "Connection" && !framesMessage(name) {
+			o.buffer = appendValues(o.buffer, name, values)
+		}
 	}
 	o.buffer = append(o.buffer, "\r\n"...)
 	_ = o.flush() // whoever writes the final response learns that it cannot be
@@ -134,6 +140,9 @@ func (w *response) begin() {
 	w.begun = true
 	o := &w.conn.output
 	o.begun = true
+	if w.head == nil {
+		w.head = w.header
+	}
 	w.frame()
 	o.buffer = w.appendHead(o.acquire())
 	if len(w.early) > 0 {
@@ -145,17 +154,11 @@ func (w *response) begin() {
 // frame finds out how the body is framed, and whether the connection ends behind it (RFC 9112, sections 6.1 and 9.6).
 func (w *response) frame() {
 	c := w.conn
-	for _, name := range [...]string{"Transfer-Encoding", "Date"} {
-		if name == "Date" && w.header["Date"] != nil {
-			continue
-		}
-		delete(w.header, name)
-	}
-	w.trailer = announced(w.header)
+	w.trailer = announced(w.head)
 	switch {
 	case w.bodiless:
 		if w.request.Method != http.MethodHead || w.status == http.StatusNoContent || w.status < 200 {
-			delete(w.header, "Content-Length")
+			w.length = unknownLength
 		}
 	case w.length >= 0:
 		w.trailer = nil
@@ -164,7 +167,7 @@ func (w *response) frame() {
 	default:
 		w.chunked = true
 	}
-	if hasClose(w.header["Connection"]) || c.s.draining.Load() || !w.body.mayDiscard() {
+	if hasClose(w.head["Connection"]) || c.s.draining.Load() || !w.body.mayDiscard() {
 		c.ending = max(c.ending, ends)
 	}
 }
@@ -172,26 +175,28 @@ func (w *response) frame() {
 // appendHead appends the head of the answer.
 func (w *response) appendHead(b []byte) []byte {
 	b = appendStatusLine(b, w.status)
-	if w.header["Date"] == nil {
+	if w.head["Date"] == nil {
 		b = append(b, "Date: "...)
 		b = append(b, w.conn.s.date.at(time.Now())...)
 		b = append(b, "\r\n"...)
 	}
 	var names [32]string
 	sorted := names[:0]
-	for name := range w.header {
-		if name != "Connection" && !strings.HasPrefix(name, http.TrailerPrefix) {
+	for name := range w.head {
+		switch {
+		case name == "Connection", name == "Content-Length", name == "Transfer-Encoding", strings.HasPrefix(name, http.TrailerPrefix):
+		default:
 			sorted = append(sorted, name)
 		}
 	}
 	slices.Sort(sorted)
 	for _, name := range sorted {
-		b = appendValues(b, name, w.header[name])
+		b = appendValues(b, name, w.head[name])
 	}
 	switch {
 	case w.chunked:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
-	case w.length >= 0 && (!w.bodiless || w.request.Method == http.MethodHead) && w.header["Content-Length"] == nil:
+	case w.length >= 0:
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), w.length, 10), "\r\n"...)
 	}
 	switch {
@@ -250,6 +255,19 @@ func announced(h http.Header) (names []string) {
 	return names
 }
 
+// hasTrailer reports whether there are fields behind the body, for which it has to be chunked.
+func (w *response) hasTrailer() bool {
+	if w.bodiless || w.request.ProtoMinor == 0 {
+		return false
+	}
+	for name := range w.header {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			return true
+		}
+	}
+	return len(announced(w.header)) > 0
+}
+
 // FlushError is for http.ResponseController.
 func (w *response) FlushError() error {
 	if w.hijacked {
@@ -289,8 +307,11 @@ func (w *response) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// SetWriteDeadline is for http.ResponseController.
-func (w *response) SetWriteDeadline(t time.Time) error { return w.conn.rwc.SetWriteDeadline(t) }
+// SetWriteDeadline is for http.ResponseController. It ends with the request.
+func (w *response) SetWriteDeadline(t time.Time) error {
+	w.conn.hasDeadline.Store(true)
+	return w.conn.rwc.SetWriteDeadline(t)
+}
 
 // Hijack implements http.Hijacker. The reader has what the client has already sent.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -310,7 +331,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c.onEnd = func() {}
 	reader := bufio.NewReader(c.rwc)
 	if unread := c.input.unread(); len(unread) > 0 {
-		reader = bufio.NewReader(&precededConn{Conn: c.rwc, first: slices.Clone(unread)})
+		reader = bufio.NewReaderSize(&precededConn{Conn: c.rwc, first: slices.Clone(unread)}, max(len(unread), inputBuffer))
 		_, _ = reader.Peek(len(unread)) // it is there
 	}
 	return c.rwc, bufio.NewReadWriter(reader, bufio.NewWriter(c.rwc)), nil
@@ -340,7 +361,7 @@ func (w *response) finish() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !w.begun {
-		if w.length < 0 && (!w.bodiless || w.written > 0) {
+		if w.length < 0 && (!w.bodiless || w.written > 0) && !w.hasTrailer() {
 			w.length = w.written
 		}
 		w.begin()

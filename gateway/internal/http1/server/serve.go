@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 )
@@ -70,6 +71,8 @@ func (c *conn) serveBy(handler http.Handler) {
 		c.ending = aborted
 	case c.ending == stays && !b.ended() && !b.discard():
 		c.ending = ends
+	case c.hasDeadline.Swap(false):
+		_ = c.rwc.SetWriteDeadline(time.Time{}) // where it fails, so does the next answer
 	}
 	c.due = c.due || !b.ended()
 	c.output.release()

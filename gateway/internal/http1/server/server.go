@@ -39,7 +39,11 @@ func (s *Server) ServeConn(ctx context.Context, rwc net.Conn, state *tls.Connect
 		c.close()
 		return
 	}
-	defer s.remove(c)
+	end := c.onEnd
+	c.onEnd = func() {
+		end()
+		s.remove(c)
+	}
 	c.serve()
 }
 
@@ -63,7 +67,7 @@ func (s *Server) remove(c *conn) {
 func (s *Server) Drain() { s.shared.draining.Store(true) }
 
 // Shutdown takes no connection any more, closes those without a request, and waits until the others have answered and ended,
-// or ctx has: then the error says so.
+// or ctx has: then the error says so. What was taken over by Hijack is not its business.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	stop := context.AfterFunc(ctx, func() {

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"errors"
+	"os"
 	"sync"
 	"time"
 )
@@ -20,7 +22,6 @@ type watch struct {
 	cancel    context.CancelFunc // guarded by mu: of the request; nil while there is none
 	bodyEnded bool               // guarded by mu
 	reading   bool               // guarded by mu: a goroutine waits for a byte
-	stopping  bool               // guarded by mu: it is to end
 	hasByte   bool               // guarded by mu: it has read one
 }
 
@@ -66,7 +67,7 @@ func (w *watch) run() {
 	n, err := readSome(w.input.conn, w.input.first[:])
 	w.mu.Lock()
 	w.reading, w.hasByte = false, n > 0
-	if err != nil && n == 0 && !w.stopping && w.cancel != nil {
+	if err != nil && n == 0 && !errors.Is(err, os.ErrDeadlineExceeded) && w.cancel != nil {
 		w.cancel()
 	}
 	w.changed.Broadcast()
@@ -81,12 +82,10 @@ func (w *watch) end() {
 		w.timer.Stop()
 	}
 	if w.reading {
-		w.stopping = true
 		_ = w.input.conn.SetReadDeadline(expired) // where it fails, the read has ended
 		for w.reading {
 			w.changed.Wait()
 		}
-		w.stopping = false
 	}
 	if w.hasByte {
 		w.hasByte = false
