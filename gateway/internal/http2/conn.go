@@ -49,7 +49,7 @@ type conn struct {
 	writeBegan atomic.Int64 // Unix time in nanoseconds, of the record that is written; 0 while none is
 
 	mu       sync.Mutex
-	idle     sync.Cond // no handler is running
+	idle     sync.Cond // no handler is running, or nobody writes
 	streams  map[uint32]*stream
 	last     uint32 // the highest stream that the client has begun
 	handlers int    // running

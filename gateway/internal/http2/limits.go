@@ -54,6 +54,7 @@ const (
 	requestEarns = 8                                  // control frames that come with a request: RFC 7540 priorities, a window
 	dataEarns    = 4                                  // and with DATA, either way: windows of stream and connection, and pings;
 	bytesEarn    = 512                                // and one with so many bytes of it: clients give small windows back
+	maxSettings  = 64                                 // in a SETTINGS frame: each may change the windows of all streams
 	maxParked    = 64                                 // goroutines that wait for a request
 	maxData      = maxFrameLength - frameHeaderLength // bytes of DATA that are sent in a frame, which fills a TLS record then
 	answerBuffer = maxData                            // bytes of an answer that are kept until there are more, or it is flushed

@@ -54,6 +54,7 @@ func (c *conn) writeOnce() bool {
 			c.closeWrite()
 		}
 		c.writing = false
+		c.idle.Broadcast()
 		return false
 	}
 	buffer := c.out

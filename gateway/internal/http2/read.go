@@ -196,9 +196,13 @@ func (c *conn) linger() {
 	}
 }
 
-// finish ends the connection, and waits for its handlers.
+// finish ends the connection, and waits for its handlers. What was answered before an end that is nobody's fault is written first,
+// in the time that each record has.
 func (c *conn) finish() {
 	c.mu.Lock()
+	for c.ending.Load() && c.endBy.IsZero() && c.err == nil && c.writing {
+		c.idle.Wait()
+	}
 	c.fail(errConnection)
 	c.mu.Unlock()
 	_ = c.net.Close() // it may be closed already

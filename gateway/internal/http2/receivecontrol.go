@@ -88,6 +88,8 @@ func (c *conn) receiveSettings(f *frame) error {
 		return nil
 	case len(f.payload)%6 != 0:
 		return &connectionError{frameSizeError, "SETTINGS of a length that is no multiple of 6"}
+	case len(f.payload) > 6*maxSettings:
+		return &connectionError{enhanceYourCalm, "too many settings"}
 	}
 	for p := f.payload; len(p) > 0; p = p[6:] {
 		if err := c.set(setting{binary.BigEndian.Uint16(p), binary.BigEndian.Uint32(p[2:])}); err != nil {

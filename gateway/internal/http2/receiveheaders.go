@@ -101,14 +101,15 @@ func (c *conn) receiveRequest(id uint32, endStream bool) error {
 	t := c.list.read(endStream)
 	st := c.newStream(id, t, endStream)
 	h := c.handler
-	if reason := c.list.malformed; reason != "" {
+	switch reason := c.list.malformed; {
+	case c.list.tooLarge: // what is missing may have been too long
+		h = c.refusal(http.StatusRequestHeaderFieldsTooLarge, "a header that is too large")
+	case reason != "":
 		if !c.resets.spend() {
 			return errTooManyResets
 		}
 		st.malformed = true
 		h = c.refusal(http.StatusBadRequest, reason)
-	} else if c.list.tooLarge {
-		h = c.refusal(http.StatusRequestHeaderFieldsTooLarge, "a header that is too large")
 	}
 	c.open(st, h)
 	return nil

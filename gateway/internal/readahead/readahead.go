@@ -5,6 +5,7 @@
 package readahead
 
 import (
+	"fmt"
 	"io"
 	"sync"
 )
@@ -59,6 +60,11 @@ func Start(source Source, o Options) *Reader {
 
 func (r *Reader) run() {
 	defer close(r.done)
+	defer func() {
+		if cause := recover(); cause != nil { // it ends this answer, and not the process
+			r.put(nil, fmt.Errorf("readahead: panic: %v", cause))
+		}
+	}()
 	for {
 		piece, err := r.source.Next(nil)
 		if err == io.EOF {
