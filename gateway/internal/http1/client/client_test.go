@@ -154,141 +154,6 @@ func says(conn net.Conn, text string) bool {
 
 const good = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"
 
-func TestAConnectionIsUsedAgain(t *testing.T) {
-	for name, c := range map[string]struct {
-		answer string
-		reused bool
-	}{
-		"length":      {good, true},
-		"chunks":      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n", true},
-		"keep-alive":  {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\ngood", true},
-		"HTTP/1.0":    {"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\ngood", false},
-		"close":       {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\ngood", false},
-		"behind":      {good + "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", false},
-		"line behind": {good + "\r\n", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool { return says(conn, c.answer) })
-			p := newPool(t, b)
-			for range 3 {
-				if body, err := readAll(mustSend(t, p, b, get())); err != nil || body != "good" {
-					t.Fatalf("%q, %v", body, err)
-				}
-			}
-			if _, all := b.counts(); (all == 1) != c.reused {
-				t.Errorf("%d connections for 3 requests", all)
-			}
-		})
-	}
-}
-
-// TestAnAnswerThatWasNotReadToItsEnd is no beginning of the next one.
-func TestAnAnswerThatWasNotReadToItsEnd(t *testing.T) {
-	b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool { return says(conn, good) })
-	p := newPool(t, b)
-	for range 3 {
-		mustSend(t, p, b, get()).Close()
-	}
-	if _, all := b.counts(); all != 3 {
-		t.Errorf("%d connections", all)
-	}
-}
-
-func TestKeptConnectionsEnd(t *testing.T) {
-	b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool { return says(conn, good) })
-	b.key.Idle = 50 * time.Millisecond
-	p := newPool(t, b)
-	if _, err := readAll(mustSend(t, p, b, get())); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the timer closes it", func() bool { open, _ := b.counts(); return open == 0 && p.Kept() == 0 })
-	b.key.Idle = -1
-	p.Add(b.key)
-	if _, err := readAll(mustSend(t, p, b, get())); err != nil || p.Kept() != 0 {
-		t.Errorf("%d are kept of those that are not to be: %v", p.Kept(), err)
-	}
-	b.key.Idle = time.Hour
-	p.Add(b.key)
-	x := mustSend(t, p, b, get())
-	p.Retire(func(Key) bool { return false })
-	if _, err := readAll(x); err != nil || p.Kept() != 0 {
-		t.Errorf("%d are kept of a key that was retired: %v", p.Kept(), err)
-	}
-}
-
-// TestBounds: no more are kept than that, of a key and in all.
-func TestBounds(t *testing.T) {
-	answer := func(conn net.Conn, _ *http.Request, _ int) bool { return says(conn, good) }
-	all := []*backend{newBackend(t, answer), newBackend(t, answer), newBackend(t, answer)}
-	p := newPool(t, all...)
-	var open []*Exchange
-	for _, b := range all {
-		for range 10 {
-			open = append(open, mustSend(t, p, b, get()))
-		}
-	}
-	for i, x := range open {
-		if _, err := readAll(x); err != nil {
-			t.Fatal(err)
-		}
-		if want := min(i+1, 8); i < 10 && p.Kept() != want {
-			t.Errorf("%d are kept of one key, want %d", p.Kept(), want)
-		}
-	}
-	if p.Kept() != 16 {
-		t.Errorf("%d are kept, want 16", p.Kept())
-	}
-}
-
-func TestConnectionsThatAreClosed(t *testing.T) {
-	t.Run("before", func(t *testing.T) {
-		b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool { return false })
-		p := newPool(t, b)
-		_, err := send(t, p, b, get())
-		var closed *ClosedError
-		if !errors.As(err, &closed) || !closed.First || closed.Kept {
-			t.Errorf("%#v", err)
-		}
-	})
-	t.Run("kept", func(t *testing.T) {
-		b := newBackend(t, func(conn net.Conn, r *http.Request, _ int) bool { return r.Method == "GET" && says(conn, good) })
-		p := newPool(t, b)
-		if _, err := readAll(mustSend(t, p, b, get())); err != nil {
-			t.Fatal(err)
-		}
-		_, err := send(t, p, b, post(&Upload{Body: strings.NewReader("a body"), Length: 6, Interrupt: func() {}}))
-		var closed *ClosedError
-		if !errors.As(err, &closed) || closed.First || !closed.Kept {
-			t.Errorf("%#v", err)
-		}
-	})
-	t.Run("while it was idle", func(t *testing.T) {
-		b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool { says(conn, good); return false })
-		p := newPool(t, b)
-		for range 3 {
-			if _, err := readAll(mustSend(t, p, b, get())); err != nil {
-				t.Fatal(err)
-			}
-			eventually(t, "the backend closes it", func() bool { open, _ := b.counts(); return open == 0 })
-		}
-	})
-	t.Run("in the head", func(t *testing.T) {
-		b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool { says(conn, "HTTP/1.1 200 OK\r\n"); return false })
-		p := newPool(t, b)
-		var closed *ClosedError
-		if _, err := send(t, p, b, get()); err == nil || errors.As(err, &closed) {
-			t.Errorf("%#v: an answer had begun", err)
-		}
-	})
-	t.Run("nobody there", func(t *testing.T) {
-		p := newPool(t)
-		var op *net.OpError
-		if _, err := p.Send(t.Context(), Key{Address: "127.0.0.1:1"}, limit, get()); !errors.As(err, &op) || op.Op != "dial" {
-			t.Errorf("%#v", err)
-		}
-	})
-}
-
 func TestTimeouts(t *testing.T) {
 	release := make(chan struct{})
 	b := newBackend(t, func(conn net.Conn, r *http.Request, _ int) bool {
@@ -322,30 +187,7 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// endless is a body without an end.
-type endless struct{}
-
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
-
-// TestABodyThatIsNotTaken times out: the client that sends it may have gone, which nobody would hear of.
-func TestABodyThatIsNotTaken(t *testing.T) {
-	release := make(chan struct{})
-	b := newBackend(t, func(net.Conn, *http.Request, int) bool {
-		<-release // and reads nothing
-		return false
-	})
-	defer close(release)
-	p := newPool(t, b)
-	for _, length := range []int64{-1, 1 << 40} {
-		r := post(&Upload{Body: endless{}, Length: length, Interrupt: func() {}})
-		r.HeaderTimeout = 100 * time.Millisecond
-		ctx, cancel := context.WithTimeout(t.Context(), limit)
-		_, err := p.Send(ctx, b.key, limit, r)
-		if cancel(); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("length %d: %v", length, err)
-		}
-	}
-}
 
 func TestWhatEndsAnExchange(t *testing.T) {
 	for name, late := range map[string]bool{"before the head": false, "in the body": true} {
@@ -391,13 +233,6 @@ func TestWhatEndsAnExchange(t *testing.T) {
 	})
 }
 
-// held is a body whose end comes when it is interrupted.
-type held struct {
-	first string
-	ended chan struct{}
-	once  sync.Once
-}
-
 func (h *held) Read(p []byte) (int, error) {
 	if h.first != "" {
 		n := copy(p, h.first)
@@ -410,103 +245,7 @@ func (h *held) Read(p []byte) (int, error) {
 
 func (h *held) interrupt() { h.once.Do(func() { close(h.ended) }) }
 
-func TestUploads(t *testing.T) {
-	long := strings.Repeat("0123456789", 100_000)
-	b := newBackend(t, func(conn net.Conn, r *http.Request, _ int) bool {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return false
-		}
-		return says(conn, fmt.Sprintf("HTTP/1.1 200 OK\r\nX-Length: %d\r\nX-Trailer: %s\r\nContent-Length: %d\r\n\r\n%s", r.ContentLength, r.Trailer.Get("X-T"), len(body), body))
-	})
-	p := newPool(t, b)
-	for _, body := range []string{"", "a", long} {
-		for _, length := range []int64{-1, int64(len(body))} {
-			r := post(&Upload{Body: strings.NewReader(body), Length: length, Interrupt: func() {}, Trailer: func() []http1.Field { return []http1.Field{{Name: "X-T", Value: "end"}} }})
-			x := mustSend(t, p, b, r)
-			fields := fmt.Sprint(x.Head.Fields)
-			got, err := readAll(x)
-			if err != nil || got != body || !strings.Contains(fields, fmt.Sprintf("X-Length %d}", length)) {
-				t.Errorf("%d bytes of %d came back, %s, %v", len(got), len(body), fields, err)
-			}
-			if trailer := strings.Contains(fields, "X-Trailer end"); trailer != (length < 0) {
-				t.Errorf("length %d: %s", length, fields)
-			}
-		}
-	}
-	if _, all := b.counts(); all != 1 {
-		t.Errorf("%d connections for 6 uploads", all)
-	}
-}
-
-// TestAnswersBeforeTheRequestHasEnded arrive, whole, and the connection is not used again.
-func TestAnswersBeforeTheRequestHasEnded(t *testing.T) {
-	for _, length := range []int64{-1, 1000} {
-		for name, closes := range map[string]bool{"closes": true, "stays": false} {
-			b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool {
-				says(conn, "HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno")
-				if !closes {
-					_, _ = io.Copy(io.Discard, conn)
-				}
-				return false
-			})
-			p := newPool(t, b)
-			body := &held{first: "abc", ended: make(chan struct{})}
-			x := mustSend(t, p, b, post(&Upload{Body: body, Length: length, Interrupt: body.interrupt}))
-			got, err := readAll(x)
-			if err != nil || got != "no" || x.Head.Status != 401 || p.Kept() != 0 {
-				t.Errorf("%s, length %d: %d %q, %v; %d kept", name, length, x.Head.Status, got, err, p.Kept())
-			}
-		}
-	}
-}
-
-// TestABodyThatFails is never a whole one.
-func TestABodyThatFails(t *testing.T) {
-	whole := make(chan bool, 1)
-	for _, u := range []*Upload{{Length: 1000, Body: strings.NewReader("abc")}, {Length: -1, Body: io.MultiReader(strings.NewReader("abc"), &failing{})}} {
-		b := newBackend(t, func(_ net.Conn, r *http.Request, _ int) bool {
-			_, err := io.ReadAll(r.Body)
-			whole <- err == nil
-			return false
-		})
-		p := newPool(t, b)
-		u.Interrupt = func() {}
-		if x, err := send(t, p, b, post(u)); err == nil {
-			t.Errorf("answered %d", x.Head.Status)
-			x.Close()
-		}
-		if <-whole {
-			t.Error("the backend takes it for whole")
-		}
-	}
-}
-
-type failing struct{}
-
 func (*failing) Read([]byte) (int, error) { return 0, errors.New("the client is slow") }
-
-func TestExpect(t *testing.T) {
-	b := newBackend(t, func(conn net.Conn, r *http.Request, n int) bool {
-		if n == 1 {
-			says(conn, "HTTP/1.1 100 Continue\r\n\r\n")
-			body, err := io.ReadAll(r.Body)
-			return err == nil && says(conn, fmt.Sprintf("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
-		}
-		says(conn, "HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno")
-		_, _ = io.Copy(io.Discard, conn)
-		return false
-	})
-	p := newPool(t, b)
-	if got, err := readAll(mustSend(t, p, b, post(&Upload{Body: strings.NewReader("a body"), Length: 6, Expect: true, Interrupt: func() {}}))); err != nil || got != "a body" {
-		t.Errorf("%q, %v", got, err)
-	}
-	unread := strings.NewReader("a body")
-	x := mustSend(t, p, b, post(&Upload{Body: unread, Length: 6, Expect: true, Interrupt: func() {}}))
-	if got, err := readAll(x); err != nil || got != "no" || unread.Len() != 6 || p.Kept() != 0 {
-		t.Errorf("%q, %v; %d bytes are unread", got, err, unread.Len())
-	}
-}
 
 func TestInformationalAnswers(t *testing.T) {
 	b := newBackend(t, func(conn net.Conn, r *http.Request, n int) bool {

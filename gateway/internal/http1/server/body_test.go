@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/viloforge/vilogate/gateway/internal/conntest"
 )
 
 // A body that is read away behind the handler has one reader.
@@ -41,7 +43,7 @@ func TestNobodyReadsBehindTheHandler(t *testing.T) {
 // in the middle of the next one.
 
 func TestABodyHasEndedWhenTheWatchKnows(t *testing.T) {
-	client, conn := newMemoryConn()
+	client, conn := conntest.Pipe()
 	c := newConn(&shared{opts: Options{Limits: testLimits}}, conn, nil)
 	c.head.Length = 2
 	b := c.body()
