@@ -27,8 +27,12 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, status int, rea
 	}
 }
 
-// refuseMessage is for what the grammar of HTTP does not allow, or the limits of a connection.
+// refuseMessage is for what the grammar of HTTP does not allow, or the limits of a connection, and for plain HTTP of a host that is
+// not served.
 func refuseMessage(status int, reason string) error {
+	if status == http.StatusNotFound {
+		return refuseUnknownHost()
+	}
 	r := refuseMalformed(reason).(*refusal)
 	r.status = status
 	switch status {

@@ -1,12 +1,16 @@
 package main_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestWhatIsNoRequestIsAnsweredAndRecorded: what cannot be read as HTTP, or is longer than is read, is refused in the gateway's
@@ -65,6 +69,85 @@ func TestWhatIsNoRequestIsAnsweredAndRecorded(t *testing.T) {
 			t.Errorf("the backend has received %d requests, instead of 1", len(backend.all()))
 		}
 	})
+}
+
+// TestPlainHTTPRefusesAndRecords: what cannot be redirected is refused at the port of plain HTTP in the same words, and counted; of
+// a flood, a hundred a minute are recorded, and how many are left out.
+func TestPlainHTTPRefusesAndRecords(t *testing.T) {
+	t.Parallel()
+	s := serve(t, map[string]string{
+		"vilogate.yaml":     serveConfig + "\nlimits: { header_time: 5s }\nupstreams: { app: { url: \"http://127.0.0.1:9\" } }\n",
+		"policies/app.yaml": publicOnly,
+	})
+	const host = "Host: app.viloforge.test\r\n"
+	for name, c := range map[string]struct {
+		raw      string
+		status   int
+		decision string
+	}{
+		"length and coding": {"POST /x HTTP/1.1\r\n" + host + "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "malformed"},
+		"a bare line feed":  {"GET /x HTTP/1.1\nHost: app.viloforge.test\n\n", 400, "malformed"},
+		"TLS":               {"\x16\x03\x01\x00\xa5\x01\x00\x00\r\n\r\n", 400, "malformed"},
+		"a long header":     {"GET /x HTTP/1.1\r\n" + host + "X-A: " + strings.Repeat("x", 1<<20) + "\r\n\r\n", 431, "malformed"},
+		"another version":   {"GET /x HTTP/2.0\r\n" + host + "\r\n", 505, "malformed"},
+		"half a header":     {"GET /x HTTP/1.1\r\nHost: app", 408, "malformed"},
+		"a path to above":   {"GET /public/../admin HTTP/1.1\r\n" + host + "\r\n", 400, "malformed"},
+		"absolute-form":     {"GET http://evil.example/ HTTP/1.1\r\n" + host + "\r\n", 400, "malformed"},
+		"an unknown host":   {"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 404, "unknown-host"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := s.plain(t, c.raw)
+			id := got.header.Get("X-Request-Id")
+			if got.status != c.status || id == "" || got.header.Get("Connection") != "close" || got.header.Get("Strict-Transport-Security") != "" {
+				t.Errorf("got %d with %v, want %d", got.status, got.header, c.status)
+			}
+			if got.header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("got %q of type %q", got.body, got.header.Get("Content-Type"))
+			}
+			record := s.recordOf(t, id)
+			if record["decision"] != c.decision || record["status"] != float64(c.status) || record["reason"] == "" {
+				t.Errorf("the access record is %v", record)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		const sent = 150
+		for range sent {
+			if got := s.plain(t, "GET\r\n\r\n"); got.status != 400 {
+				t.Fatalf("got %v", got)
+			}
+		}
+		if recorded := strings.Count(s.output.String(), `"decision":"malformed"`); recorded < 90 || recorded > 120 {
+			t.Errorf("of %d messages %d are recorded", sent+8, recorded)
+		}
+		counted := 0
+		for line := range strings.SplitSeq(s.admin(t, "/metrics").body, "\n") {
+			if _, err := fmt.Sscanf(line, `vilogate_http_requests_total{decision="malformed",host="",route="",status="4xx"} %d`, &counted); err == nil {
+				break
+			}
+		}
+		if counted != sent+7 { // and one is 505
+			t.Errorf("%d messages are counted, of %d", counted, sent+7)
+		}
+	})
+}
+
+// plain sends bytes to the port of plain HTTP.
+func (s *site) plain(t *testing.T, raw string) answer {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.at.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeQuietly(t, conn)
+	if err := conn.SetDeadline(time.Now().Add(waitTimeout)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, raw); err != nil {
+		t.Logf("writing: %v", err)
+	}
+	return readAnswer(t, bufio.NewReader(conn), http.MethodGet)
 }
 
 // recordOf is the access record of a request.

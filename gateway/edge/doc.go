@@ -12,7 +12,7 @@
 //     smuggling, is refused there), internal/http2 HTTP/2. What they refuse, Options.Refuse answers. They bound how slow uploads
 //     and readers may be.
 //   - redirect.go: plain HTTP, which redirects and does nothing else; a host with a final
-//     dot to the name without it.
+//     dot to the name without it. What cannot be redirected is refused as over TLS.
 //   - tickets.go: session ticket keys, rotated together by a fleet.
 //   - source.go: where certificates come from, [Source]. files.go reads them
 //     from files, localca.go makes them for machines that are not public, and

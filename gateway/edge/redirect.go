@@ -10,19 +10,19 @@ import (
 )
 
 // redirect answers plain HTTP: 308 (Permanent Redirect) to the same address over TLS for the hosts
-// that are served, which is without a final dot of the host's name, and 404 for others.
-// It reads no body.
-func redirect(served func(host string) bool, port int) http.Handler {
+// that are served, which is without a final dot of the host's name. What cannot be redirected is refused: 400, and 404 for other
+// hosts. It reads no body.
+func redirect(served func(host string) bool, port int, refuse func(w http.ResponseWriter, r *http.Request, status int, reason string)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 		authority, _ := request.TrimFinalDot(r.Host)
 		target, err := request.Canonicalise(r.Method, authority, r.RequestURI)
 		if err != nil {
-			http.Error(w, "Bad request", http.StatusBadRequest)
+			refuse(w, r, http.StatusBadRequest, err.Error())
 			return
 		}
 		if !served(string(target.Host)) {
-			http.Error(w, "No such site is served here", http.StatusNotFound)
+			refuse(w, r, http.StatusNotFound, "plain HTTP for a host that is not served")
 			return
 		}
 		var location strings.Builder

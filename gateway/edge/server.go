@@ -31,7 +31,8 @@ type Limits struct {
 // Options are what a Server is made of.
 type Options struct {
 	Handler http.Handler
-	// Refuse answers a request that cannot be served as it was sent: its status, and why. Optional: the status alone is answered.
+	// Refuse answers a request that cannot be served as it was sent, or in plain HTTP not be redirected: its status, and why.
+	// Optional: the status alone is answered.
 	Refuse         func(w http.ResponseWriter, r *http.Request, status int, reason string)
 	HTTPS, HTTP    []net.Listener
 	Source         Source
@@ -105,6 +106,9 @@ func New(o Options) (*Server, error) {
 	if s.tickets, err = newTickets(s.tlsConfig, o.Tickets, time.Now, o.Log); err != nil {
 		return nil, fmt.Errorf("edge: the first session ticket key: %w", err)
 	}
+	if o.Refuse == nil {
+		o.Refuse = func(w http.ResponseWriter, _ *http.Request, status int, _ string) { w.WriteHeader(status) }
+	}
 	handler := s.secure(o.Handler)
 	limits := server.Limits{
 		HeaderBytes: o.Limits.HeaderBytes, HeaderTime: o.Limits.HeaderTime, IdleTime: o.Limits.IdleTime,
@@ -112,7 +116,7 @@ func New(o Options) (*Server, error) {
 	}
 	refuse := s.refuse(o.Refuse)
 	s.http1 = server.New(server.Options{Handler: handler, Refuse: refuse, ConnContext: o.ConnContext, Limits: limits, Log: o.Log})
-	s.plain = server.New(server.Options{Handler: redirect(o.ServedHost, o.PublicPort), Limits: limits, Log: o.Log})
+	s.plain = server.New(server.Options{Handler: redirect(o.ServedHost, o.PublicPort, o.Refuse), Refuse: o.Refuse, Limits: limits, Log: o.Log})
 	s.http2, err = http2.New(http2.Options{Handler: handler, Malformed: refuse, Log: o.Log, Limits: http2.Limits{
 		HeaderBytes: o.Limits.HeaderBytes, HeaderTime: o.Limits.HeaderTime, IdleTime: o.Limits.IdleTime, Streams: o.Limits.Streams,
 		BodyMinRate: o.Limits.BodyMinRate, BodyTimeout: uploadPatience, WriteTimeout: writePatience,
@@ -143,9 +147,9 @@ func (s *Server) secure(next http.Handler) http.Handler {
 	})
 }
 
-// refuse is Options.Refuse with what every answer over TLS has; nil for nil.
+// refuse is Options.Refuse with what every answer over TLS has.
 func (s *Server) refuse(refuse func(http.ResponseWriter, *http.Request, int, string)) func(http.ResponseWriter, *http.Request, int, string) {
-	if refuse == nil || !s.opts.HSTS {
+	if !s.opts.HSTS {
 		return refuse
 	}
 	return func(w http.ResponseWriter, r *http.Request, status int, reason string) {
