@@ -2,6 +2,8 @@
 
 GO       ?= go
 FUZZTIME ?= 30s
+CORPUS   ?= 1000000
+WIRE     ?= 20000
 BENCH    ?= .
 COUNT    ?= 5
 ZONE     ?= viloforge.com
@@ -37,13 +39,15 @@ lint: ## gofumpt, go vet, staticcheck, deadcode, and a tidy go.mod
 bench: ## Run the benchmarks (BENCH=regexp COUNT=n), then the whole gateway against a plain proxy
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./gateway/... ./idp/... ./policies/...
 
-fuzz: ## Fuzz every parser for FUZZTIME each
+fuzz: ## Fuzz every parser for FUZZTIME each, then CORPUS hostile messages in one process and WIRE of them on the real binary
 	@for package in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 	    echo "== $$package $$target"; \
 	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 	  done; \
 	done
+	VILOGATE_CORPUS=$(CORPUS) $(GO) test -count 1 -timeout 2h -run 'TestRequestsAreReadAsNetHTTPReadsThem|TestWhatIsForwardedIsWhatWasDecided' ./gateway/internal/http1 ./gateway
+	VILOGATE_CORPUS=$(WIRE) $(GO) test -count 1 -timeout 1h -run TestBackendsReceiveWhatWasDecided ./cmd/vilogate
 
 up: build deploy/.env ## Run the containers: gateway, IdP, Redis and three backends
 	docker compose -f deploy/compose.yaml up --build

@@ -202,7 +202,6 @@ type transcript struct {
 	mu    sync.Mutex
 	text  bytes.Buffer // guarded by mu
 	ready chan struct{}
-	once  sync.Once
 }
 
 func newTranscript() *transcript { return &transcript{ready: make(chan struct{})} }
@@ -213,8 +212,12 @@ func (t *transcript) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n, err := t.text.Write(p)
-	if readyLine.Match(t.text.Bytes()) {
-		t.once.Do(func() { close(t.ready) })
+	select {
+	case <-t.ready: // there may be much of it by now
+	default:
+		if readyLine.Match(t.text.Bytes()) {
+			close(t.ready)
+		}
 	}
 	return n, err
 }

@@ -28,6 +28,8 @@ var reservedHeaders = map[string]HeaderClass{
 	"forwarded": ReservedHeader, "x-real-ip": ReservedHeader, "x-request-id": ReservedHeader, "x-rewrite-url": ReservedHeader,
 	"x-http-method": OverrideHeader, "x-http-method-override": OverrideHeader, "x-method-override": OverrideHeader,
 	"proxy": ReservedHeader, // CGI and its heirs make HTTP_PROXY of it
+	// A draft of WebSocket has a body of eight bytes behind it, and gunicorn until 20.0 waits for them whatever Content-Length says.
+	"sec-websocket-key1": ReservedHeader,
 
 	// Where a client is, as content delivery networks and load balancers say.
 	"cf-connecting-ip": ClientIPHeader, "cf-connecting-ipv6": ClientIPHeader, "cf-pseudo-ipv4": ClientIPHeader,

@@ -24,7 +24,7 @@ func TestNamesThatFoldIntoReservedOnesAreReserved(t *testing.T) {
 	for _, name := range []string{
 		"X-User", "x-user", "X_User", "x_uSER", "X.User", "X-User_Roles", "X!User-Id", "X_User_Assertion",
 		"Remote-User", "REMOTE_USER", "Remote_Groups", "X-Forwarded-User", "X_Forwarded_Proto", "X-Forwarded-Anything",
-		"Forwarded", "X-Real-IP", "X_Real_Ip", "X-Original-URL", "X_Original_Uri", "X-Rewrite-Url", "X-Request-Id", "Proxy",
+		"Forwarded", "X-Real-IP", "X_Real_Ip", "X-Original-URL", "X_Original_Uri", "X-Rewrite-Url", "X-Request-Id", "Proxy", "Sec-WebSocket-Key1",
 	} {
 		if got := ClassifyHeader(name); got != ReservedHeader {
 			t.Errorf("ClassifyHeader(%q) = %d, want reserved", name, got)
