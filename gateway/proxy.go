@@ -40,7 +40,6 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 	x.setIdentity(out.header)
 	x.editRequest(out)
 	head := headBuffers.Get().(*[headBuffer]byte)
-	defer headBuffers.Put(head)
 	if err := out.finish(head[:0], out.upgrade == "" && x.closesConnections()); err != nil {
 		return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
 	}
@@ -51,6 +50,7 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 		}
 	}
 	answer, err := to.send(x.r.Context(), out)
+	headBuffers.Put(head) // now, since a tunnel may stay open for hours
 	if err != nil {
 		x.unsent = isUnsent(err)
 		return x.upstreamFailure(err, out.body)

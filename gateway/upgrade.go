@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
@@ -48,11 +49,14 @@ func writeSwitching(w *bufio.Writer, h http.Header) error {
 	return w.Flush()
 }
 
-// The buffer that is copied through: at first, and at most. Most tunnels are idle, and say little.
+// The buffers that are copied through: each way has a small one of its own, and one of the large while what comes fills it, as the
+// records of a long message over TLS do. Most tunnels are idle, and say little.
 const (
-	firstCopyBuffer = 1 << 10
-	mostCopyBuffer  = 32 << 10
+	smallCopyBuffer = 512
+	largeCopyBuffer = 16 << 10
 )
+
+var largeCopyBuffers = sync.Pool{New: func() any { return new([largeCopyBuffer]byte) }}
 
 // tunnelTimeout is how long one side of a tunnel may take nothing of what the other sends, and how long it may go on when the other
 // has ended.
@@ -84,15 +88,11 @@ func copyBoth(user, backend io.ReadWriteCloser, timeout time.Duration) {
 
 // copyAndClose copies until one side has ended, and closes the other for writing. The timer runs while something is written.
 func copyAndClose(to io.Writer, from io.Reader, stall *time.Timer, timeout time.Duration) error {
-	buffer := make([]byte, firstCopyBuffer)
+	small := make([]byte, smallCopyBuffer)
 	for {
-		n, err := from.Read(buffer)
-		if n > 0 {
-			stall.Reset(timeout)
-			_, err := to.Write(buffer[:n])
-			if stall.Stop(); err != nil {
-				return err
-			}
+		full, err := copyPiece(to, from, small, stall, timeout)
+		if full {
+			err = copyPieces(to, from, stall, timeout)
 		}
 		if err == io.EOF {
 			break
@@ -100,13 +100,34 @@ func copyAndClose(to io.Writer, from io.Reader, stall *time.Timer, timeout time.
 		if err != nil {
 			return err
 		}
-		if n == len(buffer) && n < mostCopyBuffer {
-			buffer = make([]byte, 2*n)
-		}
 	}
 	half, ok := to.(interface{ CloseWrite() error })
 	if !ok {
 		return errors.ErrUnsupported
 	}
 	return half.CloseWrite()
+}
+
+// copyPieces copies through a large buffer while what comes fills it.
+func copyPieces(to io.Writer, from io.Reader, stall *time.Timer, timeout time.Duration) error {
+	large := largeCopyBuffers.Get().(*[largeCopyBuffer]byte)
+	defer largeCopyBuffers.Put(large)
+	for {
+		if full, err := copyPiece(to, from, large[:], stall, timeout); err != nil || !full {
+			return err
+		}
+	}
+}
+
+// copyPiece copies what one read brings, and reports whether the buffer was full, so that there is probably more.
+func copyPiece(to io.Writer, from io.Reader, buffer []byte, stall *time.Timer, timeout time.Duration) (full bool, err error) {
+	n, err := from.Read(buffer)
+	if n > 0 {
+		stall.Reset(timeout)
+		_, failed := to.Write(buffer[:n])
+		if stall.Stop(); failed != nil {
+			return false, failed
+		}
+	}
+	return n == len(buffer) && err == nil, err
 }

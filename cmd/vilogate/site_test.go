@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -37,6 +38,7 @@ type site struct {
 	roots     *x509.CertPool
 	token     string   // CLOUDFLARE_API_TOKEN in its environment
 	more      []string // of its environment
+	program   string   // that is run; "" for binary
 }
 
 // serve writes the files (vilogate.yaml, policies/…) and starts `vilogate serve` on them.
@@ -117,7 +119,7 @@ func (s *site) saidReady() bool {
 // spawn starts the process without waiting for anything.
 func (s *site) spawn() {
 	s.tb.Helper()
-	s.process = launch(s.tb, s.dir, s.environment(), binary, s.arguments...)
+	s.process = launch(s.tb, s.dir, s.environment(), cmp.Or(s.program, binary), s.arguments...)
 	p := s.process
 	s.tb.Cleanup(func() { p.checkOutput() })
 }

@@ -334,6 +334,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		reader = bufio.NewReaderSize(&precededConn{Conn: c.rwc, first: slices.Clone(unread)}, max(len(unread), inputBuffer))
 		_, _ = reader.Peek(len(unread)) // it is there
 	}
+	c.input.release()
 	return c.rwc, bufio.NewReadWriter(reader, bufio.NewWriter(c.rwc)), nil
 }
 
