@@ -12,6 +12,13 @@
 //   - close.go: the end of a connection, in stages; serve.go: one request after another.
 //   - server.go: all connections.
 //
+// # What a connection holds
+//
+// Idle, no buffer. While a head arrives, one of 4 KiB, or of up to Limits.HeaderBytes where it is longer; while a request is served, the
+// text of its head besides, and 32 KiB of what is said and not taken: more of an answer is not read from the handler, and the next
+// request is not read before. With its stack, of 16 KiB at most, that is twice Limits.HeaderBytes and 52 KiB, 180 KiB by default,
+// whatever the client does (TestFloodsOfHTTP1 in cmd/vilogate); bodies are the handler's (buffer_memory of the configuration).
+//
 // # What is different from net/http
 //
 // Whatever cannot be served as it was sent goes to Options.Refuse, so that it is answered and recorded as any other request. A
