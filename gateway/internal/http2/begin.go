@@ -22,7 +22,7 @@ func (c *conn) newStream(id uint32, t *target, endStream bool) *stream {
 	if r.Body = (*body)(st); endStream {
 		r.Body, st.bodyErr = http.NoBody, io.EOF
 	}
-	st.request = r
+	st.request, st.fields = r, t.fields
 	if c.base.Err() != nil {
 		st.cancel()
 	}

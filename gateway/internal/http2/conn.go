@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/viloforge/vilogate/gateway/internal/field"
 )
 
 // The errors of streams that end before their time.
@@ -137,6 +139,7 @@ type stream struct {
 
 	serve   http.Handler
 	request *http.Request
+	fields  field.List // of the request
 	answer  answer
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 )
 
@@ -205,7 +206,7 @@ func (x *Exchange) headBytes() ([]byte, error) {
 
 // switches reports whether a 101 is for the protocol that was asked for.
 func (x *Exchange) switches(h *http1.Head) bool {
-	if x.request.Upgrade == "" || !http1.HasToken(h.Fields, "Connection", "upgrade") {
+	if x.request.Upgrade == "" || !h.Fields.HasToken("Connection", "upgrade") {
 		return false
 	}
 	for _, f := range h.Fields {
@@ -264,7 +265,7 @@ func (x *Exchange) piece() ([]byte, error) {
 }
 
 // Trailer are the fields behind the body, once it has ended.
-func (x *Exchange) Trailer() []http1.Field { return x.chunks.Trailer }
+func (x *Exchange) Trailer() field.List { return x.chunks.Trailer }
 
 // Abort ends the exchange: whoever waits for the connection hears an error. Any goroutine may call it, at any time.
 func (x *Exchange) Abort() { x.abort(errAborted) }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 )
 
@@ -47,7 +48,7 @@ func parseTarget(method, target string) *url.URL {
 }
 
 // header is the fields by their canonical names. The values of a name stay in order.
-func header(fields []http1.Field) http.Header {
+func header(fields field.List) http.Header {
 	h := make(http.Header, len(fields)+4)
 	values := make([]string, len(fields))
 	for i, f := range fields {

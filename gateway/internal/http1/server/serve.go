@@ -58,7 +58,7 @@ func (c *conn) serveBy(handler http.Handler) {
 	defer cancel()
 	b := c.body()
 	r := c.request(ctx, b)
-	w := &response{conn: c, request: r, body: b, header: make(http.Header, 16), length: unknownLength}
+	w := &response{conn: c, request: r, body: b, length: unknownLength}
 	c.output.begin()
 	c.watch.begin(cancel, b != nil)
 	whole := c.run(handler, w, r)
