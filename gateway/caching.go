@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,7 +17,7 @@ import (
 // adds cookies of its own is private too. Where the backend says nothing, the route
 // says it.
 func (x *forwarding) limitCaching(h *field.List) {
-	names, identity := x.outsideVary(h.Values("Vary"))
+	names, identity := x.outsideVary(*h)
 	if identity {
 		h.Set("Vary", strings.Join(names, ", "))
 	}
@@ -39,8 +38,8 @@ func (x *forwarding) limitCaching(h *field.List) {
 
 // outsideVary is Vary as it is true outside: the credentials in place of identity
 // headers. identity reports whether there was one.
-func (x *forwarding) outsideVary(lines iter.Seq[string]) (names []string, identity bool) {
-	for line := range lines {
+func (x *forwarding) outsideVary(h field.List) (names []string, identity bool) {
+	for line := range h.Values("Vary") {
 		for name := range strings.SplitSeq(line, ",") {
 			switch name = strings.TrimSpace(name); {
 			case name == "":

@@ -11,6 +11,7 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
+	"github.com/viloforge/vilogate/gateway/internal/requestcontext"
 )
 
 // Request is what an upstream is asked. It can be sent again where it has no body.
@@ -77,7 +78,7 @@ type Exchange struct {
 // exchange sends the request and reads the answer's head. The error is errStale where nothing was written.
 func exchange(ctx context.Context, p *Pool, key Key, c *conn, r *Request) (*Exchange, error) {
 	x := &Exchange{pool: p, key: key, conn: c, request: r}
-	x.stop = context.AfterFunc(ctx, func() { x.abort(ctx.Err()) })
+	x.stop = requestcontext.AfterFunc(ctx, func() { x.abort(ctx.Err()) })
 	err := x.start()
 	if err == nil {
 		return x, nil

@@ -14,11 +14,9 @@ import (
 // request is what is in c.head, as package http has it.
 func (c *conn) request(ctx context.Context, b *body) *http.Request {
 	h := &c.head
-	r := (&http.Request{
-		Method: h.Method, RequestURI: h.Target, URL: parseTarget(h.Method, h.Target), Host: h.Host,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: h.Minor, Header: header(h.Fields),
-		ContentLength: h.Length, Body: http.NoBody, Close: h.Close, RemoteAddr: c.remote, TLS: c.tls,
-	}).WithContext(ctx)
+	r := c.template.WithContext(ctx)
+	r.Method, r.RequestURI, r.URL, r.Host = h.Method, h.Target, parseTarget(h.Method, h.Target), h.Host
+	r.ProtoMinor, r.Header, r.ContentLength, r.Close = h.Minor, header(h.Fields), h.Length, h.Close
 	if h.Minor == 0 {
 		r.Proto = "HTTP/1.0"
 	}

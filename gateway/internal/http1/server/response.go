@@ -12,6 +12,7 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
+	"github.com/viloforge/vilogate/gateway/internal/requestcontext"
 )
 
 const unknownLength = -1
@@ -20,6 +21,7 @@ const unknownLength = -1
 // http.ResponseController finds. Reading and writing overlap as the handler likes.
 type response struct {
 	conn    *conn
+	context requestcontext.Context
 	request *http.Request
 	body    *body
 	header  http.Header // what the handler has; nil where it has not asked
