@@ -171,7 +171,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		edit func(*hotPath)
 		most float64
 	}{
-		"cookie": {func(*hotPath) {}, 0},
+		"cookie":                {func(*hotPath) {}, 0},
 		"cookie between others": {func(p *hotPath) { p.cookies[0] += "; b=c" }, 1},
 		"Bearer": {func(p *hotPath) {
 			_, token, _ := strings.Cut(p.cookies[0], "sso=")
