@@ -2,18 +2,19 @@ package gateway
 
 import (
 	"crypto/rand"
+	"maps"
 	"net/http"
+	"slices"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
 // receive notes when the request began, who asks, and under which id.
 func (x *exchange) receive(g *Gateway, w http.ResponseWriter, r *http.Request) {
-	x.received = received{
-		g: g, gen: g.opts.Current(), r: r, start: g.opts.Now(), client: request.ParseAddress(r.RemoteAddr),
-		hsts: w.Header()["Strict-Transport-Security"],
-	}
+	x.g, x.gen, x.r, x.start = g, g.opts.Current(), r, g.opts.Now()
+	x.client, x.carried = request.ParseAddress(r.RemoteAddr), w.Header()
 	if x.gen != nil && request.InNetworks(x.gen.TrustedProxies, x.client) {
 		x.trusted = true
 		if id := r.Header["X-Request-Id"]; len(id) == 1 && request.IsRequestID(id[0]) {
@@ -24,9 +25,23 @@ func (x *exchange) receive(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	if x.requestID == "" {
 		x.requestID = rand.Text()
 	}
+	x.fields = requestFields(w, r)
 	x.reply.responseWriter = responseWriter{ResponseWriter: w}
 	x.reply.requestID = x.requestID
 	x.join()
+}
+
+// requestFields are the fields of a request as they were sent, where the server has them; else by name.
+func requestFields(w http.ResponseWriter, r *http.Request) (fields field.List) {
+	if server, ok := w.(interface{ RequestFields() field.List }); ok {
+		return server.RequestFields()
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		for _, value := range r.Header[name] {
+			fields.Add(name, value)
+		}
+	}
+	return fields
 }
 
 // join has each stage know the one before it, and states the request as policies
