@@ -35,7 +35,7 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 				t.Fatalf("got %v", got)
 			}
 		}},
-		{"HTTP/2", 20 << 10, func() {
+		{"HTTP/2", 24 << 10, func() {
 			if got := s.h2(t, "app.viloforge.test").exchange(request{host: "app.viloforge.test", target: "/x"}.fields(), ""); got.status != http.StatusOK {
 				t.Fatalf("got %v", got)
 			}
