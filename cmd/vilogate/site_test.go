@@ -20,6 +20,7 @@ import (
 // addresses is what a server writes to <state>/addresses.json before it says ready.
 type addresses struct {
 	HTTPS string `json:"https"`
+	HTTP3 string `json:"http3"`
 	HTTP  string `json:"http"`
 	Admin string `json:"admin"`
 	CA    string `json:"ca"`
