@@ -47,6 +47,7 @@
 //   - headers.go, identity.go: what a stranger could have forged is removed;
 //     the principal's headers and the signed assertion are added.
 //   - auditlog.go: the decision is put into the audit log, before it takes effect.
+//   - clientcert.go: what the backend is told of the client's certificate, where the host has asked for one.
 //   - connectionauth.go, ownconnection.go: logins that are bound to a connection are
 //     refused, or have a connection to the backend that is one client's alone.
 //   - forward.go, proxy.go: the one narrow seam to the backend. outgoing.go and requestbody.go are what it is sent, answer.go

@@ -170,6 +170,9 @@ func (x *forwarding) rewrite(out *outgoing) {
 	if x.clientBy != "" && x.client.IsValid() {
 		h.Set(x.clientBy, address)
 	}
+	if certificate := clientCertificate(x.r.TLS); certificate != "" {
+		h.Set("X-Forwarded-Client-Cert", certificate)
+	}
 }
 
 // forwarded is the Forwarded header's value (RFC 7239, section 4).

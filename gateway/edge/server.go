@@ -126,7 +126,11 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("edge: %w", err)
 	}
-	s.http3 = s.newHTTP3(handler)
+	s.altSvc = altSvc(o.HTTP3Port)
+	s.http3 = newHTTP3(handler, s.tlsConfig, http3.Limits{
+		HeaderBytes: o.Limits.HeaderBytes, HeaderTime: o.Limits.HeaderTime, IdleTime: o.Limits.IdleTime, Streams: o.Limits.Streams,
+		Connections: maxConnections(), BodyMinRate: o.Limits.BodyMinRate, BodyTimeout: uploadPatience, WriteTimeout: writePatience,
+	}, o.Log)
 	return s, nil
 }
 

@@ -137,9 +137,23 @@ func (s *Server) Close() error {
 	return errors.Join(closeEach(s, &s.listen), s.server.Close(), closeEach(s, &s.sockets))
 }
 
-// closeQuietly closes a connection, if it has not ended before.
-func closeQuietly(conn *quic.Conn) {
-	_ = conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "") // it has ended, either way
+// connContext is what the requests of a connection have in their context: the connection.
+func (s *Server) connContext(ctx context.Context, conn *quic.Conn) context.Context {
+	c := &connection{conn: conn, idle: s.opts.Limits.IdleTime}
+	c.timer = time.AfterFunc(c.idle, func() { closeQuietly(conn) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[c] = struct{}{}
+	if s.draining {
+		c.drain()
+	}
+	context.AfterFunc(conn.Context(), func() {
+		c.timer.Stop()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.conns, c)
+	})
+	return context.WithValue(ctx, connectionKey{}, c)
 }
 
 // closeEach closes what is in a list of s, and empties it.
