@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/admission"
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 )
@@ -25,6 +26,10 @@ const firstCheckWithin = time.Second
 type addresses struct {
 	table *balancer.Table
 	tls   tlsConfigs
+	gates *admission.Table
+
+	clients       *admission.Clients // of all upstreams but the identity provider; written before it is used
+	loginRequests int                // that may be under way there; likewise
 
 	mu     sync.Mutex
 	checks map[string]*healthChecks // by the upstream's name; guarded by mu
@@ -49,6 +54,7 @@ func newAddresses(now func() time.Time, log *slog.Logger) *addresses {
 	}
 	return &addresses{
 		table:  balancer.NewTable(balancer.Options{Now: now, Intn: rand.IntN, Float: rand.Float64, Notify: notify}),
+		gates:  admission.NewTable(now),
 		checks: map[string]*healthChecks{},
 	}
 }
@@ -56,13 +62,16 @@ func newAddresses(now func() time.Time, log *slog.Logger) *addresses {
 // prepare gives the upstreams of gen what is known of their addresses.
 func (a *addresses) prepare(gen *Generation) {
 	for _, u := range gen.upstreams {
-		u.pool = a.table.Pool(u.Name, a.members(u), balancer.PoolOptions{Most5xx: u.Consecutive5xx, SlowStart: u.SlowStart})
+		u.pool = a.table.Pool(u.Name, a.members(u), balancer.PoolOptions{Most5xx: u.Consecutive5xx, SlowStart: u.SlowStart, Connections: u.Limits.Connections})
+		u.gate, u.clients = a.gates.Gate(u.Name, u.Limits.admits(u.pool.Len())), a.clients
 		if u.Health.Path == "" {
 			u.pool.Forget()
 		}
 	}
 	if u := gen.login; u != nil {
 		u.pool = a.table.Pool(loginUpstream, a.members(u), balancer.PoolOptions{})
+		u.Limits = Limits{Concurrency: a.loginRequests, Queue: loginQueue}
+		u.gate = a.gates.Gate(loginUpstream, u.Limits.admits(u.pool.Len()))
 	}
 }
 
@@ -72,6 +81,7 @@ func (a *addresses) retire(gen *Generation) {
 	var pools []*balancer.Pool
 	if gen.login != nil {
 		pools = append(pools, gen.login.pool)
+		gen.login.gate.Limit(gen.login.Limits.admits(gen.login.pool.Len()))
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -85,6 +95,7 @@ func (a *addresses) retire(gen *Generation) {
 	}
 	for name, u := range gen.upstreams {
 		pools = append(pools, u.pool)
+		u.gate.Limit(u.Limits.admits(u.pool.Len()))
 		if u.Health.Path == "" || a.checks[name] != nil {
 			continue
 		}
@@ -95,6 +106,7 @@ func (a *addresses) retire(gen *Generation) {
 		a.ended.Go(func() { under.check.Run(ctx, under.pool, askHealth) })
 	}
 	a.table.Retain(pools)
+	a.gates.Retain(func(name string) bool { return gen.upstreams[name] != nil || name == loginUpstream })
 	a.tls.retire(gen)
 }
 

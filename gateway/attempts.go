@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/admission"
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 )
@@ -19,6 +20,7 @@ import (
 type attempts struct {
 	upstream *upstream
 	over     connections
+	slot     slot
 	current  balancer.Attempt
 	tried    []*balancer.Address // in vain
 	until    time.Time           // no other attempt begins after it; zero before there was one
@@ -27,27 +29,46 @@ type attempts struct {
 // failoverTime bounds how long after the first failure other addresses are tried.
 const failoverTime = 5 * time.Second
 
-// begin says where the request goes.
-func (a *attempts) begin(u *upstream, over connections) { a.upstream, a.over = u, over }
+// begin says where the request goes, and whom it is counted for.
+func (a *attempts) begin(u *upstream, over connections, who admission.Client) {
+	a.upstream, a.over, a.slot = u, over, slot{of: u, who: who}
+}
 
 // end is when the upstream has done with the request. It may be called again.
 func (a *attempts) end() {
 	a.current.Done()
 	a.current = balancer.Attempt{}
+	a.slot.release()
+}
+
+// pick waits until there is an address for the request that it did not try in vain.
+func (a *attempts) pick(ctx context.Context) error {
+	return a.slot.take(ctx, func() (ok bool) {
+		a.current, ok = a.upstream.pool.Pick(a.tried)
+		return ok
+	})
 }
 
 // send implements sender.
 func (a *attempts) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
-	a.current, _ = a.upstream.pool.Pick(nil)
+	if err := a.pick(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		x, err := a.over.sendTo(ctx, a.upstream, endpointOf(a.current).key, a.upstream.dialTimeout(len(a.tried)), out)
 		sent := observe(ctx, a.current, out, x, err)
 		if err == nil {
 			return x, nil
 		}
-		if !a.another(ctx, out, sent) {
+		if !a.mayTryAnother(ctx, out, sent) {
 			return nil, fmt.Errorf("upstream %s: %w", a.upstream.Name, err)
 		}
+		a.current.Done()
+		a.current = balancer.Attempt{}
+		if err := a.pick(ctx); err != nil {
+			return nil, err
+		}
+		a.upstream.pool.CountRetry()
 	}
 }
 
@@ -60,9 +81,8 @@ func (u *upstream) dialTimeout(tried int) time.Duration {
 	return dialTimeout
 }
 
-// another chooses another address; false where there is none, or the request may not be
-// repeated.
-func (a *attempts) another(ctx context.Context, out *outgoing, sent sending) bool {
+// mayTryAnother reports whether the request may go to another address, and there is one.
+func (a *attempts) mayTryAnother(ctx context.Context, out *outgoing, sent sending) bool {
 	if a.upstream.NoRetry || ctx.Err() != nil || sent == maybeAnswered || sent == closedUnanswered && !out.isRepeatable() {
 		return false
 	}
@@ -71,17 +91,7 @@ func (a *attempts) another(ctx context.Context, out *outgoing, sent sending) boo
 		a.until = now.Add(failoverTime)
 	}
 	a.tried = append(a.tried, a.current.Address())
-	if len(a.tried) == a.upstream.pool.Len() || now.After(a.until) || sent == closedUnanswered && !a.upstream.pool.TakeRetry() {
-		return false
-	}
-	next, ok := a.upstream.pool.Pick(a.tried)
-	if !ok {
-		return false
-	}
-	a.upstream.pool.CountRetry()
-	a.current.Done()
-	a.current = next
-	return true
+	return len(a.tried) < a.upstream.pool.Len() && !now.After(a.until) && (sent != closedUnanswered || a.upstream.pool.TakeRetry())
 }
 
 // sending is how far a request came that has no answer.

@@ -33,7 +33,10 @@ func (x *forwarding) authenticateConnection() error {
 		x.own = client.find(x.upstream, x.who())
 	default:
 		own, err := client.acquire(x.upstream, x.who(), x.client)
-		if err != nil {
+		switch {
+		case isRefusedAdmission(err):
+			return x.refuseAdmission(err)
+		case err != nil:
 			return refuseTooManyOwn(err)
 		}
 		x.own = own

@@ -33,7 +33,13 @@ func isTimeout(err error) bool {
 // connections are those to the upstreams. They outlive generations, so that a reload drops nothing.
 type connections struct{ *client.Pool }
 
-func newConnections() connections { return connections{client.NewPool(maxIdlePerAddress, maxIdle)} }
+// newConnections makes those of which so many at most are idle; maxIdle for 0.
+func newConnections(idle int) connections {
+	if idle <= 0 {
+		idle = maxIdle
+	}
+	return connections{client.NewPool(min(maxIdlePerAddress, idle), idle)}
+}
 
 // keysOf calls f with the key of each address of gen.
 func keysOf(gen *Generation, f func(client.Key)) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/audit"
+	"github.com/viloforge/vilogate/gateway/internal/admission"
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/gateway/internal/renewals"
 	"github.com/viloforge/vilogate/gateway/internal/streams"
@@ -73,6 +74,8 @@ type Options struct {
 	// routes with connection_auth: allow; beyond that, and beyond a quarter
 	// of it for one client network, such requests are 503. Optional: none may.
 	ConnectionAuth int
+	// Admission says what may be under way at all upstreams together. Optional: any number of requests.
+	Admission Admission
 	// BufferMemory is how many bytes of bodies are held in memory in all (Upstream.Buffer), of which one client network has a
 	// quarter at most. Beyond it bodies stream. Optional: none are held.
 	BufferMemory int64
@@ -108,6 +111,7 @@ type Gateway struct {
 	addresses   *addresses
 	own         ownConnections
 	buffers     *buffers
+	clients     *admission.Clients // what is under way of each
 	renewals    *renewals.Renewals
 	streams     *streams.Index
 	keyTries    limits.Scope // of keys tried in vain, by the client's network
@@ -137,9 +141,11 @@ func New(o Options) (*Gateway, error) {
 			return nil, fmt.Errorf("gateway: %w", err)
 		}
 	}
-	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), connections: newConnections(), buffers: newBuffers(o.BufferMemory)}
+	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), connections: newConnections(o.Admission.IdleConnections), buffers: newBuffers(o.BufferMemory)}
 	g.own.most = o.ConnectionAuth
+	g.clients = admission.NewClients(o.Admission.Requests, o.Admission.PerClient)
 	g.addresses = newAddresses(o.Now, o.Log)
+	g.addresses.clients, g.addresses.loginRequests = g.clients, o.Admission.LoginRequests
 	g.renewals = renewals.New(o.Log)
 	g.streams = streams.New(streams.Options{Now: o.Now, Sessions: o.Sessions, Revoked: func(who *streams.Owner) bool {
 		return o.Revocations.Revoked(who.Issuer, who.Token, who.Session, who.Subject, who.IssuedAt)

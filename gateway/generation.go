@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/admission"
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/idp/backchannel"
 	"github.com/viloforge/vilogate/idp/token"
@@ -115,6 +116,8 @@ type Upstream struct {
 	// Health says how its addresses are asked whether they are healthy. Optional: they
 	// are not.
 	Health HealthCheck
+	// Limits bound what it is asked for at a time.
+	Limits Limits
 	// Timeout bounds the wait for the response's header. Zero: 60 s.
 	Timeout time.Duration
 	// Buffer says how much of a body is held for slow clients.
@@ -170,9 +173,11 @@ type upstream struct {
 	index   int              // of this upstream's assertions in a principal
 	headers *identityHeaders // the names of its plain headers
 
-	identity *tlsIdentity   // of TLS
-	prefix   string         // that paths are put behind; "" for none
-	pool     *balancer.Pool // what is known of its addresses; set before the generation is in force
+	identity *tlsIdentity       // of TLS
+	prefix   string             // that paths are put behind; "" for none
+	pool     *balancer.Pool     // what is known of its addresses; set before the generation is in force
+	gate     *admission.Gate    // what may be under way there; likewise
+	clients  *admission.Clients // what may be under way at all upstreams; likewise; nil where that does not count
 }
 
 // generationID is the identity of a generation, without keeping an old one alive.

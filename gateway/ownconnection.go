@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/viloforge/vilogate/gateway/internal/admission"
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 	"github.com/viloforge/vilogate/policies/request"
@@ -78,6 +79,7 @@ type clientConn struct {
 type ownConn struct {
 	upstream   string
 	client     *clientConn
+	gate       *admission.Gate  // of the upstream
 	network    netip.Prefix     // of the client
 	attempt    balancer.Attempt // at the address where it leads, however many the upstream has; written under client.mu
 	who        string           // whom the gateway knew when it was made; "" for nobody
@@ -93,7 +95,8 @@ func (c *clientConn) find(u *upstream, who string) *ownConn {
 }
 
 // acquire is the connection to an upstream, made where there is none, for a client at
-// this address. The error is errTooManyOwn or errTooManyOwnOfNetwork.
+// this address. The error is errTooManyOwn, errTooManyOwnOfNetwork, or an
+// admission.RefusedError.
 func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,10 +110,14 @@ func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownC
 	if err := c.all.add(network); err != nil {
 		return nil, err
 	}
-	attempt, _ := u.pool.Pick(nil)
-	attempt.Done() // a connection is no request in flight
+	attempt, ok := u.pool.Pick(nil)
+	if !ok {
+		c.all.remove(network)
+		return nil, &admission.RefusedError{Upstream: u.Name, Reason: admission.QueueFull, Text: "no address has room for a connection that is one client's"}
+	}
+	attempt.Hold() // a connection is no request in flight
 	own := &ownConn{
-		upstream: u.Name, client: c, network: network, attempt: attempt, who: who,
+		upstream: u.Name, client: c, gate: u.gate, network: network, attempt: attempt, who: who,
 		connection: connections{client.NewPool(1, 1)},
 	}
 	if c.own == nil {
@@ -143,6 +150,8 @@ func (o *ownConn) leadsTo(u *upstream) bool {
 // it. c.mu is held.
 func (c *clientConn) drop(own *ownConn) {
 	delete(c.own, own.upstream)
+	own.attempt.Release()
+	own.gate.Offer()
 	c.all.remove(own.network)
 	own.connection.Close()
 }
@@ -160,40 +169,49 @@ func (c *clientConn) close() {
 // moveTo has the connection lead to another address, where none could be made to the one
 // before.
 func (o *ownConn) moveTo(next balancer.Attempt) {
-	next.Done() // a connection is no request in flight
+	next.Hold() // a connection is no request in flight
 	o.client.mu.Lock()
 	defer o.client.mu.Unlock()
+	if o.client.own[o.upstream] == o { // else what it held was given up
+		o.attempt.Release()
+	} else {
+		next.Release()
+	}
 	o.attempt = next
 }
 
 // ownSender sends requests to an upstream on the connection to it that is one client's.
 type ownSender struct {
 	*ownConn
-	to *upstream
+	attempts *attempts // whose slot the request has
 }
 
 // send implements sender. Where dialling failed, the upstream's other addresses are tried.
 func (o ownSender) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
+	to := o.attempts.upstream
+	if err := o.attempts.slot.take(ctx, func() bool { return true }); err != nil {
+		return nil, err
+	}
 	var tried []*balancer.Address
 	for {
 		key := endpointOf(o.attempt).key
 		key.Idle = 0 // it ends with the client's
 		o.connection.Add(key)
-		x, err := o.connection.sendTo(ctx, o.to, key, o.to.dialTimeout(len(tried)), out)
+		x, err := o.connection.sendTo(ctx, to, key, to.dialTimeout(len(tried)), out)
 		sent := observe(ctx, o.attempt, out, x, err)
 		if err == nil {
 			return x, nil
 		}
 		err = fmt.Errorf("upstream %s: %w", o.upstream, err)
-		if sent != neverSent || o.to.NoRetry || ctx.Err() != nil {
+		if sent != neverSent || to.NoRetry || ctx.Err() != nil {
 			return nil, err
 		}
 		tried = append(tried, o.attempt.Address())
-		next, ok := o.to.pool.Pick(tried)
+		next, ok := to.pool.Pick(tried)
 		if !ok {
 			return nil, err
 		}
-		o.to.pool.CountRetry()
+		to.pool.CountRetry()
 		o.moveTo(next)
 	}
 }

@@ -53,6 +53,15 @@ type Upstream struct {
 	// Buffer says how much of a body is held for slow clients, so that they hold no connection to the backend, and with it a
 	// worker of it. Optional: 1MiB of requests, and of answers.
 	Buffer Buffer `yaml:"buffer"`
+	// Concurrency is how many requests may be under way at the backend, at all of its addresses, WebSockets and other streams as
+	// long as they are open; one client (somebody who is signed in, else an address, of IPv6 a /64) has half of them at most. More
+	// wait in the queue. From 1 to 100000. Optional: any number, since what a backend can take nobody but its owner knows.
+	Concurrency int `yaml:"concurrency"`
+	// Connections is how many connections to one address may be open; a request has one to itself, and so has a client whose login
+	// is bound to it. Health checks have more. More requests wait in the queue. From 1 to 100000. Optional: any number.
+	Connections int `yaml:"connections"`
+	// Queue is where requests wait that are too many for Concurrency or Connections.
+	Queue Queue `yaml:"queue"`
 	// Signature is not supported yet.
 	Signature unsupported `yaml:"signature"`
 
@@ -64,7 +73,23 @@ func (u *Upstream) SetDefaults() {
 	u.Timeout, u.IdentityHeaders, u.OddHeaders = seconds(60), "x-user", "drop"
 	u.Keepalive, u.Retry = Keepalive(time.Minute), "on"
 	u.Buffer.SetDefaults()
+	u.Queue.SetDefaults()
 }
+
+// Queue is where requests wait until their backend can take them. Clients have their turns, and of one client's the oldest is first.
+// One whose client has gone leaves. One that does not fit, or has waited for too long, or would by the pace of late, is 503 with
+// Retry-After. When the queue is full, the client with the most that wait makes room for those with fewer.
+type Queue struct {
+	// Length is how many wait at most, from 0 to 10000. Optional: 100.
+	Length int `yaml:"length"`
+	// Timeout is how long they wait, from 1s to 30s. Optional: 1s.
+	Timeout strictyaml.Duration `yaml:"timeout"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (q *Queue) SetDefaults() { q.Length, q.Timeout = 100, seconds(1) }
 
 // BackendTLS says how it is known who is at the https addresses of a backend, and who asks there. Files are PEM, and read again by
 // a reload. TLS 1.2 is the least.

@@ -139,10 +139,44 @@ func (s *Server) registerUpstreamMetrics() {
 			emit(float64(a.Ejections), a.Upstream, a.Address)
 		}
 	})
+	s.registerLoadMetrics()
 	s.metrics.Counters("upstream_retries_total", "Requests that went to another address of their upstream.", []string{"upstream"}, func(emit metrics.Emit) {
 		for name, n := range s.gateway.Retries() {
 			emit(float64(n), name)
 		}
+	})
+}
+
+// registerLoadMetrics registers what is under way at upstreams, and what was refused because it was too much.
+func (s *Server) registerLoadMetrics() {
+	byUpstream := func(read func(emit metrics.Emit, l gateway.UpstreamLoad)) func(metrics.Emit) {
+		return func(emit metrics.Emit) {
+			for _, l := range s.gateway.Loads() {
+				read(emit, l)
+			}
+		}
+	}
+	s.metrics.Gauges("upstream_requests", "Requests under way at an upstream, WebSockets included.", []string{"upstream"},
+		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) { emit(float64(l.UnderWay), l.Upstream) }))
+	s.metrics.Gauges("upstream_queued", "Requests that wait for an upstream, which has as many under way as it may (concurrency, connections).", []string{"upstream"},
+		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) { emit(float64(l.Queued), l.Upstream) }))
+	s.metrics.Counters("upstream_refused_total", "Requests that were answered 503 because an upstream had as many as it may: its queue was full, or nothing ended in time (timeout).",
+		[]string{"upstream", "reason"}, byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) {
+			emit(float64(l.Full), l.Upstream, "full")
+			emit(float64(l.Late), l.Upstream, "timeout")
+		}))
+	s.metrics.Counters("requests_refused_total", "Requests that were refused because one client (429) or all together (503) had as many under way at upstreams as they may.",
+		[]string{"reason"}, func(emit metrics.Emit) {
+			load := s.gateway.TotalLoad()
+			emit(float64(load.RefusedClient), "client")
+			emit(float64(load.RefusedAll), "all")
+		})
+	s.metrics.Gauges("open_files_share", "Files that the process may open, and what of them is for whom.", []string{"for"}, func(emit metrics.Emit) {
+		d := s.descriptors
+		emit(float64(d.Limit), "all")
+		emit(float64(d.Own), "own")
+		emit(float64(d.Clients), "clients")
+		emit(float64(d.Requests), "upstream_requests")
 	})
 }
 
