@@ -21,6 +21,7 @@ type attempts struct {
 	upstream *upstream
 	over     connections
 	slot     slot
+	pool     *balancer.Pool // that an address was chosen of first
 	current  balancer.Attempt
 	tried    []*balancer.Address // in vain
 	until    time.Time           // no other attempt begins after it; zero before there was one
@@ -43,8 +44,14 @@ func (a *attempts) end() {
 
 // pick waits until there is an address for the request that it did not try in vain.
 func (a *attempts) pick(ctx context.Context) error {
+	if a.upstream.pool.Load() == nil {
+		return errUnresolved
+	}
 	return a.slot.take(ctx, func() (ok bool) {
-		a.current, ok = a.upstream.pool.Pick(a.tried)
+		if len(a.tried) == 0 {
+			a.pool = a.upstream.pool.Load()
+		}
+		a.current, ok = a.pool.Pick(a.tried)
 		return ok
 	})
 }
@@ -68,14 +75,14 @@ func (a *attempts) send(ctx context.Context, out *outgoing) (*client.Exchange, e
 		if err := a.pick(ctx); err != nil {
 			return nil, err
 		}
-		a.upstream.pool.CountRetry()
+		a.pool.CountRetry()
 	}
 }
 
 // dialTimeout is how long a connection may take when so many addresses were tried in vain. The last one has the time that
 // an only one would have.
 func (u *upstream) dialTimeout(tried int) time.Duration {
-	if tried+1 < u.pool.Len() {
+	if tried+1 < u.pool.Load().Len() {
 		return dialTimeoutAmongMany
 	}
 	return dialTimeout
@@ -91,7 +98,7 @@ func (a *attempts) mayTryAnother(ctx context.Context, out *outgoing, sent sendin
 		a.until = now.Add(failoverTime)
 	}
 	a.tried = append(a.tried, a.current.Address())
-	return len(a.tried) < a.upstream.pool.Len() && !now.After(a.until) && (sent != closedUnanswered || a.upstream.pool.TakeRetry())
+	return len(a.tried) < a.pool.Len() && !now.After(a.until) && (sent != closedUnanswered || a.pool.TakeRetry())
 }
 
 // sending is how far a request came that has no answer.

@@ -34,6 +34,8 @@ func (x *forwarding) authenticateConnection() error {
 	default:
 		own, err := client.acquire(x.upstream, x.who(), x.client)
 		switch {
+		case err == errUnresolved:
+			return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
 		case isRefusedAdmission(err):
 			return x.refuseAdmission(err)
 		case err != nil:

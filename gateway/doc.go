@@ -59,7 +59,8 @@
 //     internal/websocket ends a WebSocket at a frame's end.
 //   - attempts.go: which address of the backend is asked, and when another one is;
 //     internal/balancer knows which can be, addresses.go keeps that and the health
-//     checks from one generation to the next. upstreamurl.go and upstreamtls.go are what an address can be, endpoint.go
+//     checks from one generation to the next. resolved.go: names, of which internal/resolve knows the addresses, which are looked up
+//     again. upstreamurl.go and upstreamtls.go are what an address can be, endpoint.go
 //     and tlsconfigs.go how it is asked.
 //   - upstreamlimits.go, slot.go, admission.go: how much may be under way, at an upstream, of one client and in all, and what is
 //     refused; internal/admission has the slots and the queue before them.

@@ -12,6 +12,7 @@ import (
 	"github.com/viloforge/vilogate/gateway/internal/admission"
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/gateway/internal/renewals"
+	"github.com/viloforge/vilogate/gateway/internal/resolve"
 	"github.com/viloforge/vilogate/gateway/internal/streams"
 	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/gateway/posts"
@@ -145,7 +146,7 @@ func New(o Options) (*Gateway, error) {
 	g.own.most = o.ConnectionAuth
 	g.clients = admission.NewClients(o.Admission.Requests, o.Admission.PerClient)
 	g.addresses = newAddresses(o.Now, o.Log)
-	g.addresses.clients, g.addresses.loginRequests = g.clients, o.Admission.LoginRequests
+	g.addresses.connections, g.addresses.clients, g.addresses.loginRequests = g.connections, g.clients, o.Admission.LoginRequests
 	g.renewals = renewals.New(o.Log)
 	g.streams = streams.New(streams.Options{Now: o.Now, Sessions: o.Sessions, Revoked: func(who *streams.Owner) bool {
 		return o.Revocations.Revoked(who.Issuer, who.Token, who.Session, who.Subject, who.IssuedAt)
@@ -164,17 +165,16 @@ func (g *Gateway) Swap(next *Generation) {
 	g.Retire(next)
 }
 
-// Prepare makes what next needs to serve; for who has Current return it then.
+// Prepare makes what next needs to serve; for who has Current return it then. Where it has names that are new, it waits for their
+// addresses, 2 s at most.
 func (g *Gateway) Prepare(next *Generation) {
 	g.addresses.prepare(next)
-	g.connections.prepare(next)
 }
 
 // Retire drops what only generations before current needed, once current is what
 // requests begin with. Requests under way keep theirs. The health checks of current
 // begin, where they are not under way, and end with [Gateway.Close].
 func (g *Gateway) Retire(current *Generation) {
-	g.connections.retire(current)
 	g.addresses.retire(current)
 	g.streams.Judge()
 }
@@ -218,6 +218,12 @@ func AddressStates() []string { return balancer.States[:] }
 
 // Addresses tells the state of each address of each upstream, by their names.
 func (g *Gateway) Addresses() []AddressStatus { return g.addresses.table.Statuses() }
+
+// NameStatus is what is known of a name in the addresses of upstreams.
+type NameStatus = resolve.Status
+
+// Names tells what the names in the addresses of upstreams are resolved to.
+func (g *Gateway) Names() []NameStatus { return g.addresses.names.Statuses() }
 
 // Renewals are how often the identity provider was asked about sessions, by its answer.
 func (g *Gateway) Renewals() map[string]uint64 { return g.renewals.Stats() }

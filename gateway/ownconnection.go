@@ -95,8 +95,8 @@ func (c *clientConn) find(u *upstream, who string) *ownConn {
 }
 
 // acquire is the connection to an upstream, made where there is none, for a client at
-// this address. The error is errTooManyOwn, errTooManyOwnOfNetwork, or an
-// admission.RefusedError.
+// this address. The error is errTooManyOwn, errTooManyOwnOfNetwork, errUnresolved
+// or an admission.RefusedError.
 func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -110,7 +110,12 @@ func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownC
 	if err := c.all.add(network); err != nil {
 		return nil, err
 	}
-	attempt, ok := u.pool.Pick(nil)
+	pool := u.pool.Load()
+	if pool == nil {
+		c.all.remove(network)
+		return nil, errUnresolved
+	}
+	attempt, ok := pool.Pick(nil)
 	if !ok {
 		c.all.remove(network)
 		return nil, &admission.RefusedError{Upstream: u.Name, Reason: admission.QueueFull, Text: "no address has room for a connection that is one client's"}
@@ -142,7 +147,7 @@ func (c *clientConn) usable(u *upstream, who string) *ownConn {
 
 // leadsTo reports whether it leads to what is an address of u, over the same TLS.
 func (o *ownConn) leadsTo(u *upstream) bool {
-	at, ok := u.pool.Find(o.attempt.Address().Name()).(*endpoint)
+	at, ok := u.pool.Load().Find(o.attempt.Address().Name()).(*endpoint)
 	return ok && at.key.TLS == endpointOf(o.attempt).key.TLS
 }
 
@@ -207,11 +212,11 @@ func (o ownSender) send(ctx context.Context, out *outgoing) (*client.Exchange, e
 			return nil, err
 		}
 		tried = append(tried, o.attempt.Address())
-		next, ok := to.pool.Pick(tried)
+		next, ok := to.pool.Load().Pick(tried)
 		if !ok {
 			return nil, err
 		}
-		to.pool.CountRetry()
+		to.pool.Load().CountRetry()
 		o.moveTo(next)
 	}
 }

@@ -18,6 +18,15 @@ type Upstream struct {
 	// { url: "http://host:port", weight: 3 }. One of the two is required.
 	URL  BackendURL `yaml:"url"`
 	URLs []Backend  `yaml:"urls"`
+	// Resolve is how often the names in the addresses are looked up, from 1s to 1h, or "off". Each address that a name has is one of
+	// the backend, with the weight of the name: one that is new begins with SlowStart, and one that has gone has no new requests. An
+	// IPv4 beside an IPv6 address, alone, are one host's, and the one that answers is used, as of localhost. While a name cannot be
+	// looked up its last addresses stay; one that never had any is 502. Off: a name is one address, which is looked up for each
+	// connection. Optional: 10s, whatever the TTL of the records is.
+	Resolve Resolve `yaml:"resolve"`
+	// Resolver is the DNS server that is asked for them, an IP address with its port, such as Consul's 127.0.0.1:8600. Optional: what
+	// the system says, hosts files included.
+	Resolver string `yaml:"resolver"`
 	// TLS says how it is known who is at https addresses. An address whose certificate is not right (another name, expired, of an
 	// unknown authority) is one that does not accept connections. Optional: the authorities of the system, and the URL's host.
 	TLS *BackendTLS `yaml:"tls"`
@@ -71,7 +80,7 @@ type Upstream struct {
 // SetDefaults fills in what holds where the file says nothing.
 func (u *Upstream) SetDefaults() {
 	u.Timeout, u.IdentityHeaders, u.OddHeaders = seconds(60), "x-user", "drop"
-	u.Keepalive, u.Retry = Keepalive(time.Minute), "on"
+	u.Keepalive, u.Retry, u.Resolve = Keepalive(time.Minute), "on", Resolve(10*time.Second)
 	u.Buffer.SetDefaults()
 	u.Queue.SetDefaults()
 }

@@ -28,6 +28,7 @@ type Status struct {
 	// Loads are what is under way at each upstream, and Load at all of them; not of an IdP alone.
 	Loads       []gateway.UpstreamLoad `json:"upstream_load,omitempty"`
 	Load        *gateway.TotalLoad     `json:"load,omitempty"`
+	Names       []gateway.NameStatus   `json:"names,omitempty"`       // in the addresses of upstreams
 	Descriptors *Descriptors           `json:"descriptors,omitempty"` // likewise
 }
 
@@ -56,7 +57,7 @@ func (s *Server) status() Status {
 		answer.Certificates = s.certificateStatus()
 	}
 	if s.gateway != nil {
-		answer.Upstreams, answer.Loads = s.gateway.Addresses(), s.gateway.Loads()
+		answer.Upstreams, answer.Loads, answer.Names = s.gateway.Addresses(), s.gateway.Loads(), s.gateway.Names()
 		load := s.gateway.TotalLoad()
 		answer.Load, answer.Descriptors = &load, &s.descriptors
 	}

@@ -2,7 +2,9 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/metrics"
@@ -87,6 +89,7 @@ func (s *Server) registerGatewayMetrics() {
 				emit(float64(n), result)
 			}
 		})
+	s.addWarningCheck("upstream_names", s.resolvesNames)
 	s.registerCertificateMetrics()
 	counted := s.limits.Stats
 	s.metrics.Counter("rate_limit_evictions_total", "Rate limit counters (GCRA) evicted to make room for others.", func() float64 { return float64(counted().Evicted) })
@@ -147,6 +150,23 @@ func (s *Server) registerUpstreamMetrics() {
 	})
 }
 
+// resolvesNames says which names in the addresses of upstreams cannot be resolved.
+func (s *Server) resolvesNames() error {
+	var all []string
+	for _, n := range s.gateway.Names() {
+		switch {
+		case n.Error != "" && len(n.Addresses) == 0:
+			all = append(all, fmt.Sprintf("%s has no address yet, and where an upstream has no other it is 502: %s", n.Name, n.Error))
+		case n.Error != "":
+			all = append(all, fmt.Sprintf("%s cannot be resolved, its last addresses stay: %s", n.Name, n.Error))
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(all, "; "))
+}
+
 // registerLoadMetrics registers what is under way at upstreams, and what was refused because it was too much.
 func (s *Server) registerLoadMetrics() {
 	byUpstream := func(read func(emit metrics.Emit, l gateway.UpstreamLoad)) func(metrics.Emit) {
@@ -171,6 +191,16 @@ func (s *Server) registerLoadMetrics() {
 			emit(float64(load.RefusedClient), "client")
 			emit(float64(load.RefusedAll), "all")
 		})
+	s.metrics.Counters("upstream_resolve_failures_total", "Times that a name in the addresses of upstreams could not be resolved.", []string{"name", "resolver"}, func(emit metrics.Emit) {
+		for _, n := range s.gateway.Names() {
+			emit(float64(n.Failures), n.Name, n.Resolver)
+		}
+	})
+	s.metrics.Gauges("upstream_resolved_addresses", "Addresses that a name in the addresses of upstreams had when it was resolved last.", []string{"name", "resolver"}, func(emit metrics.Emit) {
+		for _, n := range s.gateway.Names() {
+			emit(float64(len(n.Addresses)), n.Name, n.Resolver)
+		}
+	})
 	s.metrics.Gauges("open_files_share", "Files that the process may open, and what of them is for whom.", []string{"for"}, func(emit metrics.Emit) {
 		d := s.descriptors
 		emit(float64(d.Limit), "all")

@@ -48,12 +48,20 @@ type Attempt struct {
 	epoch  uint32
 }
 
-// Len is how many addresses there are.
-func (p *Pool) Len() int { return len(p.members) }
+// Len is how many addresses there are that are not drained. A nil pool has none.
+func (p *Pool) Len() int {
+	if p == nil {
+		return 0
+	}
+	return len(p.members)
+}
 
 // Pick chooses an address for a request that tried some in vain; false when it tried all, or those that it wants are full. It
 // counts as in flight until [Attempt.Done].
 func (p *Pool) Pick(tried []*Address) (Attempt, bool) {
+	if p == nil {
+		return Attempt{}, false
+	}
 	attempt, ok := p.pick(tried)
 	if ok && len(tried) == 0 {
 		p.deposit()
@@ -89,6 +97,9 @@ func (p *Pool) attempt(a *member) Attempt { return Attempt{p, a, a.epoch.Load()}
 
 // Each calls f with how to ask each address.
 func (p *Pool) Each(f func(to any)) {
+	if p == nil {
+		return
+	}
 	for i := range p.all {
 		f(p.all[i].To)
 	}
@@ -96,6 +107,9 @@ func (p *Pool) Each(f func(to any)) {
 
 // Find is how to ask the address of that name; nil where there is none.
 func (p *Pool) Find(name string) (to any) {
+	if p == nil {
+		return nil
+	}
 	for i := range p.all {
 		if m := &p.all[i]; m.Member.Name == name {
 			return m.To
