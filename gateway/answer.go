@@ -5,34 +5,26 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 )
 
-// answerHeader is the header of an upstream's answer, without what is about its connection alone; of 101 with that. announced
+// cleanFraming removes from the header of an upstream's answer what is about its connection alone; of 101 nothing is. announced
 // are the trailers that it says may follow, of those that may pass.
-func answerHeader(head *http1.Head) (h http.Header, announced []string) {
-	h = make(http.Header, len(head.Fields)+8)
-	values := make([]string, len(head.Fields))
-	for i, f := range head.Fields {
-		values[i] = f.Value
-		if name := http.CanonicalHeaderKey(f.Name); h[name] == nil {
-			h[name] = values[i : i+1 : i+1]
-		} else {
-			h[name] = append(h[name], f.Value)
-		}
+func cleanFraming(head *http1.Head) (announced []string) {
+	h := &head.Fields
+	if list := h.Get("Content-Length"); strings.IndexByte(list, ',') >= 0 || h.Count("Content-Length") > 1 { // all the same, or it was refused
+		first, _, _ := strings.Cut(list, ",")
+		h.Set("Content-Length", strings.Trim(first, " \t"))
 	}
-	if lengths := h["Content-Length"]; len(lengths) > 0 { // all the same, or it was refused
-		first, _, _ := strings.Cut(lengths[0], ",")
-		h["Content-Length"] = []string{strings.Trim(first, " \t")}
-	}
-	if pragma := h["Pragma"]; len(pragma) > 0 && pragma[0] == "no-cache" && h["Cache-Control"] == nil {
-		h["Cache-Control"] = []string{"no-cache"} // as caches of HTTP/1.0 take it (RFC 9111, section 5.4)
+	if h.Get("Pragma") == "no-cache" && !h.Has("Cache-Control") {
+		h.Add("Cache-Control", "no-cache") // as caches of HTTP/1.0 take it (RFC 9111, section 5.4)
 	}
 	if head.Status == http.StatusSwitchingProtocols {
-		return h, nil
+		return nil
 	}
 	if head.Length == http1.Chunked {
-		for _, line := range h["Trailer"] {
+		for line := range h.Values("Trailer") {
 			for name := range strings.SplitSeq(line, ",") {
 				name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
 				if name != "" && !forbiddenTrailer(name) && !slices.Contains(announced, name) {
@@ -41,27 +33,15 @@ func answerHeader(head *http1.Head) (h http.Header, announced []string) {
 			}
 		}
 	}
-	removeConnectionOptions(h, h["Connection"])
-	for name := range h {
-		if isHopByHop(name) {
-			delete(h, name)
-		}
+	if h.Has("Connection") {
+		removeConnectionOptions(h, slices.Values(slices.Collect(h.Values("Connection"))))
 	}
-	return h, announced
-}
-
-// addHeader adds the fields of a header to another.
-func addHeader(to, from http.Header) {
-	for name, values := range from {
-		if existing := to[name]; len(existing) > 0 {
-			values = append(existing[:len(existing):len(existing)], values...)
-		}
-		to[name] = values
-	}
+	h.DelFunc(isHopByHop)
+	return announced
 }
 
 // forwardTrailers passes the trailers on that may be, whether they were announced or not.
-func (x *forwarding) forwardTrailers(trailer []http1.Field, announced []string) {
+func (x *forwarding) forwardTrailers(trailer field.List, announced []string) {
 	if len(trailer) == 0 && len(announced) == 0 {
 		return // a header that somebody asks for when it was written is copied
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/idp/token/jwks"
 	"github.com/viloforge/vilogate/policies"
@@ -20,8 +21,8 @@ import (
 type hotPath struct {
 	gateway *Gateway
 	request *http.Request
-	out     http.Header // of the request to the backend
-	cookies [][]string  // the Cookie lines, by person
+	out     field.List // of the request to the backend
+	cookies [][]string // the Cookie lines, by person
 	targets []string
 }
 
@@ -57,7 +58,7 @@ func newHotPath(t testing.TB, people int, options ...string) *hotPath {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &hotPath{out: http.Header{}}
+	p := &hotPath{}
 	p.gateway, err = New(Options{
 		AssertionKey: newKey(t), AssertionKeys: func() []byte { return nil }, Revocations: &revocations{},
 		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now },
@@ -101,7 +102,8 @@ func (p *hotPath) decide(x *exchange, i int) error {
 			return err
 		}
 	}
-	x.forwarding.setIdentity(p.out)
+	p.out = p.out[:0]
+	x.forwarding.setIdentity(&p.out)
 	return nil
 }
 

@@ -2,9 +2,9 @@ package gateway
 
 import (
 	"io"
-	"mime"
-	"net/http"
+	"strings"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 	"github.com/viloforge/vilogate/gateway/internal/readahead"
 	"github.com/viloforge/vilogate/policies/request"
@@ -38,7 +38,7 @@ func (x *forwarding) takeIn(out *outgoing) error {
 			}
 			body = append(make([]byte, 0, larger), body...)
 		}
-		delete(out.header, "Expect") // which is answered by the reading
+		out.header.Del("Expect") // which is answered by the reading
 		n, err := b.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
@@ -74,20 +74,19 @@ func (x *forwarding) takesIn(out *outgoing) bool {
 // unheldLength is the longest answer in bytes that is not read ahead: the sockets between here and the backend hold it.
 const unheldLength = 64 << 10
 
-// readsAhead reports whether an answer is read ahead of its reader. Event streams and those of gRPC are not.
+// isEventStream reports whether an answer is one of server-sent events.
+func isEventStream(h field.List) bool {
+	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
+}
+
+// readsAhead reports whether an answer is read ahead of its reader. Those of gRPC are not.
 func (x *forwarding) readsAhead(answer *client.Exchange) bool {
 	if x.upstream == nil || x.upstream.Buffer.Response == 0 || isGRPC(x.r.Header) {
 		return false
 	}
 	if length := answer.Head.Length; length >= 0 && length <= unheldLength || answer.Whole() {
 		return false
-	}
-	for _, f := range answer.Head.Fields {
-		if http.CanonicalHeaderKey(f.Name) == "Content-Type" {
-			if kind, _, _ := mime.ParseMediaType(f.Value); kind == "text/event-stream" {
-				return false
-			}
-		}
 	}
 	return true
 }

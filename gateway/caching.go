@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -15,34 +16,30 @@ import (
 // cache outside everybody's requests would be alike. An answer to which the gateway
 // adds cookies of its own is private too. Where the backend says nothing, the route
 // says it.
-func (x *forwarding) limitCaching(h http.Header) {
-	names, identity := x.outsideVary(h["Vary"])
+func (x *forwarding) limitCaching(h *field.List) {
+	names, identity := x.outsideVary(*h)
 	if identity {
-		h["Vary"] = []string{strings.Join(names, ", ")}
+		h.Set("Vary", strings.Join(names, ", "))
 	}
 	if identity || len(x.reply.setCookies) > 0 {
-		h["Cache-Control"] = []string{privateCacheControl(h["Cache-Control"])}
-		for name := range h {
-			if isTargetedCacheControl(name) {
-				delete(h, name)
-			}
-		}
+		h.Set("Cache-Control", privateCacheControl(slices.Collect(h.Values("Cache-Control"))))
+		h.DelFunc(isTargetedCacheControl)
 		return
 	}
-	if h["Cache-Control"] != nil || h["Expires"] != nil {
+	if h.Has("Cache-Control") || h.Has("Expires") {
 		return
 	}
 	switch r := x.route(); {
 	case r == nil:
 	case r.PrivateByDefault(x.authentication.principal != nil), x.own != nil && r.DefaultCacheControl == "":
-		h["Cache-Control"] = []string{"private"}
+		h.Set("Cache-Control", "private")
 	}
 }
 
 // outsideVary is Vary as it is true outside: the credentials in place of identity
 // headers. identity reports whether there was one.
-func (x *forwarding) outsideVary(lines []string) (names []string, identity bool) {
-	for _, line := range lines {
+func (x *forwarding) outsideVary(h field.List) (names []string, identity bool) {
+	for line := range h.Values("Vary") {
 		for name := range strings.SplitSeq(line, ",") {
 			switch name = strings.TrimSpace(name); {
 			case name == "":
@@ -111,7 +108,7 @@ func privateCacheControl(lines []string) string {
 // isTargetedCacheControl reports whether a header is what some shared caches obey in
 // place of Cache-Control: CDN-Cache-Control and its like (RFC 9213), and older ones.
 func isTargetedCacheControl(name string) bool {
-	switch name {
+	switch name = http.CanonicalHeaderKey(name); name {
 	case "Surrogate-Control", "Edge-Control", "X-Accel-Expires":
 		return true
 	}

@@ -1,9 +1,9 @@
 package gateway
 
 import (
-	"net/http"
 	"strings"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -64,7 +64,7 @@ func (x *forwarding) who() string {
 // checkConnectionChallenges has the client's connection have one of its own from the
 // next request on, where an answer asks for such credentials and the route allows them.
 // Over HTTP/2, browsers take the challenge for the need of a connection of HTTP/1.1.
-func (x *forwarding) checkConnectionChallenges(h http.Header) {
+func (x *forwarding) checkConnectionChallenges(h *field.List) {
 	if !x.allowsConnectionAuth() {
 		x.dropConnectionChallenges(h)
 		return
@@ -73,7 +73,7 @@ func (x *forwarding) checkConnectionChallenges(h http.Header) {
 	if client == nil || x.own != nil {
 		return
 	}
-	for _, line := range h["Www-Authenticate"] {
+	for line := range h.Values("WWW-Authenticate") {
 		challenges, _ := splitList(line)
 		for _, challenge := range challenges {
 			if scheme, begins := authScheme(challenge); begins && isConnectionAuth(scheme) {
@@ -87,10 +87,10 @@ func (x *forwarding) checkConnectionChallenges(h http.Header) {
 
 // dropConnectionChallenges removes from an answer the challenges that ask for such
 // credentials, which would be refused.
-func (x *forwarding) dropConnectionChallenges(h http.Header) {
+func (x *forwarding) dropConnectionChallenges(h *field.List) {
 	var kept []string
 	dropped := ""
-	for _, line := range h["Www-Authenticate"] {
+	for line := range h.Values("WWW-Authenticate") {
 		challenges, ok := splitList(line)
 		var rest []string
 		drop := !ok // a quoted string without an end hides what follows
@@ -115,8 +115,9 @@ func (x *forwarding) dropConnectionChallenges(h http.Header) {
 		return
 	}
 	x.record.reason = "the upstream asks for " + dropped + ", which is not passed on: " + reasonConnectionAuth
-	if h["Www-Authenticate"] = kept; len(kept) == 0 {
-		delete(h, "Www-Authenticate")
+	h.Del("WWW-Authenticate")
+	for _, line := range kept {
+		h.Add("WWW-Authenticate", line)
 	}
 }
 

@@ -1,11 +1,17 @@
 package gateway
 
 import (
-	"net/http"
 	"strings"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/policies"
 )
+
+// header is that of an answer: an http.Header of one of the gateway's own, or the field.List of an upstream's.
+type header interface {
+	Set(name, value string)
+	Add(name, value string)
+}
 
 // corsResult is what the CORS rules of the route, or else of the host, say about
 // this request.
@@ -29,7 +35,7 @@ func crossOriginOf(cors *policies.CORS, origins []string) corsResult {
 }
 
 // decorate sets the CORS headers.
-func (c *corsResult) decorate(h http.Header) {
+func (c *corsResult) decorate(h header) {
 	if !c.varies {
 		return
 	}
@@ -37,15 +43,15 @@ func (c *corsResult) decorate(h http.Header) {
 	if c.origin == "" {
 		return
 	}
-	h["Access-Control-Allow-Origin"] = []string{c.origin}
+	h.Set("Access-Control-Allow-Origin", c.origin)
 	if c.credentials {
-		h["Access-Control-Allow-Credentials"] = []string{"true"}
+		h.Set("Access-Control-Allow-Credentials", "true")
 	}
 	exposed := alwaysExposed
 	if len(c.exposed) > 0 {
 		exposed += ", " + strings.Join(c.exposed, ", ")
 	}
-	h["Access-Control-Expose-Headers"] = []string{exposed}
+	h.Set("Access-Control-Expose-Headers", exposed)
 }
 
 // alwaysExposed are the headers of answers that pages of allowed origins may
@@ -54,13 +60,12 @@ const alwaysExposed = "X-Request-Id, WWW-Authenticate, Retry-After, RateLimit, R
 
 // dropOthers removes the backend's own CORS headers where the host's
 // rules stand in for them.
-func (c *corsResult) dropOthers(h http.Header) {
+func (c *corsResult) dropOthers(h *field.List) {
 	if !c.varies {
 		return
 	}
-	for name := range h {
-		if strings.HasPrefix(name, "Access-Control-") {
-			delete(h, name)
-		}
-	}
+	const prefix = "Access-Control-"
+	h.DelFunc(func(name string) bool {
+		return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
+	})
 }

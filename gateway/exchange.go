@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/audit"
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/gateway/posts"
 	"github.com/viloforge/vilogate/idp/revocation"
@@ -88,7 +89,7 @@ type forwarding struct {
 	upstream  *upstream // nil on the login host
 	own       *ownConn  // the connection to it that is this client's alone; nil for those that are shared
 	attempts  attempts  // at its addresses
-	assertion []string  // the signed assertion, where there is a principal
+	assertion string    // the signed assertion, where there is a principal
 	cleaned   bool      // the headers hold only what passes
 	stream    stream    // what may end it before its time
 	unsent    bool      // it failed, and no upstream can have got any of it
@@ -98,7 +99,8 @@ type forwarding struct {
 type received struct {
 	g         *Gateway
 	gen       *Generation   // nil before the first one
-	r         *http.Request // as received; prepare changes its header
+	r         *http.Request // as received; prepare removes fields of its header, or their values, and adds none
+	fields    field.List    // of its header, as they were sent
 	start     time.Time
 	client    netip.Addr // who asks, as far as trusted proxies can be believed; the zero Addr where it is unknown
 	clientBy  string     // the header that a trusted proxy says that in, where Settings.ClientIPHeaders has one that was there

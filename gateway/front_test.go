@@ -13,7 +13,7 @@ import (
 )
 
 // serveHTTP1 serves the handler as the public listener does, without TLS, and returns its URL.
-func serveHTTP1(t *testing.T, handler http.Handler) string {
+func serveHTTP1(t testing.TB, handler http.Handler) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -3,8 +3,9 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
+
+	"github.com/viloforge/vilogate/gateway/internal/field"
 )
 
 // prepareAssertion signs the assertion, or takes the cached one, where there is a
@@ -25,24 +26,24 @@ func (x *forwarding) prepareAssertion(now time.Time) error {
 }
 
 // setIdentity writes the identity headers; cleanHeaders has removed forged ones.
-func (x *forwarding) setIdentity(h http.Header) {
+func (x *forwarding) setIdentity(h *field.List) {
 	p := x.authentication.principal
 	if p == nil {
 		return
 	}
-	keys := x.upstream.headers
-	setIfPresent(h, keys.user, p.user)
-	setIfPresent(h, keys.preferredUsername, p.user)
-	setIfPresent(h, keys.email, p.email)
-	setIfPresent(h, keys.name, p.name)
-	setIfPresent(h, keys.roles, p.roles)
-	h["X-User-Id"] = p.id
-	h["X-User-Assertion"] = x.assertion
+	names := x.upstream.headers
+	setIfPresent(h, names.user, p.user)
+	setIfPresent(h, names.preferredUsername, p.user)
+	setIfPresent(h, names.email, p.email)
+	setIfPresent(h, names.name, p.name)
+	setIfPresent(h, names.roles, p.roles)
+	h.Set("X-User-Id", p.id)
+	h.Set("X-User-Assertion", x.assertion)
 }
 
-// setIfPresent sets a header whose canonical name and value are both not empty.
-func setIfPresent(h http.Header, name string, value []string) {
-	if name != "" && value[0] != "" {
-		h[name] = value
+// setIfPresent sets a header whose name and value are both not empty.
+func setIfPresent(h *field.List, name, value string) {
+	if name != "" && value != "" {
+		h.Set(name, value)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -53,16 +54,14 @@ func (x *forwarding) editRequest(out *outgoing) {
 		out.host = route.RewriteHost
 	}
 	if route.StripPrefix != "" {
-		out.header["X-Forwarded-Prefix"] = []string{route.ForwardedPrefix}
+		out.header.Set("X-Forwarded-Prefix", route.ForwardedPrefix)
 	}
 	if x.upstream.Odd == PassOdd {
-		for name := range out.header {
-			if request.ClassifyHeader(name) == request.OddHeader && controlsHeader(route, name) {
-				delete(out.header, name)
-			}
-		}
+		out.header.DelFunc(func(name string) bool {
+			return request.ClassifyHeader(http.CanonicalHeaderKey(name)) == request.OddHeader && controlsHeader(route, name)
+		})
 	}
-	editHeader(out.header, &route.Headers.Request)
+	editHeader(&out.header, &route.Headers.Request)
 }
 
 // controlsHeader reports whether the route sets, removes or reads the header of that
@@ -80,20 +79,17 @@ func controlsHeader(route *policies.Route, name string) bool {
 }
 
 // editResponse applies the route's options to the upstream's response.
-func (x *forwarding) editResponse(h http.Header) {
+func (x *forwarding) editResponse(h *field.List) {
 	if route := x.route(); route != nil {
 		editHeader(h, &route.Headers.Response)
 	}
-	if _, said := h["Content-Type"]; !said {
-		x.reply.Header()["Content-Type"] = nil // else net/http guesses one
-	}
 }
 
-func editHeader(h http.Header, edits *policies.HeaderEdits) {
+func editHeader(h *field.List, edits *policies.HeaderEdits) {
 	for _, name := range edits.Remove {
-		delete(h, name)
+		h.Del(name)
 	}
-	for _, field := range edits.Set {
-		h[field.Name] = []string{field.Value}
+	for _, f := range edits.Set {
+		h.Set(f.Name, f.Value)
 	}
 }

@@ -2,12 +2,14 @@ package gateway
 
 import (
 	"io"
+	"iter"
 	"net/http"
 	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 )
@@ -15,69 +17,69 @@ import (
 // outgoing is the request as an upstream is sent it. It is owned by the goroutine that serves the request.
 type outgoing struct {
 	method, target, host string
-	header               http.Header // its own map; the values are the client's
-	upgrade              string      // the protocol that is asked for; "" for none
-	length               int64       // of the body in bytes; 0 where there is none, negative where it is not known
+	header               field.List
+	upgrade              string // the protocol that is asked for; "" for none
+	length               int64  // of the body in bytes; 0 where there is none, negative where it is not known
 	body                 *requestBody
 	trailer              http.Header // the fields that may follow the body; their values, once it has ended
 
 	request client.Request // what the above comes to
 }
 
-// newOutgoing begins with what the client has sent, without what is about its connection alone.
-func newOutgoing(r *http.Request) *outgoing {
-	out := &outgoing{method: r.Method, header: make(http.Header, len(r.Header)+16), length: r.ContentLength}
-	if hasToken(r.Header["Connection"], "upgrade") {
-		out.upgrade = r.Header.Get("Upgrade")
-	}
-	for name, values := range r.Header {
-		if !isHopByHop(name) {
-			out.header[name] = values
+// newOutgoing begins with what is left of what the client has sent, without what is about its connection or the framing alone.
+func newOutgoing(r *http.Request, sent field.List) *outgoing {
+	out := &outgoing{method: r.Method, header: make(field.List, 0, len(sent)+16), length: r.ContentLength}
+	for i, f := range sent {
+		values := r.Header[http.CanonicalHeaderKey(f.Name)]
+		if len(values) == 0 || isHopByHop(f.Name) || field.Same(f.Name, "Content-Length") {
+			continue
+		}
+		if which := sent[:i].Count(f.Name); which < len(values) {
+			out.header.Add(f.Name, values[which])
 		}
 	}
-	removeConnectionOptions(out.header, r.Header["Connection"])
-	if hasToken(r.Header["Te"], "trailers") { // which a backend needs to know, as gRPC's do
-		out.header["Te"] = []string{"trailers"}
+	if connection := r.Header["Connection"]; len(connection) > 0 {
+		if isListed(connection, "upgrade") {
+			out.upgrade = r.Header.Get("Upgrade")
+		}
+		removeConnectionOptions(&out.header, slices.Values(connection))
+	}
+	if isListed(r.Header["Te"], "trailers") { // which a backend needs to know, as gRPC's do
+		out.header.Add("Te", "trailers")
 	}
 	return out
+}
+
+// isListed reports whether the list that lines make has a token, without regard to case.
+func isListed(lines []string, token string) bool {
+	return slices.ContainsFunc(lines, func(line string) bool { return field.IsListed(line, token) })
 }
 
 func isGRPC(h http.Header) bool {
 	return strings.HasPrefix(h.Get("Content-Type"), "application/grpc")
 }
 
-// isHopByHop reports whether a field, in its canonical spelling, is about one connection (RFC 9110, section 7.6.1), or says so
-// though it should not.
+// hopByHop are the fields that are about one connection (RFC 9110, section 7.6.1), or say so though they should not.
+var hopByHop = [...]string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
 func isHopByHop(name string) bool {
-	switch name {
-	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer",
-		"Transfer-Encoding", "Upgrade":
-		return true
+	for _, other := range hopByHop {
+		if field.Same(name, other) {
+			return true
+		}
 	}
 	return false
 }
 
-// removeConnectionOptions removes the fields that Connection names.
-func removeConnectionOptions(h http.Header, connection []string) {
-	for _, line := range connection {
+// removeConnectionOptions removes the fields that lines of Connection name.
+func removeConnectionOptions(h *field.List, connection iter.Seq[string]) {
+	for line := range connection {
 		for name := range strings.SplitSeq(line, ",") {
-			if name = textproto.TrimString(name); name != "" {
-				h.Del(name)
-			}
+			h.Del(textproto.TrimString(name))
 		}
 	}
-}
-
-// hasToken reports whether a list has a token, without regard to case.
-func hasToken(lines []string, token string) bool {
-	for _, line := range lines {
-		for element := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(textproto.TrimString(element), token) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // isRepeatable reports whether a request may be sent twice: safe and idempotent methods without a body (RFC 9110, section
@@ -98,7 +100,7 @@ func (out *outgoing) probe() error {
 	default:
 		return nil
 	}
-	if out.body == nil || out.length >= 0 || out.header["Expect"] != nil {
+	if out.body == nil || out.length >= 0 || out.header.Has("Expect") {
 		return nil
 	}
 	first := make([]byte, 1)
@@ -126,21 +128,9 @@ func (out *outgoing) finish(buffer []byte, close bool) error {
 			return err
 		}
 	}
-	var room [64]string
-	names := room[:0]
-	for name := range out.header {
-		switch name {
-		case "Host", "Content-Length", "Transfer-Encoding", "Trailer", "Connection", "Upgrade":
-		default:
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		for _, value := range out.header[name] {
-			if b, err = http1.AppendField(b, name, strings.Trim(value, " \t")); err != nil {
-				return err
-			}
+	for _, f := range out.header {
+		if b, err = http1.AppendField(b, f.Name, strings.Trim(f.Value, " \t")); err != nil {
+			return err
 		}
 	}
 	out.request = client.Request{
@@ -185,16 +175,16 @@ func (out *outgoing) upload() *client.Upload {
 		return nil
 	}
 	return &client.Upload{
-		Body: out.body, Length: out.length, Expect: hasToken(out.header["Expect"], "100-continue"),
+		Body: out.body, Length: out.length, Expect: out.header.HasToken("Expect", "100-continue"),
 		Interrupt: out.body.interrupt, Trailer: out.trailerFields,
 	}
 }
 
 // trailerFields are the fields behind a body that has ended.
-func (out *outgoing) trailerFields() (fields []http1.Field) {
+func (out *outgoing) trailerFields() (fields field.List) {
 	for name, values := range out.trailer {
 		for _, value := range values {
-			fields = append(fields, http1.Field{Name: name, Value: strings.Trim(value, " \t")})
+			fields = append(fields, field.Field{Name: name, Value: strings.Trim(value, " \t")})
 		}
 	}
 	return fields

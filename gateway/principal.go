@@ -23,16 +23,14 @@ type principal struct {
 	byCookie   policies.Identity
 	byBearer   policies.Identity
 
-	// Header values, each a slice of one so that it can stand in an
-	// http.Header as it is. They are never written again.
-	user, id, email, name, roles []string
+	user, id, email, name, roles string // as identity headers have them
 
 	assertions []atomic.Pointer[assertion] // by upstream.index
 }
 
 // assertion is a signed assertion for one upstream.
 type assertion struct {
-	value     []string
+	value     string
 	refreshAt time.Time // when half its life has passed
 }
 
@@ -56,9 +54,9 @@ func newPrincipal(c *token.Claims, upstreams int) *principal {
 	}
 	p := &principal{
 		claims: c, byCookie: identity, byBearer: identity,
-		user: []string{token.PercentEncode(c.User())}, id: []string{token.PercentEncode(c.Subject())},
-		email: []string{percentEncode(c.Email())}, name: []string{percentEncode(c.Name())},
-		roles:      []string{token.EncodeRoles(c.ForwardedRoles())},
+		user: token.PercentEncode(c.User()), id: token.PercentEncode(c.Subject()),
+		email: percentEncode(c.Email()), name: percentEncode(c.Name()),
+		roles:      token.EncodeRoles(c.ForwardedRoles()),
 		assertions: make([]atomic.Pointer[assertion], upstreams),
 	}
 	p.byBearer.Bearer = true
@@ -76,7 +74,7 @@ func (p *principal) identity(byCookie bool) *policies.Identity {
 // assertionFor returns the signed assertion for the upstream: the cached one until
 // half its lifetime has passed, else a new one. Two requests may sign at
 // once; either's is good.
-func (p *principal) assertionFor(up *upstream, issuer string, key *token.PrivateKey, now time.Time) ([]string, error) {
+func (p *principal) assertionFor(up *upstream, issuer string, key *token.PrivateKey, now time.Time) (string, error) {
 	slot := &p.assertions[up.index]
 	if a := slot.Load(); a != nil && now.Before(a.refreshAt) {
 		return a.value, nil
@@ -89,9 +87,9 @@ func (p *principal) assertionFor(up *upstream, issuer string, key *token.Private
 		IssuedAt: now, Expires: now.Add(assertionTTL),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("signing the assertion for %s: %w", up.Name, err)
+		return "", fmt.Errorf("signing the assertion for %s: %w", up.Name, err)
 	}
-	a := &assertion{value: []string{signed}, refreshAt: now.Add(assertionTTL / 2)}
+	a := &assertion{value: signed, refreshAt: now.Add(assertionTTL / 2)}
 	slot.Store(a)
 	return a.value, nil
 }

@@ -7,10 +7,12 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 	"github.com/viloforge/vilogate/idp/token"
@@ -27,7 +29,7 @@ func (x *forwarding) proxyToAny(u *upstream, timeout time.Duration) error {
 // proxy sends the request to an upstream, the header of whose answer may take so long (0: any time), and streams the answer
 // back. Refusals of the backend's making come back as errors only while nothing is written.
 func (x *forwarding) proxy(to sender, timeout time.Duration) error {
-	out := newOutgoing(x.r)
+	out := newOutgoing(x.r, x.fields)
 	x.rewrite(out)
 	x.forwardBody(out)
 	if err := out.probe(); err != nil {
@@ -37,7 +39,7 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 	if err := x.takeIn(out); err != nil {
 		return err
 	}
-	x.setIdentity(out.header)
+	x.setIdentity(&out.header)
 	x.editRequest(out)
 	head := headBuffers.Get().(*[headBuffer]byte)
 	defer headBuffers.Put(head)
@@ -68,7 +70,8 @@ func (x *forwarding) closesConnections() bool {
 func (x *forwarding) answerWith(answer *client.Exchange, out *outgoing) error {
 	x.record.upstreamTime = x.g.opts.Now().Sub(x.start)
 	status := answer.Head.Status
-	h, announced := answerHeader(&answer.Head)
+	h := &answer.Head.Fields
+	announced, events := cleanFraming(&answer.Head), isEventStream(*h)
 	x.cleanResponse(h)
 	x.checkConnectionChallenges(h)
 	x.editResponse(h)
@@ -78,25 +81,23 @@ func (x *forwarding) answerWith(answer *client.Exchange, out *outgoing) error {
 	}
 	x.reply.setCommonHeaders(h)
 	if status == http.StatusSwitchingProtocols {
-		return x.upgrade(h, answer)
+		return x.upgrade(*h, answer)
 	}
 	x.stream.setAnswer(answer)
-	own := x.reply.Header()
-	addHeader(own, h)
 	if len(announced) > 0 {
-		own.Add("Trailer", strings.Join(announced, ", "))
+		h.Add("Trailer", strings.Join(announced, ", "))
 	}
-	x.reply.WriteHeader(status)
-	x.copyAnswer(answer, out.body)
+	x.reply.writeFields(status, *h)
+	x.copyAnswer(answer, out.body, !events)
 	x.forwardTrailers(answer.Trailer(), announced)
 	return nil
 }
 
 // copyAnswer copies the body. What there is leaves whenever the upstream pauses. An answer that is cut off is cut off here, too,
 // behind what came of it.
-func (x *forwarding) copyAnswer(answer *client.Exchange, body *requestBody) {
+func (x *forwarding) copyAnswer(answer *client.Exchange, body *requestBody, mayReadAhead bool) {
 	next := answer.Next
-	if x.readsAhead(answer) {
+	if mayReadAhead && x.readsAhead(answer) {
 		ahead := x.readAhead(answer, body)
 		defer ahead.Close()
 		next = ahead.Next
@@ -157,18 +158,17 @@ func (x *forwarding) rewrite(out *outgoing) {
 	}
 	out.host = x.authority()
 	address := request.AddressText(x.client)
-	values := [...]string{x.requestID, address, out.host, "https", forwarded(address, out.host)}
-	h := out.header
-	h["X-Request-Id"] = values[0:1:1]
+	h := &out.header
+	h.Set("X-Request-Id", x.requestID)
 	if x.client.IsValid() {
-		h["X-Real-Ip"] = values[1:2:2]
+		h.Set("X-Real-Ip", address)
 	}
-	h["X-Forwarded-For"] = values[1:2:2]
-	h["X-Forwarded-Host"] = values[2:3:3]
-	h["X-Forwarded-Proto"] = values[3:4:4]
-	h["Forwarded"] = values[4:5:5]
+	h.Set("X-Forwarded-For", address)
+	h.Set("X-Forwarded-Host", out.host)
+	h.Set("X-Forwarded-Proto", "https")
+	h.Set("Forwarded", forwarded(address, out.host))
 	if x.clientBy != "" && x.client.IsValid() {
-		h[x.clientBy] = values[1:2:2]
+		h.Set(x.clientBy, address)
 	}
 }
 
@@ -184,31 +184,25 @@ func forwarded(client, authority string) string {
 }
 
 // cleanResponse removes from an answer what only the gateway may say.
-func (x *forwarding) cleanResponse(h http.Header) {
+func (x *forwarding) cleanResponse(h *field.List) {
 	x.reply.cors.dropOthers(h)
-	delete(h, "X-Request-Id")
-	if x.hsts != nil {
-		// Once only.
-		delete(x.reply.Header(), "Strict-Transport-Security")
-		h["Strict-Transport-Security"] = x.hsts
+	h.Del("X-Request-Id")
+	if len(x.hsts) > 0 {
+		h.Set("Strict-Transport-Security", x.hsts[0])
 	}
 	if x.Host == nil || len(x.gen.Cookies) == 0 || x.gen.Cookies[0].Issuer != token.OwnIssuer {
 		return
 	}
 	// A backend does not sign people in: our own SSO cookie is the IdP's.
 	own := x.gen.Cookies[0].Name
-	kept := h["Set-Cookie"][:0]
-	for _, line := range h["Set-Cookie"] {
-		// A cookie without a name comes back as its value alone.
-		if name, _, _ := strings.Cut(strings.TrimLeft(line, " \t="), "="); strings.TrimSpace(name) != own {
-			kept = append(kept, line)
+	*h = slices.DeleteFunc(*h, func(f field.Field) bool {
+		if !field.Same(f.Name, "Set-Cookie") {
+			return false
 		}
-	}
-	if len(kept) == 0 {
-		delete(h, "Set-Cookie")
-		return
-	}
-	h["Set-Cookie"] = kept
+		// A cookie without a name comes back as its value alone.
+		name, _, _ := strings.Cut(strings.TrimLeft(f.Value, " \t="), "=")
+		return strings.TrimSpace(name) == own
+	})
 }
 
 // headBuffer is how long the head of most requests is at most.

@@ -15,8 +15,8 @@ type rate struct {
 	scope  limits.Scope
 	rate   limits.Rate
 	by     policies.RateBy
-	name   string   // as the fields call it, quoted
-	policy []string // the RateLimit-Policy field
+	name   string // as the fields call it, quoted
+	policy string // the RateLimit-Policy field
 }
 
 // rateOf is the rate of a route, made when it is first asked for.
@@ -32,7 +32,7 @@ func (gen *Generation) rateOf(host *policies.HostPolicy, route *policies.Route) 
 		by:    route.Rate.By,
 		name:  `"per-` + string(route.Rate.By) + `"`,
 	}
-	r.policy = []string{r.name + ";q=" + strconv.Itoa(route.Rate.Events) + ";w=" + strconv.FormatInt(ceilSeconds(route.Rate.Per), 10)}
+	r.policy = r.name + ";q=" + strconv.Itoa(route.Rate.Events) + ";w=" + strconv.FormatInt(ceilSeconds(route.Rate.Per), 10)
 	known, _ := gen.rates.LoadOrStore(route, r)
 	return known.(*rate)
 }

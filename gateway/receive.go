@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"crypto/rand"
+	"maps"
 	"net/http"
+	"slices"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/policies"
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -24,9 +27,23 @@ func (x *exchange) receive(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	if x.requestID == "" {
 		x.requestID = rand.Text()
 	}
+	x.fields = requestFields(w, r)
 	x.reply.responseWriter = responseWriter{ResponseWriter: w}
 	x.reply.requestID = x.requestID
 	x.join()
+}
+
+// requestFields are the fields of a request as they were sent, where the server has them; else by name.
+func requestFields(w http.ResponseWriter, r *http.Request) (fields field.List) {
+	if server, ok := w.(interface{ RequestFields() field.List }); ok {
+		return server.RequestFields()
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		for _, value := range r.Header[name] {
+			fields.Add(name, value)
+		}
+	}
+	return fields
 }
 
 // join has each stage know the one before it, and states the request as policies

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/limits"
 )
 
@@ -20,8 +21,8 @@ type reply struct {
 
 // setCommonHeaders sets what every answer carries: the request id, the RateLimit fields,
 // the cookies, and the CORS headers in place of the backend's own.
-func (p *reply) setCommonHeaders(h http.Header) {
-	h["X-Request-Id"] = []string{p.requestID}
+func (p *reply) setCommonHeaders(h header) {
+	h.Set("X-Request-Id", p.requestID)
 	p.setRateLimitFields(h)
 	for _, line := range p.setCookies {
 		h.Add("Set-Cookie", line)
@@ -95,6 +96,24 @@ func (w *responseWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// writeFields is WriteHeader of a final answer whose header is this list. It is not to be changed again.
+func (w *responseWriter) writeFields(status int, fields field.List) {
+	w.status = status
+	if server, ok := w.ResponseWriter.(interface{ WriteFields(int, field.List) }); ok {
+		server.WriteFields(status, fields)
+		return
+	}
+	h := w.Header()
+	h["Content-Type"] = nil // else net/http guesses one where there is none
+	for _, f := range fields {
+		h.Del(f.Name)
+	}
+	for _, f := range fields {
+		h.Add(f.Name, f.Value)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
 // Write implements http.ResponseWriter.
 func (w *responseWriter) Write(b []byte) (int, error) {
 	if w.status == 0 {
@@ -118,7 +137,7 @@ func (w *responseWriter) write(b []byte) {
 
 // setRateLimitFields sets the RateLimit fields (draft-ietf-httpapi-ratelimit-headers) of a
 // request that was counted, in place of the backend's own.
-func (x *reply) setRateLimitFields(h http.Header) {
+func (x *reply) setRateLimitFields(h header) {
 	if x.rate == nil {
 		return
 	}
@@ -126,6 +145,6 @@ func (x *reply) setRateLimitFields(h http.Header) {
 	b := append(buffer[:0], x.rate.name...)
 	b = strconv.AppendInt(append(b, ";r="...), int64(x.limited.Remaining), 10)
 	b = strconv.AppendInt(append(b, ";t="...), ceilSeconds(x.limited.Reset), 10)
-	h["Ratelimit"] = []string{string(b)}
-	h["Ratelimit-Policy"] = x.rate.policy
+	h.Set("RateLimit", string(b))
+	h.Set("RateLimit-Policy", x.rate.policy)
 }

@@ -7,13 +7,15 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
+	"github.com/viloforge/vilogate/gateway/internal/http1"
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 )
 
 // upgrade passes on that the backend has switched protocols, and then what client and backend say to each other, through a
 // tunnel, until both have ended or one has failed. What a client sends before the switch is no frame (RFC 6455, section 4.1),
 // and is not passed on.
-func (x *forwarding) upgrade(h http.Header, answer *client.Exchange) error {
+func (x *forwarding) upgrade(h field.List, answer *client.Exchange) error {
 	conn, buffered, err := http.NewResponseController(x.reply.ResponseWriter).Hijack()
 	if err != nil {
 		return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
@@ -22,9 +24,7 @@ func (x *forwarding) upgrade(h http.Header, answer *client.Exchange) error {
 	user := x.stream.opened.Client(conn)
 	x.reply.status = http.StatusSwitchingProtocols
 	defer func() { _ = errors.Join(user.Close(), backend.Close()) }() // one of them may have gone
-	own := x.reply.Header()
-	addHeader(own, h)
-	if err := writeSwitching(buffered.Writer, own); err != nil {
+	if err := writeSwitching(buffered.Writer, h); err != nil {
 		return nil
 	}
 	copyBoth(user, backend, tunnelTimeout)
@@ -32,17 +32,15 @@ func (x *forwarding) upgrade(h http.Header, answer *client.Exchange) error {
 }
 
 // writeSwitching writes the head of a 101.
-func writeSwitching(w *bufio.Writer, h http.Header) error {
-	if _, err := w.WriteString("HTTP/1.1 101 Switching Protocols\r\n"); err != nil {
-		return err
-	}
+func writeSwitching(w *bufio.Writer, h field.List) error {
 	for _, name := range [...]string{"Content-Length", "Transfer-Encoding", "Trailer"} {
-		delete(h, name)
+		h.Del(name)
 	}
-	if err := h.Write(w); err != nil {
+	head, err := http1.AppendFields([]byte("HTTP/1.1 101 Switching Protocols\r\n"), h)
+	if err != nil {
 		return err
 	}
-	if _, err := w.WriteString("\r\n"); err != nil {
+	if _, err := w.Write(head); err != nil {
 		return err
 	}
 	return w.Flush()

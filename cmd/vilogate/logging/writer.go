@@ -11,6 +11,10 @@ import (
 const (
 	maxPending  = 1 << 20                // bytes of lines that wait to be written
 	roomTimeout = 100 * time.Millisecond // the first line waits for room, and one of WARN and above until it is written
+
+	// Behind a write, lines come together for so long, or until there are so many bytes of them, unless somebody waits.
+	gatherTime  = 10 * time.Millisecond
+	gatherBytes = 64 << 10
 )
 
 // writer writes lines in the order in which they come, many in one call. It is safe for concurrent use.
@@ -18,6 +22,7 @@ type writer struct {
 	to      io.Writer
 	dropped atomic.Uint64 // lines
 	ended   chan struct{} // closed when its goroutine has ended
+	hurry   chan struct{} // has room for one: what is pending is to be written at once
 
 	mu      sync.Mutex
 	wake    *sync.Cond    // pending or closed has changed
@@ -30,7 +35,7 @@ type writer struct {
 
 // newWriter starts the goroutine that writes; close ends it.
 func newWriter(to io.Writer) *writer {
-	w := &writer{to: to, ended: make(chan struct{}), written: make(chan struct{})}
+	w := &writer{to: to, ended: make(chan struct{}), hurry: make(chan struct{}, 1), written: make(chan struct{})}
 	w.wake = sync.NewCond(&w.mu)
 	go w.run()
 	return w
@@ -50,15 +55,27 @@ func (w *writer) write(line []byte, wait bool) {
 	}
 	w.pending = append(w.pending, line...)
 	w.wake.Signal()
-	if wait {
+	switch {
+	case wait:
 		w.wait()
+	case len(w.pending) >= gatherBytes:
+		w.writeNow()
 	}
 	w.mu.Unlock()
+}
+
+// writeNow ends the gathering of lines, or else the next.
+func (w *writer) writeNow() {
+	select {
+	case w.hurry <- struct{}{}:
+	default:
+	}
 }
 
 // wait waits until what is pending was written, for roomTimeout at most, and not at all where that was in vain before. w.mu is held,
 // but not meanwhile.
 func (w *writer) wait() {
+	w.writeNow()
 	if w.hangs {
 		return
 	}
@@ -115,8 +132,22 @@ func (w *writer) run() {
 		}
 		w.mu.Lock()
 		w.hangs = false
+		closed := w.closed
 		w.mu.Unlock()
 		close(written)
+		if !closed {
+			w.gather()
+		}
+	}
+}
+
+// gather lets lines come together.
+func (w *writer) gather() {
+	timeout := time.NewTimer(gatherTime)
+	defer timeout.Stop()
+	select {
+	case <-timeout.C:
+	case <-w.hurry:
 	}
 }
 
@@ -141,6 +172,7 @@ func (w *writer) close() {
 	w.mu.Lock()
 	w.closed = true
 	w.wake.Signal()
+	w.writeNow()
 	w.mu.Unlock()
 	await(w.ended)
 }

@@ -1,6 +1,10 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/viloforge/vilogate/gateway/internal/field"
+)
 
 // maxChunkLine bounds the line before a chunk's data in bytes, with its extensions.
 const maxChunkLine = 4 << 10
@@ -11,7 +15,7 @@ const maxExcess = 16 << 10
 
 // Chunks reads a chunked body (RFC 9112, section 7.1) from bytes that come in pieces. Its zero value is at the beginning.
 type Chunks struct {
-	Trailer []Field // once the body has ended
+	Trailer field.List // once the body has ended
 
 	state     chunkState
 	remaining int64 // of the chunk's data
@@ -110,7 +114,7 @@ func parseChunkSize(line []byte) (size int64, err error) {
 	switch {
 	case digits == 0 || len(extensions) > 0 && extensions[0] != ';':
 		return 0, malformed("a chunk's size that is no number")
-	case !isValue(extensions):
+	case !field.IsValue(extensions):
 		return 0, malformed("a control character in a chunk's extension")
 	}
 	return size, nil

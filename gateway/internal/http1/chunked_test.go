@@ -4,10 +4,12 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/viloforge/vilogate/gateway/internal/field"
 )
 
 // readChunks reads a chunked body that comes in pieces of so many bytes, and returns what is behind it.
-func readChunks(wire string, piece int) (body, rest string, trailer []Field, err error) {
+func readChunks(wire string, piece int) (body, rest string, trailer field.List, err error) {
 	var c Chunks
 	var held []byte
 	for {
@@ -49,7 +51,7 @@ func TestChunks(t *testing.T) {
 			}
 		}
 	}
-	if _, _, trailer, err := readChunks("0\r\nx-A: b \r\nY:\r\n\r\n", 1); err != nil || len(trailer) != 2 || trailer[0] != (Field{"x-A", "b"}) {
+	if _, _, trailer, err := readChunks("0\r\nx-A: b \r\nY:\r\n\r\n", 1); err != nil || len(trailer) != 2 || trailer[0] != (field.Field{Name: "x-A", Value: "b"}) {
 		t.Errorf("trailers %q, %v", trailer, err)
 	}
 	var small strings.Builder

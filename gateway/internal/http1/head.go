@@ -3,6 +3,8 @@ package http1
 import (
 	"strconv"
 	"strings"
+
+	"github.com/viloforge/vilogate/gateway/internal/field"
 )
 
 // Lengths of a body that are no number of bytes.
@@ -15,7 +17,7 @@ const (
 type Head struct {
 	Minor  int // of the version: 0 or 1
 	Status int // 100 to 599
-	Fields []Field
+	Fields field.List
 	Length int64 // of the body in bytes, or Chunked, or UntilClose
 	Close  bool  // the connection ends with the answer
 }
@@ -49,7 +51,7 @@ func ParseHead(b []byte, bodiless bool) (Head, error) {
 	section := string(rest)
 	lines := strings.Count(section, "\n")
 	section = strings.TrimSuffix(strings.TrimSuffix(section, "\n"), "\r")
-	if h.Fields, err = parseFields(make([]Field, 0, min(lines, MaxFields)), section, MaxFields); err != nil {
+	if h.Fields, err = parseFields(make(field.List, 0, min(lines, MaxFields)), section, MaxFields); err != nil {
 		return Head{}, err
 	}
 	if err := h.frame(bodiless); err != nil {
@@ -76,7 +78,7 @@ func parseStatusLine(line []byte) (Head, error) {
 		return Head{}, malformed("the status %03d", h.Status)
 	case len(reason) > 0 && reason[0] != ' ':
 		return Head{}, malformed("a status of more than three digits")
-	case !isValue(reason):
+	case !field.IsValue(reason):
 		return Head{}, malformed("a control character in the reason")
 	}
 	return h, nil
@@ -110,8 +112,8 @@ func (h *Head) frame(bodiless bool) error {
 	case encodings > 0 && h.Minor == 0:
 		return malformed("Transfer-Encoding in HTTP/1.0")
 	}
-	if h.Close = HasToken(h.Fields, "Connection", "close"); h.Minor == 0 && !h.Close {
-		h.Close = !HasToken(h.Fields, "Connection", "keep-alive")
+	if h.Close = h.Fields.HasToken("Connection", "close"); h.Minor == 0 && !h.Close {
+		h.Close = !h.Fields.HasToken("Connection", "keep-alive")
 	}
 	switch {
 	case bodiless || h.Status < 200 || h.Status == 204 || h.Status == 304:

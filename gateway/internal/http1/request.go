@@ -1,10 +1,14 @@
 package http1
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/viloforge/vilogate/gateway/internal/field"
+)
 
 // AppendRequestLine appends the request line (RFC 9112, section 3), and Host. The error is a MalformedError.
 func AppendRequestLine(b []byte, method, target, host string) ([]byte, error) {
-	if !isToken(method) || !isTarget(target) || !isTarget(host) {
+	if !field.IsToken(method) || !isTarget(target) || !isTarget(host) {
 		return nil, malformed("a method, target or host that cannot be written")
 	}
 	b = append(append(b, method...), ' ')
@@ -24,7 +28,7 @@ func isTarget(s string) bool {
 
 // AppendField appends a field's line. The error is a MalformedError.
 func AppendField(b []byte, name, value string) ([]byte, error) {
-	if !isToken(name) || !isValue(value) {
+	if !field.IsToken(name) || !field.IsValue(value) {
 		return nil, malformed("a field that cannot be written")
 	}
 	b = append(append(b, name...), ": "...)
@@ -32,7 +36,7 @@ func AppendField(b []byte, name, value string) ([]byte, error) {
 }
 
 // AppendFields appends a section: the lines of fields, and an empty one.
-func AppendFields(b []byte, fields []Field) ([]byte, error) {
+func AppendFields(b []byte, fields field.List) ([]byte, error) {
 	var err error
 	for _, f := range fields {
 		if b, err = AppendField(b, f.Name, f.Value); err != nil {

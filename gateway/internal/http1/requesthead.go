@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -16,7 +17,7 @@ type RequestHead struct {
 	Target string // as it was sent
 	Host   string // "" where there is none, which only HTTP/1.0 allows
 	Minor  int    // of the version: 0 or 1
-	Fields []Field
+	Fields field.List
 	Length int64 // of the body in bytes, or Chunked
 	Close  bool  // the connection ends with the request
 	Expect bool  // Expect: 100-continue
@@ -88,7 +89,7 @@ func (h *RequestHead) parseLine(line string) error {
 	method, rest, ok := strings.Cut(line, " ")
 	target, version, hasVersion := strings.Cut(rest, " ")
 	switch {
-	case !ok || !isToken(method):
+	case !ok || !field.IsToken(method):
 		return badRequest("a request line that begins with no method")
 	case !isTarget(target):
 		return badRequest("a request line without a target")
@@ -185,7 +186,7 @@ func (h *RequestHead) frame() error {
 	}
 	h.Close = h.Minor == 0
 	if connection {
-		h.Close = HasToken(h.Fields, "Connection", "close") || h.Minor == 0 && !HasToken(h.Fields, "Connection", "keep-alive")
+		h.Close = h.Fields.HasToken("Connection", "close") || h.Minor == 0 && !h.Fields.HasToken("Connection", "keep-alive")
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/viloforge/vilogate/gateway/internal/field"
 )
 
 // writer is what a handler writes its answer to: the stream. The handler's goroutine alone writes; deadlines may be set by any.
@@ -14,7 +16,7 @@ type writer stream
 // Header implements http.ResponseWriter.
 func (w *writer) Header() http.Header {
 	if w.answer.header == nil {
-		w.answer.header = make(http.Header, 14) // the most of 16 slots
+		w.answer.header = http.Header{}
 	}
 	return w.answer.header
 }
@@ -28,12 +30,21 @@ func (w *writer) WriteHeader(status int) {
 	case status < 100 || status > 999:
 		panic("http2: a status of " + strconv.Itoa(status))
 	case status >= 200:
-		a.status = status
-		a.declared = -1
-		a.noBody = w.request.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
+		a.begin(status, w.request.Method)
 		a.snapshot()
 	case status != http.StatusSwitchingProtocols:
 		(*stream)(w).inform(status)
+	}
+}
+
+// RequestFields are the fields of the request as they were sent, their names as in an http.Header. They are not to be changed.
+func (w *writer) RequestFields() field.List { return w.fields }
+
+// WriteFields is WriteHeader of a final answer whose header is this list, in the place of Header.
+func (w *writer) WriteFields(status int, head field.List) {
+	if a := &w.answer; a.status == 0 && !a.done {
+		a.begin(status, w.request.Method)
+		a.take(head)
 	}
 }
 

@@ -4,13 +4,15 @@ import (
 	"io"
 	"net/http"
 	"sync"
+
+	"github.com/viloforge/vilogate/gateway/internal/requestcontext"
 )
 
 // newStream makes the stream of a request that the reader has read. c.mu is held.
 func (c *conn) newStream(id uint32, t *target, endStream bool) *stream {
 	st := &stream{
-		requestContext: requestContext{base: c.base},
-		conn:           c, id: id,
+		Context: requestcontext.Context{Base: c.base},
+		conn:    c, id: id,
 		remoteEnded: endStream, expects: t.expects,
 		declared: t.contentLength, credit: c.limits.BodyTimeout,
 		receiveWindow: c.limits.StreamWindow, sendWindow: c.initialWindow,
@@ -22,9 +24,9 @@ func (c *conn) newStream(id uint32, t *target, endStream bool) *stream {
 	if r.Body = (*body)(st); endStream {
 		r.Body, st.bodyErr = http.NoBody, io.EOF
 	}
-	st.request = r
+	st.request, st.fields = r, t.fields
 	if c.base.Err() != nil {
-		st.cancel()
+		st.Cancel()
 	}
 	return st
 }

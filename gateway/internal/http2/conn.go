@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/viloforge/vilogate/gateway/internal/field"
+	"github.com/viloforge/vilogate/gateway/internal/requestcontext"
 )
 
 // The errors of streams that end before their time.
@@ -101,7 +104,7 @@ const (
 // stream is a request, its answer, and what connects them. What its handler owns stands last; everything else is guarded by the
 // connection's mu.
 type stream struct {
-	requestContext
+	requestcontext.Context
 	conn *conn
 	id   uint32
 
@@ -137,6 +140,7 @@ type stream struct {
 
 	serve   http.Handler
 	request *http.Request
+	fields  field.List // of the request
 	answer  answer
 }
 

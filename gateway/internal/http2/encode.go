@@ -4,6 +4,8 @@ import (
 	"strconv"
 
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/viloforge/vilogate/gateway/internal/field"
 )
 
 // statuses are the statuses of most answers.
@@ -24,10 +26,10 @@ func statusText(status int) string {
 }
 
 // encode appends a field to the block. c.mu is held.
-func (c *conn) encode(f field) {
+func (c *conn) encode(f field.Field) {
 	// It is written into memory, which does not fail. What differs from answer to answer does not go into the dynamic table, which
 	// it would only drive others out of: it is marked as never indexed (RFC 7541, section 6.2.3).
-	_ = c.encoder.WriteField(hpack.HeaderField{Name: f.name, Value: f.value, Sensitive: isVolatile(f.name)})
+	_ = c.encoder.WriteField(hpack.HeaderField{Name: f.Name, Value: f.Value, Sensitive: isVolatile(f.Name)})
 }
 
 func isVolatile(name string) bool {
@@ -40,10 +42,10 @@ func isVolatile(name string) bool {
 }
 
 // appendFields appends a header block with these fields, and a status where it is not 0, to the output. c.mu is held.
-func (c *conn) appendFields(st *stream, status int, fields []field, endStream bool) {
+func (c *conn) appendFields(st *stream, status int, fields field.List, endStream bool) {
 	c.block.Reset()
 	if status != 0 {
-		c.encode(field{":status", statusText(status)})
+		c.encode(field.Field{Name: ":status", Value: statusText(status)})
 	}
 	for _, f := range fields {
 		c.encode(f)

@@ -53,7 +53,7 @@ func (st *stream) leave() {
 		answerBuffers.Put(a.buffer)
 		a.buffer = nil
 	}
-	st.cancel()
+	st.Cancel()
 	c := st.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()

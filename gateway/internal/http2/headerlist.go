@@ -4,17 +4,16 @@ import (
 	"strings"
 
 	"golang.org/x/net/http2/hpack"
-)
 
-// field is a field of a header or a trailer section, its name in lower case.
-type field struct{ name, value string }
+	"github.com/viloforge/vilogate/gateway/internal/field"
+)
 
 // headerList is what a header block says. It is filled by an HPACK decoder, and used again for the next block.
 type headerList struct {
 	method, scheme, authority, path string
-	pseudo                          int // which pseudo-header fields there are
-	fields                          []field
-	size                            int // as RFC 9113, section 10.5.1, counts
+	pseudo                          int        // which pseudo-header fields there are
+	fields                          field.List // their names in lower case
+	size                            int        // as RFC 9113, section 10.5.1, counts
 	tooLarge                        bool
 	malformed                       string // what is wrong with it first; "" for nothing
 
@@ -57,7 +56,7 @@ func (h *headerList) add(f hpack.HeaderField) {
 		return
 	}
 	switch {
-	case !isValue(f.Value):
+	case !field.IsValue(f.Value):
 		h.refuse("a control character in a value")
 	case f.Name != "" && f.Name[0] == ':':
 		h.addPseudo(f.Name, f.Value)
@@ -69,7 +68,7 @@ func (h *headerList) add(f hpack.HeaderField) {
 		h.refuse("TE other than trailers")
 	default:
 		f.Value = strings.Trim(f.Value, " \t") // which clients send, though RFC 9113, section 8.2.1, has it otherwise
-		h.fields = append(h.fields, field{f.Name, f.Value})
+		h.fields = append(h.fields, field.Field{Name: f.Name, Value: f.Value})
 	}
 }
 

@@ -70,16 +70,6 @@ func consistsOf(s string, set *[256]bool) bool {
 	return s != ""
 }
 
-// isValue reports whether s holds only what a field's value may (RFC 9110, section 5.5): no control characters but tabs.
-func isValue(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
 // isConnectionSpecific reports whether a field is one of HTTP/1.1's connections (RFC 9113, section 8.2.2).
 func isConnectionSpecific(name string) bool {
 	switch name {

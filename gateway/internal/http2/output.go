@@ -146,7 +146,7 @@ func (st *stream) abandon(err error) {
 	}
 	st.discard()
 	st.close(err)
-	st.cancel()
+	st.Cancel()
 }
 
 // close takes a stream off the connection. The connection's mu is held.

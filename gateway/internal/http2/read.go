@@ -73,7 +73,7 @@ func (c *conn) cancelRequests() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, st := range c.streams {
-		st.cancel()
+		st.Cancel()
 	}
 }
 

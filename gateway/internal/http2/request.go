@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/viloforge/vilogate/gateway/internal/field"
 )
 
 // target is what the fields of a request come to.
@@ -12,6 +14,7 @@ type target struct {
 	uri           string
 	url           *url.URL
 	header        http.Header
+	fields        field.List  // that header is made of
 	trailer       http.Header // names announced, without values; nil where there are none
 	contentLength int64       // -1: unknown
 	expects       bool        // 100 (Continue)
@@ -31,34 +34,36 @@ func (h *headerList) read(endStream bool) *target {
 	return t
 }
 
-// readFields fills the header: one map, and one list of values.
+// readFields fills the header, and the list of its fields.
 func (h *headerList) readFields(t *target, endStream bool) {
 	t.header = make(http.Header, len(h.fields))
 	values := make([]string, len(h.fields))
+	t.fields = make(field.List, 0, len(h.fields))
 	cookies, hosts, lengths := 0, 0, 0
 	for i, f := range h.fields {
-		switch f.name {
+		switch f.Name {
 		case "cookie":
 			cookies++
 		case "host":
-			h.readHost(t, f.value, hosts)
+			h.readHost(t, f.Value, hosts)
 			hosts++
 			continue
 		case "content-length":
-			h.readLength(t, f.value, lengths, endStream)
+			h.readLength(t, f.Value, lengths, endStream)
 			lengths++
 		case "trailer":
-			h.readTrailer(t, f.value)
+			h.readTrailer(t, f.Value)
 			continue
 		case "expect":
-			t.expects = t.expects || strings.EqualFold(f.value, "100-continue")
+			t.expects = t.expects || strings.EqualFold(f.Value, "100-continue")
 		}
-		key := canonicalName(f.name)
+		key := canonicalName(f.Name)
+		t.fields.Add(key, f.Value)
 		if all, ok := t.header[key]; ok {
-			t.header[key] = append(all, f.value)
+			t.header[key] = append(all, f.Value)
 			continue
 		}
-		values[i] = f.value
+		values[i] = f.Value
 		t.header[key] = values[i : i+1 : i+1]
 	}
 	if cookies > 1 {
@@ -163,9 +168,9 @@ func (h *headerList) readTrailers(announced http.Header) http.Header {
 	}
 	values := http.Header{}
 	for _, f := range h.fields {
-		key := canonicalName(f.name)
+		key := canonicalName(f.Name)
 		if _, ok := announced[key]; ok {
-			values[key] = append(values[key], f.value)
+			values[key] = append(values[key], f.Value)
 		}
 	}
 	return values

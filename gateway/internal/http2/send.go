@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/viloforge/vilogate/gateway/internal/field"
 )
 
 // dateText is the Date of answers, which changes once a second.
@@ -85,7 +87,7 @@ func (st *stream) sendHead(endStream bool) error {
 	a.fields = nil
 	defer list.free()
 	if !a.hasDate {
-		list.all = append(list.all, field{"date", date()})
+		list.all = append(list.all, field.Field{Name: "date", Value: date()})
 	}
 	if err := st.conn.turn(st, false); err != nil {
 		return err
@@ -176,11 +178,11 @@ func (a *answer) declareWhole() {
 	if a.headWritten || a.declared >= 0 || a.noBody && a.written == 0 {
 		return
 	}
-	a.fields.all = append(a.fields.all, field{"content-length", strconv.FormatInt(a.written, 10)})
+	a.fields.all = append(a.fields.all, field.Field{Name: "content-length", Value: strconv.FormatInt(a.written, 10)})
 }
 
 // sendTrailers ends the answer with trailers. The connection's mu is held.
-func (st *stream) sendTrailers(trailers []field) {
+func (st *stream) sendTrailers(trailers field.List) {
 	if st.conn.turn(st, false) == nil {
 		st.conn.appendFields(st, 0, trailers, true)
 		st.end()

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"github.com/viloforge/vilogate/gateway/internal/field"
 )
 
 // answer is the part of a stream that its handler writes.
@@ -23,8 +25,14 @@ type answer struct {
 	failed      error // of the last sending: every further write fails
 }
 
+// begin is when the status of the final answer is known.
+func (a *answer) begin(status int, method string) {
+	a.status, a.declared = status, -1
+	a.noBody = method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
+}
+
 // fieldList is a pooled list of fields.
-type fieldList struct{ all []field }
+type fieldList struct{ all field.List }
 
 // answerBytes is a pooled buffer of what is written.
 type answerBytes struct {
@@ -40,7 +48,7 @@ func (b *answerBytes) add(p []byte) int {
 }
 
 var (
-	fieldLists    = sync.Pool{New: func() any { return &fieldList{make([]field, 0, 24)} }}
+	fieldLists    = sync.Pool{New: func() any { return &fieldList{make(field.List, 0, 24)} }}
 	answerBuffers = sync.Pool{New: func() any { return new(answerBytes) }}
 )
 
@@ -70,8 +78,8 @@ func (l *fieldList) add(key string, values []string) {
 		return
 	}
 	for _, value := range values {
-		if isValue(value) {
-			l.all = append(l.all, field{name, value})
+		if field.IsValue(value) {
+			l.all = append(l.all, field.Field{Name: name, Value: value})
 		}
 	}
 }
@@ -80,31 +88,58 @@ func (l *fieldList) add(key string, values []string) {
 func (a *answer) snapshot() {
 	a.fields = fieldLists.Get().(*fieldList)
 	for _, line := range a.header["Trailer"] {
-		for name := range strings.SplitSeq(line, ",") {
-			if key := http.CanonicalHeaderKey(strings.Trim(name, " \t")); isTrailer(key) {
-				a.announced = append(a.announced, key)
-			}
-		}
+		a.announce(line)
 	}
 	for key, values := range a.header {
 		switch {
-		case key == "Content-Length":
-			a.declare(values)
-		case key == "Connection":
-			a.closes = len(values) > 0 && strings.EqualFold(values[0], "close")
-		case key == "Date":
-			a.hasDate = true
-			a.fields.add(key, values)
-		case len(key) > len(http.TrailerPrefix) && strings.HasPrefix(key, http.TrailerPrefix) || a.isAnnounced(key):
+		case len(key) > len(http.TrailerPrefix) && strings.HasPrefix(key, http.TrailerPrefix):
+		case len(values) == 0:
+			a.hasDate = a.hasDate || key == "Date" // there is to be none
 		default:
-			a.fields.add(key, values)
+			a.takeField(key, values)
 		}
+	}
+}
+
+// take takes a header that is no map.
+func (a *answer) take(head field.List) {
+	a.fields = fieldLists.Get().(*fieldList)
+	for line := range head.Values("Trailer") {
+		a.announce(line)
+	}
+	for i := range head {
+		var value [1]string
+		value[0] = head[i].Value
+		a.takeField(http.CanonicalHeaderKey(head[i].Name), value[:])
+	}
+}
+
+// announce notes the trailers that a line of Trailer announces.
+func (a *answer) announce(line string) {
+	for name := range strings.SplitSeq(line, ",") {
+		if key := http.CanonicalHeaderKey(strings.Trim(name, " \t")); isTrailer(key) {
+			a.announced = append(a.announced, key)
+		}
+	}
+}
+
+// takeField takes the values of a field.
+func (a *answer) takeField(key string, values []string) {
+	switch {
+	case key == "Content-Length":
+		a.declare(values)
+	case key == "Connection":
+		a.closes = strings.EqualFold(values[0], "close")
+	case a.isAnnounced(key):
+	default:
+		a.hasDate = a.hasDate || key == "Date"
+		a.fields.add(key, values)
 	}
 }
 
 // declare takes a Content-Length, unless it is none. 204 has none (RFC 9110, section 8.6).
 func (a *answer) declare(values []string) {
-	if len(values) == 0 || a.status == http.StatusNoContent {
+	if a.declared >= 0 || a.status == http.StatusNoContent {
 		return
 	}
 	if n, ok := parseLength(values[0]); ok {
@@ -132,7 +167,7 @@ func isTrailer(key string) bool {
 }
 
 // trailers are the fields behind the body: those announced, and those whose keys begin with http.TrailerPrefix.
-func (a *answer) trailers(list *fieldList) []field {
+func (a *answer) trailers(list *fieldList) field.List {
 	for _, key := range a.announced {
 		list.add(key, a.header[key])
 	}

@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
+	"github.com/viloforge/vilogate/gateway/internal/requestcontext"
 )
 
 // Request is what an upstream is asked. It can be sent again where it has no body.
@@ -76,7 +78,7 @@ type Exchange struct {
 // exchange sends the request and reads the answer's head. The error is errStale where nothing was written.
 func exchange(ctx context.Context, p *Pool, key Key, c *conn, r *Request) (*Exchange, error) {
 	x := &Exchange{pool: p, key: key, conn: c, request: r}
-	x.stop = context.AfterFunc(ctx, func() { x.abort(ctx.Err()) })
+	x.stop = requestcontext.AfterFunc(ctx, func() { x.abort(ctx.Err()) })
 	err := x.start()
 	if err == nil {
 		return x, nil
@@ -205,7 +207,7 @@ func (x *Exchange) headBytes() ([]byte, error) {
 
 // switches reports whether a 101 is for the protocol that was asked for.
 func (x *Exchange) switches(h *http1.Head) bool {
-	if x.request.Upgrade == "" || !http1.HasToken(h.Fields, "Connection", "upgrade") {
+	if x.request.Upgrade == "" || !h.Fields.HasToken("Connection", "upgrade") {
 		return false
 	}
 	for _, f := range h.Fields {
@@ -264,7 +266,7 @@ func (x *Exchange) piece() ([]byte, error) {
 }
 
 // Trailer are the fields behind the body, once it has ended.
-func (x *Exchange) Trailer() []http1.Field { return x.chunks.Trailer }
+func (x *Exchange) Trailer() field.List { return x.chunks.Trailer }
 
 // Abort ends the exchange: whoever waits for the connection hears an error. Any goroutine may call it, at any time.
 func (x *Exchange) Abort() { x.abort(errAborted) }

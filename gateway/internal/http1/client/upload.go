@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 )
 
@@ -17,7 +18,7 @@ type Upload struct {
 	// Length is in bytes; negative where it is not known: the body is chunked.
 	Length int64
 	// Trailer are the fields behind a chunked body that has ended. Optional.
-	Trailer func() []http1.Field
+	Trailer func() field.List
 	// Expect has the body wait until the upstream asks for it (RFC 9110, section 10.1.1), or a second has passed.
 	Expect bool
 	// Interrupt ends a read of Body that waits. It is called where nobody takes the rest.
@@ -157,7 +158,7 @@ func (u *upload) write(buffer, piece []byte, last bool) error {
 	}
 	out := buffer[begin:end]
 	if last {
-		var trailer []http1.Field
+		var trailer field.List
 		if u.Trailer != nil {
 			trailer = u.Trailer()
 		}

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/viloforge/vilogate/gateway/internal/http1"
+	"github.com/viloforge/vilogate/gateway/internal/field"
 )
 
 // endless is a body without an end.
@@ -61,7 +61,7 @@ func TestUploads(t *testing.T) {
 			if length == 0 {
 				continue // nothing is uploaded then: an answer would come before the body is looked at
 			}
-			r := post(&Upload{Body: strings.NewReader(body), Length: length, Interrupt: func() {}, Trailer: func() []http1.Field { return []http1.Field{{Name: "X-T", Value: "end"}} }})
+			r := post(&Upload{Body: strings.NewReader(body), Length: length, Interrupt: func() {}, Trailer: func() field.List { return field.List{{Name: "X-T", Value: "end"}} }})
 			x := mustSend(t, p, b, r)
 			fields := fmt.Sprint(x.Head.Fields)
 			got, err := readAll(x)

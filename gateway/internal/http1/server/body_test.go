@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/conntest"
+	"github.com/viloforge/vilogate/gateway/internal/requestcontext"
 )
 
 // A body that is read away behind the handler has one reader.
@@ -47,7 +49,7 @@ func TestABodyHasEndedWhenTheWatchKnows(t *testing.T) {
 	c := newConn(&shared{opts: Options{Limits: testLimits}}, conn, nil)
 	c.head.Length = 2
 	b := c.body()
-	c.watch.begin(func() {}, true)
+	c.watch.begin(&requestcontext.Context{Base: context.Background()}, true)
 	if _, err := io.WriteString(client, "ok"); err != nil {
 		t.Fatal(err)
 	}

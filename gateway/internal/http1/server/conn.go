@@ -14,13 +14,14 @@ import (
 
 // conn is a connection. What is not guarded is owned by the goroutine that serves it.
 type conn struct {
-	s      *shared
-	rwc    net.Conn
-	tls    *tls.ConnectionState
-	remote string
-	ctx    context.Context
-	cancel context.CancelFunc // of ctx
-	onEnd  func()
+	s        *shared
+	rwc      net.Conn
+	tls      *tls.ConnectionState
+	remote   string
+	template http.Request // what all requests have in common
+	ctx      context.Context
+	cancel   context.CancelFunc // of ctx
+	onEnd    func()
 
 	input  input
 	output output
@@ -57,6 +58,7 @@ const (
 
 func newConn(s *shared, rwc net.Conn, state *tls.ConnectionState) *conn {
 	c := &conn{s: s, rwc: rwc, tls: state, remote: rwc.RemoteAddr().String(), onEnd: func() {}}
+	c.template = http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, Body: http.NoBody, RemoteAddr: c.remote, TLS: state}
 	c.input.conn, c.output.conn, c.watch.input = rwc, rwc, &c.input
 	c.watch.changed = sync.NewCond(&c.watch.mu)
 	return c

@@ -7,17 +7,16 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 )
 
 // request is what is in c.head, as package http has it.
 func (c *conn) request(ctx context.Context, b *body) *http.Request {
 	h := &c.head
-	r := (&http.Request{
-		Method: h.Method, RequestURI: h.Target, URL: parseTarget(h.Method, h.Target), Host: h.Host,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: h.Minor, Header: header(h.Fields),
-		ContentLength: h.Length, Body: http.NoBody, Close: h.Close, RemoteAddr: c.remote, TLS: c.tls,
-	}).WithContext(ctx)
+	r := c.template.WithContext(ctx)
+	r.Method, r.RequestURI, r.URL, r.Host = h.Method, h.Target, parseTarget(h.Method, h.Target), h.Host
+	r.ProtoMinor, r.Header, r.ContentLength, r.Close = h.Minor, header(h.Fields), h.Length, h.Close
 	if h.Minor == 0 {
 		r.Proto = "HTTP/1.0"
 	}
@@ -47,7 +46,7 @@ func parseTarget(method, target string) *url.URL {
 }
 
 // header is the fields by their canonical names. The values of a name stay in order.
-func header(fields []http1.Field) http.Header {
+func header(fields field.List) http.Header {
 	h := make(http.Header, len(fields)+4)
 	values := make([]string, len(fields))
 	for i, f := range fields {

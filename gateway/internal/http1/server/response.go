@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
+	"github.com/viloforge/vilogate/gateway/internal/requestcontext"
 )
 
 const unknownLength = -1
@@ -19,10 +21,11 @@ const unknownLength = -1
 // http.ResponseController finds. Reading and writing overlap as the handler likes.
 type response struct {
 	conn    *conn
+	context requestcontext.Context
 	request *http.Request
 	body    *body
-	header  http.Header // what the handler has
-	head    http.Header // what it was at WriteHeader; nil where it is the same
+	header  http.Header // what the handler has; nil where it has not asked
+	head    field.List  // of the answer, once the status is known: not to be changed
 
 	status   int  // 0 before WriteHeader
 	begun    bool // the head is in the output
@@ -41,11 +44,14 @@ const earlyBytes = 2 << 10
 
 // Header implements http.ResponseWriter. What is changed of it behind WriteHeader is not in the head.
 func (w *response) Header() http.Header {
-	if w.status != 0 && !w.begun && w.head == nil {
-		w.head = w.header.Clone()
+	if w.header == nil {
+		w.header = http.Header{}
 	}
 	return w.header
 }
+
+// RequestFields are the fields of the request as they were sent. They are not to be changed.
+func (w *response) RequestFields() field.List { return w.conn.head.Fields }
 
 // WriteHeader implements http.ResponseWriter. Informational responses leave at once, and take no part in the final one.
 func (w *response) WriteHeader(status int) {
@@ -56,13 +62,39 @@ func (w *response) WriteHeader(status int) {
 		w.writeInformational(status)
 		return
 	}
-	w.status = status
-	w.bodiless = w.request.Method == http.MethodHead || status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
-	if lengths := w.header["Content-Length"]; len(lengths) > 0 {
-		if n, err := strconv.ParseUint(lengths[0], 10, 63); err == nil {
-			w.length = int64(n)
+	w.WriteFields(status, sorted(w.header))
+}
+
+// sorted is the fields of a header by name, without trailers.
+func sorted(h http.Header) field.List {
+	var room [32]string
+	names := room[:0]
+	for name := range h {
+		if !strings.HasPrefix(name, http.TrailerPrefix) {
+			names = append(names, name)
 		}
 	}
+	slices.Sort(names)
+	head := make(field.List, 0, len(names)+2)
+	for _, name := range names {
+		for _, value := range h[name] {
+			head.Add(name, value)
+		}
+	}
+	return head
+}
+
+// WriteFields is WriteHeader of a final answer whose header is this list, in the place of Header. It is not to be changed again.
+func (w *response) WriteFields(status int, head field.List) {
+	if w.status != 0 || w.hijacked {
+		return
+	}
+	w.status, w.head = status, head
+	w.bodiless = w.request.Method == http.MethodHead || status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
+	if n, err := strconv.ParseUint(head.Get("Content-Length"), 10, 63); err == nil {
+		w.length = int64(n)
+	}
+	w.trailer = announced(head)
 }
 
 func (w *response) writeInformational(status int) {
@@ -140,9 +172,6 @@ func (w *response) begin() {
 	w.begun = true
 	o := &w.conn.output
 	o.begun = true
-	if w.head == nil {
-		w.head = w.header
-	}
 	w.frame()
 	o.buffer = w.appendHead(o.acquire())
 	if len(w.early) > 0 {
@@ -154,7 +183,6 @@ func (w *response) begin() {
 // frame finds out how the body is framed, and whether the connection ends behind it (RFC 9112, sections 6.1 and 9.6).
 func (w *response) frame() {
 	c := w.conn
-	w.trailer = announced(w.head)
 	switch {
 	case w.bodiless:
 		if w.request.Method != http.MethodHead || w.status == http.StatusNoContent || w.status < 200 {
@@ -167,7 +195,7 @@ func (w *response) frame() {
 	default:
 		w.chunked = true
 	}
-	if hasClose(w.head["Connection"]) || c.s.draining.Load() || !w.body.mayDiscard() {
+	if w.head.HasToken("Connection", "close") || c.s.draining.Load() || !w.body.mayDiscard() {
 		c.ending = max(c.ending, ends)
 	}
 }
@@ -175,23 +203,15 @@ func (w *response) frame() {
 // appendHead appends the head of the answer.
 func (w *response) appendHead(b []byte) []byte {
 	b = appendStatusLine(b, w.status)
-	if w.head["Date"] == nil {
+	if !w.head.Has("Date") {
 		b = append(b, "Date: "...)
 		b = append(b, w.conn.s.date.at(time.Now())...)
 		b = append(b, "\r\n"...)
 	}
-	var names [32]string
-	sorted := names[:0]
-	for name := range w.head {
-		switch {
-		case name == "Connection", name == "Content-Length", name == "Transfer-Encoding", strings.HasPrefix(name, http.TrailerPrefix):
-		default:
-			sorted = append(sorted, name)
+	for _, f := range w.head {
+		if !framesAnswer(f.Name) {
+			b = appendField(b, f.Name, f.Value)
 		}
-	}
-	slices.Sort(sorted)
-	for _, name := range sorted {
-		b = appendValues(b, name, w.head[name])
 	}
 	switch {
 	case w.chunked:
@@ -213,18 +233,36 @@ func appendStatusLine(b []byte, status int) []byte {
 	return append(append(append(b, ' '), http.StatusText(status)...), "\r\n"...)
 }
 
-// appendValues appends the fields of a name. What would end a line is a space.
+// framesAnswer reports whether a field says how the answer is framed, which appendHead says itself.
+func framesAnswer(name string) bool {
+	switch len(name) {
+	case len("Connection"):
+		return field.Same(name, "Connection")
+	case len("Content-Length"):
+		return field.Same(name, "Content-Length")
+	case len("Transfer-Encoding"):
+		return field.Same(name, "Transfer-Encoding")
+	}
+	return false
+}
+
+// appendValues appends the fields of a name.
 func appendValues(b []byte, name string, values []string) []byte {
 	for _, value := range values {
-		if longer, err := http1.AppendField(b, name, value); err == nil {
-			b = longer
-			continue
-		}
-		if longer, err := http1.AppendField(b, name, withoutControls(value)); err == nil {
-			b = longer // else the name is no token, and the field is left out
-		}
+		b = appendField(b, name, value)
 	}
 	return b
+}
+
+// appendField appends a field. What would end a line is a space.
+func appendField(b []byte, name, value string) []byte {
+	if longer, err := http1.AppendField(b, name, value); err == nil {
+		return longer
+	}
+	if longer, err := http1.AppendField(b, name, withoutControls(value)); err == nil {
+		return longer
+	}
+	return b // the name is no token, and the field is left out
 }
 
 func withoutControls(value string) string {
@@ -236,15 +274,9 @@ func withoutControls(value string) string {
 	}, value))
 }
 
-func hasClose(connection []string) bool {
-	return slices.ContainsFunc(connection, func(line string) bool {
-		return http1.HasToken([]http1.Field{{Name: "Connection", Value: line}}, "Connection", "close")
-	})
-}
-
 // announced is the fields that the header announces behind the body.
-func announced(h http.Header) (names []string) {
-	for _, line := range h["Trailer"] {
+func announced(head field.List) (names []string) {
+	for line := range head.Values("Trailer") {
 		for name := range strings.SplitSeq(line, ",") {
 			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
 			if name != "" && !framesMessage(name) {
@@ -265,7 +297,7 @@ func (w *response) hasTrailer() bool {
 			return true
 		}
 	}
-	return len(announced(w.header)) > 0
+	return len(w.trailer) > 0
 }
 
 // FlushError is for http.ResponseController.

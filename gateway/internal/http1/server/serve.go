@@ -1,13 +1,13 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"os"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/http1"
+	"github.com/viloforge/vilogate/gateway/internal/requestcontext"
 )
 
 // serve serves one request after another.
@@ -54,13 +54,16 @@ func (c *conn) serveRequest() {
 
 // serveBy has a handler answer what is in c.head.
 func (c *conn) serveBy(handler http.Handler) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	defer cancel()
 	b := c.body()
-	r := c.request(ctx, b)
-	w := &response{conn: c, request: r, body: b, header: make(http.Header, 16), length: unknownLength}
+	w := &response{conn: c, context: requestcontext.Context{Base: c.ctx}, body: b, length: unknownLength}
+	defer w.context.Cancel()
+	r := c.request(&w.context, b)
+	w.request = r
 	c.output.begin()
-	c.watch.begin(cancel, b != nil)
+	c.watch.begin(&w.context, b != nil)
+	if c.ctx.Err() != nil {
+		w.context.Cancel()
+	}
 	whole := c.run(handler, w, r)
 	c.watch.end()
 	b.end()

@@ -35,6 +35,7 @@ func (s *Server) ServeConn(ctx context.Context, rwc net.Conn, state *tls.Connect
 	if s.shared.opts.ConnContext != nil {
 		c.ctx, c.onEnd = s.shared.opts.ConnContext(ctx)
 	}
+	defer context.AfterFunc(c.ctx, c.watch.abandon)()
 	if !s.add(c) {
 		c.close()
 		return

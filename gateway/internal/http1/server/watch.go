@@ -1,11 +1,12 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"os"
 	"sync"
 	"time"
+
+	"github.com/viloforge/vilogate/gateway/internal/requestcontext"
 )
 
 // watchDelay is how long a request takes before anybody looks whether its client is still there.
@@ -17,19 +18,19 @@ type watch struct {
 	input *input // nobody else reads it while the watch is on
 
 	mu        sync.Mutex
-	changed   *sync.Cond         // reading has
-	timer     *time.Timer        // guarded by mu
-	cancel    context.CancelFunc // guarded by mu: of the request; nil while there is none
-	bodyEnded bool               // guarded by mu
-	reading   bool               // guarded by mu: a goroutine waits for a byte
-	hasByte   bool               // guarded by mu: it has read one
+	changed   *sync.Cond              // reading has
+	timer     *time.Timer             // guarded by mu
+	request   *requestcontext.Context // guarded by mu; nil while there is none
+	bodyEnded bool                    // guarded by mu
+	reading   bool                    // guarded by mu: a goroutine waits for a byte
+	hasByte   bool                    // guarded by mu: it has read one
 }
 
 // begin begins with a request.
-func (w *watch) begin(cancel context.CancelFunc, hasBody bool) {
+func (w *watch) begin(request *requestcontext.Context, hasBody bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cancel, w.bodyEnded = cancel, !hasBody
+	w.request, w.bodyEnded = request, !hasBody
 	if w.bodyEnded {
 		w.arm()
 	}
@@ -39,7 +40,7 @@ func (w *watch) begin(cancel context.CancelFunc, hasBody bool) {
 func (w *watch) bodyHasEnded() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.cancel != nil {
+	if w.request != nil {
 		w.bodyEnded = true
 		w.arm()
 	}
@@ -58,7 +59,7 @@ func (w *watch) arm() {
 func (w *watch) run() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.cancel == nil || !w.bodyEnded || w.reading || w.hasByte || len(w.input.unread()) > 0 {
+	if w.request == nil || !w.bodyEnded || w.reading || w.hasByte || len(w.input.unread()) > 0 {
 		return
 	}
 	w.reading = true
@@ -67,8 +68,8 @@ func (w *watch) run() {
 	n, err := readSome(w.input.conn, w.input.first[:])
 	w.mu.Lock()
 	w.reading, w.hasByte = false, n > 0
-	if err != nil && n == 0 && !errors.Is(err, os.ErrDeadlineExceeded) && w.cancel != nil {
-		w.cancel()
+	if err != nil && n == 0 && !errors.Is(err, os.ErrDeadlineExceeded) && w.request != nil {
+		w.request.Cancel()
 	}
 	w.changed.Broadcast()
 }
@@ -77,7 +78,7 @@ func (w *watch) run() {
 func (w *watch) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cancel = nil
+	w.request = nil
 	if w.timer != nil {
 		w.timer.Stop()
 	}
@@ -97,7 +98,7 @@ func (w *watch) end() {
 func (w *watch) abandon() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.cancel != nil {
-		w.cancel()
+	if w.request != nil {
+		w.request.Cancel()
 	}
 }

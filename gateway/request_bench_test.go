@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// BenchmarkRequest is a request's whole way but TLS, between a client and a backend that do nothing but write and read bytes: its
+// allocations are the gateway's alone.
+func BenchmarkRequest(b *testing.B) {
+	p := newHotPath(b, 1)
+	answer := []byte("HTTP/1.1 200 OK\r\nServer: backend\r\nDate: Mon, 30 Nov 2026 09:00:00 GMT\r\nContent-Type: text/html\r\n" +
+		"Content-Length: 1024\r\nLast-Modified: Mon, 30 Nov 2026 09:00:00 GMT\r\nETag: \"6565\"\r\nAccept-Ranges: bytes\r\n\r\n" + strings.Repeat("x", 1024))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go echo(conn, answer)
+		}
+	}()
+	for _, u := range p.gateway.generation.Load().upstreams {
+		u.URLs = []*url.URL{{Scheme: "http", Host: listener.Addr().String()}}
+	}
+	p.gateway.Swap(p.gateway.generation.Load())
+	request := []byte("GET /service-7/1/items/a/b?page=2 HTTP/1.1\r\nHost: app.example.test\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n" +
+		"Accept-Encoding: gzip, br\r\nAccept-Language: en\r\nSec-Fetch-Site: same-origin\r\nCookie: " + p.cookies[0][0] + "\r\n\r\n")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(serveHTTP1(b, p.gateway), "http://"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	reader := bufio.NewReader(conn)
+	first := func() int64 {
+		if _, err := conn.Write(request); err != nil {
+			b.Fatal(err)
+		}
+		counted := &bytes.Buffer{}
+		resp, err := http.ReadResponse(bufio.NewReader(io.TeeReader(reader, counted)), nil)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			b.Fatal(resp, err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			b.Fatal(err)
+		}
+		return int64(counted.Len())
+	}()
+	whole := make([]byte, first)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := conn.Write(request); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(reader, whole); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// echo answers each request that arrives whole in a read.
+func echo(conn net.Conn, answer []byte) {
+	defer func() { _ = conn.Close() }()
+	buffer := make([]byte, 16<<10)
+	for n := 0; ; {
+		more, err := conn.Read(buffer[n:])
+		if err != nil {
+			return
+		}
+		if n += more; !bytes.HasSuffix(buffer[:n], []byte("\r\n\r\n")) {
+			continue
+		}
+		if n = 0; !write(conn, answer) {
+			return
+		}
+	}
+}
+
+func write(conn net.Conn, b []byte) bool {
+	_, err := conn.Write(b)
+	return err == nil
+}
