@@ -39,6 +39,17 @@ func (x *forwarding) refuseAdmission(cause error) error {
 	return r
 }
 
+// refuseOwn is for a client that gets no connection of its own to the upstream.
+func (x *forwarding) refuseOwn(cause error) error {
+	switch {
+	case errors.Is(cause, errUnresolved):
+		return refuseUpstream(http.StatusBadGateway, "upstream request failed", cause)
+	case isRefusedAdmission(cause):
+		return x.refuseAdmission(cause)
+	}
+	return refuseTooManyOwn(cause)
+}
+
 // UpstreamLoad is what is under way at an upstream, what waits, and what was refused.
 type UpstreamLoad = admission.Status
 

@@ -33,13 +33,8 @@ func (x *forwarding) authenticateConnection() error {
 		x.own = client.find(x.upstream, x.who())
 	default:
 		own, err := client.acquire(x.upstream, x.who(), x.client)
-		switch {
-		case err == errUnresolved:
-			return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
-		case isRefusedAdmission(err):
-			return x.refuseAdmission(err)
-		case err != nil:
-			return refuseTooManyOwn(err)
+		if err != nil {
+			return x.refuseOwn(err)
 		}
 		x.own = own
 	}
