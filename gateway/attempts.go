@@ -47,13 +47,16 @@ func (a *attempts) pick(ctx context.Context) error {
 	if a.upstream.pool.Load() == nil {
 		return errUnresolved
 	}
-	return a.slot.take(ctx, func() (ok bool) {
-		if len(a.tried) == 0 {
-			a.pool = a.upstream.pool.Load()
-		}
-		a.current, ok = a.pool.Pick(a.tried)
-		return ok
-	})
+	return a.slot.take(ctx, a)
+}
+
+// Take implements admission.Taker: it chooses an address.
+func (a *attempts) Take() (ok bool) {
+	if len(a.tried) == 0 {
+		a.pool = a.upstream.pool.Load()
+	}
+	a.current, ok = a.pool.Pick(a.tried)
+	return ok
 }
 
 // send implements sender.

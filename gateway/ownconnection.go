@@ -191,10 +191,13 @@ type ownSender struct {
 	attempts *attempts // whose slot the request has
 }
 
+// Take implements admission.Taker: it has its connection.
+func (o ownSender) Take() bool { return true }
+
 // send implements sender. Where dialling failed, the upstream's other addresses are tried.
 func (o ownSender) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
 	to := o.attempts.upstream
-	if err := o.attempts.slot.take(ctx, func() bool { return true }); err != nil {
+	if err := o.attempts.slot.take(ctx, o); err != nil {
 		return nil, err
 	}
 	var tried []*balancer.Address

@@ -14,9 +14,8 @@ type slot struct {
 	entered bool // the upstream's gate
 }
 
-// take waits for a slot at the upstream; get takes what a request needs besides, and reports whether there was any. The error is
-// admission's, or that of ctx.
-func (s *slot) take(ctx context.Context, get func() bool) error {
+// take waits for a slot at the upstream, and what a request needs besides. The error is admission's, or that of ctx.
+func (s *slot) take(ctx context.Context, more admission.Taker) error {
 	if all := s.of.clients; all != nil && !s.counted {
 		if err := all.Enter(s.who); err != nil {
 			return err
@@ -27,7 +26,7 @@ func (s *slot) take(ctx context.Context, get func() bool) error {
 		s.entered = false
 		s.of.gate.Leave(s.who)
 	}
-	err := s.of.gate.Enter(ctx, s.who, get)
+	err := s.of.gate.Enter(ctx, s.who, more)
 	s.entered = err == nil
 	return err
 }

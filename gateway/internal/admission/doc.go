@@ -2,7 +2,7 @@
 // of all at all upstreams, where more are refused.
 //
 // It belongs to gateway, and is on its floor. It knows neither addresses nor connections: what a request needs besides a slot is
-// taken by a function that is handed in. Files, from the lowest:
+// taken by who asks. Files, from the lowest:
 //
 //   - client.go: whom requests are counted for.
 //   - clients.go: bounds of one client and of all, at all upstreams.

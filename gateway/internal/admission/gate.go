@@ -57,11 +57,11 @@ type Status struct {
 	Late     uint64 `json:"refused_timeout"`
 }
 
-// Enter admits a request, which waits for a slot where there is none, until Leave. take takes what it needs besides the slot, and
-// reports whether there was any; it is called while other requests wait for it, maybe by another goroutine, once more after each
-// time that it was false, and not after Enter has returned. The error is a RefusedError, or that of ctx.
-func (g *Gate) Enter(ctx context.Context, who Client, take func() bool) error {
-	w, timeout, err := g.begin(who, take)
+// Enter admits a request, which waits for a slot where there is none, until Leave. more takes what it needs besides; it is called
+// while other requests wait for it, maybe by another goroutine, again after each time that it was false, and not after Enter has
+// returned. The error is a RefusedError, or that of ctx.
+func (g *Gate) Enter(ctx context.Context, who Client, more Taker) error {
+	w, timeout, err := g.begin(who, more)
 	if w == nil {
 		return err
 	}
@@ -83,14 +83,14 @@ func (g *Gate) Enter(ctx context.Context, who Client, take func() bool) error {
 }
 
 // begin admits a request, or puts it into the queue.
-func (g *Gate) begin(who Client, take func() bool) (w *waiter, timeout time.Duration, err error) {
+func (g *Gate) begin(who Client, more Taker) (w *waiter, timeout time.Duration, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.queue.count == 0 && g.isFree(who) && take() {
+	if g.queue.count == 0 && g.isFree(who) && more.Take() {
 		g.admit(who)
 		return nil, 0, nil
 	}
-	w = &waiter{who, take, make(chan error, 1)}
+	w = &waiter{who, more, make(chan error, 1)}
 	if g.queue.count == 0 {
 		g.pace.begin(g.now())
 	}
@@ -157,7 +157,7 @@ func (g *Gate) hand() {
 		l := g.queue.lines[0]
 		first := l.waiting[0]
 		g.queue.pass()
-		if !g.isFree(l.who) || !first.take() {
+		if !g.isFree(l.who) || !first.more.Take() {
 			passed++
 			continue
 		}
@@ -169,7 +169,7 @@ func (g *Gate) hand() {
 	}
 }
 
-// Leave is called once for each Enter that succeeded, when what take took is given back.
+// Leave is called once for each Enter that succeeded, when what it took besides is given back.
 func (g *Gate) Leave(who Client) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -14,7 +14,12 @@ import (
 
 func person(n int) Client { return Client{Issuer: "us", Subject: fmt.Sprint(n)} }
 
-func always() bool { return true }
+// takes is a Taker.
+type takes func() bool
+
+func (t takes) Take() bool { return t() }
+
+var always = takes(func() bool { return true })
 
 // newGate is a gate with these limits.
 func newGate(l Limits) *Gate { return NewTable(time.Now).Gate("app", l) }
@@ -286,13 +291,13 @@ func TestRandomRequestsKeepTheLimits(t *testing.T) {
 			g := newGate(limits)
 			connections := 1 + random.IntN(6) // that requests need besides
 			used := 0                         // guarded by g.mu
-			take := func() bool {
+			take := takes(func() bool {
 				if used == connections {
 					return false
 				}
 				used++
 				return true
-			}
+			})
 			var all sync.WaitGroup
 			for range 400 {
 				who, takes, goes := person(random.IntN(4)), time.Duration(random.IntN(300))*time.Millisecond, time.Duration(1+random.IntN(2000))*time.Millisecond

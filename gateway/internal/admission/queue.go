@@ -2,11 +2,14 @@ package admission
 
 import "slices"
 
+// A Taker takes what a request needs besides a slot, and reports whether there was any.
+type Taker interface{ Take() bool }
+
 // waiter is a request that waits for a slot.
 type waiter struct {
 	who  Client
-	take func() bool // takes what it needs besides the slot
-	done chan error  // of one: nil with a slot, or why there will be none
+	more Taker
+	done chan error // of one: nil with a slot, or why there will be none
 }
 
 // line is what waits of one client, the oldest first.
