@@ -357,3 +357,28 @@ func (s *site) refusedOfAll(t *testing.T) int {
 		} `json:"load"`
 	}](t, s.admin(t, "/status")).Load.Refused
 }
+
+// TestAnIdentityProviderApartHasItsShare: whatever is under way elsewhere, people sign in.
+func TestAnIdentityProviderApartHasItsShare(t *testing.T) {
+	t.Parallel()
+	b := newHeldBackend(t)
+	f := newFleet(t, "", "")
+	files := f.files()
+	files["vilogate.yaml"] = strings.Replace(files["vilogate.yaml"], f.backend.url(), b.URL, 1)
+	s := prepare(t, files)
+	s.openFiles = 300
+	s.start()
+	for n := range 8 {
+		hold(t, newClient(t, s, s.tls("", "h2")).from(fmt.Sprintf("127.0.0.%d", 2+n)), s.url("app", "/public/held"), 30)
+	}
+	eventually(t, "all that may be is under way", func() bool { return s.refusedOfAll(t) > 0 })
+	for _, protocol := range []string{"http/1.1", "h2"} {
+		c := newClient(t, s, s.tls("", protocol))
+		if got := c.loginAt(s.url("app", "/deep"), "alice", passwordOf("alice")); got.status != http.StatusSeeOther {
+			t.Errorf("%s: %v, want 303", protocol, got)
+		}
+	}
+	if status := s.must("", "status", "--state", s.state); !strings.Contains(status, "login host") {
+		t.Errorf("vilogate status: %s", status)
+	}
+}
