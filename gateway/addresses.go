@@ -59,9 +59,16 @@ func newAddresses(now func() time.Time, log *slog.Logger) *addresses {
 		}
 		log.Log(context.Background(), level, "an address of an upstream is "+c.State, "upstream", c.Upstream, "address", c.Address, "state", c.State, "reason", c.Reason)
 	}
+	broken := func(upstream, breaker string) {
+		if breaker == admission.Closed {
+			log.Info("an upstream is asked again", "upstream", upstream, "breaker", breaker)
+		} else {
+			log.Warn("an upstream is asked no more for a while", "upstream", upstream, "breaker", breaker)
+		}
+	}
 	a := &addresses{
 		table:  balancer.NewTable(balancer.Options{Now: now, Intn: rand.IntN, Float: rand.Float64, Notify: notify}),
-		gates:  admission.NewTable(now),
+		gates:  admission.NewTable(now, broken),
 		checks: map[string]*healthChecks{},
 	}
 	a.ctx, a.stop = context.WithCancel(context.Background())

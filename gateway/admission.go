@@ -31,6 +31,12 @@ func (x *forwarding) refuseAdmission(cause error) error {
 		detail: "The service behind this address has more to do at the moment than it can. Try again shortly.",
 		reason: "overloaded", cause: cause, retryAfter: 2,
 	}
+	var refused *admission.RefusedError
+	if errors.As(cause, &refused) && refused.Reason == admission.Broken {
+		r.kind, r.title = "unavailable", "Not available right now"
+		r.detail = "The service behind this address does not answer at the moment. Try again shortly."
+		r.reason, r.retryAfter = "upstream not asked", max(int(ceilSeconds(refused.Wait)), 1)
+	}
 	if errors.Is(cause, admission.ErrClient) {
 		r.status, r.kind, r.title = http.StatusTooManyRequests, "rate-limited", "Too many requests"
 		r.detail = "Too many requests of yours are under way at the same time. Wait until some have ended, then try again."

@@ -68,9 +68,13 @@ func (a *attempts) send(ctx context.Context, out *outgoing) (*client.Exchange, e
 		x, err := a.over.sendTo(ctx, a.upstream, endpointOf(a.current).key, a.upstream.dialTimeout(len(a.tried)), out)
 		sent := observe(ctx, a.current, out, x, err)
 		if err == nil {
+			a.slot.answered(x.Head.Status)
 			return x, nil
 		}
 		if !a.mayTryAnother(ctx, out, sent) {
+			if !isClients(ctx, out) {
+				a.slot.failed()
+			}
 			return nil, fmt.Errorf("upstream %s: %w", a.upstream.Name, err)
 		}
 		a.current.Done()
@@ -113,6 +117,11 @@ const (
 	closedUnanswered                // it may have been read
 )
 
+// isClients reports whether that a request failed is the client's doing, which says nothing of the upstream.
+func isClients(ctx context.Context, out *outgoing) bool {
+	return ctx.Err() != nil || out.body.readErr() != nil
+}
+
 // observe tells the address how an attempt went, and how far it came.
 func observe(ctx context.Context, attempt balancer.Attempt, out *outgoing, x *client.Exchange, err error) sending {
 	if err == nil {
@@ -122,7 +131,7 @@ func observe(ctx context.Context, attempt balancer.Attempt, out *outgoing, x *cl
 	var op *net.OpError
 	var closed *client.ClosedError
 	switch {
-	case ctx.Err() != nil, out.body.readErr() != nil: // the client's doing, which says nothing
+	case isClients(ctx, out):
 	case errors.As(err, &op) && op.Op == "dial":
 		attempt.Failed("dial: " + op.Err.Error())
 		return neverSent

@@ -139,6 +139,7 @@
 // is open. Where there is none it waits in a short queue, and is refused with 503 behind that; a retry gives its slot back and
 // waits anew. What is held for slow clients (a body that is taken in, an answer that is read ahead) holds no slot. Beside that, one
 // client has a bounded number of requests under way at all upstreams (429), and all together as many as there are files for (503).
+// An upstream with a breaker is not asked at all for a while, when too many requests in a row had no answer, or 502, 503 or 504.
 // The login host counts for neither, and in another process has a part of its own.
 //
 // An open stream costs about 500 bytes in the index, and a WebSocket 640 in all, with the frames that are followed, of the

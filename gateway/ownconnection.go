@@ -208,15 +208,19 @@ func (o ownSender) send(ctx context.Context, out *outgoing) (*client.Exchange, e
 		x, err := o.connection.sendTo(ctx, to, key, to.dialTimeout(len(tried)), out)
 		sent := observe(ctx, o.attempt, out, x, err)
 		if err == nil {
+			o.attempts.slot.answered(x.Head.Status)
 			return x, nil
 		}
 		err = fmt.Errorf("upstream %s: %w", o.upstream, err)
-		if sent != neverSent || to.NoRetry || ctx.Err() != nil {
-			return nil, err
-		}
 		tried = append(tried, o.attempt.Address())
-		next, ok := to.pool.Load().Pick(tried)
+		next, ok := balancer.Attempt{}, false
+		if sent == neverSent && !to.NoRetry && ctx.Err() == nil {
+			next, ok = to.pool.Load().Pick(tried)
+		}
 		if !ok {
+			if !isClients(ctx, out) {
+				o.attempts.slot.failed()
+			}
 			return nil, err
 		}
 		to.pool.Load().CountRetry()

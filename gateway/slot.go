@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/viloforge/vilogate/gateway/internal/admission"
 )
@@ -22,13 +23,32 @@ func (s *slot) take(ctx context.Context, more admission.Taker) error {
 		}
 		s.counted = true
 	}
+	enter := s.of.gate.Enter
 	if s.entered {
-		s.entered = false
-		s.of.gate.Leave(s.who)
+		enter = s.of.gate.Again
 	}
-	err := s.of.gate.Enter(ctx, s.who, more)
+	s.entered = false
+	err := enter(ctx, s.who, more)
 	s.entered = err == nil
 	return err
+}
+
+// answered says that the upstream has answered the request with that status.
+func (s *slot) answered(status int) {
+	switch {
+	case s.of.Limits.Breaker.Failures == 0:
+	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
+		s.of.gate.Failed()
+	default:
+		s.of.gate.Succeeded()
+	}
+}
+
+// failed says that the upstream has not answered the request, and that this is not the client's doing.
+func (s *slot) failed() {
+	if s.of.Limits.Breaker.Failures > 0 {
+		s.of.gate.Failed()
+	}
 }
 
 // release gives it up. It may be called again.

@@ -26,6 +26,15 @@ type Limits struct {
 	Connections int
 	// Queue has more requests wait.
 	Queue Queue
+	// Breaker has it not be asked for a while when it fails. Optional: it always is.
+	Breaker Breaker
+}
+
+// Breaker says after how many failures in a row an upstream is not asked, and for how long. A failure is a request without an answer
+// (no connection, none in time, closed before one began), or with 502, 503 or 504. Its zero value: never.
+type Breaker struct {
+	Failures int
+	Open     time.Duration
 }
 
 // Queue is the requests that wait until an upstream can take them, and are refused after the timeout. Its zero value: none wait.
@@ -43,5 +52,5 @@ func (l Limits) admits(addresses int) admission.Limits {
 	if all := l.Connections * addresses; all > 0 && (most == 0 || all < most) {
 		most = all
 	}
-	return admission.Limits{Requests: most, Queue: l.Queue.Length, Timeout: l.Queue.Timeout}
+	return admission.Limits{Requests: most, Queue: l.Queue.Length, Timeout: l.Queue.Timeout, Breaker: admission.Breaker(l.Breaker)}
 }

@@ -58,13 +58,13 @@ func (c *statusCommand) printLoad(w *commandEnv, s server.Status) error {
 		s.Descriptors, s.Load.UnderWay, s.Load.RefusedClient, s.Load.RefusedAll); err != nil {
 		return err
 	}
-	return printTable(w.stdout, "UPSTREAM\tUNDER WAY\tOF\tQUEUED\tREFUSED (QUEUE FULL)\tREFUSED (TIMEOUT)", func(row func(...string)) {
+	return printTable(w.stdout, "UPSTREAM\tUNDER WAY\tOF\tQUEUED\tREFUSED (QUEUE FULL)\tREFUSED (TIMEOUT)\tREFUSED (BREAKER)\tBREAKER", func(row func(...string)) {
 		for _, l := range s.Loads {
 			most := "any"
 			if l.Most > 0 {
 				most = strconv.Itoa(l.Most)
 			}
-			row(l.Upstream, strconv.Itoa(l.UnderWay), most, strconv.Itoa(l.Queued), strconv.FormatUint(l.Full, 10), strconv.FormatUint(l.Late, 10))
+			row(l.Upstream, strconv.Itoa(l.UnderWay), most, strconv.Itoa(l.Queued), strconv.FormatUint(l.Full, 10), strconv.FormatUint(l.Late, 10), strconv.FormatUint(l.Broken, 10), l.Breaker)
 		}
 	})
 }

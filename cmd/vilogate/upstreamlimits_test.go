@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // heldBackend answers a path that ends with /held when it is released, and anything else at once.
@@ -174,7 +175,7 @@ func TestAnUpstreamHasAsManyRequestsAsItMay(t *testing.T) {
 					t.Errorf("the metrics have no line %s", line)
 				}
 			}
-			if said := strings.Join(strings.Fields(s.must("", "status", "--state", s.state)), " "); !strings.Contains(said, "app 4 4 2 2 0") {
+			if said := strings.Join(strings.Fields(s.must("", "status", "--state", s.state)), " "); !strings.Contains(said, "app 4 4 2 2 0 0 closed") {
 				t.Errorf("vilogate status: %s", said)
 			}
 			if said := s.output.String(); !strings.Contains(said, "overloaded: upstream app: 4 requests are under way, and 2 wait") {
@@ -248,6 +249,51 @@ func TestAnAddressHasAsManyConnectionsAsItMay(t *testing.T) {
 	b.releaseAll()
 	if got := <-waits.answers; got.status != http.StatusOK {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestAnUpstreamThatFailsIsNotAsked for a while, and then by one request at a time until one is answered.
+func TestAnUpstreamThatFailsIsNotAsked(t *testing.T) {
+	t.Parallel()
+	b := newCheckedBackend(t, "a")
+	s := failoverSite(t, map[string][]string{"app": {b.address()}}, ", breaker: { failures: 3, open: 1s }")
+	for n, protocol := range []string{"http/1.1", "h2"} {
+		c := newClient(t, s, s.tls("", protocol))
+		b.status.Store(http.StatusInternalServerError) // an answer, as it is
+		for range 5 {
+			if got := c.get(s.url("app", "/status")); got.status != http.StatusInternalServerError {
+				t.Errorf("%s: %v", protocol, got)
+			}
+		}
+		b.status.Store(http.StatusServiceUnavailable)
+		var got answer
+		eventually(t, "the breaker opens", func() bool {
+			got = c.get(s.url("app", "/status"))
+			return got.body != "a"
+		})
+		if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") != "1" || !strings.HasSuffix(got.problem(t).Type, "/unavailable") {
+			t.Errorf("%s: %v", protocol, got)
+		}
+		asked, began := b.asked.Load(), time.Now()
+		for range 20 {
+			c.get(s.url("app", "/status"))
+		}
+		if tried := b.asked.Load() - asked; tried > int64(2+time.Since(began)/time.Second) { // one a second
+			t.Errorf("%s: an upstream that fails was asked %d times", protocol, tried)
+		}
+		if !strings.Contains(s.admin(t, "/metrics").body, "vilogate_upstream_breaker_open{upstream=\"app\"} 1\n") {
+			t.Errorf("%s: the metrics do not tell", protocol)
+		}
+		b.status.Store(http.StatusOK)
+		within(t, unhelped, "it is asked again", func() bool { return c.get(s.url("app", "/status")).status == http.StatusOK })
+		for _, line := range []string{`"msg":"an upstream is asked no more for a while","upstream":"app"`, `"msg":"an upstream is asked again","upstream":"app"`} {
+			if count := strings.Count(s.output.String(), line); count != n+1 {
+				t.Errorf("%s: the log has %d lines with %s", protocol, count, line)
+			}
+		}
+	}
+	if !strings.Contains(s.output.String(), "upstream not asked: upstream app: 3 requests in a row failed (breaker)") {
+		t.Error("the log does not say why")
 	}
 }
 

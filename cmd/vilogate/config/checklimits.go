@@ -9,6 +9,14 @@ func (c *checker) checkUpstreamLimits(u Upstream) {
 			c.errorf(u.Places.Of(key), "%s must be from 1 to 100000, and is left out for any number; it is %d", key, n)
 		}
 	}
+	if b := u.Breaker; b != nil {
+		if isSet(b.Places, "failures") && (b.Failures < 1 || b.Failures > 1000) {
+			c.errorf(b.Places.Of("failures"), "breaker.failures must be from 1 to 1000, it is %d", b.Failures)
+		}
+		if t := b.Open.Std(); t < time.Second || t > 10*time.Minute {
+			c.errorf(b.Places.Of("open"), "breaker.open must be from 1s to 10m, it is %s", b.Open)
+		}
+	}
 	q := u.Queue
 	if u.isSet("queue") && !u.isSet("concurrency") && !u.isSet("connections") {
 		c.errorf(u.Places.Of("queue"), "queue is where requests wait beyond `concurrency` or `connections`, and neither is given")

@@ -71,6 +71,8 @@ type Upstream struct {
 	Connections int `yaml:"connections"`
 	// Queue is where requests wait that are too many for Concurrency or Connections.
 	Queue Queue `yaml:"queue"`
+	// Breaker has the backend not be asked for a while when it fails: requests are 503 at once. Optional: it always is.
+	Breaker *Breaker `yaml:"breaker"`
 	// Signature is not supported yet.
 	Signature unsupported `yaml:"signature"`
 
@@ -84,6 +86,22 @@ func (u *Upstream) SetDefaults() {
 	u.Buffer.SetDefaults()
 	u.Queue.SetDefaults()
 }
+
+// Breaker says when a backend is asked no more for a while (circuit breaker). A failure is a request that is not answered (no
+// connection to any address, none in time, closed before an answer began), or with 502, 503 or 504; an answer that is none ends the
+// count, and what is the client's doing does not count.
+type Breaker struct {
+	// Failures is how many in a row open it, from 1 to 1000.
+	Failures int `yaml:"failures,required"`
+	// Open is how long requests are 503, with Retry-After, from 1s to 10m; then one in this time tries, until one is answered.
+	// Optional: 10s.
+	Open strictyaml.Duration `yaml:"open"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (b *Breaker) SetDefaults() { b.Open = seconds(10) }
 
 // Queue is where requests wait until their backend can take them. Clients have their turns, and of one client's the oldest is first.
 // One whose client has gone leaves. One that does not fit, or has waited for too long, or would by the pace of late, is 503 with

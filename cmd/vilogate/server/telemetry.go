@@ -180,10 +180,19 @@ func (s *Server) registerLoadMetrics() {
 		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) { emit(float64(l.UnderWay), l.Upstream) }))
 	s.metrics.Gauges("upstream_queued", "Requests that wait for an upstream, which has as many under way as it may (concurrency, connections).", []string{"upstream"},
 		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) { emit(float64(l.Queued), l.Upstream) }))
-	s.metrics.Counters("upstream_refused_total", "Requests that were answered 503 because an upstream had as many as it may: its queue was full, or nothing ended in time (timeout).",
+	s.metrics.Counters("upstream_refused_total", "Requests that were answered 503 because an upstream had as many as it may: its queue was full, nothing ended in time (timeout), or it was not asked because too many in a row had failed (breaker).",
 		[]string{"upstream", "reason"}, byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) {
 			emit(float64(l.Full), l.Upstream, "full")
 			emit(float64(l.Late), l.Upstream, "timeout")
+			emit(float64(l.Broken), l.Upstream, "breaker")
+		}))
+	s.metrics.Gauges("upstream_breaker_open", "Whether an upstream is not asked (1) because too many requests in a row had failed (breaker).", []string{"upstream"},
+		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) {
+			open := 0.0
+			if !l.Asked() {
+				open = 1
+			}
+			emit(open, l.Upstream)
 		}))
 	s.metrics.Counters("requests_refused_total", "Requests that were refused because one client (429) or all together (503) had as many under way at upstreams as they may.",
 		[]string{"reason"}, func(emit metrics.Emit) {

@@ -7,6 +7,7 @@
 //   - client.go: whom requests are counted for.
 //   - clients.go: bounds of one client and of all, at all upstreams.
 //   - pace.go: how fast slots come free.
+//   - breaker.go: when an upstream that fails is asked no more.
 //   - queue.go: who waits, by client.
 //   - gate.go: the slots of one upstream, and who is given them.
 //   - table.go: the gates of all upstreams, which outlive generations.
@@ -18,6 +19,11 @@
 // refused at once where that can be told from the pace, and who has gone leaves it; so what the oldest has waited is never more
 // than what somebody waits for, which is what newest first (LIFO) is for elsewhere, where queues are long. LIFO would starve the
 // oldest, and with it whoever asked first.
+//
+// # Breaker
+//
+// Where that is asked for, an upstream of which so many requests in a row failed is asked no more for a while, and then by one
+// request at a time until one succeeds. Whoever waits when it opens is refused. What a failure is, is for who tells it.
 //
 // # Fairness
 //

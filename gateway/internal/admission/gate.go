@@ -12,6 +12,7 @@ type Limits struct {
 	Requests int           // under way at a time; 0 for any number
 	Queue    int           // how many more may wait
 	Timeout  time.Duration // how long they may
+	Breaker  Breaker
 }
 
 // share is how many requests of one client may be under way.
@@ -21,21 +22,24 @@ func (l Limits) share() int { return (l.Requests + 1) / 2 }
 const (
 	QueueFull = "full"    // as many wait as may
 	TimedOut  = "timeout" // no slot came free in time, or none will
+	Broken    = "breaker" // too many failed
 )
 
 // RefusedError says that a request was not admitted.
 type RefusedError struct {
 	Upstream string
-	Reason   string // QueueFull or TimedOut
+	Reason   string // QueueFull, TimedOut or Broken
 	Text     string
+	Wait     time.Duration // until it is worth another try; 0 where that is not known
 }
 
 func (e *RefusedError) Error() string { return "upstream " + e.Upstream + ": " + e.Text }
 
 // Gate gives requests their slots at one upstream, in every generation. Safe for concurrent use.
 type Gate struct {
-	name string
-	now  func() time.Time
+	name   string
+	now    func() time.Time
+	notify func(upstream, breaker string)
 
 	mu       sync.Mutex
 	limits   Limits         // guarded by mu
@@ -45,6 +49,8 @@ type Gate struct {
 	pace     pace           // guarded by mu
 	full     uint64         // refused with QueueFull; guarded by mu
 	late     uint64         // refused with TimedOut; guarded by mu
+	broken   uint64         // refused with Broken; guarded by mu
+	breaker  breaker        // guarded by mu
 }
 
 // Status is what is counted of an upstream.
@@ -55,13 +61,29 @@ type Status struct {
 	Queued   int    `json:"queued"`
 	Full     uint64 `json:"refused_full"`
 	Late     uint64 `json:"refused_timeout"`
+	Broken   uint64 `json:"refused_breaker"`
+	Breaker  string `json:"breaker"` // Closed, Open or HalfOpen
+	Opened   uint64 `json:"breaker_opened"`
 }
+
+// Asked reports whether the breaker is closed.
+func (s Status) Asked() bool { return s.Breaker == Closed }
 
 // Enter admits a request, which waits for a slot where there is none, until Leave. more takes what it needs besides; it is called
 // while other requests wait for it, maybe by another goroutine, again after each time that it was false, and not after Enter has
 // returned. The error is a RefusedError, or that of ctx.
 func (g *Gate) Enter(ctx context.Context, who Client, more Taker) error {
-	w, timeout, err := g.begin(who, more)
+	return g.enter(ctx, who, more, false)
+}
+
+// Again gives a request's slot back, and admits it anew, for another try: whatever the breaker says, and as Enter.
+func (g *Gate) Again(ctx context.Context, who Client, more Taker) error {
+	g.Leave(who)
+	return g.enter(ctx, who, more, true)
+}
+
+func (g *Gate) enter(ctx context.Context, who Client, more Taker, again bool) error {
+	w, timeout, err := g.begin(who, more, again)
 	if w == nil {
 		return err
 	}
@@ -83,9 +105,15 @@ func (g *Gate) Enter(ctx context.Context, who Client, more Taker) error {
 }
 
 // begin admits a request, or puts it into the queue.
-func (g *Gate) begin(who Client, more Taker) (w *waiter, timeout time.Duration, err error) {
+func (g *Gate) begin(who Client, more Taker, again bool) (w *waiter, timeout time.Duration, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if !again {
+		if ok, wait := g.breaker.admits(g.now()); !ok {
+			g.broken++
+			return nil, 0, g.refusedByBreaker(wait)
+		}
+	}
 	if g.queue.count == 0 && g.isFree(who) && more.Take() {
 		g.admit(who)
 		return nil, 0, nil
@@ -132,7 +160,42 @@ func (g *Gate) giveUp(w *waiter, late bool) bool {
 	return true
 }
 
-func (g *Gate) refused(reason, text string) error { return &RefusedError{g.name, reason, text} }
+func (g *Gate) refused(reason, text string) error {
+	return &RefusedError{Upstream: g.name, Reason: reason, Text: text}
+}
+
+// refusedByBreaker is the error while the breaker is open. g.mu is held.
+func (g *Gate) refusedByBreaker(wait time.Duration) error {
+	return &RefusedError{g.name, Broken, fmt.Sprintf("%d requests in a row failed (breaker)", g.breaker.failures), wait}
+}
+
+// Succeeded says that the upstream has answered a request.
+func (g *Gate) Succeeded() {
+	g.mu.Lock()
+	closes := g.breaker.succeeded()
+	g.mu.Unlock()
+	if closes {
+		g.notify(g.name, Closed)
+	}
+}
+
+// Failed says that a request failed at the upstream. When the breaker opens, whoever waits is refused.
+func (g *Gate) Failed() {
+	g.mu.Lock()
+	opens := g.breaker.failed(g.now())
+	if opens {
+		for g.queue.count > 0 {
+			first := g.queue.lines[0].waiting[0]
+			g.queue.remove(first)
+			g.broken++
+			first.done <- g.refusedByBreaker(g.breaker.Open)
+		}
+	}
+	g.mu.Unlock()
+	if opens {
+		g.notify(g.name, Open)
+	}
+}
 
 // isFree reports whether there is a slot for a client. g.mu is held.
 func (g *Gate) isFree(who Client) bool {
@@ -184,7 +247,7 @@ func (g *Gate) Leave(who Client) {
 func (g *Gate) Limit(l Limits) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.limits = l
+	g.limits, g.breaker.Breaker = l, l.Breaker
 	g.hand()
 }
 
@@ -206,5 +269,8 @@ func (g *Gate) isIdle() bool {
 func (g *Gate) Status() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return Status{g.name, g.limits.Requests, g.underWay, g.queue.count, g.full, g.late}
+	return Status{
+		g.name, g.limits.Requests, g.underWay, g.queue.count, g.full, g.late, g.broken,
+		g.breaker.state(g.now()), g.breaker.opened,
+	}
 }

@@ -22,7 +22,7 @@ func (t takes) Take() bool { return t() }
 var always = takes(func() bool { return true })
 
 // newGate is a gate with these limits.
-func newGate(l Limits) *Gate { return NewTable(time.Now).Gate("app", l) }
+func newGate(l Limits) *Gate { return NewTable(time.Now, func(string, string) {}).Gate("app", l) }
 
 // waiting begins to enter a gate, and returns when that waits. The outcome comes by what it returns.
 func waiting(ctx context.Context, g *Gate, who Client) <-chan error {
@@ -137,7 +137,7 @@ func TestWhoHasGoneLeavesTheQueue(t *testing.T) {
 func TestOtherLimits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		table := NewTable(time.Now)
+		table := NewTable(time.Now, func(string, string) {})
 		g := table.Gate("app", Limits{Requests: 1, Queue: 10, Timeout: time.Minute})
 		if err := g.Enter(t.Context(), person(0), always); err != nil {
 			t.Fatal(err)
@@ -362,4 +362,72 @@ func TestBoundsOfAllClients(t *testing.T) {
 	if got := c.Status(); got != (ClientsStatus{UnderWay: 3, Most: 3, PerClient: 2, RefusedClient: 1, RefusedAll: 1}) {
 		t.Errorf("%+v", got)
 	}
+}
+
+// TestABreaker opens after so many failures in a row, has whoever waits go, and one request at a time try; a success closes it.
+func TestABreaker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		limits := Limits{Requests: 2, Queue: 10, Timeout: time.Minute, Breaker: Breaker{Failures: 3, Open: 10 * time.Second}}
+		g := NewTable(time.Now, func(_, state string) { told = append(told, state) }).Gate("app", limits)
+		for n := range 2 {
+			if err := g.Enter(t.Context(), person(n), always); err != nil {
+				t.Fatal(err)
+			}
+		}
+		waits := waiting(t.Context(), g, person(2))
+		g.Failed()
+		g.Failed()
+		g.Succeeded()
+		g.Failed()
+		g.Failed()
+		if got := g.Status(); got.Breaker != Closed || got.Queued != 1 {
+			t.Errorf("before the third in a row: %+v", got)
+		}
+		g.Failed()
+		g.Failed() // of one that began before
+		if err := <-waits; reasonOf(err) != Broken {
+			t.Errorf("who waits: %v", err)
+		}
+		g.Leave(person(0))
+		g.Leave(person(1))
+		time.Sleep(4 * time.Second)
+		var refused *RefusedError
+		if err := g.Enter(t.Context(), person(1), always); !errors.As(err, &refused) || refused.Reason != Broken || refused.Wait != 6*time.Second {
+			t.Errorf("while it is open: %v", err)
+		}
+		for range 2 { // the first one's end is never told
+			time.Sleep(10 * time.Second)
+			if got := g.Status(); got.Breaker != HalfOpen {
+				t.Errorf("after its time: %+v", got)
+			}
+			if err := g.Enter(t.Context(), person(1), always); err != nil {
+				t.Errorf("one tries: %v", err)
+			}
+			if err := g.Enter(t.Context(), person(2), always); reasonOf(err) != Broken {
+				t.Errorf("beside one that tries: %v", err)
+			}
+			g.Leave(person(1))
+		}
+		g.Failed()
+		if err := g.Enter(t.Context(), person(2), always); reasonOf(err) != Broken {
+			t.Errorf("after it failed: %v", err)
+		}
+		g.Succeeded()
+		if err := g.Enter(t.Context(), person(2), always); err != nil {
+			t.Errorf("after one succeeded: %v", err)
+		}
+		if got := g.Status(); got.Breaker != Closed || got.Opened != 1 || got.Broken != 5 || fmt.Sprint(told) != "[open closed]" {
+			t.Errorf("%+v, told %v", got, told)
+		}
+		limits.Breaker = Breaker{}
+		g.Limit(limits)
+		for range 10 {
+			g.Failed()
+		}
+		if got := g.Status(); got.Breaker != Closed {
+			t.Errorf("without a breaker: %+v", got)
+		}
+	})
 }

@@ -9,14 +9,17 @@ import (
 
 // Table is the gates of all upstreams, by their names. Safe for concurrent use.
 type Table struct {
-	now func() time.Time
+	now    func() time.Time
+	notify func(upstream, breaker string)
 
 	mu    sync.Mutex
 	gates map[string]*Gate // guarded by mu
 }
 
-// NewTable makes a table without gates.
-func NewTable(now func() time.Time) *Table { return &Table{now: now, gates: map[string]*Gate{}} }
+// NewTable makes a table without gates. notify is told when the breaker of an upstream is Open, or Closed again; it must not block.
+func NewTable(now func() time.Time, notify func(upstream, breaker string)) *Table {
+	return &Table{now: now, notify: notify, gates: map[string]*Gate{}}
+}
 
 // Gate is that of an upstream. One that is new has these limits; those of another stay as they are until Gate.Limit.
 func (t *Table) Gate(name string, l Limits) *Gate {
@@ -24,7 +27,7 @@ func (t *Table) Gate(name string, l Limits) *Gate {
 	defer t.mu.Unlock()
 	g := t.gates[name]
 	if g == nil {
-		g = &Gate{name: name, now: t.now, limits: l, byClient: map[Client]int{}}
+		g = &Gate{name: name, now: t.now, notify: t.notify, limits: l, breaker: breaker{Breaker: l.Breaker}, byClient: map[Client]int{}}
 		t.gates[name] = g
 	}
 	return g

@@ -219,6 +219,9 @@ func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 	out.Limits = gateway.Limits{
 		Concurrency: u.Concurrency, Connections: u.Connections, Queue: gateway.Queue{Length: u.Queue.Length, Timeout: u.Queue.Timeout.Std()},
 	}
+	if b := u.Breaker; b != nil {
+		out.Limits.Breaker = gateway.Breaker{Failures: b.Failures, Open: b.Open.Std()}
+	}
 	out.Resolve, out.Resolver = time.Duration(u.Resolve), u.Resolver
 	if out.KeepAlive == 0 {
 		out.KeepAlive = -1 // off
