@@ -17,7 +17,7 @@ import (
 // have one, or as much of them as one network may be.
 var (
 	errTooManyOwn          = errors.New("gateway: too many connections to upstreams that are one client's (limits.connection_auth)")
-	errTooManyOwnOfNetwork = errors.New("gateway: too many connections to upstreams that are one client's, all of one network (a quarter of limits.connection_auth)")
+	errTooManyOwnOfNetwork = errors.New("gateway: too many connections to upstreams that are one client's, all of one network (a quarter of limits.connection_auth, or of the connections of the upstream)")
 )
 
 // ownConnections bounds the connections to upstreams that are one client's, and those of
@@ -28,35 +28,48 @@ type ownConnections struct {
 	mu        sync.Mutex
 	count     int                  // guarded by mu
 	byNetwork map[netip.Prefix]int // none is 0; guarded by mu
+	byBoth    map[ownKey]int       // by upstream as well; none is 0; guarded by mu
 }
 
-// add counts one more connection of a network, which may have a quarter of all, and one
+// ownKey is a network at an upstream.
+type ownKey struct {
+	upstream string
+	network  netip.Prefix
+}
+
+// add counts one more connection of a network, which may have a quarter of all, and of the
+// connections to an upstream where they are limited to so many (0: they are not), and one
 // in any case; those of unknown addresses are one network. The error is errTooManyOwn or
 // errTooManyOwnOfNetwork.
-func (o *ownConnections) add(network netip.Prefix) error {
+func (o *ownConnections) add(at ownKey, limit int) error {
+	network := at.network
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case o.count >= o.most:
 		return errTooManyOwn
-	case o.byNetwork[network] >= max(o.most/4, 1):
+	case o.byNetwork[network] >= max(o.most/4, 1), limit > 0 && o.byBoth[at] >= max(limit/4, 1):
 		return errTooManyOwnOfNetwork
 	}
 	if o.byNetwork == nil {
-		o.byNetwork = map[netip.Prefix]int{}
+		o.byNetwork, o.byBoth = map[netip.Prefix]int{}, map[ownKey]int{}
 	}
 	o.count++
 	o.byNetwork[network]++
+	o.byBoth[at]++
 	return nil
 }
 
 // remove is called once for each add that succeeded.
-func (o *ownConnections) remove(network netip.Prefix) {
+func (o *ownConnections) remove(at ownKey) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.count--
-	if o.byNetwork[network]--; o.byNetwork[network] == 0 {
-		delete(o.byNetwork, network)
+	if o.byNetwork[at.network]--; o.byNetwork[at.network] == 0 {
+		delete(o.byNetwork, at.network)
+	}
+	if o.byBoth[at]--; o.byBoth[at] == 0 {
+		delete(o.byBoth, at)
 	}
 }
 
@@ -106,23 +119,20 @@ func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownC
 	if c.closed {
 		return nil, errTooManyOwn // nobody is there to hear it
 	}
-	network := request.ClientNetwork(address)
-	if err := c.all.add(network); err != nil {
-		return nil, err
-	}
-	pool := u.pool.Load()
+	at, pool := ownKey{u.Name, request.ClientNetwork(address)}, u.pool.Load()
 	if pool == nil {
-		c.all.remove(network)
 		return nil, errUnresolved
 	}
+	if err := c.all.add(at, u.Limits.Connections*pool.Len()); err != nil {
+		return nil, err
+	}
 	attempt, ok := pool.Pick(nil)
-	if !ok {
-		c.all.remove(network)
+	if !ok || !attempt.Hold() { // a connection is no request in flight
+		c.all.remove(at)
 		return nil, &admission.RefusedError{Upstream: u.Name, Reason: admission.QueueFull, Text: "no address has room for a connection that is one client's"}
 	}
-	attempt.Hold() // a connection is no request in flight
 	own := &ownConn{
-		upstream: u.Name, client: c, gate: u.gate, network: network, attempt: attempt, who: who,
+		upstream: u.Name, client: c, gate: u.gate, network: at.network, attempt: attempt, who: who,
 		connection: connections{client.NewPool(1, 1)},
 	}
 	if c.own == nil {
@@ -157,7 +167,7 @@ func (c *clientConn) drop(own *ownConn) {
 	delete(c.own, own.upstream)
 	own.attempt.Release()
 	own.gate.Offer()
-	c.all.remove(own.network)
+	c.all.remove(ownKey{own.upstream, own.network})
 	own.connection.Close()
 }
 
@@ -172,9 +182,11 @@ func (c *clientConn) close() {
 }
 
 // moveTo has the connection lead to another address, where none could be made to the one
-// before.
-func (o *ownConn) moveTo(next balancer.Attempt) {
-	next.Hold() // a connection is no request in flight
+// before; false where none may be.
+func (o *ownConn) moveTo(next balancer.Attempt) bool {
+	if !next.Hold() { // a connection is no request in flight
+		return false
+	}
 	o.client.mu.Lock()
 	defer o.client.mu.Unlock()
 	if o.client.own[o.upstream] == o { // else what it held was given up
@@ -183,6 +195,7 @@ func (o *ownConn) moveTo(next balancer.Attempt) {
 		next.Release()
 	}
 	o.attempt = next
+	return true
 }
 
 // ownSender sends requests to an upstream on the connection to it that is one client's.
@@ -217,14 +230,13 @@ func (o ownSender) send(ctx context.Context, out *outgoing) (*client.Exchange, e
 		if sent == neverSent && !to.NoRetry && ctx.Err() == nil {
 			next, ok = to.pool.Load().Pick(tried)
 		}
-		if !ok {
+		if !ok || !o.moveTo(next) {
 			if !isClients(ctx, out) {
 				o.attempts.slot.failed()
 			}
 			return nil, err
 		}
 		to.pool.Load().CountRetry()
-		o.moveTo(next)
 	}
 }
 

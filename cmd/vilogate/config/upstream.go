@@ -67,7 +67,7 @@ type Upstream struct {
 	// wait in the queue. From 1 to 100000. Optional: any number, since what a backend can take nobody but its owner knows.
 	Concurrency int `yaml:"concurrency"`
 	// Connections is how many connections to one address may be open; a request has one to itself, and so has a client whose login
-	// is bound to it. Health checks have more. More requests wait in the queue. From 1 to 100000. Optional: any number.
+	// is bound to it, which half of them at most are for, and a quarter for those of one address. Health checks have more. More requests wait in the queue. From 1 to 100000. Optional: any number.
 	Connections int `yaml:"connections"`
 	// Queue is where requests wait that are too many for Concurrency or Connections.
 	Queue Queue `yaml:"queue"`

@@ -24,7 +24,12 @@ func TestFullAddressesAreWaitedFor(t *testing.T) {
 		if _, ok := p.Pick(nil); ok {
 			t.Errorf("%d addresses: one request too many", n)
 		}
-		all[0].Hold()
+		if !all[0].Hold() || n == 1 && all[1].Hold() {
+			t.Errorf("%d addresses: of two connections not one can be held", n)
+		}
+		if n == 1 {
+			all[1], _ = p.Pick(nil)
+		}
 		if _, ok := p.Pick(nil); ok {
 			t.Errorf("%d addresses: beside what is held, one request too many", n)
 		}

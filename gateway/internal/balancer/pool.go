@@ -257,10 +257,16 @@ func (t Attempt) Address() *Address { return t.member.Address }
 // To is how to ask there.
 func (t Attempt) To() any { return t.member.To }
 
-// Hold has the connection that the attempt is about be one client's from now on, until Release. It is in place of Done.
-func (t Attempt) Hold() {
-	t.member.held.Add(1)
-	t.Done()
+// Hold has the connection that the attempt is about be one client's from now on, until Release; false where half of those that the
+// address may have are held, or its only one. It is in place of Done.
+func (t Attempt) Hold() bool {
+	defer t.Done()
+	n, most := t.member.held.Add(1), t.member.most.Load()
+	if most > 0 && n > max(most/2, 1) {
+		t.member.held.Add(-1)
+		return false
+	}
+	return true
 }
 
 // Release gives up what Hold has kept.
