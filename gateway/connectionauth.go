@@ -130,9 +130,10 @@ func authScheme(s string) (scheme string, ok bool) {
 // isConnectionAuth reports whether a scheme of HTTP authentication is known to log
 // connections in. Schemes have no case.
 func isConnectionAuth(scheme string) bool {
-	switch strings.ToLower(scheme) {
-	case "ntlm", "negotiate", "nego2", "kerberos", "credssp", "pku2u":
-		return true
+	for _, known := range [...]string{"ntlm", "negotiate", "nego2", "kerberos", "credssp", "pku2u"} {
+		if strings.EqualFold(scheme, known) {
+			return true
+		}
 	}
 	return false
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -47,7 +46,7 @@ func foldCookieByte(c byte) byte {
 	switch {
 	case 'A' <= c && c <= 'Z':
 		return c + 'a' - 'A'
-	case strings.IndexByte(" +.[", c) >= 0:
+	case c == ' ', c == '+', c == '.', c == '[':
 		return '_'
 	}
 	return c

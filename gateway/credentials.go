@@ -92,15 +92,40 @@ func stripCookies(h http.Header, known []Cookie, keep cookiePair) {
 		delete(h, "Cookie")
 		return
 	}
+	h["Cookie"] = append(lines[:0:1], joinCookies(kept, length-len("; "), lines[0]))
+}
+
+// joinCookies joins pieces, which come to so many bytes. Where they stand together in the line that was sent, it is a part of that.
+func joinCookies(pieces []string, length int, sent string) string {
+	if at := strings.Index(sent, pieces[0]); at >= 0 && at+length <= len(sent) && isJoined(sent[at:at+length], pieces) {
+		return sent[at : at+length]
+	}
 	var joined strings.Builder
 	joined.Grow(length)
-	for i, piece := range kept {
+	for i, piece := range pieces {
 		if i > 0 {
 			joined.WriteString("; ")
 		}
 		joined.WriteString(piece)
 	}
-	h["Cookie"] = []string{joined.String()}
+	return joined.String()
+}
+
+// isJoined reports whether a string is these pieces, joined.
+func isJoined(s string, pieces []string) bool {
+	for i, piece := range pieces {
+		ok := true
+		if i > 0 {
+			s, ok = strings.CutPrefix(s, "; ")
+		}
+		if ok {
+			s, ok = strings.CutPrefix(s, piece)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return s == ""
 }
 
 // is reports whether a piece of a Cookie line is that cookie, and nothing else.

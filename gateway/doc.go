@@ -51,7 +51,9 @@
 //     refused, or have a connection to the backend that is one client's alone.
 //   - forward.go, proxy.go: the one narrow seam to the backend. outgoing.go and requestbody.go are what it is sent, answer.go
 //     and upgrade.go what becomes of its answer, connections.go over which connections: package
-//     internal/http1/client speaks HTTP/1.1 to it, by the grammar of internal/http1. options.go: what a route changes of request
+//     internal/http1/client speaks HTTP/1.1 to it, by the grammar of internal/http1. Fields go through as a list
+//     (internal/field), in the order and spelling in which they were sent: what headers.go leaves of the request's, and the
+//     answer's, which answer.go, options.go and caching.go edit in place. options.go: what a route changes of request
 //     and answer; login.go: the same to the identity provider.
 //   - buffers.go, buffering.go: bodies that are held in memory, so that slow clients hold no backend: a request's is taken in before an
 //     address is chosen, and an answer is read ahead of its reader by internal/readahead; internal/quota bounds the memory.

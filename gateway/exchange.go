@@ -106,7 +106,7 @@ type received struct {
 	clientBy  string     // the header that a trusted proxy says that in, where Settings.ClientIPHeaders has one that was there
 	trusted   bool       // a trusted proxy sends this
 	requestID string
-	hsts      []string // as the edge has set it
+	carried   http.Header // what every answer has, as the server has set it
 
 	record record
 	reply  reply

@@ -187,8 +187,11 @@ func forwarded(client, authority string) string {
 func (x *forwarding) cleanResponse(h *field.List) {
 	x.reply.cors.dropOthers(h)
 	h.Del("X-Request-Id")
-	if len(x.hsts) > 0 {
-		h.Set("Strict-Transport-Security", x.hsts[0])
+	h.Del("Alt-Svc") // of another server than this one
+	for name, values := range x.carried {
+		if len(values) > 0 {
+			h.Set(name, values[0])
+		}
 	}
 	if x.Host == nil || len(x.gen.Cookies) == 0 || x.gen.Cookies[0].Issuer != token.OwnIssuer {
 		return

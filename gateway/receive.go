@@ -13,10 +13,8 @@ import (
 
 // receive notes when the request began, who asks, and under which id.
 func (x *exchange) receive(g *Gateway, w http.ResponseWriter, r *http.Request) {
-	x.received = received{
-		g: g, gen: g.opts.Current(), r: r, start: g.opts.Now(), client: request.ParseAddress(r.RemoteAddr),
-		hsts: w.Header()["Strict-Transport-Security"],
-	}
+	x.g, x.gen, x.r, x.start = g, g.opts.Current(), r, g.opts.Now()
+	x.client, x.carried = request.ParseAddress(r.RemoteAddr), w.Header()
 	if x.gen != nil && request.InNetworks(x.gen.TrustedProxies, x.client) {
 		x.trusted = true
 		if id := r.Header["X-Request-Id"]; len(id) == 1 && request.IsRequestID(id[0]) {

@@ -36,7 +36,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 	p.gateway.Swap(p.gateway.generation.Load())
 	request := []byte("GET /service-7/1/items/a/b?page=2 HTTP/1.1\r\nHost: app.example.test\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n" +
-		"Accept-Encoding: gzip, br\r\nAccept-Language: en\r\nSec-Fetch-Site: same-origin\r\nCookie: " + p.cookies[0][0] + "\r\n\r\n")
+		"Accept-Encoding: gzip, br\r\nAccept-Language: en\r\nSec-Fetch-Site: same-origin\r\nCookie: " + p.cookies[0] + "\r\n\r\n")
 	conn, err := net.Dial("tcp", strings.TrimPrefix(serveHTTP1(b, p.gateway), "http://"))
 	if err != nil {
 		b.Fatal(err)

@@ -196,7 +196,7 @@ func BenchmarkIdleWebSockets(b *testing.B) {
 					}
 					conns = append(conns, conn)
 					_, err = io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: app.example.test\r\nOrigin: https://app.example.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-						"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nCookie: "+p.cookies[i][0]+"\r\n\r\n")
+						"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nCookie: "+p.cookies[i]+"\r\n\r\n")
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -18,7 +18,7 @@ import (
 func BenchmarkWhole(b *testing.B) {
 	answer := strings.Repeat("x", 1024)
 	p := newHotPath(b, 1)
-	cookie := p.cookies[0][0]
+	cookie := p.cookies[0]
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if _, err := io.WriteString(w, answer); err != nil {
 			b.Error(err)

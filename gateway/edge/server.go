@@ -17,6 +17,7 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/internal/http1/server"
 	"github.com/viloforge/vilogate/gateway/internal/http2"
+	"github.com/viloforge/vilogate/gateway/internal/http3"
 )
 
 // Limits bound what one client may use.
@@ -34,8 +35,11 @@ type Limits struct {
 type Options struct {
 	Handler http.Handler
 	// Refuse answers a request that cannot be served as it was sent: its status, and why. Optional: the status alone is answered.
-	Refuse         func(w http.ResponseWriter, r *http.Request, status int, reason string)
-	HTTPS, HTTP    []net.Listener
+	Refuse      func(w http.ResponseWriter, r *http.Request, status int, reason string)
+	HTTPS, HTTP []net.Listener
+	// HTTP3 are sockets for HTTP/3. Optional. HTTP3Port is the port of theirs that clients of the other protocols are told of.
+	HTTP3          []net.PacketConn
+	HTTP3Port      int
 	Source         Source
 	Limits         Limits
 	TrustedProxies []netip.Prefix         // whose PROXY protocol is believed
@@ -62,9 +66,11 @@ type Server struct {
 	opts      Options
 	tlsConfig *tls.Config
 	tickets   *tickets
+	altSvc    []string // that there is HTTP/3
 
 	http1 *server.Server // over TLS
 	http2 *http2.Server
+	http3 *http3.Server
 	plain *server.Server // redirects
 
 	https, http []net.Listener  // bounded
@@ -122,6 +128,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("edge: %w", err)
 	}
+	s.http3 = s.newHTTP3(handler)
 	return s, nil
 }
 
@@ -140,28 +147,34 @@ func boundedListeners(listeners []net.Listener, most int, trusted []netip.Prefix
 
 // secure puts around the handler what every answer over TLS has.
 func (s *Server) secure(next http.Handler) http.Handler {
-	if !s.opts.HSTS {
+	if !s.opts.HSTS && len(s.opts.HTTP3) == 0 {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		setHSTS(w)
+		s.setHeader(w, r)
 		next.ServeHTTP(w, r)
 	})
 }
 
 // refuse is Options.Refuse with what every answer over TLS has; nil for nil.
 func (s *Server) refuse(refuse func(http.ResponseWriter, *http.Request, int, string)) func(http.ResponseWriter, *http.Request, int, string) {
-	if refuse == nil || !s.opts.HSTS {
-		return refuse
+	if refuse == nil {
+		return nil
 	}
 	return func(w http.ResponseWriter, r *http.Request, status int, reason string) {
-		setHSTS(w)
+		s.setHeader(w, r)
 		refuse(w, r, status, reason)
 	}
 }
 
-func setHSTS(w http.ResponseWriter) {
-	w.Header()["Strict-Transport-Security"] = []string{"max-age=31536000"}
+// setHeader sets what every answer over TLS has: HSTS (RFC 6797), and in the other protocols that there is HTTP/3 (RFC 7838).
+func (s *Server) setHeader(w http.ResponseWriter, r *http.Request) {
+	if s.opts.HSTS {
+		w.Header()["Strict-Transport-Security"] = []string{"max-age=31536000"}
+	}
+	if len(s.opts.HTTP3) > 0 && r.ProtoMajor < 3 {
+		w.Header()["Alt-Svc"] = s.altSvc
+	}
 }
 
 // Serve serves until Drain stops the accepting, or until a listener fails: then
@@ -180,6 +193,14 @@ func (s *Server) Serve() error {
 	}
 	run(s.https, s.serveTLS)
 	run(s.http, func(c net.Conn) { s.plain.ServeConn(context.Background(), c, nil) })
+	for _, socket := range s.opts.HTTP3 {
+		group.Go(func() error {
+			if err := s.http3.Serve(socket); err != nil {
+				return errors.Join(fmt.Errorf("edge: serving HTTP/3 on %s: %w", socket.LocalAddr(), err), s.closeListeners(), s.closeAll())
+			}
+			return nil
+		})
+	}
 	return group.Wait()
 }
 
@@ -239,7 +260,7 @@ func (s *Server) closeListeners() error {
 
 // closeAll closes every connection.
 func (s *Server) closeAll() error {
-	return errors.Join(s.http1.Close(), s.plain.Close(), s.http2.Close())
+	return errors.Join(s.http1.Close(), s.plain.Close(), s.http2.Close(), s.http3.Close())
 }
 
 // RotateTickets rotates the session ticket keys until ctx ends.
@@ -271,7 +292,7 @@ func (s *Server) Drain(ctx context.Context, delay, timeout time.Duration) error 
 	for _, each := range []interface {
 		Shutdown(context.Context) error
 		Close() error
-	}{s.http1, s.http2, s.plain} {
+	}{s.http1, s.http2, s.http3, s.plain} {
 		group.Go(func() error {
 			err := each.Shutdown(ctx)
 			if err == nil {

@@ -29,8 +29,10 @@ func ParseAddress(s string) netip.Addr {
 			}
 			return netip.Addr{}
 		}
-	} else if address, err := netip.ParseAddr(s); err == nil {
-		return plainAddress(address)
+	} else if strings.Count(s, ":") != 1 { // an IPv4 address with a port has one, and an error of ParseAddr is not free
+		if address, err := netip.ParseAddr(s); err == nil {
+			return plainAddress(address)
+		}
 	}
 	peer, err := netip.ParseAddrPort(s)
 	if err != nil {

@@ -119,6 +119,7 @@ func (c *checker) checkStandaloneIDP() {
 		}
 	}
 	ignored(c.Listen.isSet("https") && c.Listen.HTTPS != Off, c.Listen.Places.Of("https"), "listen.https")
+	ignored(c.Listen.isSet("http3") && c.Listen.HTTP3 != Off, c.Listen.Places.Of("http3"), "listen.http3")
 	ignored(c.Listen.isSet("http") && c.Listen.HTTP != Off, c.Listen.Places.Of("http"), "listen.http")
 	ignored(c.Certificates != nil, c.Places.Of("certificates"), "certificates")
 	ignored(isSet(c.Limits.Places, "connection_auth"), c.Limits.Places.Of("connection_auth"), "limits.connection_auth")

@@ -118,6 +118,9 @@ func (c *Config) UsesOwnIDP() bool {
 type Listen struct {
 	// HTTPS is where the gateway serves. Optional: ":443".
 	HTTPS Address `yaml:"https"`
+	// HTTP3 is where the gateway serves HTTP/3, over UDP. Clients are told of it by Alt-Svc in the answers of the other protocols.
+	// Optional: "off".
+	HTTP3 Address `yaml:"http3"`
 	// HTTP answers with redirects to HTTPS and nothing else; "off" disables it. Optional: ":80".
 	HTTP Address `yaml:"http"`
 	// Admin serves health, readiness, metrics and keys, to be read only; "off" disables it. Optional: "127.0.0.1:9901".

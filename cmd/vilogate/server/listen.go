@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 // listeners are the ports of a process. All are opened before anything else, so that one in use is known at once.
 type listeners struct {
 	https, http, admin, idp []net.Listener
+	http3                   []net.PacketConn
 }
 
 // listen opens what the configuration says.
@@ -42,11 +44,19 @@ func listen(ctx context.Context, cfg *config.Config) (l *listeners, err error) {
 			return l, err
 		}
 	}
-	return l, nil
+	if cfg.Gateway() {
+		l.http3, err = edge.ListenPacket(ctx, string(cmp.Or(cfg.Listen.HTTP3, config.Off)), "listen.http3")
+	}
+	return l, err
 }
 
 func (l *listeners) close() error {
 	var err error
+	for _, one := range l.http3 {
+		if e := one.Close(); !errors.Is(e, net.ErrClosed) {
+			err = errors.Join(err, e)
+		}
+	}
 	for _, all := range [][]net.Listener{l.https, l.http, l.admin, l.idp} {
 		for _, one := range all {
 			if e := one.Close(); !errors.Is(e, net.ErrClosed) {
@@ -60,6 +70,7 @@ func (l *listeners) close() error {
 // Addresses is what addresses.json says: where a process listens, "" where it does not.
 type Addresses struct {
 	HTTPS string `json:"https"`
+	HTTP3 string `json:"http3,omitempty"`
 	HTTP  string `json:"http"`
 	Admin string `json:"admin"`
 	IDP   string `json:"idp,omitempty"`
@@ -89,7 +100,11 @@ func (l *listeners) addresses() Addresses {
 		}
 		return all[0].Addr().String()
 	}
-	return Addresses{HTTPS: first(l.https), HTTP: first(l.http), Admin: first(l.admin), IDP: first(l.idp)}
+	http3 := ""
+	if len(l.http3) > 0 {
+		http3 = l.http3[0].LocalAddr().String()
+	}
+	return Addresses{HTTP3: http3, HTTPS: first(l.https), HTTP: first(l.http), Admin: first(l.admin), IDP: first(l.idp)}
 }
 
 // port is the port of the first of them, 0 when there is none.
@@ -101,6 +116,18 @@ func port(all []net.Listener) int {
 		return tcp.Port
 	}
 	return 0
+}
+
+// http3Port is the port for HTTP/3 that people see: the one of HTTPS, where both are alike here.
+func (l *listeners) http3Port(public int) int {
+	if len(l.http3) == 0 {
+		return 0
+	}
+	own := l.http3[0].LocalAddr().(*net.UDPAddr).Port
+	if own == port(l.https) {
+		return public
+	}
+	return own
 }
 
 // plainServer serves plain HTTP to this machine or to a gateway.

@@ -165,6 +165,7 @@ func (s *Server) openEdge(cfg *config.Config) error {
 	}
 	s.edge, err = edge.New(edge.Options{
 		Handler: s.gateway, Refuse: s.gateway.Refuse, HTTPS: s.listeners.https, HTTP: s.listeners.http, Source: s.source,
+		HTTP3: s.listeners.http3, HTTP3Port: s.listeners.http3Port(s.builder.PublicPort),
 		TrustedProxies: generation.Prefixes(cfg.TrustedProxies), PublicPort: s.builder.PublicPort, HSTS: s.o.HSTS, Tickets: tickets, Log: s.o.Log,
 		HostTLS:     func(serverName string) *edge.HostTLS { return s.current.Load().TLS.Lookup(serverName) },
 		ConnContext: s.gateway.ConnContext, Drain: s.gateway.Drain,

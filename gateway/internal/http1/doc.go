@@ -4,7 +4,7 @@
 // of fields, in the order and the spelling in which they were received. It is strict: what could be read in two ways, or is
 // longer than the bounds below, is an error. Files, from the lowest:
 //
-//   - field.go: fields, and which bytes they may hold.
+//   - section.go: the lines of a header or a trailer section, as lists of package field.
 //   - head.go: the head of an answer, and how its body is framed.
 //   - chunked.go: chunks (RFC 9112, section 7.1), and the fields behind the last one.
 //   - request.go: the head of a request, written.

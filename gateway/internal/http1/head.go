@@ -51,7 +51,7 @@ func ParseHead(b []byte, bodiless bool) (Head, error) {
 	section := string(rest)
 	lines := strings.Count(section, "\n")
 	section = strings.TrimSuffix(strings.TrimSuffix(section, "\n"), "\r")
-	if h.Fields, err = parseFields(make(field.List, 0, min(lines, MaxFields)), section, MaxFields); err != nil {
+	if h.Fields, err = parseFields(make(field.List, 0, min(lines, MaxFields)+spareFields), section, MaxFields); err != nil {
 		return Head{}, err
 	}
 	if err := h.frame(bodiless); err != nil {
@@ -59,6 +59,9 @@ func ParseHead(b []byte, bodiless bool) (Head, error) {
 	}
 	return h, nil
 }
+
+// spareFields is the room for fields that are added to an answer.
+const spareFields = 8
 
 // parseStatusLine parses a line as HTTP/1.1 200 OK (RFC 9112, section 4); the reason, and the space before it, may be missing.
 func parseStatusLine(line []byte) (Head, error) {

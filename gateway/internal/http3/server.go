@@ -1,0 +1,157 @@
+package http3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+)
+
+// Limits bound what one client may use.
+type Limits struct {
+	HeaderBytes  int           // of a request; 431 beyond
+	HeaderTime   time.Duration // in which a header, and the handshake, must arrive
+	IdleTime     time.Duration // without a request
+	Streams      int           // under way on one connection
+	Connections  int           // in all; more are refused
+	BodyMinRate  int64         // bytes a second, of a body whose length is known
+	BodyTimeout  time.Duration // of such a body, without a byte
+	WriteTimeout time.Duration // in which a client must take something of what it is sent
+}
+
+// What QUIC buffers of what a client sends and nobody reads, at first and at most.
+const (
+	streamWindow        = 64 << 10
+	maxStreamWindow     = 1 << 20
+	connectionWindow    = 256 << 10
+	maxConnectionWindow = 4 << 20
+)
+
+// uniStreams is how many streams in one direction a client may open: control and QPACK's two, and some of its own.
+const uniStreams = 8
+
+// Options are what a Server is made of.
+type Options struct {
+	Handler http.Handler
+	TLS     *tls.Config // what every connection has. Its certificates are asked for at each handshake
+	Limits  Limits
+	Log     *slog.Logger
+}
+
+// Server serves HTTP/3. Its methods are safe for concurrent use.
+type Server struct {
+	opts   Options
+	server http3.Server
+	quic   *quic.Config
+	tls    *tls.Config
+	open   atomic.Int64 // connections, those in their handshake too
+
+	mu       sync.Mutex
+	conns    map[*connection]struct{} // guarded by mu
+	listen   []io.Closer              // guarded by mu: what takes connections
+	sockets  []io.Closer              // guarded by mu: what they are on
+	draining bool                     // guarded by mu
+}
+
+// New makes a server.
+func New(o Options) *Server {
+	s := &Server{
+		opts: o, conns: map[*connection]struct{}{}, tls: http3.ConfigureTLSConfig(o.TLS),
+		quic: &quic.Config{
+			HandshakeIdleTimeout: o.Limits.HeaderTime, MaxIdleTimeout: o.Limits.IdleTime,
+			MaxIncomingStreams: int64(o.Limits.Streams), MaxIncomingUniStreams: uniStreams,
+			InitialStreamReceiveWindow: streamWindow, MaxStreamReceiveWindow: maxStreamWindow,
+			InitialConnectionReceiveWindow: connectionWindow, MaxConnectionReceiveWindow: maxConnectionWindow,
+		},
+	}
+	s.server = http3.Server{
+		Handler: &timed{o.Handler, o.Limits}, MaxHeaderBytes: o.Limits.HeaderBytes, Logger: slog.New(slog.DiscardHandler),
+		ConnContext: s.connContext,
+	}
+	return s
+}
+
+var errTooManyConnections = errors.New("http3: too many connections")
+
+// Serve serves what comes on a socket, until the server ends. The error is that of listening.
+func (s *Server) Serve(socket net.PacketConn) error {
+	transport := &quic.Transport{
+		Conn:                socket,
+		VerifySourceAddress: func(net.Addr) bool { return s.open.Load() >= int64(s.opts.Limits.Connections/4) },
+		ConnContext: func(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
+			if s.open.Add(1) > int64(s.opts.Limits.Connections) {
+				s.open.Add(-1)
+				return nil, errTooManyConnections
+			}
+			context.AfterFunc(ctx, func() { s.open.Add(-1) })
+			return ctx, nil
+		},
+	}
+	listener, err := transport.Listen(s.tls, s.quic)
+	if err != nil {
+		return errors.Join(err, socket.Close())
+	}
+	s.mu.Lock()
+	s.listen, s.sockets = append(s.listen, listener), append(s.sockets, transport, socket)
+	s.mu.Unlock()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		conn, err := listener.Accept(context.Background())
+		switch {
+		case errors.Is(err, quic.ErrServerClosed), errors.Is(err, quic.ErrTransportClosed), errors.Is(err, net.ErrClosed):
+			return nil
+		case err != nil:
+			return err
+		}
+		all.Go(func() {
+			_ = s.server.ServeQUICConn(conn) // how a connection ends is its client's business
+			closeQuietly(conn)
+		})
+	}
+}
+
+// Shutdown takes no request any more: clients are told (GOAWAY), and those under way are waited for, until ctx ends. Then the error
+// says so.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining = true
+	for c := range s.conns {
+		c.drain()
+	}
+	s.mu.Unlock()
+	return errors.Join(closeEach(s, &s.listen), s.server.Shutdown(ctx), closeEach(s, &s.sockets))
+}
+
+// Close closes every connection, and the sockets.
+func (s *Server) Close() error {
+	return errors.Join(closeEach(s, &s.listen), s.server.Close(), closeEach(s, &s.sockets))
+}
+
+// closeQuietly closes a connection, if it has not ended before.
+func closeQuietly(conn *quic.Conn) {
+	_ = conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "") // it has ended, either way
+}
+
+// closeEach closes what is in a list of s, and empties it.
+func closeEach(s *Server, list *[]io.Closer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []error
+	for _, one := range *list {
+		if err := one.Close(); !errors.Is(err, net.ErrClosed) {
+			all = append(all, err)
+		}
+	}
+	*list = nil
+	return errors.Join(all...)
+}
