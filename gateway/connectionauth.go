@@ -34,7 +34,7 @@ func (x *forwarding) authenticateConnection() error {
 	default:
 		own, err := client.acquire(x.upstream, x.who(), x.client)
 		if err != nil {
-			return refuseTooManyOwn(err)
+			return x.refuseOwn(err)
 		}
 		x.own = own
 	}

@@ -33,21 +33,20 @@ func isTimeout(err error) bool {
 // connections are those to the upstreams. They outlive generations, so that a reload drops nothing.
 type connections struct{ *client.Pool }
 
-func newConnections() connections { return connections{client.NewPool(maxIdlePerAddress, maxIdle)} }
+// newConnections makes those of which so many at most are idle; maxIdle for 0.
+func newConnections(idle int) connections {
+	if idle <= 0 {
+		idle = maxIdle
+	}
+	return connections{client.NewPool(min(maxIdlePerAddress, idle), idle)}
+}
 
 // keysOf calls f with the key of each address of gen.
 func keysOf(gen *Generation, f func(client.Key)) {
-	each := func(to any) { f(to.(*endpoint).key) }
-	for _, u := range gen.upstreams {
-		u.pool.Each(each)
-	}
-	if gen.login != nil {
-		gen.login.pool.Each(each)
+	for u := range gen.everyUpstream() {
+		u.pool.Load().Each(func(to any) { f(to.(*endpoint).key) })
 	}
 }
-
-// prepare has the connections kept that gen needs.
-func (c connections) prepare(gen *Generation) { keysOf(gen, c.Add) }
 
 // retire closes what is idle of the connections that gen does not need; requests under way finish on theirs.
 func (c connections) retire(gen *Generation) {

@@ -62,8 +62,11 @@
 //     internal/websocket ends a WebSocket at a frame's end.
 //   - attempts.go: which address of the backend is asked, and when another one is;
 //     internal/balancer knows which can be, addresses.go keeps that and the health
-//     checks from one generation to the next. upstreamurl.go and upstreamtls.go are what an address can be, endpoint.go
+//     checks from one generation to the next. resolved.go: names, of which internal/resolve knows the addresses, which are looked up
+//     again. upstreamurl.go and upstreamtls.go are what an address can be, endpoint.go
 //     and tlsconfigs.go how it is asked.
+//   - upstreamlimits.go, slot.go, admission.go: how much may be under way, at an upstream, of one client and in all, and what is
+//     refused; internal/admission has the slots and the queue before them.
 //
 // And on every way:
 //
@@ -132,6 +135,15 @@
 //
 // A WebSocket one end of which takes nothing for a minute of what the other sends, or goes on for a minute when the other has
 // ended, is closed.
+//
+// # What is too much
+//
+// A request has a slot at its upstream from before an address is chosen until the answer has come, and a WebSocket as long as it
+// is open. Where there is none it waits in a short queue, and is refused with 503 behind that; a retry gives its slot back and
+// waits anew. What is held for slow clients (a body that is taken in, an answer that is read ahead) holds no slot. Beside that, one
+// client has a bounded number of requests under way at all upstreams (429), and all together as many as there are files for (503).
+// An upstream with a breaker is not asked at all for a while, when too many requests in a row had no answer, or 502, 503 or 504.
+// The login host counts for neither, and in another process has a part of its own.
 //
 // An open stream costs about 500 bytes in the index, and a WebSocket 640 in all, with the frames that are followed, of the
 // 54 KiB that each of 4,000 takes idle, with client and backend in the same process (TestWhatAStreamCosts in

@@ -44,7 +44,9 @@ func (x *forwarding) forward() error {
 		timeout = own
 	}
 	if x.own != nil {
-		return x.proxy(ownSender{x.own, x.upstream}, timeout)
+		x.attempts.begin(x.upstream, x.own.connection, x.countedAs())
+		defer x.attempts.end()
+		return x.proxy(ownSender{x.own, &x.attempts}, timeout)
 	}
 	return x.proxyToAny(x.upstream, timeout)
 }

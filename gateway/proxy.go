@@ -21,7 +21,7 @@ import (
 
 // proxyToAny sends the request to an address of u, over connections that all share.
 func (x *forwarding) proxyToAny(u *upstream, timeout time.Duration) error {
-	x.attempts.begin(u, x.g.connections)
+	x.attempts.begin(u, x.g.connections, x.countedAs())
 	defer x.attempts.end()
 	return x.proxy(&x.attempts, timeout)
 }
@@ -146,7 +146,7 @@ func (x *forwarding) earlyHints(head *http1.Head) {
 // was tried, and others are tried after one that may have read a request only where it may be repeated.
 func isUnsent(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
+	return errors.As(err, &op) && op.Op == "dial" || isRefusedAdmission(err)
 }
 
 // rewrite writes the outgoing request line from the canonical target, and the

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -38,6 +39,7 @@ type site struct {
 	roots     *x509.CertPool
 	token     string   // CLOUDFLARE_API_TOKEN in its environment
 	more      []string // of its environment
+	openFiles int      // that it may have (ulimit -n); 0 for as many as this process
 }
 
 // serve writes the files (vilogate.yaml, policies/…) and starts `vilogate serve` on them.
@@ -118,7 +120,11 @@ func (s *site) saidReady() bool {
 // spawn starts the process without waiting for anything.
 func (s *site) spawn() {
 	s.tb.Helper()
-	s.process = launch(s.tb, s.dir, s.environment(), binary, s.arguments...)
+	path, arguments := binary, s.arguments
+	if s.openFiles > 0 {
+		path, arguments = "/bin/sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, s.openFiles), binary}, arguments...)
+	}
+	s.process = launch(s.tb, s.dir, s.environment(), path, arguments...)
 	p := s.process
 	s.tb.Cleanup(func() { p.checkOutput() })
 }

@@ -134,6 +134,16 @@ func isBackendHost(u *url.URL) bool {
 // isHTTPS reports whether TLS is spoken there.
 func (b BackendURL) isHTTPS() bool { return strings.HasPrefix(string(b), "https://") }
 
+// hasName reports whether it is the address of a host by its name.
+func (b BackendURL) hasName() bool {
+	u, err := url.Parse(string(b))
+	if err != nil || u.Scheme == "unix" {
+		return false
+	}
+	_, err = netip.ParseAddr(u.Hostname())
+	return err != nil
+}
+
 // prefix is what paths are put behind.
 func (b BackendURL) prefix() string {
 	u, err := url.Parse(string(b))

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -36,6 +37,7 @@ func (c *checker) checkBackends(u Upstream) {
 			break
 		}
 	}
+	c.checkNames(u)
 	t := u.TLS
 	if t == nil {
 		return
@@ -48,6 +50,21 @@ func (c *checker) checkBackends(u Upstream) {
 	}
 	if isSet(t.Places, "certificate") != isSet(t.Places, "key") {
 		c.errorf(t.Places.Of(""), "tls.certificate and tls.key go together")
+	}
+}
+
+// checkNames is about the names in a backend's addresses.
+func (c *checker) checkNames(u Upstream) {
+	if at, err := netip.ParseAddrPort(u.Resolver); u.Resolver != "" && (err != nil || at.Port() == 0) {
+		c.errorf(u.Places.Of("resolver"), "resolver is the IP address of a DNS server with its port: 127.0.0.1:8600 or [::1]:53")
+	}
+	if u.isSet("resolver") && u.Resolve == 0 {
+		c.errorf(u.Places.Of("resolver"), "resolver is who is asked for names again, which resolve: off turns off")
+	}
+	for _, key := range []string{"resolve", "resolver"} {
+		if u.isSet(key) && !slices.ContainsFunc(u.Addresses(), func(b Backend) bool { return b.URL.hasName() }) {
+			c.errorf(u.Places.Of(key), "%s is for names, and the addresses have none", key)
+		}
 	}
 }
 
