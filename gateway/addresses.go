@@ -114,7 +114,7 @@ func (a *addresses) members(u *upstream) []balancer.Member {
 	all := make([]balancer.Member, len(u.URLs))
 	for i, address := range u.URLs {
 		key := client.Key{Address: dialAddress(address), TLS: a.tls.config(u.identity, address), Idle: u.KeepAlive}
-		all[i] = balancer.Member{Name: nameOf(address), Weight: u.weight(i), To: &endpoint{key, hostOf(address), u.prefix}}
+		all[i] = balancer.Member{Name: nameOf(address), Weight: u.weight(i), To: &endpoint{key, hostOf(address), u.prefix, isHTTP2(address)}}
 	}
 	return all
 }

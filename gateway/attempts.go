@@ -37,10 +37,10 @@ func (a *attempts) end() {
 }
 
 // send implements sender.
-func (a *attempts) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
+func (a *attempts) send(ctx context.Context, out *outgoing) (*upstreamAnswer, error) {
 	a.current, _ = a.upstream.pool.Pick(nil)
 	for {
-		x, err := a.over.sendTo(ctx, a.upstream, endpointOf(a.current).key, a.upstream.dialTimeout(len(a.tried)), out)
+		x, err := a.over.sendTo(ctx, a.upstream, endpointOf(a.current), a.upstream.dialTimeout(len(a.tried)), out)
 		sent := observe(ctx, a.current, out, x, err)
 		if err == nil {
 			return x, nil
@@ -89,12 +89,12 @@ type sending uint8
 
 const (
 	maybeAnswered    sending = iota // an answer began, or may yet
-	neverSent                       // there was no connection
+	neverSent                       // there was no connection, or the upstream has said that it did nothing with it
 	closedUnanswered                // it may have been read
 )
 
 // observe tells the address how an attempt went, and how far it came.
-func observe(ctx context.Context, attempt balancer.Attempt, out *outgoing, x *client.Exchange, err error) sending {
+func observe(ctx context.Context, attempt balancer.Attempt, out *outgoing, x *upstreamAnswer, err error) sending {
 	if err == nil {
 		attempt.Answered(x.Head.Status)
 		return maybeAnswered
@@ -105,6 +105,8 @@ func observe(ctx context.Context, attempt balancer.Attempt, out *outgoing, x *cl
 	case ctx.Err() != nil, out.body.readErr() != nil: // the client's doing, which says nothing
 	case errors.As(err, &op) && op.Op == "dial":
 		attempt.Failed("dial: " + op.Err.Error())
+		return neverSent
+	case out.wasUnprocessed(err):
 		return neverSent
 	case errors.As(err, &closed):
 		if closed.First {

@@ -111,7 +111,7 @@ func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownC
 	attempt.Done() // a connection is no request in flight
 	own := &ownConn{
 		upstream: u.Name, client: c, network: network, attempt: attempt, who: who,
-		connection: connections{client.NewPool(1, 1)},
+		connection: connections{Pool: client.NewPool(1, 1)},
 	}
 	if c.own == nil {
 		c.own = map[string]*ownConn{}
@@ -173,13 +173,13 @@ type ownSender struct {
 }
 
 // send implements sender. Where dialling failed, the upstream's other addresses are tried.
-func (o ownSender) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
+func (o ownSender) send(ctx context.Context, out *outgoing) (*upstreamAnswer, error) {
 	var tried []*balancer.Address
 	for {
-		key := endpointOf(o.attempt).key
-		key.Idle = 0 // it ends with the client's
-		o.connection.Add(key)
-		x, err := o.connection.sendTo(ctx, o.to, key, o.to.dialTimeout(len(tried)), out)
+		at := *endpointOf(o.attempt)
+		at.key.Idle = 0 // it ends with the client's
+		o.connection.Add(at.key)
+		x, err := o.connection.sendTo(ctx, o.to, &at, o.to.dialTimeout(len(tried)), out)
 		sent := observe(ctx, o.attempt, out, x, err)
 		if err == nil {
 			return x, nil
