@@ -112,7 +112,7 @@ func (a *addresses) fill(u *upstream) int {
 	if u.Health.Path == "" {
 		pool.Forget()
 	}
-	pool.Each(func(to any) { a.connections.Add(to.(*endpoint).key) })
+	pool.Each(func(to any) { a.connections.add(to.(*endpoint)) })
 	u.pool.Store(pool)
 	return pool.Len()
 }
@@ -214,7 +214,7 @@ func (a *addresses) members(u *upstream) []balancer.Member {
 	for i, address := range u.URLs {
 		for _, at := range u.places(a.names, address) {
 			key := client.Key{Address: at.dial, TLS: a.tls.config(u.identity, address), Idle: u.KeepAlive}
-			all = append(all, balancer.Member{Name: at.name, Weight: u.weight(i), To: &endpoint{key, hostOf(address), u.prefix}})
+			all = append(all, balancer.Member{Name: at.name, Weight: u.weight(i), To: &endpoint{key, hostOf(address), u.prefix, isHTTP2(address)}})
 		}
 	}
 	return all

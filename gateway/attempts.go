@@ -60,12 +60,12 @@ func (a *attempts) Take() (ok bool) {
 }
 
 // send implements sender.
-func (a *attempts) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
+func (a *attempts) send(ctx context.Context, out *outgoing) (*upstreamAnswer, error) {
 	if err := a.pick(ctx); err != nil {
 		return nil, err
 	}
 	for {
-		x, err := a.over.sendTo(ctx, a.upstream, endpointOf(a.current).key, a.upstream.dialTimeout(len(a.tried)), out)
+		x, err := a.over.sendTo(ctx, a.upstream, endpointOf(a.current), a.upstream.dialTimeout(len(a.tried)), out)
 		sent := observe(ctx, a.current, out, x, err)
 		if err == nil {
 			a.slot.answered(x.Head.Status)
@@ -113,7 +113,7 @@ type sending uint8
 
 const (
 	maybeAnswered    sending = iota // an answer began, or may yet
-	neverSent                       // there was no connection
+	neverSent                       // there was no connection, or the upstream has said that it did nothing with it
 	closedUnanswered                // it may have been read
 )
 
@@ -123,7 +123,7 @@ func isClients(ctx context.Context, out *outgoing) bool {
 }
 
 // observe tells the address how an attempt went, and how far it came.
-func observe(ctx context.Context, attempt balancer.Attempt, out *outgoing, x *client.Exchange, err error) sending {
+func observe(ctx context.Context, attempt balancer.Attempt, out *outgoing, x *upstreamAnswer, err error) sending {
 	if err == nil {
 		attempt.Answered(x.Head.Status)
 		return maybeAnswered
@@ -134,6 +134,8 @@ func observe(ctx context.Context, attempt balancer.Attempt, out *outgoing, x *cl
 	case isClients(ctx, out):
 	case errors.As(err, &op) && op.Op == "dial":
 		attempt.Failed("dial: " + op.Err.Error())
+		return neverSent
+	case out.wasUnprocessed(err):
 		return neverSent
 	case errors.As(err, &closed):
 		if closed.First {

@@ -38,7 +38,7 @@ func (x *forwarding) forward() error {
 	defer x.finishStream()
 	timeout := x.upstream.Timeout
 	switch own := x.route().Timeout; {
-	case x.allowsUpgrade() || isGRPC(x.r.Header):
+	case x.allowsUpgrade() || x.isGRPC():
 		timeout = 0 // no response header timeout for streams
 	case own > 0:
 		timeout = own

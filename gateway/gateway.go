@@ -207,7 +207,7 @@ func (g *Gateway) ConnContext(ctx context.Context) (context.Context, func()) {
 func (g *Gateway) Close() {
 	g.renewals.Close()
 	g.addresses.close()
-	g.connections.Close()
+	g.connections.close()
 }
 
 // AddressStatus is what is known of an upstream's address.

@@ -98,7 +98,8 @@ const (
 type Upstream struct {
 	// Name is how policies call it, and the audience of its assertions.
 	Name string
-	// URLs are its addresses: http://host:port, https://host:port or unix:/path. Those that have a path, which is canonical and
+	// URLs are its addresses: http://host:port, https://host:port or unix:/path, or all of HTTP/2: h2c://host:port or h2://host:port
+	// (in TLS). Those that have a path, which is canonical and
 	// ends without a slash, all have the same: that of a request is put behind it.
 	URLs []*url.URL
 	// Weights are their shares of the requests; an address of 0 is drained: it has no new ones. Optional: all have the same.
@@ -182,6 +183,7 @@ type upstream struct {
 
 	identity *tlsIdentity       // of TLS
 	prefix   string             // that paths are put behind; "" for none
+	http2    bool               // its addresses speak HTTP/2
 	gate     *admission.Gate    // what may be under way there; set before the generation is in force
 	clients  *admission.Clients // what may be under way at all upstreams; likewise; nil where that does not count
 	resolved string             // which addresses pool has; guarded by addresses.mu
@@ -279,7 +281,7 @@ func NewGeneration(s Settings) (*Generation, error) {
 		if h := u.Health; h.Path != "" && (h.Timeout <= 0 || h.Timeout > h.Interval) {
 			return nil, fmt.Errorf("gateway: upstream %s: a health check may take %s, of an interval of %s", u.Name, h.Timeout, h.Interval)
 		}
-		gen.upstreams[u.Name] = &upstream{Upstream: u, index: i, headers: keys, identity: identity, prefix: prefixOf(u.URLs[0])}
+		gen.upstreams[u.Name] = &upstream{Upstream: u, index: i, headers: keys, identity: identity, prefix: prefixOf(u.URLs[0]), http2: isHTTP2(u.URLs[0])}
 	}
 	if s.Login.Upstream != nil {
 		gen.login = &upstream{Upstream: Upstream{Name: "login", URLs: []*url.URL{s.Login.Upstream}, KeepAlive: defaultKeepAlive, Resolve: loginResolve}, identity: new(tlsIdentity)}

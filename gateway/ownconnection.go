@@ -133,7 +133,7 @@ func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownC
 	}
 	own := &ownConn{
 		upstream: u.Name, client: c, gate: u.gate, network: at.network, attempt: attempt, who: who,
-		connection: connections{client.NewPool(1, 1)},
+		connection: connections{Pool: client.NewPool(1, 1)},
 	}
 	if c.own == nil {
 		c.own = map[string]*ownConn{}
@@ -208,17 +208,17 @@ type ownSender struct {
 func (o ownSender) Take() bool { return true }
 
 // send implements sender. Where dialling failed, the upstream's other addresses are tried.
-func (o ownSender) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
+func (o ownSender) send(ctx context.Context, out *outgoing) (*upstreamAnswer, error) {
 	to := o.attempts.upstream
 	if err := o.attempts.slot.take(ctx, o); err != nil {
 		return nil, err
 	}
 	var tried []*balancer.Address
 	for {
-		key := endpointOf(o.attempt).key
-		key.Idle = 0 // it ends with the client's
-		o.connection.Add(key)
-		x, err := o.connection.sendTo(ctx, to, key, to.dialTimeout(len(tried)), out)
+		at := *endpointOf(o.attempt)
+		at.key.Idle = 0 // it ends with the client's
+		o.connection.Add(at.key)
+		x, err := o.connection.sendTo(ctx, to, &at, to.dialTimeout(len(tried)), out)
 		sent := observe(ctx, o.attempt, out, x, err)
 		if err == nil {
 			o.attempts.slot.answered(x.Head.Status)

@@ -32,6 +32,10 @@ func (c *checker) checkBackends(u Upstream) {
 			return // not known
 		}
 		secured = secured || address.URL.isHTTPS()
+		if address.URL.isHTTP2() != all[0].URL.isHTTP2() {
+			c.errorf(address.Places.Of(""), "the addresses of a backend all speak HTTP/2 (h2c://, h2://) or none does; give each protocol an upstream of its own")
+			break
+		}
 		if address.URL.prefix() != all[0].URL.prefix() {
 			c.errorf(address.Places.Of(""), "the addresses of a backend have one path; give each path an upstream of its own")
 			break
@@ -43,7 +47,7 @@ func (c *checker) checkBackends(u Upstream) {
 		return
 	}
 	if !secured {
-		c.errorf(u.Places.Of("tls"), "tls is for https addresses, and there is none")
+		c.errorf(u.Places.Of("tls"), "tls is for https and h2 addresses, and there is none")
 	}
 	if _, err := netip.ParseAddr(t.Name); t.Name != "" && err != nil && !request.IsHostName(t.Name) {
 		c.errorf(t.Places.Of("name"), "tls.name is the name in the backend's certificate, in lower case, or an IP address")

@@ -6,12 +6,14 @@ import (
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
-// Upstream is a backend: HTTP/1.1, at one address or several. Of two that chance picks, by their weights, a request goes to the one
+// Upstream is a backend, of HTTP/1.1 or HTTP/2, at one address or several. Of two that chance picks, by their weights, a request goes to the one
 // with fewer in flight for its weight. An address that refuses a connection, does not accept it in time (1s; 5s where there is no other), or closes it
 // before an answer begins is ejected for 1s, then 2s, 4s … up to 30s, until a request succeeds; where all are, each is tried in
 // turn.
 type Upstream struct {
-	// URL is its address: http://host:port, https://host:port or unix:/path, with IPv6 addresses as [::1]. Behind host and port may
+	// URL is its address: http://host:port, https://host:port or unix:/path, with IPv6 addresses as [::1]. HTTP/2, which gRPC needs,
+	// is spoken at h2c://host:port (prior knowledge), and in TLS at h2://host:port, where nothing else is; there are no WebSocket and no
+	// connection_auth there. Behind host and port may
 	// be a path, http://host:port/app, which is to be canonical: what is forwarded is that, and the path that a policy has decided
 	// on (and strip_prefix left) behind it; so is the path of health checks. What the backend answers in Location and in the Path
 	// of cookies stays as it is. URLs are its addresses, whose path, if they have one, is the same, each may be one with a weight:
@@ -27,11 +29,11 @@ type Upstream struct {
 	// Resolver is the DNS server that is asked for them, an IP address with its port, such as Consul's 127.0.0.1:8600. Optional: what
 	// the system says, hosts files included.
 	Resolver string `yaml:"resolver"`
-	// TLS says how it is known who is at https addresses. An address whose certificate is not right (another name, expired, of an
+	// TLS says how it is known who is at https and h2 addresses. An address whose certificate is not right (another name, expired, of an
 	// unknown authority) is one that does not accept connections. Optional: the authorities of the system, and the URL's host.
 	TLS *BackendTLS `yaml:"tls"`
 	// Timeout is how long the response's header may take, and until then how long it may take nothing of an upload, except for
-	// WebSocket and gRPC. Optional: 60s.
+	// WebSocket and calls of gRPC, which have the time that their grpc-timeout says. Optional: 60s.
 	Timeout strictyaml.Duration `yaml:"timeout"`
 	// IdentityHeaders names the plain identity headers: "x-user", "remote-user" or "x-forwarded-user". Optional: x-user.
 	IdentityHeaders string `yaml:"identity_headers"`
@@ -49,7 +51,8 @@ type Upstream struct {
 	// Retry says whether a request that failed at one address goes to another: "on" where it was not sent, or where the
 	// connection was closed before an answer began and it may be repeated (GET, HEAD, OPTIONS, TRACE, PUT or DELETE, without a
 	// body); of the latter, as many as 20 % of the requests and 100 at once. One whose kept connection was closed under it is sent
-	// once more to the same address, where it may be repeated. "off": neither. Optional: on.
+	// once more to the same address, where it may be repeated. So is what an upstream of HTTP/2 says that it has not processed,
+	// whatever its method, where at most 16 KiB of its body were read. "off": neither. Optional: on.
 	Retry Switch `yaml:"retry"`
 	// Eject says which answers eject an address, as connection errors do. Optional: none do.
 	Eject Eject `yaml:"eject"`
@@ -67,7 +70,9 @@ type Upstream struct {
 	// wait in the queue. From 1 to 100000. Optional: any number, since what a backend can take nobody but its owner knows.
 	Concurrency int `yaml:"concurrency"`
 	// Connections is how many connections to one address may be open; a request has one to itself, and so has a client whose login
-	// is bound to it, which half of them at most are for, and a quarter for those of one address. Health checks have more. More requests wait in the queue. From 1 to 100000. Optional: any number.
+	// is bound to it, which half of them at most are for, and a quarter for those of one address. Health checks have more. More
+	// requests wait in the queue. From 1 to 100000. Optional: any number. Where addresses speak HTTP/2, it is how many requests
+	// one of them has at a time.
 	Connections int `yaml:"connections"`
 	// Queue is where requests wait that are too many for Concurrency or Connections.
 	Queue Queue `yaml:"queue"`
@@ -118,7 +123,7 @@ type Queue struct {
 // SetDefaults fills in what holds where the file says nothing.
 func (q *Queue) SetDefaults() { q.Length, q.Timeout = 100, seconds(1) }
 
-// BackendTLS says how it is known who is at the https addresses of a backend, and who asks there. Files are PEM, and read again by
+// BackendTLS says how it is known who is at the https or h2 addresses of a backend, and who asks there. Files are PEM, and read again by
 // a reload. TLS 1.2 is the least.
 type BackendTLS struct {
 	// Roots is a file of certificates of authorities that are trusted, and no others. Optional: those of the system.
@@ -138,8 +143,8 @@ type BackendTLS struct {
 	Places strictyaml.Places
 }
 
-// Buffer says how much of a body is held in memory for slow clients, within limits.buffer_memory. Event streams, WebSocket and gRPC
-// are never held.
+// Buffer says how much of a body is held in memory for slow clients, within limits.buffer_memory. Event streams, WebSocket and calls
+// of gRPC (to upstreams of HTTP/2) are never held.
 type Buffer struct {
 	// Request is the longest body of a request, by its Content-Length, that is taken in before the backend is asked; a longer
 	// one, or "off", streams. Expect: 100-continue of a body that is taken in is answered by the gateway. Optional: 1MiB.
@@ -167,7 +172,7 @@ type Eject struct {
 	Places strictyaml.Places
 }
 
-// Health says how the addresses of a backend are asked whether they are healthy: by GET over HTTP/1.1, without identity headers,
+// Health says how the addresses of a backend are asked whether they are healthy: by GET, without identity headers,
 // from User-Agent vilogate-health-check. Redirects are not followed.
 type Health struct {
 	// Path is what is asked for, with a query if need be.
