@@ -61,6 +61,9 @@ func (x *exchange) writeRecord(r *Record, more ...slog.Attr) {
 	if r.Renewed {
 		attrs = append(attrs, slog.Bool("renewed", true))
 	}
+	if r.GRPCStatus != "" {
+		attrs = append(attrs, slog.String("grpc_status", r.GRPCStatus))
+	}
 	if r.StreamEnd != "" {
 		attrs = append(attrs, slog.String("stream_end", r.StreamEnd))
 	}
@@ -86,10 +89,10 @@ func (x *exchange) accessRecord(aborted bool) *Record {
 		Duration: x.g.opts.Now().Sub(x.start), Wait: note.upstreamTime,
 		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted, StreamEnd: note.streamEnd,
 		DroppedHeaders: note.droppedNames, Dropped: note.dropped, RefusedCookies: note.refusedCookies, Renewed: note.renewed,
-		Kept: note.kept, KeptSent: note.keptSent,
+		Kept: note.kept, KeptSent: note.keptSent, GRPCStatus: note.grpcStatus,
 	}
 	slices.Sort(r.DroppedHeaders)
-	if r.Status == 0 {
+	if r.Status == 0 || note.refusedCall {
 		r.Status = note.status
 	}
 	if d.Host != nil || d.isLoginHost() {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/admission"
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 )
@@ -19,6 +20,8 @@ import (
 type attempts struct {
 	upstream *upstream
 	over     connections
+	slot     slot
+	pool     *balancer.Pool // that an address was chosen of first
 	current  balancer.Attempt
 	tried    []*balancer.Address // in vain
 	until    time.Time           // no other attempt begins after it; zero before there was one
@@ -27,42 +30,73 @@ type attempts struct {
 // failoverTime bounds how long after the first failure other addresses are tried.
 const failoverTime = 5 * time.Second
 
-// begin says where the request goes.
-func (a *attempts) begin(u *upstream, over connections) { a.upstream, a.over = u, over }
+// begin says where the request goes, and whom it is counted for.
+func (a *attempts) begin(u *upstream, over connections, who admission.Client) {
+	a.upstream, a.over, a.slot = u, over, slot{of: u, who: who}
+}
 
 // end is when the upstream has done with the request. It may be called again.
 func (a *attempts) end() {
 	a.current.Done()
 	a.current = balancer.Attempt{}
+	a.slot.release()
+}
+
+// pick waits until there is an address for the request that it did not try in vain.
+func (a *attempts) pick(ctx context.Context) error {
+	if a.upstream.pool.Load() == nil {
+		return errUnresolved
+	}
+	return a.slot.take(ctx, a)
+}
+
+// Take implements admission.Taker: it chooses an address.
+func (a *attempts) Take() (ok bool) {
+	if len(a.tried) == 0 {
+		a.pool = a.upstream.pool.Load()
+	}
+	a.current, ok = a.pool.Pick(a.tried)
+	return ok
 }
 
 // send implements sender.
-func (a *attempts) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
-	a.current, _ = a.upstream.pool.Pick(nil)
+func (a *attempts) send(ctx context.Context, out *outgoing) (*upstreamAnswer, error) {
+	if err := a.pick(ctx); err != nil {
+		return nil, err
+	}
 	for {
-		x, err := a.over.sendTo(ctx, a.upstream, endpointOf(a.current).key, a.upstream.dialTimeout(len(a.tried)), out)
+		x, err := a.over.sendTo(ctx, a.upstream, endpointOf(a.current), a.upstream.dialTimeout(len(a.tried)), out)
 		sent := observe(ctx, a.current, out, x, err)
 		if err == nil {
+			a.slot.answered(x.Head.Status)
 			return x, nil
 		}
-		if !a.another(ctx, out, sent) {
+		if !a.mayTryAnother(ctx, out, sent) {
+			if !isClients(ctx, out) {
+				a.slot.failed()
+			}
 			return nil, fmt.Errorf("upstream %s: %w", a.upstream.Name, err)
 		}
+		a.current.Done()
+		a.current = balancer.Attempt{}
+		if err := a.pick(ctx); err != nil {
+			return nil, err
+		}
+		a.pool.CountRetry()
 	}
 }
 
 // dialTimeout is how long a connection may take when so many addresses were tried in vain. The last one has the time that
 // an only one would have.
 func (u *upstream) dialTimeout(tried int) time.Duration {
-	if tried+1 < u.pool.Len() {
+	if tried+1 < u.pool.Load().Len() {
 		return dialTimeoutAmongMany
 	}
 	return dialTimeout
 }
 
-// another chooses another address; false where there is none, or the request may not be
-// repeated.
-func (a *attempts) another(ctx context.Context, out *outgoing, sent sending) bool {
+// mayTryAnother reports whether the request may go to another address, and there is one.
+func (a *attempts) mayTryAnother(ctx context.Context, out *outgoing, sent sending) bool {
 	if a.upstream.NoRetry || ctx.Err() != nil || sent == maybeAnswered || sent == closedUnanswered && !out.isRepeatable() {
 		return false
 	}
@@ -71,17 +105,7 @@ func (a *attempts) another(ctx context.Context, out *outgoing, sent sending) boo
 		a.until = now.Add(failoverTime)
 	}
 	a.tried = append(a.tried, a.current.Address())
-	if len(a.tried) == a.upstream.pool.Len() || now.After(a.until) || sent == closedUnanswered && !a.upstream.pool.TakeRetry() {
-		return false
-	}
-	next, ok := a.upstream.pool.Pick(a.tried)
-	if !ok {
-		return false
-	}
-	a.upstream.pool.CountRetry()
-	a.current.Done()
-	a.current = next
-	return true
+	return len(a.tried) < a.pool.Len() && !now.After(a.until) && (sent != closedUnanswered || a.pool.TakeRetry())
 }
 
 // sending is how far a request came that has no answer.
@@ -89,12 +113,17 @@ type sending uint8
 
 const (
 	maybeAnswered    sending = iota // an answer began, or may yet
-	neverSent                       // there was no connection
+	neverSent                       // there was no connection, or the upstream has said that it did nothing with it
 	closedUnanswered                // it may have been read
 )
 
+// isClients reports whether that a request failed is the client's doing, which says nothing of the upstream.
+func isClients(ctx context.Context, out *outgoing) bool {
+	return ctx.Err() != nil || out.body.readErr() != nil
+}
+
 // observe tells the address how an attempt went, and how far it came.
-func observe(ctx context.Context, attempt balancer.Attempt, out *outgoing, x *client.Exchange, err error) sending {
+func observe(ctx context.Context, attempt balancer.Attempt, out *outgoing, x *upstreamAnswer, err error) sending {
 	if err == nil {
 		attempt.Answered(x.Head.Status)
 		return maybeAnswered
@@ -102,9 +131,11 @@ func observe(ctx context.Context, attempt balancer.Attempt, out *outgoing, x *cl
 	var op *net.OpError
 	var closed *client.ClosedError
 	switch {
-	case ctx.Err() != nil, out.body.readErr() != nil: // the client's doing, which says nothing
+	case isClients(ctx, out):
 	case errors.As(err, &op) && op.Op == "dial":
 		attempt.Failed("dial: " + op.Err.Error())
+		return neverSent
+	case out.wasUnprocessed(err):
 		return neverSent
 	case errors.As(err, &closed):
 		if closed.First {

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
-	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 	"github.com/viloforge/vilogate/gateway/internal/readahead"
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -62,7 +61,7 @@ const reasonBeyondBuffer = "the body, of unknown length, is beyond what the upst
 
 // takesIn reports whether the body is one to be taken in. Those of gRPC are streams.
 func (x *forwarding) takesIn(out *outgoing) bool {
-	if out.body == nil || x.upstream == nil || isGRPC(x.r.Header) {
+	if out.body == nil || x.upstream == nil || x.isGRPC() {
 		return false
 	}
 	if out.length < 0 {
@@ -81,8 +80,8 @@ func isEventStream(h field.List) bool {
 }
 
 // readsAhead reports whether an answer is read ahead of its reader. Those of gRPC are not.
-func (x *forwarding) readsAhead(answer *client.Exchange) bool {
-	if x.upstream == nil || x.upstream.Buffer.Response == 0 || isGRPC(x.r.Header) {
+func (x *forwarding) readsAhead(answer *upstreamAnswer) bool {
+	if x.upstream == nil || x.upstream.Buffer.Response == 0 || x.isGRPC() {
 		return false
 	}
 	if length := answer.Head.Length; length >= 0 && length <= unheldLength || answer.Whole() {
@@ -93,7 +92,7 @@ func (x *forwarding) readsAhead(answer *client.Exchange) bool {
 
 // readAhead begins to read an answer ahead. The upstream has done with the request when the answer has come, however slow its
 // reader is.
-func (x *forwarding) readAhead(answer *client.Exchange, body *requestBody) *readahead.Reader {
+func (x *forwarding) readAhead(answer *upstreamAnswer, body *requestBody) *readahead.Reader {
 	memory, counted := &held{of: x.g.buffers, client: request.ClientNetwork(x.client)}, false
 	return readahead.Start(answer, readahead.Options{
 		Most: int(x.upstream.Buffer.Response),

@@ -34,7 +34,7 @@ func (x *forwarding) authenticateConnection() error {
 	default:
 		own, err := client.acquire(x.upstream, x.who(), x.client)
 		if err != nil {
-			return refuseTooManyOwn(err)
+			return x.refuseOwn(err)
 		}
 		x.own = own
 	}
@@ -42,10 +42,10 @@ func (x *forwarding) authenticateConnection() error {
 }
 
 // allowsConnectionAuth reports whether the client may log in a connection. A trusted
-// proxy sends the requests of many people over one.
+// proxy sends the requests of many people over one, as the gateway does to upstreams of HTTP/2.
 func (x *forwarding) allowsConnectionAuth() bool {
 	r := x.route()
-	return r != nil && r.ConnectionAuth && !x.trusted
+	return r != nil && r.ConnectionAuth && !x.trusted && !x.speaksHTTP2()
 }
 
 // who is whom the gateway knows the client as; "" for nobody.

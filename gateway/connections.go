@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
+	http2client "github.com/viloforge/vilogate/gateway/internal/http2/client"
 )
 
-// How many idle connections are kept: to one address, and in all.
+// How many idle connections of HTTP/1.1 are kept: to one address, and in all.
 const (
 	maxIdlePerAddress = 512
 	maxIdle           = 4096
@@ -31,45 +32,76 @@ func isTimeout(err error) bool {
 }
 
 // connections are those to the upstreams. They outlive generations, so that a reload drops nothing.
-type connections struct{ *client.Pool }
+type connections struct {
+	*client.Pool
+	http2 *http2client.Pool // nil where they are of HTTP/1.1 alone
+}
 
-func newConnections() connections { return connections{client.NewPool(maxIdlePerAddress, maxIdle)} }
-
-// keysOf calls f with the key of each address of gen.
-func keysOf(gen *Generation, f func(client.Key)) {
-	each := func(to any) { f(to.(*endpoint).key) }
-	for _, u := range gen.upstreams {
-		u.pool.Each(each)
+// newConnections makes those of which so many at most are idle; maxIdle for 0.
+func newConnections(idle int) connections {
+	if idle <= 0 {
+		idle = maxIdle
 	}
-	if gen.login != nil {
-		gen.login.pool.Each(each)
+	return connections{client.NewPool(min(maxIdlePerAddress, idle), idle), http2client.NewPool()}
+}
+
+// endpointsOf calls f with each address of gen.
+func endpointsOf(gen *Generation, f func(*endpoint)) {
+	for u := range gen.everyUpstream() {
+		u.pool.Load().Each(func(to any) { f(to.(*endpoint)) })
 	}
 }
 
-// prepare has the connections kept that gen needs.
-func (c connections) prepare(gen *Generation) { keysOf(gen, c.Add) }
+// add has the connections kept that an address needs.
+func (c connections) add(at *endpoint) {
+	if at.http2 {
+		c.http2.Add(at.key)
+	} else {
+		c.Add(at.key)
+	}
+}
 
 // retire closes what is idle of the connections that gen does not need; requests under way finish on theirs.
 func (c connections) retire(gen *Generation) {
 	needed := map[client.Key]bool{}
-	keysOf(gen, func(key client.Key) { needed[key] = true })
+	ofHTTP2 := map[client.Key]bool{}
+	endpointsOf(gen, func(at *endpoint) {
+		if at.http2 {
+			ofHTTP2[at.key] = true
+		} else {
+			needed[at.key] = true
+		}
+	})
 	c.Retire(func(key client.Key) bool { return needed[key] })
+	c.http2.Retire(func(key client.Key) bool { return ofHTTP2[key] })
+}
+
+// close drops what is idle.
+func (c connections) close() {
+	c.Pool.Close()
+	c.http2.Close()
 }
 
 // A sender sends a request to an upstream, and returns when the answer's header was read.
 type sender interface {
-	send(ctx context.Context, out *outgoing) (*client.Exchange, error)
+	send(ctx context.Context, out *outgoing) (*upstreamAnswer, error)
 }
 
 // sendTo sends a request to an address of u. What a kept connection was closed under, at the moment at which it was written, is
 // repeated on a new one where it may be.
-func (c connections) sendTo(ctx context.Context, u *upstream, to client.Key, dialTimeout time.Duration, out *outgoing) (*client.Exchange, error) {
-	x, err := c.Send(ctx, to, dialTimeout, &out.request)
-	var closed *client.ClosedError
-	if !errors.As(err, &closed) || !closed.Kept || u.NoRetry || !out.isRepeatable() || ctx.Err() != nil {
-		return x, err
+func (c connections) sendTo(ctx context.Context, u *upstream, to *endpoint, dialTimeout time.Duration, out *outgoing) (*upstreamAnswer, error) {
+	if to.http2 {
+		return sendHTTP2(ctx, c.http2, u, to, dialTimeout, out)
 	}
-	again := out.request
-	again.Fresh = true
-	return c.Send(ctx, to, dialTimeout, &again)
+	x, err := c.Send(ctx, to.key, dialTimeout, &out.request)
+	var closed *client.ClosedError
+	if errors.As(err, &closed) && closed.Kept && !u.NoRetry && out.isRepeatable() && ctx.Err() == nil {
+		again := out.request
+		again.Fresh = true
+		x, err = c.Send(ctx, to.key, dialTimeout, &again)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &upstreamAnswer{x.Head, x}, nil
 }

@@ -47,22 +47,28 @@
 //   - headers.go, identity.go: what a stranger could have forged is removed;
 //     the principal's headers and the signed assertion are added.
 //   - auditlog.go: the decision is put into the audit log, before it takes effect.
+//   - clientcert.go: what the backend is told of the client's certificate, where the host has asked for one.
 //   - connectionauth.go, ownconnection.go: logins that are bound to a connection are
 //     refused, or have a connection to the backend that is one client's alone.
 //   - forward.go, proxy.go: the one narrow seam to the backend. outgoing.go and requestbody.go are what it is sent, answer.go
 //     and upgrade.go what becomes of its answer, connections.go over which connections: package
-//     internal/http1/client speaks HTTP/1.1 to it, by the grammar of internal/http1. Fields go through as a list
+//     internal/http1/client speaks HTTP/1.1 to it, by the grammar of internal/http1, and internal/http2/client HTTP/2, for which
+//     sendhttp2.go writes the request and upstreamanswer.go is what both give back. Fields go through as a list
 //     (internal/field), in the order and spelling in which they were sent: what headers.go leaves of the request's, and the
 //     answer's, which answer.go, options.go and caching.go edit in place. options.go: what a route changes of request
 //     and answer; login.go: the same to the identity provider.
 //   - buffers.go, buffering.go: bodies that are held in memory, so that slow clients hold no backend: a request's is taken in before an
 //     address is chosen, and an answer is read ahead of its reader by internal/readahead; internal/quota bounds the memory.
+//   - grpc.go: which request is a call of gRPC, its deadline, and the statuses in place of refusals and cut-off answers.
 //   - streams.go, streamend.go: what ends a request under way before its time; internal/streams knows which there are,
 //     internal/websocket ends a WebSocket at a frame's end.
 //   - attempts.go: which address of the backend is asked, and when another one is;
 //     internal/balancer knows which can be, addresses.go keeps that and the health
-//     checks from one generation to the next. upstreamurl.go and upstreamtls.go are what an address can be, endpoint.go
+//     checks from one generation to the next. resolved.go: names, of which internal/resolve knows the addresses, which are looked up
+//     again. upstreamurl.go and upstreamtls.go are what an address can be, endpoint.go
 //     and tlsconfigs.go how it is asked.
+//   - upstreamlimits.go, slot.go, admission.go: how much may be under way, at an upstream, of one client and in all, and what is
+//     refused; internal/admission has the slots and the queue before them.
 //
 // And on every way:
 //
@@ -108,6 +114,18 @@
 // connection on which a backend has said something unasked is not used again; what it says in the very moment in which the next
 // request leaves cannot be told from an answer (RFC 9112, section 9.3).
 //
+// # Upstreams of HTTP/2, and gRPC
+//
+// An upstream speaks HTTP/1.1, or HTTP/2 where its addresses say so. All is decided, cleaned and added alike; the last step writes
+// fields in place of lines. There are no upgrades there, and no connection is one client's. What such an upstream says that
+// it has not processed is sent again, whatever its method, as long as all that was read of its body is 16 KiB at most.
+//
+// A call of gRPC is a POST over HTTP/2 or later whose Content-Type is application/grpc, for an upstream of HTTP/2. What a client says of itself
+// changes nothing for any other upstream, and no decision anywhere. A call is never held or read ahead, and has the time that
+// its grpc-timeout says in place of the upstream's. Refused, it is answered by 200 with a grpc-status, and what every refusal
+// carries; records and metrics have the status of HTTP, and grpc_status beside it. A call whose answer is cut off ends with a
+// status too: 4 at its deadline, 16 or 7 when its sign-in or the policies end it, 14 else. gRPC-Web is a request as any other.
+//
 // # What ends with the sign-in
 //
 // A request that outlives its decision (a WebSocket, an event stream, a gRPC stream, a long download or upload, an answer
@@ -123,7 +141,7 @@
 // last every minute, and after fifteen the streams end. Streams by other issuers' tokens, whose sessions are not known, go
 // on until a revocation names the token, the session or the subject; so do all where there is nobody to ask.
 //
-// A WebSocket is sent a close frame, 4401 "signed out" or "not allowed any more", behind the frame that is on its way, and so is
+// A call of gRPC is answered by a status, or where that cannot leave within a second, reset. A WebSocket is sent a close frame, 4401 "signed out" or "not allowed any more", behind the frame that is on its way, and so is
 // its backend; nothing more of what the client sends arrives there. Where no frame ends within a second, the connection is
 // cut. Everything else is cut off so that a client sees it: by a reset of the stream in HTTP/2, by the end of the connection in
 // HTTP/1.1. When the process drains, what has been upgraded has as long as other requests to end by itself, and is closed
@@ -131,6 +149,15 @@
 //
 // A WebSocket one end of which takes nothing for a minute of what the other sends, or goes on for a minute when the other has
 // ended, is closed.
+//
+// # What is too much
+//
+// A request has a slot at its upstream from before an address is chosen until the answer has come, and a WebSocket as long as it
+// is open. Where there is none it waits in a short queue, and is refused with 503 behind that; a retry gives its slot back and
+// waits anew. What is held for slow clients (a body that is taken in, an answer that is read ahead) holds no slot. Beside that, one
+// client has a bounded number of requests under way at all upstreams (429), and all together as many as there are files for (503).
+// An upstream with a breaker is not asked at all for a while, when too many requests in a row had no answer, or 502, 503 or 504.
+// The login host counts for neither, and in another process has a part of its own.
 //
 // An open stream costs about 500 bytes in the index (TestWhatAStreamCosts in internal/streams). An idle WebSocket takes 29 KB of heap
 // and stacks behind a collection, HTTP/1.1 with TLS in front and without behind: 12 of them are the stacks of two goroutines, 6 what

@@ -5,8 +5,10 @@ import (
 	"context"
 
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
+	http2client "github.com/viloforge/vilogate/gateway/internal/http2/client"
 )
 
 // endpoint is how an address of an upstream is asked: what a balancer.Member has.
@@ -14,6 +16,8 @@ type endpoint struct {
 	key  client.Key // over which connections
 	host string     // the Host header of health checks
 	path string     // what their path is put behind
+
+	http2 bool // HTTP/2 is spoken there
 }
 
 // endpointOf is where an attempt goes.
@@ -26,12 +30,28 @@ const userAgent = "vilogate-health-check"
 // not followed.
 func askHealth(ctx context.Context, c balancer.Check, to any) (status int, err error) {
 	at := to.(*endpoint)
+	if at.http2 {
+		return at.askHealthHTTP2(ctx, c)
+	}
 	head, err := http1.AppendRequestLine(nil, "GET", at.path+c.Path, cmp.Or(c.Host, at.host))
 	if err != nil {
 		return 0, err
 	}
 	head = append(head, "User-Agent: "+userAgent+"\r\nConnection: close\r\n\r\n"...)
 	x, err := client.NewPool(0, 0).Send(ctx, at.key, c.Timeout, &client.Request{Head: head, HeaderTimeout: c.Timeout})
+	if err != nil {
+		return 0, err
+	}
+	defer x.Close()
+	return x.Head.Status, nil
+}
+
+// askHealthHTTP2 sends a health check over HTTP/2.
+func (e *endpoint) askHealthHTTP2(ctx context.Context, c balancer.Check) (status int, err error) {
+	x, err := http2client.NewPool().Send(ctx, e.key, c.Timeout, &http2client.Request{
+		Method: "GET", Authority: cmp.Or(c.Host, e.host), Path: e.path + c.Path,
+		Fields: field.List{{Name: "user-agent", Value: userAgent}}, HeaderTimeout: c.Timeout,
+	})
 	if err != nil {
 		return 0, err
 	}

@@ -93,6 +93,7 @@ type forwarding struct {
 	cleaned   bool      // the headers hold only what passes
 	stream    stream    // what may end it before its time
 	unsent    bool      // it failed, and no upstream can have got any of it
+	callEnded bool      // something else has ended the call, by a status
 }
 
 // received is what is known of a request when it arrives.

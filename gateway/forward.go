@@ -38,13 +38,15 @@ func (x *forwarding) forward() error {
 	defer x.finishStream()
 	timeout := x.upstream.Timeout
 	switch own := x.route().Timeout; {
-	case x.allowsUpgrade() || isGRPC(x.r.Header):
+	case x.allowsUpgrade() || x.isGRPC():
 		timeout = 0 // no response header timeout for streams
 	case own > 0:
 		timeout = own
 	}
 	if x.own != nil {
-		return x.proxy(ownSender{x.own, x.upstream}, timeout)
+		x.attempts.begin(x.upstream, x.own.connection, x.countedAs())
+		defer x.attempts.end()
+		return x.proxy(ownSender{x.own, &x.attempts}, timeout)
 	}
 	return x.proxyToAny(x.upstream, timeout)
 }

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/audit"
+	"github.com/viloforge/vilogate/gateway/internal/admission"
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/gateway/internal/renewals"
+	"github.com/viloforge/vilogate/gateway/internal/resolve"
 	"github.com/viloforge/vilogate/gateway/internal/streams"
 	"github.com/viloforge/vilogate/gateway/limits"
 	"github.com/viloforge/vilogate/gateway/posts"
@@ -73,6 +75,8 @@ type Options struct {
 	// routes with connection_auth: allow; beyond that, and beyond a quarter
 	// of it for one client network, such requests are 503. Optional: none may.
 	ConnectionAuth int
+	// Admission says what may be under way at all upstreams together. Optional: any number of requests.
+	Admission Admission
 	// BufferMemory is how many bytes of bodies are held in memory in all (Upstream.Buffer), of which one client network has a
 	// quarter at most. Beyond it bodies stream. Optional: none are held.
 	BufferMemory int64
@@ -108,6 +112,7 @@ type Gateway struct {
 	addresses   *addresses
 	own         ownConnections
 	buffers     *buffers
+	clients     *admission.Clients // what is under way of each
 	renewals    *renewals.Renewals
 	streams     *streams.Index
 	keyTries    limits.Scope // of keys tried in vain, by the client's network
@@ -137,9 +142,11 @@ func New(o Options) (*Gateway, error) {
 			return nil, fmt.Errorf("gateway: %w", err)
 		}
 	}
-	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), connections: newConnections(), buffers: newBuffers(o.BufferMemory)}
+	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), connections: newConnections(o.Admission.IdleConnections), buffers: newBuffers(o.BufferMemory)}
 	g.own.most = o.ConnectionAuth
+	g.clients = admission.NewClients(o.Admission.Requests, o.Admission.PerClient)
 	g.addresses = newAddresses(o.Now, o.Log)
+	g.addresses.connections, g.addresses.clients, g.addresses.loginRequests = g.connections, g.clients, o.Admission.LoginRequests
 	g.renewals = renewals.New(o.Log)
 	g.streams = streams.New(streams.Options{Now: o.Now, Sessions: o.Sessions, Revoked: func(who *streams.Owner) bool {
 		return o.Revocations.Revoked(who.Issuer, who.Token, who.Session, who.Subject, who.IssuedAt)
@@ -158,17 +165,16 @@ func (g *Gateway) Swap(next *Generation) {
 	g.Retire(next)
 }
 
-// Prepare makes what next needs to serve; for who has Current return it then.
+// Prepare makes what next needs to serve; for who has Current return it then. Where it has names that are new, it waits for their
+// addresses, 2 s at most.
 func (g *Gateway) Prepare(next *Generation) {
 	g.addresses.prepare(next)
-	g.connections.prepare(next)
 }
 
 // Retire drops what only generations before current needed, once current is what
 // requests begin with. Requests under way keep theirs. The health checks of current
 // begin, where they are not under way, and end with [Gateway.Close].
 func (g *Gateway) Retire(current *Generation) {
-	g.connections.retire(current)
 	g.addresses.retire(current)
 	g.streams.Judge()
 }
@@ -201,7 +207,7 @@ func (g *Gateway) ConnContext(ctx context.Context) (context.Context, func()) {
 func (g *Gateway) Close() {
 	g.renewals.Close()
 	g.addresses.close()
-	g.connections.Close()
+	g.connections.close()
 }
 
 // AddressStatus is what is known of an upstream's address.
@@ -212,6 +218,12 @@ func AddressStates() []string { return balancer.States[:] }
 
 // Addresses tells the state of each address of each upstream, by their names.
 func (g *Gateway) Addresses() []AddressStatus { return g.addresses.table.Statuses() }
+
+// NameStatus is what is known of a name in the addresses of upstreams.
+type NameStatus = resolve.Status
+
+// Names tells what the names in the addresses of upstreams are resolved to.
+func (g *Gateway) Names() []NameStatus { return g.addresses.names.Statuses() }
 
 // Renewals are how often the identity provider was asked about sessions, by its answer.
 func (g *Gateway) Renewals() map[string]uint64 { return g.renewals.Stats() }

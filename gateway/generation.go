@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -11,8 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/admission"
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/idp/backchannel"
 	"github.com/viloforge/vilogate/idp/token"
@@ -95,13 +98,19 @@ const (
 type Upstream struct {
 	// Name is how policies call it, and the audience of its assertions.
 	Name string
-	// URLs are its addresses: http://host:port, https://host:port or unix:/path. Those that have a path, which is canonical and
+	// URLs are its addresses: http://host:port, https://host:port or unix:/path, or all of HTTP/2: h2c://host:port or h2://host:port
+	// (in TLS). Those that have a path, which is canonical and
 	// ends without a slash, all have the same: that of a request is put behind it.
 	URLs []*url.URL
 	// Weights are their shares of the requests; an address of 0 is drained: it has no new ones. Optional: all have the same.
 	Weights []int
 	// SlowStart is how long an address that comes back, or that a reload adds, takes until it has its whole share. Zero: no time.
 	SlowStart time.Duration
+	// Resolve is how often the names in its addresses are looked up, each address of which is one of the upstream. Zero: a name is one
+	// address, and looked up for each connection.
+	Resolve time.Duration
+	// Resolver is the DNS server that is asked for them, host:port. Optional: what the system says.
+	Resolver string
 	// TLS says how it is known who is at its https addresses. Its zero value is by the roots of the system and the URL's host.
 	TLS UpstreamTLS
 	// KeepAlive is how long a connection may be idle before it is closed. Zero: 60 s.
@@ -115,6 +124,8 @@ type Upstream struct {
 	// Health says how its addresses are asked whether they are healthy. Optional: they
 	// are not.
 	Health HealthCheck
+	// Limits bound what it is asked for at a time.
+	Limits Limits
 	// Timeout bounds the wait for the response's header. Zero: 60 s.
 	Timeout time.Duration
 	// Buffer says how much of a body is held for slow clients.
@@ -170,9 +181,43 @@ type upstream struct {
 	index   int              // of this upstream's assertions in a principal
 	headers *identityHeaders // the names of its plain headers
 
-	identity *tlsIdentity   // of TLS
-	prefix   string         // that paths are put behind; "" for none
-	pool     *balancer.Pool // what is known of its addresses; set before the generation is in force
+	identity *tlsIdentity       // of TLS
+	prefix   string             // that paths are put behind; "" for none
+	http2    bool               // its addresses speak HTTP/2
+	gate     *admission.Gate    // what may be under way there; set before the generation is in force
+	clients  *admission.Clients // what may be under way at all upstreams; likewise; nil where that does not count
+	resolved string             // which addresses pool has; guarded by addresses.mu
+	// pool is what is known of its addresses; replaced when its names have others. nil while none of them is resolved.
+	pool atomic.Pointer[balancer.Pool]
+}
+
+// loginUpstream is how an identity provider in another process is called among the
+// upstreams; no configured one has such a name.
+const loginUpstream = "login host"
+
+// everyUpstream are the upstreams, and the identity provider in another process.
+func (gen *Generation) everyUpstream() iter.Seq[*upstream] {
+	return func(yield func(*upstream) bool) {
+		for _, u := range gen.upstreams {
+			if !yield(u) {
+				return
+			}
+		}
+		if gen.login != nil {
+			yield(gen.login)
+		}
+	}
+}
+
+// loginResolve is how often the name of an identity provider in another process is looked up.
+const loginResolve = 10 * time.Second
+
+// key is how what is known of the upstream is told from what is known of others.
+func (u *upstream) key() string {
+	if u.headers == nil {
+		return loginUpstream
+	}
+	return u.Name
 }
 
 // generationID is the identity of a generation, without keeping an old one alive.
@@ -236,10 +281,10 @@ func NewGeneration(s Settings) (*Generation, error) {
 		if h := u.Health; h.Path != "" && (h.Timeout <= 0 || h.Timeout > h.Interval) {
 			return nil, fmt.Errorf("gateway: upstream %s: a health check may take %s, of an interval of %s", u.Name, h.Timeout, h.Interval)
 		}
-		gen.upstreams[u.Name] = &upstream{Upstream: u, index: i, headers: keys, identity: identity, prefix: prefixOf(u.URLs[0])}
+		gen.upstreams[u.Name] = &upstream{Upstream: u, index: i, headers: keys, identity: identity, prefix: prefixOf(u.URLs[0]), http2: isHTTP2(u.URLs[0])}
 	}
 	if s.Login.Upstream != nil {
-		gen.login = &upstream{Upstream: Upstream{Name: "login", URLs: []*url.URL{s.Login.Upstream}, KeepAlive: defaultKeepAlive}, identity: new(tlsIdentity)}
+		gen.login = &upstream{Upstream: Upstream{Name: "login", URLs: []*url.URL{s.Login.Upstream}, KeepAlive: defaultKeepAlive, Resolve: loginResolve}, identity: new(tlsIdentity)}
 	}
 	gen.assertionIssuer = "https://" + s.Domain
 	return gen, nil

@@ -110,9 +110,9 @@ func (x *forwarding) isReplaced(name string) bool {
 
 // allowsUpgrade reports whether the request is a WebSocket handshake and its route
 // allows it. Nothing else is ever upgraded: h2c would be a tunnel past the policies
-// (h2c smuggling).
+// (h2c smuggling). Upstreams of HTTP/2 have no upgrades.
 func (x *forwarding) allowsUpgrade() bool {
-	return x.route() != nil && x.route().WebSocket && request.IsWebSocket(x.r.Header)
+	return x.route() != nil && x.route().WebSocket && !x.speaksHTTP2() && request.IsWebSocket(x.r.Header)
 }
 
 // forwardBody gives out the body of the request, and announces the trailers that may pass.

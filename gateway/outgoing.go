@@ -23,6 +23,7 @@ type outgoing struct {
 	body                 *requestBody
 	trailer              http.Header // the fields that may follow the body; their values, once it has ended
 
+	fields  field.List     // what the header comes to in HTTP/2
 	request client.Request // what the above comes to
 }
 
@@ -53,10 +54,6 @@ func newOutgoing(r *http.Request, sent field.List) *outgoing {
 // isListed reports whether the list that lines make has a token, without regard to case.
 func isListed(lines []string, token string) bool {
 	return slices.ContainsFunc(lines, func(line string) bool { return field.IsListed(line, token) })
-}
-
-func isGRPC(h http.Header) bool {
-	return strings.HasPrefix(h.Get("Content-Type"), "application/grpc")
 }
 
 // hopByHop are the fields that are about one connection (RFC 9110, section 7.6.1), or say so though they should not.
@@ -158,15 +155,20 @@ func (out *outgoing) framing(close bool) string {
 	default:
 		b.WriteString("Transfer-Encoding: chunked\r\n")
 		if len(out.trailer) > 0 {
-			names := make([]string, 0, len(out.trailer))
-			for name := range out.trailer {
-				names = append(names, name)
-			}
-			slices.Sort(names)
-			b.WriteString("Trailer: " + strings.Join(names, ",") + "\r\n")
+			b.WriteString("Trailer: " + strings.Join(out.trailerNames(), ",") + "\r\n")
 		}
 	}
 	return b.String()
+}
+
+// trailerNames are the names of the fields that may follow the body, sorted.
+func (out *outgoing) trailerNames() []string {
+	names := make([]string, 0, len(out.trailer))
+	for name := range out.trailer {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // upload is the body, nil where there is none.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/viloforge/vilogate/gateway/internal/admission"
 	"github.com/viloforge/vilogate/gateway/internal/balancer"
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 	"github.com/viloforge/vilogate/policies/request"
@@ -16,7 +17,7 @@ import (
 // have one, or as much of them as one network may be.
 var (
 	errTooManyOwn          = errors.New("gateway: too many connections to upstreams that are one client's (limits.connection_auth)")
-	errTooManyOwnOfNetwork = errors.New("gateway: too many connections to upstreams that are one client's, all of one network (a quarter of limits.connection_auth)")
+	errTooManyOwnOfNetwork = errors.New("gateway: too many connections to upstreams that are one client's, all of one network (a quarter of limits.connection_auth, or of the connections of the upstream)")
 )
 
 // ownConnections bounds the connections to upstreams that are one client's, and those of
@@ -27,35 +28,48 @@ type ownConnections struct {
 	mu        sync.Mutex
 	count     int                  // guarded by mu
 	byNetwork map[netip.Prefix]int // none is 0; guarded by mu
+	byBoth    map[ownKey]int       // by upstream as well; none is 0; guarded by mu
 }
 
-// add counts one more connection of a network, which may have a quarter of all, and one
+// ownKey is a network at an upstream.
+type ownKey struct {
+	upstream string
+	network  netip.Prefix
+}
+
+// add counts one more connection of a network, which may have a quarter of all, and of the
+// connections to an upstream where they are limited to so many (0: they are not), and one
 // in any case; those of unknown addresses are one network. The error is errTooManyOwn or
 // errTooManyOwnOfNetwork.
-func (o *ownConnections) add(network netip.Prefix) error {
+func (o *ownConnections) add(at ownKey, limit int) error {
+	network := at.network
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case o.count >= o.most:
 		return errTooManyOwn
-	case o.byNetwork[network] >= max(o.most/4, 1):
+	case o.byNetwork[network] >= max(o.most/4, 1), limit > 0 && o.byBoth[at] >= max(limit/4, 1):
 		return errTooManyOwnOfNetwork
 	}
 	if o.byNetwork == nil {
-		o.byNetwork = map[netip.Prefix]int{}
+		o.byNetwork, o.byBoth = map[netip.Prefix]int{}, map[ownKey]int{}
 	}
 	o.count++
 	o.byNetwork[network]++
+	o.byBoth[at]++
 	return nil
 }
 
 // remove is called once for each add that succeeded.
-func (o *ownConnections) remove(network netip.Prefix) {
+func (o *ownConnections) remove(at ownKey) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.count--
-	if o.byNetwork[network]--; o.byNetwork[network] == 0 {
-		delete(o.byNetwork, network)
+	if o.byNetwork[at.network]--; o.byNetwork[at.network] == 0 {
+		delete(o.byNetwork, at.network)
+	}
+	if o.byBoth[at]--; o.byBoth[at] == 0 {
+		delete(o.byBoth, at)
 	}
 }
 
@@ -78,6 +92,7 @@ type clientConn struct {
 type ownConn struct {
 	upstream   string
 	client     *clientConn
+	gate       *admission.Gate  // of the upstream
 	network    netip.Prefix     // of the client
 	attempt    balancer.Attempt // at the address where it leads, however many the upstream has; written under client.mu
 	who        string           // whom the gateway knew when it was made; "" for nobody
@@ -93,7 +108,8 @@ func (c *clientConn) find(u *upstream, who string) *ownConn {
 }
 
 // acquire is the connection to an upstream, made where there is none, for a client at
-// this address. The error is errTooManyOwn or errTooManyOwnOfNetwork.
+// this address. The error is errTooManyOwn, errTooManyOwnOfNetwork, errUnresolved
+// or an admission.RefusedError.
 func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,15 +119,21 @@ func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownC
 	if c.closed {
 		return nil, errTooManyOwn // nobody is there to hear it
 	}
-	network := request.ClientNetwork(address)
-	if err := c.all.add(network); err != nil {
+	at, pool := ownKey{u.Name, request.ClientNetwork(address)}, u.pool.Load()
+	if pool == nil {
+		return nil, errUnresolved
+	}
+	if err := c.all.add(at, u.Limits.Connections*pool.Len()); err != nil {
 		return nil, err
 	}
-	attempt, _ := u.pool.Pick(nil)
-	attempt.Done() // a connection is no request in flight
+	attempt, ok := pool.Pick(nil)
+	if !ok || !attempt.Hold() { // a connection is no request in flight
+		c.all.remove(at)
+		return nil, &admission.RefusedError{Upstream: u.Name, Reason: admission.QueueFull, Text: "no address has room for a connection that is one client's"}
+	}
 	own := &ownConn{
-		upstream: u.Name, client: c, network: network, attempt: attempt, who: who,
-		connection: connections{client.NewPool(1, 1)},
+		upstream: u.Name, client: c, gate: u.gate, network: at.network, attempt: attempt, who: who,
+		connection: connections{Pool: client.NewPool(1, 1)},
 	}
 	if c.own == nil {
 		c.own = map[string]*ownConn{}
@@ -135,7 +157,7 @@ func (c *clientConn) usable(u *upstream, who string) *ownConn {
 
 // leadsTo reports whether it leads to what is an address of u, over the same TLS.
 func (o *ownConn) leadsTo(u *upstream) bool {
-	at, ok := u.pool.Find(o.attempt.Address().Name()).(*endpoint)
+	at, ok := u.pool.Load().Find(o.attempt.Address().Name()).(*endpoint)
 	return ok && at.key.TLS == endpointOf(o.attempt).key.TLS
 }
 
@@ -143,7 +165,9 @@ func (o *ownConn) leadsTo(u *upstream) bool {
 // it. c.mu is held.
 func (c *clientConn) drop(own *ownConn) {
 	delete(c.own, own.upstream)
-	c.all.remove(own.network)
+	own.attempt.Release()
+	own.gate.Offer()
+	c.all.remove(ownKey{own.upstream, own.network})
 	own.connection.Close()
 }
 
@@ -158,43 +182,61 @@ func (c *clientConn) close() {
 }
 
 // moveTo has the connection lead to another address, where none could be made to the one
-// before.
-func (o *ownConn) moveTo(next balancer.Attempt) {
-	next.Done() // a connection is no request in flight
+// before; false where none may be.
+func (o *ownConn) moveTo(next balancer.Attempt) bool {
+	if !next.Hold() { // a connection is no request in flight
+		return false
+	}
 	o.client.mu.Lock()
 	defer o.client.mu.Unlock()
+	if o.client.own[o.upstream] == o { // else what it held was given up
+		o.attempt.Release()
+	} else {
+		next.Release()
+	}
 	o.attempt = next
+	return true
 }
 
 // ownSender sends requests to an upstream on the connection to it that is one client's.
 type ownSender struct {
 	*ownConn
-	to *upstream
+	attempts *attempts // whose slot the request has
 }
 
+// Take implements admission.Taker: it has its connection.
+func (o ownSender) Take() bool { return true }
+
 // send implements sender. Where dialling failed, the upstream's other addresses are tried.
-func (o ownSender) send(ctx context.Context, out *outgoing) (*client.Exchange, error) {
+func (o ownSender) send(ctx context.Context, out *outgoing) (*upstreamAnswer, error) {
+	to := o.attempts.upstream
+	if err := o.attempts.slot.take(ctx, o); err != nil {
+		return nil, err
+	}
 	var tried []*balancer.Address
 	for {
-		key := endpointOf(o.attempt).key
-		key.Idle = 0 // it ends with the client's
-		o.connection.Add(key)
-		x, err := o.connection.sendTo(ctx, o.to, key, o.to.dialTimeout(len(tried)), out)
+		at := *endpointOf(o.attempt)
+		at.key.Idle = 0 // it ends with the client's
+		o.connection.Add(at.key)
+		x, err := o.connection.sendTo(ctx, to, &at, to.dialTimeout(len(tried)), out)
 		sent := observe(ctx, o.attempt, out, x, err)
 		if err == nil {
+			o.attempts.slot.answered(x.Head.Status)
 			return x, nil
 		}
 		err = fmt.Errorf("upstream %s: %w", o.upstream, err)
-		if sent != neverSent || o.to.NoRetry || ctx.Err() != nil {
-			return nil, err
-		}
 		tried = append(tried, o.attempt.Address())
-		next, ok := o.to.pool.Pick(tried)
-		if !ok {
+		next, ok := balancer.Attempt{}, false
+		if sent == neverSent && !to.NoRetry && ctx.Err() == nil {
+			next, ok = to.pool.Load().Pick(tried)
+		}
+		if !ok || !o.moveTo(next) {
+			if !isClients(ctx, out) {
+				o.attempts.slot.failed()
+			}
 			return nil, err
 		}
-		o.to.pool.CountRetry()
-		o.moveTo(next)
+		to.pool.Load().CountRetry()
 	}
 }
 

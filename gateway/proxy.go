@@ -14,14 +14,13 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
-	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
 // proxyToAny sends the request to an address of u, over connections that all share.
 func (x *forwarding) proxyToAny(u *upstream, timeout time.Duration) error {
-	x.attempts.begin(u, x.g.connections)
+	x.attempts.begin(u, x.g.connections, x.countedAs())
 	defer x.attempts.end()
 	return x.proxy(&x.attempts, timeout)
 }
@@ -42,7 +41,13 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 	x.setIdentity(&out.header)
 	x.editRequest(out)
 	head := headBuffers.Get().(*[headBuffer]byte)
-	if err := out.finish(head[:0], out.upgrade == "" && x.closesConnections()); err != nil {
+	var err error
+	if x.speaksHTTP2() {
+		err = out.finishHTTP2(head[:0])
+	} else {
+		err = out.finish(head[:0], out.upgrade == "" && x.closesConnections())
+	}
+	if err != nil {
 		return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
 	}
 	out.request.HeaderTimeout, out.request.Informational = timeout, x.earlyHints
@@ -51,9 +56,14 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 			return fmt.Errorf("gateway: enabling full duplex: %w", err)
 		}
 	}
-	answer, err := to.send(x.r.Context(), out)
+	ctx, cancel := x.callContext()
+	defer cancel()
+	answer, err := to.send(ctx, out)
 	headBuffers.Put(head) // now, since a tunnel may stay open for hours
 	if err != nil {
+		if x.endUnanswered(err) {
+			return nil
+		}
 		x.unsent = isUnsent(err)
 		return x.upstreamFailure(err, out.body)
 	}
@@ -67,7 +77,7 @@ func (x *forwarding) closesConnections() bool {
 }
 
 // answerWith passes an upstream's answer on.
-func (x *forwarding) answerWith(answer *client.Exchange, out *outgoing) error {
+func (x *forwarding) answerWith(answer *upstreamAnswer, out *outgoing) error {
 	x.record.upstreamTime = x.g.opts.Now().Sub(x.start)
 	status := answer.Head.Status
 	h := &answer.Head.Fields
@@ -89,13 +99,14 @@ func (x *forwarding) answerWith(answer *client.Exchange, out *outgoing) error {
 	}
 	x.reply.writeFields(status, *h)
 	x.copyAnswer(answer, out.body, !events)
+	x.noteStatus(answer)
 	x.forwardTrailers(answer.Trailer(), announced)
 	return nil
 }
 
 // copyAnswer copies the body. What there is leaves whenever the upstream pauses. An answer that is cut off is cut off here, too,
 // behind what came of it.
-func (x *forwarding) copyAnswer(answer *client.Exchange, body *requestBody, mayReadAhead bool) {
+func (x *forwarding) copyAnswer(answer *upstreamAnswer, body *requestBody, mayReadAhead bool) {
 	next := answer.Next
 	if mayReadAhead && x.readsAhead(answer) {
 		ahead := x.readAhead(answer, body)
@@ -119,6 +130,9 @@ func (x *forwarding) copyAnswer(answer *client.Exchange, body *requestBody, mayR
 				x.record.upstreamError, x.record.reason = true, "the upstream's answer was cut off: "+err.Error()
 			}
 			x.reply.flush()
+			if x.endCall(err) {
+				return
+			}
 			panic(http.ErrAbortHandler)
 		}
 		if _, err := x.reply.Write(piece); err != nil {
@@ -146,7 +160,7 @@ func (x *forwarding) earlyHints(head *http1.Head) {
 // was tried, and others are tried after one that may have read a request only where it may be repeated.
 func isUnsent(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
+	return errors.As(err, &op) && op.Op == "dial" || isRefusedAdmission(err)
 }
 
 // rewrite writes the outgoing request line from the canonical target, and the
@@ -169,6 +183,9 @@ func (x *forwarding) rewrite(out *outgoing) {
 	h.Set("Forwarded", forwarded(address, out.host))
 	if x.clientBy != "" && x.client.IsValid() {
 		h.Set(x.clientBy, address)
+	}
+	if certificate := clientCertificate(x.r.TLS); certificate != "" {
+		h.Set("X-Forwarded-Client-Cert", certificate)
 	}
 }
 

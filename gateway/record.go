@@ -22,7 +22,7 @@ type Record struct {
 	Subject   string
 	Session   string
 	Upstream  string
-	Status    int
+	Status    int           // of a call of gRPC that was refused: what its status stands for
 	Bytes     int64         // of the body that was sent
 	Duration  time.Duration // of the whole request
 	Wait      time.Duration // until the upstream's header; zero when there was none
@@ -33,6 +33,9 @@ type Record struct {
 	Aborted       bool // the answer was cut off
 	// StreamEnd is why it was ended before its time: revoked, session_over, policy or drain; "" where it was not.
 	StreamEnd string
+
+	// GRPCStatus is the status with which a call of gRPC has ended; "" of anything else.
+	GRPCStatus string
 
 	Renewed  bool  // the answer carries a successor of the access token
 	Kept     int64 // bytes of a form that was kept until its sender has signed in
@@ -55,7 +58,9 @@ type record struct {
 	oddHeaders    int
 	droppedNames  []string // at most maxDroppedNames of dropped
 	dropped       int
-	status        int              // where nothing was sent
+	status        int              // where nothing was sent, or a status of gRPC in its place
+	grpcStatus    string           // with which a call of gRPC has ended
+	refusedCall   bool             // it was the gateway's
 	shadows       []ShadowDecision // of other policies, where they differ
 	audited       bool             // it is in the audit log
 	renewed       bool             // the answer carries a successor of the access token

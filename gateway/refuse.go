@@ -36,6 +36,13 @@ func (x *exchange) refuse(err error) {
 	if r.status == http.StatusMethodNotAllowed {
 		h.Set("Allow", strings.Join(r.allow, ", "))
 	}
+	if x.forwarding.isGRPC() {
+		if r.status == http.StatusUnauthorized {
+			h.Set("WWW-Authenticate", x.challenge(r))
+		}
+		x.forwarding.refuseCall(r)
+		return
+	}
 	loginURL := ""
 	if r.offerLogin && x.gen != nil {
 		loginURL = x.loginURL()

@@ -26,20 +26,20 @@ func (x *forwarding) finishStream() {
 		x.record.status = end.status
 	}
 	x.auditStreamEnd(cause)
-	if x.stream.opened == nil {
+	if x.stream.opened == nil && !x.callEnded {
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// streamEnds are, by cause, the reason for the log, and the status to record where no answer had begun.
+// streamEnds are, by cause, the reason for the log, what clients of gRPC are told, and the status to record where no answer had begun.
 var streamEnds = [...]struct {
-	status int
-	reason string
+	status          int
+	reason, message string
 }{
-	streams.Revoked:     {http.StatusUnauthorized, "ended: signed out"},
-	streams.SessionOver: {http.StatusUnauthorized, "ended: the session is over, or could not be asked about for 15 minutes"},
-	streams.Policy:      {http.StatusForbidden, "ended: the policies in force would not admit it"},
-	streams.Drain:       {http.StatusServiceUnavailable, "ended: the gateway shuts down"},
+	streams.Revoked:     {http.StatusUnauthorized, "ended: signed out", "Signed out"},
+	streams.SessionOver: {http.StatusUnauthorized, "ended: the session is over, or could not be asked about for 15 minutes", "The session is over"},
+	streams.Policy:      {http.StatusForbidden, "ended: the policies in force would not admit it", "Not allowed any more"},
+	streams.Drain:       {http.StatusServiceUnavailable, "ended: the gateway shuts down", "Shutting down"},
 }
 
 // auditStreamEnd records that something was ended which a record of the audit log says was allowed.

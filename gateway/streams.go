@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/streams"
 	"github.com/viloforge/vilogate/gateway/internal/websocket"
@@ -20,6 +21,7 @@ type stream struct {
 	finished bool                 // guarded by mu: its connection may have another request
 	answer   interface{ Abort() } // guarded by mu: the upstream's answer, once it has begun
 	tunnel   *websocket.Tunnel    // guarded by mu: opened, once something passes through it
+	call     func(streams.Cause)  // guarded by mu: ends a call of gRPC; nil where it is none
 }
 
 // An aborter is a request's body of HTTP/1 after which there is no other request. Package edge has it.
@@ -37,7 +39,7 @@ var closeCodes = [...]struct {
 	streams.Drain:       {1001, "shutting down"},
 }
 
-// end ends the stream: a WebSocket by a close frame, anything else by a reset of HTTP/2 or the end of the connection of
+// end ends the stream: a WebSocket by a close frame, a call of gRPC by a status, anything else by a reset of HTTP/2 or the end of the connection of
 // HTTP/1, so that the client sees an answer that was cut off. The upstream's side ends too. Only the first call counts.
 func (s *stream) end(cause streams.Cause, w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
@@ -48,6 +50,10 @@ func (s *stream) end(cause streams.Cause, w http.ResponseWriter, r *http.Request
 	s.cause = cause
 	if s.tunnel != nil {
 		s.tunnel.End(closeCodes[cause].code, closeCodes[cause].reason)
+		return
+	}
+	if s.call != nil && http.NewResponseController(w).SetWriteDeadline(time.Now().Add(callEndTimeout)) == nil {
+		s.call(cause)
 		return
 	}
 	// Each of these ends what another one cannot: waiting for the upstream, reading from the client, writing to it. Where
@@ -65,6 +71,16 @@ func (s *stream) end(cause streams.Cause, w http.ResponseWriter, r *http.Request
 	if s.answer != nil {
 		s.answer.Abort()
 	}
+}
+
+// callEndTimeout is how long a call of gRPC has to end with a status, before its stream is reset.
+const callEndTimeout = time.Second
+
+// setCall notes that the request is a call of gRPC, which end has answered by a status.
+func (s *stream) setCall(end func(streams.Cause)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.call = end
 }
 
 // setAnswer notes the upstream's answer, which ends with the stream.

@@ -6,14 +6,13 @@ import (
 	"crypto/tls"
 	"net/url"
 	"sync"
-
-	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 )
 
 // tlsKey is what the configurations of TLS are told apart by.
 type tlsKey struct {
 	id   [sha256.Size]byte
 	name string
+	alpn string
 }
 
 // tlsConfigs are those of all upstreams. One that says the same in the next generation is the same: connections are kept
@@ -25,17 +24,22 @@ type tlsConfigs struct {
 
 // config is how TLS is spoken at an address; nil for not at all.
 func (c *tlsConfigs) config(identity *tlsIdentity, u *url.URL) *tls.Config {
-	if u.Scheme != "https" {
+	alpn := "http/1.1"
+	switch u.Scheme {
+	case "https":
+	case "h2":
+		alpn = "h2"
+	default:
 		return nil
 	}
-	key := tlsKey{identity.id, cmp.Or(identity.name, u.Hostname())}
+	key := tlsKey{identity.id, cmp.Or(identity.name, u.Hostname()), alpn}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	config := c.known[key]
 	if config == nil {
 		config = &tls.Config{
 			MinVersion: tls.VersionTLS12, ServerName: key.name, RootCAs: identity.roots, Certificates: identity.certificates,
-			NextProtos: []string{"http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(0),
+			NextProtos: []string{key.alpn}, ClientSessionCache: tls.NewLRUClientSessionCache(0),
 		}
 		if c.known == nil {
 			c.known = map[tlsKey]*tls.Config{}
@@ -48,7 +52,7 @@ func (c *tlsConfigs) config(identity *tlsIdentity, u *url.URL) *tls.Config {
 // retire forgets those that gen does not need.
 func (c *tlsConfigs) retire(gen *Generation) {
 	needed := map[*tls.Config]bool{}
-	keysOf(gen, func(key client.Key) { needed[key.TLS] = true })
+	endpointsOf(gen, func(at *endpoint) { needed[at.key.TLS] = true })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for key, config := range c.known {

@@ -10,13 +10,12 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
-	"github.com/viloforge/vilogate/gateway/internal/http1/client"
 )
 
 // upgrade passes on that the backend has switched protocols, and then what client and backend say to each other, through a
 // tunnel, until both have ended or one has failed. What a client sends before the switch is no frame (RFC 6455, section 4.1),
 // and is not passed on.
-func (x *forwarding) upgrade(h field.List, answer *client.Exchange) error {
+func (x *forwarding) upgrade(h field.List, answer *upstreamAnswer) error {
 	conn, buffered, err := http.NewResponseController(x.reply.ResponseWriter).Hijack()
 	if err != nil {
 		return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)

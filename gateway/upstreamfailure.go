@@ -21,6 +21,9 @@ func (x *forwarding) upstreamFailure(err error, body *requestBody) error {
 	if cause != nil {
 		return refuseBodyRead(cause)
 	}
+	if isRefusedAdmission(err) {
+		return x.refuseAdmission(err)
+	}
 	x.record.upstreamError = true
 	if isTimeout(err) {
 		return refuseUpstream(http.StatusGatewayTimeout, "upstream timeout", err)

@@ -19,7 +19,7 @@ func checkUpstreamURL(u, beside *url.URL) error {
 		if u.Host != "" || u.RawQuery != "" || u.Fragment != "" || !path.IsAbs(u.Path) || path.Clean(u.Path) != u.Path {
 			return fmt.Errorf("%q is not of the form unix:/path", u.Redacted())
 		}
-	case "http", "https":
+	case "http", "https", "h2c", "h2":
 		if u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 			return fmt.Errorf("%q is not of the form http://host:port", u.Redacted())
 		}
@@ -28,6 +28,9 @@ func checkUpstreamURL(u, beside *url.URL) error {
 		}
 	default:
 		return fmt.Errorf("%q is not of the form http://host:port", u.Redacted())
+	}
+	if isHTTP2(u) != isHTTP2(beside) {
+		return fmt.Errorf("of %q and %q, one alone speaks HTTP/2", u.Redacted(), beside.Redacted())
 	}
 	if prefix != prefixOf(beside) {
 		return fmt.Errorf("%q and %q have different paths", u.Redacted(), beside.Redacted())
@@ -43,6 +46,11 @@ func prefixOf(u *url.URL) string {
 	}
 	return strings.TrimSuffix(u.EscapedPath(), "/")
 }
+
+// isHTTP2 reports whether HTTP/2 is spoken at an address: with prior knowledge (RFC 9113, section 3.3), or in TLS, where it is negotiated
+// or there is no connection. What an https address might negotiate besides is not asked: what a request may be, as a WebSocket or one
+// that logs a connection in, would depend on what each connection came to.
+func isHTTP2(u *url.URL) bool { return u.Scheme == "h2c" || u.Scheme == "h2" }
 
 // nameOf is how an address is called: without what goes without saying.
 func nameOf(u *url.URL) string {
@@ -62,7 +70,7 @@ func dialAddress(u *url.URL) string {
 	}
 	port := u.Port()
 	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+		port = map[string]string{"http": "80", "https": "443", "h2c": "80", "h2": "443"}[u.Scheme]
 	}
 	return net.JoinHostPort(u.Hostname(), port)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/cmd/vilogate/server"
 	"github.com/viloforge/vilogate/cmd/vilogate/server/generation"
 )
 
@@ -41,7 +42,7 @@ func (c *checkCommand) Run(w *commandEnv) error {
 }
 
 // warnings say which hosts no certificate is for (they would be answered 421), which certificates clients refuse, or soon
-// will, which keys of other issuers are not used, and that a login page needs a login.
+// will, which keys of other issuers are not used, that a login page needs a login, and that a process started as this one may open too few files.
 func (c *checkCommand) warnings(gen *generation.Generation, now time.Time) (lines []string) {
 	covers := generation.Covers(gen.Config, gen.Files)
 	for _, host := range gen.ServedHosts() {
@@ -51,6 +52,11 @@ func (c *checkCommand) warnings(gen *generation.Generation, now time.Time) (line
 	}
 	for _, e := range slices.Concat(gen.CertificateWarnings(now), gen.LoginWarnings(now), gen.Config.KeyWarnings()) {
 		lines = append(lines, fmt.Sprintf("%s: warning: %s", e.Place, e.Msg))
+	}
+	if gen.Config.Gateway() {
+		if warning := server.ReckonDescriptors(gen.Config).Warning(gen.Config); warning != "" {
+			lines = append(lines, fmt.Sprintf("%s: warning: %s", c.Config, warning))
+		}
 	}
 	return lines
 }

@@ -110,9 +110,17 @@ func TestTLSSettingsOfAHost(t *testing.T) {
 		}
 	}
 	for _, seen := range backend.with("mtls") {
-		if seen.value("X-User") != "" || strings.Contains(seen.head, "admin") {
+		certificate := seen.value("X-Forwarded-Client-Cert")
+		if seen.value("X-User") != "" || strings.Contains(strings.Replace(seen.head, certificate, "", 1), "admin") {
 			t.Errorf("a certificate identifies somebody:\n%s", seen.head)
 		}
+		if !strings.HasPrefix(certificate, "Hash=") || !strings.HasSuffix(certificate, `;Subject="CN=admin"`) {
+			t.Errorf("the backend is told of the certificate as %q", certificate)
+		}
+	}
+	s.client().get(s.url("app", "/forged"), "X-Forwarded-Client-Cert: Hash=0", "X_Forwarded_Client_Cert: Hash=0")
+	if seen := backend.with("/forged"); len(seen) != 1 || strings.Contains(seen[0].head, "Hash=") {
+		t.Errorf("a forged certificate: %q", seen)
 	}
 
 	// Settings that a reload makes stricter count for connections that are there.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 // addresses is what a server writes to <state>/addresses.json before it says ready.
 type addresses struct {
 	HTTPS string `json:"https"`
+	HTTP3 string `json:"http3"`
 	HTTP  string `json:"http"`
 	Admin string `json:"admin"`
 	CA    string `json:"ca"`
@@ -39,6 +41,7 @@ type site struct {
 	token     string   // CLOUDFLARE_API_TOKEN in its environment
 	more      []string // of its environment
 	program   string   // that is run; "" for binary
+	openFiles int      // that it may have (ulimit -n); 0 for as many as this process
 }
 
 // serve writes the files (vilogate.yaml, policies/…) and starts `vilogate serve` on them.
@@ -119,7 +122,11 @@ func (s *site) saidReady() bool {
 // spawn starts the process without waiting for anything.
 func (s *site) spawn() {
 	s.tb.Helper()
-	s.process = launch(s.tb, s.dir, s.environment(), cmp.Or(s.program, binary), s.arguments...)
+	path, arguments := cmp.Or(s.program, binary), s.arguments
+	if s.openFiles > 0 {
+		path, arguments = "/bin/sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, s.openFiles), path}, arguments...)
+	}
+	s.process = launch(s.tb, s.dir, s.environment(), path, arguments...)
 	p := s.process
 	s.tb.Cleanup(func() { p.checkOutput() })
 }

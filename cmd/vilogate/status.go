@@ -39,9 +39,32 @@ func (c *statusCommand) Run(w *commandEnv) error {
 	if len(s.Upstreams) == 0 {
 		return nil
 	}
+	if err := c.printLoad(w, s); err != nil {
+		return err
+	}
 	return printTable(w.stdout, "UPSTREAM\tADDRESS\tSTATE\tSINCE\tWEIGHT\tIN FLIGHT\tREASON", func(row func(...string)) {
 		for _, a := range s.Upstreams {
 			row(a.Upstream, a.Address, a.State, formatTime(a.Since), weightOf(a), strconv.Itoa(a.InFlight), a.Reason)
+		}
+	})
+}
+
+// printLoad tells what is under way, and what was refused because it was too much.
+func (c *statusCommand) printLoad(w *commandEnv, s server.Status) error {
+	if s.Load == nil || s.Descriptors == nil {
+		return nil
+	}
+	if _, err := fmt.Fprintf(w.stdout, "%s\n%d requests under way at upstreams; refused: %d of one client with too many, %d because all together were too many\n",
+		s.Descriptors, s.Load.UnderWay, s.Load.RefusedClient, s.Load.RefusedAll); err != nil {
+		return err
+	}
+	return printTable(w.stdout, "UPSTREAM\tUNDER WAY\tOF\tQUEUED\tREFUSED (QUEUE FULL)\tREFUSED (TIMEOUT)\tREFUSED (BREAKER)\tBREAKER", func(row func(...string)) {
+		for _, l := range s.Loads {
+			most := "any"
+			if l.Most > 0 {
+				most = strconv.Itoa(l.Most)
+			}
+			row(l.Upstream, strconv.Itoa(l.UnderWay), most, strconv.Itoa(l.Queued), strconv.FormatUint(l.Full, 10), strconv.FormatUint(l.Late, 10), strconv.FormatUint(l.Broken, 10), l.Breaker)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// maxConnections is how many connections one listener has at a time: half of
+// maxConnections is how many connections listeners have at a time where nobody says: half of
 // the files that the process may open, as each may need another to its upstream.
 // More wait in the queue of the kernel.
 func maxConnections() int {
@@ -27,13 +27,13 @@ func maxConnections() int {
 type boundedListener struct {
 	net.Listener
 	timeout time.Duration
-	slots   chan struct{} // one is taken by each connection
+	slots   chan struct{} // one is taken by each connection, of other listeners too
 	done    chan struct{} // closed with the listener
 	once    sync.Once
 }
 
-func newBoundedListener(l net.Listener, most int, timeout time.Duration) *boundedListener {
-	return &boundedListener{Listener: l, timeout: timeout, slots: make(chan struct{}, most), done: make(chan struct{})}
+func newBoundedListener(l net.Listener, slots chan struct{}, timeout time.Duration) *boundedListener {
+	return &boundedListener{Listener: l, timeout: timeout, slots: slots, done: make(chan struct{})}
 }
 
 // Accept implements net.Listener. It waits until there may be another connection.

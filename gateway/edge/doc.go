@@ -11,6 +11,7 @@
 //     drain, GOAWAY, end. internal/http1/server speaks HTTP/1.1 (a message with ambiguous framing, which is request
 //     smuggling, is refused there), internal/http2 HTTP/2. What they refuse, Options.Refuse answers. They bound how slow uploads
 //     and readers may be.
+//   - http3.go: HTTP/3, by internal/http3, where there are sockets for it.
 //   - redirect.go: plain HTTP, which redirects and does nothing else; a host with a final
 //     dot to the name without it. What cannot be redirected is refused as over TLS.
 //   - tickets.go: session ticket keys, rotated together by a fleet.

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"crypto/tls"
+	"log/slog"
 	"net/http"
 	"strconv"
 
@@ -11,27 +12,23 @@ import (
 // altSvcAge is how long a client may remember that there is HTTP/3, in seconds.
 const altSvcAge = 24 * 60 * 60
 
-// newHTTP3 makes the server of HTTP/3, which serves what the others do, with their certificates, ticket keys and what hosts ask of
-// their connections.
-func (s *Server) newHTTP3(handler http.Handler) *http3.Server {
-	s.altSvc = []string{`h3=":` + strconv.Itoa(s.opts.HTTP3Port) + `"; ma=` + strconv.Itoa(altSvcAge)}
-	return http3.New(http3.Options{
-		Handler: handler, Log: s.opts.Log,
-		TLS: &tls.Config{
-			MinVersion: tls.VersionTLS13,
-			GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-				if s.tlsConfig.GetConfigForClient != nil {
-					if config, err := s.tlsConfig.GetConfigForClient(hello); config != nil || err != nil {
-						return config, err
-					}
+// altSvc is the field by which clients of the other protocols are told of HTTP/3 (RFC 7838) on a port of UDP.
+func altSvc(port int) []string {
+	return []string{`h3=":` + strconv.Itoa(port) + `"; ma=` + strconv.Itoa(altSvcAge)}
+}
+
+// newHTTP3 makes the server of HTTP/3, with what config says to each handshake of the other protocols: certificates, ticket keys,
+// and what hosts ask of their connections.
+func newHTTP3(handler http.Handler, config *tls.Config, limits http3.Limits, log *slog.Logger) *http3.Server {
+	return http3.New(http3.Options{Handler: handler, Limits: limits, Log: log, TLS: &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if config.GetConfigForClient != nil {
+				if own, err := config.GetConfigForClient(hello); own != nil || err != nil {
+					return own, err
 				}
-				return s.tlsConfig, nil
-			},
+			}
+			return config, nil
 		},
-		Limits: http3.Limits{
-			HeaderBytes: s.opts.Limits.HeaderBytes, HeaderTime: s.opts.Limits.HeaderTime, IdleTime: s.opts.Limits.IdleTime,
-			Streams: s.opts.Limits.Streams, Connections: maxConnections(),
-			BodyMinRate: s.opts.Limits.BodyMinRate, BodyTimeout: uploadPatience, WriteTimeout: writePatience,
-		},
-	})
+	}})
 }

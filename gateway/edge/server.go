@@ -27,6 +27,8 @@ type Limits struct {
 	IdleTime    time.Duration // without a request
 	BodyMinRate int64         // bytes a second, while an upload with a Content-Length is in progress
 	Streams     int           // under way on one HTTP/2 connection
+	Connections int           // over TLS. Optional: half of the files that the process may open
+	Redirects   int           // of plain HTTP. Optional: likewise
 }
 
 // Options are what a Server is made of.
@@ -96,7 +98,7 @@ func New(o Options) (*Server, error) {
 	if o.MinVersion < tls.VersionTLS12 {
 		o.MinVersion = tls.VersionTLS12
 	}
-	s := &Server{opts: o, https: boundedListeners(o.HTTPS, o.TrustedProxies), http: boundedListeners(o.HTTP, o.TrustedProxies)}
+	s := &Server{opts: o, https: boundedListeners(o.HTTPS, o.Limits.Connections, o.TrustedProxies), http: boundedListeners(o.HTTP, o.Limits.Redirects, o.TrustedProxies)}
 	s.done, s.cancel = context.WithCancel(context.Background())
 	s.tlsConfig = &tls.Config{
 		MinVersion:     o.MinVersion,
@@ -130,15 +132,23 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("edge: %w", err)
 	}
-	s.http3 = s.newHTTP3(handler)
+	s.altSvc = altSvc(o.HTTP3Port)
+	s.http3 = newHTTP3(handler, s.tlsConfig, http3.Limits{
+		HeaderBytes: o.Limits.HeaderBytes, HeaderTime: o.Limits.HeaderTime, IdleTime: o.Limits.IdleTime, Streams: o.Limits.Streams,
+		Connections: maxConnections(), BodyMinRate: o.Limits.BodyMinRate, BodyTimeout: uploadPatience, WriteTimeout: writePatience,
+	}, o.Log)
 	return s, nil
 }
 
-// boundedListeners are listeners with a connection limit, the write timeout and the PROXY protocol.
-func boundedListeners(listeners []net.Listener, trusted []netip.Prefix) []net.Listener {
+// boundedListeners are listeners with a connection limit that they share, the write timeout and the PROXY protocol.
+func boundedListeners(listeners []net.Listener, most int, trusted []netip.Prefix) []net.Listener {
+	if most <= 0 {
+		most = maxConnections()
+	}
+	slots := make(chan struct{}, most)
 	bounded := make([]net.Listener, len(listeners))
 	for i, l := range listeners {
-		bounded[i] = acceptProxyProtocol(newBoundedListener(l, maxConnections(), writePatience), trusted)
+		bounded[i] = acceptProxyProtocol(newBoundedListener(l, slots, writePatience), trusted)
 	}
 	return bounded
 }

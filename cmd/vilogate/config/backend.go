@@ -68,7 +68,7 @@ func (b *BackendURL) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 
 // checkBackendURL says what is wrong with an address, and at which byte; "" for nothing.
 func checkBackendURL(s string) (at int, wrong string) {
-	const form = "the address of a backend is written http://host:port, https://host:port or unix:/path, an IPv6 host as [::1]"
+	const form = "the address of a backend is written http://host:port, https://host:port or unix:/path, for HTTP/2 h2c://host:port or h2://host:port (in TLS), an IPv6 host as [::1]"
 	if socket, isUnix := strings.CutPrefix(s, "unix:"); isUnix {
 		switch {
 		case !path.IsAbs(socket) || path.Clean(socket) != socket || strings.ContainsAny(socket, "?#%\x00"):
@@ -80,7 +80,12 @@ func checkBackendURL(s string) (at int, wrong string) {
 	}
 	u, err := url.Parse(s)
 	scheme, rest, _ := strings.Cut(s, "://")
-	if err != nil || scheme != "http" && scheme != "https" || !isBackendHost(u) {
+	switch scheme {
+	case "http", "https", "h2c", "h2":
+	default:
+		return 0, form
+	}
+	if err != nil || !isBackendHost(u) {
 		return 0, form
 	}
 	begin := len(scheme) + len("://")
@@ -132,7 +137,24 @@ func isBackendHost(u *url.URL) bool {
 }
 
 // isHTTPS reports whether TLS is spoken there.
-func (b BackendURL) isHTTPS() bool { return strings.HasPrefix(string(b), "https://") }
+func (b BackendURL) isHTTPS() bool {
+	return strings.HasPrefix(string(b), "https://") || strings.HasPrefix(string(b), "h2://")
+}
+
+// isHTTP2 reports whether HTTP/2 is spoken there.
+func (b BackendURL) isHTTP2() bool {
+	return strings.HasPrefix(string(b), "h2c://") || strings.HasPrefix(string(b), "h2://")
+}
+
+// hasName reports whether it is the address of a host by its name.
+func (b BackendURL) hasName() bool {
+	u, err := url.Parse(string(b))
+	if err != nil || u.Scheme == "unix" {
+		return false
+	}
+	_, err = netip.ParseAddr(u.Hostname())
+	return err != nil
+}
 
 // prefix is what paths are put behind.
 func (b BackendURL) prefix() string {

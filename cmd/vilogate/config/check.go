@@ -124,6 +124,7 @@ func (c *checker) checkStandaloneIDP() {
 	ignored(c.Certificates != nil, c.Places.Of("certificates"), "certificates")
 	ignored(isSet(c.Limits.Places, "connection_auth"), c.Limits.Places.Of("connection_auth"), "limits.connection_auth")
 	ignored(isSet(c.Limits.Places, "buffer_memory"), c.Limits.Places.Of("buffer_memory"), "limits.buffer_memory")
+	ignored(isSet(c.Limits.Places, "client_requests"), c.Limits.Places.Of("client_requests"), "limits.client_requests")
 	ignored(isSet(c.Limits.Places, "body_min_rate"), c.Limits.Places.Of("body_min_rate"), "limits.body_min_rate")
 	ignored(c.Login != nil && c.Login.isSet("keep_post"), c.Places.Of("login"), "login.keep_post")
 	ignored(isSet(c.Limits.Places, "streams"), c.Limits.Places.Of("streams"), "limits.streams")
@@ -231,6 +232,9 @@ func (c *checker) checkRanges() {
 	}
 	if l.ConnectionAuth < 1 || l.ConnectionAuth > 100_000 {
 		c.errorf(l.Places.Of("connection_auth"), "limits.connection_auth must be from 1 to 100000, it is %d", l.ConnectionAuth)
+	}
+	if l.ClientRequests < 1 || l.ClientRequests > 100_000 {
+		c.errorf(l.Places.Of("client_requests"), "limits.client_requests must be from 1 to 100000, it is %d", l.ClientRequests)
 	}
 	if l.BufferMemory < 1<<20 {
 		c.errorf(l.Places.Of("buffer_memory"), "limits.buffer_memory must be at least 1MiB, it is %s; bodies are not held with buffer: { request: off, response: off } of an upstream", l.BufferMemory)

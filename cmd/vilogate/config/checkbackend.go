@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -31,23 +32,43 @@ func (c *checker) checkBackends(u Upstream) {
 			return // not known
 		}
 		secured = secured || address.URL.isHTTPS()
+		if address.URL.isHTTP2() != all[0].URL.isHTTP2() {
+			c.errorf(address.Places.Of(""), "the addresses of a backend all speak HTTP/2 (h2c://, h2://) or none does; give each protocol an upstream of its own")
+			break
+		}
 		if address.URL.prefix() != all[0].URL.prefix() {
 			c.errorf(address.Places.Of(""), "the addresses of a backend have one path; give each path an upstream of its own")
 			break
 		}
 	}
+	c.checkNames(u)
 	t := u.TLS
 	if t == nil {
 		return
 	}
 	if !secured {
-		c.errorf(u.Places.Of("tls"), "tls is for https addresses, and there is none")
+		c.errorf(u.Places.Of("tls"), "tls is for https and h2 addresses, and there is none")
 	}
 	if _, err := netip.ParseAddr(t.Name); t.Name != "" && err != nil && !request.IsHostName(t.Name) {
 		c.errorf(t.Places.Of("name"), "tls.name is the name in the backend's certificate, in lower case, or an IP address")
 	}
 	if isSet(t.Places, "certificate") != isSet(t.Places, "key") {
 		c.errorf(t.Places.Of(""), "tls.certificate and tls.key go together")
+	}
+}
+
+// checkNames is about the names in a backend's addresses.
+func (c *checker) checkNames(u Upstream) {
+	if at, err := netip.ParseAddrPort(u.Resolver); u.Resolver != "" && (err != nil || at.Port() == 0) {
+		c.errorf(u.Places.Of("resolver"), "resolver is the IP address of a DNS server with its port: 127.0.0.1:8600 or [::1]:53")
+	}
+	if u.isSet("resolver") && u.Resolve == 0 {
+		c.errorf(u.Places.Of("resolver"), "resolver is who is asked for names again, which resolve: off turns off")
+	}
+	for _, key := range []string{"resolve", "resolver"} {
+		if u.isSet(key) && !slices.ContainsFunc(u.Addresses(), func(b Backend) bool { return b.URL.hasName() }) {
+			c.errorf(u.Places.Of(key), "%s is for names, and the addresses have none", key)
+		}
 	}
 }
 

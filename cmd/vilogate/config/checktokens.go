@@ -148,6 +148,7 @@ func (c *checker) checkUpstream(name string, u Upstream) {
 		c.errorf(u.Places.Of("signature"), "signature of an upstream is %v", errUnsupported)
 	}
 	c.checkFailover(u)
+	c.checkUpstreamLimits(u)
 	if u.Timeout <= 0 {
 		c.errorf(u.Places.Of("timeout"), "timeout must be at least 1s")
 	}

@@ -96,7 +96,9 @@ func TestDefaultsAreSafe(t *testing.T) {
 		"tokens":       c.Tokens.Cookie == "__Secure-sso" && c.Tokens.Audience == "viloforge",
 		"idp":          c.IDP.Home == "/account" && c.IDP.SessionMax.String() == "30d" && c.IDP.AccessTokenTTL.String() == "15m" && c.IDP.LoginLimits.PerAccount == config.Rate{Rate: gcra.Rate{Events: 10, Per: time.Minute}},
 		"upstream":     c.Upstreams["website"].URL == "http://127.0.0.1:8001" && c.Upstreams["website"].IdentityHeaders == "x-user",
-		"limits":       c.Limits.HeaderBytes == 65536 && c.Limits.BodyMinRate == 1024 && c.Limits.Streams == 250,
+		"limits":       c.Limits.HeaderBytes == 65536 && c.Limits.BodyMinRate == 1024 && c.Limits.Streams == 250 && c.Limits.ClientRequests == 500,
+		"resolve":      c.Upstreams["website"].Resolve == config.Resolve(10*time.Second) && c.Upstreams["website"].Resolver == "",
+		"queue":        c.Upstreams["website"].Concurrency == 0 && c.Upstreams["website"].Queue.Length == 100 && c.Upstreams["website"].Queue.Timeout.String() == "1s",
 		"revocation":   c.Revocation.MaxStaleness.String() == "30s",
 		"roles":        c.Gateway() && c.UsesOwnIDP(),
 		"login":        c.KeepPost() == 1<<20 && strings.Join(c.Logout.ClearSiteData, " ") == "cache",
@@ -141,6 +143,10 @@ func TestEveryKeyArrives(t *testing.T) {
 		"login":     c.Login.Upstream == "http://10.0.0.9:9000" && c.UsesOwnIDP() && c.KeepPost() == 2<<20,
 		"logout":    strings.Join(c.Logout.ClearSiteData, " ") == "cache storage",
 		"upstreams": len(c.Upstreams["billing"].Addresses()) == 2 && c.Upstreams["inventory"].ForwardToken == "legacy.django_1" && c.Upstreams["inventory"].IdentityHeadersPass[0] == "X-Webauth-User",
+		"limits": c.Limits.ClientRequests == 50 && c.Upstreams["billing"].Concurrency == 20 && c.Upstreams["billing"].Connections == 10 &&
+			c.Upstreams["billing"].Queue.Length == 30 && c.Upstreams["billing"].Queue.Timeout.String() == "2s" &&
+			c.Upstreams["billing"].Breaker.Failures == 5 && c.Upstreams["billing"].Breaker.Open.String() == "10s",
+		"resolve": c.Upstreams["consul"].Resolve == config.Resolve(3*time.Second) && c.Upstreams["consul"].Resolver == "127.0.0.1:8600",
 		"audit": c.Audit.File == "testdata/good/audit.log" && c.Audit.MaxSize == 10<<20 && c.Audit.Keep == 3 &&
 			c.Audit.Fsync == "off" && c.Audit.OnFailure == "drop",
 		"names": strings.Join(c.IssuerNames(), " ") == "vilogate partner legacy.django_1 cognito rotating",

@@ -46,6 +46,9 @@ func newGenerator(t *testing.T) *schema.Generator {
 			reflect.TypeFor[Keepalive](): func(g *schema.Generator) schema.Node {
 				return schema.Node{"anyOf": []schema.Node{words("off"), orInterpolated(schema.Duration(g))}}
 			},
+			reflect.TypeFor[Resolve](): func(g *schema.Generator) schema.Node {
+				return schema.Node{"anyOf": []schema.Node{words("off"), orInterpolated(schema.Duration(g))}}
+			},
 			reflect.TypeFor[SizeOrOff](): func(g *schema.Generator) schema.Node {
 				return schema.Node{"anyOf": []schema.Node{words("off"), orInterpolated(schema.Size(g))}}
 			},

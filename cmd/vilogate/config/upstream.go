@@ -6,23 +6,34 @@ import (
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
-// Upstream is a backend: HTTP/1.1, at one address or several. Of two that chance picks, by their weights, a request goes to the one
+// Upstream is a backend, of HTTP/1.1 or HTTP/2, at one address or several. Of two that chance picks, by their weights, a request goes to the one
 // with fewer in flight for its weight. An address that refuses a connection, does not accept it in time (1s; 5s where there is no other), or closes it
 // before an answer begins is ejected for 1s, then 2s, 4s … up to 30s, until a request succeeds; where all are, each is tried in
 // turn.
 type Upstream struct {
-	// URL is its address: http://host:port, https://host:port or unix:/path, with IPv6 addresses as [::1]. Behind host and port may
+	// URL is its address: http://host:port, https://host:port or unix:/path, with IPv6 addresses as [::1]. HTTP/2, which gRPC needs,
+	// is spoken at h2c://host:port (prior knowledge), and in TLS at h2://host:port, where nothing else is; there are no WebSocket and no
+	// connection_auth there. Behind host and port may
 	// be a path, http://host:port/app, which is to be canonical: what is forwarded is that, and the path that a policy has decided
 	// on (and strip_prefix left) behind it; so is the path of health checks. What the backend answers in Location and in the Path
 	// of cookies stays as it is. URLs are its addresses, whose path, if they have one, is the same, each may be one with a weight:
 	// { url: "http://host:port", weight: 3 }. One of the two is required.
 	URL  BackendURL `yaml:"url"`
 	URLs []Backend  `yaml:"urls"`
-	// TLS says how it is known who is at https addresses. An address whose certificate is not right (another name, expired, of an
+	// Resolve is how often the names in the addresses are looked up, from 1s to 1h, or "off". Each address that a name has is one of
+	// the backend, with the weight of the name: one that is new begins with SlowStart, and one that has gone has no new requests. An
+	// IPv4 beside an IPv6 address, alone, are one host's, and the one that answers is used, as of localhost. While a name cannot be
+	// looked up its last addresses stay; one that never had any is 502. Off: a name is one address, which is looked up for each
+	// connection. Optional: 10s, whatever the TTL of the records is.
+	Resolve Resolve `yaml:"resolve"`
+	// Resolver is the DNS server that is asked for them, an IP address with its port, such as Consul's 127.0.0.1:8600. Optional: what
+	// the system says, hosts files included.
+	Resolver string `yaml:"resolver"`
+	// TLS says how it is known who is at https and h2 addresses. An address whose certificate is not right (another name, expired, of an
 	// unknown authority) is one that does not accept connections. Optional: the authorities of the system, and the URL's host.
 	TLS *BackendTLS `yaml:"tls"`
 	// Timeout is how long the response's header may take, and until then how long it may take nothing of an upload, except for
-	// WebSocket and gRPC. Optional: 60s.
+	// WebSocket and calls of gRPC, which have the time that their grpc-timeout says. Optional: 60s.
 	Timeout strictyaml.Duration `yaml:"timeout"`
 	// IdentityHeaders names the plain identity headers: "x-user", "remote-user" or "x-forwarded-user". Optional: x-user.
 	IdentityHeaders string `yaml:"identity_headers"`
@@ -40,7 +51,8 @@ type Upstream struct {
 	// Retry says whether a request that failed at one address goes to another: "on" where it was not sent, or where the
 	// connection was closed before an answer began and it may be repeated (GET, HEAD, OPTIONS, TRACE, PUT or DELETE, without a
 	// body); of the latter, as many as 20 % of the requests and 100 at once. One whose kept connection was closed under it is sent
-	// once more to the same address, where it may be repeated. "off": neither. Optional: on.
+	// once more to the same address, where it may be repeated. So is what an upstream of HTTP/2 says that it has not processed,
+	// whatever its method, where at most 16 KiB of its body were read. "off": neither. Optional: on.
 	Retry Switch `yaml:"retry"`
 	// Eject says which answers eject an address, as connection errors do. Optional: none do.
 	Eject Eject `yaml:"eject"`
@@ -53,6 +65,19 @@ type Upstream struct {
 	// Buffer says how much of a body is held for slow clients, so that they hold no connection to the backend, and with it a
 	// worker of it. Optional: 1MiB of requests, and of answers.
 	Buffer Buffer `yaml:"buffer"`
+	// Concurrency is how many requests may be under way at the backend, at all of its addresses, WebSockets and other streams as
+	// long as they are open; one client (somebody who is signed in, else an address, of IPv6 a /64) has half of them at most. More
+	// wait in the queue. From 1 to 100000. Optional: any number, since what a backend can take nobody but its owner knows.
+	Concurrency int `yaml:"concurrency"`
+	// Connections is how many connections to one address may be open; a request has one to itself, and so has a client whose login
+	// is bound to it, which half of them at most are for, and a quarter for those of one address. Health checks have more. More
+	// requests wait in the queue. From 1 to 100000. Optional: any number. Where addresses speak HTTP/2, it is how many requests
+	// one of them has at a time.
+	Connections int `yaml:"connections"`
+	// Queue is where requests wait that are too many for Concurrency or Connections.
+	Queue Queue `yaml:"queue"`
+	// Breaker has the backend not be asked for a while when it fails: requests are 503 at once. Optional: it always is.
+	Breaker *Breaker `yaml:"breaker"`
 	// Signature is not supported yet.
 	Signature unsupported `yaml:"signature"`
 
@@ -62,11 +87,43 @@ type Upstream struct {
 // SetDefaults fills in what holds where the file says nothing.
 func (u *Upstream) SetDefaults() {
 	u.Timeout, u.IdentityHeaders, u.OddHeaders = seconds(60), "x-user", "drop"
-	u.Keepalive, u.Retry = Keepalive(time.Minute), "on"
+	u.Keepalive, u.Retry, u.Resolve = Keepalive(time.Minute), "on", Resolve(10*time.Second)
 	u.Buffer.SetDefaults()
+	u.Queue.SetDefaults()
 }
 
-// BackendTLS says how it is known who is at the https addresses of a backend, and who asks there. Files are PEM, and read again by
+// Breaker says when a backend is asked no more for a while (circuit breaker). A failure is a request that is not answered (no
+// connection to any address, none in time, closed before an answer began), or with 502, 503 or 504; an answer that is none ends the
+// count, and what is the client's doing does not count.
+type Breaker struct {
+	// Failures is how many in a row open it, from 1 to 1000.
+	Failures int `yaml:"failures,required"`
+	// Open is how long requests are 503, with Retry-After, from 1s to 10m; then one in this time tries, until one is answered.
+	// Optional: 10s.
+	Open strictyaml.Duration `yaml:"open"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (b *Breaker) SetDefaults() { b.Open = seconds(10) }
+
+// Queue is where requests wait until their backend can take them. Clients have their turns, and of one client's the oldest is first.
+// One whose client has gone leaves. One that does not fit, or has waited for too long, or would by the pace of late, is 503 with
+// Retry-After. When the queue is full, the client with the most that wait makes room for those with fewer.
+type Queue struct {
+	// Length is how many wait at most, from 0 to 10000. Optional: 100.
+	Length int `yaml:"length"`
+	// Timeout is how long they wait, from 1s to 30s. Optional: 1s.
+	Timeout strictyaml.Duration `yaml:"timeout"`
+
+	Places strictyaml.Places
+}
+
+// SetDefaults fills in what holds where the file says nothing.
+func (q *Queue) SetDefaults() { q.Length, q.Timeout = 100, seconds(1) }
+
+// BackendTLS says how it is known who is at the https or h2 addresses of a backend, and who asks there. Files are PEM, and read again by
 // a reload. TLS 1.2 is the least.
 type BackendTLS struct {
 	// Roots is a file of certificates of authorities that are trusted, and no others. Optional: those of the system.
@@ -86,8 +143,8 @@ type BackendTLS struct {
 	Places strictyaml.Places
 }
 
-// Buffer says how much of a body is held in memory for slow clients, within limits.buffer_memory. Event streams, WebSocket and gRPC
-// are never held.
+// Buffer says how much of a body is held in memory for slow clients, within limits.buffer_memory. Event streams, WebSocket and calls
+// of gRPC (to upstreams of HTTP/2) are never held.
 type Buffer struct {
 	// Request is the longest body of a request, by its Content-Length, that is taken in before the backend is asked; a longer
 	// one, or "off", streams. Expect: 100-continue of a body that is taken in is answered by the gateway. Optional: 1MiB.
@@ -115,7 +172,7 @@ type Eject struct {
 	Places strictyaml.Places
 }
 
-// Health says how the addresses of a backend are asked whether they are healthy: by GET over HTTP/1.1, without identity headers,
+// Health says how the addresses of a backend are asked whether they are healthy: by GET, without identity headers,
 // from User-Agent vilogate-health-check. Redirects are not followed.
 type Health struct {
 	// Path is what is asked for, with a query if need be.

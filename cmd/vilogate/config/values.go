@@ -144,6 +144,25 @@ func (k *Keepalive) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	*k = Keepalive(t)
 }
 
+// Resolve is how often names are looked up; 0 is off.
+type Resolve time.Duration
+
+// DecodeYAML takes a duration, or off with quotes or without.
+func (r *Resolve) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.Value == "off" {
+		*r = 0
+		return
+	}
+	var t strictyaml.Duration
+	if !d.Decode(n, &t) {
+		return
+	}
+	if t < seconds(1) || t > strictyaml.Duration(time.Hour) {
+		d.Errorf(n, "resolve is a time from 1s to 1h, 10s, or off")
+	}
+	*r = Resolve(t)
+}
+
 // SizeOrOff is a size, or 0 for off.
 type SizeOrOff strictyaml.Size
 

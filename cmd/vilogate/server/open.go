@@ -119,11 +119,16 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 	if err := s.openLimits(cfg); err != nil {
 		return err
 	}
+	s.reckonDescriptors(cfg)
 	o := gateway.Options{
 		Current:      func() *gateway.Generation { return s.current.Load().Gateway },
 		AssertionKey: s.assertionKey, AssertionKeys: s.assertionKeys.bytes, Revocations: s.stores.List, Covers: s.source.CanCoalesce,
-		Limits: s.limits, ConnectionAuth: cfg.Limits.ConnectionAuth, BufferMemory: int64(cfg.Limits.BufferMemory), Observe: s.observe, Log: s.o.Log,
+		Limits: s.limits, ConnectionAuth: min(cfg.Limits.ConnectionAuth, s.descriptors.OneClients), BufferMemory: int64(cfg.Limits.BufferMemory), Observe: s.observe, Log: s.o.Log,
 		ClearSiteData: cfg.Logout.Header(),
+		Admission: gateway.Admission{
+			Requests: s.descriptors.Requests, PerClient: s.descriptors.PerClient,
+			LoginRequests: s.descriptors.LoginRequests, IdleConnections: s.descriptors.IdleConnections,
+		},
 	}
 	if o.Posts, err = s.openPosts(cfg); err != nil {
 		return err
@@ -139,6 +144,17 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 	s.stores.List.Notify(s.gateway.Revoke)
 	s.AddTask(s.gateway.Run)
 	return s.openEdge(cfg)
+}
+
+// reckonDescriptors shares out what the process may open, and says so.
+func (s *Server) reckonDescriptors(cfg *config.Config) {
+	s.descriptors = ReckonDescriptors(cfg)
+	d := s.descriptors
+	s.o.Log.Info("open files are shared out", "limit", d.Limit, "own", d.Own, "clients", d.Clients, "redirects", d.Redirects,
+		"upstream_requests", d.Requests, "of_one_client", d.PerClient, "idle", d.IdleConnections, "login", d.LoginRequests)
+	if warning := d.Warning(cfg); warning != "" {
+		s.o.Log.Warn("few open files", "error", warning)
+	}
 }
 
 // openEdge makes what takes connections.
@@ -157,6 +173,7 @@ func (s *Server) openEdge(cfg *config.Config) error {
 		Limits: edge.Limits{
 			HeaderBytes: int(cfg.Limits.HeaderBytes), HeaderTime: cfg.Limits.HeaderTime.Std(), IdleTime: cfg.Limits.IdleTime.Std(),
 			BodyMinRate: int64(cfg.Limits.BodyMinRate), Streams: cfg.Limits.Streams,
+			Connections: s.descriptors.Clients, Redirects: s.descriptors.Redirects,
 		},
 	})
 	if err == nil {

@@ -65,6 +65,7 @@ type Server struct {
 	assertionKeys *assertionKeys
 	audit         *audit.Log // nil without one
 	limits        *limits.Limiter
+	descriptors   Descriptors // of a gateway
 	metrics       *metrics.Metrics
 	started       time.Time
 	ready         readiness

@@ -25,6 +25,11 @@ type Status struct {
 
 	// Upstreams are the addresses of all upstreams; not of an IdP alone.
 	Upstreams []gateway.AddressStatus `json:"upstreams,omitempty"`
+	// Loads are what is under way at each upstream, and Load at all of them; not of an IdP alone.
+	Loads       []gateway.UpstreamLoad `json:"upstream_load,omitempty"`
+	Load        *gateway.TotalLoad     `json:"load,omitempty"`
+	Names       []gateway.NameStatus   `json:"names,omitempty"`       // in the addresses of upstreams
+	Descriptors *Descriptors           `json:"descriptors,omitempty"` // likewise
 }
 
 type certificateStatus struct {
@@ -52,7 +57,9 @@ func (s *Server) status() Status {
 		answer.Certificates = s.certificateStatus()
 	}
 	if s.gateway != nil {
-		answer.Upstreams = s.gateway.Addresses()
+		answer.Upstreams, answer.Loads, answer.Names = s.gateway.Addresses(), s.gateway.Loads(), s.gateway.Names()
+		load := s.gateway.TotalLoad()
+		answer.Load, answer.Descriptors = &load, &s.descriptors
 	}
 	if !list.LastSync.IsZero() {
 		lag := now.Sub(list.LastSync).Seconds()

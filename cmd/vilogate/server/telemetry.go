@@ -2,7 +2,9 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/metrics"
@@ -87,6 +89,7 @@ func (s *Server) registerGatewayMetrics() {
 				emit(float64(n), result)
 			}
 		})
+	s.addWarningCheck("upstream_names", s.resolvesNames)
 	s.registerCertificateMetrics()
 	counted := s.limits.Stats
 	s.metrics.Counter("rate_limit_evictions_total", "Rate limit counters (GCRA) evicted to make room for others.", func() float64 { return float64(counted().Evicted) })
@@ -139,10 +142,80 @@ func (s *Server) registerUpstreamMetrics() {
 			emit(float64(a.Ejections), a.Upstream, a.Address)
 		}
 	})
+	s.registerLoadMetrics()
 	s.metrics.Counters("upstream_retries_total", "Requests that went to another address of their upstream.", []string{"upstream"}, func(emit metrics.Emit) {
 		for name, n := range s.gateway.Retries() {
 			emit(float64(n), name)
 		}
+	})
+}
+
+// resolvesNames says which names in the addresses of upstreams cannot be resolved.
+func (s *Server) resolvesNames() error {
+	var all []string
+	for _, n := range s.gateway.Names() {
+		switch {
+		case n.Error != "" && len(n.Addresses) == 0:
+			all = append(all, fmt.Sprintf("%s has no address yet, and where an upstream has no other it is 502: %s", n.Name, n.Error))
+		case n.Error != "":
+			all = append(all, fmt.Sprintf("%s cannot be resolved, its last addresses stay: %s", n.Name, n.Error))
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(all, "; "))
+}
+
+// registerLoadMetrics registers what is under way at upstreams, and what was refused because it was too much.
+func (s *Server) registerLoadMetrics() {
+	byUpstream := func(read func(emit metrics.Emit, l gateway.UpstreamLoad)) func(metrics.Emit) {
+		return func(emit metrics.Emit) {
+			for _, l := range s.gateway.Loads() {
+				read(emit, l)
+			}
+		}
+	}
+	s.metrics.Gauges("upstream_requests", "Requests under way at an upstream, WebSockets included.", []string{"upstream"},
+		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) { emit(float64(l.UnderWay), l.Upstream) }))
+	s.metrics.Gauges("upstream_queued", "Requests that wait for an upstream, which has as many under way as it may (concurrency, connections).", []string{"upstream"},
+		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) { emit(float64(l.Queued), l.Upstream) }))
+	s.metrics.Counters("upstream_refused_total", "Requests that were answered 503 because an upstream had as many as it may: its queue was full, nothing ended in time (timeout), or it was not asked because too many in a row had failed (breaker).",
+		[]string{"upstream", "reason"}, byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) {
+			emit(float64(l.Full), l.Upstream, "full")
+			emit(float64(l.Late), l.Upstream, "timeout")
+			emit(float64(l.Broken), l.Upstream, "breaker")
+		}))
+	s.metrics.Gauges("upstream_breaker_open", "Whether an upstream is not asked (1) because too many requests in a row had failed (breaker).", []string{"upstream"},
+		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) {
+			open := 0.0
+			if !l.Asked() {
+				open = 1
+			}
+			emit(open, l.Upstream)
+		}))
+	s.metrics.Counters("requests_refused_total", "Requests that were refused because one client (429) or all together (503) had as many under way at upstreams as they may.",
+		[]string{"reason"}, func(emit metrics.Emit) {
+			load := s.gateway.TotalLoad()
+			emit(float64(load.RefusedClient), "client")
+			emit(float64(load.RefusedAll), "all")
+		})
+	s.metrics.Counters("upstream_resolve_failures_total", "Times that a name in the addresses of upstreams could not be resolved.", []string{"name", "resolver"}, func(emit metrics.Emit) {
+		for _, n := range s.gateway.Names() {
+			emit(float64(n.Failures), n.Name, n.Resolver)
+		}
+	})
+	s.metrics.Gauges("upstream_resolved_addresses", "Addresses that a name in the addresses of upstreams had when it was resolved last.", []string{"name", "resolver"}, func(emit metrics.Emit) {
+		for _, n := range s.gateway.Names() {
+			emit(float64(len(n.Addresses)), n.Name, n.Resolver)
+		}
+	})
+	s.metrics.Gauges("open_files_share", "Files that the process may open, and what of them is for whom.", []string{"for"}, func(emit metrics.Emit) {
+		d := s.descriptors
+		emit(float64(d.Limit), "all")
+		emit(float64(d.Own), "own")
+		emit(float64(d.Clients), "clients")
+		emit(float64(d.Requests), "upstream_requests")
 	})
 }
 

@@ -32,8 +32,10 @@ type Status struct {
 	Reason    string    `json:"reason,omitempty"` // why it is not healthy
 	Since     time.Time `json:"since"`            // when the state began
 	InFlight  int       `json:"in_flight"`
-	Weight    int       `json:"weight"`               // 0: drained
-	Share     int       `json:"slow_start,omitempty"` // of its weight, in percent, while it is in slow start
+	Held      int       `json:"held,omitempty"`        // connections that are kept for one client each
+	Most      int       `json:"connections,omitempty"` // how many there may be, with those; 0 for any number
+	Weight    int       `json:"weight"`                // 0: drained
+	Share     int       `json:"slow_start,omitempty"`  // of its weight, in percent, while it is in slow start
 	Ejections uint64    `json:"ejections"`
 }
 
@@ -57,6 +59,7 @@ type Address struct {
 	o              *Options
 
 	inFlight  atomic.Int32
+	held      atomic.Int32  // connections that are kept for one client each
 	proven    atomic.Bool   // a request succeeded, since the last ejection
 	epoch     atomic.Uint32 // ejections so far: what a request says of an address before an ejection no longer counts
 	until     atomic.Int64  // when the ejection ends, in ns; 0 when it is not ejected
@@ -66,6 +69,7 @@ type Address struct {
 	began     atomic.Int64 // when slow start began, in ns; 0 when it is over, or never was
 
 	weight    atomic.Int32 // in the last pool
+	most      atomic.Int32 // likewise: connections; 0 for any number
 	slowStart atomic.Int64 // likewise, in ns; 0 for none
 
 	mu       sync.Mutex
@@ -82,6 +86,22 @@ func (a *Address) Name() string { return a.name }
 
 // isEjected reports whether no request may try the address yet, now in ns.
 func (a *Address) isEjected(now int64) bool { return now < a.until.Load() }
+
+// isFull reports whether as many connections are used as there may be.
+func (a *Address) isFull() bool {
+	most := a.most.Load()
+	return most > 0 && a.inFlight.Load()+a.held.Load() >= most
+}
+
+// use counts a request, unless the address is full, which is known again afterwards: others count at the same time.
+func (a *Address) use() bool {
+	n, most := a.inFlight.Add(1), a.most.Load()
+	if most > 0 && n+a.held.Load() > most {
+		a.inFlight.Add(-1)
+		return false
+	}
+	return true
+}
 
 // leastShare is with what share of its weight an address begins slow start.
 const leastShare = 0.1
@@ -106,7 +126,7 @@ func (a *Address) Status() Status {
 	state, reason := a.state()
 	status := Status{
 		Upstream: a.upstream, Address: a.name, State: state, Reason: reason, Since: a.since.UTC(),
-		InFlight: int(a.inFlight.Load()), Weight: int(a.weight.Load()), Ejections: a.ejections.Load(),
+		InFlight: int(a.inFlight.Load()), Held: int(a.held.Load()), Most: int(a.most.Load()), Weight: int(a.weight.Load()), Ejections: a.ejections.Load(),
 	}
 	if share := a.share(a.o.Now().UnixNano()); share < 1 && state == Healthy {
 		status.Share = int(share * 100)

@@ -20,5 +20,6 @@
 // flight for its weight. One of the weight 0 is drained: it has none, and what is known of it, by checks too, is known on. In slow
 // start an address has a tenth of its weight at first, and all of it in the end. One
 // that never succeeded, or not since its ejection, has one request at a time while there is another. Where none is
-// healthy, the unhealthy that are not ejected are tried in turn, and where there are none of these, all are.
+// healthy, the unhealthy that are not ejected are tried in turn, and where there are none of these, all are. Where an address may
+// have so many connections alone, no more requests go there; while all that are healthy are full, none goes to one that is not.
 package balancer

@@ -27,6 +27,9 @@ type Pool struct {
 type PoolOptions struct {
 	Most5xx   int           // in a row that eject; 0 for any number
 	SlowStart time.Duration // how long an address that comes back, or is new, takes until it has its whole share; 0 for none
+	// Connections is how many requests, which have a connection each, and connections that are held an address has at most; 0 for
+	// any number.
+	Connections int
 }
 
 // upstream is what is known of all addresses together, in every generation.
@@ -45,21 +48,33 @@ type Attempt struct {
 	epoch  uint32
 }
 
-// Len is how many addresses there are.
-func (p *Pool) Len() int { return len(p.members) }
+// Len is how many addresses there are that are not drained. A nil pool has none.
+func (p *Pool) Len() int {
+	if p == nil {
+		return 0
+	}
+	return len(p.members)
+}
 
-// Pick chooses an address for a request that tried some in vain; false when it tried all. It counts as in flight until
-// [Attempt.Done].
+// Pick chooses an address for a request that tried some in vain; false when it tried all, or those that it wants are full. It
+// counts as in flight until [Attempt.Done].
 func (p *Pool) Pick(tried []*Address) (Attempt, bool) {
-	if len(tried) == 0 {
+	if p == nil {
+		return Attempt{}, false
+	}
+	attempt, ok := p.pick(tried)
+	if ok && len(tried) == 0 {
 		p.deposit()
 	}
+	return attempt, ok
+}
+
+func (p *Pool) pick(tried []*Address) (Attempt, bool) {
 	if len(p.members) == 1 {
 		a := &p.members[0]
-		if len(tried) > 0 {
+		if len(tried) > 0 || !a.use() {
 			return Attempt{}, false
 		}
-		a.inFlight.Add(1)
 		return p.attempt(a), true
 	}
 	for {
@@ -71,8 +86,8 @@ func (p *Pool) Pick(tried []*Address) (Attempt, bool) {
 			if !a.inFlight.CompareAndSwap(0, 1) {
 				continue // another request tries it
 			}
-		default:
-			a.inFlight.Add(1)
+		case !a.use():
+			continue // others have filled it
 		}
 		return p.attempt(a), true
 	}
@@ -82,6 +97,9 @@ func (p *Pool) attempt(a *member) Attempt { return Attempt{p, a, a.epoch.Load()}
 
 // Each calls f with how to ask each address.
 func (p *Pool) Each(f func(to any)) {
+	if p == nil {
+		return
+	}
 	for i := range p.all {
 		f(p.all[i].To)
 	}
@@ -89,6 +107,9 @@ func (p *Pool) Each(f func(to any)) {
 
 // Find is how to ask the address of that name; nil where there is none.
 func (p *Pool) Find(name string) (to any) {
+	if p == nil {
+		return nil
+	}
 	for i := range p.all {
 		if m := &p.all[i]; m.Member.Name == name {
 			return m.To
@@ -97,22 +118,34 @@ func (p *Pool) Find(name string) (to any) {
 	return nil
 }
 
-// rank orders addresses by how much a request wants them.
+// rank orders addresses by how much a request wants them. Of each, there are those that are full, which are waited for before
+// lower ones are taken.
 type rank uint8
 
 const (
-	open      rank = iota // healthy
-	onTrial               // healthy as far as is known, and a request is finding out
-	unhealthy             // by checks
+	open      rank = 2 * iota // healthy
+	onTrial                   // healthy as far as is known, and a request is finding out
+	unhealthy                 // by checks
 	ejected
 	excluded // tried by this request
+
+	full rank = 1 // is added
 )
 
 // rankAt ranks an address, now in ns.
 func rankAt(now int64, a *Address, tried []*Address) rank {
-	switch {
-	case len(tried) > 0 && slices.Contains(tried, a):
+	if len(tried) > 0 && slices.Contains(tried, a) {
 		return excluded
+	}
+	r := healthAt(now, a)
+	if a.isFull() {
+		r |= full
+	}
+	return r
+}
+
+func healthAt(now int64, a *Address) rank {
+	switch {
 	case a.isEjected(now):
 		return ejected
 	case a.unhealthy.Load():
@@ -123,7 +156,7 @@ func rankAt(now int64, a *Address, tried []*Address) rank {
 	return open
 }
 
-// choose finds an address of the lowest rank; nil where all were tried.
+// choose finds an address of the lowest rank; nil where all were tried, or are full.
 func (p *Pool) choose(tried []*Address) (*member, rank) {
 	i, j := p.two()
 	a, b := &p.members[i], &p.members[j]
@@ -143,8 +176,8 @@ func (p *Pool) choose(tried []*Address) (*member, rank) {
 		}
 	}
 	switch {
-	case lowest == excluded:
-		return nil, excluded
+	case lowest == excluded, lowest&full != 0:
+		return nil, lowest
 	case lowest >= unhealthy: // in turn
 		if len(tried) == 0 {
 			p.shared.turn.Add(1)
@@ -153,7 +186,9 @@ func (p *Pool) choose(tried []*Address) (*member, rank) {
 	case count == 1:
 		return nth(now, p.members, 0, lowest, tried), lowest
 	}
-	a = p.weighed(now, p.o.Intn(total), lowest, tried, nil)
+	if a = p.weighed(now, p.o.Intn(total), lowest, tried, nil); a == nil {
+		return nil, lowest // they were filled meanwhile
+	}
 	b = p.weighed(now, p.o.Intn(max(total-a.weightAt(now), 1)), lowest, tried, a)
 	return p.lessBusy(a, b), lowest
 }
@@ -170,7 +205,7 @@ func nth(now int64, members []member, n int, r rank, tried []*Address) *member {
 		case other == r:
 			n--
 			last = a
-		case last == nil && other != excluded:
+		case last == nil && other != excluded && other&full == 0:
 			last = a
 		}
 	}
@@ -184,7 +219,7 @@ func (p *Pool) weighed(now int64, before int, r rank, tried []*Address, not *mem
 	for i := range p.members {
 		m := &p.members[i]
 		switch other := rankAt(now, m.Address, tried); {
-		case m == not || other == excluded:
+		case m == not || other == excluded || other&full != 0:
 		case other == r:
 			last = m
 			if before -= m.weightAt(now); before < 0 {
@@ -221,6 +256,21 @@ func (t Attempt) Address() *Address { return t.member.Address }
 
 // To is how to ask there.
 func (t Attempt) To() any { return t.member.To }
+
+// Hold has the connection that the attempt is about be one client's from now on, until Release; false where half of those that the
+// address may have are held, or its only one. It is in place of Done.
+func (t Attempt) Hold() bool {
+	defer t.Done()
+	n, most := t.member.held.Add(1), t.member.most.Load()
+	if most > 0 && n > max(most/2, 1) {
+		t.member.held.Add(-1)
+		return false
+	}
+	return true
+}
+
+// Release gives up what Hold has kept.
+func (t Attempt) Release() { t.member.held.Add(-1) }
 
 // Done ends the attempt, however it went.
 func (t Attempt) Done() {

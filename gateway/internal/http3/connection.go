@@ -1,11 +1,11 @@
 package http3
 
 import (
-	"context"
 	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 )
 
 // lingerTime is how long a connection stays behind its last request when the server shuts down: closing it drops what the client has
@@ -23,25 +23,6 @@ type connection struct {
 }
 
 type connectionKey struct{}
-
-// connContext is what the requests of a connection have in their context: the connection.
-func (s *Server) connContext(ctx context.Context, conn *quic.Conn) context.Context {
-	c := &connection{conn: conn, idle: s.opts.Limits.IdleTime}
-	c.timer = time.AfterFunc(c.idle, func() { closeQuietly(conn) })
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conns[c] = struct{}{}
-	if s.draining {
-		c.drain()
-	}
-	context.AfterFunc(conn.Context(), func() {
-		c.timer.Stop()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.conns, c)
-	})
-	return context.WithValue(ctx, connectionKey{}, c)
-}
 
 // begin begins a request, and end ends it.
 func (c *connection) begin() {
@@ -66,4 +47,9 @@ func (c *connection) drain() {
 	if c.idle = lingerTime; c.active == 0 {
 		c.timer.Reset(c.idle)
 	}
+}
+
+// closeQuietly closes a connection, if it has not ended before.
+func closeQuietly(conn *quic.Conn) {
+	_ = conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "") // it has ended, either way
 }

@@ -2,6 +2,7 @@
 // library's. What is here is what the gateway asks of every server: time limits, a bound of connections, draining.
 //
 //   - server.go: the listener, and its end.
+//   - limits.go: what one client may use.
 //   - connection.go: how long a connection may have no request.
 //   - timed.go: the body and the answer of a request, with the time that a client may let its own bytes be waited for.
 //

@@ -16,18 +16,6 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// Limits bound what one client may use.
-type Limits struct {
-	HeaderBytes  int           // of a request; 431 beyond
-	HeaderTime   time.Duration // in which a header, and the handshake, must arrive
-	IdleTime     time.Duration // without a request
-	Streams      int           // under way on one connection
-	Connections  int           // in all; more are refused
-	BodyMinRate  int64         // bytes a second, of a body whose length is known
-	BodyTimeout  time.Duration // of such a body, without a byte
-	WriteTimeout time.Duration // in which a client must take something of what it is sent
-}
-
 // What QUIC buffers of what a client sends and nobody reads, at first and at most.
 const (
 	streamWindow        = 64 << 10
@@ -137,9 +125,23 @@ func (s *Server) Close() error {
 	return errors.Join(closeEach(s, &s.listen), s.server.Close(), closeEach(s, &s.sockets))
 }
 
-// closeQuietly closes a connection, if it has not ended before.
-func closeQuietly(conn *quic.Conn) {
-	_ = conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "") // it has ended, either way
+// connContext is what the requests of a connection have in their context: the connection.
+func (s *Server) connContext(ctx context.Context, conn *quic.Conn) context.Context {
+	c := &connection{conn: conn, idle: s.opts.Limits.IdleTime}
+	c.timer = time.AfterFunc(c.idle, func() { closeQuietly(conn) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[c] = struct{}{}
+	if s.draining {
+		c.drain()
+	}
+	context.AfterFunc(conn.Context(), func() {
+		c.timer.Stop()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.conns, c)
+	})
+	return context.WithValue(ctx, connectionKey{}, c)
 }
 
 // closeEach closes what is in a list of s, and empties it.

@@ -216,6 +216,13 @@ func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 		Odd: map[string]gateway.OddHeaders{"drop": gateway.DropOdd, "reject": gateway.RejectOdd, "pass": gateway.PassOdd}[u.OddHeaders],
 	}
 	out.Buffer = gateway.Buffer{Request: int64(u.Buffer.Request), Response: int64(u.Buffer.Response), Unknown: u.Buffer.Unknown}
+	out.Limits = gateway.Limits{
+		Concurrency: u.Concurrency, Connections: u.Connections, Queue: gateway.Queue{Length: u.Queue.Length, Timeout: u.Queue.Timeout.Std()},
+	}
+	if b := u.Breaker; b != nil {
+		out.Limits.Breaker = gateway.Breaker{Failures: b.Failures, Open: b.Open.Std()}
+	}
+	out.Resolve, out.Resolver = time.Duration(u.Resolve), u.Resolver
 	if out.KeepAlive == 0 {
 		out.KeepAlive = -1 // off
 	}

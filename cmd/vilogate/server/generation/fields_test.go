@@ -55,8 +55,8 @@ tokens:
     - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us], algorithms: [ES256], ca: one.pem }
     - { name: adfs, issuer: "http://fs.corp.example/trust", keys: one.json, audience: [us] }
 upstreams:
-  app: { url: "http://127.0.0.1:1", timeout: 3s, keepalive: 4s, retry: on, eject: { consecutive_5xx: 5 }, health: { path: /up, interval: 9s, timeout: 3s, healthy: 2, unhealthy: 2, status: 200, host: up.example }, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
-  two: { urls: [ { url: "http://127.0.0.1:2", weight: 2 } ], slow_start: 5s, forward_token: partner, buffer: { request: 1MiB, response: 1MiB, unknown: false } }
+  app: { url: "http://127.0.0.1:1", concurrency: 10, connections: 5, queue: { length: 20, timeout: 7s }, breaker: { failures: 9, open: 12s }, timeout: 3s, keepalive: 4s, retry: on, eject: { consecutive_5xx: 5 }, health: { path: /up, interval: 9s, timeout: 3s, healthy: 2, unhealthy: 2, status: 200, host: up.example }, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
+  two: { urls: [ { url: "http://127.0.0.1:2", weight: 2 }, "http://two.invalid:80" ], resolve: 20s, resolver: "127.0.0.1:53", slow_start: 5s, forward_token: partner, buffer: { request: 1MiB, response: 1MiB, unknown: false } }
   three: { url: "https://127.0.0.1:9", tls: { roots: one.pem, name: one.example, certificate: gateway1.pem, key: gateway1.key } }
 policies: policies/
 `
@@ -87,6 +87,14 @@ var applied = map[string][2]string{
 	"upstreams{}.urls[].url":            {"http://127.0.0.1:2", "http://127.0.0.1:4"},
 	"upstreams{}.urls[].weight":         {"weight: 2", "weight: 3"},
 	"upstreams{}.slow_start":            {"slow_start: 5s", "slow_start: 6s"},
+	"upstreams{}.breaker.failures":      {"failures: 9", "failures: 8"},
+	"upstreams{}.breaker.open":          {"open: 12s", "open: 13s"},
+	"upstreams{}.resolve":               {"resolve: 20s", "resolve: 21s"},
+	"upstreams{}.resolver":              {"resolver: \"127.0.0.1:53\"", "resolver: \"127.0.0.1:54\""},
+	"upstreams{}.concurrency":           {"concurrency: 10", "concurrency: 11"},
+	"upstreams{}.connections":           {"connections: 5", "connections: 6"},
+	"upstreams{}.queue.length":          {"length: 20", "length: 21"},
+	"upstreams{}.queue.timeout":         {"timeout: 7s", "timeout: 8s"},
 	"upstreams{}.buffer.request":        {"buffer: { request: 1MiB", "buffer: { request: 2MiB"},
 	"upstreams{}.buffer.response":       {"response: 1MiB", "response: 2MiB"},
 	"upstreams{}.buffer.unknown":        {"unknown: false", "unknown: true"},

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"time"
 )
@@ -58,18 +59,26 @@ type conn struct {
 func dial(ctx context.Context, key Key, timeout time.Duration) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	s, err := dialSocket(ctx, key.Address)
-	if err != nil {
+	s, secured, err := connect(ctx, key)
+	switch {
+	case err != nil:
 		return nil, err
+	case secured != nil:
+		return &conn{socket: s, stream: secured}, nil
 	}
-	if key.TLS == nil {
-		return &conn{socket: s, stream: s}, nil
-	}
-	secured, err := handshake(ctx, s, key.TLS)
-	if err != nil {
+	return &conn{socket: s, stream: s}, nil
+}
+
+// Dial opens a connection for who speaks another protocol on it; in TLS it is a tls.Conn. The error is a net.OpError whose Op is "dial".
+func Dial(ctx context.Context, key Key) (net.Conn, error) {
+	s, secured, err := connect(ctx, key)
+	switch {
+	case err != nil:
 		return nil, err
+	case secured != nil:
+		return secured, nil
 	}
-	return &conn{socket: s, stream: secured}, nil
+	return s.Conn, nil
 }
 
 // close closes the connection; any goroutine may call it, at any time, again too. It waits for nothing, and says nothing in TLS.

@@ -4,6 +4,7 @@
 // and its answer say, is gateway's. Files, from the lowest:
 //
 //   - key.go: what connections are kept apart by, and made from.
+//   - dial.go: connecting to one of the addresses of a host.
 //   - socket.go: TCP or a Unix socket, and who hears when it has nothing to read.
 //   - tls.go: TLS over it.
 //   - conn.go: a connection, and the buffer that it has while it is used.

@@ -7,7 +7,7 @@ import (
 
 // Key is what connections are kept apart by.
 type Key struct {
-	Address string        // host:port, or unix:/path
+	Address string        // host:port, several of one host with commas between them, or unix:/path
 	TLS     *tls.Config   // nil for none; it names the server that is to be there
 	Idle    time.Duration // how long a connection is kept while it is idle; 0 for any time, negative for not at all
 }

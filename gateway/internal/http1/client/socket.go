@@ -46,14 +46,16 @@ func (waitError) Temporary() bool { return true }
 
 var errWouldWait error = waitError{}
 
-// dialSocket connects to host:port or unix:/path. The error is a net.OpError whose Op is "dial".
+// dialSocket connects to what is the address of a Key. The error is a net.OpError whose Op is "dial".
 func dialSocket(ctx context.Context, address string) (*socket, error) {
-	network := "tcp"
+	dialer := &net.Dialer{KeepAlive: dialKeepAlive}
+	var conn net.Conn
+	var err error
 	if path, isUnix := strings.CutPrefix(address, unixPrefix); isUnix {
-		network, address = "unix", path
+		conn, err = dialer.DialContext(ctx, "unix", path)
+	} else {
+		conn, err = dialAny(ctx, dialer, strings.Split(address, addressSeparator))
 	}
-	dialer := net.Dialer{KeepAlive: dialKeepAlive}
-	conn, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,276 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Limits are what an upstream can take.
+type Limits struct {
+	Requests int           // under way at a time; 0 for any number
+	Queue    int           // how many more may wait
+	Timeout  time.Duration // how long they may
+	Breaker  Breaker
+}
+
+// share is how many requests of one client may be under way.
+func (l Limits) share() int { return (l.Requests + 1) / 2 }
+
+// Why a request is not admitted.
+const (
+	QueueFull = "full"    // as many wait as may
+	TimedOut  = "timeout" // no slot came free in time, or none will
+	Broken    = "breaker" // too many failed
+)
+
+// RefusedError says that a request was not admitted.
+type RefusedError struct {
+	Upstream string
+	Reason   string // QueueFull, TimedOut or Broken
+	Text     string
+	Wait     time.Duration // until it is worth another try; 0 where that is not known
+}
+
+func (e *RefusedError) Error() string { return "upstream " + e.Upstream + ": " + e.Text }
+
+// Gate gives requests their slots at one upstream, in every generation. Safe for concurrent use.
+type Gate struct {
+	name   string
+	now    func() time.Time
+	notify func(upstream, breaker string)
+
+	mu       sync.Mutex
+	limits   Limits         // guarded by mu
+	underWay int            // guarded by mu
+	byClient map[Client]int // of underWay; none is 0; guarded by mu
+	queue    queue          // guarded by mu
+	pace     pace           // guarded by mu
+	full     uint64         // refused with QueueFull; guarded by mu
+	late     uint64         // refused with TimedOut; guarded by mu
+	broken   uint64         // refused with Broken; guarded by mu
+	breaker  breaker        // guarded by mu
+}
+
+// Status is what is counted of an upstream.
+type Status struct {
+	Upstream string `json:"upstream"`
+	Most     int    `json:"concurrency"` // 0 for any number
+	UnderWay int    `json:"in_flight"`
+	Queued   int    `json:"queued"`
+	Full     uint64 `json:"refused_full"`
+	Late     uint64 `json:"refused_timeout"`
+	Broken   uint64 `json:"refused_breaker"`
+	Breaker  string `json:"breaker"` // Closed, Open or HalfOpen
+	Opened   uint64 `json:"breaker_opened"`
+}
+
+// Asked reports whether the breaker is closed.
+func (s Status) Asked() bool { return s.Breaker == Closed }
+
+// Enter admits a request, which waits for a slot where there is none, until Leave. more takes what it needs besides; it is called
+// while other requests wait for it, maybe by another goroutine, again after each time that it was false, and not after Enter has
+// returned. The error is a RefusedError, or that of ctx.
+func (g *Gate) Enter(ctx context.Context, who Client, more Taker) error {
+	return g.enter(ctx, who, more, false)
+}
+
+// Again gives a request's slot back, and admits it anew, for another try: whatever the breaker says, and as Enter.
+func (g *Gate) Again(ctx context.Context, who Client, more Taker) error {
+	g.Leave(who)
+	return g.enter(ctx, who, more, true)
+}
+
+func (g *Gate) enter(ctx context.Context, who Client, more Taker, again bool) error {
+	w, timeout, err := g.begin(who, more, again)
+	if w == nil {
+		return err
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case err := <-w.done:
+		return err
+	case <-timer.C:
+		if g.giveUp(w, true) {
+			return g.refused(TimedOut, fmt.Sprintf("no request ended within %s in which this one waited", timeout))
+		}
+	case <-ctx.Done():
+		if g.giveUp(w, false) {
+			return ctx.Err()
+		}
+	}
+	return <-w.done // which was there first
+}
+
+// begin admits a request, or puts it into the queue.
+func (g *Gate) begin(who Client, more Taker, again bool) (w *waiter, timeout time.Duration, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !again {
+		if ok, wait := g.breaker.admits(g.now()); !ok {
+			g.broken++
+			return nil, 0, g.refusedByBreaker(wait)
+		}
+	}
+	if g.queue.count == 0 && g.isFree(who) && more.Take() {
+		g.admit(who)
+		return nil, 0, nil
+	}
+	w = &waiter{who, more, make(chan error, 1)}
+	if g.queue.count == 0 {
+		g.pace.begin(g.now())
+	}
+	g.queue.add(w)
+	g.hand() // those before it may be waiting for what it does not need
+	switch {
+	case len(w.done) > 0:
+		return w, g.limits.Timeout, nil
+	case g.queue.count <= g.limits.Queue && g.isHopeless(who):
+		g.queue.remove(w)
+		g.late++
+		return nil, 0, g.refused(TimedOut, fmt.Sprintf("a request that came now would wait for longer than %s", g.limits.Timeout))
+	case g.queue.count <= g.limits.Queue:
+		return w, g.limits.Timeout, nil
+	}
+	g.full++
+	longest, own := g.queue.longest(), g.queue.of(who)
+	err = g.refused(QueueFull, fmt.Sprintf("%d requests are under way, and %d wait", g.underWay, g.limits.Queue))
+	if len(longest.waiting) <= len(own.waiting) {
+		g.queue.remove(w)
+		return nil, 0, err
+	}
+	newest := longest.waiting[len(longest.waiting)-1]
+	g.queue.remove(newest)
+	newest.done <- err
+	return w, g.limits.Timeout, nil
+}
+
+// giveUp takes a request out of the queue; false where it has left it already.
+func (g *Gate) giveUp(w *waiter, late bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.queue.remove(w) {
+		return false
+	}
+	if late {
+		g.late++
+	}
+	return true
+}
+
+func (g *Gate) refused(reason, text string) error {
+	return &RefusedError{Upstream: g.name, Reason: reason, Text: text}
+}
+
+// refusedByBreaker is the error while the breaker is open. g.mu is held.
+func (g *Gate) refusedByBreaker(wait time.Duration) error {
+	return &RefusedError{g.name, Broken, fmt.Sprintf("%d requests in a row failed (breaker)", g.breaker.failures), wait}
+}
+
+// Succeeded says that the upstream has answered a request.
+func (g *Gate) Succeeded() {
+	g.mu.Lock()
+	closes := g.breaker.succeeded()
+	g.mu.Unlock()
+	if closes {
+		g.notify(g.name, Closed)
+	}
+}
+
+// Failed says that a request failed at the upstream. When the breaker opens, whoever waits is refused.
+func (g *Gate) Failed() {
+	g.mu.Lock()
+	opens := g.breaker.failed(g.now())
+	if opens {
+		for g.queue.count > 0 {
+			first := g.queue.lines[0].waiting[0]
+			g.queue.remove(first)
+			g.broken++
+			first.done <- g.refusedByBreaker(g.breaker.Open)
+		}
+	}
+	g.mu.Unlock()
+	if opens {
+		g.notify(g.name, Open)
+	}
+}
+
+// isFree reports whether there is a slot for a client. g.mu is held.
+func (g *Gate) isFree(who Client) bool {
+	return g.limits.Requests == 0 || g.underWay < g.limits.Requests && g.byClient[who] < g.limits.share()
+}
+
+// isHopeless reports whether the last of a client's line would wait for too long, by the pace of late. As many as there are requests
+// under way wait in any case, so that there is always news of the pace. g.mu is held.
+func (g *Gate) isHopeless(who Client) bool {
+	ahead := min(g.queue.count, len(g.queue.of(who).waiting)*len(g.queue.lines))
+	return ahead > g.underWay && time.Duration(ahead)*g.pace.every > g.limits.Timeout
+}
+
+func (g *Gate) admit(who Client) {
+	g.underWay++
+	g.byClient[who]++
+}
+
+// hand gives slots to those that wait, as long as there are any. g.mu is held.
+func (g *Gate) hand() {
+	for passed := 0; passed < len(g.queue.lines); {
+		l := g.queue.lines[0]
+		first := l.waiting[0]
+		g.queue.pass()
+		if !g.isFree(l.who) || !first.more.Take() {
+			passed++
+			continue
+		}
+		passed = 0
+		g.queue.remove(first)
+		g.admit(l.who)
+		g.pace.handed(g.now())
+		first.done <- nil
+	}
+}
+
+// Leave is called once for each Enter that succeeded, when what it took besides is given back.
+func (g *Gate) Leave(who Client) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.underWay--
+	if g.byClient[who]--; g.byClient[who] == 0 {
+		delete(g.byClient, who)
+	}
+	g.hand()
+}
+
+// Limit has other limits be in force. What is under way goes on, and what waits beyond a shorter queue waits on.
+func (g *Gate) Limit(l Limits) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.limits, g.breaker.Breaker = l, l.Breaker
+	g.hand()
+}
+
+// Offer looks whether those that wait can go on, where what they need besides a slot has come free otherwise than by Leave.
+func (g *Gate) Offer() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hand()
+}
+
+// isIdle reports whether nothing is under way or waits.
+func (g *Gate) isIdle() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.underWay == 0 && g.queue.count == 0
+}
+
+// Status tells the counts.
+func (g *Gate) Status() Status {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return Status{
+		g.name, g.limits.Requests, g.underWay, g.queue.count, g.full, g.late, g.broken,
+		g.breaker.state(g.now()), g.breaker.opened,
+	}
+}

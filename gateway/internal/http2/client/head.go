@@ -1,0 +1,76 @@
+package client
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http2"
+
+	"github.com/viloforge/vilogate/gateway/internal/field"
+	"github.com/viloforge/vilogate/gateway/internal/http1"
+)
+
+// malformed says what is wrong with an answer. It quotes nothing of it.
+func malformed(reason string) error { return &http1.MalformedError{Reason: reason} }
+
+// parseHead is the head of an answer, whose names and values the framer has checked (RFC 9113, section 8.2.1). bodiless says that the
+// request's method allows no body, and ended that nothing follows.
+func parseHead(f *http2.MetaHeadersFrame, bodiless bool) (http1.Head, error) {
+	h := http1.Head{Minor: 1, Length: http1.Chunked}
+	switch {
+	case f.Truncated || len(f.Fields) > http1.MaxFields:
+		return h, http1.ErrTooLong
+	case len(f.PseudoFields()) != 1:
+		return h, malformed("an answer without a status, or with more than that before its header")
+	}
+	status := f.PseudoValue("status")
+	code, err := strconv.ParseUint(status, 10, 16)
+	if err != nil || len(status) != 3 || code < 100 || code > 599 {
+		return h, malformed("a status that is none of 100 to 599")
+	}
+	h.Status = int(code)
+	if h.Fields, err = parseFields(f); err != nil {
+		return h, err
+	}
+	if h.Length, err = declaredLength(h.Fields); err != nil {
+		return h, err
+	}
+	if bodiless || h.Status == 204 || h.Status == 304 || f.StreamEnded() {
+		if f.StreamEnded() && !bodiless && h.Status != 204 && h.Status != 304 && h.Length > 0 {
+			return h, malformed("a Content-Length of an answer without a body")
+		}
+		h.Length = 0
+	}
+	return h, nil
+}
+
+// parseFields are the fields of a header or a trailer section. What is about a connection of HTTP/1.1 makes it malformed (RFC 9113, section
+// 8.2.2).
+func parseFields(f *http2.MetaHeadersFrame) (field.List, error) {
+	regular := f.RegularFields()
+	fields := make(field.List, len(regular))
+	for i, f := range regular {
+		switch f.Name {
+		case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
+			return nil, malformed("a field of HTTP/1.1's connections in HTTP/2")
+		}
+		fields[i] = field.Field{Name: f.Name, Value: strings.Trim(f.Value, " \t")}
+	}
+	return fields, nil
+}
+
+// declaredLength is what Content-Length says, http1.Chunked where it says nothing.
+func declaredLength(fields field.List) (int64, error) {
+	length := http1.Chunked
+	for _, f := range fields {
+		if f.Name != "content-length" {
+			continue
+		}
+		n, err := strconv.ParseUint(f.Value, 10, 63)
+		if err != nil || strings.HasPrefix(f.Value, "+") || length >= 0 && length != int64(n) {
+			return 0, malformed("a Content-Length that is no number, or two")
+		}
+		length = int64(n)
+	}
+	return length, nil
+}
