@@ -25,6 +25,7 @@ func (t *timed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength >= 0 {
 		b.rate = t.limits.BodyMinRate
 	}
+	delete(r.Header, "Host") // r.Host is the same
 	r.Body = b
 	if r.ContentLength == 0 {
 		r.Body = http.NoBody
