@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -111,5 +112,50 @@ func TestTrailersHideNoHeader(t *testing.T) {
 		if got := response.Trailer; got.Get("X-Sum") != "good" || len(got["Cache-Control"])+len(got["X-Frame-Options"])+len(got["X-Gone"]) > 0 {
 			t.Errorf("%s: trailers %q", name, got)
 		}
+	}
+}
+
+// TestClientCertificatesOverHTTP3: what a host asks of its connections is asked over HTTP/3 as well, of the handshake for its name and of
+// requests that come over the connection of another.
+func TestClientCertificatesOverHTTP3(t *testing.T) {
+	t.Parallel()
+	ca, certificate := clientAuthority(t, "partners")
+	backend := record(t)
+	policy := "host: %s.viloforge.test\nupstream: app\n%sroutes: [ { path: \"/*rest\", allow: public } ]\n"
+	asks := "tls: { client_ca: ca/partners.pem }\n"
+	s := serve(t, map[string]string{
+		"vilogate.yaml":            serveHTTP3 + fmt.Sprintf("upstreams: { app: { url: %q } }\n", backend.url()),
+		"policies/app.yaml":        fmt.Sprintf(policy, "app", ""),
+		"policies/mtls.yaml":       fmt.Sprintf(policy, "mtls", asks),
+		"policies/ca/partners.pem": ca,
+	})
+	over := func(sni string, certificates ...tls.Certificate) *client {
+		c := s.client().overHTTP3()
+		config := c.http.Transport.(*http3.Transport).TLSClientConfig
+		config.ServerName, config.Certificates = sni, certificates
+		return c
+	}
+	if response, err := over("mtls.viloforge.test").http.Get(s.url("mtls", "/x")); err == nil {
+		t.Errorf("without a certificate: %v", response.Status)
+	}
+	other := over(appHost, certificate)
+	if got := other.get(s.url("app", "/x"), "X-Forwarded-Client-Cert: forged"); got.status != http.StatusOK {
+		t.Errorf("a host that asks for none: %v", got)
+	}
+	if got := other.get(s.url("mtls", "/x")); got.status != http.StatusMisdirectedRequest {
+		t.Errorf("over the connection of another host: %v", got)
+	}
+	if got := over("mtls.viloforge.test", certificate).get(s.url("mtls", "/x"), "X-Forwarded-Client-Cert: forged"); got.status != http.StatusOK {
+		t.Errorf("with a certificate: %v", got)
+	}
+	seen := backend.all()
+	if len(seen) != 2 || seen[0].value("X-Forwarded-Client-Cert") != "" || !strings.Contains(seen[1].value("X-Forwarded-Client-Cert"), "Hash=") ||
+		strings.Contains(seen[1].head, "forged") {
+		t.Errorf("the backend has seen %q", seen)
+	}
+	writeFiles(t, s.dir, map[string]string{"policies/app.yaml": fmt.Sprintf(policy, "app", asks)})
+	s.must("", "reload", "--state", s.state)
+	if got := other.get(s.url("app", "/x")); got.status != http.StatusMisdirectedRequest {
+		t.Errorf("after a reload, over the old connection: %v", got)
 	}
 }
