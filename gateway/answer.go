@@ -9,6 +9,9 @@ import (
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 )
 
+// mostAnnounced is how many trailers of an answer are announced.
+const mostAnnounced = 32
+
 // cleanFraming removes from the header of an upstream's answer what is about its connection alone; of 101 nothing is. announced
 // are the trailers that it says may follow, of those that may pass.
 func cleanFraming(head *http1.Head) (announced []string) {
@@ -27,7 +30,7 @@ func cleanFraming(head *http1.Head) (announced []string) {
 		for line := range h.Values("Trailer") {
 			for name := range strings.SplitSeq(line, ",") {
 				name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
-				if name != "" && !forbiddenTrailer(name) && !slices.Contains(announced, name) {
+				if len(announced) < mostAnnounced && name != "" && !forbiddenTrailer(name) && !slices.Contains(announced, name) {
 					announced = append(announced, name)
 				}
 			}
@@ -51,7 +54,7 @@ func (x *forwarding) forwardTrailers(trailer field.List, announced []string) {
 	}
 	for _, f := range trailer {
 		name := http.CanonicalHeaderKey(f.Name)
-		if forbiddenTrailer(name) {
+		if forbiddenTrailer(name) || x.editsResponse(name) {
 			continue
 		}
 		if !flushed {

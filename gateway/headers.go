@@ -143,7 +143,8 @@ func (x *forwarding) forwardBody(out *outgoing) {
 // the gateway's to say.
 func forbiddenTrailer(name string) bool {
 	switch name {
-	case "Set-Cookie", "X-Request-Id", "Strict-Transport-Security", "Location", "Www-Authenticate", "Content-Security-Policy":
+	case "Set-Cookie", "X-Request-Id", "Strict-Transport-Security", "Location", "Www-Authenticate", "Content-Security-Policy",
+		"Cache-Control", "Vary", "Expires", "Age", "Date", "Retry-After", "Alt-Svc":
 		return true
 	case "Authorization", "Cookie", "Host", "Content-Length", "Transfer-Encoding", "Trailer", "Te",
 		"Content-Encoding", "Content-Type", "Content-Range", "Connection", "Upgrade", "Expect":

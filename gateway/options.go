@@ -85,6 +85,17 @@ func (x *forwarding) editResponse(h *field.List) {
 	}
 }
 
+// editsResponse reports whether the route sets or removes the field of that name in answers: it is no trailer of theirs either.
+func (x *forwarding) editsResponse(name string) bool {
+	route := x.route()
+	if route == nil {
+		return false
+	}
+	edits := &route.Headers.Response
+	return slices.ContainsFunc(edits.Remove, func(other string) bool { return field.Same(other, name) }) ||
+		slices.ContainsFunc(edits.Set, func(f policies.HeaderField) bool { return field.Same(f.Name, name) })
+}
+
 func editHeader(h *field.List, edits *policies.HeaderEdits) {
 	for _, name := range edits.Remove {
 		h.Del(name)

@@ -27,15 +27,29 @@ type outgoing struct {
 	request client.Request // what the above comes to
 }
 
+// fewFields is how many fields most requests have at most.
+const fewFields = 64
+
 // newOutgoing begins with what is left of what the client has sent, without what is about its connection or the framing alone.
 func newOutgoing(r *http.Request, sent field.List) *outgoing {
 	out := &outgoing{method: r.Method, header: make(field.List, 0, len(sent)+16), length: r.ContentLength}
+	var before map[string]int // fields of a name so far, where there are too many to look back from each
+	if len(sent) > fewFields {
+		before = make(map[string]int, len(sent))
+	}
 	for i, f := range sent {
-		values := r.Header[http.CanonicalHeaderKey(f.Name)]
-		if len(values) == 0 || isHopByHop(f.Name) || field.Same(f.Name, "Content-Length") {
+		name := http.CanonicalHeaderKey(f.Name)
+		values := r.Header[name]
+		if len(values) == 0 || isHopByHop(f.Name) || field.Same(f.Name, "Content-Length") || field.Same(f.Name, "Host") {
 			continue
 		}
-		if which := sent[:i].Count(f.Name); which < len(values) {
+		which := before[name]
+		if before != nil {
+			before[name]++
+		} else {
+			which = sent[:i].Count(f.Name)
+		}
+		if which < len(values) {
 			out.header.Add(f.Name, values[which])
 		}
 	}
@@ -72,11 +86,13 @@ func isHopByHop(name string) bool {
 
 // removeConnectionOptions removes the fields that lines of Connection name.
 func removeConnectionOptions(h *field.List, connection iter.Seq[string]) {
+	named := map[string]bool{}
 	for line := range connection {
 		for name := range strings.SplitSeq(line, ",") {
-			h.Del(textproto.TrimString(name))
+			named[http.CanonicalHeaderKey(textproto.TrimString(name))] = true
 		}
 	}
+	h.DelFunc(func(name string) bool { return named[http.CanonicalHeaderKey(name)] })
 }
 
 // isRepeatable reports whether a request may be sent twice: safe and idempotent methods without a body (RFC 9110, section

@@ -129,6 +129,7 @@ func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownC
 	attempt, ok := pool.Pick(nil)
 	if !ok || !attempt.Hold() { // a connection is no request in flight
 		c.all.remove(at)
+		u.gate.Offer() // who found no room while this was tried
 		return nil, &admission.RefusedError{Upstream: u.Name, Reason: admission.QueueFull, Text: "no address has room for a connection that is one client's"}
 	}
 	own := &ownConn{

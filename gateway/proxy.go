@@ -94,6 +94,7 @@ func (x *forwarding) answerWith(answer *upstreamAnswer, out *outgoing) error {
 		return x.upgrade(*h, answer)
 	}
 	x.stream.setAnswer(answer)
+	announced = slices.DeleteFunc(announced, h.Has) // else HTTP/2 and HTTP/3 have them in the trailers alone
 	if len(announced) > 0 {
 		h.Add("Trailer", strings.Join(announced, ", "))
 	}

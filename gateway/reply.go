@@ -104,12 +104,13 @@ func (w *responseWriter) writeFields(status int, fields field.List) {
 		return
 	}
 	h := w.Header()
+	clear(h)
 	h["Content-Type"] = nil // else net/http guesses one where there is none
 	for _, f := range fields {
-		h.Del(f.Name)
-	}
-	for _, f := range fields {
 		h.Add(f.Name, f.Value)
+	}
+	if status == http.StatusNoContent {
+		delete(h, "Content-Length") // RFC 9110, section 8.6
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -220,3 +220,30 @@ func readFile(t testing.TB, path string) []byte {
 	}
 	return data
 }
+
+// TestARequestOfHTTP3IsEnded by a write deadline that has passed, as that of a session which is over: whether it waits for something
+// else or for its body, and its client learns that there is no whole answer.
+func TestARequestOfHTTP3IsEnded(t *testing.T) {
+	t.Parallel()
+	s := start3(t, func(w http.ResponseWriter, r *http.Request) {
+		go func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) }() // the request's end says whether it worked
+		if r.URL.Path == "/upload" {
+			if _, err := io.ReadAll(r.Body); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the body: %v", err)
+			}
+			return
+		}
+		<-r.Context().Done()
+	}, nil)
+	for _, path := range []string{"/wait", "/upload"} {
+		body, _ := io.Pipe()
+		request, err := http.NewRequestWithContext(t.Context(), "POST", "https://www."+domain+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var reset *http3.Error
+		if response, err := s.client3().Do(request); !errors.As(err, &reset) || !reset.Remote {
+			t.Errorf("%s: %v, %v; want a reset", path, response, err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -20,17 +21,24 @@ func (t *timed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.begin()
 		defer c.end()
 	}
-	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), timeout: t.limits.WriteTimeout}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	*r = *r.WithContext(ctx)
+	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), timeout: t.limits.WriteTimeout, cancel: cancel}
 	b := &body{ReadCloser: r.Body, answer: a, timeout: t.limits.BodyTimeout, credit: t.limits.BodyTimeout}
 	if r.ContentLength >= 0 {
 		b.rate = t.limits.BodyMinRate
 	}
+	delete(r.Header, "Host") // r.Host is the same
 	r.Body = b
 	if r.ContentLength == 0 {
 		r.Body = http.NoBody
 	}
 	a.body = b
 	t.next.ServeHTTP(a, r)
+	if a.isEnded() {
+		panic(http.ErrAbortHandler) // resets the stream: else what was cut off seems whole
+	}
 }
 
 // body is a request's body. One goroutine reads it, and any may interrupt that.
@@ -76,9 +84,17 @@ type answer struct {
 	control *http.ResponseController
 	body    *body
 	timeout time.Duration
+	cancel  context.CancelFunc // of the request
 
 	mu          sync.Mutex
 	hasDeadline bool // guarded by mu: for writing, which a handler has set
+	ended       bool // guarded by mu: it had passed
+}
+
+func (a *answer) isEnded() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ended
 }
 
 // Write implements http.ResponseWriter.
@@ -116,10 +132,17 @@ func (a *answer) SetReadDeadline(t time.Time) error {
 	return a.control.SetReadDeadline(t)
 }
 
-// SetWriteDeadline is for http.ResponseController.
+// SetWriteDeadline is for http.ResponseController. One that has passed ends the request: its context, and the reading of its body,
+// end at once, and its stream is reset when the handler returns.
 func (a *answer) SetWriteDeadline(t time.Time) error {
+	ends := !t.IsZero() && !t.After(time.Now())
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.hasDeadline = !t.IsZero()
-	return a.control.SetWriteDeadline(t)
+	a.hasDeadline, a.ended = !t.IsZero(), a.ended || ends
+	err := a.control.SetWriteDeadline(t)
+	a.mu.Unlock()
+	if ends {
+		a.cancel()
+		err = errors.Join(err, a.SetReadDeadline(t))
+	}
+	return err
 }
