@@ -94,7 +94,8 @@ func (u *Upstream) SetDefaults() {
 
 // Breaker says when a backend is asked no more for a while (circuit breaker). A failure is a request that is not answered (no
 // connection to any address, none in time, closed before an answer began), or with 502, 503 or 504; an answer that is none ends the
-// count, and what is the client's doing does not count.
+// count, and what is the client's doing does not count. Whoever can have the backend
+// answer so opens it for everybody: it is for backends whose 502, 503 and 504 say that they can do no more.
 type Breaker struct {
 	// Failures is how many in a row open it, from 1 to 1000.
 	Failures int `yaml:"failures,required"`

@@ -161,6 +161,31 @@ func TestAResolverThatHangs(t *testing.T) {
 	})
 }
 
+// TestTooManyAddressesAreAFailure: the last ones stay.
+func TestTooManyAddressesAreAFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.answer("app", addresses("10.0.0.1"))
+		name := Name{Host: "app"}
+		w.Add(t.Context(), map[Name]time.Duration{name: time.Second})
+		many := make([]netip.Addr, maxAddresses+1)
+		for i := range many {
+			many[i] = netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
+		}
+		w.answer("app", many)
+		w.lookUp(t.Context(), []Name{name})
+		if got := w.Addresses(name); len(got) != 1 || w.Statuses()[0].Failures != 1 {
+			t.Errorf("%d addresses, %+v", len(got), w.Statuses())
+		}
+		w.answer("app", many[:maxAddresses])
+		w.lookUp(t.Context(), []Name{name})
+		if got := w.Addresses(name); len(got) != maxAddresses {
+			t.Errorf("%d addresses", len(got))
+		}
+	})
+}
+
 // TestHosts: one of each family is one host, and nothing else is.
 func TestHosts(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package resolve
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -98,6 +99,9 @@ func (n *Names) lookUpOne(ctx context.Context, name Name) (changed bool) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return false // nobody wants to know
 	}
+	if err == nil && len(found) > maxAddresses {
+		err = fmt.Errorf("it has %d addresses, and %d are the most that a name may have", len(found), maxAddresses)
+	}
 	n.mu.Lock()
 	e := n.known[name]
 	if e == nil { // forgotten meanwhile
@@ -124,6 +128,9 @@ func (n *Names) lookUpOne(ctx context.Context, name Name) (changed bool) {
 	}
 	return changed
 }
+
+// maxAddresses is how many addresses a name may have: each costs memory and health checks, and who answers for the name chooses them.
+const maxAddresses = 1000
 
 // sameAddresses compares without regard to the order, which resolvers change.
 func sameAddresses(a, b []netip.Addr) bool {
