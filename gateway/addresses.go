@@ -61,9 +61,9 @@ func newAddresses(now func() time.Time, log *slog.Logger) *addresses {
 	}
 	broken := func(upstream, breaker string) {
 		if breaker == admission.Closed {
-			log.Info("an upstream is asked again", "upstream", upstream, "breaker", breaker)
+			log.Info("circuit breaker closed: requests go to the upstream again", "upstream", upstream, "breaker", breaker)
 		} else {
-			log.Warn("an upstream is asked no more for a while", "upstream", upstream, "breaker", breaker)
+			log.Warn("circuit breaker opened: requests to the upstream are refused", "upstream", upstream, "breaker", breaker)
 		}
 	}
 	a := &addresses{

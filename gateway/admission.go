@@ -35,7 +35,7 @@ func (x *forwarding) refuseAdmission(cause error) error {
 	if errors.As(cause, &refused) && refused.Reason == admission.Broken {
 		r.kind, r.title = "unavailable", "Not available right now"
 		r.detail = "The service behind this address does not answer at the moment. Try again shortly."
-		r.reason, r.retryAfter = "upstream not asked", max(int(ceilSeconds(refused.Wait)), 1)
+		r.reason, r.retryAfter = "circuit breaker open", max(int(ceilSeconds(refused.Wait)), 1)
 	}
 	if errors.Is(cause, admission.ErrClient) {
 		r.status, r.kind, r.title = http.StatusTooManyRequests, "rate-limited", "Too many requests"

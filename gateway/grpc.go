@@ -145,27 +145,13 @@ func (x *forwarding) writeStatus(code grpcCode, message string, status int) {
 	h := x.reply.Header()
 	h["Content-Type"] = []string{"application/grpc"}
 	h["Grpc-Status"] = []string{code.String()}
-	h["Grpc-Message"] = []string{encodeGRPCMessage(message)}
+	h["Grpc-Message"] = []string{percentEncode(message)}
 	x.record.grpcStatus, x.record.refusedCall, x.record.status = code.String(), true, status
 	x.reply.WriteHeader(http.StatusOK)
 }
 
 // String is the status as it is sent.
 func (c grpcCode) String() string { return strconv.Itoa(int(c)) }
-
-// encodeGRPCMessage percent-encodes a grpc-message.
-func encodeGRPCMessage(s string) string {
-	const hex = "0123456789ABCDEF"
-	b := make([]byte, 0, len(s))
-	for i := range len(s) {
-		if c := s[i]; c >= ' ' && c <= '~' && c != '%' {
-			b = append(b, c)
-		} else {
-			b = append(b, '%', hex[c>>4], hex[c&15])
-		}
-	}
-	return string(b)
-}
 
 // endUnanswered answers a call that something else has ended before its upstream answered; false where nothing has.
 func (x *forwarding) endUnanswered(err error) bool {
@@ -196,7 +182,7 @@ func (x *forwarding) endCall(err error) bool {
 	x.record.grpcStatus = code.String()
 	h := x.reply.Header()
 	h[http.TrailerPrefix+"Grpc-Status"] = []string{code.String()}
-	h[http.TrailerPrefix+"Grpc-Message"] = []string{encodeGRPCMessage(message)}
+	h[http.TrailerPrefix+"Grpc-Message"] = []string{percentEncode(message)}
 	return true
 }
 

@@ -38,7 +38,7 @@ func TestGRPCTimeouts(t *testing.T) {
 
 func TestGRPCMessages(t *testing.T) {
 	t.Parallel()
-	if got := encodeGRPCMessage("100 % é\n~"); got != "100 %25 %C3%A9%0A~" {
+	if got := percentEncode("100 % é\n~"); got != "100 %25 %C3%A9%0A~" {
 		t.Errorf("%q", got)
 	}
 }

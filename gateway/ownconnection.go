@@ -130,7 +130,7 @@ func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownC
 	if !ok || !attempt.Hold() { // a connection is no request in flight
 		c.all.remove(at)
 		u.gate.Offer() // who found no room while this was tried
-		return nil, &admission.RefusedError{Upstream: u.Name, Reason: admission.QueueFull, Text: "no address has room for a connection that is one client's"}
+		return nil, &admission.RefusedError{Upstream: u.Name, Reason: admission.QueueFull, Text: "no address has room for a connection of this client's own (connections)"}
 	}
 	own := &ownConn{
 		upstream: u.Name, client: c, gate: u.gate, network: at.network, attempt: attempt, who: who,

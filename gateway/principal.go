@@ -113,7 +113,7 @@ func signWithin(limit int, key *token.PrivateKey, a token.Assertion) (string, er
 }
 
 // percentEncode encodes the bytes outside printable ASCII, and "%" itself: spaces
-// stay, in what people read.
+// stay, in what people read. It is what grpc-message has, too.
 func percentEncode(s string) string {
 	return strings.ReplaceAll(token.PercentEncode(s), "%20", " ")
 }

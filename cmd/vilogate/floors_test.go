@@ -32,6 +32,7 @@ var only = map[string][]string{
 	"github.com/redis/go-redis/v9":     {"idp/revocation", "idp/revocation/redistest", "gateway/edge/certstore", "gateway/limits"},
 	"github.com/caddyserver/certmagic": {"gateway/edge/acme", "gateway/edge/certstore"},
 	"github.com/libdns/cloudflare":     {"gateway/edge/acme"},
+	"github.com/quic-go/quic-go":       {"gateway/internal/http3"},
 }
 
 // support lists the rooms that only tests import.

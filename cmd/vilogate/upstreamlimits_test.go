@@ -179,7 +179,7 @@ func TestAnUpstreamHasAsManyRequestsAsItMay(t *testing.T) {
 			if said := strings.Join(strings.Fields(s.must("", "status", "--state", s.state)), " "); !strings.Contains(said, "app 4 4 2 2 0 0 closed") {
 				t.Errorf("vilogate status: %s", said)
 			}
-			if said := s.output.String(); !strings.Contains(said, "overloaded: upstream app: 4 requests are under way, and 2 wait") {
+			if said := s.output.String(); !strings.Contains(said, "overloaded: upstream app: the queue is full: 4 requests are in flight, and 2 wait (queue.length)") {
 				t.Error("the log does not say why")
 			}
 			reload(6)
@@ -287,13 +287,13 @@ func TestAnUpstreamThatFailsIsNotAsked(t *testing.T) {
 		}
 		b.status.Store(http.StatusOK)
 		within(t, unhelped, "it is asked again", func() bool { return c.get(s.url("app", "/status")).status == http.StatusOK })
-		for _, line := range []string{`"msg":"an upstream is asked no more for a while","upstream":"app"`, `"msg":"an upstream is asked again","upstream":"app"`} {
+		for _, line := range []string{`"msg":"circuit breaker opened: requests to the upstream are refused","upstream":"app"`, `"msg":"circuit breaker closed: requests go to the upstream again","upstream":"app"`} {
 			if count := strings.Count(s.output.String(), line); count != n+1 {
 				t.Errorf("%s: the log has %d lines with %s", protocol, count, line)
 			}
 		}
 	}
-	if !strings.Contains(s.output.String(), "upstream not asked: upstream app: 3 requests in a row failed (breaker)") {
+	if !strings.Contains(s.output.String(), "circuit breaker open: upstream app: 3 requests in a row failed (breaker.failures)") {
 		t.Error("the log does not say why")
 	}
 }

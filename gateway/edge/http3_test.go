@@ -247,3 +247,40 @@ func TestARequestOfHTTP3IsEnded(t *testing.T) {
 		}
 	}
 }
+
+// TestTooManyConnectionsOfHTTP3AreRefused: which is logged once, and again only after there was room.
+func TestTooManyConnectionsOfHTTP3AreRefused(t *testing.T) {
+	t.Parallel()
+	const most = 4
+	s := start3(t, hello, func(o *Options) { o.Limits.Connections = most })
+	dial := func() (*quic.Conn, error) {
+		return quic.DialAddr(t.Context(), s.opts.HTTP3[0].LocalAddr().String(), s.tls(http3.NextProtoH3), nil)
+	}
+	refused := func() int { return strings.Count(s.log.String(), "connections of HTTP/3 are refused") }
+	for round := range 2 {
+		var open []*quic.Conn
+		for len(open) < most {
+			eventually(t, "a connection", func() bool {
+				conn, err := dial()
+				if err == nil {
+					open = append(open, conn)
+				}
+				return err == nil
+			})
+		}
+		before := refused()
+		for range 3 {
+			if conn, err := dial(); err == nil {
+				t.Errorf("one more than %d is accepted: %v", most, conn.RemoteAddr())
+			}
+		}
+		if got := refused() - before; round == 0 && got != 1 {
+			t.Errorf("it is logged %d times", got)
+		}
+		for _, conn := range open {
+			if err := conn.CloseWithError(0, ""); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

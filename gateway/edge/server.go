@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -135,7 +136,7 @@ func New(o Options) (*Server, error) {
 	s.altSvc = altSvc(o.HTTP3Port)
 	s.http3 = newHTTP3(handler, s.tlsConfig, http3.Limits{
 		HeaderBytes: o.Limits.HeaderBytes, HeaderTime: o.Limits.HeaderTime, IdleTime: o.Limits.IdleTime, Streams: o.Limits.Streams,
-		Connections: maxConnections(), BodyMinRate: o.Limits.BodyMinRate, BodyTimeout: uploadPatience, WriteTimeout: writePatience,
+		Connections: cmp.Or(o.Limits.Connections, maxConnections()), BodyMinRate: o.Limits.BodyMinRate, BodyTimeout: uploadPatience, WriteTimeout: writePatience,
 	}, o.Log)
 	return s, nil
 }

@@ -160,7 +160,7 @@ type Limits struct {
 	// BufferMemory is how many bytes of bodies are held in memory in all (buffer, of an upstream), of which one client address (of
 	// IPv6 a /64) has a quarter at most; beyond it bodies stream, and those that may not are 503. Optional: 64MiB; not of an IdP alone.
 	BufferMemory strictyaml.Size `yaml:"buffer_memory"`
-	// ClientRequests is how many requests of one client (somebody who is signed in, else an address, of IPv6 a /64) may be under way
+	// ClientRequests is how many requests of one client (a signed-in user, else an IPv4 address or an IPv6 /64) may be under way
 	// at backends, WebSockets and other streams as long as they are open, and those that wait; beyond that they are 429. It is never
 	// more than a quarter of what all may have by the files that the process may open (ulimit -n), beyond which they are 503. The
 	// login host and the gateway's own paths count for neither. Optional: 500; not of an IdP alone.

@@ -6,10 +6,10 @@ import (
 	"github.com/viloforge/vilogate/policies/strictyaml"
 )
 
-// Upstream is a backend, of HTTP/1.1 or HTTP/2, at one address or several. Of two that chance picks, by their weights, a request goes to the one
-// with fewer in flight for its weight. An address that refuses a connection, does not accept it in time (1s; 5s where there is no other), or closes it
-// before an answer begins is ejected for 1s, then 2s, 4s … up to 30s, until a request succeeds; where all are, each is tried in
-// turn.
+// Upstream is a backend, of HTTP/1.1 or HTTP/2, at one address or several. Of two that chance picks, by their weights, a
+// request goes to the one with fewer in flight for its weight. An address that refuses a connection, does not accept it in
+// time (1s; 5s where there is no other), or closes it before an answer begins is ejected for 1s, then 2s, 4s … up to 30s,
+// until a request succeeds; where all are, each is tried in turn.
 type Upstream struct {
 	// URL is its address: http://host:port, https://host:port or unix:/path, with IPv6 addresses as [::1]. HTTP/2, which gRPC needs,
 	// is spoken at h2c://host:port (prior knowledge), and in TLS at h2://host:port, where nothing else is; there are no WebSocket and no
@@ -66,8 +66,8 @@ type Upstream struct {
 	// worker of it. Optional: 1MiB of requests, and of answers.
 	Buffer Buffer `yaml:"buffer"`
 	// Concurrency is how many requests may be under way at the backend, at all of its addresses, WebSockets and other streams as
-	// long as they are open; one client (somebody who is signed in, else an address, of IPv6 a /64) has half of them at most. More
-	// wait in the queue. From 1 to 100000. Optional: any number, since what a backend can take nobody but its owner knows.
+	// long as they are open; one client (a signed-in user, else an IPv4 address or an IPv6 /64) has half of them at most. More
+	// wait in the queue. From 1 to 100000. Optional: any number: only its owner knows what a backend can take.
 	Concurrency int `yaml:"concurrency"`
 	// Connections is how many connections to one address may be open; a request has one to itself, and so has a client whose login
 	// is bound to it, which half of them at most are for, and a quarter for those of one address. Health checks have more. More
@@ -93,9 +93,9 @@ func (u *Upstream) SetDefaults() {
 }
 
 // Breaker says when a backend is asked no more for a while (circuit breaker). A failure is a request that is not answered (no
-// connection to any address, none in time, closed before an answer began), or with 502, 503 or 504; an answer that is none ends the
-// count, and what is the client's doing does not count. Whoever can have the backend
-// answer so opens it for everybody: it is for backends whose 502, 503 and 504 say that they can do no more.
+// connection to any address, none in time, closed before an answer began), or with 502, 503 or 504; an answer that is none
+// ends the count, and what is the client's doing does not count. Whoever can have the backend answer so opens it for
+// everybody: it is for backends whose 502, 503 and 504 say that they can do no more.
 type Breaker struct {
 	// Failures is how many in a row open it, from 1 to 1000.
 	Failures int `yaml:"failures,required"`

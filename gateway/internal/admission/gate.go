@@ -94,7 +94,7 @@ func (g *Gate) enter(ctx context.Context, who Client, more Taker, again bool) er
 		return err
 	case <-timer.C:
 		if g.giveUp(w, true) {
-			return g.refused(TimedOut, fmt.Sprintf("no request ended within %s in which this one waited", timeout))
+			return g.refused(TimedOut, fmt.Sprintf("no slot came free within %s (queue.timeout)", timeout))
 		}
 	case <-ctx.Done():
 		if g.giveUp(w, false) {
@@ -130,13 +130,13 @@ func (g *Gate) begin(who Client, more Taker, again bool) (w *waiter, timeout tim
 	case g.queue.count <= g.limits.Queue && g.isHopeless(who):
 		g.queue.remove(w)
 		g.late++
-		return nil, 0, g.refused(TimedOut, fmt.Sprintf("a request that came now would wait for longer than %s", g.limits.Timeout))
+		return nil, 0, g.refused(TimedOut, fmt.Sprintf("the queue is served too slowly for a request to have a slot within %s (queue.timeout)", g.limits.Timeout))
 	case g.queue.count <= g.limits.Queue:
 		return w, g.limits.Timeout, nil
 	}
 	g.full++
 	longest, own := g.queue.longest(), g.queue.of(who)
-	err = g.refused(QueueFull, fmt.Sprintf("%d requests are under way, and %d wait", g.underWay, g.limits.Queue))
+	err = g.refused(QueueFull, fmt.Sprintf("the queue is full: %d requests are in flight, and %d wait (queue.length)", g.underWay, g.limits.Queue))
 	if len(longest.waiting) <= len(own.waiting) {
 		g.queue.remove(w)
 		return nil, 0, err
@@ -166,7 +166,7 @@ func (g *Gate) refused(reason, text string) error {
 
 // refusedByBreaker is the error while the breaker is open. g.mu is held.
 func (g *Gate) refusedByBreaker(wait time.Duration) error {
-	return &RefusedError{g.name, Broken, fmt.Sprintf("%d requests in a row failed (breaker)", g.breaker.failures), wait}
+	return &RefusedError{g.name, Broken, fmt.Sprintf("%d requests in a row failed (breaker.failures)", g.breaker.failures), wait}
 }
 
 // Succeeded says that the upstream has answered a request.

@@ -42,6 +42,7 @@ type Server struct {
 	quic   *quic.Config
 	tls    *tls.Config
 	open   atomic.Int64 // connections, those in their handshake too
+	full   atomic.Bool  // some were refused since there was room
 
 	mu       sync.Mutex
 	conns    map[*connection]struct{} // guarded by mu
@@ -62,7 +63,7 @@ func New(o Options) *Server {
 		},
 	}
 	s.server = http3.Server{
-		Handler: &timed{o.Handler, o.Limits}, MaxHeaderBytes: o.Limits.HeaderBytes, Logger: slog.New(slog.DiscardHandler),
+		Handler: &timed{o.Handler, o.Limits}, MaxHeaderBytes: o.Limits.HeaderBytes, Logger: o.Log,
 		ConnContext: s.connContext,
 	}
 	return s
@@ -70,17 +71,35 @@ func New(o Options) *Server {
 
 var errTooManyConnections = errors.New("http3: too many connections")
 
+// enter counts a connection, until leave; false where there are too many, which is logged once, until a quarter of them has ended.
+func (s *Server) enter() bool {
+	most := int64(s.opts.Limits.Connections)
+	if s.open.Add(1) <= most {
+		return true
+	}
+	s.open.Add(-1)
+	if !s.full.Swap(true) {
+		s.opts.Log.Warn("connections of HTTP/3 are refused: as many are open as may be", "connections", most)
+	}
+	return false
+}
+
+func (s *Server) leave() {
+	if s.open.Add(-1) < int64(s.opts.Limits.Connections)*3/4 {
+		s.full.Store(false)
+	}
+}
+
 // Serve serves what comes on a socket, until the server ends. The error is that of listening.
 func (s *Server) Serve(socket net.PacketConn) error {
 	transport := &quic.Transport{
 		Conn:                socket,
 		VerifySourceAddress: func(net.Addr) bool { return s.open.Load() >= int64(s.opts.Limits.Connections/4) },
 		ConnContext: func(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
-			if s.open.Add(1) > int64(s.opts.Limits.Connections) {
-				s.open.Add(-1)
+			if !s.enter() {
 				return nil, errTooManyConnections
 			}
-			context.AfterFunc(ctx, func() { s.open.Add(-1) })
+			context.AfterFunc(ctx, s.leave)
 			return ctx, nil
 		},
 	}
