@@ -222,6 +222,11 @@ func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 	if b := u.Breaker; b != nil {
 		out.Limits.Breaker = gateway.Breaker{Failures: b.Failures, Open: b.Open.Std()}
 	}
+	out.Affinity = map[config.Affinity]gateway.Affinity{"user": gateway.AffinityUser, "cookie": gateway.AffinityCookie}[u.Affinity]
+	out.ProxyProtocol = map[config.ProxyProtocol]byte{"v1": 1, "v2": 2}[u.ProxyProtocol]
+	if out.Probe = time.Duration(u.TCPKeepalive); out.Probe == 0 {
+		out.Probe = -1 // off
+	}
 	out.Resolve, out.Resolver = time.Duration(u.Resolve), u.Resolver
 	if out.KeepAlive == 0 {
 		out.KeepAlive = -1 // off
