@@ -35,7 +35,7 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 	if err := out.probe(); err != nil {
 		return refuseBodyRead(err)
 	}
-	defer out.body.release()
+	defer out.body.close()
 	if err := x.takeIn(out); err != nil {
 		return err
 	}

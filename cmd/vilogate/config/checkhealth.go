@@ -42,6 +42,9 @@ func (c *checker) checkFailover(u Upstream) {
 			c.errorf(u.Buffer.Places.Of(key), "buffer.%s must be off, or from 16KiB to 64MiB, it is %s", key, strictyaml.Size(size))
 		}
 	}
+	if most := c.Limits.BufferDisk / 4; u.Buffer.Disk != 0 && (u.Buffer.Disk < 1<<20 || strictyaml.Size(u.Buffer.Disk) > most) {
+		c.errorf(u.Buffer.Places.Of("disk"), "buffer.disk must be off, or from 1MiB to %s, which is one client's quarter of limits.buffer_disk, it is %s", most, strictyaml.Size(u.Buffer.Disk))
+	}
 	if u.Buffer.Unknown && u.Buffer.Request == 0 {
 		c.errorf(u.Buffer.Places.Of("unknown"), "buffer.unknown needs buffer.request, which says how much is taken in")
 	}

@@ -158,7 +158,7 @@ type BackendTLS struct {
 	Places strictyaml.Places
 }
 
-// Buffer says how much of a body is held in memory for slow clients, within limits.buffer_memory. Event streams, WebSocket and calls
+// Buffer says how much of a body is held for slow clients, in memory within limits.buffer_memory, and on disk. Event streams, WebSocket and calls
 // of gRPC (to upstreams of HTTP/2) are never held.
 type Buffer struct {
 	// Request is the longest body of a request, by its Content-Length, that is taken in before the backend is asked; a longer
@@ -167,8 +167,12 @@ type Buffer struct {
 	// Response is how much of an answer is read from the backend ahead of a slow reader, or "off". What has come is never held
 	// back. Optional: 1MiB.
 	Response SizeOrOff `yaml:"response"`
+	// Disk is how long a body may be that is taken in beyond Request, and how much of an answer is read ahead beyond Response, in files
+	// of the state folder that have no name and mode 0600, within limits.buffer_disk and never of the last fifth of the file system: where
+	// there is no room, bodies stream as without it. Up to a quarter of limits.buffer_disk. Optional: "off".
+	Disk SizeOrOff `yaml:"disk"`
 	// Unknown has bodies of unknown length (chunked, or HTTP/2 without a Content-Length) taken in as well, and sent with a
-	// Content-Length; one beyond Request is 413. It is for backends that read chunked bodies as empty, as WSGI servers may.
+	// Content-Length; one beyond Request, and Disk, is 413. It is for backends that read chunked bodies as empty, as WSGI servers may.
 	// Optional: they stream.
 	Unknown bool `yaml:"unknown"`
 

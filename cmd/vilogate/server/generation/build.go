@@ -215,7 +215,7 @@ func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 		KeepAlive: time.Duration(u.Keepalive), NoRetry: u.Retry == "off", Consecutive5xx: u.Eject.Consecutive5xx, SlowStart: u.SlowStart.Std(),
 		Odd: map[string]gateway.OddHeaders{"drop": gateway.DropOdd, "reject": gateway.RejectOdd, "pass": gateway.PassOdd}[u.OddHeaders],
 	}
-	out.Buffer = gateway.Buffer{Request: int64(u.Buffer.Request), Response: int64(u.Buffer.Response), Unknown: u.Buffer.Unknown}
+	out.Buffer = gateway.Buffer{Request: int64(u.Buffer.Request), Response: int64(u.Buffer.Response), Disk: int64(u.Buffer.Disk), Unknown: u.Buffer.Unknown}
 	out.Limits = gateway.Limits{
 		Concurrency: u.Concurrency, Connections: u.Connections, Queue: gateway.Queue{Length: u.Queue.Length, Timeout: u.Queue.Timeout.Std()},
 	}
