@@ -84,7 +84,9 @@ func TestSlowClientsHoldNoBackendBeyondTheMemory(t *testing.T) {
 			write(t, in, size/2)
 			ins, answers = append(ins, in), append(answers, answered)
 		}
-		eventually(t, "four halves are taken in", func() bool { return s.metric(t, "vilogate_buffered_disk_bytes") >= 4*(size/2-64<<10) && s.bodyFiles(t) == 4 })
+		eventually(t, "four halves are taken in", func() bool {
+			return s.metric(t, "vilogate_buffered_disk_bytes") >= 4*(size/2-64<<10) && s.bodyFiles(t) == 4
+		})
 		others("uploads")
 		for i, in := range ins {
 			write(t, in, size-size/2)
@@ -119,7 +121,7 @@ func TestBodiesOnDisk(t *testing.T) {
 	var requests atomic.Int32
 	backend := framedBackend(t, &requests)
 	s := serve(t, map[string]string{
-		"vilogate.yaml": serveConfig + fmt.Sprintf("limits: { buffer_disk: 16MiB }\nupstreams: { app: { url: %q, buffer: { request: 64KiB, disk: 2MiB, unknown: true } } }\n", backend.URL),
+		"vilogate.yaml":     serveConfig + fmt.Sprintf("limits: { buffer_disk: 16MiB }\nupstreams: { app: { url: %q, buffer: { request: 64KiB, disk: 2MiB, unknown: true } } }\n", backend.URL),
 		"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes: [ { path: \"/*rest\", allow: public } ]\n",
 	})
 	for _, protocol := range []string{"http/1.1", "h2"} {
