@@ -62,6 +62,9 @@ func (l *located) checkConnection() error {
 		return refuseMisdirected("the certificate of this connection does not cover the host (connection coalescing)")
 	}
 	if l.gen.Admits != nil && !l.gen.Admits(l.r.TLS, host) {
+		if l.held != nil {
+			return refuseHeldTLS()
+		}
 		return refuseMisdirected("the host asks for other TLS settings than this connection has")
 	}
 	return nil
