@@ -56,7 +56,10 @@ func (a *heldReply) writeTo(w http.ResponseWriter, h *forwardAuth) {
 // by what is: of that it is given empty ones.
 func (a *heldReply) writeAllowed(w http.ResponseWriter, h *forwardAuth) {
 	out := w.Header()
-	for _, f := range h.allowed.set {
+	for i, f := range h.allowed.set {
+		if !h.allowed.set[:i].Has(f.Name) {
+			out.Del(f.Name)
+		}
 		out.Add(f.Name, f.Value)
 	}
 	if h.dialect == forwardauth.Prefixed {
