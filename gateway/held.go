@@ -23,13 +23,16 @@ func (x *received) proxies() *request.Proxies {
 
 // saysWhoAsks reports whether a header says who asks, in one of the ways that count.
 func saysWhoAsks(p *request.Proxies, h http.Header) bool {
+	says := func(name string) bool {
+		return slices.ContainsFunc(h[name], func(line string) bool { return request.TrimOWS(line) != "" })
+	}
 	switch {
 	case len(p.Headers) > 0:
-		return slices.ContainsFunc(p.Headers, func(name string) bool { return len(h[name]) > 0 })
+		return slices.ContainsFunc(p.Headers, says)
 	case p.Forwarded:
-		return len(h["Forwarded"]) > 0
+		return says("Forwarded")
 	}
-	return len(h["X-Forwarded-For"]) > 0
+	return says("X-Forwarded-For")
 }
 
 // checkHeld refuses what a proxy asks about and is not to: what the gateway or the login host answers has to be asked of the
