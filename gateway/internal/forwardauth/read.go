@@ -72,7 +72,7 @@ func Read(a Asking) (Held, error) {
 	switch {
 	case err != nil:
 		return h, err
-	case scheme != "https" && scheme != "wss":
+	case !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "wss"):
 		return h, &Error{forwardedScheme + " is not https: only what came over TLS is decided on"}
 	}
 	return h, nil
