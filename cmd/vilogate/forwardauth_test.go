@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // forwardAuth is what a site has where proxies ask.
@@ -333,5 +335,24 @@ func frontAway(t *testing.T, s attackSite, f front) {
 			t.Errorf("%s: %v", target, a)
 		}
 		p.none()
+	}
+}
+
+// TestForwardAuthRecipesNameEveryHeader: each recipe overwrites or removes what backends are told by the gateway alone, and takes what
+// they are not to be sent.
+func TestForwardAuthRecipesNameEveryHeader(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"nginx.conf", "vilogate.lua", "traefik.yml", "Caddyfile", "README.md"} {
+		text := strings.ToLower(recipe(t, name))
+		for _, header := range []string{"X-User", "X-User-Id", "X-User-Email", "X-User-Name", "X-User-Roles", "X-User-Assertion", "Cookie", "Authorization"} {
+			if header = strings.ToLower(header); strings.Count(text, header) <= strings.Count(text, header+"-") {
+				t.Errorf("%s does not name %s", name, header)
+			}
+		}
+	}
+	for _, name := range []string{"traefik.yml", "envoy.yaml"} {
+		if err := yaml.Unmarshal([]byte(recipe(t, name)), new(map[string]any)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
