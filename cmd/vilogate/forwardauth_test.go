@@ -167,8 +167,11 @@ func frontServes(t *testing.T, s attackSite, f front) {
 		t.Errorf("who may not: %v", a)
 	}
 	for _, r := range []request{
-		{target: "/x"}, {target: "/x/y%20z?q=%2F&r=1,2"}, {method: http.MethodPut, target: "/x", body: "a body"},
-		{method: http.MethodDelete, target: "/x"}, {method: http.MethodPost, target: "/x", body: strings.Repeat("long ", 20000)},
+		{target: "/x"},
+		{target: "/x/y%20z?q=%2F&r=1,2"},
+		{method: http.MethodPut, target: "/x", body: "a body"},
+		{method: http.MethodDelete, target: "/x"},
+		{method: http.MethodPost, target: "/x", body: strings.Repeat("long ", 20000)},
 	} {
 		p := s.backend.probe(t)
 		r.header = []string{cookieLine(s.alice) + "; theirs=1; " + ssoCookie + "x=2", p.header(), "Origin: https://" + appHost}
@@ -304,9 +307,18 @@ func frontPaths(t *testing.T, s attackSite, f front) {
 // frontHosts: the host that the backend is asked by is the one that was decided on.
 func frontHosts(t *testing.T, s attackSite, f front) {
 	for _, r := range []request{
-		{host: "APP.viloforge.TEST"}, {host: appHost + ":443"}, {host: appHost + "."}, {host: "evil.example"}, {host: "login.viloforge.test"},
-		{host: "app.viloforge.test@evil.example"}, {host: "evil.example, app.viloforge.test"}, {host: "-"}, {host: appHost, header: []string{"Host: evil.example"}},
-		{host: "evil.example", target: "https://app.viloforge.test/x"}, {host: appHost, target: "https://evil.example/x"}, {host: appHost, target: "http://login.viloforge.test/x"},
+		{host: "APP.viloforge.TEST"},
+		{host: appHost + ":443"},
+		{host: appHost + "."},
+		{host: "evil.example"},
+		{host: "login.viloforge.test"},
+		{host: "app.viloforge.test@evil.example"},
+		{host: "evil.example, app.viloforge.test"},
+		{host: "-"},
+		{host: appHost, header: []string{"Host: evil.example"}},
+		{host: "evil.example", target: "https://app.viloforge.test/x"},
+		{host: appHost, target: "https://evil.example/x"},
+		{host: appHost, target: "http://login.viloforge.test/x"},
 	} {
 		p := s.backend.probe(t)
 		r.header = append(r.header, p.header(), cookieLine(s.alice))

@@ -149,8 +149,10 @@ func TestForwardAuthOfEnvoy(t *testing.T) {
 		}
 	}
 	raw := map[string]any{"headers": nil, "headerMap": map[string]any{"headers": []any{
-		map[string]any{"key": "cookie", "rawValue": []byte(ssoCookie + "=" + s.alice)}, map[string]any{"key": "x-forwarded-for", "rawValue": []byte("192.0.2.9")},
-		map[string]any{"key": "x-forwarded-proto", "value": "https"}, map[string]any{"key": ":path", "value": "/x"},
+		map[string]any{"key": "cookie", "rawValue": []byte(ssoCookie + "=" + s.alice)},
+		map[string]any{"key": "x-forwarded-for", "rawValue": []byte("192.0.2.9")},
+		map[string]any{"key": "x-forwarded-proto", "value": "https"},
+		map[string]any{"key": ":path", "value": "/x"},
 	}}}
 	if r = check(t, "GET", "/x", raw); r.OK == nil || headerValue(t, r.OK.Headers, "x-user") != "alice" || !slices.Contains(r.OK.Remove, "cookie") {
 		t.Errorf("with encode_raw_headers: %+v", r)

@@ -62,7 +62,8 @@ func TestForwardAuthTakesEveryStep(t *testing.T) {
 		t.Errorf("a preflight, of which a success would be leave: %v", a)
 	}
 	if a := asking(t, s, request{method: "OPTIONS", host: appHost, target: "/.vilogate/auth/x", header: append([]string{
-		"X-Forwarded-Proto: https", "X-Forwarded-For: 192.0.2.9"}, preflight...)}); a.status != http.StatusNoContent || !strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "PUT") {
+		"X-Forwarded-Proto: https", "X-Forwarded-For: 192.0.2.9",
+	}, preflight...)}); a.status != http.StatusNoContent || !strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "PUT") {
 		t.Errorf("a preflight by way of Envoy, which passes it on: %v", a)
 	}
 	if a := askTraefik(t, s, "GET", "mtls.viloforge.test", "/x"); a.status != http.StatusForbidden {
