@@ -68,6 +68,9 @@ func (x *forwarding) cleanHeaders() error {
 		delete(x.r.Header, "Authorization")
 	}
 	stripCookies(x.r.Header, x.gen.Cookies, x.authentication.forwardCookie)
+	if x.upstream != nil && x.upstream.Affinity == AffinityCookie {
+		x.takeAffinityCookie()
+	}
 	return nil
 }
 
