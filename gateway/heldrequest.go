@@ -37,7 +37,11 @@ func (g *Gateway) refuseAsking(w http.ResponseWriter, r *http.Request, dialect f
 	answer := &heldReply{header: http.Header{}}
 	x := &exchange{}
 	x.held = &forwardAuth{dialect: dialect}
-	x.receive(g, answer, heldRequest(r, forwardauth.Held{Method: r.Method}, http.Header{"Accept": r.Header["Accept"]}))
+	header := http.Header{}
+	if accept := r.Header["Accept"]; accept != nil && dialect != 0 { // else a program asks, and nobody looks at it
+		header["Accept"] = accept
+	}
+	x.receive(g, answer, heldRequest(r, forwardauth.Held{Method: r.Method}, header))
 	x.refuse(why)
 	answer.writeTo(w, x.held)
 	record := x.accessRecord(false)

@@ -218,7 +218,7 @@ func TestForwardAuthForNobodyElse(t *testing.T) {
 	s := newAttackSite(t, "trusted_proxies: [127.0.0.1]\nforward_auth: { listen: \"127.0.0.1:0\", trusted_proxies: [192.0.2.0/24] }\n")
 	for _, d := range dialects {
 		r := d.ask("GET", "/public/x")
-		r.header = append(r.header, cookieLine(s.alice), "X-Forwarded-For: 192.0.2.1")
+		r.header = append(r.header, cookieLine(s.alice), "X-Forwarded-For: 192.0.2.1", "Accept: text/html")
 		a := asking(t, s.site, r)
 		if a.status != http.StatusForbidden || r.method != http.MethodHead && a.header.Get("Content-Type") != "application/problem+json" || a.header.Get("X-User") != "" {
 			t.Errorf("%s: %v", d.name, a)
