@@ -58,6 +58,9 @@ func (s *Server) serve() {
 	if s.edge != nil {
 		s.group.Go(s.edge.Serve)
 	}
+	if s.forwardAuth != nil {
+		s.group.Go(s.forwardAuth.Serve)
+	}
 	for _, plain := range s.servers {
 		for _, l := range plain.listeners {
 			s.group.Go(func() error {
@@ -202,6 +205,11 @@ func (s *Server) awaitStreams(ctx context.Context, timeout time.Duration) {
 func (s *Server) shutdownPlain(ctx context.Context, timeout time.Duration) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	if s.forwardAuth != nil {
+		if err := s.forwardAuth.Drain(ctx); err != nil {
+			s.o.Log.Warn("drained", "error", err)
+		}
+	}
 	for _, plain := range slices.Backward(s.servers) {
 		if plain.Shutdown(ctx) != nil {
 			err = errors.Join(err, plain.Close())
