@@ -85,6 +85,7 @@ func newHandoverSite(t *testing.T, more string, arguments ...string) *handoverSi
 	h.fleet = newFleet(t, publishKeys(t, h.own).URL, more)
 	files := h.fleet.files()
 	files["vilogate.yaml"] = strings.NewReplacer(h.fleet.backend.url(), h.backend.URL, "listen: {", "listen: { http3: 127.0.0.1:0,").Replace(files["vilogate.yaml"])
+	files["vilogate.yaml"] += "forward_auth: { listen: \"127.0.0.1:0\", trusted_proxies: [127.0.0.1] }\n"
 	files["policies/app.yaml"] = handoverPolicy
 	h.site = prepare(t, files)
 	h.arguments = append(h.arguments, arguments...)
@@ -277,7 +278,7 @@ func TestHandoverUnderLoad(t *testing.T) {
 	t.Parallel()
 	h := newHandoverSite(t, "")
 	h.start()
-	first := h.owner(t)
+	first, listening := h.owner(t), readFile(t, filepath.Join(h.state, "addresses.json"))
 	cookie := cookieLine(h.own.sign(h.own.header(nil), good("alice", nil).json()))
 
 	l := newLoad(t)
@@ -328,6 +329,10 @@ func TestHandoverUnderLoad(t *testing.T) {
 	l.end()
 	eventually(t, "that process has ended, too", func() bool { return gone(second) })
 	noDescriptorTwice(t, third)
+	// All ports were picked by the first: whatever had not been handed over would have another.
+	if now := readFile(t, filepath.Join(h.state, "addresses.json")); string(now) != string(listening) {
+		t.Errorf("the first listened at %s, and the third does at %s", listening, now)
+	}
 	if err := syscall.Kill(third, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
