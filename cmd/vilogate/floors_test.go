@@ -21,7 +21,7 @@ var floors = map[string]int{
 	"idp/revocation/redistest": 0,
 	"idp/token/jwks":           1, "idp/backchannel": 1, "idp/revocation": 1, "idp/database": 1, "gateway/edge": 2, "gateway/limits": 1, "gateway/audit": 1, "gateway/posts": 1,
 	"gateway": 2, "idp": 2, "upstreams": 2,
-	"cmd/vilogate/config": 1, "cmd/vilogate/logging": 0, "cmd/vilogate/control": 1, "cmd/vilogate/state": 1,
+	"cmd/vilogate/config": 1, "cmd/vilogate/handover": 1, "cmd/vilogate/logging": 0, "cmd/vilogate/control": 1, "cmd/vilogate/state": 1,
 	"cmd/vilogate/server/internal/stores": 2,
 	"cmd/vilogate/server":                 3,
 	"cmd/vilogate":                        4,
