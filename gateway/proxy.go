@@ -40,6 +40,9 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 	}
 	x.setIdentity(&out.header)
 	x.editRequest(out)
+	if out.upgrade != "" && x.opensStream() {
+		out.setWebSocketKey()
+	}
 	head := headBuffers.Get().(*[headBuffer]byte)
 	var err error
 	if x.speaksHTTP2() {
@@ -79,6 +82,9 @@ func (x *forwarding) closesConnections() bool {
 // answerWith passes an upstream's answer on.
 func (x *forwarding) answerWith(answer *upstreamAnswer, out *outgoing) error {
 	x.record.upstreamTime = x.g.opts.Now().Sub(x.start)
+	if err := out.checkHandshake(&answer.Head); err != nil {
+		return err
+	}
 	status := answer.Head.Status
 	h := &answer.Head.Fields
 	announced, events := cleanFraming(&answer.Head), isEventStream(*h)

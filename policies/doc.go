@@ -84,7 +84,7 @@
 //     Names that the gateway writes itself, those of the connection, cookies and Access-Control-* cannot stand there.
 //     Identity headers of other products can (X-WEBAUTH-USER; upstreams/README.md lists them): the backend is sent what
 //     is set here, and never what a client sent. {} for nothing.
-//   - websocket: true. A WebSocket handshake is forwarded.
+//   - websocket: true. A WebSocket handshake is forwarded, of HTTP/1.1 and of HTTP/2 (RFC 8441).
 //   - mode: shadow. The route decides nothing. See below. enforce for the ordinary.
 //   - on_stale: allow. The route is served even while revocations cannot be learnt. refuse for the ordinary.
 //   - encoded_slash: allow, double_slash: allow, semicolon: allow. The path may hold %2F inside a segment, several
