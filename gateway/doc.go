@@ -26,7 +26,7 @@
 //
 // Decided, in memory:
 //
-//   - credentials.go, cookiename.go, cookievalues.go, tokenheaders.go, authenticate.go, principal.go: the Bearer token,
+//   - credentials.go, cookiename.go, cookievalues.go, tokenheaders.go, authenticate.go, principal.go: the Bearer token (of a WebSocket also as a subprotocol, subprotocol.go),
 //     or what a proxy in front has put into a header, or the SSO cookies, to a
 //     principal, where the answer depends on it.
 //   - renew.go: an expired token of our own IdP is checked there before a byte of the body is
@@ -134,6 +134,11 @@
 // of its own, whose Sec-WebSocket-Accept has to be right; 101 is 200 there, so any other answer of 2xx is 502, and where there can be
 // no WebSocket (a route without websocket: true, an upstream of HTTP/2, the gateway's own paths, the login host) the handshake is 400.
 // An extended CONNECT for anything else is 501, and CONNECT 405. HTTP/3 has no WebSockets here (RFC 9220).
+//
+// The scripts of browsers cannot send Authorization with a handshake. A subprotocol bearer.<token> is one that counts as
+// Authorization: Bearer (subprotocol.go), where an issuer of ours could have made the token; any other is a name that the backend may
+// know. It is taken out before the backend, and selected in the answer where that selects none, since browsers fail a WebSocket with
+// subprotocols of which none is selected. Two, or one beside Authorization, are 400. With forward_token the backend gets it as Authorization.
 //
 // # What ends with the sign-in
 //

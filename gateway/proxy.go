@@ -39,6 +39,7 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 		return err
 	}
 	x.setIdentity(&out.header)
+	x.forwardSubprotocolToken(out)
 	x.editRequest(out)
 	if out.upgrade != "" && x.opensStream() {
 		out.setWebSocketKey()
@@ -97,6 +98,7 @@ func (x *forwarding) answerWith(answer *upstreamAnswer, out *outgoing) error {
 	}
 	x.reply.setCommonHeaders(h)
 	if status == http.StatusSwitchingProtocols {
+		x.selectSubprotocol(h)
 		return x.upgrade(*h, answer)
 	}
 	x.stream.setAnswer(answer)

@@ -224,7 +224,7 @@
 //     read it in different ways: given twice or in another spelling that some server takes for it (ID, id[], id.x, [id,
 //     id], !id; not id_x or x[id]), with a semicolon, with an escape that is none, with a name that is no UTF-8.
 //   - request.headers["x-tenant"], whatever its case. A route whose policy reads a header refuses (400) one that is there
-//     twice, or that Connection names, which would end at the gateway. Authorization, Cookie, Host, the headers of the
+//     twice, or that Connection names, which would end at the gateway. Authorization, Cookie, Sec-WebSocket-Protocol, Host, the headers of the
 //     connection (Connection, TE, Upgrade) and those that the gateway writes are not among them. A header is what the
 //     client says, and no more.
 //   - token.issuer, token.bearer (a Bearer token, not a cookie), token.issued_at, token.expires, token.claims["department"].
