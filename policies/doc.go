@@ -119,6 +119,10 @@
 //     the end of the gateway's process ends it. Of a stream that is open the route counts by which it was admitted. end for
 //     the ordinary: it is ended within a second, by the close code 4401 where it is a WebSocket, and cut off where it is anything
 //     else. What was admitted whoever asks, on a public route, no sign-out ends, but a reload does. See gateway/doc.go.
+//   - stream: true. No body of this route is held, of a request or of an answer: the first bytes of an upload reach the backend
+//     before the rest has been sent, however short it is, and of an answer
+//     no more is read than its reader takes. So a slow client holds the backend. It is for programs that talk while they send (uploads that report progress, long polling
+//     with bodies, exec and attach of containers). false for the ordinary: what the upstream's buffer says.
 //   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error on a route that has methods,
 //     or shares its pattern with one that does: the header would ask for what they refuse. drop for the ordinary.
 //
