@@ -35,7 +35,7 @@ func newPrograms(t *testing.T, backend http.Handler, routes string) *programs {
 	p := &programs{t: t, home: t.TempDir(), token: hs(crypto.SHA256, []byte(secret), `{"alg":"HS256","typ":"JWT"}`,
 		claims{"username": "carol", "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()}.json())}
 	p.site = serve(t, map[string]string{
-		"vilogate.yaml": serveConfig + ownIdP + fmt.Sprintf("tokens: { issuers: [ { name: legacy, secret: %q, algorithm: HS256, cookie: jwt, claims: { user: username } } ] }\nupstreams: { app: { url: %q } }\n", secret, upstream.URL),
+		"vilogate.yaml":     serveConfig + ownIdP + fmt.Sprintf("tokens: { issuers: [ { name: legacy, secret: %q, algorithm: HS256, cookie: jwt, claims: { user: username } } ] }\nupstreams: { app: { url: %q } }\n", secret, upstream.URL),
 		"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes:\n" + routes,
 	})
 	proxy := p.proxy()
