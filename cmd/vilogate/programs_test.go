@@ -23,32 +23,39 @@ type programs struct {
 	*site
 	home  string
 	token string
+	proxy string // its address
 	env   []string
 }
 
 // newPrograms is a site with one backend, at app.viloforge.test, and these routes.
 func newPrograms(t *testing.T, backend http.Handler, routes string) *programs {
 	t.Helper()
-	const secret = "a secret of another issuer, of 32 bytes"
 	upstream := httptest.NewServer(backend)
 	t.Cleanup(upstream.Close)
+	return newProgramsOf(t, upstream.URL, routes)
+}
+
+// newProgramsOf is newPrograms with a backend at an address.
+func newProgramsOf(t *testing.T, backend, routes string) *programs {
+	t.Helper()
+	const secret = "a secret of another issuer, of 32 bytes"
 	p := &programs{t: t, home: t.TempDir(), token: hs(crypto.SHA256, []byte(secret), `{"alg":"HS256","typ":"JWT"}`,
 		claims{"username": "carol", "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()}.json())}
 	p.site = serve(t, map[string]string{
-		"vilogate.yaml":     serveConfig + ownIdP + fmt.Sprintf("tokens: { issuers: [ { name: legacy, secret: %q, algorithm: HS256, cookie: jwt, claims: { user: username } } ] }\nupstreams: { app: { url: %q } }\n", secret, upstream.URL),
+		"vilogate.yaml":     serveConfig + ownIdP + fmt.Sprintf("tokens: { issuers: [ { name: legacy, secret: %q, algorithm: HS256, cookie: jwt, claims: { user: username } } ] }\nupstreams: { app: { url: %q } }\n", secret, backend),
 		"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes:\n" + routes,
 	})
-	proxy := p.proxy()
+	p.proxy = p.serveProxy()
 	p.env = []string{
-		"PATH=/usr/bin:/bin", "HOME=" + p.home, "TMPDIR=" + p.home, "LC_ALL=C.UTF-8", "HTTPS_PROXY=http://" + proxy, "https_proxy=http://" + proxy,
+		"PATH=/usr/bin:/bin", "HOME=" + p.home, "TMPDIR=" + p.home, "LC_ALL=C.UTF-8", "HTTPS_PROXY=http://" + p.proxy, "https_proxy=http://" + p.proxy,
 		"CURL_CA_BUNDLE=" + p.at.CA, "SSL_CERT_FILE=" + p.at.CA, "GIT_SSL_CAINFO=" + p.at.CA, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
 		"GIT_AUTHOR_NAME=carol", "GIT_AUTHOR_EMAIL=carol@viloforge.test", "GIT_COMMITTER_NAME=carol", "GIT_COMMITTER_EMAIL=carol@viloforge.test",
 	}
 	return p
 }
 
-// proxy is the address of a proxy (CONNECT) to the site, whatever it is asked for.
-func (p *programs) proxy() string {
+// serveProxy serves a proxy (CONNECT) to the site, whatever it is asked for.
+func (p *programs) serveProxy() (address string) {
 	listener := listenLoopback(p.t)
 	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodConnect {
