@@ -213,8 +213,8 @@ func (a *addresses) members(u *upstream) []balancer.Member {
 	var all []balancer.Member
 	for i, address := range u.URLs {
 		for _, at := range u.places(a.names, address) {
-			key := client.Key{Address: at.dial, TLS: a.tls.config(u.identity, address), Idle: u.KeepAlive}
-			all = append(all, balancer.Member{Name: at.name, Weight: u.weight(i), To: &endpoint{key, hostOf(address), u.prefix, isHTTP2(address)}})
+			key := client.Key{Address: at.dial, TLS: a.tls.config(u.identity, address), Idle: u.KeepAlive, Probe: u.Probe}
+			all = append(all, balancer.Member{Name: at.name, Weight: u.weight(i), To: &endpoint{key, hostOf(address), u.prefix, isHTTP2(address), u.local}})
 		}
 	}
 	return all

@@ -21,6 +21,7 @@ type attempts struct {
 	upstream *upstream
 	over     connections
 	slot     slot
+	affinity uint64         // of the request; 0 for none
 	pool     *balancer.Pool // that an address was chosen of first
 	current  balancer.Attempt
 	tried    []*balancer.Address // in vain
@@ -30,9 +31,17 @@ type attempts struct {
 // failoverTime bounds how long after the first failure other addresses are tried.
 const failoverTime = 5 * time.Second
 
-// begin says where the request goes, and whom it is counted for.
-func (a *attempts) begin(u *upstream, over connections, who admission.Client) {
-	a.upstream, a.over, a.slot = u, over, slot{of: u, who: who}
+// begin says where the request goes, whom it is counted for, and what it has in common with those that go to the same address.
+func (a *attempts) begin(u *upstream, over connections, who admission.Client, affinity uint64) {
+	a.upstream, a.over, a.slot, a.affinity = u, over, slot{of: u, who: who}, affinity
+}
+
+// pick chooses an address, by the affinity where that is not 0.
+func pick(from *balancer.Pool, affinity uint64, tried []*balancer.Address) (balancer.Attempt, bool) {
+	if affinity != 0 {
+		return from.PickFor(affinity, tried)
+	}
+	return from.Pick(tried)
 }
 
 // end is when the upstream has done with the request. It may be called again.
@@ -55,7 +64,7 @@ func (a *attempts) Take() (ok bool) {
 	if len(a.tried) == 0 {
 		a.pool = a.upstream.pool.Load()
 	}
-	a.current, ok = a.pool.Pick(a.tried)
+	a.current, ok = pick(a.pool, a.affinity, a.tried)
 	return ok
 }
 

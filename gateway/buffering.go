@@ -1,16 +1,18 @@
 package gateway
 
 import (
+	"bytes"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/readahead"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// takeIn reads the request's body before the upstream is asked, where the upstream wants that. Where there is no memory for all of
-// it, what was read is sent first, and the rest streams; of unknown length, it is refused.
+// takeIn reads the request's body before the upstream is asked, where the upstream wants that. Where there is no room for all of it, in
+// memory or on disk, what was read is sent first, and the rest streams; of unknown length, it is refused.
 func (x *forwarding) takeIn(out *outgoing) error {
 	if !x.takesIn(out) {
 		return nil
@@ -18,22 +20,46 @@ func (x *forwarding) takeIn(out *outgoing) error {
 	b, unknown := out.body, out.length < 0
 	most := out.length
 	if unknown {
-		most = x.upstream.Buffer.Request
+		most = max(x.upstream.Buffer.Request, x.upstream.Buffer.Disk)
 	}
+	ended, err := x.takeIntoMemory(out, min(most, x.upstream.Buffer.Request))
+	if err == nil && !ended && most <= x.upstream.Buffer.Disk {
+		ended, err = x.takeOntoDisk(b, most)
+	}
+	length := int64(len(b.begun)) + b.spilled()
+	switch {
+	case err != nil:
+		return x.upstreamFailure(err, b)
+	case ended:
+		if out.length = length; length == 0 {
+			out.body = nil
+		}
+		// The assertion that was made when the request came may be about to expire.
+		return x.prepareAssertion(x.g.opts.Now())
+	case unknown && length > most:
+		return refuseTooLarge(most, reasonBeyondBuffer)
+	}
+	x.g.buffers.full.Add(1)
+	if unknown {
+		return refuseNoMemory()
+	}
+	return nil
+}
+
+// takeIntoMemory reads up to so many bytes of a body, and one more, into memory, as far as there is any; ended reports whether they are
+// all of it.
+func (x *forwarding) takeIntoMemory(out *outgoing, most int64) (ended bool, err error) {
+	b := out.body
 	b.held = &held{of: x.g.buffers, client: request.ClientNetwork(x.client)}
 	body := b.begun
 	b.begun = nil
-	for {
+	defer func() { b.begun = body }()
+	for int64(len(body)) <= most {
 		if len(body) == cap(body) {
 			// With room for the byte beyond, which is not there, so that the end is read.
 			larger := int(min(max(2*int64(cap(body)), smallestBuffer), most+1))
 			if !b.held.grow(larger - cap(body)) {
-				x.g.buffers.full.Add(1)
-				b.begun = body
-				if unknown {
-					return refuseNoMemory()
-				}
-				return nil
+				return false, nil
 			}
 			body = append(make([]byte, 0, larger), body...)
 		}
@@ -41,23 +67,53 @@ func (x *forwarding) takeIn(out *outgoing) error {
 		n, err := b.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
-		case int64(len(body)) > most:
-			return refuseTooLarge(most, reasonBeyondBuffer)
 		case err == io.EOF:
-			b.begun, out.length = body, int64(len(body))
-			if len(body) == 0 {
-				out.body = nil
-			}
-			// The assertion that was made when the request came may be about to expire.
-			return x.prepareAssertion(x.g.opts.Now())
+			return true, nil
 		case err != nil:
-			return x.upstreamFailure(err, b)
+			return false, err
 		}
 	}
+	return false, nil
 }
 
+// takeOntoDisk reads what is left of a body, up to so many bytes with what is in memory, and one more, into a file, as far as there is
+// room; ended reports whether they are all of it.
+func (x *forwarding) takeOntoDisk(b *requestBody, most int64) (ended bool, err error) {
+	file := x.g.buffers.file(request.ClientNetwork(x.client))
+	if file == nil {
+		return false, nil
+	}
+	inMemory, onDisk, behind := b.begun, int64(0), []byte(nil)
+	b.begun = nil
+	defer func() { b.begun, b.file, b.onDisk, b.behind = inMemory, file, onDisk, behind }()
+	piece := copyBuffers.Get().(*[copyBuffer]byte)
+	defer copyBuffers.Put(piece)
+	for int64(len(inMemory))+onDisk <= most {
+		n, err := b.Read(piece[:])
+		if n > 0 {
+			if _, err := file.Write(piece[:n]); err != nil {
+				behind = bytes.Clone(piece[:n])
+				return false, nil
+			}
+			onDisk += int64(n)
+		}
+		switch {
+		case err == io.EOF:
+			return true, nil
+		case err != nil:
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// copyBuffer is how much of a body goes to disk at a time.
+const copyBuffer = 64 << 10
+
+var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+
 // reasonBeyondBuffer is why a body of unknown length is refused.
-const reasonBeyondBuffer = "the body, of unknown length, is beyond what the upstream has taken in (buffer.request)"
+const reasonBeyondBuffer = "the body, of unknown length, is beyond what the upstream has taken in (buffer.request, buffer.disk)"
 
 // streamsBodies reports whether no body is held: of gRPC none is, nor where the route says so.
 func (x *forwarding) streamsBodies() bool {
@@ -69,10 +125,11 @@ func (x *forwarding) takesIn(out *outgoing) bool {
 	if out.body == nil || x.upstream == nil || x.streamsBodies() {
 		return false
 	}
+	b := &x.upstream.Buffer
 	if out.length < 0 {
-		return x.upstream.Buffer.Unknown
+		return b.Unknown
 	}
-	return out.length <= x.upstream.Buffer.Request
+	return out.length <= max(b.Request, b.Disk)
 }
 
 // unheldLength is the longest answer in bytes that is not read ahead: the sockets between here and the backend hold it.
@@ -98,8 +155,19 @@ func (x *forwarding) readsAhead(answer *upstreamAnswer) bool {
 // readAhead begins to read an answer ahead. The upstream has done with the request when the answer has come, however slow its
 // reader is.
 func (x *forwarding) readAhead(answer *upstreamAnswer, body *requestBody) *readahead.Reader {
-	memory, counted := &held{of: x.g.buffers, client: request.ClientNetwork(x.client)}, false
+	client, most := request.ClientNetwork(x.client), x.upstream.Buffer.Disk
+	memory, counted := &held{of: x.g.buffers, client: client}, false
+	spill := func() readahead.Spill {
+		if file := x.g.buffers.file(client); file != nil {
+			return file
+		}
+		return nil
+	}
+	if most == 0 {
+		spill = nil
+	}
 	return readahead.Start(answer, readahead.Options{
+		Spill: spill, MostSpilled: most,
 		Most: int(x.upstream.Buffer.Response),
 		Grow: func(n int) bool {
 			ok := memory.grow(n)

@@ -1,10 +1,13 @@
 package gateway
 
 import (
+	"errors"
+	"log/slog"
 	"net/netip"
 	"sync/atomic"
 
 	"github.com/viloforge/vilogate/gateway/internal/quota"
+	"github.com/viloforge/vilogate/gateway/internal/spool"
 )
 
 // Buffer says how much of a body is held in memory, so that a slow client holds no connection to the backend. Its zero value
@@ -14,18 +17,48 @@ type Buffer struct {
 	Request int64
 	// Response is how many bytes of an answer are read ahead of a slow reader.
 	Response int64
-	// Unknown has bodies of unknown length taken in too, which are refused beyond Request. They are sent with a Content-Length.
+	// Disk is how many bytes of either are on disk beyond that, where there is room (Options.BufferDisk).
+	Disk int64
+	// Unknown has bodies of unknown length taken in too, which are refused beyond Request and Disk. They are sent with a Content-Length.
 	Unknown bool
+}
+
+// BufferDisk says where bodies are on disk: in files without a name, of so many bytes and so many in all, of which one client network
+// has a quarter at most. A fifth of the file system stays free. Its zero value says that none are.
+type BufferDisk struct {
+	Folder string
+	Bytes  int64
+	Files  int
 }
 
 // buffers is the memory for bodies. Safe for concurrent use.
 type buffers struct {
 	memory *quota.Quota
+	disk   *spool.Spool // nil where there is none
+	log    *slog.Logger
 	full   atomic.Uint64 // bodies that were streamed because there was no memory left
 }
 
 // newBuffers makes one of so many bytes, of which one client network has a quarter at most.
-func newBuffers(memory int64) *buffers { return &buffers{memory: quota.New(memory, memory/4)} }
+func newBuffers(memory int64, disk BufferDisk, log *slog.Logger) *buffers {
+	b := &buffers{memory: quota.New(memory, memory/4), log: log}
+	if disk.Bytes > 0 {
+		b.disk = spool.New(disk.Folder, disk.Bytes, disk.Files)
+	}
+	return b
+}
+
+// file makes a file for a body of a client network; nil where there is no room.
+func (b *buffers) file(client netip.Prefix) *spool.File {
+	f, err := b.disk.Create(client)
+	if err != nil {
+		if !errors.Is(err, spool.ErrFull) {
+			b.log.Error("a body cannot be held on disk", "error", err)
+		}
+		return nil
+	}
+	return f
+}
 
 // held is the memory of one body. Its zero value holds none.
 type held struct {

@@ -32,7 +32,7 @@ func (x *forwarding) authenticateConnection() error {
 	case asked == "":
 		x.own = client.find(x.upstream, x.who())
 	default:
-		own, err := client.acquire(x.upstream, x.who(), x.client)
+		own, err := client.acquire(x.upstream, x.who(), x.client, x.affinityKey())
 		if err != nil {
 			return x.refuseOwn(err)
 		}
@@ -73,7 +73,7 @@ func (x *forwarding) checkConnectionChallenges(h *field.List) {
 		for _, challenge := range challenges {
 			if scheme, begins := authScheme(challenge); begins && isConnectionAuth(scheme) {
 				// Where there are too many, the request that answers the challenge is told.
-				_, _ = client.acquire(x.upstream, x.who(), x.client)
+				_, _ = client.acquire(x.upstream, x.who(), x.client, x.affinityKey())
 				return
 			}
 		}

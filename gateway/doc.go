@@ -57,11 +57,13 @@
 //     (internal/field), in the order and spelling in which they were sent: what headers.go leaves of the request's, and the
 //     answer's, which answer.go, options.go and caching.go edit in place. options.go: what a route changes of request
 //     and answer; login.go: the same to the identity provider.
-//   - buffers.go, buffering.go: bodies that are held in memory, so that slow clients hold no backend, but on routes with stream: true: a request's is taken in before an
-//     address is chosen, and an answer is read ahead of its reader by internal/readahead; internal/quota bounds the memory.
+//   - buffers.go, buffering.go: bodies that are held in memory, so that slow clients hold no backend, but on routes with stream: true. A request's is taken in before an
+//     address is chosen, and an answer is read ahead of its reader by internal/readahead; internal/quota bounds the memory, and
+//     internal/spool has the files of what that does not take.
 //   - grpc.go: which request is a call of gRPC, its deadline, and the statuses in place of refusals and cut-off answers.
 //   - streams.go, streamend.go: what ends a request under way before its time; internal/streams knows which there are,
 //     internal/websocket ends a WebSocket at a frame's end.
+//   - affinity.go: what requests have in common that go to the same address; proxyheader.go: how an upstream is told of the client before HTTP begins.
 //   - attempts.go: which address of the backend is asked, and when another one is;
 //     internal/balancer knows which can be, addresses.go keeps that and the health
 //     checks from one generation to the next. resolved.go: names, of which internal/resolve knows the addresses, which are looked up

@@ -17,7 +17,8 @@ type endpoint struct {
 	host string     // the Host header of health checks
 	path string     // what their path is put behind
 
-	http2 bool // HTTP/2 is spoken there
+	http2 bool   // HTTP/2 is spoken there
+	local []byte // what a connection of the gateway's own begins with (a PROXY header)
 }
 
 // endpointOf is where an attempt goes.
@@ -38,7 +39,7 @@ func askHealth(ctx context.Context, c balancer.Check, to any) (status int, err e
 		return 0, err
 	}
 	head = append(head, "User-Agent: "+userAgent+"\r\nConnection: close\r\n\r\n"...)
-	x, err := client.NewPool(0, 0).Send(ctx, at.key, c.Timeout, &client.Request{Head: head, HeaderTimeout: c.Timeout})
+	x, err := client.NewPool(0, 0).Send(ctx, at.key, c.Timeout, &client.Request{Head: head, HeaderTimeout: c.Timeout, Preface: at.local})
 	if err != nil {
 		return 0, err
 	}

@@ -86,14 +86,15 @@ type handle struct {
 // forwarding is what the upstream is sent.
 type forwarding struct {
 	*decided
-	upstream  *upstream // nil on the login host
-	own       *ownConn  // the connection to it that is this client's alone; nil for those that are shared
-	attempts  attempts  // at its addresses
-	assertion string    // the signed assertion, where there is a principal
-	cleaned   bool      // the headers hold only what passes
-	stream    stream    // what may end it before its time
-	unsent    bool      // it failed, and no upstream can have got any of it
-	callEnded bool      // something else has ended the call, by a status
+	upstream       *upstream // nil on the login host
+	own            *ownConn  // the connection to it that is this client's alone; nil for those that are shared
+	attempts       attempts  // at its addresses
+	assertion      string    // the signed assertion, where there is a principal
+	cleaned        bool      // the headers hold only what passes
+	stream         stream    // what may end it before its time
+	affinityCookie string    // that upstreams with this affinity choose an address by
+	unsent         bool      // it failed, and no upstream can have got any of it
+	callEnded      bool      // something else has ended the call, by a status
 }
 
 // received is what is known of a request when it arrives.

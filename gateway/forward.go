@@ -44,7 +44,7 @@ func (x *forwarding) forward() error {
 		timeout = own
 	}
 	if x.own != nil {
-		x.attempts.begin(x.upstream, x.own.connection, x.countedAs())
+		x.attempts.begin(x.upstream, x.own.connection, x.countedAs(), x.affinityKey())
 		defer x.attempts.end()
 		return x.proxy(ownSender{x.own, &x.attempts}, timeout)
 	}

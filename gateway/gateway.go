@@ -80,6 +80,8 @@ type Options struct {
 	// BufferMemory is how many bytes of bodies are held in memory in all (Upstream.Buffer), of which one client network has a
 	// quarter at most. Beyond it bodies stream. Optional: none are held.
 	BufferMemory int64
+	// BufferDisk is where bodies are that memory has no room for, of upstreams that want that (Upstream.Buffer). Optional: nowhere.
+	BufferDisk BufferDisk
 	// Limits counts requests where routes have a rate. Optional: one that limits
 	// alone.
 	Limits *limits.Limiter
@@ -142,7 +144,7 @@ func New(o Options) (*Gateway, error) {
 			return nil, fmt.Errorf("gateway: %w", err)
 		}
 	}
-	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), connections: newConnections(o.Admission.IdleConnections), buffers: newBuffers(o.BufferMemory)}
+	g := &Gateway{opts: o, keyTries: limits.NewScope("key-tries"), connections: newConnections(o.Admission.IdleConnections), buffers: newBuffers(o.BufferMemory, o.BufferDisk, o.Log)}
 	g.own.most = o.ConnectionAuth
 	g.clients = admission.NewClients(o.Admission.Requests, o.Admission.PerClient)
 	g.addresses = newAddresses(o.Now, o.Log)
@@ -235,6 +237,9 @@ func (g *Gateway) RenewalFailure() error { return g.renewals.Failure() }
 func (g *Gateway) Buffered() (held int64, full uint64) {
 	return g.buffers.memory.Held(), g.buffers.full.Load()
 }
+
+// BufferedOnDisk is how many bytes files have room for that bodies of slow clients are in.
+func (g *Gateway) BufferedOnDisk() int64 { return g.buffers.disk.Held() }
 
 // Retries are how many requests went to another address of their upstream, by its name.
 func (g *Gateway) Retries() map[string]uint64 { return g.addresses.table.Retries() }

@@ -94,6 +94,16 @@ const (
 	PassOdd
 )
 
+// Affinity says which requests go to the same address of an upstream as long as it can be asked (session affinity).
+type Affinity uint8
+
+// The kinds of affinity.
+const (
+	NoAffinity     Affinity = iota
+	AffinityUser            // those of one signed-in user; of anonymous ones, those of one client network
+	AffinityCookie          // those with one value of a cookie that a browser is given
+)
+
 // Upstream is a backend.
 type Upstream struct {
 	// Name is how policies call it, and the audience of its assertions.
@@ -126,6 +136,13 @@ type Upstream struct {
 	Health HealthCheck
 	// Limits bound what it is asked for at a time.
 	Limits Limits
+	// Affinity says which requests go to the same address. Optional: any goes to any.
+	Affinity Affinity
+	// ProxyProtocol is the version of the PROXY header that connections to it begin with, 1 or 2, and says who the client is. Each serves
+	// one request, or one client where it is that client's alone. Optional: they begin with none.
+	ProxyProtocol byte
+	// Probe is the interval of TCP's own probes of its connections. Zero: 15 s. Negative: there are none.
+	Probe time.Duration
 	// Timeout bounds the wait for the response's header. Zero: 60 s.
 	Timeout time.Duration
 	// Buffer says how much of a body is held for slow clients.
@@ -184,6 +201,7 @@ type upstream struct {
 	identity *tlsIdentity       // of TLS
 	prefix   string             // that paths are put behind; "" for none
 	http2    bool               // its addresses speak HTTP/2
+	local    []byte             // what a connection of the gateway's own begins with; nil for nothing
 	gate     *admission.Gate    // what may be under way there; set before the generation is in force
 	clients  *admission.Clients // what may be under way at all upstreams; likewise; nil where that does not count
 	resolved string             // which addresses pool has; guarded by addresses.mu
@@ -268,6 +286,9 @@ func NewGeneration(s Settings) (*Generation, error) {
 				return nil, fmt.Errorf("gateway: upstream %s: %w", u.Name, err)
 			}
 		}
+		if u.ProxyProtocol > 2 || u.ProxyProtocol > 0 && isHTTP2(u.URLs[0]) {
+			return nil, fmt.Errorf("gateway: upstream %s: there is no PROXY header of version %d, or none in HTTP/2, whose connections many share", u.Name, u.ProxyProtocol)
+		}
 		identity, err := u.TLS.parse()
 		if err != nil {
 			return nil, fmt.Errorf("gateway: upstream %s: %w", u.Name, err)
@@ -278,10 +299,17 @@ func NewGeneration(s Settings) (*Generation, error) {
 		if u.KeepAlive == 0 {
 			u.KeepAlive = defaultKeepAlive
 		}
+		if u.ProxyProtocol > 0 {
+			u.KeepAlive = -1
+		}
 		if h := u.Health; h.Path != "" && (h.Timeout <= 0 || h.Timeout > h.Interval) {
 			return nil, fmt.Errorf("gateway: upstream %s: a health check may take %s, of an interval of %s", u.Name, h.Timeout, h.Interval)
 		}
-		gen.upstreams[u.Name] = &upstream{Upstream: u, index: i, headers: keys, identity: identity, prefix: prefixOf(u.URLs[0]), http2: isHTTP2(u.URLs[0])}
+		next := &upstream{Upstream: u, index: i, headers: keys, identity: identity, prefix: prefixOf(u.URLs[0]), http2: isHTTP2(u.URLs[0])}
+		if next.local, err = localProxyHeader(u.ProxyProtocol); err != nil {
+			return nil, err
+		}
+		gen.upstreams[u.Name] = next
 	}
 	if s.Login.Upstream != nil {
 		gen.login = &upstream{Upstream: Upstream{Name: "login", URLs: []*url.URL{s.Login.Upstream}, KeepAlive: defaultKeepAlive, Resolve: loginResolve}, identity: new(tlsIdentity)}

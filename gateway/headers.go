@@ -69,6 +69,9 @@ func (x *forwarding) cleanHeaders() error {
 	}
 	x.stripSubprotocolToken()
 	stripCookies(x.r.Header, x.gen.Cookies, x.authentication.forwardCookie)
+	if x.upstream != nil && x.upstream.Affinity == AffinityCookie {
+		x.takeAffinityCookie()
+	}
 	return nil
 }
 

@@ -108,9 +108,9 @@ func (c *clientConn) find(u *upstream, who string) *ownConn {
 }
 
 // acquire is the connection to an upstream, made where there is none, for a client at
-// this address. The error is errTooManyOwn, errTooManyOwnOfNetwork, errUnresolved
+// this address, with this affinity. The error is errTooManyOwn, errTooManyOwnOfNetwork, errUnresolved
 // or an admission.RefusedError.
-func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownConn, error) {
+func (c *clientConn) acquire(u *upstream, who string, address netip.Addr, affinity uint64) (*ownConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if own := c.usable(u, who); own != nil {
@@ -126,7 +126,7 @@ func (c *clientConn) acquire(u *upstream, who string, address netip.Addr) (*ownC
 	if err := c.all.add(at, u.Limits.Connections*pool.Len()); err != nil {
 		return nil, err
 	}
-	attempt, ok := pool.Pick(nil)
+	attempt, ok := pick(pool, affinity, nil)
 	if !ok || !attempt.Hold() { // a connection is no request in flight
 		c.all.remove(at)
 		u.gate.Offer() // who found no room while this was tried
@@ -229,7 +229,7 @@ func (o ownSender) send(ctx context.Context, out *outgoing) (*upstreamAnswer, er
 		tried = append(tried, o.attempt.Address())
 		next, ok := balancer.Attempt{}, false
 		if sent == neverSent && !to.NoRetry && ctx.Err() == nil {
-			next, ok = to.pool.Load().Pick(tried)
+			next, ok = pick(to.pool.Load(), o.attempts.affinity, tried)
 		}
 		if !ok || !o.moveTo(next) {
 			if !isClients(ctx, out) {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +21,7 @@ import (
 
 // proxyToAny sends the request to an address of u, over connections that all share.
 func (x *forwarding) proxyToAny(u *upstream, timeout time.Duration) error {
-	x.attempts.begin(u, x.g.connections, x.countedAs())
+	x.attempts.begin(u, x.g.connections, x.countedAs(), x.affinityKey())
 	defer x.attempts.end()
 	return x.proxy(&x.attempts, timeout)
 }
@@ -34,7 +35,7 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 	if err := out.probe(); err != nil {
 		return refuseBodyRead(err)
 	}
-	defer out.body.release()
+	defer out.body.close()
 	if err := x.takeIn(out); err != nil {
 		return err
 	}
@@ -53,6 +54,9 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 	}
 	if err != nil {
 		return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
+	}
+	if out.request.Preface, err = x.proxyHeader(); err != nil {
+		return err
 	}
 	out.request.HeaderTimeout, out.request.Informational = timeout, x.earlyHints
 	if out.body != nil && !out.body.ended() {
@@ -196,6 +200,18 @@ func (x *forwarding) rewrite(out *outgoing) {
 	if certificate := clientCertificate(x.r.TLS); certificate != "" {
 		h.Set("X-Forwarded-Client-Cert", certificate)
 	}
+}
+
+// proxyHeader is the PROXY header that a new connection to the upstream begins with; nil where it has none.
+func (x *forwarding) proxyHeader() ([]byte, error) {
+	if x.upstream == nil || x.upstream.ProxyProtocol == 0 {
+		return nil, nil
+	}
+	client := netip.AddrPortFrom(x.client, 0)
+	if peer, err := netip.ParseAddrPort(x.r.RemoteAddr); err == nil && peer.Addr().Unmap() == x.client {
+		client = netip.AddrPortFrom(x.client, peer.Port())
+	}
+	return proxyHeader(x.upstream.ProxyProtocol, client, x.gen.PublicPort)
 }
 
 // forwarded is the Forwarded header's value (RFC 7239, section 4).

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/viloforge/vilogate/gateway/internal/spool"
 )
 
 // requestBody is the body on its way to the backend. It keeps the read error, so
@@ -20,6 +22,10 @@ type requestBody struct {
 	read    int64  // owned by whoever reads
 	begun   []byte // what was read beforehand, and is to be read again; likewise
 	held    *held  // the memory of begun; nil where it is not counted
+	onDisk  int64  // bytes that are in file, and come next; likewise
+	behind  []byte // what comes after them; likewise
+
+	file *spool.File // nil where there is none; whoever has sent the request closes it
 
 	mu          sync.Mutex // one goroutine reads, and another asks how it went
 	err         error      // guarded by mu; io.EOF at the end
@@ -46,6 +52,16 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
+	if b.onDisk > 0 {
+		n, err := b.file.Read(p[:min(int64(len(p)), b.onDisk)])
+		b.onDisk -= int64(n)
+		return n, err
+	}
+	if len(b.behind) > 0 {
+		n := copy(p, b.behind)
+		b.behind = b.behind[n:]
+		return n, nil
+	}
 	n, err := b.Reader.Read(p)
 	if b.read += int64(n); b.limit > 0 && b.read > b.limit {
 		// The backend sees the body end within it, and no more than it takes.
@@ -70,6 +86,20 @@ func (b *requestBody) Read(p []byte) (int, error) {
 func (b *requestBody) release() {
 	if b != nil && b.held != nil {
 		b.held.release()
+	}
+}
+
+// spilled is how much of it is on disk, and behind that.
+func (b *requestBody) spilled() int64 { return b.onDisk + int64(len(b.behind)) }
+
+// close gives up what holds it, when nobody reads it any more.
+func (b *requestBody) close() {
+	if b == nil {
+		return
+	}
+	b.release()
+	if b.file != nil {
+		_ = b.file.Close() // of what it held nothing is needed any more
 	}
 }
 

@@ -61,7 +61,7 @@ func (c *policyExplainCommand) Run(w *commandEnv) error {
 	if err != nil {
 		return err
 	}
-	return explain(w, set, q, c.JSON)
+	return explain(w, p, set, q, c.JSON)
 }
 
 // explainRecord explains a request of the audit log, by the policies of today.
@@ -100,16 +100,23 @@ func (c *policyExplainCommand) explainRecord(w *commandEnv, p policySet, set *po
 			return err
 		}
 	}
-	return explain(w, set, r.Request(), c.JSON)
+	return explain(w, p, set, r.Request(), c.JSON)
+}
+
+// explanation is that of the policies, and how the upstream is, where a server runs that knows it.
+type explanation struct {
+	analysis.Explanation
+	State *upstreamState `json:"upstream_state,omitempty"`
 }
 
 // explain prints the explanation of a request.
-func explain(w *commandEnv, set *policies.Set, q policies.Request, asJSON bool) error {
-	e := analysis.Explain(set, q)
+func explain(w *commandEnv, p policySet, set *policies.Set, q policies.Request, asJSON bool) error {
+	e := explanation{Explanation: analysis.Explain(set, q)}
+	e.State = askUpstreamState(w.ctx, p.cfg, e.Upstream)
 	if asJSON {
 		return printJSON(w.stdout, e)
 	}
-	_, err := fmt.Fprint(w.stdout, e.Text())
+	_, err := fmt.Fprint(w.stdout, e.Text(), e.State.text())
 	return err
 }
 

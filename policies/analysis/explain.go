@@ -20,6 +20,7 @@ type Explanation struct {
 	Limit      string      `json:"limit,omitempty"`   // the rate that it counts against
 	Stopped    string      `json:"stopped,omitempty"` // where the patterns end, when none matches the path
 	Caches     string      `json:"caches,omitempty"`  // what caches are told of the answer, where the backend says nothing
+	Upstream   string      `json:"upstream,omitempty"` // where it goes, when it is admitted
 	Streams    string      `json:"streams,omitempty"` // keep, where what is under way outlives the sign-in
 	Stream     bool        `json:"stream,omitempty"`  // bodies are never held
 	Lost       []Lost      `json:"lost,omitempty"`
@@ -57,6 +58,9 @@ func Explain(set *policies.Set, q policies.Request) Explanation {
 		e.Place = a.Place.String()
 	}
 	r := a.Decision.Route
+	if a.Kind == policies.Routed && a.Outcome == policies.Allow {
+		e.Upstream = a.Host.Upstream
+	}
 	if r != nil {
 		e.Route = r.Pattern
 		if r.Rate != nil {
@@ -278,6 +282,9 @@ func (e Explanation) Text() string {
 	}
 	if e.Stopped != "" {
 		fmt.Fprintf(&b, "  %s\n", e.Stopped)
+	}
+	if e.Upstream != "" {
+		fmt.Fprintf(&b, "  to the upstream %s\n", e.Upstream)
 	}
 	if e.Limit != "" {
 		fmt.Fprintf(&b, "  as long as it is not more often than %s\n", e.Limit)

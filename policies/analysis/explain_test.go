@@ -70,6 +70,7 @@ and 5 whose patterns the path does not match
 		{"GET", "/users/7", alice, `GET https://a.viloforge.com/users/7 as alice
 allow: authenticated
   by the route /users/:id, a.yaml:6:5
+  to the upstream site
   as long as it is not more often than 10/m per user
   with Cache-Control: private, where the backend says nothing to caches
   and goes on when the sign-in ends or policies change, while it is under way (streams: keep)
@@ -88,6 +89,7 @@ to be admitted it takes
 		{"GET", "/shadow", alice, `GET https://a.viloforge.com/shadow as alice
 allow: authenticated
   by the route /shadow, a.yaml:12:5
+  to the upstream site
   with Cache-Control: private, where the backend says nothing to caches
   in the shadow it would be deny: none of the roles admin (a.yaml:13:5)
 `},

@@ -123,6 +123,7 @@ func (c *checker) checkStandaloneIDP() {
 	ignored(c.Listen.isSet("http") && c.Listen.HTTP != Off, c.Listen.Places.Of("http"), "listen.http")
 	ignored(c.Certificates != nil, c.Places.Of("certificates"), "certificates")
 	ignored(isSet(c.Limits.Places, "connection_auth"), c.Limits.Places.Of("connection_auth"), "limits.connection_auth")
+	ignored(isSet(c.Limits.Places, "buffer_disk"), c.Limits.Places.Of("buffer_disk"), "limits.buffer_disk")
 	ignored(isSet(c.Limits.Places, "buffer_memory"), c.Limits.Places.Of("buffer_memory"), "limits.buffer_memory")
 	ignored(isSet(c.Limits.Places, "client_requests"), c.Limits.Places.Of("client_requests"), "limits.client_requests")
 	ignored(isSet(c.Limits.Places, "body_min_rate"), c.Limits.Places.Of("body_min_rate"), "limits.body_min_rate")
@@ -235,6 +236,9 @@ func (c *checker) checkRanges() {
 	}
 	if l.ClientRequests < 1 || l.ClientRequests > 100_000 {
 		c.errorf(l.Places.Of("client_requests"), "limits.client_requests must be from 1 to 100000, it is %d", l.ClientRequests)
+	}
+	if l.BufferDisk < 16<<20 {
+		c.errorf(l.Places.Of("buffer_disk"), "limits.buffer_disk must be at least 16MiB, it is %s; it is used where an upstream has buffer.disk alone", l.BufferDisk)
 	}
 	if l.BufferMemory < 1<<20 {
 		c.errorf(l.Places.Of("buffer_memory"), "limits.buffer_memory must be at least 1MiB, it is %s; bodies are not held with buffer: { request: off, response: off } of an upstream", l.BufferMemory)

@@ -160,6 +160,9 @@ type Limits struct {
 	// BufferMemory is how many bytes of bodies are held in memory in all (buffer, of an upstream), of which one client address (of
 	// IPv6 a /64) has a quarter at most; beyond it bodies stream, and those that may not are 503. Optional: 64MiB; not of an IdP alone.
 	BufferMemory strictyaml.Size `yaml:"buffer_memory"`
+	// BufferDisk is how many bytes of bodies are on disk in all (buffer.disk, of an upstream), of which one client address (of IPv6
+	// a /64) has a quarter at most. Optional: 1GiB; not of an IdP alone.
+	BufferDisk strictyaml.Size `yaml:"buffer_disk"`
 	// ClientRequests is how many requests of one client (a signed-in user, else an IPv4 address or an IPv6 /64) may be under way
 	// at backends, WebSockets and other streams as long as they are open, and those that wait; beyond that they are 429. It is never
 	// more than a quarter of what all may have by the files that the process may open (ulimit -n), beyond which they are 503. The
@@ -172,7 +175,7 @@ type Limits struct {
 // SetDefaults fills in what holds where the file says nothing.
 func (l *Limits) SetDefaults() {
 	l.HeaderBytes, l.HeaderTime, l.IdleTime, l.BodyMinRate, l.Streams = 64<<10, seconds(10), seconds(120), 1<<10, 250
-	l.ConnectionAuth, l.BufferMemory, l.ClientRequests = 1000, 64<<20, 500
+	l.ConnectionAuth, l.BufferMemory, l.BufferDisk, l.ClientRequests = 1000, 64<<20, 1<<30, 500
 }
 
 // Revocation says how old the knowledge of revocations may be.

@@ -42,6 +42,8 @@ func newGenerator(t *testing.T) *schema.Generator {
 			reflect.TypeFor[strictyaml.Duration](): func(g *schema.Generator) schema.Node { return orInterpolated(schema.Duration(g)) },
 			reflect.TypeFor[strictyaml.Size]():     func(g *schema.Generator) schema.Node { return orInterpolated(schema.Size(g)) },
 			reflect.TypeFor[Fsync]():               func(*schema.Generator) schema.Node { return words("always", "interval", "off") },
+			reflect.TypeFor[ProxyProtocol]():       func(*schema.Generator) schema.Node { return words("v1", "v2", "off") },
+			reflect.TypeFor[Affinity]():            func(*schema.Generator) schema.Node { return words("user", "cookie", "off") },
 			reflect.TypeFor[Switch]():              func(*schema.Generator) schema.Node { return words("on", "off") },
 			reflect.TypeFor[Keepalive](): func(g *schema.Generator) schema.Node {
 				return schema.Node{"anyOf": []schema.Node{words("off"), orInterpolated(schema.Duration(g))}}

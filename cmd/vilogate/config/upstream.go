@@ -48,6 +48,19 @@ type Upstream struct {
 	// Keepalive is how long a connection may be idle before it is closed, or "off" for one that ends with its answer. It is to
 	// be shorter than the backend's own: 4s for node, whose is 5s; off or 1s for gunicorn, whose is 2s. Optional: 60s.
 	Keepalive Keepalive `yaml:"keepalive"`
+	// TCPKeepalive is how long a connection may be silent until TCP's own probes begin (SO_KEEPALIVE), from 1s to 1h, or "off" for none:
+	// by them it is known that the other side has gone, and firewalls do not forget a WebSocket. Optional: 30s.
+	TCPKeepalive Keepalive `yaml:"tcp_keepalive"`
+	// ProxyProtocol has each connection begin with a PROXY header, "v1" or "v2", that says who the client is, for a backend that is told
+	// so. It serves one request then, or one client (connection_auth); health checks say that they are nobody's. Not where addresses
+	// speak HTTP/2, whose connections many share. Optional: "off".
+	ProxyProtocol ProxyProtocol `yaml:"proxy_protocol"`
+	// Affinity has the requests of one client go to the same address as long as that can be asked, for backends that keep sessions in
+	// memory: "user", by who is signed in, and where nobody is, by the client's IPv4 address or IPv6 /64; "cookie", by a cookie that a
+	// browser is given, __Host-vilogate-affinity, which the backend does not see. All gateways choose the same, by the weights. When an
+	// address goes, its clients go to others, and no one else's; when one is added, its share of the clients does. One of the weight 0 has
+	// none. Optional: "off".
+	Affinity Affinity `yaml:"affinity"`
 	// Retry says whether a request that failed at one address goes to another: "on" where it was not sent, or where the
 	// connection was closed before an answer began and it may be repeated (GET, HEAD, OPTIONS, TRACE, PUT or DELETE, without a
 	// body); of the latter, as many as 20 % of the requests and 100 at once. One whose kept connection was closed under it is sent
@@ -88,6 +101,7 @@ type Upstream struct {
 func (u *Upstream) SetDefaults() {
 	u.Timeout, u.IdentityHeaders, u.OddHeaders = seconds(60), "x-user", "drop"
 	u.Keepalive, u.Retry, u.Resolve = Keepalive(time.Minute), "on", Resolve(10*time.Second)
+	u.TCPKeepalive = Keepalive(30 * time.Second)
 	u.Buffer.SetDefaults()
 	u.Queue.SetDefaults()
 }
@@ -144,7 +158,7 @@ type BackendTLS struct {
 	Places strictyaml.Places
 }
 
-// Buffer says how much of a body is held in memory for slow clients, within limits.buffer_memory. Event streams, WebSocket and calls
+// Buffer says how much of a body is held for slow clients, in memory within limits.buffer_memory, and on disk. Event streams, WebSocket and calls
 // of gRPC (to upstreams of HTTP/2) are never held, nor is anything on routes that say stream: true.
 type Buffer struct {
 	// Request is the longest body of a request, by its Content-Length, that is taken in before the backend is asked; a longer
@@ -153,8 +167,12 @@ type Buffer struct {
 	// Response is how much of an answer is read from the backend ahead of a slow reader, or "off". What has come is never held
 	// back. Optional: 1MiB.
 	Response SizeOrOff `yaml:"response"`
+	// Disk is how long a body may be that is taken in beyond Request, and how much of an answer is read ahead beyond Response, in files
+	// of the state folder that have no name and mode 0600, within limits.buffer_disk and never of the last fifth of the file system: where
+	// there is no room, bodies stream as without it. Up to a quarter of limits.buffer_disk. Optional: "off".
+	Disk SizeOrOff `yaml:"disk"`
 	// Unknown has bodies of unknown length (chunked, or HTTP/2 without a Content-Length) taken in as well, and sent with a
-	// Content-Length; one beyond Request is 413. It is for backends that read chunked bodies as empty, as WSGI servers may.
+	// Content-Length; one beyond Request, and Disk, is 413. It is for backends that read chunked bodies as empty, as WSGI servers may.
 	// Optional: they stream.
 	Unknown bool `yaml:"unknown"`
 

@@ -125,6 +125,28 @@ func (s *Switch) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	d.Decode(n, (*string)(s))
 }
 
+// wordOrOff takes a word, or off with quotes or without, which is "".
+func wordOrOff(d *strictyaml.Decoder, n *yaml.Node, word *string) {
+	*word = ""
+	if n.Kind != yaml.ScalarNode || n.Value != "off" {
+		d.Decode(n, word)
+	}
+}
+
+// ProxyProtocol is v1, v2, or "" for off.
+type ProxyProtocol string
+
+// DecodeYAML takes a word, with quotes or without.
+func (p *ProxyProtocol) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
+	wordOrOff(d, n, (*string)(p))
+}
+
+// Affinity is user, cookie, or "" for off.
+type Affinity string
+
+// DecodeYAML takes a word, with quotes or without.
+func (a *Affinity) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) { wordOrOff(d, n, (*string)(a)) }
+
 // Keepalive is how long a connection may be idle; 0 is off.
 type Keepalive time.Duration
 

@@ -25,9 +25,10 @@ type Descriptors struct {
 
 // What a process needs for itself.
 const (
-	ownFiles      = 96 // listeners, the control socket, stores, logs, certificates and keys that are fetched
-	adminFiles    = 32 // connections of the admin listener
-	redisPerCPU   = 10 // connections that the client of Redis keeps
+	ownFiles      = 96  // listeners, the control socket, stores, logs, certificates and keys that are fetched
+	adminFiles    = 32  // connections of the admin listener
+	bufferFiles   = 128 // that bodies are in (limits.buffer_disk)
+	redisPerCPU   = 10  // connections that the client of Redis keeps
 	leastRequests = 8
 )
 
@@ -43,11 +44,14 @@ func ReckonDescriptors(cfg *config.Config) Descriptors {
 
 // shareOut shares so many files out: half of what the process leaves is for clients, and half for upstreams.
 func shareOut(limit int, cfg *config.Config) Descriptors {
-	d := Descriptors{Limit: limit, Own: ownFiles + adminFiles}
+	d, onDisk := Descriptors{Limit: limit, Own: ownFiles + adminFiles}, false
 	if cfg.Redis != nil {
 		d.Own += redisPerCPU * runtime.GOMAXPROCS(0)
 	}
 	for _, u := range cfg.Upstreams {
+		if u.Buffer.Disk > 0 && !onDisk {
+			d.Own, onDisk = d.Own+bufferFiles, true
+		}
 		if u.Health != nil {
 			d.Own += len(u.Addresses())
 		}

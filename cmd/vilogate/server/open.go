@@ -123,7 +123,8 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 	o := gateway.Options{
 		Current:      func() *gateway.Generation { return s.current.Load().Gateway },
 		AssertionKey: s.assertionKey, AssertionKeys: s.assertionKeys.bytes, Revocations: s.stores.List, Covers: s.source.CanCoalesce,
-		Limits: s.limits, ConnectionAuth: min(cfg.Limits.ConnectionAuth, s.descriptors.OneClients), BufferMemory: int64(cfg.Limits.BufferMemory), Observe: s.observe, Log: s.o.Log,
+		Limits: s.limits, ConnectionAuth: min(cfg.Limits.ConnectionAuth, s.descriptors.OneClients), BufferMemory: int64(cfg.Limits.BufferMemory),
+		BufferDisk: gateway.BufferDisk{Folder: s.o.State.Dir, Bytes: int64(cfg.Limits.BufferDisk), Files: bufferFiles}, Observe: s.observe, Log: s.o.Log,
 		ClearSiteData: cfg.Logout.Header(),
 		Admission: gateway.Admission{
 			Requests: s.descriptors.Requests, PerClient: s.descriptors.PerClient,

@@ -105,7 +105,8 @@ func (s *Server) registerGatewayMetrics() {
 		held, _ := s.gateway.Buffered()
 		return float64(held)
 	})
-	s.metrics.Counter("buffer_full_total", "Bodies that were streamed, or refused where that is not possible, because limits.buffer_memory was used up.", func() float64 {
+	s.metrics.Gauge("buffered_disk_bytes", "Room that files have for bodies of slow clients, in bytes.", func() float64 { return float64(s.gateway.BufferedOnDisk()) })
+	s.metrics.Counter("buffer_full_total", "Bodies that were streamed, or refused where that is not possible, because limits.buffer_memory, and limits.buffer_disk where it counts, was used up.", func() float64 {
 		_, full := s.gateway.Buffered()
 		return float64(full)
 	})

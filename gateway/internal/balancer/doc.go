@@ -6,6 +6,7 @@
 //   - address.go: what is known of one address: requests in flight, ejection (passive health), health by checks.
 //   - weight.go: drawing addresses by their weights, also in slow start.
 //   - pool.go: choosing one of those of an upstream, and what a request tells of it; the retry budget.
+//   - affinity.go: choosing the same address for whoever asks again.
 //   - table.go: what stays known from one generation to the next.
 //   - check.go: checks (active health) of one upstream's addresses.
 //

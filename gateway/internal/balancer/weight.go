@@ -14,6 +14,7 @@ type Member struct {
 type member struct {
 	Member
 	*Address
+	hash uint64 // of the name
 }
 
 // weighted are members that are drawn by their weights, of which there is one at least.

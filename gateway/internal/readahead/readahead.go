@@ -1,7 +1,7 @@
 // Package readahead takes an answer from a backend as fast as it comes, while a slower client takes it from here.
 //
 // It belongs to gateway, and is on its floor. One goroutine reads the backend, and the one that asks writes to the client;
-// between the two are two buffers, which they swap.
+// between the two are two buffers, which they swap, and where these are full and there is one, a file.
 package readahead
 
 import (
@@ -26,8 +26,19 @@ type Options struct {
 	Grow func(n int) bool
 	// Shrink is told in the end how many Grow has allowed.
 	Shrink func(n int)
+	// Spill makes a file for what does not fit there, of which it has as much as MostSpilled at most; nil where there is no room. It is
+	// called once. Optional: there is none.
+	Spill       func() Spill
+	MostSpilled int64
 	// Ended is called by the goroutine that reads, when the answer has ended whole.
 	Ended func()
+}
+
+// Spill is a file. Write is called by the goroutine that reads the source, and Read, of no more than what was written, by that which
+// writes to the client; Rewind when all was read, by the first.
+type Spill interface {
+	io.ReadWriteCloser
+	Rewind()
 }
 
 // largestPiece is how much Next returns at most.
@@ -46,8 +57,14 @@ type Reader struct {
 	taken   int       // guarded by mu: bytes of taking that are written
 	given   int       // guarded by mu: bytes behind them that Next returned
 	granted int       // guarded by mu: by Grow
+	spilled int64     // guarded by mu: bytes in the file, which are behind all others
 	err     error     // guarded by mu: that the source ended with, io.EOF where it was whole
 	closed  bool      // guarded by mu
+
+	spill    Spill  // nil until there is one; what of it is read is in spilled. The source's reader's
+	end      int64  // how far it was written; likewise
+	noSpill  bool   // no more is written to it; likewise
+	fromFile []byte // what Next has read of it last
 }
 
 // Start begins to read.
@@ -80,8 +97,12 @@ func (r *Reader) run() {
 func (r *Reader) put(piece []byte, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for !r.closed && !r.fits(len(piece)) {
-		r.changed.Wait()
+	for !r.closed && len(piece) > 0 && (r.spilled > 0 || !r.fits(len(piece))) {
+		if r.spills(piece) {
+			piece = nil
+		} else {
+			r.changed.Wait()
+		}
 	}
 	if r.closed {
 		return false
@@ -89,6 +110,41 @@ func (r *Reader) put(piece []byte, err error) bool {
 	r.filling, r.err = append(r.filling, piece...), err
 	r.changed.Broadcast()
 	return err == nil
+}
+
+// spills reports whether a piece was written to the file, behind what is there; else there is room again when all of that was
+// taken. r.mu is held, but while it is written.
+func (r *Reader) spills(piece []byte) bool {
+	if r.spilled == 0 {
+		r.end = 0
+	}
+	if r.o.Spill == nil || r.noSpill || r.end+int64(len(piece)) > r.o.MostSpilled {
+		return false
+	}
+	r.mu.Unlock()
+	err := r.write(piece)
+	r.mu.Lock()
+	if err != nil {
+		r.noSpill = true // memory has to do
+		return false
+	}
+	r.end += int64(len(piece))
+	r.spilled += int64(len(piece))
+	return true
+}
+
+// write writes a piece to the file.
+func (r *Reader) write(piece []byte) error {
+	switch {
+	case r.spill == nil:
+		if r.spill = r.o.Spill(); r.spill == nil {
+			return io.ErrShortWrite
+		}
+	case r.end == 0:
+		r.spill.Rewind()
+	}
+	_, err := r.spill.Write(piece)
+	return err
 }
 
 // fits reports whether n bytes more may be held, and makes room for them. One piece always may where there is nothing else.
@@ -128,6 +184,8 @@ func (r *Reader) Next(pause func()) ([]byte, error) {
 		case len(r.taking) > 0:
 			r.given = min(len(r.taking)-r.taken, largestPiece)
 			return r.taking[r.taken : r.taken+r.given], nil
+		case r.spilled > 0:
+			return r.takeSpilled()
 		case r.err != nil:
 			return nil, r.err
 		case paused:
@@ -152,4 +210,24 @@ func (r *Reader) Close() {
 	}
 	<-r.done
 	r.o.Shrink(r.granted)
+	if r.spill != nil {
+		_ = r.spill.Close() // of what it held nothing is needed any more
+	}
+}
+
+// takeSpilled reads the next piece from the file. r.mu is held, but while it is read.
+func (r *Reader) takeSpilled() ([]byte, error) {
+	if r.fromFile == nil {
+		r.fromFile = make([]byte, largestPiece)
+	}
+	piece := r.fromFile[:min(int64(largestPiece), r.spilled)]
+	r.mu.Unlock()
+	_, err := io.ReadFull(r.spill, piece)
+	r.mu.Lock()
+	if err != nil {
+		return nil, fmt.Errorf("readahead: %w", err)
+	}
+	r.spilled -= int64(len(piece))
+	r.changed.Broadcast()
+	return piece, nil
 }

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
+	"runtime"
+	"sync"
 	"testing"
 )
 
@@ -123,6 +126,133 @@ func TestCloseEndsAReadThatWaits(t *testing.T) {
 		r.Close()
 		if given != 0 {
 			t.Errorf("%d bytes are held", given)
+		}
+	}
+}
+
+// file is a Spill in memory, of so many bytes.
+type file struct {
+	most int
+
+	mu     sync.Mutex
+	held   []byte // guarded by mu
+	read   int    // guarded by mu
+	closed bool   // guarded by mu
+}
+
+func (f *file) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.held)+len(p) > f.most {
+		return 0, io.ErrShortWrite
+	}
+	f.held = append(f.held, p...)
+	return len(p), nil
+}
+
+func (f *file) Read(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := copy(p, f.held[f.read:])
+	f.read += n
+	return n, nil
+}
+
+func (f *file) Rewind() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.read != len(f.held) {
+		panic("not all of it was read")
+	}
+	f.held, f.read = nil, 0
+}
+
+func (f *file) Close() error {
+	f.closed = true
+	return nil
+}
+
+// What memory has no room for is in the file: more is read ahead, and all of it comes in order, whatever the reader's pace.
+func TestSpills(t *testing.T) {
+	t.Parallel()
+	for name, try := range map[string]struct {
+		most, mostSpilled, room, ahead int
+	}{
+		"all of it":        {500, 10_000, 10_000, 40},
+		"the bound":        {500, 1_000, 10_000, 15},
+		"no room":          {500, 10_000, 0, 5},
+		"some room":        {500, 10_000, 700, 12},
+		"no memory":        {50, 10_000, 10_000, 40},
+		"one piece beside": {500, 100, 10_000, 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all := pieces(40)
+			s := newScript(io.EOF, all...)
+			f := &file{most: try.room}
+			r := Start(s, Options{
+				Most: try.most, Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
+				Spill: func() Spill { return f }, MostSpilled: int64(try.mostSpilled),
+			})
+			for range try.ahead + 1 {
+				<-s.next
+			}
+			var got []byte
+			var err error
+			for {
+				var piece []byte
+				if piece, err = r.Next(func() {}); err != nil {
+					break
+				}
+				got = append(got, piece...)
+			}
+			r.Close()
+			if want := bytes.Join(all, nil); !bytes.Equal(got, want) || err != io.EOF {
+				t.Errorf("%d bytes, %v; want %d", len(got), err, len(want))
+			}
+			if !f.closed && len(f.held) > 0 {
+				t.Error("the file is not closed")
+			}
+		})
+	}
+}
+
+// At any pace of both sides, all comes in order.
+func TestSpillsAtAnyPace(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(300) {
+		random := rand.New(rand.NewPCG(seed, 3))
+		var all [][]byte
+		for range 1 + random.IntN(200) {
+			piece := make([]byte, 1+random.IntN(3000))
+			for i := range piece {
+				piece[i] = byte(random.Uint32())
+			}
+			all = append(all, piece)
+		}
+		s := newScript(io.EOF, all...)
+		f := &file{most: random.IntN(100_000)}
+		r := Start(s, Options{
+			Most: 1 + random.IntN(10_000), Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
+			Spill: func() Spill { return f }, MostSpilled: int64(random.IntN(100_000)),
+		})
+		var got []byte
+		for {
+			piece, err := r.Next(func() {})
+			if err != nil {
+				if err != io.EOF {
+					t.Errorf("seed %d: %v", seed, err)
+				}
+				break
+			}
+			got = append(got, piece...)
+			for range random.IntN(50) {
+				runtime.Gosched()
+			}
+		}
+		r.Close()
+		if want := bytes.Join(all, nil); !bytes.Equal(got, want) {
+			t.Errorf("seed %d: %d bytes of %d, or others", seed, len(got), len(want))
 		}
 	}
 }

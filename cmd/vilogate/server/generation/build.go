@@ -215,12 +215,17 @@ func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 		KeepAlive: time.Duration(u.Keepalive), NoRetry: u.Retry == "off", Consecutive5xx: u.Eject.Consecutive5xx, SlowStart: u.SlowStart.Std(),
 		Odd: map[string]gateway.OddHeaders{"drop": gateway.DropOdd, "reject": gateway.RejectOdd, "pass": gateway.PassOdd}[u.OddHeaders],
 	}
-	out.Buffer = gateway.Buffer{Request: int64(u.Buffer.Request), Response: int64(u.Buffer.Response), Unknown: u.Buffer.Unknown}
+	out.Buffer = gateway.Buffer{Request: int64(u.Buffer.Request), Response: int64(u.Buffer.Response), Disk: int64(u.Buffer.Disk), Unknown: u.Buffer.Unknown}
 	out.Limits = gateway.Limits{
 		Concurrency: u.Concurrency, Connections: u.Connections, Queue: gateway.Queue{Length: u.Queue.Length, Timeout: u.Queue.Timeout.Std()},
 	}
 	if b := u.Breaker; b != nil {
 		out.Limits.Breaker = gateway.Breaker{Failures: b.Failures, Open: b.Open.Std()}
+	}
+	out.Affinity = map[config.Affinity]gateway.Affinity{"user": gateway.AffinityUser, "cookie": gateway.AffinityCookie}[u.Affinity]
+	out.ProxyProtocol = map[config.ProxyProtocol]byte{"v1": 1, "v2": 2}[u.ProxyProtocol]
+	if out.Probe = time.Duration(u.TCPKeepalive); out.Probe == 0 {
+		out.Probe = -1 // off
 	}
 	out.Resolve, out.Resolver = time.Duration(u.Resolve), u.Resolver
 	if out.KeepAlive == 0 {

@@ -55,8 +55,9 @@ tokens:
     - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us], algorithms: [ES256], ca: one.pem }
     - { name: adfs, issuer: "http://fs.corp.example/trust", keys: one.json, audience: [us] }
 upstreams:
-  app: { url: "http://127.0.0.1:1", concurrency: 10, connections: 5, queue: { length: 20, timeout: 7s }, breaker: { failures: 9, open: 12s }, timeout: 3s, keepalive: 4s, retry: on, eject: { consecutive_5xx: 5 }, health: { path: /up, interval: 9s, timeout: 3s, healthy: 2, unhealthy: 2, status: 200, host: up.example }, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
-  two: { urls: [ { url: "http://127.0.0.1:2", weight: 2 }, "http://two.invalid:80" ], resolve: 20s, resolver: "127.0.0.1:53", slow_start: 5s, forward_token: partner, buffer: { request: 1MiB, response: 1MiB, unknown: false } }
+  app: { url: "http://127.0.0.1:1", concurrency: 10, connections: 5, queue: { length: 20, timeout: 7s }, breaker: { failures: 9, open: 12s }, timeout: 3s, keepalive: 4s, tcp_keepalive: 40s, affinity: user, retry: on, eject: { consecutive_5xx: 5 }, health: { path: /up, interval: 9s, timeout: 3s, healthy: 2, unhealthy: 2, status: 200, host: up.example }, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
+  two: { urls: [ { url: "http://127.0.0.1:2", weight: 2 }, "http://two.invalid:80" ], resolve: 20s, resolver: "127.0.0.1:53", slow_start: 5s, forward_token: partner, buffer: { disk: 3MiB, request: 1MiB, response: 1MiB, unknown: false } }
+  four: { url: "http://127.0.0.1:8", proxy_protocol: v2 }
   three: { url: "https://127.0.0.1:9", tls: { roots: one.pem, name: one.example, certificate: gateway1.pem, key: gateway1.key } }
 policies: policies/
 `
@@ -95,7 +96,8 @@ var applied = map[string][2]string{
 	"upstreams{}.connections":           {"connections: 5", "connections: 6"},
 	"upstreams{}.queue.length":          {"length: 20", "length: 21"},
 	"upstreams{}.queue.timeout":         {"timeout: 7s", "timeout: 8s"},
-	"upstreams{}.buffer.request":        {"buffer: { request: 1MiB", "buffer: { request: 2MiB"},
+	"upstreams{}.buffer.disk":           {"disk: 3MiB", "disk: 4MiB"},
+	"upstreams{}.buffer.request":        {", request: 1MiB", ", request: 2MiB"},
 	"upstreams{}.buffer.response":       {"response: 1MiB", "response: 2MiB"},
 	"upstreams{}.buffer.unknown":        {"unknown: false", "unknown: true"},
 	"upstreams{}.tls.roots":             {"roots: one.pem", "roots: two.pem"},
@@ -104,6 +106,9 @@ var applied = map[string][2]string{
 	"upstreams{}.tls.key":               {"gateway1.key", "gateway2.key"},
 	"upstreams{}.timeout":               {"timeout: 3s, keep", "timeout: 4s, keep"},
 	"upstreams{}.keepalive":             {"keepalive: 4s", "keepalive: off"},
+	"upstreams{}.tcp_keepalive":         {"tcp_keepalive: 40s", "tcp_keepalive: 41s"},
+	"upstreams{}.affinity":              {"affinity: user", "affinity: cookie"},
+	"upstreams{}.proxy_protocol":        {"proxy_protocol: v2", "proxy_protocol: v1"},
 	"upstreams{}.retry":                 {"retry: on", "retry: off"},
 	"upstreams{}.eject.consecutive_5xx": {"consecutive_5xx: 5", "consecutive_5xx: 6"},
 	"upstreams{}.health.path":           {"path: /up", "path: /down"},

@@ -55,11 +55,12 @@ type conn struct {
 	keptAt   time.Time // when it was kept last
 }
 
-// dial opens a connection, within the timeout with the handshake of TLS. The error is a net.OpError whose Op is "dial".
-func dial(ctx context.Context, key Key, timeout time.Duration) (*conn, error) {
+// dial opens a connection, within the timeout with the handshake of TLS, before which preface is sent. The error is a net.OpError
+// whose Op is "dial".
+func dial(ctx context.Context, key Key, timeout time.Duration, preface []byte) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	s, secured, err := connect(ctx, key)
+	s, secured, err := connect(ctx, key, preface)
 	switch {
 	case err != nil:
 		return nil, err
@@ -71,7 +72,7 @@ func dial(ctx context.Context, key Key, timeout time.Duration) (*conn, error) {
 
 // Dial opens a connection for who speaks another protocol on it; in TLS it is a tls.Conn. The error is a net.OpError whose Op is "dial".
 func Dial(ctx context.Context, key Key) (net.Conn, error) {
-	s, secured, err := connect(ctx, key)
+	s, secured, err := connect(ctx, key, nil)
 	switch {
 	case err != nil:
 		return nil, err

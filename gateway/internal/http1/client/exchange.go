@@ -27,6 +27,8 @@ type Request struct {
 	Informational func(*http1.Head)
 	// Fresh asks for a new connection.
 	Fresh bool
+	// Preface is what is sent first on a new connection, before TLS: a PROXY header. Optional.
+	Preface []byte
 }
 
 // maxInformational is how many informational answers there may be before the final one.

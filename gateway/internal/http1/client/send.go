@@ -20,7 +20,7 @@ func (p *Pool) Send(ctx context.Context, key Key, dialTimeout time.Duration, r *
 			return x, err
 		}
 	}
-	c, err := dial(ctx, key, dialTimeout)
+	c, err := dial(ctx, key, dialTimeout, r.Preface)
 	if err != nil {
 		return nil, err
 	}

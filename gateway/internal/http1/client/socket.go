@@ -13,9 +13,6 @@ import (
 // unixPrefix begins the address of a Unix socket; its path follows.
 const unixPrefix = "unix:"
 
-// dialKeepAlive is the interval of TCP's own probes.
-const dialKeepAlive = 30 * time.Second
-
 // stream is what is said on a connection.
 type stream interface {
 	net.Conn
@@ -46,9 +43,26 @@ func (waitError) Temporary() bool { return true }
 
 var errWouldWait error = waitError{}
 
-// dialSocket connects to what is the address of a Key. The error is a net.OpError whose Op is "dial".
-func dialSocket(ctx context.Context, address string) (*socket, error) {
-	dialer := &net.Dialer{KeepAlive: dialKeepAlive}
+// begin sends what comes first on a connection, which waits for nothing on a new one; it closes the socket where that fails. The error
+// is a net.OpError whose Op is "dial".
+func (s *socket) begin(ctx context.Context, preface []byte) error {
+	if len(preface) == 0 {
+		return nil
+	}
+	if until, ok := ctx.Deadline(); ok {
+		_ = s.SetWriteDeadline(until) // a closed socket fails to write
+	}
+	if _, err := s.Write(preface); err != nil {
+		_ = s.Close()
+		return &net.OpError{Op: "dial", Net: s.RemoteAddr().Network(), Addr: s.RemoteAddr(), Err: fmt.Errorf("PROXY header: %w", err)}
+	}
+	_ = s.SetWriteDeadline(time.Time{})
+	return nil
+}
+
+// dialSocket connects to the address of a Key. The error is a net.OpError whose Op is "dial".
+func dialSocket(ctx context.Context, key Key) (*socket, error) {
+	dialer, address := &net.Dialer{KeepAlive: key.Probe}, key.Address
 	var conn net.Conn
 	var err error
 	if path, isUnix := strings.CutPrefix(address, unixPrefix); isUnix {

@@ -21,10 +21,16 @@ func handshake(ctx context.Context, s *socket, config *tls.Config) (*tls.Conn, e
 	return secured, nil
 }
 
-// connect connects to the address of key, and begins TLS where it says so; secured is nil where it does not.
-func connect(ctx context.Context, key Key) (s *socket, secured *tls.Conn, err error) {
-	if s, err = dialSocket(ctx, key.Address); err != nil || key.TLS == nil {
-		return s, nil, err
+// connect connects to the address of key, sends the preface, and begins TLS where the key says so; secured is nil where it does not.
+func connect(ctx context.Context, key Key, preface []byte) (s *socket, secured *tls.Conn, err error) {
+	if s, err = dialSocket(ctx, key); err != nil {
+		return nil, nil, err
+	}
+	if err := s.begin(ctx, preface); err != nil {
+		return nil, nil, err
+	}
+	if key.TLS == nil {
+		return s, nil, nil
 	}
 	secured, err = handshake(ctx, s, key.TLS)
 	return s, secured, err
