@@ -16,13 +16,13 @@ type Explanation struct {
 	Route      string      `json:"route,omitempty"` // the pattern; "" where none decided
 	Place      string      `json:"place,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"`
-	Needed     []string    `json:"needed,omitempty"`  // what would have to be otherwise for the request to be admitted
-	Limit      string      `json:"limit,omitempty"`   // the rate that it counts against
-	Stopped    string      `json:"stopped,omitempty"` // where the patterns end, when none matches the path
-	Caches     string      `json:"caches,omitempty"`  // what caches are told of the answer, where the backend says nothing
+	Needed     []string    `json:"needed,omitempty"`   // what would have to be otherwise for the request to be admitted
+	Limit      string      `json:"limit,omitempty"`    // the rate that it counts against
+	Stopped    string      `json:"stopped,omitempty"`  // where the patterns end, when none matches the path
+	Caches     string      `json:"caches,omitempty"`   // what caches are told of the answer, where the backend says nothing
 	Upstream   string      `json:"upstream,omitempty"` // where it goes, when it is admitted
-	Streams    string      `json:"streams,omitempty"` // keep, where what is under way outlives the sign-in
-	Stream     bool        `json:"stream,omitempty"`  // bodies are never held
+	Streams    string      `json:"streams,omitempty"`  // keep, where what is under way outlives the sign-in
+	Stream     bool        `json:"stream,omitempty"`   // bodies are never held
 	Lost       []Lost      `json:"lost,omitempty"`
 	Others     int         `json:"others"`           // routes whose pattern the path does not match at all
 	Shadow     string      `json:"shadow,omitempty"` // what would be decided were the routes in the shadow live, where that differs
