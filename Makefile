@@ -4,6 +4,8 @@ GO       ?= go
 FUZZTIME ?= 30s
 CORPUS   ?= 1000000
 WIRE     ?= 20000
+CHAOS    ?= 5m
+SEED     ?= 1
 BENCH    ?= .
 COUNT    ?= 5
 ZONE     ?= viloforge.com
@@ -12,7 +14,7 @@ ZONE     ?= viloforge.com
 TOOL := $(GO) tool -modfile=deploy/tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help dev dev-cert build test lint bench fuzz up check-deploy prerequisites
+.PHONY: help dev dev-cert build test lint bench chaos fuzz up check-deploy prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +40,9 @@ lint: ## gofumpt, go vet, staticcheck, deadcode, and a tidy go.mod
 
 bench: ## Run the benchmarks (BENCH=regexp COUNT=n), then the whole gateway against a plain proxy
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./gateway/... ./idp/... ./policies/...
+
+chaos: prerequisites ## A fleet under load in which everything is killed, stopped and cut off for CHAOS, in the order of SEED
+	VILOGATE_CHAOS=$(CHAOS) VILOGATE_CHAOS_SEED=$(SEED) $(GO) test -count 1 -timeout 2h -v -run TestChaos ./cmd/vilogate
 
 fuzz: ## Fuzz every parser for FUZZTIME each, then CORPUS hostile messages in one process and WIRE of them on the real binary
 	@for package in $$($(GO) list ./...); do \

@@ -67,6 +67,9 @@ func (x *exchange) writeRecord(r *Record, more ...slog.Attr) {
 	if r.GRPCStatus != "" {
 		attrs = append(attrs, slog.String("grpc_status", r.GRPCStatus))
 	}
+	if r.ForwardAuth != "" {
+		attrs = append(attrs, slog.String("forward_auth", r.ForwardAuth))
+	}
 	if r.StreamEnd != "" {
 		attrs = append(attrs, slog.String("stream_end", r.StreamEnd))
 	}
@@ -103,7 +106,7 @@ func (x *exchange) accessRecord(aborted bool) *Record {
 		Duration: x.g.opts.Now().Sub(x.start), Wait: note.upstreamTime,
 		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted, StreamEnd: note.streamEnd,
 		DroppedHeaders: note.droppedNames, Dropped: note.dropped, RefusedCookies: note.refusedCookies, Renewed: note.renewed,
-		Kept: note.kept, KeptSent: note.keptSent, GRPCStatus: note.grpcStatus,
+		Kept: note.kept, KeptSent: note.keptSent, GRPCStatus: note.grpcStatus, ForwardAuth: x.held.name(),
 	}
 	slices.Sort(r.DroppedHeaders)
 	if r.Status == 0 || note.refusedCall {

@@ -39,7 +39,7 @@ func (x *forwarding) takeAffinityCookie() {
 		}
 	}
 	stripCookies(x.r.Header, []Cookie{{Name: affinityCookie}}, cookiePair{})
-	if x.affinityCookie != "" {
+	if x.affinityCookie != "" || x.held != nil { // which another proxy forwards
 		return
 	}
 	var random [16]byte

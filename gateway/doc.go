@@ -72,6 +72,15 @@
 //   - upstreamlimits.go, slot.go, admission.go: how much may be under way, at an upstream, of one client and in all, and what is
 //     refused; internal/admission has the slots and the queue before them.
 //
+// Or, for a request that another proxy holds and asks about (forward auth), in place of the last three:
+//
+//   - forwardauth.go, heldrequest.go, heldcheck.go: what a proxy asks, in HTTP (internal/forwardauth) or by Envoy's call of gRPC
+//     (internal/extauthz), becomes a request that takes all of the way above; askedabout.go and held.go are what is known of it besides,
+//     and what is refused for it (refusalheld.go).
+//   - heldanswer.go: what it would be forwarded with is told to the proxy, and what is to be removed. It needs no backend. Leave is
+//     given there alone, whatever the status of an answer.
+//   - heldreply.go, heldwrite.go, heldgrpc.go: the answer in the form that the proxy takes. It says of no cookie that it has left.
+//
 // And on every way:
 //
 //   - gateway.go, generation.go: what a Gateway is made of, and what a reload swaps.

@@ -108,7 +108,8 @@ type received struct {
 	clientBy  string     // the header that a trusted proxy says that in, where Settings.ClientIPHeaders has one that was there
 	trusted   bool       // a trusted proxy sends this
 	requestID string
-	carried   http.Header // what every answer has, as the server has set it
+	carried   http.Header  // what every answer has, as the server has set it
+	held      *forwardAuth // another proxy holds the request, and asks about it; nil of others
 
 	record record
 	reply  reply

@@ -19,6 +19,9 @@ func (x *exchange) prepare() error {
 	if f.allowsUpgrade() && x.r.ContentLength != 0 {
 		return refuseMalformed("a WebSocket handshake with a body")
 	}
+	if err := f.checkHeldFields(); err != nil {
+		return err
+	}
 	if err := f.cleanHeaders(); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -80,6 +81,9 @@ type Options struct {
 	// BufferMemory is how many bytes of bodies are held in memory in all (Upstream.Buffer), of which one client network has a
 	// quarter at most. Beyond it bodies stream. Optional: none are held.
 	BufferMemory int64
+	// ForwardAuth are the networks of proxies that may ask about the requests that they hold ([Gateway.ForwardAuth]), and are believed
+	// about them. Optional: nobody may.
+	ForwardAuth []netip.Prefix
 	// BufferDisk is where bodies are that memory has no room for, of upstreams that want that (Upstream.Buffer). Optional: nowhere.
 	BufferDisk BufferDisk
 	// Limits counts requests where routes have a rate. Optional: one that limits

@@ -37,6 +37,10 @@ func (x *exchange) keepPost(r *refusal) *refusal {
 		return r
 	}
 	const again = "Sign in in another tab, then reload this page: your browser sends it again."
+	if x.held != nil { // the proxy has the body
+		r.note = "What you sent was not passed on. " + again
+		return r
+	}
 	owner, ok := x.senderByCookie()
 	if !ok {
 		r.note = "What you sent was not passed on. " + again

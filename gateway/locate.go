@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"net/http"
 	"strconv"
 
@@ -61,8 +62,19 @@ func (l *located) checkConnection() error {
 	if covers := l.g.opts.Covers; covers != nil && l.r.TLS != nil && !covers(l.r.TLS.ServerName, host) {
 		return refuseMisdirected("the certificate of this connection does not cover the host (connection coalescing)")
 	}
+	if l.held != nil {
+		return l.checkHeldConnection()
+	}
 	if l.gen.Admits != nil && !l.gen.Admits(l.r.TLS, host) {
 		return refuseMisdirected("the host asks for other TLS settings than this connection has")
+	}
+	return nil
+}
+
+// checkHeldConnection refuses hosts that ask more of a connection than every server does: another proxy does not tell what its own have.
+func (l *located) checkHeldConnection() error {
+	if l.gen.Admits != nil && !l.gen.Admits(&tls.ConnectionState{}, string(l.Name)) {
+		return refuseHeldTLS()
 	}
 	return nil
 }

@@ -15,12 +15,12 @@ import (
 func (x *exchange) receive(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	x.g, x.gen, x.r, x.start = g, g.opts.Current(), r, g.opts.Now()
 	x.client, x.carried = request.ParseAddress(r.RemoteAddr), w.Header()
-	if x.gen != nil && request.InNetworks(x.gen.TrustedProxies, x.client) {
+	if proxies := x.proxies(); proxies != nil && request.InNetworks(proxies.Networks, x.client) {
 		x.trusted = true
 		if id := r.Header["X-Request-Id"]; len(id) == 1 && request.IsRequestID(id[0]) {
 			x.requestID = id[0]
 		}
-		x.client, x.clientBy = x.gen.proxies.Client(x.client, r.Header)
+		x.client, x.clientBy = proxies.Client(x.client, r.Header)
 	}
 	if x.requestID == "" {
 		x.requestID = rand.Text()

@@ -39,6 +39,10 @@ type Record struct {
 	// GRPCStatus is the status with which a call of gRPC has ended; "" of anything else.
 	GRPCStatus string
 
+	// ForwardAuth is how a proxy asked that holds the request (forward auth): x-forwarded, x-original, envoy-http or envoy-grpc; ""
+	// for requests of the gateway's own.
+	ForwardAuth string
+
 	Renewed  bool  // the answer carries a successor of the access token
 	Kept     int64 // bytes of a form that was kept until its sender has signed in
 	KeptSent int64 // bytes of a form that was kept, and was sent now

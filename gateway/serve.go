@@ -8,8 +8,12 @@ import (
 )
 
 // ServeHTTP takes one request all its way.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.serveHeld(w, r, nil) }
+
+// serveHeld does so for one that another proxy holds, where h is not nil.
+func (g *Gateway) serveHeld(w http.ResponseWriter, r *http.Request, h *forwardAuth) {
 	x := &exchange{}
+	x.held = h
 	x.receive(g, w, r)
 	defer func() {
 		cause := recover()
@@ -36,6 +40,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // yet; nil means that the request was answered.
 func (x *exchange) serve() error {
 	if err := x.locate(); err != nil {
+		return err
+	}
+	if err := x.checkHeld(); err != nil {
 		return err
 	}
 	if x.located.RedirectsFinalDot() {
@@ -71,6 +78,9 @@ func (x *exchange) serve() error {
 	}
 	if err := x.writeAudit(); err != nil {
 		return x.putBackKept(err)
+	}
+	if x.held != nil {
+		return x.forwarding.answerHeld()
 	}
 	if err := x.forwarding.forward(); err != nil {
 		return x.putBackKept(err)

@@ -26,6 +26,8 @@ type addresses struct {
 	HTTP  string `json:"http"`
 	Admin string `json:"admin"`
 	CA    string `json:"ca"`
+
+	ForwardAuth string `json:"forward_auth"`
 }
 
 // site is one vilogate server with a folder of its own.

@@ -63,6 +63,8 @@
 //     browser has to pass the login host first, or idp-away. Optional.
 //   - kept: how many bytes of a form were kept until its sender has signed in. Optional. kept_sent: how many of one that was
 //     kept are sent with this request, in place of its own. Optional.
+//   - forward_auth: how the proxy asked that holds the request and forwards it itself (forward auth): x-forwarded, x-original,
+//     envoy-http or envoy-grpc. Optional.
 //   - latency_us: microseconds from the request's header to the decision.
 //
 // # Events

@@ -32,6 +32,8 @@ type Record struct {
 	Kept     int64 `json:"kept,omitempty"`
 	KeptSent int64 `json:"kept_sent,omitempty"`
 
+	ForwardAuth string `json:"forward_auth,omitempty"`
+
 	RefusedCookies []RefusedCookie `json:"refused_cookies,omitempty"`
 	Latency        int64           `json:"latency_us"`
 }

@@ -14,6 +14,7 @@
 //   - http3.go: HTTP/3, by internal/http3, where there are sockets for it.
 //   - redirect.go: plain HTTP, which redirects and does nothing else; a host with a final
 //     dot to the name without it. What cannot be redirected is refused as over TLS.
+//   - plain.go: plain HTTP for proxies nearby that ask about requests, HTTP/1.1 or HTTP/2 with prior knowledge.
 //   - tickets.go: session ticket keys, rotated together by a fleet.
 //   - source.go: where certificates come from, [Source]. files.go reads them
 //     from files, localca.go makes them for machines that are not public, and

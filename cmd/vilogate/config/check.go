@@ -22,6 +22,7 @@ func (c *checker) checkAll() {
 	c.checkMode()
 	c.checkAdminHosts()
 	c.checkClientAddress()
+	c.checkForwardAuth()
 	c.checkLogin()
 	for _, kind := range c.Logout.ClearSiteData {
 		c.oneOf(c.Logout.Places.Of("clear_site_data"), "clear_site_data", kind, "cache", "cookies", "storage", "executionContexts")

@@ -49,6 +49,9 @@ type Config struct {
 	// knows; where none is there, it is the proxy itself. Name only what the proxies write over whatever a client sent.
 	// Optional: none, and none of those that are known passes.
 	ClientIPHeaders []ClientIPHeader `yaml:"client_ip_headers" reload:"restart"`
+	// ForwardAuth answers proxies that keep requests to themselves, and ask whether these may reach their backends: auth_request of
+	// nginx, ForwardAuth of Traefik, forward_auth of Caddy, ext_authz of Envoy, HAProxy. Optional: nobody is answered.
+	ForwardAuth *ForwardAuth `yaml:"forward_auth" reload:"restart"`
 	// Drain says how the process ends.
 	Drain Drain `yaml:"drain"`
 	// Limits bound what one client may use.

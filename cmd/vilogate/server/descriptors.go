@@ -18,6 +18,7 @@ type Descriptors struct {
 	Requests        int `json:"requests"`         // under way at upstreams, each with a connection
 	IdleConnections int `json:"idle_connections"` // that are kept to upstreams
 	OneClients      int `json:"one_clients"`      // connections to upstreams that are one client's (limits.connection_auth)
+	ForwardAuth     int `json:"forward_auth"`     // connections of proxies that ask (forward_auth); 0 where none may
 	LoginRequests   int `json:"login_requests"`   // under way at an identity provider in another process; 0 where there is none
 
 	PerClient int `json:"per_client"` // of Requests: limits.client_requests, a quarter at most
@@ -58,7 +59,10 @@ func shareOut(limit int, cfg *config.Config) Descriptors {
 	}
 	half := max(limit-d.Own, limit/4) / 2
 	d.Redirects = max(half/8, 8)
-	d.Clients = max(half-d.Redirects, 8)
+	if cfg.ForwardAuth != nil {
+		d.ForwardAuth = max(half/4, 8)
+	}
+	d.Clients = max(half-d.Redirects-d.ForwardAuth, 8)
 	if cfg.Login != nil && cfg.Login.Upstream != "" {
 		d.LoginRequests = min(max(half/8, 16), 256)
 		half -= d.LoginRequests

@@ -16,8 +16,8 @@ import (
 
 // listeners are the ports of a process. All are opened before anything else, so that one in use is known at once.
 type listeners struct {
-	https, http, admin, idp []net.Listener
-	http3                   []net.PacketConn
+	https, http, admin, idp, forwardAuth []net.Listener
+	http3                                []net.PacketConn
 }
 
 // listen opens what the configuration says.
@@ -36,6 +36,9 @@ func listen(ctx context.Context, cfg *config.Config) (l *listeners, err error) {
 	ports := []port{{&l.admin, cfg.Listen.Admin, "listen.admin"}}
 	if cfg.Gateway() {
 		ports = append(ports, port{&l.https, cfg.Listen.HTTPS, "listen.https"}, port{&l.http, cfg.Listen.HTTP, "listen.http"})
+		if cfg.ForwardAuth != nil {
+			ports = append(ports, port{&l.forwardAuth, cfg.ForwardAuth.Listen, "forward_auth.listen"})
+		}
 	} else {
 		ports = append(ports, port{&l.idp, cfg.IDP.Listen, "idp.listen"})
 	}
@@ -57,7 +60,7 @@ func (l *listeners) close() error {
 			err = errors.Join(err, e)
 		}
 	}
-	for _, all := range [][]net.Listener{l.https, l.http, l.admin, l.idp} {
+	for _, all := range [][]net.Listener{l.https, l.http, l.admin, l.idp, l.forwardAuth} {
 		for _, one := range all {
 			if e := one.Close(); !errors.Is(e, net.ErrClosed) {
 				err = errors.Join(err, e)
@@ -74,7 +77,10 @@ type Addresses struct {
 	HTTP  string `json:"http"`
 	Admin string `json:"admin"`
 	IDP   string `json:"idp,omitempty"`
-	CA    string `json:"ca"` // the path of the local CA
+
+	ForwardAuth string `json:"forward_auth,omitempty"`
+
+	CA string `json:"ca"` // the path of the local CA
 
 	PublicPort int       `json:"-"` // the port that people see
 	NotAfter   time.Time `json:"-"` // when the first certificate ends
@@ -104,7 +110,7 @@ func (l *listeners) addresses() Addresses {
 	if len(l.http3) > 0 {
 		http3 = l.http3[0].LocalAddr().String()
 	}
-	return Addresses{HTTP3: http3, HTTPS: first(l.https), HTTP: first(l.http), Admin: first(l.admin), IDP: first(l.idp)}
+	return Addresses{HTTP3: http3, HTTPS: first(l.https), HTTP: first(l.http), Admin: first(l.admin), IDP: first(l.idp), ForwardAuth: first(l.forwardAuth)}
 }
 
 // port is the port of the first of them, 0 when there is none.

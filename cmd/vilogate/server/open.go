@@ -135,6 +135,9 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 		return err
 	}
 	o.Sessions = sessionStatus{s}
+	if cfg.ForwardAuth != nil {
+		o.ForwardAuth = generation.Prefixes(cfg.ForwardAuth.TrustedProxies)
+	}
 	if s.audit != nil {
 		o.Audit = s.audit
 	}
@@ -144,6 +147,9 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 	s.onClose(func() error { s.gateway.Close(); return nil })
 	s.stores.List.Notify(s.gateway.Revoke)
 	s.AddTask(s.gateway.Run)
+	if err := s.openForwardAuth(cfg); err != nil {
+		return err
+	}
 	return s.openEdge(cfg)
 }
 

@@ -54,6 +54,9 @@ func (s *Server) serve() {
 	if s.edge != nil {
 		s.group.Go(s.edge.Serve)
 	}
+	if s.forwardAuth != nil {
+		s.group.Go(s.forwardAuth.Serve)
+	}
 	for _, plain := range s.servers {
 		for _, l := range plain.listeners {
 			s.group.Go(func() error {
@@ -127,6 +130,11 @@ func (s *Server) drain() error {
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout.Std())
 	defer cancel()
 	err := s.control.Close()
+	if s.forwardAuth != nil {
+		if err := s.forwardAuth.Drain(ctx); err != nil {
+			s.o.Log.Warn("drained", "error", err)
+		}
+	}
 	for _, plain := range slices.Backward(s.servers) {
 		if plain.Shutdown(ctx) != nil {
 			err = errors.Join(err, plain.Close())

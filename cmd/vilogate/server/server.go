@@ -58,7 +58,8 @@ type Server struct {
 	idp           atomic.Pointer[idp.IDP] // nil in a gateway alone, until a reload begins one
 	gateway       *gateway.Gateway        // nil in an IdP alone
 	edge          *edge.Server            // likewise
-	source        edge.Source             // likewise
+	forwardAuth   *edge.PlainServer       // nil where no proxy asks
+	source        edge.Source             // nil in an IdP alone
 	acme          *acme.Manager           // nil unless the certificates come from an authority
 	caPath        string                  // of the local CA
 	assertionKey  *token.PrivateKey

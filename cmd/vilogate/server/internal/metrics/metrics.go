@@ -25,6 +25,7 @@ type Metrics struct {
 	durations         *prometheus.HistogramVec
 	headerDurations   *prometheus.HistogramVec
 	upstreamErrors    *prometheus.CounterVec
+	forwardAuth       *prometheus.CounterVec
 	oddHeaders        prometheus.Counter
 	droppedHeaders    prometheus.Counter
 	refusedCookies    *prometheus.CounterVec
@@ -58,6 +59,9 @@ func New() *Metrics {
 		oddHeaders: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "vilogate_odd_headers_total", Help: "Request headers whose names have characters other than letters, digits and - (odd_headers).",
 		}),
+		forwardAuth: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vilogate_forward_auth_requests_total", Help: "Requests that proxies asked about (forward_auth), of those in vilogate_http_requests_total, by how they asked and decision.",
+		}, []string{"dialect", "decision"}),
 		refusedCookies: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_refused_cookies_total", Help: "SSO cookies that did not count, by the issuer of their tokens and the reason.",
 		}, []string{"issuer", "reason"}),
@@ -79,7 +83,7 @@ func New() *Metrics {
 			Name: "vilogate_config_last_reload_success_timestamp_seconds", Help: "When configuration and policies were last loaded successfully.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.oddHeaders, m.droppedHeaders, m.refusedCookies, m.roleFindings, m.shadowDifferences, m.streamEnds, m.reloads, m.lastReload,
+	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.forwardAuth, m.oddHeaders, m.droppedHeaders, m.refusedCookies, m.roleFindings, m.shadowDifferences, m.streamEnds, m.reloads, m.lastReload,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -105,6 +109,9 @@ func (m *Metrics) Observe(r *gateway.Record, host string) {
 			shadow = "folder"
 		}
 		m.shadowDifferences.WithLabelValues(host, r.Route, shadow, r.Decision, s.Decision).Inc()
+	}
+	if r.ForwardAuth != "" {
+		m.forwardAuth.WithLabelValues(r.ForwardAuth, r.Decision).Inc()
 	}
 	m.droppedHeaders.Add(float64(r.Dropped))
 	for _, c := range r.RefusedCookies {

@@ -1,0 +1,41 @@
+package gateway
+
+import (
+	"bytes"
+	"net/http"
+)
+
+// heldReply is the answer about a request that is held, before it is put as the proxy takes it. It cannot be flushed, so that nobody
+// takes a cookie in it for one that has left: proxies may keep it to themselves.
+type heldReply struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (a *heldReply) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *heldReply) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (a *heldReply) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.body.Write(p)
+}
+
+// refused is the status of an answer that is no leave: never a success, unless the proxy passes that on.
+func (a *heldReply) refused(h *forwardAuth) int {
+	switch {
+	case a.status == 0:
+		return http.StatusInternalServerError
+	case a.status >= 300, a.status > 200 && a.status < 300 && h.answersAny():
+		return a.status
+	}
+	return http.StatusForbidden
+}
