@@ -159,7 +159,7 @@ type BackendTLS struct {
 }
 
 // Buffer says how much of a body is held for slow clients, in memory within limits.buffer_memory, and on disk. Event streams, WebSocket and calls
-// of gRPC (to upstreams of HTTP/2) are never held.
+// of gRPC (to upstreams of HTTP/2) are never held, nor is anything on routes that say stream: true.
 type Buffer struct {
 	// Request is the longest body of a request, by its Content-Length, that is taken in before the backend is asked; a longer
 	// one, or "off", streams. Expect: 100-continue of a body that is taken in is answered by the gateway. Optional: 1MiB.

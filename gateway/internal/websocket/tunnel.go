@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +15,7 @@ const endTime = time.Second
 // A Tunnel is one WebSocket, between a client and a backend. Who copies from one to the other is given Client and Backend
 // in their places. Safe for concurrent use, with one reader and one writer of each.
 type Tunnel struct {
-	client  net.Conn
+	client  io.ReadWriteCloser
 	backend io.ReadWriteCloser
 	begin   func()
 	begun   sync.Once
@@ -47,7 +46,7 @@ func New(backend io.ReadWriteCloser, begin func()) *Tunnel {
 }
 
 // Client is the client's connection, for who copies. It is to be called once.
-func (t *Tunnel) Client(conn net.Conn) net.Conn {
+func (t *Tunnel) Client(conn io.ReadWriteCloser) io.ReadWriteCloser {
 	t.client = conn
 	return &clientSide{conn, t}
 }
@@ -132,7 +131,7 @@ func closeWrite(conn any) error {
 
 // clientSide is the client's connection.
 type clientSide struct {
-	net.Conn
+	io.ReadWriteCloser
 	t *Tunnel
 }
 
@@ -142,7 +141,7 @@ func (c *clientSide) Read(p []byte) (int, error) {
 	if c.t.answered.Load() {
 		return 0, io.EOF
 	}
-	return c.Conn.Read(p)
+	return c.ReadWriteCloser.Read(p)
 }
 
 // Write implements io.Writer.
@@ -152,7 +151,7 @@ func (c *clientSide) Write(p []byte) (int, error) {
 	defer d.mu.Unlock()
 	e := c.t.ending.Load()
 	if e == nil {
-		n, err := c.Conn.Write(p)
+		n, err := c.ReadWriteCloser.Write(p)
 		d.frames.advance(p[:n])
 		return n, err
 	}
@@ -160,7 +159,7 @@ func (c *clientSide) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	n, _ := d.frames.next(p)
-	if n, err := c.Conn.Write(p[:n]); err != nil {
+	if n, err := c.ReadWriteCloser.Write(p[:n]); err != nil {
 		return n, err
 	}
 	c.t.endClient(e)
@@ -172,7 +171,15 @@ func (c *clientSide) CloseWrite() error {
 	if c.t.ending.Load() != nil {
 		return nil // the client is still to answer
 	}
-	return closeWrite(c.Conn)
+	return closeWrite(c.ReadWriteCloser)
+}
+
+// Close implements io.Closer. Who has answered the close frame is told the end, and not cut off.
+func (c *clientSide) Close() error {
+	if c.t.answered.Load() {
+		_ = closeWrite(c.ReadWriteCloser) // where it fails, the connection is closed already
+	}
+	return c.ReadWriteCloser.Close()
 }
 
 // backendSide is the backend's connection.
