@@ -1,13 +1,16 @@
 package handover
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func env(all ...string) func(string) string {
@@ -37,6 +40,11 @@ func TestWhatIsForAnotherProcessIsNotTaken(t *testing.T) {
 	}
 	if in, err := Inherit(env(variable + "=1:own:channel")); err == nil || in != nil {
 		t.Errorf("of a process that is not the parent: %v, %v", in, err)
+	}
+	for _, count := range []string{"1000000", "99999999999", "9000000000000000000"} {
+		if in, err := Inherit(env("LISTEN_FDS="+count, "LISTEN_PID="+strconv.Itoa(os.Getpid()))); err == nil || in != nil {
+			t.Errorf("%s descriptors: %v, %v", count, in, err)
+		}
 	}
 	if in, err := Inherit(env("LISTEN_FDS=999", "LISTEN_PID="+strconv.Itoa(os.Getpid()))); err == nil || in != nil {
 		t.Errorf("descriptors that are not open: %v, %v", in, err)
@@ -121,5 +129,59 @@ func TestWhoWouldEndTheServiceDoesNotHandOver(t *testing.T) {
 		if err := Outlived(env(all...)); err != nil {
 			t.Errorf("%q: %v", all, err)
 		}
+	}
+}
+
+// TestOwnDescriptorsAreNotTaken for what was passed, as the runtime's, where variables were set and nothing is passed: they would be closed.
+func TestOwnDescriptorsAreNotTaken(t *testing.T) {
+	t.Parallel()
+	first, err := os.Open(os.DevNull) // like all that this process opens, it is for no other
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := first.Close(); err != nil {
+			t.Errorf("it was closed: %v", err)
+		}
+	})
+	count := int(first.Fd()) - firstDescriptor + 1
+	for _, all := range [][]string{
+		{"LISTEN_FDS=" + strconv.Itoa(count), "LISTEN_PID=" + strconv.Itoa(os.Getpid())},
+		{variable + "=" + strconv.Itoa(os.Getppid()) + ":own:channel" + strings.Repeat(":x", count-1)},
+	} {
+		if in, err := Inherit(env(all...)); in != nil || err == nil || !strings.Contains(err.Error(), "was said to be passed to this process") {
+			t.Errorf("%q: %v, %v", all, in, err)
+		}
+	}
+}
+
+// TestASocketThatNobodyReads keeps nobody waiting who tells it something, such as that the process drains.
+func TestASocketThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := NewNotifier(env("NOTIFY_SOCKET=" + path))
+	told := make(chan error, 1)
+	go func() {
+		for {
+			if err := n.Stopping(); err != nil {
+				told <- err
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-told:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("told: %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it still waits")
+	}
+	if err := socket.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -65,11 +65,11 @@ func Inherit(getenv func(string) string) (*Inherited, error) {
 	if err != nil || count < 1 {
 		return nil, nil
 	}
-	names := make([]string, count)
+	var names []string
 	if given := strings.Split(getenv("LISTEN_FDNAMES"), ":"); len(given) == count {
 		names = given
 	}
-	left, err := open(names)
+	left, err := open(count, names)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func Inherit(getenv func(string) string) (*Inherited, error) {
 }
 
 func fromPredecessor(held bool, names []string) (*Inherited, error) {
-	all, err := open(names)
+	all, err := open(len(names), names)
 	if err != nil {
 		return nil, err
 	}
@@ -94,15 +94,25 @@ func fromPredecessor(held bool, names []string) (*Inherited, error) {
 	return in, nil
 }
 
-// open makes files of the descriptors with these names. No process that this one starts has them.
-func open(names []string) ([]Descriptor, error) {
-	all := make([]Descriptor, len(names))
-	for i, name := range names {
-		fd := firstDescriptor + i
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+// open makes files of so many descriptors, whose names are nil where they have none. No process that this one starts has them. What
+// was passed has come through exec: a descriptor that would not have is one that this process has opened, such as the runtime's.
+func open(count int, names []string) (all []Descriptor, err error) {
+	for i := range count {
+		fd, name := firstDescriptor+i, ""
+		if names != nil {
+			name = names[i]
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err == nil && flags&unix.FD_CLOEXEC != 0 {
+			err = errors.New("it is one of its own")
+		}
+		if err == nil {
+			_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("descriptor %d was said to be passed to this process: %w", fd, err)
 		}
-		all[i] = Descriptor{name, os.NewFile(uintptr(fd), name)}
+		all = append(all, Descriptor{name, os.NewFile(uintptr(fd), name)})
 	}
 	return all, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,6 +39,10 @@ func (n Notifier) Main(pid int, status string) error {
 	return n.send("MAINPID="+strconv.Itoa(pid), "READY=1", "STATUS="+status)
 }
 
+// notifyTimeout is how long it may take until there is room for what is said: a variable that was passed on may name a socket that
+// nobody reads, which must not keep the process from draining.
+const notifyTimeout = 2 * time.Second
+
 func (n Notifier) send(lines ...string) (err error) {
 	if n.socket == "" {
 		return nil
@@ -47,6 +52,9 @@ func (n Notifier) send(lines ...string) (err error) {
 		return fmt.Errorf("telling systemd: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := conn.SetWriteDeadline(time.Now().Add(notifyTimeout)); err != nil {
+		return fmt.Errorf("telling systemd: %w", err)
+	}
 	if _, err := conn.Write([]byte(strings.Join(lines, "\n"))); err != nil {
 		return fmt.Errorf("telling systemd: %w", err)
 	}
