@@ -30,8 +30,11 @@ func date() string {
 // turn waits until the stream may append a frame: there is room for it, and, for DATA, both windows are open. Streams take
 // turns, a frame each. c.mu is held, and let go while it waits.
 func (c *conn) turn(st *stream, data bool) error {
-	st.wantsData = data
 	for st.err == nil {
+		if data && st.localEnded {
+			return errAnswered
+		}
+		st.wantsData = data
 		if c.eligible(st) {
 			if next := c.nextInQueue(); next == nil || next == st {
 				c.leaveQueue(st)

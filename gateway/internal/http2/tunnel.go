@@ -26,7 +26,8 @@ func (w *writer) SwitchProtocols(head field.List) (io.ReadWriteCloser, error) {
 }
 
 // tunnel is what a stream is behind an extended CONNECT that was answered with 200: the bytes of its DATA. One goroutine reads, and
-// one writes or calls CloseWrite; Close is for any. The client may send as much ahead as was read of what it has sent.
+// one writes; CloseWrite and Close are for any, and end a write that waits. The client may send as much ahead as was read of what it
+// has sent.
 type tunnel stream
 
 // Read implements io.Reader. END_STREAM is io.EOF.
@@ -50,7 +51,7 @@ func (t *tunnel) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// CloseWrite says that nothing more is written, by END_STREAM.
+// CloseWrite says that nothing more is written, by END_STREAM, behind what has left of a write that waits.
 func (t *tunnel) CloseWrite() error {
 	st, c := (*stream)(t), t.conn
 	c.mu.Lock()
@@ -59,6 +60,8 @@ func (t *tunnel) CloseWrite() error {
 		return nil
 	}
 	st.localEnded = true
+	c.leaveQueue(st)
+	st.sendable.Broadcast()
 	err := st.sendData(nil, true)
 	c.flush()
 	return err

@@ -286,3 +286,58 @@ func TestShutdownWithTunnels(t *testing.T) {
 		})
 	}
 }
+
+// TestCloseWriteEndsAWriteThatWaits, as where a WebSocket is ended while a client takes nothing: nothing is sent behind the end, however
+// the windows change.
+func TestCloseWriteEndsAWriteThatWaits(t *testing.T) {
+	for name, window := range map[string]uint32{"open": 1 << 20, "shut": 0} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				written, proceed := make(chan error, 1), make(chan struct{})
+				p := dial(t, newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+					tunnel := switched(t, w)
+					go func() {
+						_, err := tunnel.Write(make([]byte, 1<<18))
+						written <- err
+					}()
+					<-proceed
+					if err := tunnel.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+						t.Error(err)
+					}
+					_, _ = io.Copy(io.Discard, tunnel)
+				}, nil))
+				p.openTunnel(1, false)
+				p.of(http2.FrameHeaders)
+				synctest.Wait()
+				p.write(p.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window}))
+				began := time.Now()
+				synctest.Wait()
+				if window > 0 {
+					p.write(p.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})) // what was opened is used up, and more
+					synctest.Wait()
+				}
+				close(proceed)
+				if err := <-written; !errors.Is(err, errAnswered) {
+					t.Errorf("the write: %v", err)
+				}
+				if waited := time.Since(began); waited > 0 {
+					t.Errorf("the write has waited for %v", waited)
+				}
+				p.write(p.WriteWindowUpdate(1, 1<<20))
+				p.write(p.WriteWindowUpdate(0, 1<<20))
+				p.write(p.WriteData(1, true, nil))
+				p.write(p.WritePing(false, [8]byte{1}))
+				ended := false
+				for e := p.read(); e.kind != http2.FramePing; e = p.read() {
+					if e.kind == http2.FrameData && ended {
+						t.Errorf("behind the end %d bytes are sent", len(e.data))
+					}
+					ended = ended || e.ends && e.kind == http2.FrameData
+				}
+				if !ended {
+					t.Error("the end is not sent")
+				}
+			})
+		})
+	}
+}
