@@ -268,6 +268,28 @@ func TestInformationalAnswers(t *testing.T) {
 	}
 }
 
+// TestUpgradeToSomethingElse: 101 for another protocol, or for more than was asked for, is no answer.
+func TestUpgradeToSomethingElse(t *testing.T) {
+	for name, lines := range map[string]string{
+		"none":     "Connection: upgrade\r\n",
+		"another":  "Connection: upgrade\r\nUpgrade: h2c\r\n",
+		"two":      "Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n",
+		"a list":   "Connection: upgrade\r\nUpgrade: websocket, h2c\r\n",
+		"no token": "Connection: close\r\nUpgrade: websocket\r\n",
+	} {
+		b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool {
+			says(conn, "HTTP/1.1 101 Switching Protocols\r\n"+lines+"\r\n")
+			return false
+		})
+		r := get()
+		r.Upgrade = "websocket"
+		if x, err := send(t, newPool(t, b), b, r); err == nil {
+			t.Errorf("%s: it has switched", name)
+			x.Close()
+		}
+	}
+}
+
 func TestUpgrade(t *testing.T) {
 	b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool {
 		says(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\nhello ")

@@ -207,17 +207,10 @@ func (x *Exchange) headBytes() ([]byte, error) {
 	}
 }
 
-// switches reports whether a 101 is for the protocol that was asked for.
+// switches reports whether a 101 is for the protocol that was asked for, and for no other below it (RFC 9110, section 7.8).
 func (x *Exchange) switches(h *http1.Head) bool {
-	if x.request.Upgrade == "" || !h.Fields.HasToken("Connection", "upgrade") {
-		return false
-	}
-	for _, f := range h.Fields {
-		if strings.EqualFold(f.Name, "Upgrade") {
-			return strings.EqualFold(f.Value, x.request.Upgrade)
-		}
-	}
-	return false
+	return x.request.Upgrade != "" && h.Fields.HasToken("Connection", "upgrade") &&
+		h.Fields.Count("Upgrade") == 1 && strings.EqualFold(h.Fields.Get("Upgrade"), x.request.Upgrade)
 }
 
 // Next is the next piece of the answer's body, which is good until the next call; io.EOF where it has ended whole. Where it
