@@ -2,10 +2,12 @@ package main_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -14,8 +16,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"crypto/tls"
 )
 
 // The bounds of the account: by when a gateway refuses what was revoked, whatever happens to it (revocation.max_staleness, and what a
@@ -140,6 +140,9 @@ func (l *chaosLoad) talk(c *client) {
 	reader := bufio.NewReader(conn)
 	if err == nil {
 		response, err = http.ReadResponse(reader, &http.Request{Method: http.MethodGet})
+	}
+	if err == nil { // which may bring the token's successor
+		c.jar.SetCookies(&url.URL{Scheme: "https", Host: appHost}, response.Cookies())
 	}
 	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
 		got := answer{header: http.Header{}}

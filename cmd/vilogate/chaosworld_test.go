@@ -144,9 +144,14 @@ func (b *chaosBackend) start() {
 	go func(s *http.Server) { _ = s.Serve(listener) }(b.server)
 }
 
-func (b *chaosBackend) serve(w http.ResponseWriter, r *http.Request) {
+// wait returns while the backend is not paused.
+func (b *chaosBackend) wait() {
 	b.gate.RLock()
-	b.gate.RUnlock() //nolint:staticcheck // it waits while the backend is paused
+	defer b.gate.RUnlock()
+}
+
+func (b *chaosBackend) serve(w http.ResponseWriter, r *http.Request) {
+	b.wait()
 	switch {
 	case r.Header.Get("Content-Type") == "application/grpc":
 		_, _ = io.Copy(io.Discard, r.Body) // what is lost of it, its client counts
