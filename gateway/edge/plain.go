@@ -39,7 +39,7 @@ type PlainServer struct {
 
 // NewPlain makes a server. Its limits have to be positive.
 func NewPlain(o PlainOptions) (*PlainServer, error) {
-	s := &PlainServer{opts: o, listeners: boundedListeners(o.Listeners, o.Limits.Connections, nil)}
+	s := &PlainServer{opts: o, listeners: boundedListeners(o.Listeners, o.Limits.Connections, &o.Limits, nil)}
 	s.done, s.cancel = context.WithCancel(context.Background())
 	l := o.Limits
 	s.http1 = server.New(server.Options{Handler: o.Handler, Log: o.Log, Limits: server.Limits{

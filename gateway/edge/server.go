@@ -30,6 +30,8 @@ type Limits struct {
 	Streams     int           // under way on one HTTP/2 connection
 	Connections int           // over TLS. Optional: half of the files that the process may open
 	Redirects   int           // of plain HTTP. Optional: likewise
+	// TCPKeepAlive is how long a connection may be silent until TCP's own probes begin. Zero: 15 s. Negative: there are none.
+	TCPKeepAlive time.Duration
 }
 
 // Options are what a Server is made of.
@@ -104,7 +106,7 @@ func New(o Options) (*Server, error) {
 	if o.MinVersion < tls.VersionTLS12 {
 		o.MinVersion = tls.VersionTLS12
 	}
-	s := &Server{opts: o, https: boundedListeners(o.HTTPS, o.Limits.Connections, o.TrustedProxies), http: boundedListeners(o.HTTP, o.Limits.Redirects, o.TrustedProxies)}
+	s := &Server{opts: o, https: boundedListeners(o.HTTPS, o.Limits.Connections, &o.Limits, o.TrustedProxies), http: boundedListeners(o.HTTP, o.Limits.Redirects, &o.Limits, o.TrustedProxies)}
 	s.done, s.cancel = context.WithCancel(context.Background())
 	s.under, s.endUnder = context.WithCancel(context.Background())
 	s.tlsConfig = &tls.Config{
@@ -148,14 +150,14 @@ func New(o Options) (*Server, error) {
 }
 
 // boundedListeners are listeners with a connection limit that they share, the write timeout and the PROXY protocol.
-func boundedListeners(listeners []net.Listener, most int, trusted []netip.Prefix) []net.Listener {
+func boundedListeners(listeners []net.Listener, most int, l *Limits, trusted []netip.Prefix) []net.Listener {
 	if most <= 0 {
 		most = maxConnections()
 	}
 	slots := make(chan struct{}, most)
 	bounded := make([]net.Listener, len(listeners))
-	for i, l := range listeners {
-		bounded[i] = acceptProxyProtocol(newBoundedListener(l, slots, writePatience), trusted)
+	for i, listener := range listeners {
+		bounded[i] = acceptProxyProtocol(newBoundedListener(listener, slots, writePatience, l.TCPKeepAlive), trusted)
 	}
 	return bounded
 }

@@ -186,13 +186,21 @@ func (s *Server) openEdge(cfg *config.Config) error {
 		Limits: edge.Limits{
 			HeaderBytes: int(cfg.Limits.HeaderBytes), HeaderTime: cfg.Limits.HeaderTime.Std(), IdleTime: cfg.Limits.IdleTime.Std(),
 			BodyMinRate: int64(cfg.Limits.BodyMinRate), Streams: cfg.Limits.Streams,
-			Connections: s.descriptors.Clients, Redirects: s.descriptors.Redirects,
+			Connections: s.descriptors.Clients, Redirects: s.descriptors.Redirects, TCPKeepAlive: probe(cfg.Limits.TCPKeepalive),
 		},
 	})
 	if err == nil {
 		s.AddTask(s.edge.RotateTickets)
 	}
 	return err
+}
+
+// probe is a tcp_keepalive as options take it, in which 0 is not off.
+func probe(k config.Keepalive) time.Duration {
+	if k == 0 {
+		return -1
+	}
+	return time.Duration(k)
 }
 
 // openLimits makes the rate limiter; in a fleet it is synced through Redis.
