@@ -559,6 +559,24 @@ func serves(s *site, pid int) bool {
 	return err == nil && strings.Contains(string(text), fmt.Sprintf(`"pid":%d,`, pid))
 }
 
+// TestHandoverWithAFolderThatCannotBeWritten: what is written there when a process is in charge is for commands. The one before has
+// given everything up by then, so that the new one serves on.
+func TestHandoverWithAFolderThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	h := newHandoverSite(t, "")
+	h.start()
+	first, addresses := h.owner(t), filepath.Join(h.state, "addresses.json")
+	if err := errors.Join(os.Remove(addresses), os.Mkdir(addresses, 0o700)); err != nil { // where a file cannot be put
+		t.Fatal(err)
+	}
+	second := h.handOver(t, first)
+	h.said(t, "this process has taken over, and the state folder does not say so", 1)
+	eventually(t, "the old process has ended", func() bool { return gone(first) })
+	if err := ask(h.client().http, h.site); err != nil || gone(second) {
+		t.Errorf("then: %v, ended %v", err, gone(second))
+	}
+}
+
 // TestHandoverWhileDraining: a process that drains hands nothing over, whether it was told to end or has handed over before; the
 // one that has taken over can, while the first still drains. A revocation ends what is left in it.
 func TestHandoverWhileDraining(t *testing.T) {

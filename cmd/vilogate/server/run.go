@@ -82,20 +82,19 @@ func (s *Server) announce(ctx context.Context, announce func(Addresses) error) e
 	if err != nil {
 		return err
 	}
-	if !s.inCharge.Load() {
+	data = append(data, '\n')
+	if s.inCharge.Load() {
+		if err := s.o.State.Write(state.Addresses, data); err != nil {
+			return err
+		}
+		if !s.waitReady(ctx) {
+			return nil
+		}
+	} else {
 		if taken, err := s.takeOver(ctx); !taken {
 			return err
 		}
-	}
-	if err := s.o.State.Write(state.Addresses, append(data, '\n')); err != nil {
-		return err
-	}
-	if !s.inCharge.Swap(true) {
-		if err := errors.Join(s.recordConfig(), s.o.State.Claim()); err != nil {
-			return err
-		}
-	} else if !s.waitReady(ctx) {
-		return nil
+		s.recordTakeover(data)
 	}
 	s.tellReady()
 	if s.source != nil {
@@ -125,6 +124,16 @@ func (s *Server) takeOver(ctx context.Context) (bool, error) {
 		return ignoreCanceled(s.background, err)
 	})
 	return true, nil
+}
+
+// recordTakeover writes down that this process is in charge, and where it listens. That is for commands: the process before gives up
+// everything by now, so that this one serves on where it cannot be written, as where the disk is full.
+func (s *Server) recordTakeover(addresses []byte) {
+	err := s.o.State.Write(state.Addresses, addresses)
+	s.inCharge.Store(true)
+	if err := errors.Join(err, s.recordConfig(), s.o.State.Claim()); err != nil {
+		s.o.Log.Error("this process has taken over, and the state folder does not say so", "error", err)
+	}
 }
 
 // recordConfig writes down which configuration the folder is served with, for commands that stand in for a server.
