@@ -25,6 +25,9 @@ func (x *forwarding) checkHeldFields() error {
 	if x.held.canRemove() {
 		return nil
 	}
+	if x.authentication.credentials.subprotocol {
+		return refuseHeldHeader("a token as a subprotocol of a WebSocket")
+	}
 	said := x.identityFields()
 	for name := range x.r.Header {
 		class := request.ClassifyHeader(name)
@@ -61,6 +64,7 @@ func (x *forwarding) answerHeld() error {
 			a.set.Add(name, value)
 		}
 	}
+	x.setHeldSubprotocols(&a.set)
 	a.remove = append(a.remove, contractNames...)
 	for _, name := range x.held.sent {
 		if !x.isProxysField(name) && x.r.Header[name] == nil {

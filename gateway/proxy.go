@@ -40,7 +40,7 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 		return err
 	}
 	x.setIdentity(&out.header)
-	x.forwardSubprotocolToken(out)
+	x.forwardSubprotocolToken(&out.header)
 	x.editRequest(out)
 	if out.upgrade != "" && x.opensStream() {
 		out.setWebSocketKey()

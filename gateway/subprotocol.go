@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"strings"
+
 	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -19,10 +21,22 @@ func (x *forwarding) stripSubprotocolToken() {
 }
 
 // forwardSubprotocolToken passes such a token on, where its issuer's tokens are to be (forward_token), in the field that it stands for.
-func (x *forwarding) forwardSubprotocolToken(out *outgoing) {
+func (x *forwarding) forwardSubprotocolToken(h *field.List) {
 	if x.authentication.credentials.subprotocol && x.authentication.forwardBearer {
-		out.header.Set("Authorization", "Bearer "+x.authentication.credentials.bearer)
+		h.Set("Authorization", "Bearer "+x.authentication.credentials.bearer)
 	}
+}
+
+// setHeldSubprotocols has the proxy that holds such a handshake forward it as the gateway would: a field that is changed has to be said,
+// where one that is gone is removed.
+func (x *forwarding) setHeldSubprotocols(set *field.List) {
+	if !x.authentication.credentials.subprotocol {
+		return
+	}
+	if rest := x.r.Header["Sec-Websocket-Protocol"]; len(rest) > 0 {
+		set.Set("Sec-WebSocket-Protocol", strings.Join(rest, ", "))
+	}
+	x.forwardSubprotocolToken(set)
 }
 
 // selectSubprotocol selects the subprotocol that carried such a token, where the backend has selected none: browsers fail a WebSocket none

@@ -161,8 +161,17 @@ func TestForwardAuthOfEnvoy(t *testing.T) {
 	if r.OK != nil {
 		t.Errorf("a preflight: %+v", r)
 	}
+	writeFiles(t, s.dir, map[string]string{"policies/app.yaml": strings.Replace(attackedPolicy, "routes:\n", "routes:\n  - { path: /socket, allow: authenticated, websocket: true }\n", 1)})
+	s.must("", "reload", "--state", s.state)
+	for offered, want := range map[string]string{"bearer." + s.alice: "", "a, bearer." + s.alice + ", chat": "a, chat"} {
+		r = check(t, "GET", "/socket", nil, "Connection: upgrade", "Upgrade: websocket", "Sec-WebSocket-Protocol: "+offered)
+		if r.OK == nil || headerValue(t, r.OK.Headers, "x-user") != "alice" || headerValue(t, r.OK.Headers, "sec-websocket-protocol") != want ||
+			slices.Contains(r.OK.Remove, "sec-websocket-protocol") != (want == "") {
+			t.Errorf("a token as a subprotocol, %q wanted: %+v", want, r)
+		}
+	}
 	within(t, waitTimeout, "records say who asked, and how", func() bool {
-		return strings.Contains(s.output.String(), `"client":"192.0.2.9","method":"GET","host":"app.viloforge.test","path":"/admin"`) && strings.Contains(s.output.String(), `"forward_auth":"envoy-grpc"`)
+		return strings.Contains(s.output.String(), `"client":"192.0.2.9","protocol":"HTTP/1.1","method":"GET","host":"app.viloforge.test","path":"/admin"`) && strings.Contains(s.output.String(), `"forward_auth":"envoy-grpc"`)
 	})
 	if all := s.backend.all(); len(all) > 0 {
 		t.Errorf("a backend was asked: %q", all)

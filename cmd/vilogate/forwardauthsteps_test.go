@@ -57,6 +57,16 @@ func TestForwardAuthTakesEveryStep(t *testing.T) {
 	if a := s.http1(t, request{host: appHost, target: "/rated"}); a.status != http.StatusOK { // of another address
 		t.Errorf("of another address: %v", a)
 	}
+	// A token as a subprotocol would arrive at the backend, for this proxy forwards what it is not told of.
+	offers := func(name string) []string {
+		return []string{"Connection: upgrade", "Upgrade: websocket", "Sec-WebSocket-Protocol: chat, bearer." + name}
+	}
+	if a := ask("GET", "/ws", offers(alice)...); a.status != http.StatusBadRequest {
+		t.Errorf("a token as a subprotocol: %v", a)
+	}
+	if a := ask("GET", "/ws", offers("opaque")...); a.status != http.StatusOK {
+		t.Errorf("a subprotocol of the backend's own: %v", a)
+	}
 	preflight := []string{"Origin: https://web.viloforge.test", "Access-Control-Request-Method: PUT"}
 	if a := ask("OPTIONS", "/x", preflight...); a.status != http.StatusForbidden || a.header.Get("Access-Control-Allow-Methods") != "" {
 		t.Errorf("a preflight, of which a success would be leave: %v", a)
