@@ -13,6 +13,9 @@ func (c *checker) checkConnections(u Upstream) {
 		c.oneOf(u.Places.Of("affinity"), "affinity", string(u.Affinity), "user", "cookie", "off")
 	}
 	c.checkProbe(u.Places.Of("tcp_keepalive"), u.TCPKeepalive)
+	if t := time.Duration(u.WebSocketPing); t != 0 && (t < 5*time.Second || t > time.Hour) {
+		c.errorf(u.Places.Of("websocket_ping"), "websocket_ping must be off, or from 5s to 1h, it is %s", strictyaml.Duration(t))
+	}
 	if u.ProxyProtocol == "" {
 		return
 	}

@@ -23,7 +23,10 @@ type Tunnel struct {
 	ending   atomic.Pointer[ending] // nil until End
 	answered atomic.Bool            // the client has sent a close frame since
 	tasks    sync.WaitGroup
+	waiting  sync.Mutex // held while tasks begin
+	waited   bool       // guarded by waiting: none begin any more
 
+	pings    pinger
 	down, up direction // to the client, and to the backend
 }
 
@@ -38,6 +41,7 @@ type direction struct {
 	mu     sync.Mutex // held while something is written
 	frames frames     // guarded by mu
 	closed bool       // guarded by mu: nothing is written any more
+	passed bool       // guarded by mu: something was written since the last ping
 }
 
 // New makes a tunnel to a backend. begin is called once, when the copying begins: the answer's header is written by then.
@@ -67,6 +71,12 @@ func (t *Tunnel) End(code uint16, reason string) {
 		e.cut.Stop()
 		return
 	}
+	t.waiting.Lock()
+	defer t.waiting.Unlock()
+	if t.waited {
+		e.cut.Stop() // both connections are closed
+		return
+	}
 	t.tasks.Go(func() {
 		t.down.mu.Lock()
 		defer t.down.mu.Unlock()
@@ -79,8 +89,12 @@ func (t *Tunnel) End(code uint16, reason string) {
 	})
 }
 
-// Wait returns when nothing goes on any more that End began. It is called when both connections are closed.
+// Wait returns when nothing goes on any more that End or PingEvery began. It is called when both connections are closed.
 func (t *Tunnel) Wait() {
+	t.waiting.Lock()
+	t.waited = true
+	t.waiting.Unlock()
+	t.stopPings()
 	if e := t.ending.Load(); e != nil {
 		e.cut.Stop()
 	}
@@ -153,6 +167,7 @@ func (c *clientSide) Write(p []byte) (int, error) {
 	if e == nil {
 		n, err := c.ReadWriteCloser.Write(p)
 		d.frames.advance(p[:n])
+		d.passed = true
 		return n, err
 	}
 	if c.t.endClient(e); d.closed {
@@ -207,6 +222,7 @@ func (b *backendSide) Write(p []byte) (int, error) {
 	if e == nil {
 		n, err := b.ReadWriteCloser.Write(p)
 		d.frames.advance(p[:n])
+		d.passed = true
 		return n, err
 	}
 	b.t.endBackend(e)
