@@ -3,7 +3,9 @@
 //
 //   - frames.go: where the frames of one direction end.
 //   - closeframe.go: the close frame that is put in behind one.
+//   - pinger.go: when pings are sent.
 //   - tunnel.go: both directions of one WebSocket, and how they are ended.
+//   - ping.go: the pings that both ends are sent.
 //
 // Of each frame the header is looked at, and the payload counted; nothing is held back. A tunnel takes less than 200 bytes.
 package websocket

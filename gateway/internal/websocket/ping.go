@@ -3,21 +3,11 @@ package websocket
 import (
 	"crypto/rand"
 	"io"
-	"sync"
 	"time"
 )
 
 // opcodePing is the opcode of pings (RFC 6455, section 5.5.2).
 const opcodePing = 0x9
-
-// pinger has both ends of a tunnel be sent pings. Its zero value does not.
-type pinger struct {
-	every time.Duration
-
-	mu    sync.Mutex
-	timer *time.Timer // guarded by mu
-	ended bool        // guarded by mu
-}
 
 // PingEvery has an end be sent a ping when it was sent nothing for so long, and no sooner than its frame has ended; at twice that at the
 // latest. What answers it is passed on to the other end as any frame is: a pong that nobody has asked for (RFC 6455, section 5.5.3). It is
@@ -42,16 +32,6 @@ func (t *Tunnel) ping() {
 	t.down.ping(t.client, []byte{0x80 | opcodePing, 0})
 	t.up.ping(t.backend, masked)
 	p.timer.Reset(p.every)
-}
-
-// stopPings ends it; when it has returned nothing more is sent.
-func (t *Tunnel) stopPings() {
-	p := &t.pings
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ended = true; p.timer != nil {
-		p.timer.Stop()
-	}
 }
 
 // ping sends a ping where nothing has passed since the last time, none passes, and none has closed the WebSocket.

@@ -94,7 +94,7 @@ func (t *Tunnel) Wait() {
 	t.waiting.Lock()
 	t.waited = true
 	t.waiting.Unlock()
-	t.stopPings()
+	t.pings.stop()
 	if e := t.ending.Load(); e != nil {
 		e.cut.Stop()
 	}
