@@ -182,7 +182,7 @@ func TestBodiesOfUnknownLengthAreTakenIn(t *testing.T) {
 	if got := readAnswer(t, from, "POST"); got.body != `3 [] "" 3 <nil>` {
 		t.Errorf("behind 100 Continue: %v", got)
 	}
-	eventually(t, "the log says why", func() bool { return strings.Contains(s.output.String(), "(buffer.request), 65536 bytes") })
+	eventually(t, "the log says why", func() bool { return strings.Contains(s.output.String(), "(buffer.request, buffer.disk), 65536 bytes") })
 	eventually(t, "no memory is held", func() bool { return s.metric(t, "vilogate_buffered_bytes") == 0 })
 }
 
