@@ -29,10 +29,12 @@ if have systemd-analyze; then
     root="$work/root"
     mkdir -p "$root/usr/local/bin" "$root/etc/systemd/system"
     cp bin/vilogate "$root/usr/local/bin/"
+    cp deploy/systemd/*.socket "$root/etc/systemd/system/"
     for unit in vilogate vilogate-idp; do
         # Verified with the binary where it will be.
         sed "s|/usr/local/bin|$root/usr/local/bin|" "deploy/systemd/$unit.service" >"$root/etc/systemd/system/$unit.service"
         systemd-analyze verify --man=no --recursive-errors=no "$root/etc/systemd/system/$unit.service" || fail "$unit.service"
+        systemd-analyze verify --man=no --recursive-errors=no "$root/etc/systemd/system/$unit.socket" || fail "$unit.socket"
         systemd-analyze security --offline=yes --threshold=15 --no-pager "deploy/systemd/$unit.service" | tail -n 1
     done
 fi

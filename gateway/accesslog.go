@@ -30,10 +30,10 @@ func (x *exchange) writeRecord(r *Record, more ...slog.Attr) {
 	if !log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 20)
+	attrs := make([]slog.Attr, 0, 22)
 	attrs = append(attrs,
 		slog.String("request_id", r.RequestID), slog.String("client", request.AddressText(r.Client)),
-		slog.String("method", r.Method), slog.String("host", r.Host), slog.String("path", r.Path),
+		slog.String("protocol", r.Protocol), slog.String("method", r.Method), slog.String("host", r.Host), slog.String("path", r.Path),
 		slog.String("route", r.Route), slog.String("decision", r.Decision), slog.String("rule", formatPlace(r.Rule)),
 		slog.String("subject", r.Subject), slog.String("upstream", r.Upstream), slog.Int("status", r.Status),
 		slog.Float64("duration_ms", milliseconds(r.Duration)), slog.Float64("wait_ms", milliseconds(r.Wait)), slog.Int64("bytes", r.Bytes))
@@ -61,6 +61,9 @@ func (x *exchange) writeRecord(r *Record, more ...slog.Attr) {
 	if r.Renewed {
 		attrs = append(attrs, slog.Bool("renewed", true))
 	}
+	if r.WebSocket {
+		attrs = append(attrs, slog.Bool("websocket", true))
+	}
 	if r.GRPCStatus != "" {
 		attrs = append(attrs, slog.String("grpc_status", r.GRPCStatus))
 	}
@@ -80,12 +83,23 @@ func (x *exchange) writeRecord(r *Record, more ...slog.Attr) {
 	_ = log.Handle(ctx, line)
 }
 
+// protocolName is the version of HTTP that a request came in, as it is commonly called.
+func protocolName(r *http.Request) string {
+	switch r.ProtoMajor {
+	case 2:
+		return "HTTP/2"
+	case 3:
+		return "HTTP/3"
+	}
+	return r.Proto
+}
+
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func (x *exchange) accessRecord(aborted bool) *Record {
 	note, d := &x.record, &x.decided
 	r := &Record{
-		RequestID: x.requestID, Client: x.client, Method: x.r.Method,
+		RequestID: x.requestID, Client: x.client, Protocol: protocolName(x.r), Method: x.r.Method, WebSocket: note.webSocket,
 		Path: d.Target.Path.String(), Route: d.routeName(),
 		Decision: note.decision, Reason: note.reason, Upstream: note.upstream,
 		Status: x.reply.status, Bytes: x.reply.bytes,

@@ -49,7 +49,7 @@ func (x *authentication) authenticate(l *located) error {
 	if stale && public {
 		x.continueAnonymous()
 	}
-	if err == nil && optional && x.principal == nil {
+	if err == nil && optional && x.principal == nil && (x.credentials.hasBearer || x.sentSession()) {
 		return refuseInvalidCookie() // who shows a credential means it
 	}
 	return err
@@ -92,6 +92,9 @@ func (x *authentication) verifyBearer(public bool) error {
 	switch {
 	case err == nil:
 		return x.acceptBearer(claims, public)
+	case errors.Is(err, token.ErrUnknownIssuer) && x.credentials.subprotocol:
+		x.credentials.hasBearer, x.credentials.subprotocol = false, false // a name like any other
+		return x.verifyCredentials(public)
 	case errors.Is(err, token.ErrUnknownIssuer):
 		return x.besideCookie(public, err)
 	case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):

@@ -115,9 +115,14 @@ var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 // reasonBeyondBuffer is why a body of unknown length is refused.
 const reasonBeyondBuffer = "the body, of unknown length, is beyond what the upstream has taken in (buffer.request, buffer.disk)"
 
-// takesIn reports whether the body is one to be taken in. Those of gRPC are streams.
+// streamsBodies reports whether no body is held: of gRPC none is, nor where the route says so.
+func (x *forwarding) streamsBodies() bool {
+	return x.isGRPC() || x.route() != nil && x.route().StreamBodies
+}
+
+// takesIn reports whether the body is one to be taken in.
 func (x *forwarding) takesIn(out *outgoing) bool {
-	if out.body == nil || x.upstream == nil || x.isGRPC() {
+	if out.body == nil || x.upstream == nil || x.streamsBodies() {
 		return false
 	}
 	b := &x.upstream.Buffer
@@ -136,9 +141,9 @@ func isEventStream(h field.List) bool {
 	return strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
 }
 
-// readsAhead reports whether an answer is read ahead of its reader. Those of gRPC are not.
+// readsAhead reports whether an answer is read ahead of its reader.
 func (x *forwarding) readsAhead(answer *upstreamAnswer) bool {
-	if x.upstream == nil || x.upstream.Buffer.Response == 0 || x.isGRPC() {
+	if x.upstream == nil || x.upstream.Buffer.Response == 0 || x.streamsBodies() {
 		return false
 	}
 	if length := answer.Head.Length; length >= 0 && length <= unheldLength || answer.Whole() {

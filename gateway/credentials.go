@@ -11,10 +11,11 @@ import (
 // credentials are what a request brought to prove who sends it. They are read
 // once; the values alias the request's headers.
 type credentials struct {
-	bearer    string
-	hasBearer bool
-	cookies   [maxCookies]cookieValue // by index in Settings.Cookies
-	hasCookie bool                    // at least one of them was sent
+	bearer      string
+	hasBearer   bool
+	subprotocol bool                    // the token came as a subprotocol of a WebSocket
+	cookies     [maxCookies]cookieValue // by index in Settings.Cookies
+	hasCookie   bool                    // at least one of them was sent
 }
 
 // cookieValue is what was sent under one cookie's name: a sibling subdomain, or
@@ -26,12 +27,16 @@ type cookieValue struct {
 	several bool // others too, that differ from it
 }
 
-// readCredentials reads the Authorization line, of which there is one at most,
-// and the SSO cookies of every Cookie line.
+// readCredentials reads the Authorization line, of which there is one at most, or
+// the token in its place that a WebSocket handshake has as a subprotocol, and the SSO
+// cookies of every Cookie line.
 func readCredentials(h http.Header, known []Cookie) credentials {
 	var c credentials
 	if lines := h["Authorization"]; len(lines) == 1 {
 		c.bearer, c.hasBearer = request.BearerToken(lines[0])
+	} else if len(lines) == 0 && request.IsWebSocket(h) {
+		c.bearer, _ = request.SubprotocolToken(h["Sec-Websocket-Protocol"])
+		c.hasBearer, c.subprotocol = c.bearer != "", c.bearer != ""
 	}
 	for _, line := range h["Cookie"] {
 		for name, value := range request.CookiePairs(line) {

@@ -26,7 +26,7 @@
 //
 // Decided, in memory:
 //
-//   - credentials.go, cookiename.go, cookievalues.go, tokenheaders.go, authenticate.go, principal.go: the Bearer token,
+//   - credentials.go, cookiename.go, cookievalues.go, tokenheaders.go, authenticate.go, principal.go: the Bearer token (of a WebSocket also as a subprotocol, subprotocol.go),
 //     or what a proxy in front has put into a header, or the SSO cookies, to a
 //     principal, where the answer depends on it.
 //   - renew.go: an expired token of our own IdP is checked there before a byte of the body is
@@ -51,13 +51,13 @@
 //   - connectionauth.go, ownconnection.go: logins that are bound to a connection are
 //     refused, or have a connection to the backend that is one client's alone.
 //   - forward.go, proxy.go: the one narrow seam to the backend. outgoing.go and requestbody.go are what it is sent, answer.go
-//     and upgrade.go what becomes of its answer, connections.go over which connections: package
+//     and upgrade.go what becomes of its answer, extendedconnect.go what is different where a WebSocket comes over HTTP/2, connections.go over which connections: package
 //     internal/http1/client speaks HTTP/1.1 to it, by the grammar of internal/http1, and internal/http2/client HTTP/2, for which
 //     sendhttp2.go writes the request and upstreamanswer.go is what both give back. Fields go through as a list
 //     (internal/field), in the order and spelling in which they were sent: what headers.go leaves of the request's, and the
 //     answer's, which answer.go, options.go and caching.go edit in place. options.go: what a route changes of request
 //     and answer; login.go: the same to the identity provider.
-//   - buffers.go, buffering.go: bodies that are held in memory, so that slow clients hold no backend: a request's is taken in before an
+//   - buffers.go, buffering.go: bodies that are held in memory, so that slow clients hold no backend, but on routes with stream: true. A request's is taken in before an
 //     address is chosen, and an answer is read ahead of its reader by internal/readahead; internal/quota bounds the memory, and
 //     internal/spool has the files of what that does not take.
 //   - grpc.go: which request is a call of gRPC, its deadline, and the statuses in place of refusals and cut-off answers.
@@ -138,6 +138,20 @@
 // carries; records and metrics have the status of HTTP, and grpc_status beside it. A call whose answer is cut off ends with a
 // status too: 4 at its deadline, 16 or 7 when its sign-in or the policies end it, 14 else. gRPC-Web is a request as any other.
 //
+// # WebSockets
+//
+// A handshake is a GET with Upgrade in HTTP/1.1, and an extended CONNECT in HTTP/2 (RFC 8441), which the server makes the same GET of:
+// it is decided, cleaned, counted, recorded and forwarded alike (extendedconnect.go). The upstream is asked by an upgrade of HTTP/1.1 in
+// either case. The client's frames and extensions are passed through. Over HTTP/2 there is no Sec-WebSocket-Key: the gateway sends one
+// of its own, whose Sec-WebSocket-Accept has to be right; 101 is 200 there, so any other answer of 2xx is 502, and where there can be
+// no WebSocket (a route without websocket: true, an upstream of HTTP/2, the gateway's own paths, the login host) the handshake is 400.
+// An extended CONNECT for anything else is 501, and CONNECT 405. HTTP/3 has no WebSockets here (RFC 9220).
+//
+// The scripts of browsers cannot send Authorization with a handshake. A subprotocol bearer.<token> is one that counts as
+// Authorization: Bearer (subprotocol.go), where an issuer of ours could have made the token; any other is a name that the backend may
+// know. It is taken out before the backend, and selected in the answer where that selects none, since browsers fail a WebSocket with
+// subprotocols of which none is selected. Two, or one beside Authorization, are 400. With forward_token the backend gets it as Authorization.
+//
 // # What ends with the sign-in
 //
 // A request that outlives its decision (a WebSocket, an event stream, a gRPC stream, a long download or upload, an answer
@@ -157,7 +171,7 @@
 // its backend; nothing more of what the client sends arrives there. Where no frame ends within a second, the connection is
 // cut. Everything else is cut off so that a client sees it: by a reset of the stream in HTTP/2, by the end of the connection in
 // HTTP/1.1. When the process drains, what has been upgraded has as long as other requests to end by itself, and is closed
-// with 1001 then. WebSockets come over HTTP/1.1 alone: extended CONNECT (RFC 8441) is not offered, and CONNECT is 405.
+// with 1001 then.
 //
 // A WebSocket one end of which takes nothing for a minute of what the other sends, or goes on for a minute when the other has
 // ended, is closed.
@@ -173,7 +187,7 @@
 //
 // An open stream costs about 500 bytes in the index (TestWhatAStreamCosts in internal/streams). An idle WebSocket takes 29 KB of heap
 // and stacks behind a collection, HTTP/1.1 with TLS in front and without behind: 12 of them are the stacks of two goroutines, 6 what
-// TLS keeps, 640 bytes the frames that are followed; resident are 36 KiB where the collector runs often (TestIdleConnectionsAreSmall in
+// TLS keeps, 640 bytes the frames that are followed; over HTTP/2 it is a stream, and takes less. Resident are 36 KiB where the collector runs often (TestIdleConnectionsAreSmall in
 // cmd/vilogate). A buffer of 512 bytes each way is all that waits. A request of less than a quarter of a second costs two locks, and no
 // allocation.
 //

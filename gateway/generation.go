@@ -141,6 +141,8 @@ type Upstream struct {
 	// ProxyProtocol is the version of the PROXY header that connections to it begin with, 1 or 2, and says who the client is. Each serves
 	// one request, or one client where it is that client's alone. Optional: they begin with none.
 	ProxyProtocol byte
+	// Ping is after how long without a frame the ends of a WebSocket are sent a ping. Zero: they are not.
+	Ping time.Duration
 	// Probe is the interval of TCP's own probes of its connections. Zero: 15 s. Negative: there are none.
 	Probe time.Duration
 	// Timeout bounds the wait for the response's header. Zero: 60 s.

@@ -67,6 +67,7 @@ func (x *forwarding) cleanHeaders() error {
 	if !x.authentication.forwardBearer {
 		delete(x.r.Header, "Authorization")
 	}
+	x.stripSubprotocolToken()
 	stripCookies(x.r.Header, x.gen.Cookies, x.authentication.forwardCookie)
 	if x.upstream != nil && x.upstream.Affinity == AffinityCookie {
 		x.takeAffinityCookie()

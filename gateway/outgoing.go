@@ -19,6 +19,7 @@ type outgoing struct {
 	method, target, host string
 	header               field.List
 	upgrade              string // the protocol that is asked for; "" for none
+	webSocketKey         string // of its handshake, where that is the gateway's; "" where the client has it
 	length               int64  // of the body in bytes; 0 where there is none, negative where it is not known
 	body                 *requestBody
 	trailer              http.Header // the fields that may follow the body; their values, once it has ended

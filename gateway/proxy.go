@@ -40,7 +40,11 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 		return err
 	}
 	x.setIdentity(&out.header)
+	x.forwardSubprotocolToken(out)
 	x.editRequest(out)
+	if out.upgrade != "" && x.opensStream() {
+		out.setWebSocketKey()
+	}
 	head := headBuffers.Get().(*[headBuffer]byte)
 	var err error
 	if x.speaksHTTP2() {
@@ -83,6 +87,9 @@ func (x *forwarding) closesConnections() bool {
 // answerWith passes an upstream's answer on.
 func (x *forwarding) answerWith(answer *upstreamAnswer, out *outgoing) error {
 	x.record.upstreamTime = x.g.opts.Now().Sub(x.start)
+	if err := out.checkHandshake(&answer.Head); err != nil {
+		return err
+	}
 	status := answer.Head.Status
 	h := &answer.Head.Fields
 	announced, events := cleanFraming(&answer.Head), isEventStream(*h)
@@ -95,6 +102,7 @@ func (x *forwarding) answerWith(answer *upstreamAnswer, out *outgoing) error {
 	}
 	x.reply.setCommonHeaders(h)
 	if status == http.StatusSwitchingProtocols {
+		x.selectSubprotocol(h)
 		return x.upgrade(*h, answer)
 	}
 	x.stream.setAnswer(answer)

@@ -13,6 +13,8 @@ type Record struct {
 	RequestID string
 	Client    netip.Addr
 	Method    string
+	Protocol  string // HTTP/1.1, HTTP/2 or HTTP/3; "HTTP/1.0" too
+	WebSocket bool   // it has opened one
 	Host      string // canonical; "" when it could not be made so, or is not served
 	Path      string // canonical, without the query
 	Route     string // the route's pattern
@@ -23,7 +25,7 @@ type Record struct {
 	Session   string
 	Upstream  string
 	Status    int           // of a call of gRPC that was refused: what its status stands for
-	Bytes     int64         // of the body that was sent
+	Bytes     int64         // of the body that was sent, or through a WebSocket to the client
 	Duration  time.Duration // of the whole request
 	Wait      time.Duration // until the upstream's header; zero when there was none
 
@@ -70,6 +72,7 @@ type record struct {
 	renewed       bool             // the answer carries a successor of the access token
 	kept          int64            // bytes of the body that was kept
 	keptSent      int64            // bytes of the kept body that took the place of the request's own
+	webSocket     bool             // it has opened one
 	streamEnd     string           // why it was ended before its time
 
 	refusedCookies []RefusedCookie

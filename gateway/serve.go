@@ -54,6 +54,9 @@ func (x *exchange) serve() error {
 	if err := x.decide(); err != nil {
 		return err
 	}
+	if err := x.decided.checkExtendedConnect(); err != nil {
+		return err
+	}
 	switch x.located.Kind {
 	case policies.OwnPath:
 		return x.decided.serveOwn()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -184,13 +183,11 @@ func BenchmarkIdleWebSockets(b *testing.B) {
 	for name, handler := range map[string]http.Handler{"plain": plain, "vilogate": p.gateway} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				front := httptest.NewUnstartedServer(handler)
-				front.Config.ErrorLog = log.New(io.Discard, "", 0)
-				front.Start()
+				front := strings.TrimPrefix(serveHTTP1(b, handler), "http://")
 				before := memory()
 				var conns []net.Conn
 				for i := range open {
-					conn, err := net.Dial("tcp", front.Listener.Addr().String())
+					conn, err := net.Dial("tcp", front)
 					if err != nil {
 						b.Fatal(err)
 					}
@@ -209,7 +206,6 @@ func BenchmarkIdleWebSockets(b *testing.B) {
 					_ = conn.Close()
 					_ = (<-accepted).Close()
 				}
-				front.Close()
 			}
 		})
 	}

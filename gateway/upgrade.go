@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"net/http"
@@ -9,42 +8,54 @@ import (
 	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
-	"github.com/viloforge/vilogate/gateway/internal/http1"
 )
 
+// A switcher is the writer of a server that can leave HTTP for another protocol, each in its own way: by 101 on the connection
+// (HTTP/1.1), or by 200 on the stream (RFC 8441).
+type switcher interface {
+	SwitchProtocols(header field.List) (io.ReadWriteCloser, error)
+}
+
 // upgrade passes on that the backend has switched protocols, and then what client and backend say to each other, through a
-// tunnel, until both have ended or one has failed. What a client sends before the switch is no frame (RFC 6455, section 4.1),
-// and is not passed on.
+// tunnel, until both have ended or one has failed.
 func (x *forwarding) upgrade(h field.List, answer *upstreamAnswer) error {
-	conn, buffered, err := http.NewResponseController(x.reply.ResponseWriter).Hijack()
+	for _, name := range [...]string{"Content-Length", "Transfer-Encoding", "Trailer"} {
+		h.Del(name)
+	}
+	server, ok := x.reply.ResponseWriter.(switcher)
+	if !ok {
+		return refuseUpstream(http.StatusBadGateway, "upstream request failed", http.ErrNotSupported)
+	}
+	conn, err := server.SwitchProtocols(h)
 	if err != nil {
 		return refuseUpstream(http.StatusBadGateway, "upstream request failed", err)
 	}
 	backend := x.stream.openTunnel(answer.Tunnel(), func() { x.g.streams.Register(&x.stream.Stream) })
-	user := x.stream.opened.Client(conn)
-	x.reply.status = http.StatusSwitchingProtocols
-	defer func() { _ = errors.Join(user.Close(), backend.Close()) }() // one of them may have gone
-	if err := writeSwitching(buffered.Writer, h); err != nil {
-		return nil
+	user := &countedWriter{ReadWriteCloser: x.stream.opened.Client(conn)}
+	if every := x.upstream.Ping; every > 0 {
+		x.stream.opened.PingEvery(every)
 	}
+	x.reply.status, x.record.webSocket = x.switchStatus(), true
+	defer func() { _ = errors.Join(user.Close(), backend.Close()) }() // one of them may have gone
 	copyBoth(user, backend, tunnelTimeout)
+	x.reply.bytes = user.written
 	return nil
 }
 
-// writeSwitching writes the head of a 101.
-func writeSwitching(w *bufio.Writer, h field.List) error {
-	for _, name := range [...]string{"Content-Length", "Transfer-Encoding", "Trailer"} {
-		h.Del(name)
-	}
-	head, err := http1.AppendFields([]byte("HTTP/1.1 101 Switching Protocols\r\n"), h)
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(head); err != nil {
-		return err
-	}
-	return w.Flush()
+// countedWriter counts what is written through it.
+type countedWriter struct {
+	io.ReadWriteCloser
+	written int64 // owned by whoever writes
 }
+
+func (c *countedWriter) Write(p []byte) (int, error) {
+	n, err := c.ReadWriteCloser.Write(p)
+	c.written += int64(n)
+	return n, err
+}
+
+// CloseWrite is for who copies.
+func (c *countedWriter) CloseWrite() error { return closeWrite(c.ReadWriteCloser) }
 
 // The buffers that are copied through: each way has a small one of its own, and one of the large while what comes fills it, as the
 // records of a long message over TLS do. Most tunnels are idle, and say little.
@@ -98,6 +109,11 @@ func copyAndClose(to io.Writer, from io.Reader, stall *time.Timer, timeout time.
 			return err
 		}
 	}
+	return closeWrite(to)
+}
+
+// closeWrite closes a connection for writing.
+func closeWrite(to io.Writer) error {
 	half, ok := to.(interface{ CloseWrite() error })
 	if !ok {
 		return errors.ErrUnsupported

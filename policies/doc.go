@@ -84,7 +84,7 @@
 //     Names that the gateway writes itself, those of the connection, cookies and Access-Control-* cannot stand there.
 //     Identity headers of other products can (X-WEBAUTH-USER; upstreams/README.md lists them): the backend is sent what
 //     is set here, and never what a client sent. {} for nothing.
-//   - websocket: true. A WebSocket handshake is forwarded.
+//   - websocket: true. A WebSocket handshake is forwarded, of HTTP/1.1 and of HTTP/2 (RFC 8441).
 //   - mode: shadow. The route decides nothing. See below. enforce for the ordinary.
 //   - on_stale: allow. The route is served even while revocations cannot be learnt. refuse for the ordinary.
 //   - encoded_slash: allow, double_slash: allow, semicolon: allow. The path may hold %2F inside a segment, several
@@ -119,6 +119,10 @@
 //     the end of the gateway's process ends it. Of a stream that is open the route counts by which it was admitted. end for
 //     the ordinary: it is ended within a second, by the close code 4401 where it is a WebSocket, and cut off where it is anything
 //     else. What was admitted whoever asks, on a public route, no sign-out ends, but a reload does. See gateway/doc.go.
+//   - stream: true. No body of this route is held, of a request or of an answer: the first bytes of an upload reach the backend
+//     before the rest has been sent, however short it is, and of an answer
+//     no more is read than its reader takes. So a slow client holds the backend. It is for programs that talk while they send (uploads that report progress, long polling
+//     with bodies, exec and attach of containers). false for the ordinary: what the upstream's buffer says.
 //   - method_override: pass. X-HTTP-Method-Override and its like reach the backend. An error on a route that has methods,
 //     or shares its pattern with one that does: the header would ask for what they refuse. drop for the ordinary.
 //
@@ -224,7 +228,7 @@
 //     read it in different ways: given twice or in another spelling that some server takes for it (ID, id[], id.x, [id,
 //     id], !id; not id_x or x[id]), with a semicolon, with an escape that is none, with a name that is no UTF-8.
 //   - request.headers["x-tenant"], whatever its case. A route whose policy reads a header refuses (400) one that is there
-//     twice, or that Connection names, which would end at the gateway. Authorization, Cookie, Host, the headers of the
+//     twice, or that Connection names, which would end at the gateway. Authorization, Cookie, Sec-WebSocket-Protocol, Host, the headers of the
 //     connection (Connection, TE, Upgrade) and those that the gateway writes are not among them. A header is what the
 //     client says, and no more.
 //   - token.issuer, token.bearer (a Bearer token, not a cookie), token.issued_at, token.expires, token.claims["department"].

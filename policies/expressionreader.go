@@ -233,7 +233,7 @@ func (r *expressionReader) literalKey(variable, key ast.Expr) {
 }
 
 // credentialHeaders are headers that a policy never sees: credentials, which the gateway verifies itself.
-var credentialHeaders = []string{"authorization", "cookie", "proxy-authorization"}
+var credentialHeaders = []string{"authorization", "cookie", "proxy-authorization", "sec-websocket-protocol"}
 
 // key notes a name that a variable is asked for.
 func (r *expressionReader) key(variable ast.Expr, name string, at ast.Expr) {

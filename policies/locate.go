@@ -159,6 +159,12 @@ func (l *Location) canonicalise(r *Request) bool {
 	if len(r.Header["Authorization"]) > 1 {
 		return l.malformed("more than one Authorization line")
 	}
+	if request.IsWebSocket(r.Header) {
+		token, several := request.SubprotocolToken(r.Header["Sec-Websocket-Protocol"])
+		if several || token != "" && len(r.Header["Authorization"]) > 0 {
+			return l.malformed("a token as a subprotocol (bearer.…) beside another one, or beside Authorization")
+		}
+	}
 	l.Target = target
 	l.Facts = Facts{
 		Now: r.Now, Method: target.Method, Host: target.Host, Path: target.Path, Client: r.Client, Query: target.Query, Header: r.Header,

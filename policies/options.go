@@ -28,7 +28,7 @@ func (c *compiler) tls(s *tlsSyntax) *TLS {
 func (c *compiler) options(r *Route, o optionsSyntax) {
 	r.WebSocket, r.OnStaleAllow, r.MethodOverridePass = isTrue(o.WebSocket), isTrue(o.OnStale), isTrue(o.MethodOverride)
 	r.permittedAmbiguities, r.ConnectionAuth = o.permittedAmbiguities(), isTrue(o.ConnectionAuth)
-	r.KeepStreams = isTrue(o.Streams)
+	r.KeepStreams, r.StreamBodies = isTrue(o.Streams), isTrue(o.Stream)
 	if r.BearerPass = o.Bearer.is("pass"); r.BearerPass && r.BearerOnly {
 		c.errorf(o.Bearer.at, "bearer: pass is for requests with a cookie, and on the route at %s a cookie is never enough (bearer: only); choose one of them", r.Place)
 	}

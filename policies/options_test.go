@@ -29,6 +29,7 @@ defaults:
   websocket: true
   on_stale: allow
   streams: keep
+  stream: true
   rewrite_host: site.internal
 routes:
   - { path: /defaults, allow: authenticated }
@@ -43,6 +44,7 @@ routes:
     websocket: false
     on_stale: refuse
     streams: end
+    stream: false
     cors: { origins: ["*"] }
     headers:
       request: { set: { x-tenant: "a, b" }, remove: [user-agent] }
@@ -58,14 +60,14 @@ func TestRouteOptions(t *testing.T) {
 		return Route{
 			Rate: r.Rate, MaxBody: r.MaxBody, Timeout: r.Timeout, CSRFExempt: r.CSRFExempt, StripPrefix: r.StripPrefix,
 			RewriteHost: r.RewriteHost, Headers: r.Headers, WebSocket: r.WebSocket, OnStaleAllow: r.OnStaleAllow,
-			KeepStreams: r.KeepStreams,
+			KeepStreams: r.KeepStreams, StreamBodies: r.StreamBodies,
 		}
 	}
 	forms := []request.Origin{"https://forms.example"}
 	for path, want := range map[string]Route{
 		"/defaults": {
 			Rate: &Rate{gcra.Rate{Events: 100, Per: time.Hour}, PerIP}, MaxBody: 1 << 20, Timeout: 10 * time.Second, CSRFExempt: forms,
-			RewriteHost: "site.internal", WebSocket: true, OnStaleAllow: true, KeepStreams: true,
+			RewriteHost: "site.internal", WebSocket: true, OnStaleAllow: true, KeepStreams: true, StreamBodies: true,
 			Headers: Headers{Response: HeaderEdits{Remove: []string{"Server"}, Set: []HeaderField{{"X-Frame-Options", "DENY"}}}},
 		},
 		"/own/x": {
@@ -73,7 +75,7 @@ func TestRouteOptions(t *testing.T) {
 			RewriteHost: "own.internal:8080",
 			Headers:     Headers{Request: HeaderEdits{Remove: []string{"User-Agent"}, Set: []HeaderField{{"X-Tenant", "a, b"}}}},
 		},
-		"/none": {WebSocket: true, OnStaleAllow: true, KeepStreams: true, CSRFExempt: forms},
+		"/none": {WebSocket: true, OnStaleAllow: true, KeepStreams: true, StreamBodies: true, CSRFExempt: forms},
 	} {
 		if got := route(path); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\n%+v, want\n%+v", path, got, want)

@@ -19,6 +19,7 @@ type Route struct {
 	ConnectionAuth     bool // Authorization may log in a connection, which is then one client's alone
 	MethodOverridePass bool // X-HTTP-Method-Override and its like may pass
 	KeepStreams        bool // what is under way goes on when it would not be admitted any more
+	StreamBodies       bool // no body is held or read ahead
 	Optional           bool // optional authentication: anonymous requests pass, bad credentials do not
 	Shadow             bool // in the shadow only: no request is decided by it
 

@@ -34,12 +34,13 @@ type optionsSyntax struct {
 	DefaultCacheControl *word    `yaml:"default_cache_control"` // private: added where the backend sends neither Cache-Control nor Expires; none; default: private for whoever is signed in, but on public routes
 	ConnectionAuth      *allowed `yaml:"connection_auth"`       // allow: Authorization by Negotiate, NTLM or CredSSP may log in a connection to the backend, which is then this client's alone
 	Streams             *kept    `yaml:"streams"`               // keep: neither a sign-out nor a reload ends a WebSocket or another request under way; end for the ordinary
+	Stream              *bool    `yaml:"stream"`                // no body is held or read ahead, either way, whatever the upstream's buffer says
 }
 
 var optionKeys = []string{
 	"bearer", "csrf", "rate", "max_body", "timeout", "strip_prefix", "rewrite_host", "headers", "websocket", "mode", "on_stale",
 	"method_override", "encoded_slash", "double_slash", "semicolon", "encoded_hash", "double_encoding", "encoded_backslash", "default_cache_control", "connection_auth",
-	"streams",
+	"streams", "stream",
 }
 
 type (
@@ -108,6 +109,7 @@ func (o optionsSyntax) withDefaults(defaults *optionsSyntax) optionsSyntax {
 		DefaultCacheControl: orDefault(o.DefaultCacheControl, defaults.DefaultCacheControl),
 		ConnectionAuth:      orDefault(o.ConnectionAuth, defaults.ConnectionAuth),
 		Streams:             orDefault(o.Streams, defaults.Streams),
+		Stream:              orDefault(o.Stream, defaults.Stream),
 	}
 }
 

@@ -199,6 +199,14 @@ func (o *office) signsOut(t *testing.T, s *site, first, second window) {
 	if told := o.sockets.next("browser"); told != "close 4401 signed out" {
 		t.Errorf("the backend of the WebSocket sees %q", told)
 	}
+	eventually(t, "the record says that the WebSocket came over HTTP/2", func() bool {
+		for line := range strings.Lines(s.output.String()) {
+			if strings.Contains(line, `"websocket":true`) {
+				return strings.Contains(line, `"protocol":"HTTP/2"`) && strings.Contains(line, `"stream_end":"revoked"`)
+			}
+		}
+		return false
+	})
 }
 
 // The forms of the editor's page, as a person sends them.

@@ -144,9 +144,14 @@ func (b *chaosBackend) start() {
 	go func(s *http.Server) { _ = s.Serve(listener) }(b.server)
 }
 
-func (b *chaosBackend) serve(w http.ResponseWriter, r *http.Request) {
+// wait returns while the backend is not paused.
+func (b *chaosBackend) wait() {
 	b.gate.RLock()
-	b.gate.RUnlock() //nolint:staticcheck // it waits while the backend is paused
+	defer b.gate.RUnlock()
+}
+
+func (b *chaosBackend) serve(w http.ResponseWriter, r *http.Request) {
+	b.wait()
 	switch {
 	case r.Header.Get("Content-Type") == "application/grpc":
 		_, _ = io.Copy(io.Discard, r.Body) // what is lost of it, its client counts
@@ -174,6 +179,7 @@ func (b *chaosBackend) serve(w http.ResponseWriter, r *http.Request) {
 type chaosWorld struct {
 	t        *testing.T
 	f        *fleet
+	clocks   bool // of the gateways can be moved
 	gateways [2]*site
 	fronts   [2]*site // the gateways, as they were at first: their addresses stay
 	front    *site    // HAProxy
@@ -183,19 +189,21 @@ type chaosWorld struct {
 	grpc     [2]*chaosBackend
 }
 
-func newChaosWorld(t *testing.T) *chaosWorld {
+// newChaosWorld starts it. gateway is a program whose clock can be moved; "" for the one under test.
+func newChaosWorld(t *testing.T, gateway string) *chaosWorld {
 	t.Helper()
-	w := &chaosWorld{t: t, f: newFleet(t, "", "", "access_token_ttl: 5s")}
+	w := &chaosWorld{t: t, clocks: gateway != "", f: newFleet(t, "", "", "access_token_ttl: 5s")}
 	for i := range 2 {
 		w.app[i], w.grpc[i] = newChaosBackend(t), newChaosBackend(t)
 	}
+	w.f.idp.addUser("visitor", "member")
 	servers := ""
 	for i := range 2 {
 		w.redis[i], w.idp[i] = newLink(t, w.f.redis.Address), newLink(t, strings.TrimPrefix(w.f.login, "http://"))
 		https, admin := freeAddress(t), freeAddress(t)
 		config := strings.Replace(serveConfig, `listen: { https: "127.0.0.1:0", http: "127.0.0.1:0", admin: "127.0.0.1:0" }`, fmt.Sprintf(`listen: { https: %q, http: "off", admin: %q }`, https, admin), 1)
 		config = strings.Replace(config, "drain: { delay: 0s, timeout: 20s }", "drain: { delay: 1s, timeout: 5s }", 1)
-		w.gateways[i] = serve(t, map[string]string{
+		w.gateways[i] = prepare(t, map[string]string{
 			"vilogate.yaml": config + fleetSecret + fmt.Sprintf(`
 redis: "redis://%s/0"
 login: { host: login.viloforge.test, upstream: "http://%s" }
@@ -207,6 +215,8 @@ upstreams:
 			"policies/app.yaml":  "host: app.viloforge.test\nupstream: app\nroutes:\n  - { path: /socket, allow: authenticated, websocket: true }\n  - { path: \"/*rest\", allow: authenticated }\n",
 			"policies/grpc.yaml": "host: grpc.viloforge.test\nupstream: grpc\nroutes: [ { path: \"/*rest\", allow: authenticated } ]\n",
 		})
+		w.gateways[i].program, w.gateways[i].more = gateway, []string{"VILOGATE_CLOCK=" + filepath.Join(w.gateways[i].dir, "clock")}
+		w.gateways[i].start()
 		first := *w.gateways[i]
 		w.fronts[i] = &first
 		_, port, _ := net.SplitHostPort(admin)
@@ -282,7 +292,7 @@ type failure struct {
 type faultWindow struct {
 	begin, end time.Time // end is zero while it lasts
 	fault      string
-	may        []string // the kinds of what may fail; nil for all
+	may        []string // the kinds of what may fail; nil for all but refusals
 }
 
 func (a *account) count(what string) {
@@ -308,10 +318,10 @@ func (a *account) never(format string, of ...any) {
 
 // explains reports whether what failed may have, because of the fault.
 func (w faultWindow) explains(f failure) bool {
-	return (len(w.may) == 0 || slices.Contains(w.may, f.kind)) && f.end.After(w.begin) && (w.end.IsZero() || f.begin.Before(w.end))
+	return (len(w.may) == 0 && f.kind != "refused" || slices.Contains(w.may, f.kind)) && f.end.After(w.begin) && (w.end.IsZero() || f.begin.Before(w.end))
 }
 
-// opens begins a fault, beside which what is of these kinds may fail (nil: of any), until some time after closes was called.
+// opens begins a fault, beside which what is of these kinds may fail (nil: of any but refusals), until some time after closes was called.
 func (a *account) opens(fault string, may []string) (closes func(grace time.Duration)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

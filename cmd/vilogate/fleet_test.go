@@ -47,7 +47,7 @@ redis: %q
 %s
 trusted_proxies: [ "127.0.0.0/8" ]
 login: { host: login.viloforge.test }
-idp: { listen: %q, database: sqlite, return_hosts: ["*.viloforge.test"], login_limits: { per_account: 1000/m, per_address: 1000/m }%s }
+idp: { listen: %q, database: sqlite, return_hosts: ["*.viloforge.test"], login_limits: { per_account: 1000/m, per_address: 1000/m, successes: 1000/m }%s }
 revocation: { max_staleness: 2s }
 `, f.redis.URL(), fleetSecret, listen, strings.Join(append([]string{""}, idp...), ", "))})
 	f.idp.addUser("alice", "member")

@@ -17,11 +17,11 @@ const module = "github.com/viloforge/vilogate/"
 // and of its own floor only what is below it in the tree.
 var floors = map[string]int{
 	"policies": 0, "policies/request": 0, "policies/strictyaml": 0,
-	"idp/token": 0, "idp/token/names": 0, "gateway/problem": 0, "gateway/internal/http1": 1, "gateway/internal/http2": 1, "gateway/internal/http2/client": 2, "gateway/internal/http3": 1, "gateway/internal/field": 0, "gateway/internal/requestcontext": 0, "gateway/internal/forwardauth": 0, "gateway/internal/extauthz": 0, "gateway/internal/conntest": 0, "gateway/corpus": 0, "gateway/limits/gcra": 0,
+	"idp/token": 0, "idp/token/names": 0, "gateway/problem": 0, "gateway/internal/http1": 1, "gateway/internal/http2": 1, "gateway/internal/http2/client": 2, "gateway/internal/http3": 1, "gateway/internal/field": 0, "gateway/internal/quota": 0, "gateway/internal/spool": 1, "gateway/internal/requestcontext": 0, "gateway/internal/forwardauth": 0, "gateway/internal/extauthz": 0, "gateway/internal/conntest": 0, "gateway/corpus": 0, "gateway/limits/gcra": 0,
 	"idp/revocation/redistest": 0,
 	"idp/token/jwks":           1, "idp/backchannel": 1, "idp/revocation": 1, "idp/database": 1, "gateway/edge": 2, "gateway/limits": 1, "gateway/audit": 1, "gateway/posts": 1,
 	"gateway": 2, "idp": 2, "upstreams": 2,
-	"cmd/vilogate/config": 1, "cmd/vilogate/logging": 0, "cmd/vilogate/control": 1, "cmd/vilogate/state": 1,
+	"cmd/vilogate/config": 1, "cmd/vilogate/handover": 1, "cmd/vilogate/logging": 0, "cmd/vilogate/control": 1, "cmd/vilogate/state": 1,
 	"cmd/vilogate/server/internal/stores": 2,
 	"cmd/vilogate/server":                 3,
 	"cmd/vilogate":                        4,

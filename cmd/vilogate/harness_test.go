@@ -133,9 +133,15 @@ type process struct {
 // launch starts a program that the test's end kills, if nothing ended it before.
 func launch(tb testing.TB, dir string, environment []string, path string, arguments ...string) *process {
 	tb.Helper()
+	return launchWith(tb, nil, dir, environment, path, arguments...)
+}
+
+// launchWith is launch with files that are open for the program, from descriptor 3 on.
+func launchWith(tb testing.TB, files []*os.File, dir string, environment []string, path string, arguments ...string) *process {
+	tb.Helper()
 	p := &process{tb: tb, name: filepath.Base(path), output: newTranscript(), ended: make(chan struct{})}
 	p.cmd = exec.Command(path, arguments...)
-	p.cmd.Dir = dir
+	p.cmd.Dir, p.cmd.ExtraFiles = dir, files
 	p.cmd.Env = environment
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

@@ -16,18 +16,29 @@ import (
 func TestIdleConnectionsAreSmall(t *testing.T) {
 	backend := switchingBackend(t)
 	s := prepare(t, map[string]string{
-		"vilogate.yaml":     serveConfig + fmt.Sprintf("\nupstreams: { app: { url: %q } }\n", "http://"+backend),
+		"vilogate.yaml":     serveConfig + fmt.Sprintf("\nlimits: { client_requests: 1000 }\nupstreams: { app: { url: %q } }\n", "http://"+backend),
 		"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes: [ { path: \"/*rest\", allow: public, websocket: true } ]\n",
 	})
 	s.program, s.more = commandBinary, []string{"GOGC=10"} // the race detector takes ten times as much
 	s.start()
 	const count = 400
+	var tunnels *h2conn // of 200 each
+	opened := 0
 	for _, kind := range []struct {
 		name  string
 		most  int64 // bytes each
 		first func()
 	}{
 		{"WebSocket", 40 << 10, func() { s.openWebSocket(t, "app.viloforge.test") }},
+		{"WebSocket over HTTP/2", 40 << 10, func() {
+			if opened%200 == 0 {
+				tunnels = s.h2(t, "app.viloforge.test")
+			}
+			opened++
+			if got, tunnel := tunnels.begin(request{host: "app.viloforge.test", target: "/ws"}.handshake()); tunnel == nil {
+				t.Fatalf("got %v", got)
+			}
+		}},
 		{"HTTP/1.1", 26 << 10, func() {
 			conn := s.handshake(t, s.tls("app.viloforge.test", "http/1.1"))
 			s.mustWrite(t, conn, "GET /x HTTP/1.1\r\nHost: app.viloforge.test\r\n\r\n")
@@ -114,7 +125,7 @@ func switchWhereAsked(conn net.Conn) {
 		}
 		answer := "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 		if r.Header.Get("Upgrade") != "" {
-			answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+			answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + webSocketAccept(r.Header.Get("Sec-WebSocket-Key")) + "\r\n\r\n"
 		}
 		if _, err := io.WriteString(conn, answer); err != nil {
 			return

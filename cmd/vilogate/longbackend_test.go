@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -102,14 +101,13 @@ func (b *longBackend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // echo is a WebSocket that sends back the payload of each frame, and tells of the close frame that ends it.
 func (b *longBackend) echo(w http.ResponseWriter, key string, told chan string) {
-	accept := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // RFC 6455, section 4.2.2
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		b.t.Errorf("hijack: %v", err)
 		return
 	}
 	defer closeQuietly(b.t, conn)
-	if _, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n", base64.StdEncoding.EncodeToString(accept[:])); err != nil {
+	if _, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n", webSocketAccept(key)); err != nil {
 		b.t.Errorf("101: %v", err)
 	}
 	told <- "arrived"
@@ -128,6 +126,12 @@ func (b *longBackend) echo(w http.ResponseWriter, key string, told chan string) 
 			return
 		}
 	}
+}
+
+// webSocketAccept is what proves that a key was read (RFC 6455, section 4.2.2).
+func webSocketAccept(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // readFrame reads a short frame, masked or not.
@@ -173,7 +177,7 @@ func maskedFrame(opcode byte, payload string) []byte {
 type under struct {
 	name  string
 	query string
-	conn  net.Conn // of a WebSocket
+	conn  io.WriteCloser // of a WebSocket
 	read  *bufio.Reader
 	ended chan string // how it ended for the client; "whole" for an answer that was not cut off
 }
@@ -332,7 +336,8 @@ func (b *longBackend) goesOn(u *under) {
 // openAll begins one request of each kind, in both protocols where there are two.
 func (b *longBackend) openAll(s *site, prefix, mark, credential string) (all []*under) {
 	b.t.Helper()
-	all = append(all, b.openSocket(s, prefix+"/socket", mark+"-socket", credential).watch())
+	all = append(all, b.openSocket(s, prefix+"/socket", mark+"-socket", credential).watch(),
+		b.openTunnel(s, prefix+"/socket", mark+"-tunnel", credential).watch())
 	for _, protocol := range []string{"http/1.1", "h2"} {
 		for _, kind := range []string{"events", "download", "upload", "poll", "grpc"} {
 			all = append(all, b.openRequest(s, protocol, prefix+"/"+kind, mark+"-"+kind+"-"+protocol, credential))

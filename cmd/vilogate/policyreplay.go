@@ -146,7 +146,7 @@ func ruleDecided(r *audit.Record) bool {
 	switch {
 	case r.Host == "" || r.Path == "" || r.Rule == "":
 		return false
-	case strings.HasPrefix(r.Reason, gateway.ReasonTooLarge), r.Reason == gateway.ReasonOddHeader:
+	case strings.HasPrefix(r.Reason, gateway.ReasonTooLarge), r.Reason == gateway.ReasonOddHeader, strings.HasPrefix(r.Reason, gateway.ReasonForwardAuth):
 		return false
 	}
 	return slices.Contains(policyDecisions, r.Decision)

@@ -40,10 +40,11 @@ type site struct {
 	port      string // the public port as it stands in addresses: "" or ":8443"
 	at        addresses
 	roots     *x509.CertPool
-	token     string   // CLOUDFLARE_API_TOKEN in its environment
-	more      []string // of its environment
-	program   string   // that is run; "" for binary
-	openFiles int      // that it may have (ulimit -n); 0 for as many as this process
+	token     string     // CLOUDFLARE_API_TOKEN in its environment
+	more      []string   // of its environment
+	program   string     // that is run; "" for binary
+	openFiles int        // that it may have (ulimit -n); 0 for as many as this process
+	sockets   []*os.File // that it is activated with, as by systemd
 }
 
 // serve writes the files (vilogate.yaml, policies/…) and starts `vilogate serve` on them.
@@ -128,7 +129,10 @@ func (s *site) spawn() {
 	if s.openFiles > 0 {
 		path, arguments = "/bin/sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, s.openFiles), path}, arguments...)
 	}
-	s.process = launch(s.tb, s.dir, s.environment(), path, arguments...)
+	if len(s.sockets) > 0 {
+		path, arguments = "/bin/sh", append([]string{"-c", fmt.Sprintf(`LISTEN_FDS=%d LISTEN_PID=$$ exec "$0" "$@"`, len(s.sockets)), path}, arguments...)
+	}
+	s.process = launchWith(s.tb, s.sockets, s.dir, s.environment(), path, arguments...)
 	p := s.process
 	s.tb.Cleanup(func() { p.checkOutput() })
 }

@@ -50,7 +50,7 @@ func TestWhatIsUnderWayEndsWithTheSignIn(t *testing.T) {
 	untouched := []*under{
 		backend.openSocket(two, "/public/socket", "public-socket", alice), backend.openRequest(two, "h2", "/public/events", "public-events", alice),
 		backend.openSocket(two, "/keep/socket", "keep-socket", alice), backend.openRequest(two, "http/1.1", "/keep/events", "keep-events", alice),
-		backend.openSocket(two, "/socket", "other-session", other), backend.openRequest(two, "h2", "/events", "other-session-events", other),
+		backend.openSocket(two, "/socket", "other-session", other), backend.openTunnel(two, "/socket", "other-session-tunnel", other), backend.openRequest(two, "h2", "/events", "other-session-events", other),
 	}
 	ended := 0
 	for name, c := range map[string]struct {
@@ -143,7 +143,7 @@ func TestAReloadEndsWhatItWouldNotAdmit(t *testing.T) {
 	public := backend.openRequest(s, "h2", "/public/events", "public", "X-Nobody: 1")
 	goOn := []*under{
 		backend.openSocket(s, "/socket", "socket", cookie), backend.openRequest(s, "h2", "/events", "events", cookie),
-		backend.openSocket(s, "/keep/socket", "keep", cookie),
+		backend.openSocket(s, "/keep/socket", "keep", cookie), backend.openTunnel(s, "/socket", "tunnel", cookie),
 	}
 	policy := strings.NewReplacer("roles: [member]", "roles: [admin]", `"/keep/*rest", allow: authenticated`, `"/keep/*rest", allow: deny`, `"/public/*rest", allow: public`, `"/public/*rest", allow: authenticated`).Replace(streamsPolicy)
 	writeFiles(t, s.dir, map[string]string{"policies/app.yaml": policy})
@@ -161,6 +161,7 @@ func TestAReloadEndsWhatItWouldNotAdmit(t *testing.T) {
 	s.must("", "reload", "--state", s.state)
 	backend.ends(goOn[0].watch(), "close 4401 not allowed any more", "close 4401 not allowed any more")
 	backend.ends(goOn[1], "cut off", "canceled")
+	backend.ends(goOn[3].watch(), "close 4401 not allowed any more", "close 4401 not allowed any more")
 	backend.goesOn(goOn[2])
 }
 
@@ -177,7 +178,7 @@ func TestDrainClosesWebSockets(t *testing.T) {
 				"policies/app.yaml": streamsPolicy,
 			})
 			cookie := cookieLine(sessionOf(t, s))
-			open := []*under{backend.openSocket(s, "/socket", "socket", cookie), backend.openSocket(s, "/public/socket", "public", cookie), backend.openSocket(s, "/keep/socket", "keep", cookie)}
+			open := []*under{backend.openSocket(s, "/socket", "socket", cookie), backend.openSocket(s, "/public/socket", "public", cookie), backend.openSocket(s, "/keep/socket", "keep", cookie), backend.openTunnel(s, "/socket", "tunnel", cookie)}
 			s.signal(syscall.SIGTERM)
 			eventually(t, "it drains", func() bool { return strings.Contains(s.output.String(), `"draining"`) })
 			began := time.Now()

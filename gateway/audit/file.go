@@ -77,9 +77,16 @@ func endsMidLine(path string, size int64) (mid bool, err error) {
 	return last[0] != '\n', nil
 }
 
-// write appends whole lines, all of them or none.
+// write appends whole lines, all of them or none. Another process may write to the same file for a while, the one that takes over
+// from this one or the one before it: what is counted is the file's size, and nothing of the other's is ever cut off.
 func (f *file) write(lines []byte) error {
-	if f.regular && f.size > 0 && f.size+int64(len(lines)) > f.maxSize {
+	f.measure()
+	if f.isFull(len(lines)) && f.moved() { // the other has rotated it
+		if err := f.reopen(); err != nil {
+			return err
+		}
+	}
+	if f.isFull(len(lines)) {
 		if err := f.rotate(); err != nil {
 			return err
 		}
@@ -100,13 +107,47 @@ func (f *file) write(lines []byte) error {
 	err = fmt.Errorf("audit: writing: %w", err)
 	if n > 0 {
 		f.torn = true
-		if f.regular && f.f.Truncate(f.size) == nil {
+		if f.regular && f.isLast(n) && f.f.Truncate(f.size) == nil {
 			f.torn = false
 		} else {
 			f.size += int64(n)
 		}
 	}
 	return err
+}
+
+// measure reads the size of a regular file, to which another process may have written. Where it cannot, writing says why.
+func (f *file) measure() {
+	if f.f == nil || !f.regular {
+		return
+	}
+	if info, err := f.f.Stat(); err == nil {
+		f.size = info.Size()
+	}
+}
+
+// isFull reports whether so many bytes more take a rotation.
+func (f *file) isFull(more int) bool {
+	return f.regular && f.size > 0 && f.size+int64(more) > f.maxSize
+}
+
+// moved reports whether the file is not the one at its path any more.
+func (f *file) moved() bool {
+	if f.f == nil {
+		return false
+	}
+	current, err := f.f.Stat()
+	if err != nil {
+		return false
+	}
+	atPath, err := os.Stat(f.path)
+	return err != nil || !os.SameFile(current, atPath)
+}
+
+// isLast reports whether the file ends with the n bytes that were written behind what f.size counts.
+func (f *file) isLast(n int) bool {
+	info, err := f.f.Stat()
+	return err == nil && info.Size() == f.size+int64(n)
 }
 
 // rotate renames the files to their next numbers, removes the last, and opens a new one.
@@ -155,12 +196,10 @@ func (f *file) reopen() error {
 	if f.f == nil || !f.regular {
 		return nil
 	}
-	current, err := f.f.Stat()
-	if err != nil {
+	if _, err := f.f.Stat(); err != nil {
 		return fmt.Errorf("audit: looking at the log: %w", err)
 	}
-	atPath, err := os.Stat(f.path)
-	if err == nil && os.SameFile(current, atPath) {
+	if !f.moved() {
 		return nil
 	}
 	if err := f.syncAndClose(); err != nil {

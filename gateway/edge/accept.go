@@ -13,9 +13,9 @@ import (
 // open files.
 const maxBackoff = time.Second
 
-// accept serves the connections of l, each in a goroutine of its own, until ctx ends and l is
+// accept serves the connections of l, each in a goroutine of its own that all counts, until ctx ends and l is
 // closed. The error is that of a listener that fails.
-func accept(ctx context.Context, l net.Listener, serve func(net.Conn), log *slog.Logger) error {
+func accept(ctx context.Context, l net.Listener, serve func(net.Conn), all *connections, log *slog.Logger) error {
 	backoff := 5 * time.Millisecond
 	for {
 		c, err := l.Accept()
@@ -23,7 +23,9 @@ func accept(ctx context.Context, l net.Listener, serve func(net.Conn), log *slog
 		switch {
 		case err == nil:
 			backoff = 5 * time.Millisecond
+			all.begin(1)
 			go func() {
+				defer all.end()
 				defer endPanic(c, log)
 				serve(c)
 			}()

@@ -27,13 +27,14 @@ func maxConnections() int {
 type boundedListener struct {
 	net.Listener
 	timeout time.Duration
+	probe   time.Duration // of TCP's keep-alive; 0 for what Go does, negative for none
 	slots   chan struct{} // one is taken by each connection, of other listeners too
 	done    chan struct{} // closed with the listener
 	once    sync.Once
 }
 
-func newBoundedListener(l net.Listener, slots chan struct{}, timeout time.Duration) *boundedListener {
-	return &boundedListener{Listener: l, timeout: timeout, slots: slots, done: make(chan struct{})}
+func newBoundedListener(l net.Listener, slots chan struct{}, timeout, probe time.Duration) *boundedListener {
+	return &boundedListener{Listener: l, timeout: timeout, probe: probe, slots: slots, done: make(chan struct{})}
 }
 
 // Accept implements net.Listener. It waits until there may be another connection.
@@ -48,7 +49,15 @@ func (b *boundedListener) Accept() (net.Conn, error) {
 		<-b.slots
 		return nil, err
 	}
+	b.setKeepAlive(c)
 	return &boundedConn{Conn: c, listener: b}, nil
+}
+
+// setKeepAlive has TCP ask whether the other side is there, when nothing has been said for so long, and then at the usual interval.
+func (b *boundedListener) setKeepAlive(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok && b.probe != 0 {
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: b.probe > 0, Idle: b.probe}) // of a connection that has gone already
+	}
 }
 
 // Close implements net.Listener.

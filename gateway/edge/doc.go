@@ -7,10 +7,10 @@
 //   - conn.go: how many connections, and the write timeout for slow readers.
 //   - proxyproto.go: the client's address from load balancers that are trusted.
 //   - accept.go: connections, each with a goroutine of its own.
-//   - server.go: TLS handshakes, each with a timeout of its own; HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3, and the way down:
-//     drain, GOAWAY, end. internal/http1/server speaks HTTP/1.1 (a message with ambiguous framing, which is request
+//   - server.go: TLS handshakes, each with a timeout of its own; HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3. internal/http1/server speaks HTTP/1.1 (a message with ambiguous framing, which is request
 //     smuggling, is refused there), internal/http2 HTTP/2. What they refuse, Options.Refuse answers. They bound how slow uploads
 //     and readers may be.
+//   - drain.go, connections.go: the way down: drain, GOAWAY, end. Whoever was accepted has an answer, as far as it asks in time.
 //   - http3.go: HTTP/3, by internal/http3, where there are sockets for it.
 //   - redirect.go: plain HTTP, which redirects and does nothing else; a host with a final
 //     dot to the name without it. What cannot be redirected is refused as over TLS.

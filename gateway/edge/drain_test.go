@@ -2,8 +2,12 @@ package edge
 
 import (
 	"bufio"
+	"context"
+	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,5 +104,66 @@ func TestDrainDoesNotWaitForEver(t *testing.T) {
 		}
 		closes(t, conn)
 		<-finish
+	})
+}
+
+// TestDrainServesWhoWasLetIn: a connection that was accepted, and has sent nothing yet when the accepting ends, has its handshake
+// and one request. One that stays silent is not waited for.
+func TestDrainServesWhoWasLetIn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := startInMemory(t, func(http.ResponseWriter, *http.Request) {}, nil)
+		var raw []net.Conn
+		for range 2 {
+			c, err := connect(t.Context(), s.opts.HTTPS[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw = append(raw, c)
+		}
+		silent, err := connect(t.Context(), s.opts.HTTPS[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // until they are accepted
+		began := time.Now()
+		drained := make(chan error, 1)
+		go func() { drained <- s.Drain(t.Context(), 0, 20*time.Second) }()
+		synctest.Wait()
+		for _, c := range raw {
+			conn := tls.Client(c, s.tls("http/1.1"))
+			send(t, conn, "GET / HTTP/1.1\r\nHost: www."+domain+"\r\n\r\n")
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || response.StatusCode != http.StatusOK || !response.Close {
+				t.Errorf("answered %v, %v", response, err)
+			}
+			if err := conn.Close(); err != nil {
+				t.Log(err)
+			}
+		}
+		if err := <-drained; err != nil || time.Since(began) > handshakeGrace+time.Second {
+			t.Errorf("drained after %v: %v", time.Since(began), err)
+		}
+		closes(t, silent)
+	})
+}
+
+// TestDrainEndsNothingBeforeItsTime: a request that was under way is not ended because nothing had lasted long when the drain began.
+func TestDrainEndsNothingBeforeItsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		arrived, finish := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		s := startInMemory(t, func(http.ResponseWriter, *http.Request) {
+			close(arrived)
+			<-finish
+		}, func(o *Options) { o.Drain = func(context.Context) { once.Do(func() { close(finish) }) } })
+		conn := s.dial("http/1.1")
+		send(t, conn, "GET / HTTP/1.1\r\nHost: www."+domain+"\r\n\r\n")
+		<-arrived
+		began := time.Now()
+		if err := s.Drain(t.Context(), 0, 20*time.Second); err == nil || time.Since(began) < 20*time.Second {
+			t.Errorf("ended after %v: %v", time.Since(began), err)
+		}
 	})
 }

@@ -34,11 +34,12 @@ type PlainServer struct {
 	listeners []net.Listener // bounded
 	done      context.Context
 	cancel    context.CancelFunc
+	accepted  connections
 }
 
 // NewPlain makes a server. Its limits have to be positive.
 func NewPlain(o PlainOptions) (*PlainServer, error) {
-	s := &PlainServer{opts: o, listeners: boundedListeners(o.Listeners, o.Limits.Connections, nil)}
+	s := &PlainServer{opts: o, listeners: boundedListeners(o.Listeners, o.Limits.Connections, &o.Limits, nil)}
 	s.done, s.cancel = context.WithCancel(context.Background())
 	l := o.Limits
 	s.http1 = server.New(server.Options{Handler: o.Handler, Log: o.Log, Limits: server.Limits{
@@ -58,9 +59,11 @@ func NewPlain(o PlainOptions) (*PlainServer, error) {
 // Serve serves until Drain stops the accepting, or until a listener fails.
 func (s *PlainServer) Serve() error {
 	var group errgroup.Group
+	s.accepted.begin(len(s.listeners))
 	for _, l := range s.listeners {
 		group.Go(func() error {
-			if err := accept(s.done, l, s.serve, s.opts.Log); err != nil {
+			defer s.accepted.end()
+			if err := accept(s.done, l, s.serve, &s.accepted, s.opts.Log); err != nil {
 				return fmt.Errorf("edge: serving on %s: %w", l.Addr(), err)
 			}
 			return nil
@@ -135,5 +138,13 @@ func (s *PlainServer) Drain(ctx context.Context) error {
 			return nil
 		})
 	}
-	return group.Wait()
+	err := group.Wait()
+	// Left are those that have sent nothing yet; whoever has asked by now is answered.
+	ctx, cancel := context.WithTimeout(ctx, firstGrace)
+	defer cancel()
+	s.accepted.wait(ctx)
+	return err
 }
+
+// firstGrace is how long a connection has for its first byte once a plain server drains.
+const firstGrace = 500 * time.Millisecond

@@ -30,6 +30,8 @@ type Limits struct {
 	Streams     int           // under way on one HTTP/2 connection
 	Connections int           // over TLS. Optional: half of the files that the process may open
 	Redirects   int           // of plain HTTP. Optional: likewise
+	// TCPKeepAlive is how long a connection may be silent until TCP's own probes begin. Zero: 15 s. Negative: there are none.
+	TCPKeepAlive time.Duration
 }
 
 // Options are what a Server is made of.
@@ -40,8 +42,10 @@ type Options struct {
 	Refuse      func(w http.ResponseWriter, r *http.Request, status int, reason string)
 	HTTPS, HTTP []net.Listener
 	// HTTP3 are sockets for HTTP/3. Optional. HTTP3Port is the port of theirs that clients of the other protocols are told of.
-	HTTP3          []net.PacketConn
-	HTTP3Port      int
+	HTTP3     []net.PacketConn
+	HTTP3Port int
+	// HTTP3Free is closed when nobody else reads from the sockets for HTTP/3. Optional: nobody does.
+	HTTP3Free      <-chan struct{}
 	Source         Source
 	Limits         Limits
 	TrustedProxies []netip.Prefix         // whose PROXY protocol is believed
@@ -55,8 +59,8 @@ type Options struct {
 	// ConnContext is what the requests of a connection of HTTP/1 have in their context,
 	// and is to be called when it is closed, or speaks HTTP no longer. Optional.
 	ConnContext func(context.Context) (context.Context, func())
-	// Drain waits until ctx ends for what has been upgraded, which is no request any more, and then ends that and whatever
-	// request is left. Optional: what has been upgraded is cut off when the process ends.
+	// Drain ends what has been upgraded, which is no request any more, and whatever request is left when ctx has ended. Optional:
+	// they are cut off.
 	Drain func(context.Context)
 	// Tickets shares the keys of session tickets. Optional: nobody does.
 	Tickets TicketStore
@@ -78,6 +82,9 @@ type Server struct {
 	https, http []net.Listener  // bounded
 	done        context.Context // ends with the listeners
 	cancel      context.CancelFunc
+	under       context.Context // handshakes are, and end with it
+	endUnder    context.CancelFunc
+	connections connections
 }
 
 // How long a client may let its own bytes be waited for.
@@ -99,8 +106,9 @@ func New(o Options) (*Server, error) {
 	if o.MinVersion < tls.VersionTLS12 {
 		o.MinVersion = tls.VersionTLS12
 	}
-	s := &Server{opts: o, https: boundedListeners(o.HTTPS, o.Limits.Connections, o.TrustedProxies), http: boundedListeners(o.HTTP, o.Limits.Redirects, o.TrustedProxies)}
+	s := &Server{opts: o, https: boundedListeners(o.HTTPS, o.Limits.Connections, &o.Limits, o.TrustedProxies), http: boundedListeners(o.HTTP, o.Limits.Redirects, &o.Limits, o.TrustedProxies)}
 	s.done, s.cancel = context.WithCancel(context.Background())
+	s.under, s.endUnder = context.WithCancel(context.Background())
 	s.tlsConfig = &tls.Config{
 		MinVersion:     o.MinVersion,
 		GetCertificate: o.Source.GetCertificate,
@@ -142,14 +150,14 @@ func New(o Options) (*Server, error) {
 }
 
 // boundedListeners are listeners with a connection limit that they share, the write timeout and the PROXY protocol.
-func boundedListeners(listeners []net.Listener, most int, trusted []netip.Prefix) []net.Listener {
+func boundedListeners(listeners []net.Listener, most int, l *Limits, trusted []netip.Prefix) []net.Listener {
 	if most <= 0 {
 		most = maxConnections()
 	}
 	slots := make(chan struct{}, most)
 	bounded := make([]net.Listener, len(listeners))
-	for i, l := range listeners {
-		bounded[i] = acceptProxyProtocol(newBoundedListener(l, slots, writePatience), trusted)
+	for i, listener := range listeners {
+		bounded[i] = acceptProxyProtocol(newBoundedListener(listener, slots, writePatience, l.TCPKeepAlive), trusted)
 	}
 	return bounded
 }
@@ -187,10 +195,12 @@ func (s *Server) setHeader(w http.ResponseWriter, r *http.Request) {
 // everything is closed.
 func (s *Server) Serve() error {
 	var group errgroup.Group
+	s.connections.begin(len(s.https) + len(s.http))
 	run := func(listeners []net.Listener, serve func(net.Conn)) {
 		for _, l := range listeners {
 			group.Go(func() error {
-				if err := accept(s.done, l, serve, s.opts.Log); err != nil {
+				defer s.connections.end()
+				if err := accept(s.done, l, serve, &s.connections, s.opts.Log); err != nil {
 					return errors.Join(fmt.Errorf("edge: serving on %s: %w", l.Addr(), err), s.closeListeners(), s.closeAll())
 				}
 				return nil
@@ -201,6 +211,13 @@ func (s *Server) Serve() error {
 	run(s.http, func(c net.Conn) { s.plain.ServeConn(context.Background(), c, nil) })
 	for _, socket := range s.opts.HTTP3 {
 		group.Go(func() error {
+			if s.opts.HTTP3Free != nil {
+				select {
+				case <-s.opts.HTTP3Free:
+				case <-s.done.Done():
+					return nil
+				}
+			}
 			if err := s.http3.Serve(socket); err != nil {
 				return errors.Join(fmt.Errorf("edge: serving HTTP/3 on %s: %w", socket.LocalAddr(), err), s.closeListeners(), s.closeAll())
 			}
@@ -238,7 +255,7 @@ func (s *Server) handshake(conn *tls.Conn) error {
 		err := errPanic
 		defer func() { done <- err }()
 		defer endPanic(conn.NetConn(), s.opts.Log)
-		ctx, cancel := context.WithTimeout(s.done, s.opts.Limits.HeaderTime)
+		ctx, cancel := context.WithTimeout(s.under, s.opts.Limits.HeaderTime)
 		defer cancel()
 		err = conn.HandshakeContext(ctx)
 	}()
@@ -264,7 +281,7 @@ func (s *Server) drop(c net.Conn) {
 	}
 }
 
-// closeListeners ends the accepting, and the handshakes.
+// closeListeners ends the accepting.
 func (s *Server) closeListeners() error {
 	s.cancel()
 	var all []error
@@ -278,47 +295,9 @@ func (s *Server) closeListeners() error {
 
 // closeAll closes every connection.
 func (s *Server) closeAll() error {
+	s.endUnder()
 	return errors.Join(s.http1.Close(), s.plain.Close(), s.http2.Close(), s.http3.Close())
 }
 
 // RotateTickets rotates the session ticket keys until ctx ends.
 func (s *Server) RotateTickets(ctx context.Context) error { return s.tickets.run(ctx) }
-
-// Drain takes the server down: for delay it goes on accepting, so that load
-// balancers notice; then it says GOAWAY, and what is in flight has timeout to
-// finish, what has been upgraded too. The error says what was cut off.
-func (s *Server) Drain(ctx context.Context, delay, timeout time.Duration) error {
-	s.http1.Drain()
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	closed := s.closeListeners()
-	var group errgroup.Group
-	drained := make(chan struct{})
-	group.Go(func() error {
-		defer close(drained)
-		if s.opts.Drain != nil {
-			s.opts.Drain(ctx)
-		}
-		return nil
-	})
-	for _, each := range []interface {
-		Shutdown(context.Context) error
-		Close() error
-	}{s.http1, s.http2, s.http3, s.plain} {
-		group.Go(func() error {
-			err := each.Shutdown(ctx)
-			if err == nil {
-				return nil
-			}
-			<-drained // which ends requests in their own way
-			return errors.Join(fmt.Errorf("edge: requests were cut off: %w", err), each.Close())
-		})
-	}
-	return errors.Join(closed, group.Wait())
-}

@@ -16,12 +16,13 @@ type Explanation struct {
 	Route      string      `json:"route,omitempty"` // the pattern; "" where none decided
 	Place      string      `json:"place,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"`
-	Needed     []string    `json:"needed,omitempty"`  // what would have to be otherwise for the request to be admitted
-	Limit      string      `json:"limit,omitempty"`   // the rate that it counts against
-	Stopped    string      `json:"stopped,omitempty"` // where the patterns end, when none matches the path
-	Caches     string      `json:"caches,omitempty"`  // what caches are told of the answer, where the backend says nothing
+	Needed     []string    `json:"needed,omitempty"`   // what would have to be otherwise for the request to be admitted
+	Limit      string      `json:"limit,omitempty"`    // the rate that it counts against
+	Stopped    string      `json:"stopped,omitempty"`  // where the patterns end, when none matches the path
+	Caches     string      `json:"caches,omitempty"`   // what caches are told of the answer, where the backend says nothing
 	Upstream   string      `json:"upstream,omitempty"` // where it goes, when it is admitted
-	Streams    string      `json:"streams,omitempty"` // keep, where what is under way outlives the sign-in
+	Streams    string      `json:"streams,omitempty"`  // keep, where what is under way outlives the sign-in
+	Stream     bool        `json:"stream,omitempty"`   // bodies are never held
 	Lost       []Lost      `json:"lost,omitempty"`
 	Others     int         `json:"others"`           // routes whose pattern the path does not match at all
 	Shadow     string      `json:"shadow,omitempty"` // what would be decided were the routes in the shadow live, where that differs
@@ -71,6 +72,7 @@ func Explain(set *policies.Set, q policies.Request) Explanation {
 		if a.Kind == policies.Routed && a.Outcome == policies.Allow && r.KeepStreams {
 			e.Streams = "keep"
 		}
+		e.Stream = a.Kind == policies.Routed && a.Outcome == policies.Allow && r.StreamBodies
 		if c := r.Condition(); c != nil && a.Kind == policies.Routed && a.Outcome != policies.BadRequest {
 			e.Conditions = explainParts(r, c, a, q)
 		}
@@ -292,6 +294,9 @@ func (e Explanation) Text() string {
 	}
 	if e.Streams != "" {
 		b.WriteString("  and goes on when the sign-in ends or policies change, while it is under way (streams: keep)\n")
+	}
+	if e.Stream {
+		b.WriteString("  and its bodies pass as they come, none is held (stream: true)\n")
 	}
 	if e.Shadow != "" {
 		fmt.Fprintf(&b, "  in the shadow it would be %s\n", e.Shadow)

@@ -18,7 +18,7 @@ upstream: site
 rules: { office: { networks: [10.0.0.0/8] } }
 routes:
   - { path: /about, allow: public }
-  - { path: "/users/:id", methods: [GET], allow: authenticated, rate: 10/m per user, streams: keep }
+  - { path: "/users/:id", methods: [GET], allow: authenticated, rate: 10/m per user, streams: keep, stream: true }
   - { path: "/users/:id", methods: [PUT], allow: { any: [{ roles: [admin] }, { rule: office, mfa: 15m }], not: { users: [eve] } } }
   - { path: /users/me, allow: authenticated }
   - { path: "/users/*rest", allow: { roles: [admin] } }
@@ -74,6 +74,7 @@ allow: authenticated
   as long as it is not more often than 10/m per user
   with Cache-Control: private, where the backend says nothing to caches
   and goes on when the sign-in ends or policies change, while it is under way (streams: keep)
+  and its bodies pass as they come, none is held (stream: true)
 `},
 		{"GET", "/when", alice, `GET https://a.viloforge.com/when as alice
 deny: no verified e-mail address of viloforge.com

@@ -83,6 +83,7 @@ func optionsOf(r *policies.Route) []option {
 		{"on_stale", fmt.Sprint(r.OnStaleAllow)},
 		{"connection_auth", map[bool]string{true: "allow", false: "refuse"}[r.ConnectionAuth]},
 		{"streams", map[bool]string{true: "keep", false: "end"}[r.KeepStreams]},
+		{"stream", fmt.Sprint(r.StreamBodies)},
 		{"method_override", fmt.Sprint(r.MethodOverridePass)},
 		{"default_cache_control", cmp.Or(r.DefaultCacheControl, "as is right for who may")},
 	}

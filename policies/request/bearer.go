@@ -22,3 +22,54 @@ func BearerToken(authorization string) (token string, ok bool) {
 func IsOneToken(token string) bool {
 	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`,;"'\`, r) })
 }
+
+// subprotocolPrefix is what the subprotocol that carries a token begins with.
+const subprotocolPrefix = "bearer."
+
+// SubprotocolToken is the token that a WebSocket handshake carries as a subprotocol (RFC 6455, section 1.9), bearer.<token>: the scripts of
+// browsers can send no Authorization with one. lines are those of Sec-WebSocket-Protocol. several says that there is another one.
+func SubprotocolToken(lines []string) (token string, several bool) {
+	for _, line := range lines {
+		for name := range strings.SplitSeq(line, ",") {
+			found, ok := subprotocolToken(name)
+			if ok && token != "" {
+				return token, true
+			}
+			if ok {
+				token = found
+			}
+		}
+	}
+	return token, false
+}
+
+// WithoutSubprotocolToken are lines of Sec-WebSocket-Protocol without the subprotocol that carries a token, and without lines that said
+// nothing else.
+func WithoutSubprotocolToken(lines []string) (rest []string) {
+	for _, line := range lines {
+		var kept []string
+		removed := false
+		for name := range strings.SplitSeq(line, ",") {
+			if _, ok := subprotocolToken(name); ok {
+				removed = true
+			} else {
+				kept = append(kept, TrimOWS(name))
+			}
+		}
+		if removed {
+			line = strings.Join(kept, ", ")
+		}
+		if line != "" {
+			rest = append(rest, line)
+		}
+	}
+	return rest
+}
+
+// Subprotocol is the subprotocol that carries a token.
+func Subprotocol(token string) string { return subprotocolPrefix + token }
+
+func subprotocolToken(name string) (token string, ok bool) {
+	token, ok = strings.CutPrefix(TrimOWS(name), subprotocolPrefix)
+	return token, ok && token != ""
+}

@@ -124,6 +124,7 @@ func (c *checker) checkStandaloneIDP() {
 	ignored(c.Listen.isSet("http") && c.Listen.HTTP != Off, c.Listen.Places.Of("http"), "listen.http")
 	ignored(c.Certificates != nil, c.Places.Of("certificates"), "certificates")
 	ignored(isSet(c.Limits.Places, "connection_auth"), c.Limits.Places.Of("connection_auth"), "limits.connection_auth")
+	ignored(isSet(c.Limits.Places, "tcp_keepalive"), c.Limits.Places.Of("tcp_keepalive"), "limits.tcp_keepalive")
 	ignored(isSet(c.Limits.Places, "buffer_disk"), c.Limits.Places.Of("buffer_disk"), "limits.buffer_disk")
 	ignored(isSet(c.Limits.Places, "buffer_memory"), c.Limits.Places.Of("buffer_memory"), "limits.buffer_memory")
 	ignored(isSet(c.Limits.Places, "client_requests"), c.Limits.Places.Of("client_requests"), "limits.client_requests")
@@ -238,6 +239,7 @@ func (c *checker) checkRanges() {
 	if l.ClientRequests < 1 || l.ClientRequests > 100_000 {
 		c.errorf(l.Places.Of("client_requests"), "limits.client_requests must be from 1 to 100000, it is %d", l.ClientRequests)
 	}
+	c.checkProbe(l.Places.Of("tcp_keepalive"), l.TCPKeepalive)
 	if l.BufferDisk < 16<<20 {
 		c.errorf(l.Places.Of("buffer_disk"), "limits.buffer_disk must be at least 16MiB, it is %s; it is used where an upstream has buffer.disk alone", l.BufferDisk)
 	}

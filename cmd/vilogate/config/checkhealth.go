@@ -12,8 +12,9 @@ func (c *checker) checkConnections(u Upstream) {
 	if u.Affinity != "" {
 		c.oneOf(u.Places.Of("affinity"), "affinity", string(u.Affinity), "user", "cookie", "off")
 	}
-	if t := time.Duration(u.TCPKeepalive); t != 0 && (t < time.Second || t > time.Hour) {
-		c.errorf(u.Places.Of("tcp_keepalive"), "tcp_keepalive must be off, or from 1s to 1h, it is %s", strictyaml.Duration(t))
+	c.checkProbe(u.Places.Of("tcp_keepalive"), u.TCPKeepalive)
+	if t := time.Duration(u.WebSocketPing); t != 0 && (t < 5*time.Second || t > time.Hour) {
+		c.errorf(u.Places.Of("websocket_ping"), "websocket_ping must be off, or from 5s to 1h, it is %s", strictyaml.Duration(t))
 	}
 	if u.ProxyProtocol == "" {
 		return
@@ -27,6 +28,13 @@ func (c *checker) checkConnections(u Upstream) {
 			c.errorf(u.Places.Of("proxy_protocol"), "proxy_protocol is not for %s: requests of many clients share a connection of HTTP/2", url)
 			return
 		}
+	}
+}
+
+// checkProbe is about when TCP's own probes begin.
+func (c *checker) checkProbe(at strictyaml.Place, k Keepalive) {
+	if t := time.Duration(k); t != 0 && (t < time.Second || t > time.Hour) {
+		c.errorf(at, "tcp_keepalive must be off, or from 1s to 1h, it is %s", strictyaml.Duration(t))
 	}
 }
 

@@ -156,6 +156,9 @@ type Limits struct {
 	BodyMinRate ByteRate `yaml:"body_min_rate"`
 	// Streams is how many requests one HTTP/2 connection may have under way. Optional: 250; not of an IdP alone.
 	Streams int `yaml:"streams"`
+	// TCPKeepalive is how long a client's connection may be silent until TCP's own probes begin (SO_KEEPALIVE), from 1s to 1h, or "off"
+	// for none: by them it is known that a client has gone, and firewalls do not forget a WebSocket. Optional: 15s; not of an IdP alone.
+	TCPKeepalive Keepalive `yaml:"tcp_keepalive"`
 	// ConnectionAuth is how many connections to upstreams may be one client's alone, on routes with connection_auth: allow;
 	// beyond that such requests are 503, and so they are for one client address (of IPv6 a /64) that has a quarter of them, or one
 	// where a quarter is less: an office behind one address needs four times what it opens. Optional: 1000; not of an IdP alone.
@@ -178,6 +181,7 @@ type Limits struct {
 // SetDefaults fills in what holds where the file says nothing.
 func (l *Limits) SetDefaults() {
 	l.HeaderBytes, l.HeaderTime, l.IdleTime, l.BodyMinRate, l.Streams = 64<<10, seconds(10), seconds(120), 1<<10, 250
+	l.TCPKeepalive = Keepalive(seconds(15))
 	l.ConnectionAuth, l.BufferMemory, l.BufferDisk, l.ClientRequests = 1000, 64<<20, 1<<30, 500
 }
 

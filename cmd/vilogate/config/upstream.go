@@ -51,6 +51,9 @@ type Upstream struct {
 	// TCPKeepalive is how long a connection may be silent until TCP's own probes begin (SO_KEEPALIVE), from 1s to 1h, or "off" for none:
 	// by them it is known that the other side has gone, and firewalls do not forget a WebSocket. Optional: 30s.
 	TCPKeepalive Keepalive `yaml:"tcp_keepalive"`
+	// WebSocketPing is how long the ends of a WebSocket are sent nothing until they are sent a ping, twice as long at the latest, from 5s to
+	// 1h, for proxies between that end what is silent. The other end sees the pong that answers it, which asks for nothing. Optional: "off".
+	WebSocketPing Keepalive `yaml:"websocket_ping"`
 	// ProxyProtocol has each connection begin with a PROXY header, "v1" or "v2", that says who the client is, for a backend that is told
 	// so. It serves one request then, or one client (connection_auth); health checks say that they are nobody's. Not where addresses
 	// speak HTTP/2, whose connections many share. Optional: "off".
@@ -159,7 +162,7 @@ type BackendTLS struct {
 }
 
 // Buffer says how much of a body is held for slow clients, in memory within limits.buffer_memory, and on disk. Event streams, WebSocket and calls
-// of gRPC (to upstreams of HTTP/2) are never held.
+// of gRPC (to upstreams of HTTP/2) are never held, nor is anything on routes that say stream: true.
 type Buffer struct {
 	// Request is the longest body of a request, by its Content-Length, that is taken in before the backend is asked; a longer
 	// one, or "off", streams. Expect: 100-continue of a body that is taken in is answered by the gateway. Optional: 1MiB.

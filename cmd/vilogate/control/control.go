@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -93,9 +94,13 @@ func writeResponse(w http.ResponseWriter, status int, v any) {
 // Server answers on the socket of a state folder.
 type Server struct {
 	http     *http.Server
+	socket   *net.UnixListener
 	listener net.Listener
 	path     string
 	folder   *os.File
+	owner    atomic.Bool // the socket's file is this server's to remove
+	left     atomic.Bool // to another process
+	paused   atomic.Bool
 }
 
 // Listen opens the socket in dir. The caller has the folder to itself, so that a socket found there is a dead one.
@@ -109,47 +114,118 @@ func Listen(dir string, m *Mux, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{path: path, folder: folder}
-	listener, err := net.Listen("unix", address)
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
 	if err == nil {
-		s.listener = ownListener{listener, log}
+		s.owner.Store(true)
+		s.serve(listener, m, log)
 		err = os.Chmod(path, 0o600)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the control socket %s cannot be opened: %w", path, err), s.Close())
 	}
-	s.http = &http.Server{
-		Handler: &m.actions, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		ConnContext: withCaller,
-		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
 	return s, nil
 }
 
-// Serve answers until Close.
-func (s *Server) Serve() error {
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
+// Take makes a server of the socket that is open in dir, and of which another process has handed over its listener. That process
+// answers until Serve.
+func Take(dir string, listener *os.File, m *Mux, log *slog.Logger) (*Server, error) {
+	l, err := net.FileListener(listener)
+	if err := errors.Join(err, listener.Close()); err != nil {
+		return nil, fmt.Errorf("the control socket that was handed over: %w", err)
 	}
-	return nil
+	socket, ok := l.(*net.UnixListener)
+	if !ok {
+		return nil, errors.Join(errors.New("the control socket that was handed over is another socket"), l.Close())
+	}
+	s := &Server{path: filepath.Join(dir, socketName)}
+	s.serve(socket, m, log)
+	return s, nil
+}
+
+// serve prepares the server of a listener.
+func (s *Server) serve(listener *net.UnixListener, m *Mux, log *slog.Logger) {
+	listener.SetUnlinkOnClose(false)
+	s.socket, s.listener = listener, ownListener{listener, log}
+	s.http = &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if s.paused.Load() {
+				writeResponse(w, http.StatusServiceUnavailable, errorResponse{Message: "another process is taking over"})
+				return
+			}
+			m.actions.ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		ConnContext: withCaller,
+		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
+
+// Serve answers until Close, or until the socket is handed over.
+func (s *Server) Serve() error {
+	s.owner.Store(true)
+	err := s.http.Serve(s.listener)
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) && s.paused.Load() {
+		return nil
+	}
+	return err
+}
+
+// Listener is the socket, of which another process is to have a copy. It stays the server's.
+func (s *Server) Listener() *net.UnixListener { return s.socket }
+
+// Pause has whoever asks try again, until Resume: by then another process answers, or this one again.
+func (s *Server) Pause() { s.paused.Store(true) }
+
+// Resume takes Pause back.
+func (s *Server) Resume() { s.paused.Store(false) }
+
+// Leave leaves the socket to the process that has a copy, behind Pause. What is under way is answered, until Close, which removes
+// the socket if nobody listens there any more.
+func (s *Server) Leave() error {
+	s.owner.Store(false)
+	s.left.Store(true)
+	return s.socket.Close()
 }
 
 // Close shuts down gracefully for a moment, and removes the socket.
 func (s *Server) Close() error {
 	var err error
-	switch {
-	case s.http != nil:
+	if s.owner.Swap(false) || s.left.Swap(false) && s.abandoned() {
+		if err = os.Remove(s.path); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	return errors.Join(err, s.close())
+}
+
+func (s *Server) close() error {
+	var err error
+	if s.http != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		if err = s.http.Shutdown(ctx); err != nil {
 			err = s.http.Close()
 		}
-	case s.listener != nil:
-		err = s.listener.Close()
+	}
+	if s.socket != nil {
+		if e := s.socket.Close(); !errors.Is(e, net.ErrClosed) {
+			err = errors.Join(err, e)
+		}
 	}
 	if s.folder != nil {
 		err = errors.Join(err, s.folder.Close())
+		s.folder = nil
 	}
 	return err
+}
+
+// abandoned reports whether nobody listens at the socket.
+func (s *Server) abandoned() bool {
+	conn, err := net.Dial("unix", s.socket.Addr().String())
+	if err == nil {
+		_ = conn.Close() // nothing was said
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // ErrUnreachable says that no server accepts connections at the socket.
@@ -199,6 +275,8 @@ func (c *Client) Call(ctx context.Context, name string, in, out any) (err error)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return ErrUnreachable
+	case err == nil && response.StatusCode == http.StatusServiceUnavailable:
+		return errors.Join(ErrUnreachable, response.Body.Close())
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return errors.New("the server ended before it answered")
 	case err != nil:

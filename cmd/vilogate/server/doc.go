@@ -25,6 +25,12 @@
 // refused has changed nothing, and half of one cannot be seen. Certificates' files are data and not configuration: they also
 // count when they change, with the rest of the generation as it is.
 //
+// How another process takes over ([Server.HandOver], handover.go, and takeOver in run.go): the new one is started with the
+// listeners, makes all of the above, and runs its parts, but it serves nothing before it is ready, and leaves the control socket
+// and what is written down in the state folder to the old one until that tells it to take over. The old one ends from there on.
+// Where systemd holds the sockets they are taken from it (listen.go); systemd.go tells it how the process is.
+//
 // How it ends: when its context does, it is not ready any more but accepts for a while, so that load balancers notice; what
 // is under way may finish; then everything is closed in the reverse of the order in which it was opened ([Server.Close]).
+// Where another process has taken over, that one accepts, and the rest is the same.
 package server

@@ -4,13 +4,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
+	"github.com/viloforge/vilogate/cmd/vilogate/handover"
 	"github.com/viloforge/vilogate/gateway/edge"
 )
 
@@ -20,8 +23,23 @@ type listeners struct {
 	http3                                []net.PacketConn
 }
 
-// listen opens what the configuration says.
-func listen(ctx context.Context, cfg *config.Config) (l *listeners, err error) {
+// http3Setting is what the sockets for HTTP/3 are for.
+const http3Setting = "listen.http3"
+
+// setting is what listeners are for.
+type setting struct {
+	setting   string
+	listeners []net.Listener
+}
+
+// named are the listeners by what they are for.
+func (l *listeners) named() []setting {
+	return []setting{{"listen.admin", l.admin}, {"listen.https", l.https}, {"listen.http", l.http}, {"idp.listen", l.idp}, {"forward_auth.listen", l.forwardAuth}}
+}
+
+// listen opens what the configuration says, as far as the process was not started with it. From systemd it is all or nothing:
+// what systemd does not hold would be refused while the process restarts.
+func listen(ctx context.Context, cfg *config.Config, in *handover.Inherited) (l *listeners, err error) {
 	l = &listeners{}
 	defer func() {
 		if err != nil {
@@ -43,14 +61,37 @@ func listen(ctx context.Context, cfg *config.Config) (l *listeners, err error) {
 		ports = append(ports, port{&l.idp, cfg.IDP.Listen, "idp.listen"})
 	}
 	for _, p := range ports {
-		if *p.into, err = edge.Listen(ctx, string(p.address), p.setting); err != nil {
+		if *p.into, err = openOrTake(ctx, in, p.address, p.setting, in.Listeners, edge.Listen); err != nil {
 			return l, err
 		}
 	}
 	if cfg.Gateway() {
-		l.http3, err = edge.ListenPacket(ctx, string(cmp.Or(cfg.Listen.HTTP3, config.Off)), "listen.http3")
+		l.http3, err = openOrTake(ctx, in, cmp.Or(cfg.Listen.HTTP3, config.Off), http3Setting, in.Packets, edge.ListenPacket)
+	}
+	if err == nil && in.Activated() {
+		if left := in.Left(); len(left) > 0 {
+			err = fmt.Errorf("systemd passed sockets that no listener of the configuration has: %s; take them out of the socket unit, or configure them", strings.Join(left, ", "))
+		}
 	}
 	return l, err
+}
+
+// openOrTake takes the sockets of a setting that the process was started with, or opens them.
+func openOrTake[S any](ctx context.Context, in *handover.Inherited, address config.Address, setting string,
+	take func(address, setting string) ([]S, error), open func(ctx context.Context, address, setting string) ([]S, error),
+) ([]S, error) {
+	if address == config.Off {
+		return nil, nil
+	}
+	all, err := take(string(address), setting)
+	switch {
+	case err != nil || len(all) > 0:
+		return all, err
+	case in.Activated():
+		return nil, fmt.Errorf("%s %s: systemd passed sockets to this process, and none for this address; it passed besides: %s; add it to the socket unit",
+			setting, address, cmp.Or(strings.Join(in.Left(), ", "), "nothing"))
+	}
+	return open(ctx, string(address), setting)
 }
 
 func (l *listeners) close() error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/cmd/vilogate/control"
+	"github.com/viloforge/vilogate/cmd/vilogate/handover"
 	"github.com/viloforge/vilogate/cmd/vilogate/server/administration"
 	"github.com/viloforge/vilogate/cmd/vilogate/server/generation"
 	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/metrics"
@@ -27,7 +28,8 @@ import (
 
 // New makes every part of a server.
 func New(ctx context.Context, o Options) (*Server, error) {
-	s := &Server{o: o, metrics: metrics.New(), started: time.Now(), fetching: map[*jwks.Remote]context.CancelFunc{}}
+	s := &Server{o: o, metrics: metrics.New(), started: time.Now(), fetching: map[*jwks.Remote]context.CancelFunc{}, transfer: newTransfer(o.Inherited)}
+	s.inCharge.Store(!o.Inherited.TakesOver())
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -39,9 +41,11 @@ func (s *Server) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// What an earlier process said of itself holds no longer.
-	if err := os.Remove(s.o.State.Path(state.Addresses)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if s.inCharge.Load() {
+		// What an earlier process said of itself holds no longer.
+		if err := os.Remove(s.o.State.Path(state.Addresses)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	for _, step := range []func(context.Context, *config.Config) error{
 		s.openListeners, s.build, s.openStores, s.openAudit, s.openIDP, s.openGateway, s.openControl,
@@ -53,6 +57,9 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.openServers(); err != nil {
 		return err
 	}
+	if err := s.o.Inherited.Close(); err != nil { // what the configuration has no use for
+		return err
+	}
 	s.registerMetrics()
 	s.metrics.SetLastReload(time.Now())
 	if s.o.Watch {
@@ -60,15 +67,14 @@ func (s *Server) open(ctx context.Context) error {
 			return watch(ctx, cfg.Path, filepath.Clean(cfg.Policies), s.ReloadAndLog)
 		})
 	}
-	path, err := filepath.Abs(cfg.Path)
-	if err != nil {
-		return err
+	if !s.inCharge.Load() {
+		return nil
 	}
-	return s.o.State.Write(state.Config, []byte(path+"\n"))
+	return s.recordConfig()
 }
 
 func (s *Server) openListeners(ctx context.Context, cfg *config.Config) (err error) {
-	if s.listeners, err = listen(ctx, cfg); err != nil {
+	if s.listeners, err = listen(ctx, cfg, s.o.Inherited); err != nil {
 		return err
 	}
 	s.onClose(s.listeners.close)
@@ -172,7 +178,7 @@ func (s *Server) openEdge(cfg *config.Config) error {
 	}
 	s.edge, err = edge.New(edge.Options{
 		Handler: s.gateway, Refuse: s.gateway.Refuse, HTTPS: s.listeners.https, HTTP: s.listeners.http, Source: s.source,
-		HTTP3: s.listeners.http3, HTTP3Port: s.listeners.http3Port(s.builder.PublicPort),
+		HTTP3: s.listeners.http3, HTTP3Port: s.listeners.http3Port(s.builder.PublicPort), HTTP3Free: s.transfer.http3Free,
 		TrustedProxies: generation.Prefixes(cfg.TrustedProxies), PublicPort: s.builder.PublicPort, HSTS: s.o.HSTS, Tickets: tickets, Log: s.o.Log,
 		HostTLS:     func(serverName string) *edge.HostTLS { return s.current.Load().TLS.Lookup(serverName) },
 		ConnContext: s.gateway.ConnContext, Drain: s.gateway.Drain,
@@ -180,13 +186,21 @@ func (s *Server) openEdge(cfg *config.Config) error {
 		Limits: edge.Limits{
 			HeaderBytes: int(cfg.Limits.HeaderBytes), HeaderTime: cfg.Limits.HeaderTime.Std(), IdleTime: cfg.Limits.IdleTime.Std(),
 			BodyMinRate: int64(cfg.Limits.BodyMinRate), Streams: cfg.Limits.Streams,
-			Connections: s.descriptors.Clients, Redirects: s.descriptors.Redirects,
+			Connections: s.descriptors.Clients, Redirects: s.descriptors.Redirects, TCPKeepAlive: probe(cfg.Limits.TCPKeepalive),
 		},
 	})
 	if err == nil {
 		s.AddTask(s.edge.RotateTickets)
 	}
 	return err
+}
+
+// probe is a tcp_keepalive as options take it, in which 0 is not off.
+func probe(k config.Keepalive) time.Duration {
+	if k == 0 {
+		return -1
+	}
+	return time.Duration(k)
 }
 
 // openLimits makes the rate limiter; in a fleet it is synced through Redis.
@@ -236,7 +250,12 @@ func (s *Server) openControl(context.Context, *config.Config) (err error) {
 	s.registerCertificateActions(&mux)
 	s.registerTokenActions(&mux)
 	control.Handle(&mux, "status", func(context.Context, control.Nothing) (Status, error) { return s.status(), nil })
-	if s.control, err = control.Listen(s.o.State.Dir, &mux, s.o.Log); err != nil {
+	if s.o.State.Shared() {
+		s.control, err = control.Take(s.o.State.Dir, s.o.Inherited.Take(handover.Control), &mux, s.o.Log)
+	} else {
+		s.control, err = control.Listen(s.o.State.Dir, &mux, s.o.Log)
+	}
+	if err != nil {
 		return err
 	}
 	s.onClose(s.control.Close)

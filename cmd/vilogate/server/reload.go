@@ -21,7 +21,11 @@ type Reloaded struct {
 func (s *Server) Reload() (answer Reloaded, err error) {
 	s.replacing.Lock()
 	defer s.replacing.Unlock()
-	defer func() { s.metrics.ObserveReload(err, time.Now()) }()
+	s.tellSystemd(s.o.Notify.Reloading)
+	defer func() {
+		s.metrics.ObserveReload(err, time.Now())
+		s.tellReady()
+	}()
 	before := s.current.Load()
 	cfg, err := s.o.Load()
 	if err != nil {

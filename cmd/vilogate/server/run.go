@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -30,10 +31,14 @@ func (s *Server) Run(ctx context.Context, announce func(Addresses) error) error 
 	for _, task := range s.tasks {
 		s.start(task)
 	}
-	s.serve()
+	if s.inCharge.Load() {
+		s.group.Go(s.control.Serve)
+		s.serve()
+	}
 	s.group.Go(func() error {
 		select {
 		case <-ctx.Done():
+		case <-s.transfer.done:
 		case <-s.background.Done():
 		}
 		defer stop()
@@ -48,9 +53,8 @@ func (s *Server) start(task func(context.Context) error) {
 	s.group.Go(func() error { return ignoreCanceled(s.background, task(s.background)) })
 }
 
-// serve starts whatever listens.
+// serve starts whatever listens, the control socket apart.
 func (s *Server) serve() {
-	s.group.Go(s.control.Serve)
 	if s.edge != nil {
 		s.group.Go(s.edge.Serve)
 	}
@@ -69,7 +73,8 @@ func (s *Server) serve() {
 	}
 }
 
-// announce writes down where the process listens, waits until it is ready, and says so.
+// announce writes down where the process listens, waits until it is ready, and says so. Where it takes over from another, that is
+// waited for first.
 func (s *Server) announce(ctx context.Context, announce func(Addresses) error) error {
 	at := s.listeners.addresses()
 	at.CA, at.PublicPort, at.OnlyIPv4 = s.caPath, s.builder.PublicPort, len(s.listeners.https) == 1
@@ -77,12 +82,22 @@ func (s *Server) announce(ctx context.Context, announce func(Addresses) error) e
 	if err != nil {
 		return err
 	}
+	if !s.inCharge.Load() {
+		if taken, err := s.takeOver(ctx); !taken {
+			return err
+		}
+	}
 	if err := s.o.State.Write(state.Addresses, append(data, '\n')); err != nil {
 		return err
 	}
-	if !s.waitReady(ctx) {
+	if !s.inCharge.Swap(true) {
+		if err := errors.Join(s.recordConfig(), s.o.State.Claim()); err != nil {
+			return err
+		}
+	} else if !s.waitReady(ctx) {
 		return nil
 	}
+	s.tellReady()
 	if s.source != nil {
 		at.NotAfter = s.source.NotAfter()
 	}
@@ -91,6 +106,34 @@ func (s *Server) announce(ctx context.Context, announce func(Addresses) error) e
 	}
 	_, err = fmt.Fprintln(s.o.Stdout, "ready")
 	return err
+}
+
+// takeOver takes over from the process that has started this one, once this one is ready. It is false where that came to
+// nothing: ctx has ended, or the error says why.
+func (s *Server) takeOver(ctx context.Context) (bool, error) {
+	if !s.waitReady(ctx) {
+		return false, nil
+	}
+	s.serve()
+	if err := s.o.Inherited.Predecessor.Ready(ctx); err != nil {
+		return false, ignoreCanceled(ctx, err)
+	}
+	s.group.Go(s.control.Serve)
+	s.group.Go(func() error {
+		err := s.o.Inherited.Predecessor.Wait(s.background)
+		close(s.transfer.http3Free)
+		return ignoreCanceled(s.background, err)
+	})
+	return true, nil
+}
+
+// recordConfig writes down which configuration the folder is served with, for commands that stand in for a server.
+func (s *Server) recordConfig() error {
+	path, err := filepath.Abs(s.Config().Path)
+	if err != nil {
+		return err
+	}
+	return s.o.State.Write(state.Config, []byte(path+"\n"))
 }
 
 // waitReady waits until /readyz says ready, and reports whether it did before ctx ended. What is missing for long is logged.
@@ -105,6 +148,7 @@ func (s *Server) waitReady(ctx context.Context) bool {
 			for _, name := range slices.Sorted(maps.Keys(missing)) {
 				s.o.Log.Warn("readiness check failing, serving what is possible", "check", name, "error", missing[name])
 			}
+			s.tellReady()
 			logAt = time.Time{}
 		}
 		if !wait(ctx, 10*time.Millisecond) {
@@ -113,23 +157,54 @@ func (s *Server) waitReady(ctx context.Context) bool {
 	}
 }
 
+// waitTime is how long whoever connects waits, at most, for an activated process to end that does not accept any more.
+const waitTime = 2 * time.Second
+
 // drain shuts the process down gracefully: not ready any more, but still accepting for the delay, so that load balancers
-// notice; then requests in flight may finish.
+// notice; then requests in flight may finish. Where another process has taken over, that one accepts, and is asked whether it is
+// ready; the rest is the same. Where systemd holds the sockets, whoever connects waits for the process to end: it goes on accepting
+// until what takes long has finished, and the rest has waitTime.
 func (s *Server) drain() error {
-	s.ready.draining.Store(true)
 	d := s.Config().Drain
-	s.o.Log.Info("draining", "delay", d.Delay.Std(), "timeout", d.Timeout.Std())
+	delay, timeout := d.Delay.Std(), d.Timeout.Std()
+	s.o.Log.Info("draining", "delay", delay, "timeout", timeout)
 	ctx := context.WithoutCancel(s.background)
+	var plain errgroup.Group
+	if s.transfer.handedOver() {
+		plain.Go(func() error { return s.shutdownPlain(ctx, timeout) })
+	} else {
+		s.tellSystemd(s.o.Notify.Stopping)
+		s.ready.draining.Store(true)
+	}
 	if s.edge != nil {
-		if err := s.edge.Drain(ctx, d.Delay.Std(), d.Timeout.Std()); err != nil {
+		if s.heldBySystemd() && !s.transfer.handedOver() {
+			s.edge.EndKept()
+			wait(ctx, delay)
+			s.awaitStreams(ctx, timeout)
+			delay, timeout = 0, min(waitTime, timeout)
+		}
+		if err := s.edge.Drain(ctx, delay, timeout); err != nil {
 			s.o.Log.Warn("drained", "error", err)
 		}
 	} else {
-		wait(ctx, d.Delay.Std())
+		wait(ctx, delay)
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.Timeout.Std())
+	err := errors.Join(s.control.Close(), plain.Wait())
+	return errors.Join(err, s.shutdownPlain(ctx, timeout))
+}
+
+// awaitStreams waits until no request is under way for more than a moment, or the time is over.
+func (s *Server) awaitStreams(ctx context.Context, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	err := s.control.Close()
+	for s.gateway.OpenStreams() > 0 && wait(ctx, 20*time.Millisecond) {
+	}
+}
+
+// shutdownPlain shuts down what serves plain HTTP to this machine or to a gateway.
+func (s *Server) shutdownPlain(ctx context.Context, timeout time.Duration) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	if s.forwardAuth != nil {
 		if err := s.forwardAuth.Drain(ctx); err != nil {
 			s.o.Log.Warn("drained", "error", err)

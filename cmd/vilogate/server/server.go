@@ -13,6 +13,7 @@ import (
 
 	"github.com/viloforge/vilogate/cmd/vilogate/config"
 	"github.com/viloforge/vilogate/cmd/vilogate/control"
+	"github.com/viloforge/vilogate/cmd/vilogate/handover"
 	"github.com/viloforge/vilogate/cmd/vilogate/server/generation"
 	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/metrics"
 	"github.com/viloforge/vilogate/cmd/vilogate/server/internal/stores"
@@ -45,6 +46,10 @@ type Options struct {
 	// Stdout is told the line `ready`.
 	Stdout io.Writer
 	Log    *slog.Logger
+	// Inherited is what the process was started with: listeners of systemd, or another process that hands over. Optional.
+	Inherited *handover.Inherited
+	// Notify tells systemd how the process is. Optional.
+	Notify handover.Notifier
 	// LogDropped is how many lines of the log could not be written. Optional.
 	LogDropped func() uint64
 }
@@ -75,6 +80,8 @@ type Server struct {
 	control       *control.Server
 	tasks         []func(context.Context) error
 	closers       []func() error // called last to first
+	transfer      *transfer
+	inCharge      atomic.Bool // no other process is, from which this one is to take over
 
 	group      *errgroup.Group // the goroutines that Run started
 	background context.Context // they end with it

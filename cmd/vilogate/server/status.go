@@ -1,6 +1,7 @@
 package server
 
 import (
+	"os"
 	"time"
 
 	"github.com/viloforge/vilogate/gateway"
@@ -10,6 +11,7 @@ import (
 // Status is the body of /status, and what `vilogate status` is answered: how the process is, for a person or a script. It holds no secret.
 type Status struct {
 	BuildInfo
+	PID           int                `json:"pid"`
 	Started       time.Time          `json:"started"`
 	UptimeSeconds float64            `json:"uptime_seconds"`
 	Status        string             `json:"status"` // ready, starting or draining
@@ -44,7 +46,7 @@ type revocationsStatus struct {
 func (s *Server) status() Status {
 	now, gen, ready, list := time.Now(), s.current.Load(), s.ready.response(), s.stores.List.Stats()
 	answer := Status{
-		BuildInfo: ReadBuildInfo(), Started: s.started.UTC(), UptimeSeconds: now.Sub(s.started).Seconds(),
+		BuildInfo: ReadBuildInfo(), PID: os.Getpid(), Started: s.started.UTC(), UptimeSeconds: now.Sub(s.started).Seconds(),
 		Status: ready.Status, Missing: ready.Missing, Trouble: ready.Trouble, Ready: map[string]bool{}, LoadedAt: gen.Loaded.UTC(),
 		Hosts: append([]string{}, gen.ServedHosts()...), Policies: gen.PoliciesID, Revocations: revocationsStatus{Entries: list.Entries},
 	}

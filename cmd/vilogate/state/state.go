@@ -43,8 +43,9 @@ const lockName = "lock"
 
 // Folder is the state folder of one process, which alone may use it until Close.
 type Folder struct {
-	Dir  string   // absolute
-	lock *os.File // held with flock
+	Dir    string   // absolute
+	lock   *os.File // held with flock
+	shared bool
 }
 
 // ErrInUse says that another process has the state folder.
@@ -53,6 +54,65 @@ var ErrInUse = errors.New("it is in use")
 // Open makes sure that the folder is there, private and of this process's user, with all that is in it, and takes it. It is
 // made when create says so. To a folder that is refused nothing is done. The error is ErrInUse when another process has it.
 func Open(dir string, create bool) (*Folder, error) {
+	s, err := enter(dir, create)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		owner, readErr := io.ReadAll(io.LimitReader(s.lock, 32))
+		if err = errors.Join(s.Close(), readErr); err != nil {
+			return nil, fmt.Errorf("state %s: %w", s.Dir, err)
+		}
+		return nil, fmt.Errorf("state %s: %w by another vilogate (process %s); two processes need two folders", s.Dir, ErrInUse, strings.TrimSpace(string(owner)))
+	}
+	if err := s.Claim(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Share takes a folder together with the process that has it and handed over its lock, of which it takes possession: the lock is
+// free when both have given the folder up. Where lock is nil or another folder's, as where the configuration has changed, the
+// folder is taken like any other.
+func Share(dir string, create bool, lock *os.File) (*Folder, error) {
+	if lock == nil {
+		return Open(dir, create)
+	}
+	s, err := enter(dir, create)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	there, err := s.lock.Stat()
+	given, e := lock.Stat()
+	if err := errors.Join(err, e, s.Close()); err != nil {
+		return nil, errors.Join(fmt.Errorf("state %s: %w", s.Dir, err), lock.Close())
+	}
+	if !os.SameFile(there, given) {
+		if err := lock.Close(); err != nil {
+			return nil, fmt.Errorf("state %s: %w", s.Dir, err)
+		}
+		return Open(dir, create)
+	}
+	s.lock, s.shared = lock, true
+	return s, nil
+}
+
+// Shared reports whether the folder is the one that another process has handed over.
+func (s *Folder) Shared() bool { return s.shared }
+
+// Lock is the file that another process has to hold, to [Share] the folder. It stays the folder's.
+func (s *Folder) Lock() *os.File { return s.lock }
+
+// Claim writes down that this process has the folder.
+func (s *Folder) Claim() error {
+	if err := errors.Join(s.lock.Truncate(0), writeAt(s.lock, strconv.Itoa(os.Getpid())+"\n")); err != nil {
+		return fmt.Errorf("state %s cannot be written: %w", s.Dir, pathErrorCause(err))
+	}
+	return nil
+}
+
+// enter makes sure of what Open does, and opens the lock, which may be held.
+func enter(dir string, create bool) (*Folder, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("state %s: %w", dir, err)
@@ -83,18 +143,7 @@ func Open(dir string, create bool) (*Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state %s (mode %04o) cannot be used: %w", dir, info.Mode().Perm(), pathErrorCause(err))
 	}
-	s := &Folder{dir, lock}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		owner, readErr := io.ReadAll(io.LimitReader(lock, 32))
-		if err = errors.Join(s.Close(), readErr); err != nil {
-			return nil, fmt.Errorf("state %s: %w", dir, err)
-		}
-		return nil, fmt.Errorf("state %s: %w by another vilogate (process %s); two processes need two folders", dir, ErrInUse, strings.TrimSpace(string(owner)))
-	}
-	if err := errors.Join(lock.Truncate(0), writeAt(lock, strconv.Itoa(os.Getpid())+"\n")); err != nil {
-		return nil, errors.Join(fmt.Errorf("state %s cannot be written: %w", dir, pathErrorCause(err)), s.Close())
-	}
-	return s, nil
+	return &Folder{Dir: dir, lock: lock}, nil
 }
 
 // checkFiles refuses links, and what belongs to somebody else, where our own files are to be.

@@ -31,6 +31,47 @@ func TestAStateFolderHasOneOwner(t *testing.T) {
 	}
 }
 
+// TestAFolderIsShared by two processes, of which one takes over from the other: it is free when both have given it up.
+func TestAFolderIsShared(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "state")
+	first, err := Open(dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	duplicate := func() *os.File {
+		fd, err := syscall.Dup(int(first.Lock().Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return os.NewFile(uintptr(fd), "lock")
+	}
+	second, err := Share(dir, false, duplicate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := Share(filepath.Join(t.TempDir(), "other"), true, duplicate()) // the configuration has changed
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(other.Close(), first.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, false); !errors.Is(err, ErrInUse) {
+		t.Errorf("a stranger while the second has it: %v", err)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	third, err := Share(dir, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := third.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAStateFolderIsPrivate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -30,7 +30,7 @@ func (w *writer) WriteHeader(status int) {
 	case status < 100 || status > 999:
 		panic("http2: a status of " + strconv.Itoa(status))
 	case status >= 200:
-		a.begin(status, w.request.Method)
+		(*stream)(w).beginAnswer(status)
 		a.snapshot()
 	case status != http.StatusSwitchingProtocols:
 		(*stream)(w).inform(status)
@@ -43,9 +43,17 @@ func (w *writer) RequestFields() field.List { return w.fields }
 // WriteFields is WriteHeader of a final answer whose header is this list, in the place of Header.
 func (w *writer) WriteFields(status int, head field.List) {
 	if a := &w.answer; a.status == 0 && !a.done {
-		a.begin(status, w.request.Method)
+		(*stream)(w).beginAnswer(status)
 		a.take(head)
 	}
+}
+
+// beginAnswer is when the status of the final answer is known. To a handshake, 2xx would say that what follows is a WebSocket.
+func (st *stream) beginAnswer(status int) {
+	if st.opens && status < 300 {
+		panic(http.ErrAbortHandler)
+	}
+	st.answer.begin(status, st.request.Method)
 }
 
 // inform sends an informational answer, with the header as it is.

@@ -13,7 +13,7 @@ func (c *conn) newStream(id uint32, t *target, endStream bool) *stream {
 	st := &stream{
 		Context: requestcontext.Context{Base: c.base},
 		conn:    c, id: id,
-		remoteEnded: endStream, expects: t.expects,
+		remoteEnded: endStream, expects: t.expects, opens: t.opens,
 		declared: t.contentLength, credit: c.limits.BodyTimeout,
 		receiveWindow: c.limits.StreamWindow, sendWindow: c.initialWindow,
 		readable: sync.Cond{L: &c.mu}, sendable: sync.Cond{L: &c.mu},
@@ -23,6 +23,9 @@ func (c *conn) newStream(id uint32, t *target, endStream bool) *stream {
 	r.Header, r.Trailer, r.ContentLength = t.header, t.trailer, t.contentLength
 	if r.Body = (*body)(st); endStream {
 		r.Body, st.bodyErr = http.NoBody, io.EOF
+	}
+	if t.opens {
+		r.Method, r.Body, st.declared, st.expects = http.MethodGet, http.NoBody, -1, false
 	}
 	st.request, st.fields = r, t.fields
 	if c.base.Err() != nil {

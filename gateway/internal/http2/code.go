@@ -13,6 +13,7 @@ const (
 	streamClosed       code = 0x5
 	frameSizeError     code = 0x6
 	refusedStream      code = 0x7
+	cancel             code = 0x8
 	compressionError   code = 0x9
 	enhanceYourCalm    code = 0xb
 	inadequateSecurity code = 0xc

@@ -112,6 +112,9 @@ type stream struct {
 	closed      bool
 	err         error // of every further write; set when it is closed
 	malformed   bool  // it is reset when it has been answered
+	opens       bool  // it is the handshake of a WebSocket; never changed
+	tunnel      bool  // the WebSocket is open
+	localEnded  bool  // nothing more is sent through the tunnel
 
 	// Receiving.
 	readable      sync.Cond

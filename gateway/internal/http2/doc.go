@@ -24,6 +24,7 @@
 //   - options.go, conn.go: a connection and its streams, as data: who owns what.
 //   - queue.go, output.go, streamend.go, drain.go: frames that wait, and whose turn it is; who writes, and how streams and connections end.
 //   - encode.go, body.go, send.go, answer.go: the request's body, and its answer, as the handler sees them.
+//   - tunnel.go: the WebSocket that a stream has become.
 //   - handle.go, begin.go: a handler's run.
 //   - receivedata.go, receiveheaders.go, receivecontrol.go: what each frame does.
 //   - watch.go: the timeouts, all by one timer a connection.
@@ -41,8 +42,15 @@
 // RFC 9113 calls a connection error ends the connection with GOAWAY; so do floods, with ENHANCE_YOUR_CALM. What such a client still
 // sends is passed over for a second, so that it sees the GOAWAY.
 //
-// There is no server push, and priorities are not followed (SETTINGS_NO_RFC7540_PRIORITIES): streams take turns. Extended CONNECT (RFC
-// 8441) is not offered: its place is addPseudo and checkPseudo, and the setting in conn.begin.
+// There is no server push, and priorities are not followed (SETTINGS_NO_RFC7540_PRIORITIES): streams take turns.
+//
+// # WebSockets
+//
+// Extended CONNECT (RFC 8441) is offered, for WebSockets: the handler is given the GET of HTTP/1.1 that stands for it, with Upgrade and
+// without a body, and opens the WebSocket by SwitchProtocols of the writer, which gives it a tunnel: what DATA carries, each way. What a
+// client sends before that waits in the stream's window. END_STREAM is the end of one way; header fields in a tunnel, and anything that
+// is wrong elsewhere, reset it. An answer of 2xx without a tunnel would open one, and is reset with INTERNAL_ERROR. :protocol of
+// anything else is 501 by Options.Malformed; CONNECT without it is the handler's to refuse.
 //
 // # What differs from net/http
 //

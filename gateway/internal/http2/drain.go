@@ -19,6 +19,18 @@ func (c *conn) drain() {
 	c.kick()
 }
 
+// hasRequests reports whether a request is under way that has opened no WebSocket.
+func (c *conn) hasRequests() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, st := range c.streams {
+		if !st.tunnel {
+			return true
+		}
+	}
+	return false
+}
+
 // drainPing is the ping behind GOAWAY.
 var drainPing = [8]byte{'g', 'o', 'i', 'n', 'g'}
 

@@ -34,15 +34,16 @@ const (
 	initialWindow     = 65535 // bytes, before anybody says otherwise (RFC 9113, section 6.9.2)
 )
 
-// The settings of RFC 9113, section 6.5.2, and of RFC 9218, section 2.1. Extended CONNECT (RFC 8441) would be 0x8.
+// The settings of RFC 9113, section 6.5.2, of RFC 8441, section 3, and of RFC 9218, section 2.1.
 const (
-	settingHeaderTableSize      uint16 = 0x1
-	settingEnablePush           uint16 = 0x2
-	settingMaxConcurrentStreams uint16 = 0x3
-	settingInitialWindowSize    uint16 = 0x4
-	settingMaxFrameSize         uint16 = 0x5
-	settingMaxHeaderListSize    uint16 = 0x6
-	settingNoRFC7540Priorities  uint16 = 0x9
+	settingHeaderTableSize       uint16 = 0x1
+	settingEnablePush            uint16 = 0x2
+	settingMaxConcurrentStreams  uint16 = 0x3
+	settingInitialWindowSize     uint16 = 0x4
+	settingMaxFrameSize          uint16 = 0x5
+	settingMaxHeaderListSize     uint16 = 0x6
+	settingEnableConnectProtocol uint16 = 0x8
+	settingNoRFC7540Priorities   uint16 = 0x9
 )
 
 // preface is what a client begins with (RFC 9113, section 3.4).

@@ -13,8 +13,9 @@ func (h *handling) run() {
 	st := (*stream)(h)
 	defer st.leave()
 	if st.serveRequest() {
-		if st.answer.status == 0 {
-			(*writer)(st).WriteHeader(http.StatusOK)
+		if st.tunnel {
+			_ = (*tunnel)(st).Close() // it never fails
+			return
 		}
 		st.finish()
 	} else {
@@ -37,6 +38,9 @@ func (st *stream) serveRequest() (ok bool) {
 		}
 	}()
 	st.serve.ServeHTTP((*writer)(st), st.request)
+	if st.answer.status == 0 {
+		(*writer)(st).WriteHeader(http.StatusOK)
+	}
 	return true
 }
 

@@ -11,6 +11,7 @@ import (
 // headerList is what a header block says. It is filled by an HPACK decoder, and used again for the next block.
 type headerList struct {
 	method, scheme, authority, path string
+	protocol                        string     // of an extended CONNECT (RFC 8441)
 	pseudo                          int        // which pseudo-header fields there are
 	fields                          field.List // their names in lower case
 	size                            int        // as RFC 9113, section 10.5.1, counts
@@ -26,6 +27,7 @@ const (
 	hasScheme
 	hasAuthority
 	hasPath
+	hasProtocol
 )
 
 func newHeaderList(l *Limits) *headerList {
@@ -72,7 +74,7 @@ func (h *headerList) add(f hpack.HeaderField) {
 	}
 }
 
-// addPseudo adds a pseudo-header field of a request (RFC 9113, section 8.3).
+// addPseudo adds a pseudo-header field of a request (RFC 9113, section 8.3, and RFC 8441, section 4).
 func (h *headerList) addPseudo(name, value string) {
 	var bit int
 	var to *string
@@ -85,8 +87,9 @@ func (h *headerList) addPseudo(name, value string) {
 		bit, to = hasAuthority, &h.authority
 	case ":path":
 		bit, to = hasPath, &h.path
+	case ":protocol":
+		bit, to = hasProtocol, &h.protocol
 	default:
-		// RFC 8441 would add :protocol, of CONNECT.
 		h.refuse("an unknown pseudo-header field")
 		return
 	}

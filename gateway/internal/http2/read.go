@@ -37,6 +37,7 @@ func (c *conn) begin() {
 		setting{settingMaxConcurrentStreams, uint32(l.Streams)},
 		setting{settingInitialWindowSize, uint32(l.StreamWindow)},
 		setting{settingMaxHeaderListSize, uint32(l.HeaderBytes)},
+		setting{settingEnableConnectProtocol, 1},
 		setting{settingNoRFC7540Priorities, 1},
 	)
 	if more := l.ConnectionWindow - initialWindow; more > 0 {

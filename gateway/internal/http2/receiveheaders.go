@@ -110,6 +110,8 @@ func (c *conn) receiveRequest(id uint32, endStream bool) error {
 		}
 		st.malformed = true
 		h = c.refusal(http.StatusBadRequest, reason)
+	case c.list.pseudo&hasProtocol != 0 && !t.opens:
+		h = c.refusal(http.StatusNotImplemented, "an extended CONNECT for another protocol than websocket") // RFC 9220, section 3
 	}
 	c.open(st, h)
 	return nil
@@ -132,6 +134,8 @@ func (c *conn) refusal(status int, reason string) http.Handler {
 // receiveTrailers takes the trailers of a request. c.mu is held.
 func (c *conn) receiveTrailers(st *stream, endStream bool) error {
 	switch {
+	case st.opens:
+		return &streamError{st.id, protocolError, "HEADERS in a tunnel"} // RFC 9113, section 8.5
 	case st.remoteEnded:
 		return &streamError{st.id, streamClosed, "HEADERS behind the end of the stream"}
 	case !endStream:

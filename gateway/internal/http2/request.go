@@ -18,6 +18,7 @@ type target struct {
 	trailer       http.Header // names announced, without values; nil where there are none
 	contentLength int64       // -1: unknown
 	expects       bool        // 100 (Continue)
+	opens         bool        // it is the handshake of a WebSocket (RFC 8441)
 }
 
 // read reads a request's header. What it makes of it is whole also where the request is malformed, as far as it is known.
@@ -28,6 +29,7 @@ func (h *headerList) read(endStream bool) *target {
 	}
 	h.readFields(t, endStream)
 	h.checkPseudo(t)
+	h.readHandshake(t)
 	if t.url == nil {
 		t.url = &url.URL{}
 	}
@@ -124,12 +126,15 @@ func (h *headerList) readTrailer(t *target, value string) {
 	}
 }
 
-// checkPseudo checks what a request must say of its target (RFC 9113, sections 8.3.1 and 8.5).
+// checkPseudo checks what a request must say of its target (RFC 9113, sections 8.3.1 and 8.5; RFC 8441, section 4).
 func (h *headerList) checkPseudo(t *target) {
 	if strings.ContainsAny(t.host, "@ \t") {
 		h.refuse("user information, or a space, in the authority")
 	}
-	if h.method == http.MethodConnect {
+	if h.pseudo&hasProtocol != 0 && h.method != http.MethodConnect {
+		h.refuse(":protocol of another method than CONNECT")
+	}
+	if h.method == http.MethodConnect && h.pseudo&hasProtocol == 0 {
 		if h.pseudo&(hasScheme|hasPath) != 0 || h.authority == "" {
 			h.refuse("CONNECT with a path or a scheme, or without an authority")
 		}
@@ -154,6 +159,25 @@ func (h *headerList) checkPseudo(t *target) {
 		h.refuse("a path that cannot be parsed")
 	}
 }
+
+// readHandshake reads an extended CONNECT for a WebSocket (RFC 8441, section 5) as what it stands for: the GET of HTTP/1.1 that asks for
+// an upgrade. It has no body: DATA is the WebSocket's.
+func (h *headerList) readHandshake(t *target) {
+	switch {
+	case h.protocol != websocket || h.method != http.MethodConnect:
+		return
+	case len(t.header["Content-Length"]) > 0:
+		h.refuse("Content-Length of CONNECT")
+	}
+	if h.malformed != "" || h.tooLarge {
+		return
+	}
+	t.opens, t.contentLength, t.trailer = true, 0, nil
+	t.header["Connection"], t.header["Upgrade"] = []string{"Upgrade"}, []string{websocket}
+}
+
+// websocket is the protocol of WebSockets, for :protocol and Upgrade.
+const websocket = "websocket"
 
 // readTrailers reads a trailer section, and returns the fields of it that were announced in its header.
 func (h *headerList) readTrailers(announced http.Header) http.Header {

@@ -82,8 +82,20 @@ func (s *Server) Active() int {
 	return len(s.conns)
 }
 
-// Shutdown tells all clients to begin no more requests, and waits until those under way have ended, or ctx has. Connections that
-// are served from here on are told the same.
+// hasRequests reports whether there are requests under way. WebSockets are none.
+func (s *Server) hasRequests() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if c.hasRequests() {
+			return true
+		}
+	}
+	return false
+}
+
+// Shutdown tells all clients to begin no more requests, and waits until those under way have ended, and all WebSockets, or ctx has:
+// then the error says so where there are requests. Connections that are served from here on are told the same.
 func (s *Server) Shutdown(ctx context.Context) error {
 	for {
 		s.mu.Lock()
@@ -103,7 +115,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		select {
 		case <-none:
 		case <-ctx.Done():
-			return ctx.Err()
+			if s.hasRequests() {
+				return ctx.Err()
+			}
+			return nil
 		}
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,7 +138,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		c.drain()
 	}
 	s.mu.Unlock()
-	return errors.Join(closeEach(s, &s.listen), s.server.Shutdown(ctx), closeEach(s, &s.sockets))
+	return errors.Join(closeEach(s, &s.listen), s.server.Shutdown(ctx), s.closeConnections(), closeEach(s, &s.sockets))
+}
+
+// closeConnections tells the clients of connections that are left that they end.
+func (s *Server) closeConnections() error {
+	s.mu.Lock()
+	left := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range left {
+		closeQuietly(c.conn)
+	}
+	return nil
 }
 
 // Close closes every connection, and the sockets.

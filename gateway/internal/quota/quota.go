@@ -1,6 +1,6 @@
 // Package quota bounds how much of something, such as memory, all clients hold together, and how much one client network.
 //
-// It belongs to gateway, and is on its floor.
+// It belongs to gateway, and is on floor 0.
 package quota
 
 import (

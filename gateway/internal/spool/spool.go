@@ -1,6 +1,6 @@
 // Package spool holds bodies in files, where memory has no room for them.
 //
-// It belongs to gateway, and is on its floor. A file has no name (it is unlinked as soon as it is open) and mode 0600, so that nothing
+// It belongs to gateway, and is on floor 1. A file has no name (it is unlinked as soon as it is open) and mode 0600, so that nothing
 // stays behind, whatever ends the process. There is never less than a fifth of the file system free after a write, and never more of
 // one client network than a quarter of all.
 package spool

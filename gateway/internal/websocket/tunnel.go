@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +15,7 @@ const endTime = time.Second
 // A Tunnel is one WebSocket, between a client and a backend. Who copies from one to the other is given Client and Backend
 // in their places. Safe for concurrent use, with one reader and one writer of each.
 type Tunnel struct {
-	client  net.Conn
+	client  io.ReadWriteCloser
 	backend io.ReadWriteCloser
 	begin   func()
 	begun   sync.Once
@@ -24,7 +23,10 @@ type Tunnel struct {
 	ending   atomic.Pointer[ending] // nil until End
 	answered atomic.Bool            // the client has sent a close frame since
 	tasks    sync.WaitGroup
+	waiting  sync.Mutex // held while tasks begin
+	waited   bool       // guarded by waiting: none begin any more
 
+	pings    pinger
 	down, up direction // to the client, and to the backend
 }
 
@@ -39,6 +41,7 @@ type direction struct {
 	mu     sync.Mutex // held while something is written
 	frames frames     // guarded by mu
 	closed bool       // guarded by mu: nothing is written any more
+	passed bool       // guarded by mu: something was written since the last ping
 }
 
 // New makes a tunnel to a backend. begin is called once, when the copying begins: the answer's header is written by then.
@@ -47,7 +50,7 @@ func New(backend io.ReadWriteCloser, begin func()) *Tunnel {
 }
 
 // Client is the client's connection, for who copies. It is to be called once.
-func (t *Tunnel) Client(conn net.Conn) net.Conn {
+func (t *Tunnel) Client(conn io.ReadWriteCloser) io.ReadWriteCloser {
 	t.client = conn
 	return &clientSide{conn, t}
 }
@@ -68,6 +71,12 @@ func (t *Tunnel) End(code uint16, reason string) {
 		e.cut.Stop()
 		return
 	}
+	t.waiting.Lock()
+	defer t.waiting.Unlock()
+	if t.waited {
+		e.cut.Stop() // both connections are closed
+		return
+	}
 	t.tasks.Go(func() {
 		t.down.mu.Lock()
 		defer t.down.mu.Unlock()
@@ -80,8 +89,12 @@ func (t *Tunnel) End(code uint16, reason string) {
 	})
 }
 
-// Wait returns when nothing goes on any more that End began. It is called when both connections are closed.
+// Wait returns when nothing goes on any more that End or PingEvery began. It is called when both connections are closed.
 func (t *Tunnel) Wait() {
+	t.waiting.Lock()
+	t.waited = true
+	t.waiting.Unlock()
+	t.stopPings()
 	if e := t.ending.Load(); e != nil {
 		e.cut.Stop()
 	}
@@ -132,7 +145,7 @@ func closeWrite(conn any) error {
 
 // clientSide is the client's connection.
 type clientSide struct {
-	net.Conn
+	io.ReadWriteCloser
 	t *Tunnel
 }
 
@@ -142,7 +155,7 @@ func (c *clientSide) Read(p []byte) (int, error) {
 	if c.t.answered.Load() {
 		return 0, io.EOF
 	}
-	return c.Conn.Read(p)
+	return c.ReadWriteCloser.Read(p)
 }
 
 // Write implements io.Writer.
@@ -152,15 +165,16 @@ func (c *clientSide) Write(p []byte) (int, error) {
 	defer d.mu.Unlock()
 	e := c.t.ending.Load()
 	if e == nil {
-		n, err := c.Conn.Write(p)
+		n, err := c.ReadWriteCloser.Write(p)
 		d.frames.advance(p[:n])
+		d.passed = true
 		return n, err
 	}
 	if c.t.endClient(e); d.closed {
 		return len(p), nil
 	}
 	n, _ := d.frames.next(p)
-	if n, err := c.Conn.Write(p[:n]); err != nil {
+	if n, err := c.ReadWriteCloser.Write(p[:n]); err != nil {
 		return n, err
 	}
 	c.t.endClient(e)
@@ -172,7 +186,15 @@ func (c *clientSide) CloseWrite() error {
 	if c.t.ending.Load() != nil {
 		return nil // the client is still to answer
 	}
-	return closeWrite(c.Conn)
+	return closeWrite(c.ReadWriteCloser)
+}
+
+// Close implements io.Closer. Who has answered the close frame is told the end, and not cut off.
+func (c *clientSide) Close() error {
+	if c.t.answered.Load() {
+		_ = closeWrite(c.ReadWriteCloser) // where it fails, the connection is closed already
+	}
+	return c.ReadWriteCloser.Close()
 }
 
 // backendSide is the backend's connection.
@@ -200,6 +222,7 @@ func (b *backendSide) Write(p []byte) (int, error) {
 	if e == nil {
 		n, err := b.ReadWriteCloser.Write(p)
 		d.frames.advance(p[:n])
+		d.passed = true
 		return n, err
 	}
 	b.t.endBackend(e)

@@ -224,6 +224,7 @@ func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 	}
 	out.Affinity = map[config.Affinity]gateway.Affinity{"user": gateway.AffinityUser, "cookie": gateway.AffinityCookie}[u.Affinity]
 	out.ProxyProtocol = map[config.ProxyProtocol]byte{"v1": 1, "v2": 2}[u.ProxyProtocol]
+	out.Ping = time.Duration(u.WebSocketPing)
 	if out.Probe = time.Duration(u.TCPKeepalive); out.Probe == 0 {
 		out.Probe = -1 // off
 	}

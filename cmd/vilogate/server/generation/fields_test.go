@@ -55,7 +55,7 @@ tokens:
     - { name: partner, issuer: "https://id.partner.example", jwks: "https://id.partner.example/keys", audience: [us], algorithms: [ES256], ca: one.pem }
     - { name: adfs, issuer: "http://fs.corp.example/trust", keys: one.json, audience: [us] }
 upstreams:
-  app: { url: "http://127.0.0.1:1", concurrency: 10, connections: 5, queue: { length: 20, timeout: 7s }, breaker: { failures: 9, open: 12s }, timeout: 3s, keepalive: 4s, tcp_keepalive: 40s, affinity: user, retry: on, eject: { consecutive_5xx: 5 }, health: { path: /up, interval: 9s, timeout: 3s, healthy: 2, unhealthy: 2, status: 200, host: up.example }, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
+  app: { url: "http://127.0.0.1:1", concurrency: 10, connections: 5, queue: { length: 20, timeout: 7s }, breaker: { failures: 9, open: 12s }, timeout: 3s, keepalive: 4s, tcp_keepalive: 40s, websocket_ping: 50s, affinity: user, retry: on, eject: { consecutive_5xx: 5 }, health: { path: /up, interval: 9s, timeout: 3s, healthy: 2, unhealthy: 2, status: 200, host: up.example }, identity_headers: x-user, odd_headers: drop, identity_headers_pass: [X-WebAuth-User] }
   two: { urls: [ { url: "http://127.0.0.1:2", weight: 2 }, "http://two.invalid:80" ], resolve: 20s, resolver: "127.0.0.1:53", slow_start: 5s, forward_token: partner, buffer: { disk: 3MiB, request: 1MiB, response: 1MiB, unknown: false } }
   four: { url: "http://127.0.0.1:8", proxy_protocol: v2 }
   three: { url: "https://127.0.0.1:9", tls: { roots: one.pem, name: one.example, certificate: gateway1.pem, key: gateway1.key } }
@@ -107,6 +107,7 @@ var applied = map[string][2]string{
 	"upstreams{}.timeout":               {"timeout: 3s, keep", "timeout: 4s, keep"},
 	"upstreams{}.keepalive":             {"keepalive: 4s", "keepalive: off"},
 	"upstreams{}.tcp_keepalive":         {"tcp_keepalive: 40s", "tcp_keepalive: 41s"},
+	"upstreams{}.websocket_ping":        {"websocket_ping: 50s", "websocket_ping: 51s"},
 	"upstreams{}.affinity":              {"affinity: user", "affinity: cookie"},
 	"upstreams{}.proxy_protocol":        {"proxy_protocol: v2", "proxy_protocol: v1"},
 	"upstreams{}.retry":                 {"retry: on", "retry: off"},

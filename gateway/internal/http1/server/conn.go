@@ -35,6 +35,7 @@ type conn struct {
 
 	mu        sync.Mutex
 	idle      bool // guarded by mu: it waits for a request
+	asked     bool // guarded by mu: there was one
 	lingering bool // guarded by mu: it is read away behind its last answer
 }
 
@@ -56,6 +57,10 @@ const (
 	lingerBytes   = 256 << 20
 )
 
+// freshTime is how long a connection has for its first request once the server shuts down: it was accepted, and its client would
+// have to take its end for a failure.
+const freshTime = 500 * time.Millisecond
+
 func newConn(s *shared, rwc net.Conn, state *tls.ConnectionState) *conn {
 	c := &conn{s: s, rwc: rwc, tls: state, remote: rwc.RemoteAddr().String(), onEnd: func() {}}
 	c.template = http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, Body: http.NoBody, RemoteAddr: c.remote, TLS: state}
@@ -64,14 +69,17 @@ func newConn(s *shared, rwc net.Conn, state *tls.ConnectionState) *conn {
 	return c
 }
 
-// await waits for the first byte of a request, and is false where none comes. Of a server that shuts down it is not waited for: a
-// request that has arrived is answered.
+// await waits for the first byte of a request, and is false where none comes. Of a server that shuts down none but the first is
+// waited for: a request that has arrived is answered.
 func (c *conn) await() bool {
 	c.mu.Lock()
 	c.idle = true
 	deadline := expired
-	if !c.s.closing.Load() {
+	switch {
+	case !c.s.closing.Load():
 		deadline = time.Now().Add(c.s.opts.Limits.IdleTime)
+	case !c.asked:
+		deadline = time.Now().Add(freshTime)
 	}
 	err := c.rwc.SetReadDeadline(deadline)
 	c.mu.Unlock()
@@ -80,15 +88,17 @@ func (c *conn) await() bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.idle = false
+	c.idle, c.asked = false, true
 	return c.rwc.SetReadDeadline(time.Now().Add(c.s.opts.Limits.HeaderTime)) == nil
 }
 
-// endIdle ends the connection where it has no request, and soon where it is silent behind its last answer.
+// endIdle ends the connection where it has no request, and soon where it has had none yet or is silent behind its last answer.
 func (c *conn) endIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch { // where either fails, the connection has ended
+	case c.idle && !c.asked:
+		_ = c.rwc.SetReadDeadline(time.Now().Add(freshTime))
 	case c.idle:
 		_ = c.rwc.SetReadDeadline(expired)
 	case c.lingering:

@@ -14,7 +14,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{} // guarded by mu
-	closed bool               // guarded by mu: no connection is taken any more
+	closed bool               // guarded by mu: there are no more
 	left   *sync.Cond         // a connection has ended
 }
 
@@ -67,8 +67,9 @@ func (s *Server) remove(c *conn) {
 // Drain has every further answer say that its connection ends.
 func (s *Server) Drain() { s.shared.draining.Store(true) }
 
-// Shutdown takes no connection any more, closes those without a request, and waits until the others have answered and ended,
-// or ctx has: then the error says so. What was taken over by Hijack is not its business.
+// Shutdown closes connections without a request, once they had a moment for their first, and waits until the others have answered
+// and ended, or ctx has: then the error says so. Connections that are served from here on have one request. What was taken over by
+// Hijack is not its business.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	stop := context.AfterFunc(ctx, func() {
@@ -79,7 +80,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
 	s.shared.closing.Store(true)
 	for c := range s.conns {
 		c.endIdle()

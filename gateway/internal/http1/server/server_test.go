@@ -40,6 +40,27 @@ func TestShutdownAnswersWhatHasArrived(t *testing.T) {
 	})
 }
 
+// A connection that has had no request yet when the server shuts down has its first, and so has one that is served afterwards.
+func TestShutdownWaitsForTheFirstRequest(t *testing.T) {
+	serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RequestURI) }, func(s *site) {
+		before := s.dial()
+		synctest.Wait()
+		done := make(chan error)
+		go func() { done <- s.Shutdown(context.Background()) }()
+		synctest.Wait()
+		for _, p := range []*peer{before, s.dial()} {
+			p.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n")
+			if answer, body := p.read("GET"); body != "/first" || !answer.Close {
+				t.Errorf("answered %q, and the connection ends: %v", body, answer.Close)
+			}
+			_ = p.Close()
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestShutdownDoesNotWaitForWhatWasTakenOver(t *testing.T) {
 	var proceed chan struct{}
 	serve(t, func(w http.ResponseWriter, _ *http.Request) {

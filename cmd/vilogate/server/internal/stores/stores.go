@@ -45,6 +45,13 @@ func (s *Stores) Database(ctx context.Context) (*database.DB, error) {
 	return s.db, err
 }
 
+// Embedded reports whether the embedded database is open: no other process may have it meanwhile.
+func (s *Stores) Embedded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.db != nil
+}
+
 // Options say how stores are opened.
 type Options struct {
 	Demo   bool         // the users are demo users

@@ -1,0 +1,30 @@
+package server
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// tellSystemd has systemd told how the process is, if this one is the service's.
+func (s *Server) tellSystemd(tell func() error) {
+	if !s.inCharge.Load() || s.transfer.handedOver() {
+		return
+	}
+	if err := tell(); err != nil {
+		s.o.Log.Warn("systemd was not told how the process is", "error", err)
+	}
+}
+
+// tellReady tells systemd that the process serves, and whether something is missing.
+func (s *Server) tellReady() {
+	s.tellSystemd(func() error {
+		if missing := s.ready.missing(); len(missing) > 0 {
+			return s.o.Notify.Ready("serving what is possible; not ready: " + strings.Join(slices.Sorted(maps.Keys(missing)), ", "))
+		}
+		return s.o.Notify.Ready("ready")
+	})
+}
+
+// heldBySystemd reports whether systemd holds the sockets, too, so that whoever connects while the process restarts waits.
+func (s *Server) heldBySystemd() bool { return s.o.Inherited != nil && s.o.Inherited.Held }
