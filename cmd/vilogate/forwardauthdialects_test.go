@@ -155,7 +155,7 @@ func TestForwardAuthDialects(t *testing.T) {
 	for _, how := range []string{"x-forwarded", "x-original", "envoy-http"} {
 		eventually(t, "records say who asked, and how", func() bool {
 			for line := range strings.SplitSeq(s.output.String(), "\n") {
-				if strings.Contains(line, `"forward_auth":"`+how+`"`) && strings.Contains(line, `"client":"192.0.2.9","method":"GET","host":"app.viloforge.test","path":"/admin"`) &&
+				if strings.Contains(line, `"forward_auth":"`+how+`"`) && strings.Contains(line, `"client":"192.0.2.9","protocol":"HTTP/1.1","method":"GET","host":"app.viloforge.test","path":"/admin"`) &&
 					strings.Contains(line, `"decision":"allow"`) {
 					return true
 				}

@@ -169,7 +169,7 @@ func TestForwardAuthOfEnvoy(t *testing.T) {
 		t.Errorf("a preflight: %+v", r)
 	}
 	within(t, waitTimeout, "records say who asked, and how", func() bool {
-		return strings.Contains(s.output.String(), `"client":"192.0.2.9","method":"GET","host":"app.viloforge.test","path":"/admin"`) && strings.Contains(s.output.String(), `"forward_auth":"envoy-grpc"`)
+		return strings.Contains(s.output.String(), `"client":"192.0.2.9","protocol":"HTTP/1.1","method":"GET","host":"app.viloforge.test","path":"/admin"`) && strings.Contains(s.output.String(), `"forward_auth":"envoy-grpc"`)
 	})
 	if all := s.backend.all(); len(all) > 0 {
 		t.Errorf("a backend was asked: %q", all)
