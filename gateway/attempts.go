@@ -24,6 +24,7 @@ type attempts struct {
 	affinity uint64         // of the request; 0 for none
 	pool     *balancer.Pool // that an address was chosen of first
 	current  balancer.Attempt
+	aimed    bool                // it is counted among those of its client there
 	tried    []*balancer.Address // in vain
 	until    time.Time           // no other attempt begins after it; zero before there was one
 }
@@ -46,9 +47,17 @@ func pick(from *balancer.Pool, affinity uint64, tried []*balancer.Address) (bala
 
 // end is when the upstream has done with the request. It may be called again.
 func (a *attempts) end() {
-	a.current.Done()
-	a.current = balancer.Attempt{}
+	a.leave()
 	a.slot.release()
+}
+
+// leave gives the address up.
+func (a *attempts) leave() {
+	if a.aimed {
+		a.upstream.aimed.give(aim{a.slot.who, a.current.Address()})
+	}
+	a.current.Done()
+	a.current, a.aimed = balancer.Attempt{}, false
 }
 
 // pick waits until there is an address for the request that it did not try in vain.
@@ -64,8 +73,17 @@ func (a *attempts) Take() (ok bool) {
 	if len(a.tried) == 0 {
 		a.pool = a.upstream.pool.Load()
 	}
-	a.current, ok = pick(a.pool, a.affinity, a.tried)
-	return ok
+	if a.current, ok = pick(a.pool, a.affinity, a.tried); !ok {
+		return false
+	}
+	if most := a.upstream.Limits.Connections; a.affinity != 0 && most > 0 {
+		if !a.upstream.aimed.take(aim{a.slot.who, a.current.Address()}, (most+1)/2) {
+			a.leave()
+			return false
+		}
+		a.aimed = true
+	}
+	return true
 }
 
 // send implements sender.
@@ -86,8 +104,7 @@ func (a *attempts) send(ctx context.Context, out *outgoing) (*upstreamAnswer, er
 			}
 			return nil, fmt.Errorf("upstream %s: %w", a.upstream.Name, err)
 		}
-		a.current.Done()
-		a.current = balancer.Attempt{}
+		a.leave()
 		if err := a.pick(ctx); err != nil {
 			return nil, err
 		}

@@ -63,7 +63,8 @@
 //   - grpc.go: which request is a call of gRPC, its deadline, and the statuses in place of refusals and cut-off answers.
 //   - streams.go, streamend.go: what ends a request under way before its time; internal/streams knows which there are,
 //     internal/websocket ends a WebSocket at a frame's end.
-//   - affinity.go: what requests have in common that go to the same address; proxyheader.go: how an upstream is told of the client before HTTP begins.
+//   - affinity.go: what requests have in common that go to the same address; aimed.go: how many of one client's may;
+//     proxyheader.go: how an upstream is told of the client before HTTP begins.
 //   - attempts.go: which address of the backend is asked, and when another one is;
 //     internal/balancer knows which can be, addresses.go keeps that and the health
 //     checks from one generation to the next. resolved.go: names, of which internal/resolve knows the addresses, which are looked up

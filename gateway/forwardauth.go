@@ -17,7 +17,7 @@ func (g *Gateway) ForwardAuth(w http.ResponseWriter, r *http.Request) {
 		g.refuseAsking(w, r, 0, refuseAskingPeer())
 	case isCheck(r):
 		g.check(w, r)
-	case r.RequestURI == forwardauth.Path || strings.HasPrefix(r.RequestURI, forwardauth.Path+"/"):
+	case forwardauth.IsPath(r.RequestURI) || strings.HasPrefix(r.RequestURI, forwardauth.Path+"/"):
 		g.forwardAuth(w, r)
 	default:
 		g.refuseAsking(w, r, 0, refuseAsking("it asks for something else than "+forwardauth.Path))

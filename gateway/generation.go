@@ -206,6 +206,7 @@ type upstream struct {
 	local    []byte             // what a connection of the gateway's own begins with; nil for nothing
 	gate     *admission.Gate    // what may be under way there; set before the generation is in force
 	clients  *admission.Clients // what may be under way at all upstreams; likewise; nil where that does not count
+	aimed    aimed              // whose requests are at which address, where they have an affinity and an address has room for so many
 	resolved string             // which addresses pool has; guarded by addresses.mu
 	// pool is what is known of its addresses; replaced when its names have others. nil while none of them is resolved.
 	pool atomic.Pointer[balancer.Pool]

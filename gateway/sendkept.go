@@ -56,10 +56,11 @@ type readBody struct {
 	io.Closer
 }
 
-// mayBringKept reports whether the request looks like that of the kept page's form, before its body is read.
+// mayBringKept reports whether the request looks like that of the kept page's form, before its body is read. That of
+// another proxy stays with it.
 func (x *exchange) mayBringKept() bool {
 	contentType := x.r.Header["Content-Type"]
-	return x.g.opts.Posts != nil && x.r.Method == http.MethodPost && x.located.Kind == policies.Routed &&
+	return x.g.opts.Posts != nil && x.held == nil && x.r.Method == http.MethodPost && x.located.Kind == policies.Routed &&
 		x.r.ContentLength == int64(keptBodyLength) && len(contentType) == 1 && formKind(contentType[0]) == formURLEncoded
 }
 

@@ -84,6 +84,28 @@ func TestAffinityByCookie(t *testing.T) {
 	}
 }
 
+// TestNobodyTakesAnAddress: whoever has found the cookies of an address has half of its connections at most, and others who are there
+// are answered.
+func TestNobodyTakesAnAddress(t *testing.T) {
+	t.Parallel()
+	a, b := newHeldBackend(t), newHeldBackend(t)
+	s := toBackends(t, nil, fmt.Sprintf("app: { urls: [ %q, %q ], affinity: cookie, connections: 4, queue: { length: 20, timeout: 30s } }", a.URL, b.URL))
+	for _, protocol := range []string{"http/1.1", "h2"} {
+		c := newClient(t, s, s.tls("", protocol))
+		cookie, _, _ := strings.Cut(c.get(s.url("app", "/public/x")).header.Get("Set-Cookie"), ";")
+		held := hold(t, c, s.url("app", "/public/held"), 6)
+		s.awaitLoad(t, 2, 4)
+		other := s.client().from("127.0.0.2")
+		for range 3 {
+			if got := other.get(s.url("app", "/public/x"), "Cookie: "+cookie); got.status != http.StatusOK {
+				t.Errorf("%s: another client at the same address: %v", protocol, got)
+			}
+		}
+		held.cancel()
+		s.awaitLoad(t, 0, 0)
+	}
+}
+
 // TestAffinityByUser: whoever is signed in is at one address, with whatever browser, and so are all who come from one address.
 func TestAffinityByUser(t *testing.T) {
 	t.Parallel()

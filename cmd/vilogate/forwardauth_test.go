@@ -101,7 +101,7 @@ func frontHAProxy(t *testing.T, s attackSite) front {
 	writeFiles(t, dir, map[string]string{
 		"website.pem":  certificate + key,
 		"vilogate.lua": recipe(t, "vilogate.lua", "127.0.0.1:4181", s.at.ForwardAuth),
-		"haproxy.cfg": recipe(t, "haproxy.cfg", "bind :443", "bind "+listen, "/etc/haproxy/gateway-ca.pem", s.at.CA, "/etc/haproxy/", dir+"/",
+		"haproxy.cfg": recipe(t, "haproxy.cfg", "bind :443", "bind "+listen, "str website.viloforge.com", "str "+appHost, "/etc/haproxy/gateway-ca.pem", s.at.CA, "/etc/haproxy/", dir+"/",
 			"127.0.0.1:8443", s.at.HTTPS, "127.0.0.1:8001", strings.TrimPrefix(s.backend.url(), "http://")),
 	})
 	p := launch(t, dir, []string{"PATH=/usr/sbin:/usr/bin:/bin"}, program(t, "haproxy", "haproxy"), "-db", "-f", filepath.Join(dir, "haproxy.cfg"))
@@ -246,6 +246,12 @@ func frontForged(t *testing.T, s attackSite, f front) {
 					t.Errorf("%s of %q was let in: %v", c.target, c.user, a)
 				}
 				for _, got := range seen {
+					if c.user != "" && (len(got.values("X-User")) != 1 || len(got.values("X-User-Id")) != 1 || len(got.values("X-User-Assertion")) != 1) {
+						t.Errorf("%s of %q: the backend is not told who asks: %q", c.target, c.user, got.head)
+					}
+					if address := got.value("X-Real-IP"); address != "" && address != "127.0.0.1" {
+						t.Errorf("%s of %q: X-Real-IP is %q", c.target, c.user, address)
+					}
 					for _, name := range []string{"X-User", "X-User-Roles", "X-User-Id", "X-User-Email", "X-User-Assertion"} {
 						lines := got.folding(name)
 						if len(lines) > 1 || len(lines) == 1 && (c.user == "" || strings.Contains(lines[0], "carol") || strings.Contains(lines[0], "admin")) {
@@ -361,6 +367,10 @@ func TestForwardAuthRecipesNameEveryHeader(t *testing.T) {
 				t.Errorf("%s does not name %s", name, header)
 			}
 		}
+	}
+	// By Connection, Caddy has a client's choice of fields removed, behind what the gateway says.
+	if text := recipe(t, "Caddyfile"); !strings.Contains(text, "request_header -Connection\n") {
+		t.Error("Caddyfile leaves Connection as it came")
 	}
 	for _, name := range []string{"traefik.yml", "envoy.yaml"} {
 		if err := yaml.Unmarshal([]byte(recipe(t, name)), new(map[string]any)); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -156,6 +157,12 @@ func TestForwardAuthOfEnvoy(t *testing.T) {
 	}}}
 	if r = check(t, "GET", "/x", raw); r.OK == nil || headerValue(t, r.OK.Headers, "x-user") != "alice" || !slices.Contains(r.OK.Remove, "cookie") {
 		t.Errorf("with encode_raw_headers: %+v", r)
+	}
+	// As long as the form of the kept page, whose body would be looked at.
+	r = check(t, "POST", "/x", nil, "Cookie: "+ssoCookie+"="+s.alice, "Origin: https://"+appHost, "Content-Type: application/x-www-form-urlencoded",
+		fmt.Sprintf("Content-Length: %d", len("vilogate_kept=")+26))
+	if r.OK == nil {
+		t.Errorf("a form: %+v", r.Denied)
 	}
 	r = check(t, "OPTIONS", "/x", nil, "Origin: https://web.viloforge.test", "Access-Control-Request-Method: PUT")
 	if r.OK != nil {

@@ -93,6 +93,14 @@ core.register_action("vilogate", { "http-req" }, function(txn)
 			txn.http:req_add_header(name, value)
 		end
 	end
+	-- What there is no room for in a buffer (tune.bufsize) is left out without a word.
+	local now = txn.http:req_get_headers()
+	for _, name in ipairs(said) do
+		if #lines(now[name] or {}) ~= #lines(answer.headers[name] or {}) then
+			refuse(txn, { status = 431, headers = { ["cache-control"] = "no-store" } })
+			return
+		end
+	end
 	local cookies = lines(answer.headers["set-cookie"] or {})
 	if cookies[1] then
 		txn:set_var("txn.vilogate_cookie", cookies[1])

@@ -88,7 +88,7 @@ type Upstream struct {
 	// Connections is how many connections to one address may be open; a request has one to itself, and so has a client whose login
 	// is bound to it, which half of them at most are for, and a quarter for those of one address. Health checks have more. More
 	// requests wait in the queue. From 1 to 100000. Optional: any number. Where addresses speak HTTP/2, it is how many requests
-	// one of them has at a time.
+	// one of them has at a time. With affinity, one client has half of them at most: who chooses a cookie chooses an address.
 	Connections int `yaml:"connections"`
 	// Queue is where requests wait that are too many for Concurrency or Connections.
 	Queue Queue `yaml:"queue"`

@@ -20,7 +20,7 @@ func (p *Pool) PickFor(key uint64, tried []*Address) (Attempt, bool) {
 			return p.Pick(tried)
 		case r&full != 0:
 			return Attempt{}, false
-		case !a.proven.Load() && a.epoch.Load() > 0:
+		case r == open && !a.proven.Load() && a.epoch.Load() > 0:
 			if !a.inFlight.CompareAndSwap(0, 1) {
 				continue // another request tries it
 			}

@@ -102,6 +102,41 @@ func TestKeysGoByWeights(t *testing.T) {
 	}
 }
 
+// TestKeysWhileEveryAddressIsTried: where each address is back from an ejection, and a request is finding out about it that takes its
+// time, others do not wait for that: each goes to the address that its key has.
+func TestKeysWhileEveryAddressIsTried(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	p := w.Pool("u", members(hosts(2)...), PoolOptions{})
+	first := placed(t, p, 100)
+	keys := []uint64{firstKeyOf(first, hosts(2)[0]), firstKeyOf(first, hosts(2)[1])}
+	for _, key := range keys {
+		at, _ := p.PickFor(key, nil)
+		at.Failed("dial: refused")
+		at.Done()
+	}
+	w.now = w.now.Add(2 * time.Second)
+	for _, key := range keys {
+		if at, ok := p.PickFor(key, nil); !ok || at.Address().Name() != first[key] {
+			t.Fatalf("the first request is not at %s", first[key])
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for key, name := range first {
+			if at, ok := p.PickFor(key, nil); !ok || at.Address().Name() != name {
+				t.Errorf("a request beside it is not at %s", name)
+			}
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("PickFor does not return")
+	}
+}
+
 // A key's first requests at the same time have one address, one that it tried goes to another, and a full one is waited for.
 func TestKeysOfManyRequests(t *testing.T) {
 	t.Parallel()

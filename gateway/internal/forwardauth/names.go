@@ -9,6 +9,12 @@ import (
 // Path is where proxies ask, and what stands before the target of who has the target in the request itself.
 const Path = "/.vilogate/auth"
 
+// IsPath reports whether a request asks at Path itself, with whatever query: Caddy sends that of the request that it holds along.
+func IsPath(target string) bool {
+	path, _, _ := strings.Cut(target, "?")
+	return path == Path
+}
+
 // The headers that say what is held, by their canonical names.
 const (
 	forwardedMethod = "X-Forwarded-Method"

@@ -81,7 +81,7 @@ func Read(a Asking) (Held, error) {
 // dialect is how the proxy asks. A client that adds headers of another way can have only itself refused in another form.
 func (a *Asking) dialect() Dialect {
 	switch {
-	case a.Target != Path:
+	case !IsPath(a.Target):
 		return Prefixed
 	case a.said(originalMethod) || a.said(originalTarget) || a.said(originalURL):
 		if !a.said(forwardedMethod) || !a.said(forwardedTarget) {

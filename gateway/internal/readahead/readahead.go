@@ -98,10 +98,11 @@ func (r *Reader) put(piece []byte, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for !r.closed && len(piece) > 0 && (r.spilled > 0 || !r.fits(len(piece))) {
-		if r.spills(piece) {
-			piece = nil
-		} else {
+		switch {
+		case !r.maySpill(len(piece)):
 			r.changed.Wait()
+		case r.spills(piece):
+			piece = nil
 		}
 	}
 	if r.closed {
@@ -112,15 +113,18 @@ func (r *Reader) put(piece []byte, err error) bool {
 	return err == nil
 }
 
-// spills reports whether a piece was written to the file, behind what is there; else there is room again when all of that was
-// taken. r.mu is held, but while it is written.
-func (r *Reader) spills(piece []byte) bool {
+// maySpill reports whether n bytes more may be written to the file; else there is room again when all that is there was taken. r.mu is
+// held.
+func (r *Reader) maySpill(n int) bool {
 	if r.spilled == 0 {
 		r.end = 0
 	}
-	if r.o.Spill == nil || r.noSpill || r.end+int64(len(piece)) > r.o.MostSpilled {
-		return false
-	}
+	return r.o.Spill != nil && !r.noSpill && r.end+int64(n) <= r.o.MostSpilled
+}
+
+// spills reports whether a piece was written to the file, behind what is there. r.mu is held, but while it is written: what is taken
+// meanwhile may have made room in memory.
+func (r *Reader) spills(piece []byte) bool {
 	r.mu.Unlock()
 	err := r.write(piece)
 	r.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 )
 
 // script is a source that says how many of its pieces were taken.
@@ -215,6 +216,41 @@ func TestSpills(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNoFileWhileAllIsTaken: where it turns out that there is no room on disk after everything in memory was taken, there is room in
+// memory, and nobody waits for anybody.
+func TestNoFileWhileAllIsTaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		all, full := pieces(3), make(chan struct{})
+		r := Start(newScript(io.EOF, all...), Options{
+			Most: 100, Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
+			Spill: func() Spill { <-full; return nil }, MostSpilled: 1000,
+		})
+		got := make(chan []byte, len(all))
+		go func() {
+			defer close(got)
+			for {
+				piece, err := r.Next(func() {})
+				if err != nil {
+					return
+				}
+				got <- bytes.Clone(piece)
+			}
+		}()
+		synctest.Wait() // the first piece is taken, the next is to go to disk, and the reader waits for it
+		close(full)
+		synctest.Wait()
+		var taken []byte
+		for range len(got) {
+			taken = append(taken, <-got...)
+		}
+		r.Close()
+		if want := bytes.Join(all, nil); !bytes.Equal(taken, want) {
+			t.Errorf("%d bytes were taken of %d", len(taken), len(want))
+		}
+	})
 }
 
 // At any pace of both sides, all comes in order.
