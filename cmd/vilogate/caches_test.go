@@ -176,7 +176,6 @@ func TestCachesOutsideKeepNobodysPage(t *testing.T) {
 	} {
 		for _, p := range protocols() {
 			t.Run(p.name+"/"+strconv.Itoa(i), func(t *testing.T) {
-				t.Parallel()
 				cache := &sharedCache{kept: map[string][]keptAnswer{}}
 				target := c.target + query(c.header...)
 				for _, who := range []struct{ name, line string }{
