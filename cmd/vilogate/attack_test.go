@@ -39,10 +39,10 @@ certificates: { source: local, names: ["viloforge.test", "*.viloforge.test"] }
 policies: policies/
 `
 
-// ownIdP adds our own IdP to the same process.
+// ownIdP adds our own IdP to the same process. Subtests may wait for their turn for many minutes: meanwhile no token is to be renewed.
 const ownIdP = `
 login: { host: login.viloforge.test }
-idp: { database: sqlite }
+idp: { database: sqlite, access_token_ttl: 1h }
 `
 
 func newAttackSite(t *testing.T, more ...string) attackSite {

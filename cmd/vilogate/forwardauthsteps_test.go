@@ -149,7 +149,7 @@ func TestForwardAuthTakesEveryStep(t *testing.T) {
 func TestForwardAuthRenews(t *testing.T) {
 	t.Parallel()
 	s := serve(t, map[string]string{
-		"vilogate.yaml": serveConfig + forwardAuth + strings.Replace(ownIdP, "sqlite", "sqlite, access_token_ttl: 3s, renewal_grace: 1s", 1) +
+		"vilogate.yaml": serveConfig + forwardAuth + strings.Replace(ownIdP, "ttl: 1h", "ttl: 3s, renewal_grace: 1s", 1) +
 			"audit: { file: audit.log, fsync: always }\nupstreams: { app: { url: \"http://127.0.0.1:1\" } }\n",
 		"policies/app.yaml": attackedPolicy,
 	})

@@ -98,7 +98,7 @@ upstreams:
 func TestACacheInFrontKeepsNoRenewedCookie(t *testing.T) {
 	t.Parallel()
 	s := serve(t, map[string]string{
-		"vilogate.yaml":     serveConfig + strings.Replace(ownIdP, "sqlite", "sqlite, access_token_ttl: 3s", 1) + fmt.Sprintf("\nupstreams: { app: { url: %q, identity_headers: remote-user } }\n", cachingBackend(t)),
+		"vilogate.yaml":     serveConfig + strings.Replace(ownIdP, "ttl: 1h", "ttl: 3s", 1) + fmt.Sprintf("\nupstreams: { app: { url: %q, identity_headers: remote-user } }\n", cachingBackend(t)),
 		"policies/app.yaml": cachePolicy,
 	})
 	s.addUser("alice")

@@ -13,7 +13,7 @@ func TestWeightsAndDraining(t *testing.T) {
 	t.Parallel()
 	a, b := newCheckedBackend(t, "a"), newCheckedBackend(t, "b")
 	config := func(weight int) string {
-		return fmt.Sprintf("app: { urls: [ { url: \"http://%s\", weight: %d }, \"http://%s\" ], slow_start: 1h, health: { path: /healthz, interval: 1s, unhealthy: 1, healthy: 1 } }", a.address(), weight, b.address())
+		return fmt.Sprintf("app: { urls: [ { url: \"http://%s\", weight: %d }, \"http://%s\" ], slow_start: 1h, health: { path: /healthz, interval: 2s, timeout: 2s, unhealthy: 3, healthy: 1 } }", a.address(), weight, b.address())
 	}
 	s := toBackends(t, nil, config(3))
 	for _, protocol := range []string{"http/1.1", "h2"} {
