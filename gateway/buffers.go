@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"errors"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -34,16 +33,17 @@ type BufferDisk struct {
 // buffers is the memory for bodies. Safe for concurrent use.
 type buffers struct {
 	memory *quota.Quota
-	disk   *spool.Spool // nil where there is none
-	log    *slog.Logger
+	disk   *spool.Spool  // nil where there is none
 	full   atomic.Uint64 // bodies that were streamed because there was no memory left
 }
 
 // newBuffers makes one of so many bytes, of which one client network has a quarter at most.
 func newBuffers(memory int64, disk BufferDisk, log *slog.Logger) *buffers {
-	b := &buffers{memory: quota.New(memory, memory/4), log: log}
+	b := &buffers{memory: quota.New(memory, memory/4)}
 	if disk.Bytes > 0 {
-		b.disk = spool.New(disk.Folder, disk.Bytes, disk.Files)
+		b.disk = spool.New(disk.Folder, disk.Bytes, disk.Files, func(err error) {
+			log.Error("a body cannot be held on disk (buffer.disk), and streams", "folder", disk.Folder, "error", err)
+		})
 	}
 	return b
 }
@@ -52,9 +52,6 @@ func newBuffers(memory int64, disk BufferDisk, log *slog.Logger) *buffers {
 func (b *buffers) file(client netip.Prefix) *spool.File {
 	f, err := b.disk.Create(client)
 	if err != nil {
-		if !errors.Is(err, spool.ErrFull) {
-			b.log.Error("a body cannot be held on disk", "error", err)
-		}
 		return nil
 	}
 	return f

@@ -266,50 +266,8 @@ func NewGeneration(s Settings) (*Generation, error) {
 		gen.portSuffix = ":" + strconv.Itoa(s.PublicPort)
 	}
 	for i, u := range s.Upstreams {
-		if u.Preset == "" {
-			u.Preset = "x-user"
-		}
-		keys, ok := presets[u.Preset]
-		if !ok {
-			return nil, fmt.Errorf("gateway: upstream %s: no preset %q of identity headers", u.Name, u.Preset)
-		}
-		for _, name := range u.PassIdentity {
-			if request.ClassifyHeader(name) != request.IdentityHeader && !gen.isTokenHeader(name) {
-				return nil, fmt.Errorf("gateway: upstream %s: %s is no identity header of another product", u.Name, name)
-			}
-		}
-		if len(u.URLs) == 0 {
-			return nil, fmt.Errorf("gateway: upstream %s has no address", u.Name)
-		}
-		if u.Weights != nil && (len(u.Weights) != len(u.URLs) || slices.Min(u.Weights) < 0) {
-			return nil, fmt.Errorf("gateway: upstream %s has not a weight for each address", u.Name)
-		}
-		for _, address := range u.URLs {
-			if err := checkUpstreamURL(address, u.URLs[0]); err != nil {
-				return nil, fmt.Errorf("gateway: upstream %s: %w", u.Name, err)
-			}
-		}
-		if u.ProxyProtocol > 2 || u.ProxyProtocol > 0 && isHTTP2(u.URLs[0]) {
-			return nil, fmt.Errorf("gateway: upstream %s: there is no PROXY header of version %d, or none in HTTP/2, whose connections many share", u.Name, u.ProxyProtocol)
-		}
-		identity, err := u.TLS.parse()
+		next, err := gen.newUpstream(i, u)
 		if err != nil {
-			return nil, fmt.Errorf("gateway: upstream %s: %w", u.Name, err)
-		}
-		if u.Timeout <= 0 {
-			u.Timeout = 60 * time.Second
-		}
-		if u.KeepAlive == 0 {
-			u.KeepAlive = defaultKeepAlive
-		}
-		if u.ProxyProtocol > 0 {
-			u.KeepAlive = -1
-		}
-		if h := u.Health; h.Path != "" && (h.Timeout <= 0 || h.Timeout > h.Interval) {
-			return nil, fmt.Errorf("gateway: upstream %s: a health check may take %s, of an interval of %s", u.Name, h.Timeout, h.Interval)
-		}
-		next := &upstream{Upstream: u, index: i, headers: keys, identity: identity, prefix: prefixOf(u.URLs[0]), http2: isHTTP2(u.URLs[0])}
-		if next.local, err = localProxyHeader(u.ProxyProtocol); err != nil {
 			return nil, err
 		}
 		gen.upstreams[u.Name] = next
@@ -319,6 +277,57 @@ func NewGeneration(s Settings) (*Generation, error) {
 	}
 	gen.assertionIssuer = "https://" + s.Domain
 	return gen, nil
+}
+
+// newUpstream verifies the i-th upstream, and readies it.
+func (gen *Generation) newUpstream(i int, u Upstream) (*upstream, error) {
+	if u.Preset == "" {
+		u.Preset = "x-user"
+	}
+	keys, ok := presets[u.Preset]
+	if !ok {
+		return nil, fmt.Errorf("gateway: upstream %s: no preset %q of identity headers", u.Name, u.Preset)
+	}
+	for _, name := range u.PassIdentity {
+		if request.ClassifyHeader(name) != request.IdentityHeader && !gen.isTokenHeader(name) {
+			return nil, fmt.Errorf("gateway: upstream %s: %s is no identity header of another product", u.Name, name)
+		}
+	}
+	if len(u.URLs) == 0 {
+		return nil, fmt.Errorf("gateway: upstream %s has no address", u.Name)
+	}
+	if u.Weights != nil && (len(u.Weights) != len(u.URLs) || slices.Min(u.Weights) < 0) {
+		return nil, fmt.Errorf("gateway: upstream %s has not a weight for each address", u.Name)
+	}
+	for _, address := range u.URLs {
+		if err := checkUpstreamURL(address, u.URLs[0]); err != nil {
+			return nil, fmt.Errorf("gateway: upstream %s: %w", u.Name, err)
+		}
+	}
+	if u.ProxyProtocol > 2 || u.ProxyProtocol > 0 && isHTTP2(u.URLs[0]) {
+		return nil, fmt.Errorf("gateway: upstream %s: there is no PROXY header of version %d, or none in HTTP/2, whose connections many share", u.Name, u.ProxyProtocol)
+	}
+	identity, err := u.TLS.parse()
+	if err != nil {
+		return nil, fmt.Errorf("gateway: upstream %s: %w", u.Name, err)
+	}
+	if u.Timeout <= 0 {
+		u.Timeout = 60 * time.Second
+	}
+	if u.KeepAlive == 0 {
+		u.KeepAlive = defaultKeepAlive
+	}
+	if u.ProxyProtocol > 0 {
+		u.KeepAlive = -1
+	}
+	if h := u.Health; h.Path != "" && (h.Timeout <= 0 || h.Timeout > h.Interval) {
+		return nil, fmt.Errorf("gateway: upstream %s: a health check may take %s, of an interval of %s", u.Name, h.Timeout, h.Interval)
+	}
+	next := &upstream{Upstream: u, index: i, headers: keys, identity: identity, prefix: prefixOf(u.URLs[0]), http2: isHTTP2(u.URLs[0])}
+	if next.local, err = localProxyHeader(u.ProxyProtocol); err != nil {
+		return nil, err
+	}
+	return next, nil
 }
 
 // hasTokenHeader reports whether a proxy before the gateway sent somebody's token.

@@ -314,7 +314,7 @@ func refuseNoMemory() error {
 	return &refusal{
 		status: http.StatusServiceUnavailable, decision: "allow", kind: "unavailable", title: "Not available right now",
 		detail: "Your request cannot be taken at the moment. Try again shortly.",
-		reason: "no memory for a body of unknown length (limits.buffer_memory), or on disk (buffer.disk)", retryAfter: 2,
+		reason: "no room for a body of unknown length: limits.buffer_memory is used up, and limits.buffer_disk where the upstream has buffer.disk", retryAfter: 2,
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -59,58 +58,10 @@ func (s *site) awaitNoBodies(t *testing.T) {
 func TestSlowClientsHoldNoBackendBeyondTheMemory(t *testing.T) {
 	t.Parallel()
 	needFreeDisk(t)
-	dir, address := t.TempDir(), freeAddress(t)
-	writeFiles(t, dir, map[string]string{"app.py": wsgiApp})
-	launch(t, dir, append(os.Environ(), "HOME="+dir), program(t, "gunicorn", "gunicorn"), "--bind", address, "--workers", "2", "app")
-	s := serve(t, map[string]string{
-		"vilogate.yaml":     serveConfig + fmt.Sprintf("upstreams: { app: { url: \"http://%s\", keepalive: off, buffer: { request: 64KiB, response: 64KiB, disk: 64MiB } } }\n", address),
-		"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes: [ { path: \"/*rest\", allow: public } ]\n",
+	const size = 3 << 20
+	slowClientsHoldNoBackend(t, "", "request: 64KiB, response: 64KiB, disk: 64MiB", size, func(s *site) bool {
+		return s.metric(t, "vilogate_buffered_disk_bytes") >= 4*(size/2-64<<10) && s.bodyFiles(t) == 4
 	})
-	const size, large = 3 << 20, 24 << 20 // what the sockets between here and the backend do not hold
-	eventually(t, "gunicorn answers", func() bool { return s.client().get(s.url("app", "/1")).status == http.StatusOK })
-	for _, protocol := range []string{"http/1.1", "h2"} {
-		c := newClient(t, s, s.tls("", protocol))
-		others := func(who string) {
-			for range 4 {
-				if got := c.get(s.url("app", "/5")); got.body != "xxxxx" {
-					t.Errorf("%s: beside slow %s: %v", protocol, who, got)
-				}
-			}
-		}
-		var ins []*io.PipeWriter
-		var answers []<-chan answer
-		for range 4 {
-			in, answered := upload(t, c, s.url("app", "/"), size)
-			write(t, in, size/2)
-			ins, answers = append(ins, in), append(answers, answered)
-		}
-		eventually(t, "four halves are taken in", func() bool {
-			return s.metric(t, "vilogate_buffered_disk_bytes") >= 4*(size/2-64<<10) && s.bodyFiles(t) == 4
-		})
-		others("uploads")
-		for i, in := range ins {
-			write(t, in, size-size/2)
-			closeQuietly(t, in)
-			if got := <-answers[i]; got.body != strconv.Itoa(size) {
-				t.Errorf("%s: a slow upload: %v", protocol, got)
-			}
-		}
-		s.awaitNoBodies(t)
-		var readers []*http.Response
-		for range 4 {
-			readers = append(readers, getFrom(t, c, s.url("app", fmt.Sprintf("/%d", large))))
-		}
-		others("readers")
-		for _, slow := range readers {
-			if n, err := io.Copy(io.Discard, slow.Body); n != large || err != nil {
-				t.Errorf("%s: a slow reader: %d bytes, %v", protocol, n, err)
-			}
-		}
-		s.awaitNoBodies(t)
-	}
-	if n := s.metric(t, "vilogate_buffer_full_total"); n != 0 {
-		t.Errorf("%d bodies streamed", n)
-	}
 }
 
 // TestBodiesOnDisk: of known and unknown length, they arrive whole and with a length; one beyond the bound is refused, one that is

@@ -73,14 +73,23 @@ func write(t *testing.T, to io.Writer, n int) {
 // and four slow readers keep nobody else waiting, and the memory that they took is given back.
 func TestSlowClientsHoldNoBackend(t *testing.T) {
 	t.Parallel()
+	const size = 100_000
+	slowClientsHoldNoBackend(t, "limits: { buffer_memory: 1024MiB }", "response: 32MiB", size, func(s *site) bool {
+		return s.metric(t, "vilogate_buffered_bytes") >= 4*size/2
+	})
+}
+
+// slowClientsHoldNoBackend tries that with uploads of a size, of which four halves are held when held says so.
+func slowClientsHoldNoBackend(t *testing.T, limits, buffer string, size int, held func(*site) bool) {
+	t.Helper()
+	const large = 24 << 20 // what the sockets between here and the backend do not hold
 	dir, address := t.TempDir(), freeAddress(t)
 	writeFiles(t, dir, map[string]string{"app.py": wsgiApp})
 	launch(t, dir, append(os.Environ(), "HOME="+dir), program(t, "gunicorn", "gunicorn"), "--bind", address, "--workers", "2", "app")
 	s := serve(t, map[string]string{
-		"vilogate.yaml":     serveConfig + fmt.Sprintf("limits: { buffer_memory: 1024MiB }\nupstreams: { app: { url: \"http://%s\", keepalive: off, buffer: { response: 32MiB } } }\n", address),
+		"vilogate.yaml":     serveConfig + limits + fmt.Sprintf("\nupstreams: { app: { url: \"http://%s\", keepalive: off, buffer: { %s } } }\n", address, buffer),
 		"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes: [ { path: \"/*rest\", allow: public } ]\n",
 	})
-	const size, large = 100_000, 24 << 20 // what the sockets between here and the backend do not hold
 	eventually(t, "gunicorn answers", func() bool { return s.client().get(s.url("app", "/1")).status == http.StatusOK })
 	for _, protocol := range []string{"http/1.1", "h2"} {
 		c := newClient(t, s, s.tls("", protocol))
@@ -94,11 +103,11 @@ func TestSlowClientsHoldNoBackend(t *testing.T) {
 		var ins []*io.PipeWriter
 		var answers []<-chan answer
 		for range 4 {
-			in, answered := upload(t, c, s.url("app", "/"), size)
+			in, answered := upload(t, c, s.url("app", "/"), int64(size))
 			write(t, in, size/2)
 			ins, answers = append(ins, in), append(answers, answered)
 		}
-		eventually(t, "four halves are taken in", func() bool { return s.metric(t, "vilogate_buffered_bytes") >= 4*size/2 })
+		eventually(t, "four halves are taken in", func() bool { return held(s) })
 		others("uploads")
 		for i, in := range ins {
 			write(t, in, size-size/2)
@@ -107,7 +116,7 @@ func TestSlowClientsHoldNoBackend(t *testing.T) {
 				t.Errorf("%s: a slow upload: %v", protocol, got)
 			}
 		}
-		eventually(t, "the uploads hold no memory", func() bool { return s.metric(t, "vilogate_buffered_bytes") == 0 })
+		s.awaitNoBodies(t)
 		var readers []*http.Response
 		for range 4 {
 			readers = append(readers, getFrom(t, c, s.url("app", fmt.Sprintf("/%d", large))))
@@ -118,7 +127,7 @@ func TestSlowClientsHoldNoBackend(t *testing.T) {
 				t.Errorf("%s: a slow reader: %d bytes, %v", protocol, n, err)
 			}
 		}
-		eventually(t, "the readers hold no memory", func() bool { return s.metric(t, "vilogate_buffered_bytes") == 0 })
+		s.awaitNoBodies(t)
 	}
 	if n := s.metric(t, "vilogate_buffer_full_total"); n != 0 {
 		t.Errorf("%d bodies streamed", n)

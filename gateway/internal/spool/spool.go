@@ -29,13 +29,15 @@ type Spool struct {
 	dir   string
 	bytes *quota.Quota
 	files *quota.Quota
+	// failed is told what else than a lack of room keeps a body from a file.
+	failed func(error)
 	// free is how many bytes the file system has, and how many of them are free for this process.
 	free func(dir string) (free, all uint64, err error)
 }
 
-// New makes one of so many bytes and files in all, in a folder that is there.
-func New(dir string, bytes int64, files int) *Spool {
-	return &Spool{dir: dir, bytes: quota.New(bytes, bytes/4), files: quota.New(int64(files), max(int64(files)/4, 1)), free: freeBytes}
+// New makes one of so many bytes and files in all, in a folder that is there. failed is told of each error but ErrFull.
+func New(dir string, bytes int64, files int, failed func(error)) *Spool {
+	return &Spool{dir: dir, failed: failed, bytes: quota.New(bytes, bytes/4), files: quota.New(int64(files), max(int64(files)/4, 1)), free: freeBytes}
 }
 
 // freeBytes counts as df does: what is kept for the superuser is neither free nor part of all.
@@ -69,7 +71,9 @@ func (s *Spool) Create(client netip.Prefix) (*File, error) {
 	}
 	if err != nil {
 		s.files.Give(client, 1)
-		return nil, fmt.Errorf("spool: %w", err)
+		err = fmt.Errorf("spool: %w", err)
+		s.failed(err)
+		return nil, err
 	}
 	return &File{of: s, client: client, file: f}, nil
 }
@@ -95,8 +99,9 @@ func (f *File) Write(p []byte) (int, error) {
 	if err != nil {
 		err = errors.Join(err, f.file.Truncate(f.written))
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			err = ErrFull
+			return 0, ErrFull
 		}
+		f.of.failed(err)
 		return 0, err
 	}
 	f.written += int64(n)

@@ -14,6 +14,11 @@ var (
 	other = netip.MustParsePrefix("192.0.2.2/32")
 )
 
+// unexpected is for failures that are not to be.
+func unexpected(t *testing.T) func(error) {
+	return func(err error) { t.Errorf("it failed: %v", err) }
+}
+
 func create(t *testing.T, s *Spool, client netip.Prefix) *File {
 	t.Helper()
 	f, err := s.Create(client)
@@ -27,7 +32,7 @@ func create(t *testing.T, s *Spool, client netip.Prefix) *File {
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := New(dir, 16<<20, 10)
+	s := New(dir, 16<<20, 10, unexpected(t))
 	f := create(t, s, one)
 	for _, text := range []string{"first", "second, which is longer"} {
 		for _, c := range text {
@@ -72,7 +77,7 @@ func TestRoom(t *testing.T) {
 			n++
 		}
 	}
-	s := New(t.TempDir(), 8*step, 100)
+	s := New(t.TempDir(), 8*step, 100, unexpected(t))
 	a, b := create(t, s, one), create(t, s, one)
 	if n := fill(a); n != 2 {
 		t.Errorf("a client has %d MiB of 8", n)
@@ -87,7 +92,7 @@ func TestRoom(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 
-	s = New(t.TempDir(), 1<<40, 8)
+	s = New(t.TempDir(), 1<<40, 8, unexpected(t))
 	free := uint64(23 * step)
 	s.free = func(string) (uint64, uint64, error) {
 		free -= step
@@ -107,7 +112,8 @@ func TestRoom(t *testing.T) {
 	if _, err := none.Create(one); !errors.Is(err, ErrFull) || none.Held() != 0 {
 		t.Errorf("none: %v", err)
 	}
-	if _, err := New("/nowhere/at/all", 1<<30, 8).Create(one); err == nil || errors.Is(err, ErrFull) {
-		t.Errorf("no folder: %v", err)
+	told := 0
+	if _, err := New("/nowhere/at/all", 1<<30, 8, func(error) { told++ }).Create(one); err == nil || errors.Is(err, ErrFull) || told != 1 {
+		t.Errorf("no folder: %v, told %d times", err, told)
 	}
 }
