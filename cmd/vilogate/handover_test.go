@@ -104,7 +104,7 @@ func TestHandoverToWhatDoesNotServe(t *testing.T) {
 		{"a bad configuration", "the new process has ended: exit status 1", func() {
 			writeFiles(t, h.dir, map[string]string{"vilogate.yaml": good + "nonesuch: 1\n"})
 		}, func() { h.said(t, "vilogate.yaml:", 1) }},
-		{"a program that hangs", "the new process was not ready within "+hangs+", and was ended", func() {
+		{"a program that hangs", "the new process was not ready within " + hangs + ", and was ended", func() {
 			writeFiles(t, h.dir, map[string]string{"vilogate.yaml": good})
 			h.installScript(t, "trap '' TERM; while :; do sleep 1; done")
 		}, func() {
