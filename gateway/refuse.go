@@ -79,9 +79,10 @@ func (x *exchange) refuse(err error) {
 	})
 }
 
-// challenge is the WWW-Authenticate value (RFC 6750, section 3).
+// challenge is the WWW-Authenticate value (RFC 6750, section 3). Clients of registries take the realm for a URL, and some of them
+// send no token of theirs where it is none.
 func (x *exchange) challenge(r *refusal) string {
-	challenge := `Bearer realm="` + string(x.located.Name) + `"`
+	challenge := `Bearer realm="` + x.gen.origin(string(x.located.Name)) + `"`
 	if r.challenge != "" {
 		challenge += ", " + r.challenge
 	}

@@ -66,7 +66,7 @@ func TestStepUpSaysWhatIsNeeded(t *testing.T) {
 			resp := s.ask("GET", c.path, credential)
 			body, err := io.ReadAll(resp.Body)
 			got := resp.Header.Get("WWW-Authenticate")
-			if err != nil || resp.StatusCode != 401 || !strings.HasPrefix(got, `Bearer realm="app.example.test", error="insufficient_user_authentication"`) ||
+			if err != nil || resp.StatusCode != 401 || !strings.HasPrefix(got, `Bearer realm="https://app.example.test", error="insufficient_user_authentication"`) ||
 				!strings.HasSuffix(got, c.challenge) || !strings.Contains(string(body), "/problems/step-up") {
 				t.Errorf("%s: %d %s %s", c.path, resp.StatusCode, got, body)
 			}

@@ -160,7 +160,7 @@ func frontServes(t *testing.T, s attackSite, f front) {
 		t.Errorf("a person: %v", page)
 	}
 	program := f.send(t, request{target: "/x"})
-	if program.status != http.StatusUnauthorized || program.header.Get("WWW-Authenticate") != `Bearer realm="app.viloforge.test"` || program.problem(t).LoginURL == "" {
+	if program.status != http.StatusUnauthorized || program.header.Get("WWW-Authenticate") != `Bearer realm="https://app.viloforge.test"` || program.problem(t).LoginURL == "" {
 		t.Errorf("a program: %v", program)
 	}
 	if a := f.send(t, request{target: "/admin", header: []string{cookieLine(s.alice)}}); a.status != http.StatusForbidden || a.header.Get("X-Vilogate-Status") != "" {
