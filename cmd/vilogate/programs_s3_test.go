@@ -47,6 +47,7 @@ func (o *objects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		o.parts[key] = map[int][]byte{}
 		fmt.Fprintf(w, `<?xml version="1.0"?><InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>`)
 	case r.Method == http.MethodPost:
+		o.all[key] = nil
 		for i := 1; i <= len(o.parts[key]); i++ {
 			o.all[key] = append(o.all[key], o.parts[key][i]...)
 		}
