@@ -32,7 +32,8 @@ type tab struct {
 	console []string // guarded by mu
 }
 
-func browse(t *testing.T, s *site) *browser {
+// browse starts one, with more of its options.
+func browse(t *testing.T, s *site, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	home := t.TempDir()
 	database := filepath.Join(home, ".pki", "nssdb")
@@ -53,7 +54,7 @@ func browse(t *testing.T, s *site) *browser {
 		chromedp.Flag("disable-software-rasterizer", true), chromedp.Flag("in-process-gpu", true), // draws with less
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true),
 	)
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	root, closeBrowser := chromedp.NewContext(allocator)
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(root); err != nil {
