@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/readahead"
@@ -135,6 +136,10 @@ func (x *forwarding) takesIn(out *outgoing) bool {
 // unheldLength is the longest answer in bytes that is not read ahead: the sockets between here and the backend hold it.
 const unheldLength = 64 << 10
 
+// readerPatience is how long a client may take in all over what it is written of an answer, before that is read ahead of it: more than
+// one takes that keeps up, and little for the backend. Those that keep up cost no goroutine, and no copy.
+const readerPatience = 10 * time.Millisecond
+
 // isEventStream reports whether an answer is one of server-sent events.
 func isEventStream(h field.List) bool {
 	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
@@ -167,7 +172,8 @@ func (x *forwarding) readAhead(answer *upstreamAnswer, body *requestBody) *reada
 		spill = nil
 	}
 	return readahead.Start(answer, readahead.Options{
-		Spill: spill, MostSpilled: most,
+		Patience: readerPatience,
+		Spill:    spill, MostSpilled: most,
 		Most: int(x.upstream.Buffer.Response),
 		Grow: func(n int) bool {
 			ok := memory.grow(n)

@@ -58,7 +58,7 @@
 //     answer's, which answer.go, options.go and caching.go edit in place. options.go: what a route changes of request
 //     and answer; login.go: the same to the identity provider.
 //   - buffers.go, buffering.go: bodies that are held in memory, so that slow clients hold no backend, but on routes with stream: true. A request's is taken in before an
-//     address is chosen, and an answer is read ahead of its reader by internal/readahead; internal/quota bounds the memory, and
+//     address is chosen, and an answer is read ahead of a reader who falls behind by internal/readahead; internal/quota bounds the memory, and
 //     internal/spool has the files of what that does not take.
 //   - grpc.go: which request is a call of gRPC, its deadline, and the statuses in place of refusals and cut-off answers.
 //   - streams.go, streamend.go: what ends a request under way before its time; internal/streams knows which there are,

@@ -21,6 +21,8 @@ type upstreamExchange interface {
 	// Next is the next piece of the body, which is good until the next call; io.EOF where it has ended whole. Where it has to
 	// wait for the upstream, it calls pause before, unless that is nil.
 	Next(pause func()) ([]byte, error)
+	// Keep has the piece that Next returned last stay good, for who reads on in another goroutine.
+	Keep()
 	// Whole reports whether nothing waits for the upstream any more.
 	Whole() bool
 	// Trailer are the fields behind the body, once it has ended.

@@ -1,25 +1,32 @@
 // Package readahead takes an answer from a backend as fast as it comes, while a slower client takes it from here.
 //
-// It belongs to gateway, and is on its floor. One goroutine reads the backend, and the one that asks writes to the client;
-// between the two are two buffers, which they swap, and where these are full and there is one, a file.
+// It belongs to gateway, and is on its floor. While the client keeps up, the goroutine that writes to it reads the backend as well.
+// When that has waited for the client for too long, another one reads the backend from there on; between the two are two buffers,
+// which they swap, and where these are full and there is one, a file.
 package readahead
 
 import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 )
 
 // Source is an answer's body.
 type Source interface {
 	// Next is the next piece, which is good until the next call; io.EOF at the end.
 	Next(pause func()) ([]byte, error)
+	// Keep has the piece that Next returned last stay good. It is called at most once, beside nobody who calls Next.
+	Keep()
 	// Abort ends a Next that waits.
 	Abort()
 }
 
 // Options say how much is read ahead, and what is to be told.
 type Options struct {
+	// Patience is how long whoever asks may take in all over the pieces that it is given, before the source is read ahead of it. Until
+	// then it reads the source itself. 0: the source is read ahead from the beginning.
+	Patience time.Duration
 	// Most is how many bytes are read ahead.
 	Most int
 	// Grow is asked whether so many bytes more may be held. Where they may not, one piece of the source is held at a time.
@@ -30,7 +37,7 @@ type Options struct {
 	// called once. Optional: there is none.
 	Spill       func() Spill
 	MostSpilled int64
-	// Ended is called by the goroutine that reads, when the answer has ended whole.
+	// Ended is called by whoever reads the source, when the answer has ended whole.
 	Ended func()
 }
 
@@ -48,18 +55,21 @@ const largestPiece = 64 << 10
 type Reader struct {
 	o      Options
 	source Source
-	done   chan struct{} // closed when nobody reads the source any more
 
 	mu      sync.Mutex
-	changed sync.Cond // something below has
-	filling []byte    // guarded by mu: what was read
-	taking  []byte    // guarded by mu: what was read before that, and is being written; its bytes are whose Next returned them
-	taken   int       // guarded by mu: bytes of taking that are written
-	given   int       // guarded by mu: bytes behind them that Next returned
-	granted int       // guarded by mu: by Grow
-	spilled int64     // guarded by mu: bytes in the file, which are behind all others
-	err     error     // guarded by mu: that the source ended with, io.EOF where it was whole
-	closed  bool      // guarded by mu
+	done    chan struct{} // guarded by mu: closed when the goroutine has ended that reads the source; nil while there is none
+	late    *time.Timer   // guarded by mu: begins that; nil before the first piece was given out without it
+	left    time.Duration // guarded by mu: of Patience
+	since   time.Time     // guarded by mu: when the piece was given out that is with whoever asks; zero for none
+	changed sync.Cond     // something below has
+	filling []byte        // guarded by mu: what was read
+	taking  []byte        // guarded by mu: what was read before that, and is being written; its bytes are whose Next returned them
+	taken   int           // guarded by mu: bytes of taking that are written
+	given   int           // guarded by mu: bytes behind them that Next returned
+	granted int           // guarded by mu: by Grow
+	spilled int64         // guarded by mu: bytes in the file, which are behind all others
+	err     error         // guarded by mu: that the source ended with, io.EOF where it was whole
+	closed  bool          // guarded by mu
 
 	spill    Spill  // nil until there is one; what of it is read is in spilled. The source's reader's
 	end      int64  // how far it was written; likewise
@@ -69,14 +79,72 @@ type Reader struct {
 
 // Start begins to read.
 func Start(source Source, o Options) *Reader {
-	r := &Reader{o: o, source: source, done: make(chan struct{})}
+	r := &Reader{o: o, source: source, left: o.Patience}
 	r.changed.L = &r.mu
-	go r.run()
+	if r.left <= 0 {
+		r.begin()
+	}
 	return r
 }
 
-func (r *Reader) run() {
-	defer close(r.done)
+// begin has another goroutine read the source. r.mu is held, where anybody else knows r.
+func (r *Reader) begin() {
+	r.done = make(chan struct{})
+	go r.run(r.done)
+}
+
+// lose begins to read ahead of somebody who has taken too long over a piece.
+func (r *Reader) lose() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || r.done != nil || r.since.IsZero() || time.Since(r.since) < r.left { // the piece is another one by now
+		return
+	}
+	r.source.Keep()
+	r.begin()
+}
+
+// keepsUp reports whether whoever asks reads the source itself. It has done with the piece that it was given.
+func (r *Reader) keepsUp() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done != nil || r.err != nil {
+		return false
+	}
+	if !r.since.IsZero() {
+		r.late.Stop()
+		r.left -= time.Since(r.since)
+		r.since = time.Time{}
+	}
+	if r.left <= 0 {
+		r.begin()
+	}
+	return r.done == nil
+}
+
+// pass reads the source, for whoever asks.
+func (r *Reader) pass(pause func()) ([]byte, error) {
+	piece, err := r.source.Next(pause)
+	if err == io.EOF {
+		r.o.Ended()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.err = err
+		return nil, err
+	}
+	r.since = time.Now()
+	if r.late == nil {
+		r.late = time.AfterFunc(r.left, r.lose)
+	} else {
+		r.late.Reset(r.left)
+	}
+	return piece, nil
+}
+
+func (r *Reader) run(done chan struct{}) {
+	defer close(done)
 	defer func() {
 		if cause := recover(); cause != nil { // it ends this answer, and not the process
 			r.put(nil, fmt.Errorf("readahead: panic: %v", cause))
@@ -176,6 +244,9 @@ func (r *Reader) fits(n int) bool {
 // Next is the next piece, which is good until the next call; io.EOF at the end, and what the source failed with behind all that
 // came of it. Where it has to wait for the source, it calls pause before.
 func (r *Reader) Next(pause func()) ([]byte, error) {
+	if r.keepsUp() {
+		return r.pass(pause)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.taken, r.given = r.taken+r.given, 0
@@ -206,13 +277,18 @@ func (r *Reader) Next(pause func()) ([]byte, error) {
 func (r *Reader) Close() {
 	r.mu.Lock()
 	r.closed = true
-	reading := r.err == nil
+	done, reading := r.done, r.err == nil
+	if r.late != nil {
+		r.late.Stop()
+	}
 	r.changed.Broadcast()
 	r.mu.Unlock()
-	if reading {
-		r.source.Abort()
+	if done != nil {
+		if reading {
+			r.source.Abort()
+		}
+		<-done
 	}
-	<-r.done
 	r.o.Shrink(r.granted)
 	if r.spill != nil {
 		_ = r.spill.Close() // of what it held nothing is needed any more

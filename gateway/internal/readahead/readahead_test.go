@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // script is a source that says how many of its pieces were taken.
@@ -36,6 +37,8 @@ func (s *script) Next(func()) ([]byte, error) {
 	s.n++
 	return s.pieces[s.n-1], nil
 }
+
+func (s *script) Keep() {}
 
 func (s *script) Abort() { close(s.abort) }
 
@@ -95,6 +98,89 @@ func TestReadsAheadToItsBound(t *testing.T) {
 			t.Errorf("%s: %d bytes are held, ended %v", name, held, ended)
 		}
 	}
+}
+
+// reused is a source that has one buffer, as those of connections do.
+type reused struct {
+	*script
+	buffer []byte
+}
+
+func (s *reused) Next(pause func()) ([]byte, error) {
+	piece, err := s.script.Next(pause)
+	if s.buffer == nil {
+		s.buffer = make([]byte, 3000)
+	}
+	return s.buffer[:copy(s.buffer, piece)], err
+}
+
+func (s *reused) Keep() { s.buffer = nil }
+
+// TestNothingIsReadAheadOfWhoKeepsUp: each piece is read when it is asked for, by who asks.
+func TestNothingIsReadAheadOfWhoKeepsUp(t *testing.T) {
+	t.Parallel()
+	all := pieces(10)
+	s := newScript(io.EOF, all...)
+	ended := false
+	r := Start(s, Options{Patience: time.Hour, Most: 10_000, Shrink: func(int) {}, Ended: func() { ended = true }})
+	for i := range all {
+		if piece, err := r.Next(func() {}); !bytes.Equal(piece, all[i]) || err != nil || len(s.next) != i+1 || ended {
+			t.Fatalf("piece %d: %q, %v; %d were asked for", i, piece, err, len(s.next))
+		}
+	}
+	for range 2 {
+		if _, err := r.Next(func() {}); err != io.EOF || !ended {
+			t.Errorf("%v, ended %v", err, ended)
+		}
+	}
+	r.Close()
+}
+
+// TestReadsAheadOfWhoFallsBehind, from the piece on that it has, which stays good; what is over the patience may be one wait, or many.
+func TestReadsAheadOfWhoFallsBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for name, waits := range map[string][]time.Duration{
+			"in one":  {0, time.Second},
+			"in many": {0, 400 * time.Millisecond, 0, 400 * time.Millisecond, 400 * time.Millisecond},
+			"at last": {0, 0, 0, 999 * time.Millisecond, 0, 0, 0, 0, 0, time.Second},
+		} {
+			all := pieces(10)
+			s := &reused{script: newScript(io.EOF, all...)}
+			held, ended := 0, false
+			r := Start(s, Options{
+				Patience: time.Second, Most: 10_000, Ended: func() { ended = true },
+				Grow: func(n int) bool { held += n; return true }, Shrink: func(n int) { held -= n },
+			})
+			var got []byte
+			for i, wait := range waits {
+				piece, err := r.Next(func() {})
+				if err != nil || len(s.next) != i+1 {
+					t.Fatalf("%s: %v; %d pieces were asked for, want %d", name, err, len(s.next), i+1)
+				}
+				<-time.After(wait)
+				synctest.Wait()
+				got = append(got, piece...)
+			}
+			if len(s.next) != len(all)+1 || !ended {
+				t.Errorf("%s: %d pieces were asked for, ended %v", name, len(s.next), ended)
+			}
+			for {
+				piece, err := r.Next(func() {})
+				if err != nil {
+					if err != io.EOF {
+						t.Errorf("%s: %v", name, err)
+					}
+					break
+				}
+				got = append(got, piece...)
+			}
+			r.Close()
+			if want := bytes.Join(all, nil); !bytes.Equal(got, want) || held != 0 {
+				t.Errorf("%s: %d bytes of %d, or others; %d are held", name, len(got), len(want), held)
+			}
+		}
+	})
 }
 
 // TestPauseComesBeforeWaiting: whoever has to wait hears so once, before.
@@ -266,10 +352,11 @@ func TestSpillsAtAnyPace(t *testing.T) {
 			}
 			all = append(all, piece)
 		}
-		s := newScript(io.EOF, all...)
+		s := &reused{script: newScript(io.EOF, all...)}
 		f := &file{most: random.IntN(100_000)}
+		patience := time.Duration(random.IntN(2)*random.IntN(100)) * time.Microsecond
 		r := Start(s, Options{
-			Most: 1 + random.IntN(10_000), Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
+			Patience: patience, Most: 1 + random.IntN(10_000), Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
 			Spill: func() Spill { return f }, MostSpilled: int64(random.IntN(100_000)),
 		})
 		var got []byte

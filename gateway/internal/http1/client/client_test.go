@@ -247,6 +247,38 @@ func (h *held) interrupt() { h.once.Do(func() { close(h.ended) }) }
 
 func (*failing) Read([]byte) (int, error) { return 0, errors.New("the client is slow") }
 
+// TestAPieceThatIsKeptStaysGood, whatever is read behind it.
+func TestAPieceThatIsKeptStaysGood(t *testing.T) {
+	var all strings.Builder
+	for i := range 40_000 {
+		fmt.Fprintf(&all, "%08d", i)
+	}
+	for name, answer := range map[string]string{
+		"with a length": fmt.Sprintf("Content-Length: %d\r\n\r\n%s", all.Len(), &all),
+		"chunked":       fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", all.Len(), &all),
+	} {
+		b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool { return says(conn, "HTTP/1.1 200 OK\r\n"+answer) })
+		x := mustSend(t, newPool(t, b), b, get())
+		var got []byte
+		var kept []byte
+		for len(got) < all.Len()/2 {
+			piece, err := x.Next(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, kept = append(got, piece...), piece
+		}
+		x.Keep()
+		rest, err := readAll(x)
+		if err != nil || string(got)+rest != all.String() {
+			t.Errorf("%s: %d bytes of %d, or others, %v", name, len(got)+len(rest), all.Len(), err)
+		}
+		if !bytes.HasSuffix(got, kept) {
+			t.Errorf("%s: the piece has become another one", name)
+		}
+	}
+}
+
 func TestInformationalAnswers(t *testing.T) {
 	b := newBackend(t, func(conn net.Conn, r *http.Request, n int) bool {
 		if n == 1 {

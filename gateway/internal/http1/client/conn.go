@@ -106,6 +106,13 @@ func (c *conn) take(n int) []byte {
 	return b
 }
 
+// detach has what was taken stay good: it is left the buffer, and what was not taken goes on in another one.
+func (c *conn) detach() {
+	held := c.buffered()
+	c.buffer = takeBuffer(len(c.buffer))
+	c.start, c.end = 0, copy(c.buffer, held)
+}
+
 // release gives the buffer back.
 func (c *conn) release() {
 	giveBuffer(c.buffer)

@@ -260,6 +260,9 @@ func (x *Exchange) piece() ([]byte, error) {
 	return piece, nil
 }
 
+// Keep has the piece that Next returned last stay good.
+func (x *Exchange) Keep() { x.conn.detach() }
+
 // Trailer are the fields behind the body, once it has ended.
 func (x *Exchange) Trailer() field.List { return x.chunks.Trailer }
 

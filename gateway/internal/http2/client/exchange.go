@@ -123,6 +123,13 @@ func (x *Exchange) take(pause func()) error {
 	return nil
 }
 
+// Keep has the piece that Next returned last stay good.
+func (x *Exchange) Keep() {
+	x.conn.mu.Lock()
+	defer x.conn.mu.Unlock()
+	x.taken = nil // whose bytes are in rest, too
+}
+
 // giveBack lets the upstream send n bytes more.
 func (x *Exchange) giveBack(n int) {
 	c := x.conn

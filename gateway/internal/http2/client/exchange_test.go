@@ -60,6 +60,36 @@ func TestARequestAndItsAnswer(t *testing.T) {
 	}
 }
 
+// TestAPieceThatIsKeptStaysGood, whatever is read behind it.
+func TestAPieceThatIsKeptStaysGood(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	done := b.get(&Request{Method: "GET", Authority: "app.test", Path: "/"})
+	c := b.accept()
+	id := c.request().StreamID
+	c.answer(id, false, ":status", "200")
+	s := b.await(done)
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	var kept []byte
+	for _, text := range []string{"aaa", "bbb", "ccc", "ddd", "eee"} {
+		c.must(c.WriteData(id, false, []byte(text)))
+		piece, err := s.Next(nil)
+		if string(piece) != text || err != nil {
+			t.Fatalf("%q, %v; want %q", piece, err, text)
+		}
+		if kept == nil {
+			kept = piece
+			s.Keep()
+		}
+	}
+	c.must(c.WriteData(id, true, nil))
+	if rest, err := s.rest(); rest != "" || err != nil || string(kept) != "aaa" {
+		t.Errorf("%q behind it, %v; the piece is %q", rest, err, kept)
+	}
+}
+
 // TestMalformedAnswers: what RFC 9113 calls malformed is no answer, and the connection goes on.
 func TestMalformedAnswers(t *testing.T) {
 	t.Parallel()
