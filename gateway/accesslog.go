@@ -98,7 +98,8 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 func (x *exchange) accessRecord(aborted bool) *Record {
 	note, d := &x.record, &x.decided
-	r := &Record{
+	r := &x.told
+	*r = Record{
 		RequestID: x.requestID, Client: x.client, Protocol: protocolName(x.r), Method: x.r.Method, WebSocket: note.webSocket,
 		Path: d.Target.Path.String(), Route: d.routeName(),
 		Decision: note.decision, Reason: note.reason, Upstream: note.upstream,

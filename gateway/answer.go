@@ -37,7 +37,8 @@ func cleanFraming(head *http1.Head) (announced []string) {
 		}
 	}
 	if h.Has("Connection") {
-		removeConnectionOptions(h, slices.Values(slices.Collect(h.Values("Connection"))))
+		var room [2]string
+		removeConnectionOptions(h, slices.AppendSeq(room[:0], h.Values("Connection")))
 	}
 	h.DelFunc(isHopByHop)
 	return announced

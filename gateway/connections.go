@@ -94,8 +94,7 @@ func (c connections) sendTo(ctx context.Context, u *upstream, to *endpoint, dial
 		return sendHTTP2(ctx, c.http2, u, to, dialTimeout, out)
 	}
 	x, err := c.Send(ctx, to.key, dialTimeout, &out.request)
-	var closed *client.ClosedError
-	if errors.As(err, &closed) && closed.Kept && !u.NoRetry && out.isRepeatable() && ctx.Err() == nil {
+	if closed, ok := errors.AsType[*client.ClosedError](err); ok && closed.Kept && !u.NoRetry && out.isRepeatable() && ctx.Err() == nil {
 		again := out.request
 		again.Fresh = true
 		x, err = c.Send(ctx, to.key, dialTimeout, &again)
@@ -103,5 +102,6 @@ func (c connections) sendTo(ctx context.Context, u *upstream, to *endpoint, dial
 	if err != nil {
 		return nil, err
 	}
-	return &upstreamAnswer{x.Head, x}, nil
+	out.answer = upstreamAnswer{x.Head, x}
+	return &out.answer, nil
 }

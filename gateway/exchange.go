@@ -27,7 +27,8 @@ type exchange struct {
 	request       policies.Request // what the decision is made of
 	authenticated bool             // decided.authentication and authErr are set
 	authErr       error
-	kept          kept // the post that is kept of it, or that it asks to be sent
+	kept          kept   // the post that is kept of it, or that it asks to be sent
+	told          Record // at the end
 }
 
 // kept is the post that a request is about: one that was kept of it, or one that it asks to be sent.
@@ -89,12 +90,13 @@ type forwarding struct {
 	upstream       *upstream // nil on the login host
 	own            *ownConn  // the connection to it that is this client's alone; nil for those that are shared
 	attempts       attempts  // at its addresses
-	assertion      string    // the signed assertion, where there is a principal
-	cleaned        bool      // the headers hold only what passes
-	stream         stream    // what may end it before its time
-	affinityCookie string    // that upstreams with this affinity choose an address by
-	unsent         bool      // it failed, and no upstream can have got any of it
-	callEnded      bool      // something else has ended the call, by a status
+	out            outgoing
+	assertion      string // the signed assertion, where there is a principal
+	cleaned        bool   // the headers hold only what passes
+	stream         stream // what may end it before its time
+	affinityCookie string // that upstreams with this affinity choose an address by
+	unsent         bool   // it failed, and no upstream can have got any of it
+	callEnded      bool   // something else has ended the call, by a status
 }
 
 // received is what is known of a request when it arrives.

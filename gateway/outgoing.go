@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"io"
-	"iter"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 	"github.com/viloforge/vilogate/gateway/internal/http1/client"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // outgoing is the request as an upstream is sent it. It is owned by the goroutine that serves the request.
@@ -26,14 +26,15 @@ type outgoing struct {
 
 	fields  field.List     // what the header comes to in HTTP/2
 	request client.Request // what the above comes to
+	answer  upstreamAnswer // to it
 }
 
 // fewFields is how many fields most requests have at most.
 const fewFields = 64
 
-// newOutgoing begins with what is left of what the client has sent, without what is about its connection or the framing alone.
-func newOutgoing(r *http.Request, sent field.List) *outgoing {
-	out := &outgoing{method: r.Method, header: make(field.List, 0, len(sent)+16), length: r.ContentLength}
+// begin begins with what is left of what the client has sent, without what is about its connection or the framing alone.
+func (out *outgoing) begin(r *http.Request, sent field.List) {
+	*out = outgoing{method: r.Method, header: make(field.List, 0, len(sent)+16), length: r.ContentLength}
 	var before map[string]int // fields of a name so far, where there are too many to look back from each
 	if len(sent) > fewFields {
 		before = make(map[string]int, len(sent))
@@ -58,12 +59,11 @@ func newOutgoing(r *http.Request, sent field.List) *outgoing {
 		if isListed(connection, "upgrade") {
 			out.upgrade = r.Header.Get("Upgrade")
 		}
-		removeConnectionOptions(&out.header, slices.Values(connection))
+		removeConnectionOptions(&out.header, connection)
 	}
 	if isListed(r.Header["Te"], "trailers") { // which a backend needs to know, as gRPC's do
 		out.header.Add("Te", "trailers")
 	}
-	return out
 }
 
 // isListed reports whether the list that lines make has a token, without regard to case.
@@ -85,15 +85,32 @@ func isHopByHop(name string) bool {
 	return false
 }
 
+// fewOptions is how long a line of Connection is at most that is looked through for each field.
+const fewOptions = 64
+
 // removeConnectionOptions removes the fields that lines of Connection name.
-func removeConnectionOptions(h *field.List, connection iter.Seq[string]) {
+func removeConnectionOptions(h *field.List, connection []string) {
+	if len(connection) == 1 && len(connection[0]) <= fewOptions {
+		h.DelFunc(func(name string) bool { return namesField(connection[0], name) })
+		return
+	}
 	named := map[string]bool{}
-	for line := range connection {
+	for _, line := range connection {
 		for name := range strings.SplitSeq(line, ",") {
 			named[http.CanonicalHeaderKey(textproto.TrimString(name))] = true
 		}
 	}
 	h.DelFunc(func(name string) bool { return named[http.CanonicalHeaderKey(name)] })
+}
+
+// namesField reports whether a list has the name of a field.
+func namesField(list, name string) bool {
+	for element := range strings.SplitSeq(list, ",") {
+		if field.Same(request.TrimOWS(element), name) {
+			return true
+		}
+	}
+	return false
 }
 
 // isRepeatable reports whether a request may be sent twice: safe and idempotent methods without a body (RFC 9110, section
@@ -143,7 +160,7 @@ func (out *outgoing) finish(buffer []byte, close bool) error {
 		}
 	}
 	for _, f := range out.header {
-		if b, err = http1.AppendField(b, f.Name, strings.Trim(f.Value, " \t")); err != nil {
+		if b, err = http1.AppendField(b, f.Name, request.TrimOWS(f.Value)); err != nil {
 			return err
 		}
 	}

@@ -31,7 +31,9 @@ func TestManyFieldsKeepTheirOrder(t *testing.T) {
 		sent = append(sent, field.Field{Name: "Host", Value: "other"})
 		r.Header.Set("Host", "other")
 		r.Header.Del(sent[2].Name)
-		got := newOutgoing(r, sent).header
+		var out outgoing
+		out.begin(r, sent)
+		got := out.header
 		if len(got) != 2*n-4 || got[0] != sent[0] || got[len(got)/2] != sent[n] {
 			t.Errorf("of %d names: %d lines, %q", n, len(got), got[:1])
 		}
@@ -40,14 +42,16 @@ func TestManyFieldsKeepTheirOrder(t *testing.T) {
 
 func BenchmarkManyFields(b *testing.B) {
 	r, sent := manyFields(500, "close")
+	var out outgoing
 	for b.Loop() {
-		newOutgoing(r, sent)
+		out.begin(r, sent)
 	}
 }
 
 func BenchmarkManyConnectionOptions(b *testing.B) {
 	r, sent := manyFields(250, strings.Repeat("Aaaaa,", 8000))
+	var out outgoing
 	for b.Loop() {
-		newOutgoing(r, sent)
+		out.begin(r, sent)
 	}
 }

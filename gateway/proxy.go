@@ -29,7 +29,8 @@ func (x *forwarding) proxyToAny(u *upstream, timeout time.Duration) error {
 // proxy sends the request to an upstream, the header of whose answer may take so long (0: any time), and streams the answer
 // back. Refusals of the backend's making come back as errors only while nothing is written.
 func (x *forwarding) proxy(to sender, timeout time.Duration) error {
-	out := newOutgoing(x.r, x.fields)
+	out := &x.out
+	out.begin(x.r, x.fields)
 	x.rewrite(out)
 	x.forwardBody(out)
 	if err := out.probe(); err != nil {
@@ -120,21 +121,20 @@ func (x *forwarding) answerWith(answer *upstreamAnswer, out *outgoing) error {
 // copyAnswer copies the body. What there is leaves whenever the upstream pauses. An answer that is cut off is cut off here, too,
 // behind what came of it.
 func (x *forwarding) copyAnswer(answer *upstreamAnswer, body *requestBody, mayReadAhead bool) {
-	next := answer.Next
-	if mayReadAhead && x.readsAhead(answer) {
-		ahead := x.readAhead(answer, body)
-		defer ahead.Close()
-		next = ahead.Next
-	}
-	waiting := true // something is written that may not have left
-	pause := func() {
-		if waiting {
-			x.reply.flush()
-			waiting = false
+	var from interface {
+		Next(pause func()) ([]byte, error)
+	} = answer
+	var pause func()
+	if !answer.Whole() { // else nothing waits for the upstream
+		pause = x.reply.flushWritten
+		if mayReadAhead && x.readsAhead(answer) {
+			ahead := x.readAhead(answer, body)
+			defer ahead.Close()
+			from = ahead
 		}
 	}
 	for {
-		piece, err := next(pause)
+		piece, err := from.Next(pause)
 		if err == io.EOF {
 			return
 		}
@@ -151,7 +151,6 @@ func (x *forwarding) copyAnswer(answer *upstreamAnswer, body *requestBody, mayRe
 		if _, err := x.reply.Write(piece); err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		waiting = true
 	}
 }
 

@@ -34,8 +34,9 @@ func (p *reply) setCommonHeaders(h header) {
 // flush or hijack finds the server's own writer through Unwrap.
 type responseWriter struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
+	status  int
+	bytes   int64
+	written bool // something that may not have left
 
 	whenSent func() // called once, when a piece of the answer was written; nil: nobody waits for that
 }
@@ -56,8 +57,16 @@ func (w *responseWriter) flushSent() {
 	w.sent()
 }
 
+// flushWritten is flush where something may not have left.
+func (w *responseWriter) flushWritten() {
+	if w.written {
+		w.flush()
+	}
+}
+
 // flush has what there is of the answer leave.
 func (w *responseWriter) flush() {
+	w.written = false
 	if w.whenSent != nil {
 		w.flushSent()
 		return
@@ -98,7 +107,7 @@ func (w *responseWriter) WriteHeader(status int) {
 
 // writeFields is WriteHeader of a final answer whose header is this list. It is not to be changed again.
 func (w *responseWriter) writeFields(status int, fields field.List) {
-	w.status = status
+	w.status, w.written = status, true
 	if server, ok := w.ResponseWriter.(interface{ WriteFields(int, field.List) }); ok {
 		server.WriteFields(status, fields)
 		return
@@ -121,7 +130,7 @@ func (w *responseWriter) Write(b []byte) (int, error) {
 		w.status = http.StatusOK
 	}
 	n, err := w.ResponseWriter.Write(b)
-	w.bytes += int64(n)
+	w.bytes, w.written = w.bytes+int64(n), true
 	if err == nil && w.whenSent != nil {
 		w.flushSent()
 	}

@@ -47,7 +47,8 @@ func sendHTTP2(ctx context.Context, over *http2client.Pool, u *upstream, to *end
 	for {
 		x, err := over.Send(ctx, to.key, dialTimeout, r)
 		if err == nil {
-			return &upstreamAnswer{x.Head, x}, nil
+			out.answer = upstreamAnswer{x.Head, x}
+			return &out.answer, nil
 		}
 		var closed *client.ClosedError
 		again := out.wasUnprocessed(err) || errors.As(err, &closed) && closed.Kept && out.isRepeatable()

@@ -120,9 +120,9 @@ func isVersion(s string) bool {
 func (h *RequestHead) parseSection(section string) error {
 	var err error
 	h.Fields, err = parseFields(h.Fields, section, MaxFields)
-	var bad *MalformedError
+	bad, isMalformed := errors.AsType[*MalformedError](err)
 	switch {
-	case errors.As(err, &bad):
+	case isMalformed:
 		return badRequest(bad.Reason)
 	case err != nil:
 		return refused(http.StatusRequestHeaderFieldsTooLarge, "too many fields")

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // The bounds of a head, and of a trailer section.
@@ -72,7 +73,7 @@ func parseFields(fields field.List, section string, most int) (field.List, error
 		case len(fields) == most:
 			return nil, ErrTooLong
 		}
-		if value = strings.Trim(value, " \t"); !field.IsValue(value) {
+		if value = request.TrimOWS(value); !field.IsValue(value) {
 			return nil, malformed("a control character in a value")
 		}
 		fields = append(fields, field.Field{Name: name, Value: value})

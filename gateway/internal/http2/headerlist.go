@@ -1,11 +1,10 @@
 package http2
 
 import (
-	"strings"
-
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // headerList is what a header block says. It is filled by an HPACK decoder, and used again for the next block.
@@ -69,7 +68,7 @@ func (h *headerList) add(f hpack.HeaderField) {
 	case f.Name == "te" && f.Value != "trailers":
 		h.refuse("TE other than trailers")
 	default:
-		f.Value = strings.Trim(f.Value, " \t") // which clients send, though RFC 9113, section 8.2.1, has it otherwise
+		f.Value = request.TrimOWS(f.Value) // which clients send, though RFC 9113, section 8.2.1, has it otherwise
 		h.fields = append(h.fields, field.Field{Name: f.Name, Value: f.Value})
 	}
 }

@@ -63,9 +63,9 @@ type Exchange struct {
 	key       Key
 	conn      *conn
 	request   *Request
-	upload    *upload // nil: none
-	stop      func() bool
-	remaining int64 // of a body with a length
+	upload    *upload              // nil: none
+	watch     requestcontext.Watch // of the context
+	remaining int64                // of a body with a length
 	chunks    http1.Chunks
 	ended     bool // the answer has
 	read      bool // something of it was
@@ -80,7 +80,7 @@ type Exchange struct {
 // exchange sends the request and reads the answer's head. The error is errStale where nothing was written.
 func exchange(ctx context.Context, p *Pool, key Key, c *conn, r *Request) (*Exchange, error) {
 	x := &Exchange{pool: p, key: key, conn: c, request: r}
-	x.stop = requestcontext.AfterFunc(ctx, func() { x.abort(ctx.Err()) })
+	x.watch.Begin(ctx, (*contextEnd)(x))
 	err := x.start()
 	if err == nil {
 		return x, nil
@@ -93,6 +93,12 @@ func exchange(ctx context.Context, p *Pool, key Key, c *conn, r *Request) (*Exch
 	x.Close()
 	return nil, err
 }
+
+// contextEnd ends an exchange with its context.
+type contextEnd Exchange
+
+// ContextEnded implements requestcontext.Follower.
+func (x *contextEnd) ContextEnded(err error) { (*Exchange)(x).abort(err) }
 
 func (x *Exchange) start() error {
 	n, err := x.conn.stream.Write(x.request.Head)
@@ -182,7 +188,8 @@ func (x *Exchange) readHead() error {
 		case h.Status == 100:
 			x.upload.proceed()
 		case x.request.Informational != nil:
-			x.request.Informational(&h)
+			told := h // who is told may keep it
+			x.request.Informational(&told)
 		}
 	}
 	return &http1.MalformedError{Reason: "informational answers without an end"}
@@ -306,7 +313,7 @@ func (x *Exchange) Close() {
 		return
 	}
 	x.closed = true
-	x.stop()
+	x.watch.End()
 	whole := x.upload.end(func() { x.abort(errAnswered) })
 	x.mu.Lock()
 	x.released = true

@@ -47,7 +47,7 @@ func parseTarget(method, target string) *url.URL {
 
 // header is the fields by their canonical names. The values of a name stay in order.
 func header(fields field.List) http.Header {
-	h := make(http.Header, len(fields)+4)
+	h := make(http.Header, len(fields))
 	values := make([]string, len(fields))
 	for i, f := range fields {
 		name := textproto.CanonicalMIMEHeaderKey(f.Name)
