@@ -116,8 +116,8 @@ type Upstream struct {
 	Weights []int
 	// SlowStart is how long an address that comes back, or that a reload adds, takes until it has its whole share. Zero: no time.
 	SlowStart time.Duration
-	// Resolve is how often the names in its addresses are looked up, each address of which is one of the upstream. Zero: a name is one
-	// address, and looked up for each connection.
+	// Resolve is the longest time until the names in its addresses are looked up again, each address of which is one of the upstream;
+	// that the time to live of the records ends may be sooner. Zero: a name is one address, and looked up for each connection.
 	Resolve time.Duration
 	// Resolver is the DNS server that is asked for them, host:port. Optional: what the system says.
 	Resolver string
@@ -230,7 +230,7 @@ func (gen *Generation) everyUpstream() iter.Seq[*upstream] {
 	}
 }
 
-// loginResolve is how often the name of an identity provider in another process is looked up.
+// loginResolve is the longest time until the name of an identity provider in another process is looked up again.
 const loginResolve = 10 * time.Second
 
 // key is how what is known of the upstream is told from what is known of others.

@@ -33,7 +33,7 @@ func (u *upstream) nameIn(address *url.URL) (resolve.Name, bool) {
 	return resolve.Name{Host: host, Resolver: u.Resolver}, true
 }
 
-// names are all that are to be looked up, and how often.
+// names are all that are to be looked up, and how often at least.
 func (gen *Generation) names() map[resolve.Name]time.Duration {
 	all := map[resolve.Name]time.Duration{}
 	for u := range gen.everyUpstream() {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,7 @@ type registry struct {
 
 	mu    sync.Mutex
 	hosts []netip.Addr // none: the name does not exist; guarded by mu
+	ttl   uint32       // of all that it says; guarded by mu
 	fails bool         // SERVFAIL; guarded by mu
 	asked int          // guarded by mu
 }
@@ -30,7 +32,7 @@ func newRegistry(t *testing.T, hosts ...string) *registry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &registry{address: conn.LocalAddr().String()}
+	r := &registry{address: conn.LocalAddr().String(), ttl: 3600}
 	r.set(hosts...)
 	started, ended := make(chan struct{}), make(chan error, 1)
 	server := &dns.Server{PacketConn: conn, Handler: r, NotifyStartedFunc: func() { close(started) }}
@@ -55,6 +57,13 @@ func (r *registry) set(hosts ...string) {
 	}
 }
 
+// live has all that it says be true for so many seconds.
+func (r *registry) live(ttl uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ttl = ttl
+}
+
 func (r *registry) fail(fails bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,7 +76,7 @@ func (r *registry) questions() int {
 	return r.asked
 }
 
-// ServeDNS implements dns.Handler. Its TTL is an hour, by which nobody goes.
+// ServeDNS implements dns.Handler.
 func (r *registry) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,9 +89,10 @@ func (r *registry) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 		answer.Rcode = dns.RcodeServerFailure
 	case len(r.hosts) == 0:
 		answer.Rcode = dns.RcodeNameError
+		answer.Ns = []dns.RR{&dns.SOA{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 3600}, Ns: "ns.", Mbox: "host.", Minttl: r.ttl}}
 	}
 	for _, host := range r.hosts {
-		header := dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: dns.ClassINET, Ttl: 3600}
+		header := dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: dns.ClassINET, Ttl: r.ttl}
 		switch {
 		case r.fails:
 		case q.Qtype == dns.TypeA && host.Is4():
@@ -215,6 +225,45 @@ func TestNamesOfUpstreamsAreResolvedAgain(t *testing.T) {
 	eventually(t, "it is resolved again", func() bool { return strings.Contains(s.output.String(), "a name of upstreams can be resolved again") })
 }
 
+// TestNamesAreResolvedAgainByTheirTTL: while names whose TTL is short are asked for again and again, those of a long one are not, be
+// they there or not.
+func TestNamesAreResolvedAgainByTheirTTL(t *testing.T) {
+	t.Parallel()
+	b := newNamedBackends(t, "127.0.0.2", "127.0.0.3")
+	short, long, absent := newRegistry(t, "127.0.0.2"), newRegistry(t, "127.0.0.2"), newRegistry(t)
+	short.live(0)
+	line := func(name, options string, r *registry) string {
+		return fmt.Sprintf("%s: { url: \"http://%s.internal:%s\", resolver: %q, %s }", name, name, b.port, r.address, options)
+	}
+	s := toBackends(t, nil, line("app", "resolve: ttl", short)+"\n  "+line("long", "resolve: 1h", long)+"\n  "+line("absent", "resolve: 1h", absent))
+	url := s.url("app", "/public/x")
+	if by := answered(t, s.client(), url, 5); by["127.0.0.2"] != 5 {
+		t.Errorf("answered by %v", by)
+	}
+	live := func(ttl string, names int) {
+		t.Helper()
+		eventually(t, "/status tells of the TTL "+ttl, func() bool { return strings.Count(s.admin(t, "/status").body, `"ttl":"`+ttl+`"`) == names })
+	}
+	live("1h0m0s", 2)
+	live("0s", 1)
+	first := [2]int{long.questions(), absent.questions()}
+	short.set("127.0.0.3")
+	eventually(t, "the other address is there", func() bool { return answered(t, s.client(), url, 1)["127.0.0.3"] == 1 })
+	short.set()
+	asked := short.questions()
+	eventually(t, "it is asked for while it is gone", func() bool { return short.questions() > asked+6 })
+	if now := [2]int{long.questions(), absent.questions()}; now != first || slices.Contains(first[:], 0) {
+		t.Errorf("before their TTL ends: %d questions, %d at first", now, first)
+	}
+	if by := answered(t, s.client(), url, 5); by["127.0.0.3"] != 5 {
+		t.Errorf("answered by %v", by)
+	}
+	short.set("127.0.0.2")
+	eventually(t, "it is back", func() bool { return answered(t, s.client(), url, 1)["127.0.0.2"] == 1 })
+	short.live(3600)
+	live("1h0m0s", 3)
+}
+
 // TestAReloadGoesOnWithNames: what they are resolved to stays, and one that is new is resolved before it is needed.
 func TestAReloadGoesOnWithNames(t *testing.T) {
 	t.Parallel()
@@ -252,6 +301,7 @@ func TestANameThatIsNotThereYet(t *testing.T) {
 	t.Parallel()
 	b := newNamedBackends(t, "127.0.0.2", "127.0.0.3")
 	names := newRegistry(t)
+	names.live(1)
 	s := failoverSite(t, map[string][]string{"app": {"app.internal:" + b.port}}, fmt.Sprintf(", resolver: %q, health: { path: /, interval: 1s }", names.address))
 	for _, protocol := range []string{"http/1.1", "h2"} {
 		if got := newClient(t, s, s.tls("", protocol)).get(s.url("app", "/")); got.status != http.StatusBadGateway || got.problem(t).Type == "" {

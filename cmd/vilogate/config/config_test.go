@@ -146,7 +146,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		"limits": c.Limits.ClientRequests == 50 && c.Upstreams["billing"].Concurrency == 20 && c.Upstreams["billing"].Connections == 10 &&
 			c.Upstreams["billing"].Queue.Length == 30 && c.Upstreams["billing"].Queue.Timeout.String() == "2s" &&
 			c.Upstreams["billing"].Breaker.Failures == 5 && c.Upstreams["billing"].Breaker.Open.String() == "10s",
-		"resolve": c.Upstreams["consul"].Resolve == config.Resolve(3*time.Second) && c.Upstreams["consul"].Resolver == "127.0.0.1:8600",
+		"resolve": c.Upstreams["consul"].Resolve == config.Resolve(3*time.Second) && c.Upstreams["consul"].Resolver == "127.0.0.1:8600" && c.Upstreams["zone"].Resolve == config.Resolve(time.Hour),
 		"audit": c.Audit.File == "testdata/good/audit.log" && c.Audit.MaxSize == 10<<20 && c.Audit.Keep == 3 &&
 			c.Audit.Fsync == "off" && c.Audit.OnFailure == "drop",
 		"names": strings.Join(c.IssuerNames(), " ") == "vilogate partner legacy.django_1 cognito rotating",

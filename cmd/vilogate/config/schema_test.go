@@ -49,7 +49,7 @@ func newGenerator(t *testing.T) *schema.Generator {
 				return schema.Node{"anyOf": []schema.Node{words("off"), orInterpolated(schema.Duration(g))}}
 			},
 			reflect.TypeFor[Resolve](): func(g *schema.Generator) schema.Node {
-				return schema.Node{"anyOf": []schema.Node{words("off"), orInterpolated(schema.Duration(g))}}
+				return schema.Node{"anyOf": []schema.Node{words("ttl", "off"), orInterpolated(schema.Duration(g))}}
 			},
 			reflect.TypeFor[SizeOrOff](): func(g *schema.Generator) schema.Node {
 				return schema.Node{"anyOf": []schema.Node{words("off"), orInterpolated(schema.Size(g))}}

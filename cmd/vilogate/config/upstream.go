@@ -20,11 +20,13 @@ type Upstream struct {
 	// { url: "http://host:port", weight: 3 }. One of the two is required.
 	URL  BackendURL `yaml:"url"`
 	URLs []Backend  `yaml:"urls"`
-	// Resolve is how often the names in the addresses are looked up, from 1s to 1h, or "off". Each address that a name has is one of
-	// the backend, with the weight of the name: one that is new begins with SlowStart, and one that has gone has no new requests. An
-	// IPv4 beside an IPv6 address, alone, are one host's, and the one that answers is used, as of localhost. While a name cannot be
-	// looked up its last addresses stay; one that never had any is 502. Off: a name is one address, which is looked up for each
-	// connection. Optional: 10s, whatever the TTL of the records is.
+	// Resolve is for how long the names in the addresses are not looked up again at most, from 1s to 1h: it is done when the TTL of the
+	// records ends, where that is sooner, but not within a second; what has no TTL, as a hosts file, is looked up every 10s. "ttl" is 1h:
+	// by the TTL alone. Each address that a name has is one of the backend, with the weight of the name: one that is new begins with
+	// SlowStart, and one that has gone has no new requests. An IPv4 beside an IPv6 address, alone, are one host's, and the one that
+	// answers is used, as of localhost. While a name cannot be looked up its last addresses stay; one that never had any is 502. "off": a
+	// name is one address, which is looked up for each connection. Optional: 10s, since a registry of containers may say a TTL beyond
+	// their lives.
 	Resolve Resolve `yaml:"resolve"`
 	// Resolver is the DNS server that is asked for them, an IP address with its port, such as Consul's 127.0.0.1:8600. Optional: what
 	// the system says, hosts files included.

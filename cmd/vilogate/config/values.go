@@ -166,21 +166,26 @@ func (k *Keepalive) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	*k = Keepalive(t)
 }
 
-// Resolve is how often names are looked up; 0 is off.
+// Resolve is the longest time until names are looked up again; 0 is off.
 type Resolve time.Duration
 
-// DecodeYAML takes a duration, or off with quotes or without.
+// longestTTL is the longest time to live of a name that is gone by.
+const longestTTL = time.Hour
+
+// DecodeYAML takes a duration, ttl, or off with quotes or without.
 func (r *Resolve) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
-	if n.Kind == yaml.ScalarNode && n.Value == "off" {
-		*r = 0
+	if n.Kind == yaml.ScalarNode && (n.Value == "off" || n.Value == "ttl") {
+		if *r = 0; n.Value == "ttl" {
+			*r = Resolve(longestTTL)
+		}
 		return
 	}
 	var t strictyaml.Duration
 	if !d.Decode(n, &t) {
 		return
 	}
-	if t < seconds(1) || t > strictyaml.Duration(time.Hour) {
-		d.Errorf(n, "resolve is a time from 1s to 1h, 10s, or off")
+	if t < seconds(1) || t > strictyaml.Duration(longestTTL) {
+		d.Errorf(n, "resolve is a time from 1s to 1h, 10s, or ttl, or off")
 	}
 	*r = Resolve(t)
 }

@@ -1,11 +1,13 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // Name is a name to be resolved.
@@ -22,30 +24,43 @@ func (n Name) String() string {
 	return n.Host + " at " + n.Resolver
 }
 
-// Lookup resolves a name: the addresses in the order in which they are to be tried (RFC 6724), at least one where there is no error.
-type Lookup func(ctx context.Context, name Name) ([]netip.Addr, error)
+// Answer is what a lookup brought.
+type Answer struct {
+	// Addresses are in the order in which they are to be tried (RFC 6724); at least one where there is no error.
+	Addresses []netip.Addr
+	// TTL is for how long that is true, or with an error, that there is none: the least of what the servers said. Negative: nobody did.
+	TTL time.Duration
+}
 
-// Ask is a Lookup: hosts files, and DNS.
-func Ask(ctx context.Context, name Name) ([]netip.Addr, error) {
-	resolver := net.DefaultResolver
-	if name.Resolver != "" {
-		var dialer net.Dialer
-		resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, name.Resolver)
-		}}
-	}
+// Lookup resolves a name.
+type Lookup func(ctx context.Context, name Name) (Answer, error)
+
+// Ask is a Lookup: hosts files, and DNS, by the resolver of Go, whose connections are listened on for what it does not tell.
+func Ask(ctx context.Context, name Name) (Answer, error) {
+	var dialer net.Dialer
+	heard := newHeard()
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, server string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, cmp.Or(name.Resolver, server))
+		if err != nil {
+			return nil, err
+		}
+		return heard.listen(conn), nil
+	}}
 	found, err := resolver.LookupNetIP(ctx, "ip", name.Host)
 	var failed *net.DNSError
 	if errors.As(err, &failed) && name.Resolver != "" {
 		failed.Server = name.Resolver // else it says whom the system would have asked
 	}
-	if err != nil {
-		return nil, err
+	switch {
+	case err == nil:
+		for i := range found {
+			found[i] = found[i].Unmap()
+		}
+		return Answer{reachable(found), heard.of(true)}, nil
+	case failed != nil && failed.IsNotFound:
+		return Answer{TTL: heard.of(false)}, err
 	}
-	for i := range found {
-		found[i] = found[i].Unmap()
-	}
-	return reachable(found), nil
+	return Answer{TTL: untold}, err
 }
 
 // Hosts are the addresses by the hosts that they are of: one of IPv4 beside one of IPv6 are the same host's, more are a host each.

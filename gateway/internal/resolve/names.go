@@ -29,9 +29,10 @@ type Names struct {
 
 // entry is what is known of a name. It is guarded by Names.mu.
 type entry struct {
-	interval  time.Duration
-	due       time.Time    // when it is looked up next
-	addresses []netip.Addr // that were found last; none before the first. Never written again
+	interval  time.Duration // the longest between two lookups
+	due       time.Time     // when it is looked up next
+	addresses []netip.Addr  // that were found last; none before the first. Never written again
+	ttl       time.Duration // that the last answer had; negative for none
 	failures  uint64
 	err       error // of the last lookup
 }
@@ -51,7 +52,7 @@ func (n *Names) Addresses(name Name) []netip.Addr {
 	return nil
 }
 
-// Retain forgets all other names, and has these looked up so often.
+// Retain forgets all other names, and has these looked up so often at least.
 func (n *Names) Retain(needed map[Name]time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -76,6 +77,7 @@ type Status struct {
 	Name      string       `json:"name"`
 	Resolver  string       `json:"resolver,omitempty"` // "" for the system's
 	Addresses []netip.Addr `json:"addresses"`
+	TTL       string       `json:"ttl,omitempty"` // of the last answer, as 30s; "" where it had none
 	Failures  uint64       `json:"failures"`
 	Error     string       `json:"error,omitempty"` // why it could not be looked up last
 }
@@ -86,6 +88,9 @@ func (n *Names) Statuses() []Status {
 	n.mu.Lock()
 	for name, e := range n.known {
 		s := Status{Name: name.Host, Resolver: name.Resolver, Addresses: append([]netip.Addr{}, e.addresses...), Failures: e.failures}
+		if e.ttl >= 0 {
+			s.TTL = e.ttl.String()
+		}
 		if e.err != nil {
 			s.Error = e.err.Error()
 		}

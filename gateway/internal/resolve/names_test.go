@@ -23,13 +23,14 @@ type world struct {
 	*Names
 	mu      sync.Mutex
 	answers map[string][]netip.Addr // by host; none is an error; guarded by mu
+	ttl     time.Duration           // of them and of errors; guarded by mu
 	asked   map[string]int          // guarded by mu
 	told    []string                // guarded by mu
 	changes int                     // guarded by mu
 }
 
 func newWorld() *world {
-	w := &world{answers: map[string][]netip.Addr{}, asked: map[string]int{}}
+	w := &world{answers: map[string][]netip.Addr{}, asked: map[string]int{}, ttl: untold}
 	w.Names = New(Options{Now: time.Now, Lookup: w.lookup, Changed: func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -42,17 +43,17 @@ func newWorld() *world {
 	return w
 }
 
-func (w *world) lookup(ctx context.Context, n Name) ([]netip.Addr, error) {
+func (w *world) lookup(ctx context.Context, n Name) (Answer, error) {
 	w.mu.Lock()
 	w.asked[n.Host]++
-	found := w.answers[n.Host]
+	found := Answer{w.answers[n.Host], w.ttl}
 	w.mu.Unlock()
 	if n.Host == "hangs" {
 		<-ctx.Done()
-		return nil, ctx.Err()
+		return Answer{TTL: untold}, ctx.Err()
 	}
-	if found == nil {
-		return nil, errors.New("no such host")
+	if found.Addresses == nil {
+		return found, errors.New("no such host")
 	}
 	return found, nil
 }
@@ -133,6 +134,52 @@ func TestNamesAreLookedUpAgain(t *testing.T) {
 	})
 }
 
+// TestTheTimeToLiveSaysWhen a name is looked up again, between a second and its interval, whether it was found or not.
+func TestTheTimeToLiveSaysWhen(t *testing.T) {
+	t.Parallel()
+	for _, one := range []struct {
+		ttl, interval time.Duration
+		found         bool
+		want          time.Duration
+	}{
+		{3 * time.Second, time.Minute, true, 3 * time.Second},
+		{3 * time.Second, 2 * time.Second, true, 2 * time.Second},
+		{time.Minute, time.Hour, true, time.Minute},
+		{0, time.Minute, true, time.Second},
+		{lifetime(1<<31 - 1), time.Hour, true, time.Hour},
+		{lifetime(1 << 31), time.Hour, true, time.Second},
+		{untold, time.Hour, true, 10 * time.Second},
+		{untold, 3 * time.Second, true, 3 * time.Second},
+		{30 * time.Second, time.Minute, false, 30 * time.Second},
+		{0, time.Minute, false, time.Second},
+		{time.Hour, 10 * time.Second, false, 10 * time.Second},
+		{untold, time.Hour, false, 2 * time.Second},
+		{untold, time.Second, false, time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			w.ttl = one.ttl
+			if one.found {
+				w.answer("app", addresses("10.0.0.1"))
+			}
+			w.Add(t.Context(), map[Name]time.Duration{{Host: "app"}: one.interval})
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() { w.Run(ctx); close(ended) }()
+			time.Sleep(one.want - time.Millisecond)
+			synctest.Wait()
+			before, _, _ := w.counted("app")
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+			if after, _, _ := w.counted("app"); before != 1 || after != 2 {
+				t.Errorf("%+v: %d lookups before, then %d", one, before, after)
+			}
+			stop()
+			<-ended
+		})
+	}
+}
+
 // TestAResolverThatHangs holds up the first addresses no longer than it may, and others a little.
 func TestAResolverThatHangs(t *testing.T) {
 	t.Parallel()
@@ -203,7 +250,7 @@ func TestHosts(t *testing.T) {
 func TestLocalhostIsAsked(t *testing.T) {
 	t.Parallel()
 	found, err := Ask(t.Context(), Name{Host: "localhost"})
-	if err != nil || len(found) == 0 || len(Hosts(found)) != 1 || !found[0].IsLoopback() {
+	if err != nil || len(found.Addresses) == 0 || len(Hosts(found.Addresses)) != 1 || !found.Addresses[0].IsLoopback() || found.TTL != untold {
 		t.Errorf("%v, %v", found, err)
 	}
 }

@@ -13,8 +13,10 @@ import (
 // How names are looked up.
 const (
 	lookupTimeout = 5 * time.Second
-	atOnce        = 8               // lookups at a time
-	firstRetry    = 2 * time.Second // of a name that has no address yet, where that is less than its interval
+	atOnce        = 8 // lookups at a time
+	leastInterval = time.Second
+	untoldTTL     = 10 * time.Second // of an answer that has none, and of failures
+	firstRetry    = 2 * time.Second  // likewise, of a name that has no address yet
 )
 
 // Add has these names be known, and looks up those that are not until ctx ends.
@@ -23,7 +25,7 @@ func (n *Names) Add(ctx context.Context, names map[Name]time.Duration) {
 	n.mu.Lock()
 	for name, interval := range names {
 		if n.known[name] == nil {
-			n.known[name] = &entry{interval: interval, due: n.o.Now()}
+			n.known[name] = &entry{interval: interval, due: n.o.Now(), ttl: untold}
 			unknown = append(unknown, name)
 		}
 	}
@@ -95,12 +97,12 @@ func (n *Names) lookUp(ctx context.Context, names []Name) bool {
 func (n *Names) lookUpOne(ctx context.Context, name Name) (changed bool) {
 	limited, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	found, err := n.o.Lookup(limited, name)
+	got, err := n.o.Lookup(limited, name)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return false // nobody wants to know
 	}
-	if err == nil && len(found) > maxAddresses {
-		err = fmt.Errorf("it has %d addresses, and %d are the most that a name may have", len(found), maxAddresses)
+	if err == nil && len(got.Addresses) > maxAddresses {
+		err = fmt.Errorf("it has %d addresses, and %d are the most that a name may have", len(got.Addresses), maxAddresses)
 	}
 	n.mu.Lock()
 	e := n.known[name]
@@ -109,24 +111,31 @@ func (n *Names) lookUpOne(ctx context.Context, name Name) (changed bool) {
 		return false
 	}
 	turned := (e.err != nil) != (err != nil)
-	e.err, e.due = err, n.o.Now().Add(e.interval)
-	switch {
-	case err == nil:
-		changed = !sameAddresses(e.addresses, found)
-		if changed {
-			e.addresses = found
-		}
-	case len(e.addresses) == 0:
-		e.due = n.o.Now().Add(min(e.interval, firstRetry))
-		fallthrough
-	default:
+	e.err, e.ttl = err, got.TTL
+	if err != nil {
 		e.failures++
+	} else if changed = !sameAddresses(e.addresses, got.Addresses); changed {
+		e.addresses = got.Addresses
 	}
+	e.due = n.o.Now().Add(e.wait())
 	n.mu.Unlock()
 	if turned {
 		n.o.Failed(name, err)
 	}
 	return changed
+}
+
+// wait is the time until the next lookup: the time to live of the last answer, within bounds. Names.mu is held.
+func (e *entry) wait() time.Duration {
+	wait := e.ttl
+	switch {
+	case wait >= 0:
+	case len(e.addresses) == 0:
+		wait = firstRetry
+	default:
+		wait = untoldTTL
+	}
+	return min(max(wait, leastInterval), e.interval)
 }
 
 // maxAddresses is how many addresses a name may have: each costs memory and health checks, and who answers for the name chooses them.
