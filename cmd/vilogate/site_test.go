@@ -175,7 +175,7 @@ var token = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}`)
 // checkOutput holds every server of every test to what its log must never show.
 func (p *process) checkOutput() {
 	said := p.output.String()
-	for _, bad := range []string{"DATA RACE", "panic:", "goroutine 1 ["} {
+	for _, bad := range []string{"DATA RACE", "panic:", "fatal error:", "goroutine 1 ["} {
 		if strings.Contains(said, bad) {
 			p.tb.Errorf("%s printed %q:\n%s", p.name, bad, said)
 		}
