@@ -70,7 +70,7 @@ func (s *Server) open(ctx context.Context) error {
 	if !s.inCharge.Load() {
 		return nil
 	}
-	return s.recordConfig()
+	return s.unlessFull(s.recordConfig())
 }
 
 func (s *Server) openListeners(ctx context.Context, cfg *config.Config) (err error) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/viloforge/vilogate/cmd/vilogate/state"
@@ -84,7 +85,7 @@ func (s *Server) announce(ctx context.Context, announce func(Addresses) error) e
 	}
 	data = append(data, '\n')
 	if s.inCharge.Load() {
-		if err := s.o.State.Write(state.Addresses, data); err != nil {
+		if err := s.unlessFull(s.o.State.Write(state.Addresses, data)); err != nil {
 			return err
 		}
 		if !s.waitReady(ctx) {
@@ -143,6 +144,16 @@ func (s *Server) recordConfig() error {
 		return err
 	}
 	return s.o.State.Write(state.Config, []byte(path+"\n"))
+}
+
+// unlessFull passes an error of writing the state folder on, unless the disk is full. What is written there is for commands: a process
+// that is started again serves without it, as one that takes over does.
+func (s *Server) unlessFull(err error) error {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	s.o.Log.Error("the disk is full: this process serves, and the state folder does not say so", "error", err)
+	return nil
 }
 
 // waitReady waits until /readyz says ready, and reports whether it did before ctx ended. What is missing for long is logged.

@@ -103,9 +103,10 @@ func (s *Folder) Shared() bool { return s.shared }
 // Lock is the file that another process has to hold, to [Share] the folder. It stays the folder's.
 func (s *Folder) Lock() *os.File { return s.lock }
 
-// Claim writes down that this process has the folder.
+// Claim writes down that this process has the folder, over what stands there: that takes no room on a full disk.
 func (s *Folder) Claim() error {
-	if err := errors.Join(s.lock.Truncate(0), writeAt(s.lock, strconv.Itoa(os.Getpid())+"\n")); err != nil {
+	owner := strconv.Itoa(os.Getpid()) + "\n"
+	if err := errors.Join(writeAt(s.lock, owner), s.lock.Truncate(int64(len(owner)))); err != nil {
 		return fmt.Errorf("state %s cannot be written: %w", s.Dir, pathErrorCause(err))
 	}
 	return nil
