@@ -47,7 +47,7 @@ lint: ## gofumpt, go vet, staticcheck, deadcode, and a tidy go.mod
 bench: ## Run the benchmarks (BENCH=regexp COUNT=n), then the whole gateway against a plain proxy
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./gateway/... ./idp/... ./policies/...
 
-chaos: prerequisites ## A fleet under load in which everything is killed, stopped and cut off for CHAOS, in the order of SEED
+chaos: prerequisites ## A fleet under load in which everything is killed, stopped, cut off and filled up for CHAOS, in the order of SEED
 	VILOGATE_CHAOS=$(CHAOS) VILOGATE_CHAOS_SEED=$(SEED) $(GO) test -count 1 -timeout 2h -v -run TestChaos ./cmd/vilogate
 
 fuzz: ## Fuzz every parser for FUZZTIME each, then CORPUS hostile messages in one process and WIRE of them on the real binary

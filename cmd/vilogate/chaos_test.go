@@ -68,6 +68,7 @@ func (l *chaosLoad) judge(kind string, begin time.Time, got answer, err error, g
 		l.fail(begin, kind, fmt.Sprintf("%d %s %.100q", got.status, status, got.body))
 	default:
 		l.count(kind)
+		l.pass(begin, got.header.Get("X-Request-Id"))
 		return true
 	}
 	return false
@@ -238,16 +239,23 @@ func (l *chaosLoad) tryRevoked(c *client) {
 // chaosFault is something that goes wrong for a while.
 type chaosFault struct {
 	name string
-	may  []string // what may fail beside it; nil for all but refusals, "" for nothing
+	may  []string // what may fail beside it; nil for all but refusals and records, "" for nothing
 	run  func(last func())
 }
 
 // faults are all there are, for the i-th of what there are two of.
 func (w *chaosWorld) faults(i int) []chaosFault {
 	number := fmt.Sprintf(" %d", i)
+	service := []string{"get", "upload", "grpc", "websocket", "login", "logout"}
+	unrecorded := append(slices.Clone(service), "record")
+	unwritten := []string{""} // of gateway 1, which keeps its records
+	if i == 0 {               // it has them on the disk before it forwards anything, and refuses all but sign-outs else
+		unrecorded, unwritten = service, []string{"get", "upload", "grpc", "websocket", "login"}
+	}
 	all := []chaosFault{
-		{"gateway" + number + " is killed", nil, func(last func()) {
+		{"gateway" + number + " is killed", unrecorded, func(last func()) {
 			w.gateways[i].kill()
+			w.disks[i].killed++
 			last()
 			w.gateways[i].start()
 		}},
@@ -260,6 +268,15 @@ func (w *chaosWorld) faults(i int) []chaosFault {
 			w.gateways[i].signal(syscall.SIGSTOP)
 			last()
 			w.gateways[i].signal(syscall.SIGCONT)
+		}},
+		{"the disk of gateway" + number + " is full", unwritten, func(last func()) { w.fillDisk(i, last) }},
+		{"gateway" + number + " is killed, and starts on a full disk", unrecorded, func(last func()) {
+			free := w.disks[i].fill(w.gateways[i].process)
+			w.gateways[i].kill()
+			w.disks[i].killed++
+			w.gateways[i].startAt()
+			last()
+			free()
 		}},
 		{"gateway" + number + " reloads", []string{""}, func(func()) { w.gateways[i].must("", "reload", "--state", w.gateways[i].state) }},
 		{"Redis stands still", nil, func(last func()) {
@@ -314,7 +331,7 @@ func (w *chaosWorld) faults(i int) []chaosFault {
 		}},
 	}
 	if w.clocks {
-		everything := []string{"get", "upload", "grpc", "websocket", "login", "logout", "refused"}
+		everything := append(service, "refused")
 		for _, seconds := range []int{600, -600, -120} {
 			all = append(all, chaosFault{fmt.Sprintf("the clock of gateway%s is moved by %d s", number, seconds), everything, func(last func()) {
 				w.gateways[i].moveClock(w.t, seconds)
@@ -345,7 +362,7 @@ func chaosOptions(t *testing.T) (takes time.Duration, seed uint64) {
 }
 
 // TestChaos: whatever goes wrong in a fleet under load, no token that was revoked is admitted after the bound, nobody who is signed in
-// is refused, nothing fails that the fault of the moment does not explain, and afterwards all is as before. Every fault comes once before
+// is refused, nothing is answered without a record, nothing fails that the fault of the moment does not explain, and afterwards all is as before. Every fault comes once before
 // any comes again. It has the package to itself: it is about faults, and not about a machine that is busy with other tests.
 func TestChaos(t *testing.T) {
 	takes, seed := chaosOptions(t)
@@ -355,7 +372,7 @@ func TestChaos(t *testing.T) {
 		gateway = buildWithMovableClock(t)
 	}
 	w := newChaosWorld(t, gateway)
-	l := &chaosLoad{chaosWorld: w, account: account{counts: map[string]int{}}, stop: make(chan struct{})}
+	l := &chaosLoad{chaosWorld: w, account: account{counts: map[string]int{}, passed: map[string]failure{}}, stop: make(chan struct{})}
 	l.begin()
 	eventually(t, "everything has been done once", func() bool {
 		l.account.mu.Lock()
@@ -394,6 +411,7 @@ func TestChaos(t *testing.T) {
 	for _, c := range l.clients {
 		c.http.CloseIdleConnections()
 	}
+	l.missRecords()
 	l.settle(t)
 	for i, g := range w.gateways {
 		t.Logf("gateway %d: before %+v, with the load still there, after %+v", i, before[i], g.size(t))

@@ -174,7 +174,7 @@ func (b *chaosBackend) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// chaosWorld is two gateways behind HAProxy, an identity provider, Redis, and two addresses for each of two backends. Gateways reach
+// chaosWorld is two gateways behind HAProxy, on a disk each, an identity provider, Redis, and two addresses for each of two backends. Gateways reach
 // Redis and the identity provider by links.
 type chaosWorld struct {
 	t        *testing.T
@@ -182,7 +182,8 @@ type chaosWorld struct {
 	clocks   bool // of the gateways can be moved
 	gateways [2]*site
 	fronts   [2]*site // the gateways, as they were at first: their addresses stay
-	front    *site    // HAProxy
+	disks    [2]*chaosDisk
+	front    *site // HAProxy
 	redis    [2]*link
 	idp      [2]*link
 	app      [2]*chaosBackend
@@ -209,12 +210,14 @@ redis: "redis://%s/0"
 login: { host: login.viloforge.test, upstream: "http://%s" }
 revocation: { max_staleness: 4s }
 upstreams:
-  app: { urls: ["http://%s", "http://%s"], timeout: 5s }
+  app: { urls: ["http://%s", "http://%s"], timeout: 5s, buffer: { request: 64KiB, disk: 1MiB } }
   grpc: { urls: ["h2c://%s", "h2c://%s"] }
-`, w.redis[i].address(), w.idp[i].address(), w.app[0].address, w.app[1].address, w.grpc[0].address, w.grpc[1].address),
+audit: { file: state/audit.log, %s }
+`, w.redis[i].address(), w.idp[i].address(), w.app[0].address, w.app[1].address, w.grpc[0].address, w.grpc[1].address, [2]string{"fsync: always", "on_failure: drop"}[i]),
 			"policies/app.yaml":  "host: app.viloforge.test\nupstream: app\nroutes:\n  - { path: /socket, allow: authenticated, websocket: true }\n  - { path: \"/*rest\", allow: authenticated }\n",
 			"policies/grpc.yaml": "host: grpc.viloforge.test\nupstream: grpc\nroutes: [ { path: \"/*rest\", allow: authenticated } ]\n",
 		})
+		w.disks[i] = newChaosDisk(t, w.gateways[i].state)
 		w.gateways[i].program, w.gateways[i].more = gateway, []string{"VILOGATE_CLOCK=" + filepath.Join(w.gateways[i].dir, "clock")}
 		w.gateways[i].start()
 		first := *w.gateways[i]
@@ -278,10 +281,11 @@ func (s *site) size(t *testing.T) (is size) {
 // account is what became of everything that was sent.
 type account struct {
 	mu       sync.Mutex
-	counts   map[string]int // guarded by mu
-	failures []failure      // guarded by mu
-	windows  []faultWindow  // guarded by mu: while something is wrong, and until it has to be right again
-	wrong    []string       // guarded by mu: what may never be
+	counts   map[string]int     // guarded by mu
+	failures []failure          // guarded by mu
+	passed   map[string]failure // guarded by mu: what was answered, by its id, as what it is where it has no record
+	windows  []faultWindow      // guarded by mu: while something is wrong, and until it has to be right again
+	wrong    []string           // guarded by mu: what may never be
 }
 
 type failure struct {
@@ -292,7 +296,14 @@ type failure struct {
 type faultWindow struct {
 	begin, end time.Time // end is zero while it lasts
 	fault      string
-	may        []string // the kinds of what may fail; nil for all but refusals
+	may        []string // the kinds of what may fail; nil for all but refusals and records
+}
+
+// pass notes a request that was answered, and so is to have a record: by a second later, if no kill comes before.
+func (a *account) pass(begin time.Time, id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.passed[id] = failure{begin, time.Now().Add(time.Second), "record", "request " + id + " was answered and has no record"}
 }
 
 func (a *account) count(what string) {
@@ -318,10 +329,10 @@ func (a *account) never(format string, of ...any) {
 
 // explains reports whether what failed may have, because of the fault.
 func (w faultWindow) explains(f failure) bool {
-	return (len(w.may) == 0 && f.kind != "refused" || slices.Contains(w.may, f.kind)) && f.end.After(w.begin) && (w.end.IsZero() || f.begin.Before(w.end))
+	return (len(w.may) == 0 && f.kind != "refused" && f.kind != "record" || slices.Contains(w.may, f.kind)) && f.end.After(w.begin) && (w.end.IsZero() || f.begin.Before(w.end))
 }
 
-// opens begins a fault, beside which what is of these kinds may fail (nil: of any but refusals), until some time after closes was called.
+// opens begins a fault, beside which what is of these kinds may fail (nil: of any but refusals and records), until some time after closes was called.
 func (a *account) opens(fault string, may []string) (closes func(grace time.Duration)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

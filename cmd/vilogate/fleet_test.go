@@ -212,7 +212,9 @@ func TestRedisAway(t *testing.T) {
 // admin asks the site's admin listener.
 func (s *site) admin(tb testing.TB, path string) answer {
 	tb.Helper()
-	return s.client().get("http://" + s.at.Admin + path)
+	c := s.client()
+	defer c.http.CloseIdleConnections() // what waits for something asks hundreds of times
+	return c.get("http://" + s.at.Admin + path)
 }
 
 // TestNotReadyWithoutTheList: a gateway that starts while Redis is away is not ready and says why, lets nobody in on a

@@ -86,6 +86,13 @@ func develop(t *testing.T, more ...string) *site {
 // start starts the site's process, again after it has ended, and waits until it says ready.
 func (s *site) start() {
 	s.tb.Helper()
+	s.startAt()
+	s.readAddresses()
+}
+
+// startAt is start of a site whose addresses are known, and need not be written down.
+func (s *site) startAt() {
+	s.tb.Helper()
 	s.spawn()
 	select {
 	case <-s.output.ready:
@@ -94,7 +101,6 @@ func (s *site) start() {
 	case <-time.After(waitTimeout):
 		s.tb.Fatalf("vilogate %s did not become ready", strings.Join(s.arguments, " "))
 	}
-	s.readAddresses()
 }
 
 // startUnready starts a process that cannot be ready yet, and waits until its admin listener answers.
