@@ -34,7 +34,7 @@ build: ## Build the one static binary, bin/vilogate
 
 test: prerequisites ## Run all the tests, against real parts (`make lint` vets them)
 	@status=0; \
-	$(TESTS) -race $$($(GO) list ./... | grep -v /cmd/vilogate$$) || status=1; \
+	$(TESTS) -race -p 4 $$($(GO) list ./... | grep -v /cmd/vilogate$$) || status=1; \
 	VILOGATE_RACE=1 $(TESTS) ./cmd/vilogate || status=1; exit $$status
 
 lint: ## gofumpt, go vet, staticcheck, deadcode, and a tidy go.mod
