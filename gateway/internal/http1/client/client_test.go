@@ -380,6 +380,43 @@ func TestPause(t *testing.T) {
 	}
 }
 
+// TestAnAnswerThatIsResetIsNoWholeOne, where its end is its connection's: whether its reader waits for the rest, or comes when it has been
+// reset.
+func TestAnAnswerThatIsResetIsNoWholeOne(t *testing.T) {
+	t.Parallel()
+	taken, reset := make(chan struct{}), make(chan struct{})
+	b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool {
+		says(conn, "HTTP/1.1 200 OK\r\n\r\nhalf")
+		<-taken
+		if err := errors.Join(conn.(*net.TCPConn).SetLinger(0), conn.Close()); err != nil {
+			t.Error(err)
+		}
+		reset <- struct{}{}
+		return false
+	})
+	p := newPool(t, b)
+	for _, waits := range []bool{true, false} {
+		x := mustSend(t, p, b, get())
+		if piece, err := x.Next(func() {}); string(piece) != "half" || err != nil {
+			t.Fatalf("%q, %v", piece, err)
+		}
+		if !waits {
+			taken <- struct{}{}
+			<-reset
+		}
+		_, err := x.Next(func() {
+			if waits {
+				taken <- struct{}{}
+				<-reset
+			}
+		})
+		if err == nil || err == io.EOF {
+			t.Errorf("waits %v: %v", waits, err)
+		}
+		x.Close()
+	}
+}
+
 func TestLargeHeads(t *testing.T) {
 	for size, ok := range map[int]bool{5_000: true, 200_000: true, 300_000: false} {
 		b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool {
