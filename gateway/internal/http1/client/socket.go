@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -125,6 +126,8 @@ func (s *socket) Read(p []byte) (int, error) {
 		case s.err == nil:
 			s.ended = true
 			return 0, io.EOF
+		case s.err != syscall.EINTR: // a reset is said once: the next read would find the end
+			return 0, os.NewSyscallError("read", s.err)
 		}
 	}
 	n, err := s.Conn.Read(p)
