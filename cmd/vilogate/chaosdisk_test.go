@@ -110,6 +110,13 @@ func (w *chaosWorld) fillDisk(i int, last func()) {
 	failures, lost := of("write_failures_total"), of("records_dropped_total")
 	free := w.disks[i].fill(g.process)
 	eventually(w.t, "a full disk is noticed", func() bool { return of("write_failures_total") > failures })
+	c := w.fronts[i].client() // the load may be at the other gateway
+	defer c.http.CloseIdleConnections()
+	want := [2]int{http.StatusServiceUnavailable, http.StatusOK}[i]
+	eventually(w.t, fmt.Sprintf("gateway %d answers with %d on a full disk", i, want), func() bool {
+		got, err := c.try(http.MethodGet, c.site.url("app", "/open"), "")
+		return err == nil && got.status == want
+	})
 	last()
 	free()
 	eventually(w.t, "records are written again", func() bool { return of("failing") == 0 })

@@ -214,7 +214,7 @@ upstreams:
   grpc: { urls: ["h2c://%s", "h2c://%s"] }
 audit: { file: state/audit.log, %s }
 `, w.redis[i].address(), w.idp[i].address(), w.app[0].address, w.app[1].address, w.grpc[0].address, w.grpc[1].address, [2]string{"fsync: always", "on_failure: drop"}[i]),
-			"policies/app.yaml":  "host: app.viloforge.test\nupstream: app\nroutes:\n  - { path: /socket, allow: authenticated, websocket: true }\n  - { path: \"/*rest\", allow: authenticated }\n",
+			"policies/app.yaml":  "host: app.viloforge.test\nupstream: app\nroutes:\n  - { path: /socket, allow: authenticated, websocket: true }\n  - { path: /open, allow: public }\n  - { path: \"/*rest\", allow: authenticated }\n",
 			"policies/grpc.yaml": "host: grpc.viloforge.test\nupstream: grpc\nroutes: [ { path: \"/*rest\", allow: authenticated } ]\n",
 		})
 		w.disks[i] = newChaosDisk(t, w.gateways[i].state)
