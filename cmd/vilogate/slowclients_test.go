@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"golang.org/x/net/http2"
 )
 
 // wsgiApp answers POST with the length of what it was sent, and GET of /123 with so many bytes.
@@ -131,6 +134,50 @@ func slowClientsHoldNoBackend(t *testing.T, limits, buffer string, size int, hel
 	}
 	if n := s.metric(t, "vilogate_buffer_full_total"); n != 0 {
 		t.Errorf("%d bodies streamed", n)
+	}
+}
+
+// TestAReaderWhoStopsHoldsNoBackend that sends its answer bit by bit: the gateway writes to the client whenever it has to wait for more,
+// and a client of HTTP/2 whose window is closed takes nothing of that.
+func TestAReaderWhoStopsHoldsNoBackend(t *testing.T) {
+	t.Parallel()
+	const piece, large = 1 << 10, 24 << 20 // what the sockets between here and the backend do not hold
+	begun, sent := make(chan struct{}), make(chan error, 1)
+	backend := scriptedBackend(t, func(conn net.Conn, _, _ int) bool {
+		body := strings.Repeat("x", large)
+		says(t, conn, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", large)+body[:piece])
+		<-begun
+		_, err := io.WriteString(conn, body[piece:])
+		sent <- err
+		return err == nil
+	})
+	s := serve(t, map[string]string{
+		"vilogate.yaml": serveConfig +
+			fmt.Sprintf("limits: { buffer_memory: 1024MiB }\nupstreams: { app: { url: \"http://%s\", buffer: { response: 32MiB } } }\n", backend),
+		"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes: [ { path: \"/*rest\", allow: public } ]\n",
+	})
+	c := s.h2(t, "app.viloforge.test")
+	c.check(c.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}))
+	stream := c.headers(request{host: "app.viloforge.test"}.fields(), true)
+	for got, ended := 0, false; !ended; {
+		frame, err := c.framer.ReadFrame()
+		c.check(err)
+		switch f := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			close(begun)
+			if err := <-sent; err != nil {
+				t.Fatalf("the backend waits for a client who takes nothing: %v", err)
+			}
+			c.check(c.framer.WriteWindowUpdate(0, large))
+			c.check(c.framer.WriteWindowUpdate(stream, large))
+		case *http2.DataFrame:
+			got, ended = got+len(f.Data()), f.StreamEnded()
+			if ended && got != large {
+				t.Errorf("%d bytes of %d", got, large)
+			}
+		case *http2.RSTStreamFrame:
+			t.Fatalf("the stream was reset behind %d bytes: %v", got, f.ErrCode)
+		}
 	}
 }
 
