@@ -16,7 +16,9 @@ import (
 type Source interface {
 	// Next is the next piece, which is good until the next call; io.EOF at the end.
 	Next(pause func()) ([]byte, error)
-	// Keep has the piece that Next returned last stay good. It is called at most once, beside nobody who calls Next.
+	// Poll is Next where that has not to wait; else it is not ready.
+	Poll() (piece []byte, ready bool, err error)
+	// Keep has the piece that was returned last stay good. It is called at most once, beside nobody who asks for the next.
 	Keep()
 	// Abort ends a Next that waits.
 	Abort()
@@ -24,8 +26,8 @@ type Source interface {
 
 // Options say how much is read ahead, and what is to be told.
 type Options struct {
-	// Patience is how long whoever asks may take in all over the pieces that it is given, before the source is read ahead of it. Until
-	// then it reads the source itself. 0: the source is read ahead from the beginning.
+	// Patience is how long whoever asks may take in all over the pieces that it is given, and over its pauses, before the source is
+	// read ahead of it. Until then it reads the source itself. 0: the source is read ahead from the beginning.
 	Patience time.Duration
 	// Most is how many bytes are read ahead.
 	Most int
@@ -60,7 +62,7 @@ type Reader struct {
 	done    chan struct{} // guarded by mu: closed when the goroutine has ended that reads the source; nil while there is none
 	late    *time.Timer   // guarded by mu: begins that; nil before the first piece was given out without it
 	left    time.Duration // guarded by mu: of Patience
-	since   time.Time     // guarded by mu: when the piece was given out that is with whoever asks; zero for none
+	since   time.Time     // guarded by mu: when whoever asks was given a piece, or a pause; zero while it has neither
 	changed sync.Cond     // something below has
 	filling []byte        // guarded by mu: what was read
 	taking  []byte        // guarded by mu: what was read before that, and is being written; its bytes are whose Next returned them
@@ -93,18 +95,18 @@ func (r *Reader) begin() {
 	go r.run(r.done)
 }
 
-// lose begins to read ahead of somebody who has taken too long over a piece.
+// lose begins to read ahead of somebody who has taken too long over a piece or a pause.
 func (r *Reader) lose() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed || r.done != nil || r.since.IsZero() || time.Since(r.since) < r.left { // the piece is another one by now
+	if r.closed || r.done != nil || r.since.IsZero() || time.Since(r.since) < r.left { // it is another one by now
 		return
 	}
 	r.source.Keep()
 	r.begin()
 }
 
-// keepsUp reports whether whoever asks reads the source itself. It has done with the piece that it was given.
+// keepsUp reports whether whoever asks reads the source itself. It has done with the piece or the pause that it was given.
 func (r *Reader) keepsUp() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -122,9 +124,19 @@ func (r *Reader) keepsUp() bool {
 	return r.done == nil
 }
 
-// pass reads the source, for whoever asks.
-func (r *Reader) pass(pause func()) ([]byte, error) {
-	piece, err := r.source.Next(pause)
+// pass reads the source, for whoever asks; passed is false where that fell behind in its pause.
+func (r *Reader) pass(pause func()) (piece []byte, passed bool, err error) {
+	piece, ready, err := r.source.Poll()
+	if !ready {
+		r.mu.Lock()
+		r.await()
+		r.mu.Unlock()
+		pause()
+		if !r.keepsUp() {
+			return nil, false, nil
+		}
+		piece, err = r.source.Next(nil)
+	}
 	if err == io.EOF {
 		r.o.Ended()
 	}
@@ -132,15 +144,20 @@ func (r *Reader) pass(pause func()) ([]byte, error) {
 	defer r.mu.Unlock()
 	if err != nil {
 		r.err = err
-		return nil, err
+		return nil, true, err
 	}
+	r.await()
+	return piece, true, nil
+}
+
+// await begins to wait for whoever asks. r.mu is held.
+func (r *Reader) await() {
 	r.since = time.Now()
 	if r.late == nil {
 		r.late = time.AfterFunc(r.left, r.lose)
 	} else {
 		r.late.Reset(r.left)
 	}
-	return piece, nil
 }
 
 func (r *Reader) run(done chan struct{}) {
@@ -245,7 +262,9 @@ func (r *Reader) fits(n int) bool {
 // came of it. Where it has to wait for the source, it calls pause before.
 func (r *Reader) Next(pause func()) ([]byte, error) {
 	if r.keepsUp() {
-		return r.pass(pause)
+		if piece, passed, err := r.pass(pause); passed {
+			return piece, err
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -38,6 +38,14 @@ func (s *script) Next(func()) ([]byte, error) {
 	return s.pieces[s.n-1], nil
 }
 
+func (s *script) Poll() ([]byte, bool, error) {
+	if s.n == len(s.pieces) && s.err == nil {
+		return nil, false, nil
+	}
+	piece, err := s.Next(nil)
+	return piece, true, err
+}
+
 func (s *script) Keep() {}
 
 func (s *script) Abort() { close(s.abort) }
@@ -114,6 +122,11 @@ func (s *reused) Next(pause func()) ([]byte, error) {
 	return s.buffer[:copy(s.buffer, piece)], err
 }
 
+func (s *reused) Poll() ([]byte, bool, error) {
+	piece, err := s.Next(nil)
+	return piece, true, err
+}
+
 func (s *reused) Keep() { s.buffer = nil }
 
 // TestNothingIsReadAheadOfWhoKeepsUp: each piece is read when it is asked for, by who asks.
@@ -178,6 +191,48 @@ func TestReadsAheadOfWhoFallsBehind(t *testing.T) {
 			r.Close()
 			if want := bytes.Join(all, nil); !bytes.Equal(got, want) || held != 0 {
 				t.Errorf("%s: %d bytes of %d, or others; %d are held", name, len(got), len(want), held)
+			}
+		}
+	})
+}
+
+// waited is a source that is waited for.
+type waited struct{ *reused }
+
+func (waited) Poll() ([]byte, bool, error) { return nil, false, nil }
+
+// TestReadsAheadOfWhoFallsBehindInAPause, which may be the first, before any piece, or another one.
+func TestReadsAheadOfWhoFallsBehindInAPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for late := range 4 {
+			all := pieces(10)
+			s := waited{&reused{script: newScript(io.EOF, all...)}}
+			r := Start(s, Options{
+				Patience: time.Second, Most: 10_000, Ended: func() {}, Grow: func(int) bool { return true }, Shrink: func(int) {},
+			})
+			var got []byte
+			for i := 0; ; i++ {
+				piece, err := r.Next(func() {
+					if i == late {
+						<-time.After(time.Second)
+						synctest.Wait()
+					}
+					if want := len(all) + 1; i >= late && len(s.next) != want || i < late && len(s.next) != i {
+						t.Errorf("late in %d: in pause %d, %d pieces were asked for", late, i, len(s.next))
+					}
+				})
+				if err != nil {
+					if err != io.EOF {
+						t.Errorf("late in %d: %v", late, err)
+					}
+					break
+				}
+				got = append(got, piece...)
+			}
+			r.Close()
+			if want := bytes.Join(all, nil); !bytes.Equal(got, want) {
+				t.Errorf("late in %d: %d bytes of %d, or others", late, len(got), len(want))
 			}
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -377,6 +378,45 @@ func TestPause(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// TestPollWaitsForNothing, and loses nothing where it would have to, as in the middle of a chunk's line.
+func TestPollWaitsForNothing(t *testing.T) {
+	t.Parallel()
+	parts := []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2", "\r\ng", "o\r\n2;a=b\r", "\nod\r\n0\r\n", "\r\n"}
+	said := make(chan struct{})
+	answer := func(conn net.Conn) bool {
+		for i, part := range parts {
+			if i > 0 {
+				<-said
+			}
+			says(conn, part)
+		}
+		return true
+	}
+	plain := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool { return answer(conn) })
+	for _, key := range []Key{plain.key, newTLSBackend(t, func(conn *tls.Conn, _ *http.Request) bool { return answer(conn) })} {
+		p := NewPool(8, 16)
+		t.Cleanup(p.Close)
+		x := sendTo(t, p, key)
+		got, idle := "", 0
+		for {
+			piece, ready, err := x.Poll()
+			if !ready {
+				idle++
+				said <- struct{}{}
+				piece, err = x.Next(nil)
+			}
+			got += string(piece)
+			if err != nil {
+				if err != io.EOF || got != "good" || idle != len(parts)-1 {
+					t.Errorf("%q, %v; not ready %d times", got, err, idle)
+				}
+				break
+			}
+		}
+		x.Close()
 	}
 }
 

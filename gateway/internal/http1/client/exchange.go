@@ -241,6 +241,17 @@ func (x *Exchange) Next(pause func()) ([]byte, error) {
 	}
 }
 
+// Poll is Next where that has not to wait for the upstream; else it is not ready.
+func (x *Exchange) Poll() (piece []byte, ready bool, err error) {
+	x.conn.socket.noWait = true
+	piece, err = x.Next(nil)
+	x.conn.socket.noWait = false
+	if err == errWouldWait {
+		return nil, false, nil
+	}
+	return piece, true, err
+}
+
 // piece takes what is buffered of the body; io.EOF at its end.
 func (x *Exchange) piece() ([]byte, error) {
 	if x.ended {
@@ -267,7 +278,7 @@ func (x *Exchange) piece() ([]byte, error) {
 	return piece, nil
 }
 
-// Keep has the piece that Next returned last stay good.
+// Keep has the piece that was returned last stay good.
 func (x *Exchange) Keep() { x.conn.detach() }
 
 // Trailer are the fields behind the body, once it has ended.

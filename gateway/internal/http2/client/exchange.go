@@ -98,6 +98,18 @@ func (x *Exchange) Next(pause func()) ([]byte, error) {
 	return piece, nil
 }
 
+// Poll is Next where that has not to wait for the upstream; else it is not ready.
+func (x *Exchange) Poll() (piece []byte, ready bool, err error) {
+	x.conn.mu.Lock()
+	waits := len(x.rest) == 0 && len(x.inbox) == 0 && !x.received && x.err == nil
+	x.conn.mu.Unlock()
+	if waits {
+		return nil, false, nil
+	}
+	piece, err = x.Next(nil)
+	return piece, true, err
+}
+
 // take waits for something of the body, and takes all that there is.
 func (x *Exchange) take(pause func()) error {
 	c := x.conn
@@ -123,7 +135,7 @@ func (x *Exchange) take(pause func()) error {
 	return nil
 }
 
-// Keep has the piece that Next returned last stay good.
+// Keep has the piece that was returned last stay good.
 func (x *Exchange) Keep() {
 	x.conn.mu.Lock()
 	defer x.conn.mu.Unlock()

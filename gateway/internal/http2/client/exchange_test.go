@@ -90,6 +90,36 @@ func TestAPieceThatIsKeptStaysGood(t *testing.T) {
 	}
 }
 
+// TestPollWaitsForNothing: it is ready when there is something, or the answer has ended.
+func TestPollWaitsForNothing(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	done := b.get(&Request{Method: "GET", Authority: "app.test", Path: "/"})
+	c := b.accept()
+	id := c.request().StreamID
+	c.answer(id, false, ":status", "200")
+	s := b.await(done)
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	for _, text := range []string{"an ", "answer"} {
+		if piece, ready, err := s.Poll(); ready || piece != nil || err != nil {
+			t.Errorf("before it has come: %q, %v, %v", piece, ready, err)
+		}
+		c.must(c.WriteData(id, false, []byte(text)))
+		if piece, err := s.Next(nil); string(piece) != text || err != nil {
+			t.Errorf("%q, %v", piece, err)
+		}
+	}
+	c.must(c.WriteData(id, true, nil))
+	if rest, err := s.rest(); rest != "" || err != nil {
+		t.Errorf("%q, %v", rest, err)
+	}
+	if _, ready, err := s.Poll(); !ready || err != io.EOF {
+		t.Errorf("at the end: %v, %v", ready, err)
+	}
+}
+
 // TestMalformedAnswers: what RFC 9113 calls malformed is no answer, and the connection goes on.
 func TestMalformedAnswers(t *testing.T) {
 	t.Parallel()
