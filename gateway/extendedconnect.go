@@ -26,10 +26,10 @@ func (d *decided) checkExtendedConnect() error {
 	}
 	route := d.route()
 	if route == nil || !route.WebSocket {
-		return refuseNoWebSocket("a WebSocket, which the route does not allow (websocket: true)")
+		return refuseNoWebSocket("which the route does not allow (websocket: true)")
 	}
 	if u := d.gen.upstreams[d.Host.Upstream]; u != nil && u.http2 {
-		return refuseNoWebSocket("a WebSocket, for an upstream of HTTP/2, which has none")
+		return refuseNoWebSocket("for an upstream of HTTP/2, which has none")
 	}
 	return nil
 }
@@ -37,7 +37,7 @@ func (d *decided) checkExtendedConnect() error {
 func refuseNoWebSocket(reason string) error {
 	return &refusal{
 		status: http.StatusBadRequest, decision: "deny", kind: "no-websocket", title: "No WebSocket here",
-		detail: "There is no WebSocket at this address.", reason: reason,
+		detail: "There is no WebSocket at this address.", reason: reasonNoWebSocket + reason,
 	}
 }
 

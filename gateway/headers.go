@@ -50,7 +50,7 @@ func (x *forwarding) cleanHeaders() error {
 		if class == request.OddHeader {
 			x.record.oddHeaders++
 			if x.upstream != nil && x.upstream.Odd == RejectOdd {
-				return refuseMalformed(ReasonOddHeader)
+				return refuseMalformed(reasonOddHeader)
 			}
 		}
 		if !x.allowsHeader(name, class) {

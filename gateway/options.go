@@ -13,7 +13,7 @@ import (
 // one is cut off at the limit (requestBody).
 func (x *decided) limitBody() error {
 	if limit := x.maxBody(); limit > 0 && x.r.ContentLength > limit {
-		return refuseTooLarge(limit, ReasonTooLarge)
+		return refuseTooLarge(limit, reasonTooLarge)
 	}
 	return nil
 }

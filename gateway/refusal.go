@@ -4,7 +4,9 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/viloforge/vilogate/idp/token"
 	"github.com/viloforge/vilogate/policies"
@@ -169,16 +171,26 @@ func refuseForbiddenAnonymous(reason string) error {
 	}
 }
 
-// Reasons in the records of requests that their rule had allowed, and that were
-// refused for something else; see also policies.ReasonCSRF.
+// What begins the reasons in the records of requests that their rule had allowed, and that were refused for something else; see also
+// policies.ReasonCSRF.
 const (
-	// ReasonTooLarge begins the reason where the body is longer than the route takes.
-	ReasonTooLarge = "the body is longer than max_body"
-	// reasonConnectionAuth ends the reason where credentials or a challenge would log a connection in.
-	reasonConnectionAuth = "it logs a connection in, and those to upstreams are shared (connection_auth: refuse)"
-	// ReasonOddHeader: the upstream has odd_headers: reject.
-	ReasonOddHeader = "a header name that the upstream refuses"
+	reasonTooLarge        = "the body is longer than max_body"
+	reasonCredentials     = "Authorization by " // of a scheme that logs a connection in
+	reasonOddHeader       = "a header name that the upstream refuses"
+	reasonNoWebSocket     = "a WebSocket, "
+	reasonTooMuchIdentity = "the roles and names in a token of "
 )
+
+// IsBehindRule reports whether a reason is of a refusal that a rule has no part in, though the record names the one that matched: the
+// rule had allowed the request.
+func IsBehindRule(reason string) bool {
+	return slices.ContainsFunc([]string{
+		reasonTooLarge, reasonCredentials, reasonOddHeader, reasonNoWebSocket, reasonTooMuchIdentity, reasonForwardAuth,
+	}, func(beginning string) bool { return strings.HasPrefix(reason, beginning) })
+}
+
+// reasonConnectionAuth ends the reason where credentials or a challenge would log a connection in.
+const reasonConnectionAuth = "it logs a connection in, and those to upstreams are shared (connection_auth: refuse)"
 
 func refuseCSRF() error {
 	return &refusal{
@@ -194,7 +206,7 @@ func refuseConnectionAuth(scheme string) error {
 		status: http.StatusForbidden, decision: "deny", kind: "connection-auth", title: "Authorization of another kind is needed",
 		detail: "The request signs in by Negotiate, NTLM or CredSSP, which sign a connection in. Connections to the service behind this address " +
 			"are shared by everybody, who would then be signed in as you.",
-		reason: "Authorization by " + scheme + ": " + reasonConnectionAuth,
+		reason: reasonCredentials + scheme + ": " + reasonConnectionAuth,
 	}
 }
 
@@ -205,7 +217,7 @@ func refuseConnectionAuthOverHTTP2(scheme string) error {
 	return &refusal{
 		status: http.StatusMisdirectedRequest, decision: "misdirected", kind: "connection-auth", title: "HTTP/1.1 is needed",
 		detail: "The request signs in by Negotiate, NTLM or CredSSP, which sign a connection in. That is possible over HTTP/1.1 alone.",
-		reason: "Authorization by " + scheme + " over HTTP/2, in which requests of a connection are not one client's alone",
+		reason: reasonCredentials + scheme + " over HTTP/2, in which requests of a connection are not one client's alone",
 	}
 }
 
@@ -243,7 +255,7 @@ func refuseTooMuchIdentity(issuer string) error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: kindForbidden, title: "Not allowed",
 		detail: "You have more roles than the services here can be told of.",
-		reason: "the roles and names in a token of " + issuer + " are longer than backends take in a header; map fewer roles",
+		reason: reasonTooMuchIdentity + issuer + " are longer than backends take in a header; map fewer roles",
 	}
 }
 

@@ -2,8 +2,8 @@ package gateway
 
 import "net/http"
 
-// ReasonForwardAuth begins the reason where a request is refused that another proxy holds, whatever its rule says, or that asks about it.
-const ReasonForwardAuth = "forward auth: "
+// reasonForwardAuth begins the reason where a request is refused that another proxy holds, whatever its rule says, or that asks about it.
+const reasonForwardAuth = "forward auth: "
 
 // decisionForwardAuth is recorded of requests about requests that are refused for what they are themselves.
 const decisionForwardAuth = "forward-auth"
@@ -12,7 +12,7 @@ const decisionForwardAuth = "forward-auth"
 func refuseAskingPeer() *refusal {
 	return &refusal{
 		status: http.StatusForbidden, decision: decisionForwardAuth, kind: kindForbidden, title: "Not allowed",
-		detail: "Requests are not decided on for you.", reason: ReasonForwardAuth + "the address is not in forward_auth.trusted_proxies",
+		detail: "Requests are not decided on for you.", reason: reasonForwardAuth + "the address is not in forward_auth.trusted_proxies",
 	}
 }
 
@@ -20,7 +20,7 @@ func refuseAskingPeer() *refusal {
 func refuseAsking(reason string) *refusal {
 	return &refusal{
 		status: http.StatusBadRequest, decision: decisionMalformed, kind: "forward-auth", title: "Bad request: " + reason,
-		detail: "The request cannot be understood in one way only: " + reason + ".", reason: ReasonForwardAuth + reason,
+		detail: "The request cannot be understood in one way only: " + reason + ".", reason: reasonForwardAuth + reason,
 	}
 }
 
@@ -29,7 +29,7 @@ func refuseHeldOwn() error {
 	return &refusal{
 		status: http.StatusNotFound, decision: "deny", kind: "not-found", title: "Not found",
 		detail: "There is nothing at this address.",
-		reason: ReasonForwardAuth + "the gateway's own paths and the login host are answered by the gateway itself; have the proxy forward them there",
+		reason: reasonForwardAuth + "the gateway's own paths and the login host are answered by the gateway itself; have the proxy forward them there",
 	}
 }
 
@@ -38,7 +38,7 @@ func refuseHeldPreflight() error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: kindForbidden, title: "Not allowed",
 		detail: "This address answers no requests of other sites.",
-		reason: ReasonForwardAuth + "a CORS preflight, whose answer the proxy cannot pass on; have it forward preflights to the gateway itself",
+		reason: reasonForwardAuth + "a CORS preflight, whose answer the proxy cannot pass on; have it forward preflights to the gateway itself",
 	}
 }
 
@@ -47,7 +47,7 @@ func refuseHeldUpgrade() error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: kindForbidden, title: "Not allowed",
 		detail: "This address speaks no other protocol.",
-		reason: ReasonForwardAuth + "an Upgrade that the route does not allow, and that the proxy may forward",
+		reason: reasonForwardAuth + "an Upgrade that the route does not allow, and that the proxy may forward",
 	}
 }
 
@@ -56,11 +56,11 @@ func refuseHeldTLS() error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: kindForbidden, title: "Not allowed",
 		detail: "This address takes connections to the gateway itself alone.",
-		reason: ReasonForwardAuth + "the host asks for a client certificate or a TLS version (tls), which cannot be known of a connection to another proxy",
+		reason: reasonForwardAuth + "the host asks for a client certificate or a TLS version (tls), which cannot be known of a connection to another proxy",
 	}
 }
 
 // refuseHeldHeader is for a header that the gateway would have removed, and that the proxy cannot be told to.
 func refuseHeldHeader(why string) error {
-	return refuseMalformed(ReasonForwardAuth + why + ", which the proxy has not removed")
+	return refuseMalformed(reasonForwardAuth + why + ", which the proxy has not removed")
 }

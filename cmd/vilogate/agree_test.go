@@ -204,3 +204,30 @@ func TestTheLiveGatewayAgreesWithTestAndExplain(t *testing.T) {
 		t.Errorf("seed %d: never %s: these policies show little (%v)", seed, everyOutcome[i], seen)
 	}
 }
+
+// TestWhatIsRefusedBehindARuleIsNoDecisionOfIt: the rule allows the request, and it is refused for its body, its credentials, its
+// names or what it would become. Replayed against the same policies, nothing of it is different.
+func TestWhatIsRefusedBehindARuleIsNoDecisionOfIt(t *testing.T) {
+	t.Parallel()
+	a := audited(t, "fsync: always")
+	config := filepath.Join(a.dir, "vilogate.yaml")
+	writeFiles(t, a.dir, map[string]string{
+		"vilogate.yaml":     strings.Replace(string(readFile(t, config)), "upstreams: { app: {", "upstreams: { app: { odd_headers: reject,", 1),
+		"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes:\n  - { path: \"/*rest\", allow: authenticated, max_body: 1KiB }\n",
+	})
+	a.must("", "reload", "--state", a.state)
+	for reason, got := range map[string]answer{
+		"the body is longer than max_body": a.http1(t, request{method: "PUT", host: appHost, target: "/x", header: []string{cookieLine(a.alice), "Origin: https://" + appHost}, body: strings.Repeat("x", 1025)}),
+		"Authorization by Negotiate":       a.http1(t, request{host: appHost, target: "/x", header: []string{cookieLine(a.alice), "Authorization: Negotiate YII="}}),
+		"a header name that the upstream":  a.http1(t, request{host: appHost, target: "/x", header: []string{cookieLine(a.alice), "X_Odd: 1"}}),
+		"a WebSocket, which": a.h2(t, appHost).exchange(
+			request{host: appHost, target: "/x", header: []string{cookieLine(a.alice), "Origin: https://" + appHost}}.handshake(), ""),
+	} {
+		if r := a.audit(t, got); r.Decision == "allow" || !strings.HasPrefix(r.Reason, reason) || r.Rule == "" {
+			t.Errorf("%v: recorded %q by %q, for %q; want one for %q", got, r.Decision, r.Rule, r.Reason, reason)
+		}
+	}
+	if report := a.replayed(t); report.Different > 0 || report.Undecidable > 0 {
+		t.Errorf("replayed against the same policies: %+v", report)
+	}
+}

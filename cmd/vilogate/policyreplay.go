@@ -143,13 +143,7 @@ var policyDecisions = []string{"allow", "bad-request", "deny", "limit", "login",
 // preflight. What the rule allowed and the gateway refused all the same is not the rule's either, but for a cross-site
 // request (CSRF), which the rule can exempt.
 func ruleDecided(r *audit.Record) bool {
-	switch {
-	case r.Host == "" || r.Path == "" || r.Rule == "":
-		return false
-	case strings.HasPrefix(r.Reason, gateway.ReasonTooLarge), r.Reason == gateway.ReasonOddHeader, strings.HasPrefix(r.Reason, gateway.ReasonForwardAuth):
-		return false
-	}
-	return slices.Contains(policyDecisions, r.Decision)
+	return r.Host != "" && r.Path != "" && r.Rule != "" && !gateway.IsBehindRule(r.Reason) && slices.Contains(policyDecisions, r.Decision)
 }
 
 // fromRecord is an audit record as the analysis takes it; false where no policy decided.
