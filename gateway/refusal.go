@@ -179,6 +179,7 @@ const (
 	reasonOddHeader       = "a header name that the upstream refuses"
 	reasonNoWebSocket     = "a WebSocket, "
 	reasonTooMuchIdentity = "the roles and names in a token of "
+	reasonForwardAuth     = "forward auth: " // another proxy holds the request, or asks about it
 )
 
 // IsBehindRule reports whether a reason is of a refusal that a rule has no part in, though the record names the one that matched: the

@@ -2,9 +2,6 @@ package gateway
 
 import "net/http"
 
-// reasonForwardAuth begins the reason where a request is refused that another proxy holds, whatever its rule says, or that asks about it.
-const reasonForwardAuth = "forward auth: "
-
 // decisionForwardAuth is recorded of requests about requests that are refused for what they are themselves.
 const decisionForwardAuth = "forward-auth"
 
