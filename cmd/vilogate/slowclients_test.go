@@ -181,6 +181,62 @@ func TestAReaderWhoStopsHoldsNoBackend(t *testing.T) {
 	}
 }
 
+// TestAReaderWhoStopsHoldsNoSlot of an upstream whose answer is there, or could be: one that the sockets hold, one that comes in two pieces,
+// and one over HTTP/2 that has come whole.
+func TestAReaderWhoStopsHoldsNoSlot(t *testing.T) {
+	t.Parallel()
+	const size = 40_000
+	body, begun := strings.Repeat("x", size), make(chan struct{})
+	head := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)
+	_, whole := newH2CBackend(t, func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := io.WriteString(w, body); err != nil {
+			t.Error(err)
+		}
+	})
+	for name, url := range map[string]string{
+		"held by sockets": "http://" + scriptedBackend(t, func(conn net.Conn, _, _ int) bool {
+			says(t, conn, head+body)
+			return true
+		}),
+		"in two pieces": "http://" + scriptedBackend(t, func(conn net.Conn, _, _ int) bool {
+			says(t, conn, head+body[:100])
+			<-begun
+			says(t, conn, body[100:])
+			return true
+		}),
+		"whole": whole,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, map[string]string{
+				"vilogate.yaml":     serveConfig + fmt.Sprintf("upstreams: { app: { url: %q, concurrency: 1 } }\n", url),
+				"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes: [ { path: \"/*rest\", allow: public } ]\n",
+			})
+			c := s.h2(t, "app.viloforge.test")
+			c.check(c.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}))
+			stream := c.headers(request{host: "app.viloforge.test"}.fields(), true)
+			for got, ended := 0, false; !ended; {
+				frame, err := c.framer.ReadFrame()
+				c.check(err)
+				switch f := frame.(type) {
+				case *http2.MetaHeadersFrame:
+					if name == "in two pieces" {
+						close(begun)
+					}
+					s.awaitLoad(t, 0, 0)
+					c.check(c.framer.WriteWindowUpdate(stream, size))
+				case *http2.DataFrame:
+					if got, ended = got+len(f.Data()), f.StreamEnded(); ended && got != size {
+						t.Errorf("%d bytes of %d", got, size)
+					}
+				case *http2.RSTStreamFrame:
+					t.Fatalf("the slot was held until the stream was reset: %v", f.ErrCode)
+				}
+			}
+		})
+	}
+}
+
 // framedBackend answers with what it was told of the body's framing, and the body's length.
 func framedBackend(t *testing.T, requests *atomic.Int32) *httptest.Server {
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
