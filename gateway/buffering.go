@@ -133,8 +133,9 @@ func (x *forwarding) takesIn(out *outgoing) bool {
 	return out.length <= max(b.Request, b.Disk)
 }
 
-// unheldLength is the longest answer in bytes that is not read ahead: the sockets between here and the backend hold it.
-const unheldLength = 64 << 10
+// unheldLength is the longest answer in bytes that is not read ahead where it has come whole: the server takes it, and the upstream has done
+// with the request, before any of it is written to the client. Chunks that come whole over HTTP/1.1, with their header, are no longer.
+const unheldLength = 8 << 10
 
 // readerPatience is how long a client may take in all over what it is written of an answer, before that is read ahead of it: more than
 // one takes that keeps up, and little for the backend. Those that keep up cost no goroutine, and no copy.
@@ -146,15 +147,15 @@ func isEventStream(h field.List) bool {
 	return strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
 }
 
-// readsAhead reports whether an answer is read ahead of its reader.
-func (x *forwarding) readsAhead(answer *upstreamAnswer) bool {
-	if x.upstream == nil || x.upstream.Buffer.Response == 0 || x.streamsBodies() {
-		return false
-	}
-	if length := answer.Head.Length; length >= 0 && length <= unheldLength || answer.Whole() {
-		return false
-	}
-	return true
+// isAtHand reports whether nothing of an answer has to be waited for, nor to be read ahead of anybody.
+func (x *forwarding) isAtHand(answer *upstreamAnswer) bool {
+	length := answer.Head.Length
+	return length <= unheldLength && (length >= 0 || !x.speaksHTTP2()) && answer.Whole()
+}
+
+// readsAhead reports whether answers are read ahead of their readers.
+func (x *forwarding) readsAhead() bool {
+	return x.upstream != nil && x.upstream.Buffer.Response > 0 && !x.streamsBodies()
 }
 
 // readAhead begins to read an answer ahead. The upstream has done with the request when the answer has come, however slow its

@@ -125,9 +125,9 @@ func (x *forwarding) copyAnswer(answer *upstreamAnswer, body *requestBody, mayRe
 		Next(pause func()) ([]byte, error)
 	} = answer
 	var pause func()
-	if !answer.Whole() { // else nothing waits for the upstream
+	if !x.isAtHand(answer) {
 		pause = x.reply.flushWritten
-		if mayReadAhead && x.readsAhead(answer) {
+		if mayReadAhead && x.readsAhead() {
 			ahead := x.readAhead(answer, body)
 			defer ahead.Close()
 			from = ahead
