@@ -394,6 +394,19 @@ func TestNoFileWhileAllIsTaken(t *testing.T) {
 	})
 }
 
+// moody is a source that is waited for now and then.
+type moody struct {
+	*reused
+	random *rand.Rand
+}
+
+func (s moody) Poll() ([]byte, bool, error) {
+	if s.random.IntN(2) == 0 {
+		return nil, false, nil
+	}
+	return s.reused.Poll()
+}
+
 // At any pace of both sides, all comes in order.
 func TestSpillsAtAnyPace(t *testing.T) {
 	t.Parallel()
@@ -407,8 +420,13 @@ func TestSpillsAtAnyPace(t *testing.T) {
 			}
 			all = append(all, piece)
 		}
-		s := &reused{script: newScript(io.EOF, all...)}
+		s := moody{&reused{script: newScript(io.EOF, all...)}, rand.New(rand.NewPCG(seed, 4))}
 		f := &file{most: random.IntN(100_000)}
+		dawdle := func() {
+			for range random.IntN(50) {
+				runtime.Gosched()
+			}
+		}
 		patience := time.Duration(random.IntN(2)*random.IntN(100)) * time.Microsecond
 		r := Start(s, Options{
 			Patience: patience, Most: 1 + random.IntN(10_000), Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
@@ -416,7 +434,7 @@ func TestSpillsAtAnyPace(t *testing.T) {
 		})
 		var got []byte
 		for {
-			piece, err := r.Next(func() {})
+			piece, err := r.Next(dawdle)
 			if err != nil {
 				if err != io.EOF {
 					t.Errorf("seed %d: %v", seed, err)
@@ -424,9 +442,7 @@ func TestSpillsAtAnyPace(t *testing.T) {
 				break
 			}
 			got = append(got, piece...)
-			for range random.IntN(50) {
-				runtime.Gosched()
-			}
+			dawdle()
 		}
 		r.Close()
 		if want := bytes.Join(all, nil); !bytes.Equal(got, want) {
