@@ -102,7 +102,7 @@ func TestReadsAheadToItsBound(t *testing.T) {
 		if want := bytes.Join(all, nil); !bytes.Equal(got, want) || err != try.err {
 			t.Errorf("%s: %d bytes, %v; want %d, %v", name, len(got), err, len(want), try.err)
 		}
-		if held != 0 || ended != (try.err == io.EOF) {
+		if held != 0 || !ended {
 			t.Errorf("%s: %d bytes are held, ended %v", name, held, ended)
 		}
 	}
