@@ -39,7 +39,7 @@ type Options struct {
 	// called once. Optional: there is none.
 	Spill       func() Spill
 	MostSpilled int64
-	// Ended is called by whoever reads the source, when the answer has ended whole.
+	// Ended is called by whoever reads the source, when the answer has ended, whole or cut off.
 	Ended func()
 }
 
@@ -137,7 +137,7 @@ func (r *Reader) pass(pause func()) (piece []byte, passed bool, err error) {
 		}
 		piece, err = r.source.Next(nil)
 	}
-	if err == io.EOF {
+	if err != nil {
 		r.o.Ended()
 	}
 	r.mu.Lock()
@@ -169,7 +169,7 @@ func (r *Reader) run(done chan struct{}) {
 	}()
 	for {
 		piece, err := r.source.Next(nil)
-		if err == io.EOF {
+		if err != nil {
 			r.o.Ended()
 		}
 		if !r.put(piece, err) {
