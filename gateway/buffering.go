@@ -137,9 +137,9 @@ func (x *forwarding) takesIn(out *outgoing) bool {
 // with the request, before any of it is written to the client. Chunks that come whole over HTTP/1.1, with their header, are no longer.
 const unheldLength = 8 << 10
 
-// readerPatience is how long a client may take in all over what it is written of an answer, before that is read ahead of it: more than
+// slowReaderTime is how long a client may take in all over what it is written of an answer, before that is read ahead of it: more than
 // one takes that keeps up, and little for the backend. Those that keep up cost no goroutine, and no copy.
-const readerPatience = 10 * time.Millisecond
+const slowReaderTime = 10 * time.Millisecond
 
 // isEventStream reports whether an answer is one of server-sent events.
 func isEventStream(h field.List) bool {
@@ -147,8 +147,8 @@ func isEventStream(h field.List) bool {
 	return strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
 }
 
-// isAtHand reports whether nothing of an answer has to be waited for, nor to be read ahead of anybody.
-func (x *forwarding) isAtHand(answer *upstreamAnswer) bool {
+// isComplete reports whether an answer has been received whole, and is so short that no slow reader holds the upstream with it.
+func (x *forwarding) isComplete(answer *upstreamAnswer) bool {
 	length := answer.Head.Length
 	return length <= unheldLength && (length >= 0 || !x.speaksHTTP2()) && answer.Whole()
 }
@@ -173,8 +173,8 @@ func (x *forwarding) readAhead(answer *upstreamAnswer, body *requestBody) *reada
 		spill = nil
 	}
 	return readahead.Start(answer, readahead.Options{
-		Patience: readerPatience,
-		Spill:    spill, MostSpilled: most,
+		SlowAfter: slowReaderTime,
+		Spill:     spill, MostSpilled: most,
 		Most: int(x.upstream.Buffer.Response),
 		Grow: func(n int) bool {
 			ok := memory.grow(n)

@@ -125,7 +125,7 @@ func (x *forwarding) copyAnswer(answer *upstreamAnswer, body *requestBody, mayRe
 		Next(pause func()) ([]byte, error)
 	} = answer
 	var pause func()
-	if !x.isAtHand(answer) {
+	if !x.isComplete(answer) {
 		pause = x.reply.flushWritten
 		if mayReadAhead && x.readsAhead() {
 			ahead := x.readAhead(answer, body)

@@ -21,9 +21,9 @@ type upstreamExchange interface {
 	// Next is the next piece of the body, which is good until the next call; io.EOF where it has ended whole. Where it has to
 	// wait for the upstream, it calls pause before, unless that is nil.
 	Next(pause func()) ([]byte, error)
-	// Poll is Next where that has not to wait for the upstream; else it is not ready.
+	// Poll is Next without waiting for the upstream; ready is false where Next would wait.
 	Poll() (piece []byte, ready bool, err error)
-	// Keep has the piece that was returned last stay good, for who reads on in another goroutine.
+	// Keep leaves the piece that was returned last valid for good.
 	Keep()
 	// Whole reports whether nothing waits for the upstream any more.
 	Whole() bool

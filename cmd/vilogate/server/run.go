@@ -152,7 +152,7 @@ func (s *Server) unlessFull(err error) error {
 	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
 		return err
 	}
-	s.o.Log.Error("the disk is full: this process serves, and the state folder does not say so", "error", err)
+	s.o.Log.Error("the disk is full: this process serves, but could not write its files for commands into the state folder; make room, and restart it", "error", err)
 	return nil
 }
 

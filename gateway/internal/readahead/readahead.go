@@ -16,9 +16,9 @@ import (
 type Source interface {
 	// Next is the next piece, which is good until the next call; io.EOF at the end.
 	Next(pause func()) ([]byte, error)
-	// Poll is Next where that has not to wait; else it is not ready.
+	// Poll is Next without waiting; ready is false where Next would wait.
 	Poll() (piece []byte, ready bool, err error)
-	// Keep has the piece that was returned last stay good. It is called at most once, beside nobody who asks for the next.
+	// Keep leaves the piece that was returned last valid for good. It is called at most once, and not beside Next or Poll.
 	Keep()
 	// Abort ends a Next that waits.
 	Abort()
@@ -26,9 +26,9 @@ type Source interface {
 
 // Options say how much is read ahead, and what is to be told.
 type Options struct {
-	// Patience is how long whoever asks may take in all over the pieces that it is given, and over its pauses, before the source is
-	// read ahead of it. Until then it reads the source itself. 0: the source is read ahead from the beginning.
-	Patience time.Duration
+	// SlowAfter is how long the reader may take in all to write pieces and to flush, before it is a slow reader, of which the source is
+	// read ahead. Until then it reads the source itself. 0: the source is read ahead from the beginning.
+	SlowAfter time.Duration
 	// Most is how many bytes are read ahead.
 	Most int
 	// Grow is asked whether so many bytes more may be held. Where they may not, one piece of the source is held at a time.
@@ -39,7 +39,7 @@ type Options struct {
 	// called once. Optional: there is none.
 	Spill       func() Spill
 	MostSpilled int64
-	// Ended is called by whoever reads the source, when the answer has ended, whole or cut off.
+	// Ended is called once the answer has ended, complete or cut off, by the goroutine that reads the source.
 	Ended func()
 }
 
@@ -58,20 +58,20 @@ type Reader struct {
 	o      Options
 	source Source
 
-	mu      sync.Mutex
-	done    chan struct{} // guarded by mu: closed when the goroutine has ended that reads the source; nil while there is none
-	late    *time.Timer   // guarded by mu: begins that; nil before the first piece was given out without it
-	left    time.Duration // guarded by mu: of Patience
-	since   time.Time     // guarded by mu: when whoever asks was given a piece, or a pause; zero while it has neither
-	changed sync.Cond     // something below has
-	filling []byte        // guarded by mu: what was read
-	taking  []byte        // guarded by mu: what was read before that, and is being written; its bytes are whose Next returned them
-	taken   int           // guarded by mu: bytes of taking that are written
-	given   int           // guarded by mu: bytes behind them that Next returned
-	granted int           // guarded by mu: by Grow
-	spilled int64         // guarded by mu: bytes in the file, which are behind all others
-	err     error         // guarded by mu: that the source ended with, io.EOF where it was whole
-	closed  bool          // guarded by mu
+	mu        sync.Mutex
+	done      chan struct{} // guarded by mu: closed when the goroutine has ended that reads the source; nil while there is none
+	timer     *time.Timer   // guarded by mu: begins that; nil before the first piece was given out without it
+	remaining time.Duration // guarded by mu: of SlowAfter
+	since     time.Time     // guarded by mu: when the reader was given a piece, or began to flush; zero while it does neither
+	changed   sync.Cond     // something below has
+	filling   []byte        // guarded by mu: what was read
+	taking    []byte        // guarded by mu: what was read before that, and is being written; its bytes are whose Next returned them
+	taken     int           // guarded by mu: bytes of taking that are written
+	given     int           // guarded by mu: bytes behind them that Next returned
+	granted   int           // guarded by mu: by Grow
+	spilled   int64         // guarded by mu: bytes in the file, which are behind all others
+	err       error         // guarded by mu: that the source ended with, io.EOF where it was whole
+	closed    bool          // guarded by mu
 
 	spill    Spill  // nil until there is one; what of it is read is in spilled. The source's reader's
 	end      int64  // how far it was written; likewise
@@ -81,29 +81,29 @@ type Reader struct {
 
 // Start begins to read.
 func Start(source Source, o Options) *Reader {
-	r := &Reader{o: o, source: source, left: o.Patience}
+	r := &Reader{o: o, source: source, remaining: o.SlowAfter}
 	r.changed.L = &r.mu
-	if r.left <= 0 {
-		r.begin()
+	if r.remaining <= 0 {
+		r.startReading()
 	}
 	return r
 }
 
-// begin has another goroutine read the source. r.mu is held, where anybody else knows r.
-func (r *Reader) begin() {
+// startReading has another goroutine read the source. r.mu is held, unless r is new.
+func (r *Reader) startReading() {
 	r.done = make(chan struct{})
 	go r.run(r.done)
 }
 
-// lose begins to read ahead of somebody who has taken too long over a piece or a pause.
-func (r *Reader) lose() {
+// fallBehind begins to read ahead of a reader that has taken too long over a piece or a pause.
+func (r *Reader) fallBehind() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed || r.done != nil || r.since.IsZero() || time.Since(r.since) < r.left { // it is another one by now
+	if r.closed || r.done != nil || r.since.IsZero() || time.Since(r.since) < r.remaining { // it is another one by now
 		return
 	}
 	r.source.Keep()
-	r.begin()
+	r.startReading()
 }
 
 // keepsUp reports whether whoever asks reads the source itself. It has done with the piece or the pause that it was given.
@@ -114,22 +114,22 @@ func (r *Reader) keepsUp() bool {
 		return false
 	}
 	if !r.since.IsZero() {
-		r.late.Stop()
-		r.left -= time.Since(r.since)
+		r.timer.Stop()
+		r.remaining -= time.Since(r.since)
 		r.since = time.Time{}
 	}
-	if r.left <= 0 {
-		r.begin()
+	if r.remaining <= 0 {
+		r.startReading()
 	}
 	return r.done == nil
 }
 
-// pass reads the source, for whoever asks; passed is false where that fell behind in its pause.
-func (r *Reader) pass(pause func()) (piece []byte, passed bool, err error) {
+// readThrough reads the source, for whoever asks; passed is false where that fell behind in its pause.
+func (r *Reader) readThrough(pause func()) (piece []byte, passed bool, err error) {
 	piece, ready, err := r.source.Poll()
 	if !ready {
 		r.mu.Lock()
-		r.await()
+		r.startTimer()
 		r.mu.Unlock()
 		pause()
 		if !r.keepsUp() {
@@ -146,17 +146,17 @@ func (r *Reader) pass(pause func()) (piece []byte, passed bool, err error) {
 		r.err = err
 		return nil, true, err
 	}
-	r.await()
+	r.startTimer()
 	return piece, true, nil
 }
 
-// await begins to wait for whoever asks. r.mu is held.
-func (r *Reader) await() {
+// startTimer begins to count how long the reader takes. r.mu is held.
+func (r *Reader) startTimer() {
 	r.since = time.Now()
-	if r.late == nil {
-		r.late = time.AfterFunc(r.left, r.lose)
+	if r.timer == nil {
+		r.timer = time.AfterFunc(r.remaining, r.fallBehind)
 	} else {
-		r.late.Reset(r.left)
+		r.timer.Reset(r.remaining)
 	}
 }
 
@@ -262,7 +262,7 @@ func (r *Reader) fits(n int) bool {
 // came of it. Where it has to wait for the source, it calls pause before.
 func (r *Reader) Next(pause func()) ([]byte, error) {
 	if r.keepsUp() {
-		if piece, passed, err := r.pass(pause); passed {
+		if piece, passed, err := r.readThrough(pause); passed {
 			return piece, err
 		}
 	}
@@ -297,8 +297,8 @@ func (r *Reader) Close() {
 	r.mu.Lock()
 	r.closed = true
 	done, reading := r.done, r.err == nil
-	if r.late != nil {
-		r.late.Stop()
+	if r.timer != nil {
+		r.timer.Stop()
 	}
 	r.changed.Broadcast()
 	r.mu.Unlock()

@@ -135,7 +135,7 @@ func TestNothingIsReadAheadOfWhoKeepsUp(t *testing.T) {
 	all := pieces(10)
 	s := newScript(io.EOF, all...)
 	ended := false
-	r := Start(s, Options{Patience: time.Hour, Most: 10_000, Shrink: func(int) {}, Ended: func() { ended = true }})
+	r := Start(s, Options{SlowAfter: time.Hour, Most: 10_000, Shrink: func(int) {}, Ended: func() { ended = true }})
 	for i := range all {
 		if piece, err := r.Next(func() {}); !bytes.Equal(piece, all[i]) || err != nil || len(s.next) != i+1 || ended {
 			t.Fatalf("piece %d: %q, %v; %d were asked for", i, piece, err, len(s.next))
@@ -149,7 +149,7 @@ func TestNothingIsReadAheadOfWhoKeepsUp(t *testing.T) {
 	r.Close()
 }
 
-// TestReadsAheadOfWhoFallsBehind, from the piece on that it has, which stays good; what is over the patience may be one wait, or many.
+// TestReadsAheadOfWhoFallsBehind, from the piece on that it has, which stays valid; what is over SlowAfter may be one wait, or many.
 func TestReadsAheadOfWhoFallsBehind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestReadsAheadOfWhoFallsBehind(t *testing.T) {
 			s := &reused{script: newScript(io.EOF, all...)}
 			held, ended := 0, false
 			r := Start(s, Options{
-				Patience: time.Second, Most: 10_000, Ended: func() { ended = true },
+				SlowAfter: time.Second, Most: 10_000, Ended: func() { ended = true },
 				Grow: func(n int) bool { held += n; return true }, Shrink: func(n int) { held -= n },
 			})
 			var got []byte
@@ -209,7 +209,7 @@ func TestReadsAheadOfWhoFallsBehindInAPause(t *testing.T) {
 			all := pieces(10)
 			s := waited{&reused{script: newScript(io.EOF, all...)}}
 			r := Start(s, Options{
-				Patience: time.Second, Most: 10_000, Ended: func() {}, Grow: func(int) bool { return true }, Shrink: func(int) {},
+				SlowAfter: time.Second, Most: 10_000, Ended: func() {}, Grow: func(int) bool { return true }, Shrink: func(int) {},
 			})
 			var got []byte
 			for i := 0; ; i++ {
@@ -427,9 +427,9 @@ func TestSpillsAtAnyPace(t *testing.T) {
 				runtime.Gosched()
 			}
 		}
-		patience := time.Duration(random.IntN(2)*random.IntN(100)) * time.Microsecond
+		slowAfter := time.Duration(random.IntN(2)*random.IntN(100)) * time.Microsecond
 		r := Start(s, Options{
-			Patience: patience, Most: 1 + random.IntN(10_000), Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
+			SlowAfter: slowAfter, Most: 1 + random.IntN(10_000), Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
 			Spill: func() Spill { return f }, MostSpilled: int64(random.IntN(100_000)),
 		})
 		var got []byte

@@ -241,7 +241,7 @@ func (x *Exchange) Next(pause func()) ([]byte, error) {
 	}
 }
 
-// Poll is Next where that has not to wait for the upstream; else it is not ready.
+// Poll is Next without waiting for the upstream; ready is false where Next would wait.
 func (x *Exchange) Poll() (piece []byte, ready bool, err error) {
 	x.conn.socket.noWait = true
 	piece, err = x.Next(nil)
@@ -278,7 +278,7 @@ func (x *Exchange) piece() ([]byte, error) {
 	return piece, nil
 }
 
-// Keep has the piece that was returned last stay good.
+// Keep leaves the piece that was returned last valid for good.
 func (x *Exchange) Keep() { x.conn.detach() }
 
 // Trailer are the fields behind the body, once it has ended.

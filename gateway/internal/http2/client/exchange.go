@@ -98,7 +98,7 @@ func (x *Exchange) Next(pause func()) ([]byte, error) {
 	return piece, nil
 }
 
-// Poll is Next where that has not to wait for the upstream; else it is not ready.
+// Poll is Next without waiting for the upstream; ready is false where Next would wait.
 func (x *Exchange) Poll() (piece []byte, ready bool, err error) {
 	x.conn.mu.Lock()
 	waits := len(x.rest) == 0 && len(x.inbox) == 0 && !x.received && x.err == nil
@@ -135,7 +135,7 @@ func (x *Exchange) take(pause func()) error {
 	return nil
 }
 
-// Keep has the piece that was returned last stay good.
+// Keep leaves the piece that was returned last valid for good.
 func (x *Exchange) Keep() {
 	x.conn.mu.Lock()
 	defer x.conn.mu.Unlock()
