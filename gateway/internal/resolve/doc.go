@@ -1,7 +1,7 @@
 // Package resolve keeps the addresses of names, and looks again whether they have changed.
 //
-// It belongs to gateway, and is on its floor. What uses the addresses is told that some have changed, by one goroutine that looks all
-// names up. Files, from the lowest:
+// It belongs to gateway, and is on its floor. What uses the addresses is told that some have changed, by one goroutine. No name waits for
+// the resolver of another. Files, from the lowest:
 //
 //   - ttl.go: hearing of the time to live (TTL) of records, in what DNS servers answer.
 //   - lookup.go: asking a resolver, the system's or another one, and which of its answers can be used.

@@ -21,16 +21,18 @@ type Options struct {
 // Names are what is known of names. Safe for concurrent use.
 type Names struct {
 	o    Options
-	wake chan struct{} // of one: there are new names
+	wake chan struct{} // of one: there are new names, or a lookup has ended
 
 	mu    sync.Mutex
-	known map[Name]*entry // guarded by mu
+	known map[Name]*entry          // guarded by mu
+	slots map[string]chan struct{} // by resolver: each lookup takes one; guarded by mu
 }
 
 // entry is what is known of a name. It is guarded by Names.mu.
 type entry struct {
 	interval  time.Duration // the longest between two lookups
 	due       time.Time     // when it is looked up next
+	underWay  bool          // it is being looked up
 	addresses []netip.Addr  // that were found last; none before the first. Never written again
 	ttl       time.Duration // that the last answer had; negative for none
 	failures  uint64
@@ -39,7 +41,7 @@ type entry struct {
 
 // New knows no names.
 func New(o Options) *Names {
-	return &Names{o: o, wake: make(chan struct{}, 1), known: map[Name]*entry{}}
+	return &Names{o: o, wake: make(chan struct{}, 1), known: map[Name]*entry{}, slots: map[string]chan struct{}{}}
 }
 
 // Addresses are those that were found last; none where there were never any.
@@ -66,6 +68,11 @@ func (n *Names) Retain(needed map[Name]time.Duration) {
 			e.interval, e.due = interval, n.o.Now()
 		}
 	}
+	n.wakeRun()
+}
+
+// wakeRun has Run look what is due.
+func (n *Names) wakeRun() {
 	select {
 	case n.wake <- struct{}{}:
 	default: // it wakes in any case

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -24,13 +25,15 @@ type world struct {
 	mu      sync.Mutex
 	answers map[string][]netip.Addr // by host; none is an error; guarded by mu
 	ttl     time.Duration           // of them and of errors; guarded by mu
-	asked   map[string]int          // guarded by mu
+	asked   map[Name]int            // guarded by mu
+	atOnce  map[string]int          // lookups, by resolver; guarded by mu
+	most    map[string]int          // of them; guarded by mu
 	told    []string                // guarded by mu
 	changes int                     // guarded by mu
 }
 
 func newWorld() *world {
-	w := &world{answers: map[string][]netip.Addr{}, asked: map[string]int{}, ttl: untold}
+	w := &world{answers: map[string][]netip.Addr{}, asked: map[Name]int{}, atOnce: map[string]int{}, most: map[string]int{}, ttl: untold}
 	w.Names = New(Options{Now: time.Now, Lookup: w.lookup, Changed: func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -45,10 +48,17 @@ func newWorld() *world {
 
 func (w *world) lookup(ctx context.Context, n Name) (Answer, error) {
 	w.mu.Lock()
-	w.asked[n.Host]++
+	w.asked[n]++
+	w.atOnce[n.Resolver]++
+	w.most[n.Resolver] = max(w.most[n.Resolver], w.atOnce[n.Resolver])
 	found := Answer{w.answers[n.Host], w.ttl}
 	w.mu.Unlock()
-	if n.Host == "hangs" {
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.atOnce[n.Resolver]--
+	}()
+	if strings.HasPrefix(n.Host, "hangs") {
 		<-ctx.Done()
 		return Answer{TTL: untold}, ctx.Err()
 	}
@@ -67,7 +77,7 @@ func (w *world) answer(host string, all []netip.Addr) {
 func (w *world) counted(host string) (asked, changes, told int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.asked[host], w.changes, len(w.told)
+	return w.asked[Name{Host: host}], w.changes, len(w.told)
 }
 
 // TestNamesAreLookedUpAgain, each in its interval; what changes is told once, an order is no change, and while nothing is found the
@@ -180,13 +190,18 @@ func TestTheTimeToLiveSaysWhen(t *testing.T) {
 	}
 }
 
-// TestAResolverThatHangs holds up the first addresses no longer than it may, and others a little.
+// TestAResolverThatHangs holds up the first addresses no longer than it may, and names that another one is asked for not at all.
 func TestAResolverThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.answer("app", addresses("10.0.0.1"))
-		wanted := map[Name]time.Duration{{Host: "app"}: time.Second, {Host: "hangs"}: time.Second}
+		app, sameResolver := Name{Host: "app"}, Name{Host: "app", Resolver: "192.0.2.1:53"}
+		wanted := map[Name]time.Duration{app: time.Second, {Host: "hangs"}: time.Second, sameResolver: time.Second}
+		for port := range 2 * maxConcurrent {
+			wanted[Name{Host: "hangs", Resolver: fmt.Sprintf("192.0.2.2:%d", port)}] = time.Second
+			wanted[Name{Host: fmt.Sprintf("hangs.%d", port), Resolver: "192.0.2.1:53"}] = time.Second
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		began := time.Now()
@@ -199,12 +214,16 @@ func TestAResolverThatHangs(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { w.Run(run); close(ended) }()
 		time.Sleep(time.Minute)
-		synctest.Wait()
-		if asked, _, _ := w.counted("app"); asked < 10 {
-			t.Errorf("beside one that hangs it was looked up %d times in a minute", asked)
-		}
 		stop()
 		<-ended
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if asked := w.asked[app]; asked < 60 {
+			t.Errorf("beside resolvers that hang it was looked up %d times in a minute, once a second was asked for", asked)
+		}
+		if w.asked[sameResolver] < 2 || w.most["192.0.2.1:53"] != maxConcurrent {
+			t.Errorf("%d lookups at a resolver that answers one name, %d at a time", w.asked[sameResolver], w.most["192.0.2.1:53"])
+		}
 	})
 }
 
@@ -221,12 +240,12 @@ func TestTooManyAddressesAreAFailure(t *testing.T) {
 			many[i] = netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
 		}
 		w.answer("app", many)
-		w.lookUp(t.Context(), []Name{name})
+		w.lookUp(t.Context(), name)
 		if got := w.Addresses(name); len(got) != 1 || w.Statuses()[0].Failures != 1 {
 			t.Errorf("%d addresses, %+v", len(got), w.Statuses())
 		}
 		w.answer("app", many[:maxAddresses])
-		w.lookUp(t.Context(), []Name{name})
+		w.lookUp(t.Context(), name)
 		if got := w.Addresses(name); len(got) != maxAddresses {
 			t.Errorf("%d addresses", len(got))
 		}

@@ -7,13 +7,14 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // How names are looked up.
 const (
 	lookupTimeout = 5 * time.Second
-	atOnce        = 8 // lookups at a time
+	maxConcurrent = 8 // lookups of one resolver
 	leastInterval = time.Second
 	untoldTTL     = 10 * time.Second // of an answer that has none, and of failures
 	firstRetry    = 2 * time.Second  // likewise, of a name that has no address yet
@@ -21,20 +22,23 @@ const (
 
 // Add has these names be known, and looks up those that are not until ctx ends.
 func (n *Names) Add(ctx context.Context, names map[Name]time.Duration) {
-	var unknown []Name
+	var lookups sync.WaitGroup
 	n.mu.Lock()
 	for name, interval := range names {
 		if n.known[name] == nil {
-			n.known[name] = &entry{interval: interval, due: n.o.Now(), ttl: untold}
-			unknown = append(unknown, name)
+			n.known[name] = &entry{interval: interval, underWay: true, ttl: untold}
+			lookups.Go(func() { n.lookUp(ctx, name) })
 		}
 	}
 	n.mu.Unlock()
-	n.lookUp(ctx, unknown)
+	lookups.Wait()
 }
 
-// Run looks names up until ctx ends.
+// Run looks names up until ctx ends. None waits for another one's resolver.
 func (n *Names) Run(ctx context.Context) {
+	var lookups sync.WaitGroup
+	defer lookups.Wait()
+	var changed atomic.Bool
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -44,85 +48,102 @@ func (n *Names) Run(ctx context.Context) {
 		case <-n.wake:
 		case <-timer.C:
 		}
-		due, next := n.due()
-		if n.lookUp(ctx, due) && ctx.Err() == nil {
+		if changed.Swap(false) {
 			n.o.Changed()
 		}
-		if len(due) > 0 {
-			_, next = n.due()
+		due, next := n.due()
+		for _, name := range due {
+			lookups.Go(func() {
+				if n.lookUp(ctx, name) {
+					changed.Store(true)
+				}
+				n.wakeRun()
+			})
 		}
 		timer.Reset(next)
 	}
 }
 
-// due are the names that are to be looked up now, and the time until the next one is.
+// due are the names that are to be looked up now, which counts them as under way, and the time until the next one is.
 func (n *Names) due() (due []Name, next time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := n.o.Now()
 	next = time.Hour
 	for name, e := range n.known {
-		if left := e.due.Sub(now); left > 0 {
+		switch left := e.due.Sub(now); {
+		case e.underWay: // it wakes Run when it has ended
+		case left > 0:
 			next = min(next, left)
-		} else {
+		default:
+			e.underWay = true
 			due = append(due, name)
 		}
-	}
-	if len(due) > 0 {
-		next = 0
 	}
 	return due, next
 }
 
-// lookUp looks names up, and reports whether one has other addresses than before.
-func (n *Names) lookUp(ctx context.Context, names []Name) bool {
-	var all sync.WaitGroup
-	slots, changed := make(chan struct{}, atOnce), make(chan bool, len(names))
-	for _, name := range names {
-		slots <- struct{}{}
-		all.Go(func() {
-			changed <- n.lookUpOne(ctx, name)
-			<-slots
-		})
-	}
-	all.Wait()
-	close(changed)
-	any := false
-	for c := range changed {
-		any = any || c
-	}
-	return any
-}
-
-func (n *Names) lookUpOne(ctx context.Context, name Name) (changed bool) {
-	limited, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	got, err := n.o.Lookup(limited, name)
+// lookUp looks one name up, and reports whether it has other addresses than before.
+func (n *Names) lookUp(ctx context.Context, name Name) (changed bool) {
+	got, err := n.ask(ctx, name)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return false // nobody wants to know
 	}
+	changed, turned := n.learn(name, got, err)
+	if turned {
+		n.o.Failed(name, err)
+	}
+	return changed
+}
+
+// ask asks the name's resolver, when it has answered enough of the others.
+func (n *Names) ask(ctx context.Context, name Name) (Answer, error) {
+	slots := n.slotsOf(name.Resolver)
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-ctx.Done():
+		return Answer{TTL: untold}, ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	got, err := n.o.Lookup(ctx, name)
 	if err == nil && len(got.Addresses) > maxAddresses {
 		err = fmt.Errorf("it has %d addresses, and %d are the most that a name may have", len(got.Addresses), maxAddresses)
 	}
+	return got, err
+}
+
+// slotsOf are those of a resolver, "" for the system's.
+func (n *Names) slotsOf(resolver string) chan struct{} {
 	n.mu.Lock()
+	defer n.mu.Unlock()
+	slots := n.slots[resolver]
+	if slots == nil {
+		slots = make(chan struct{}, maxConcurrent)
+		n.slots[resolver] = slots
+	}
+	return slots
+}
+
+// learn takes what a lookup brought, and reports whether the name has other addresses than before, and whether it cannot be looked
+// up any more, or can again.
+func (n *Names) learn(name Name, got Answer, err error) (changed, turned bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	e := n.known[name]
 	if e == nil { // forgotten meanwhile
-		n.mu.Unlock()
-		return false
+		return false, false
 	}
-	turned := (e.err != nil) != (err != nil)
+	turned = (e.err != nil) != (err != nil)
 	e.err, e.ttl = err, got.TTL
 	if err != nil {
 		e.failures++
 	} else if changed = !sameAddresses(e.addresses, got.Addresses); changed {
 		e.addresses = got.Addresses
 	}
-	e.due = n.o.Now().Add(e.wait())
-	n.mu.Unlock()
-	if turned {
-		n.o.Failed(name, err)
-	}
-	return changed
+	e.due, e.underWay = n.o.Now().Add(e.wait()), false
+	return changed, turned
 }
 
 // wait is the time until the next lookup: the time to live of the last answer, within bounds. Names.mu is held.
