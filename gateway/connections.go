@@ -19,9 +19,10 @@ const (
 const loginTimeout = 30 * time.Second
 
 // How long a connection to an upstream may take: to one of several addresses while there
-// are others to try, and to the only or the last one.
+// are others to try, and to the only or the last one. A SYN that was lost is sent again
+// after a second (RFC 6298, section 2), which is no failure of the address.
 const (
-	dialTimeoutAmongMany = time.Second
+	dialTimeoutAmongMany = 1500 * time.Millisecond
 	dialTimeout          = 5 * time.Second
 )
 

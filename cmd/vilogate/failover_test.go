@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,38 +61,34 @@ func liveAddress(t *testing.T, all *seen) string {
 // refusingAddress is one where nothing listens.
 func refusingAddress(t *testing.T, _ *seen) string { return freeAddress(t) }
 
-// swallowingAddress is one that answers no attempt to connect: its backlog is full.
+// swallowingAddress is one that answers no attempt to connect.
 func swallowingAddress(t *testing.T, _ *seen) string {
+	listener := fullListener(t)
+	t.Cleanup(func() { closeQuietly(t, listener) })
+	return listener.Addr().String()
+}
+
+// fullListener is one whose backlog is full: a SYN is dropped there until it accepts. Who wants it closes it.
+func fullListener(t *testing.T) net.Listener {
 	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	listener := listenLoopback(t)
+	raw, err := listener.(*net.TCPListener).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := syscall.Close(fd); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
+	var failed error
+	if err := raw.Control(func(fd uintptr) { failed = syscall.Listen(int(fd), 0) }); err != nil || failed != nil {
+		t.Fatal(err, failed)
 	}
-	if err := syscall.Listen(fd, 0); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
 	for range 16 {
-		conn, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
+		conn, err := net.DialTimeout("tcp", listener.Addr().String(), 200*time.Millisecond)
 		if err != nil {
-			return address
+			return listener
 		}
 		t.Cleanup(func() { closeQuietly(t, conn) })
 	}
 	t.Fatal("a backlog of 0 took 16 connections")
-	return ""
+	return nil
 }
 
 // resettingAddress reads a request, and resets its connection.
@@ -242,6 +239,55 @@ func TestNoRequestFailsWhileAnAddressAnswers(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestALostSYNIsNoFailure: it is sent again after a second (RFC 6298, section 2), which an address is waited for.
+func TestALostSYNIsNoFailure(t *testing.T) {
+	t.Parallel()
+	listeners := []net.Listener{fullListener(t), fullListener(t)}
+	s := failoverSite(t, map[string][]string{"app": {listeners[0].Addr().String(), listeners[1].Addr().String()}}, "")
+	answered := make(chan error, 1)
+	go func() {
+		got, err := newClient(t, s, s.tls("", "h2")).try(http.MethodGet, s.url("app", "/"), "")
+		if err == nil && got.body != "served" {
+			err = fmt.Errorf("%+v", got)
+		}
+		answered <- err
+	}()
+	eventually(t, "a SYN that is not answered", func() bool { return isConnecting(t, listeners...) })
+	for _, listener := range listeners {
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "served") })}
+		go func() { _ = server.Serve(listener) }() // until it is closed
+		t.Cleanup(func() { closeQuietly(t, server) })
+	}
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	for _, a := range s.addressStates(t) {
+		if a.Ejections != 0 {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// isConnecting reports whether this machine has sent a SYN to one of the listeners, and has no answer to it.
+func isConnecting(t *testing.T, listeners ...net.Listener) bool {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const synSent = "02"
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line)
+		for _, listener := range listeners {
+			to := fmt.Sprintf("0100007F:%04X", listener.Addr().(*net.TCPAddr).Port)
+			if len(fields) > 3 && fields[2] == to && fields[3] == synSent {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // TestAPOSTIsNeverSentTwice: where an address may have read it, its client is told, and no more than one POST goes there
