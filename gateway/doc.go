@@ -28,7 +28,7 @@
 //
 //   - credentials.go, cookiename.go, cookievalues.go, tokenheaders.go, authenticate.go, principal.go: the Bearer token (of a WebSocket also as a subprotocol, subprotocol.go),
 //     or what a proxy in front has put into a header, or the SSO cookies, to a
-//     principal, where the answer depends on it.
+//     principal, where the answer depends on it. keytries.go: who pays for tokens that do not name their key.
 //   - renew.go: an expired token of our own IdP is checked there before a byte of the body is
 //     read, unless another site could have brought the request about; internal/renewals asks
 //     once for all. The successor is added when the answer's header leaves.

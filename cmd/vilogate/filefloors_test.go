@@ -14,7 +14,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -37,7 +39,76 @@ func TestFilesStandOnFloors(t *testing.T) {
 		if cycle := shortestCycle(uses); cycle != nil {
 			t.Error(describeCycle(room, cycle, uses))
 		}
+		doc, err := docOf(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, wrong := range wrongList(doc, p.GoFiles, uses) {
+			t.Errorf("%s: its doc lists its files from the lowest, and %s", room, wrong)
+		}
+		floor, _ := floorOf(p.ImportPath)
+		if said := saidFloor.FindStringSubmatch(doc); said != nil && said[1] != strconv.Itoa(floor) {
+			t.Errorf("%s: its doc says that it stands on floor %s, and it stands on floor %d", room, said[1], floor)
+		}
 	}
+}
+
+func TestAListOfFilesIsHeldToTheFloors(t *testing.T) {
+	doc := "Package p is one. Files, from the lowest:\n\n  - a.go, b.go: what is\n    at the bottom of d.go.\n  - c.go: the rest.\n\nSee e.go.\n"
+	uses := map[arrow][]string{{"a.go", "b.go"}: {"x"}, {"c.go", "a.go"}: {"y"}}
+	if wrong := wrongList(doc, []string{"a.go", "b.go", "c.go", "doc.go"}, uses); len(wrong) > 0 {
+		t.Errorf("a list that is right: %q", wrong)
+	}
+	uses[arrow{"b.go", "c.go"}] = []string{"z"}
+	if wrong := wrongList(doc, []string{"a.go", "b.go", "c.go", "f.go"}, uses); len(wrong) != 2 {
+		t.Errorf("a file that is not listed, and a use that goes up: %q", wrong)
+	}
+}
+
+// docOf is the comment of a package.
+func docOf(p exported) (doc string, err error) {
+	for _, name := range p.GoFiles {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.ParseComments|parser.PackageClauseOnly)
+		if err != nil {
+			return "", err
+		}
+		doc += f.Doc.Text()
+	}
+	return doc, nil
+}
+
+// saidFloor is the floor that the doc of a package says it stands on.
+var saidFloor = regexp.MustCompile(`\bon\s+floor (\d)`)
+
+var listedFile = regexp.MustCompile(`^[a-z0-9_]+\.go\b`)
+
+// wrongList is what is wrong with a list of files in a package's doc that begins with the words "from the lowest": each item names
+// the files of one floor.
+func wrongList(doc string, files []string, uses map[arrow][]string) (wrong []string) {
+	_, list, ok := strings.Cut(doc, "from the lowest:\n\n")
+	if !ok {
+		return nil
+	}
+	list, _, _ = strings.Cut(list, "\n\n")
+	floor := map[string]int{}
+	for i, item := range strings.Split(list, "\n") {
+		for word := range strings.FieldsSeq(strings.TrimPrefix(item, "  - ")) {
+			if name := listedFile.FindString(word); name != "" && strings.HasPrefix(item, "  - ") {
+				floor[name] = i
+			}
+		}
+	}
+	for _, name := range files {
+		if _, listed := floor[name]; !listed && name != "doc.go" {
+			wrong = append(wrong, name+" is not among them")
+		}
+	}
+	for a, names := range uses {
+		if floor[a.from] < floor[a.to] {
+			wrong = append(wrong, fmt.Sprintf("%s, which uses %s of %s, stands before it", a.from, strings.Join(names, ", "), a.to))
+		}
+	}
+	return wrong
 }
 
 func TestACycleOfFilesIsFound(t *testing.T) {

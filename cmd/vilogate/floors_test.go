@@ -91,7 +91,7 @@ func TestImportsGoDownOnly(t *testing.T) {
 	for _, p := range listPackages(t) {
 		from, known := floorOf(p.ImportPath)
 		if !known {
-			t.Errorf("%s stands on no floor", p.ImportPath)
+			t.Errorf("%s stands on no floor: add its room to floors", p.ImportPath)
 		}
 		for _, imported := range p.Imports {
 			if !strings.HasPrefix(imported, module) {
@@ -101,7 +101,7 @@ func TestImportsGoDownOnly(t *testing.T) {
 			below := strings.HasPrefix(imported, p.ImportPath+"/")
 			sameRoom := strings.HasPrefix(p.ImportPath, imported+"/") || below
 			if to > from || to == from && to != 0 && !sameRoom {
-				t.Errorf("%s (floor %d) imports %s (floor %d)", p.ImportPath, from, imported, to)
+				t.Errorf("%s (floor %d) imports %s (floor %d): what is used belongs to a room below both, or is handed in by one above both", p.ImportPath, from, imported, to)
 			}
 		}
 	}
@@ -167,7 +167,7 @@ func TestPureRoomsStayPure(t *testing.T) {
 	for _, p := range listPackages(t) {
 		for _, forbidden := range pure[strings.TrimPrefix(p.ImportPath, module)] {
 			if slices.Contains(p.Imports, forbidden) {
-				t.Errorf("%s imports %s", p.ImportPath, forbidden)
+				t.Errorf("%s is pure, and imports %s: have what it is for handed in", p.ImportPath, forbidden)
 			}
 		}
 	}

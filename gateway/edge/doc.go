@@ -1,5 +1,5 @@
 // Package edge is where bytes come in: listeners, TLS, certificates and the
-// limits of connections. It stands on floor 1 and knows nothing of policies or
+// limits of connections. It stands on floor 2 and knows nothing of policies or
 // logins; what it hands on are requests whose header arrived whole, in time,
 // and within bounds.
 //
@@ -16,10 +16,11 @@
 //     dot to the name without it. What cannot be redirected is refused as over TLS.
 //   - plain.go: plain HTTP for proxies nearby that ask about requests, HTTP/1.1 or HTTP/2 with prior knowledge.
 //   - tickets.go: session ticket keys, rotated together by a fleet.
+//   - hosttls.go: what one host asks of its connections: a version, client certificates.
 //   - source.go: where certificates come from, [Source]. files.go reads them
 //     from files, localca.go makes them for machines that are not public, and
 //     [Managed] is given them by package acme below, which obtains them from an
-//     ACME authority.
+//     ACME authority. validity.go: which have expired, or will soon.
 //
 // Below it in the tree, and imported by no other room than cmd/vilogate, which
 // joins them: acme obtains certificates and renews them, certstore is where they

@@ -1,9 +1,9 @@
 // Package handover is how a process gets descriptors from the one that starts it, and gives them to another: listeners from
 // systemd (socket activation), and all that a server has to itself, when a new program takes over from it.
 //
-//   - inherited.go: what this process was started with ([Inherit]).
+//   - inherited.go: what this process was started with ([Inherit]); socket.go, address.go: the sockets in it, by address.
 //   - channel.go: what the two processes of a handover tell each other.
-//   - successor.go: starting the process that takes over ([Start]).
+//   - successor.go: starting the process that takes over ([Start]), duplicate.go: with descriptors that this one keeps.
 //   - notify.go: telling systemd how the process is (sd_notify).
 //
 // A handover has two steps, so that each side can still go back after the first. The new process makes everything it needs,

@@ -1,6 +1,6 @@
 // Package acme obtains certificates from a certificate authority that speaks
 // ACME (RFC 8555), by DNS-01 through Cloudflare, and renews them (RFC 9773). It
-// belongs to gateway/edge, on floor 1, and joins certmagic (storage and locks, the
+// belongs to gateway/edge, on floor 2, and joins certmagic (storage and locks, the
 // solver of DNS-01) and its acmez with libdns/cloudflare.
 //
 //   - manager.go, run.go: a [Manager] has one certificate for each name, and renews them

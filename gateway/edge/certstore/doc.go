@@ -1,6 +1,6 @@
 // Package certstore is where certificates, their keys and the accounts of an
 // authority are kept: certmagic's storage, in files of one machine or in the Redis
-// of a fleet. It belongs to gateway/edge, on floor 1.
+// of a fleet. It belongs to gateway/edge, on floor 2.
 //
 //   - files.go: in a folder of the state, which one process owns.
 //   - redis.go, lock.go: in Redis, with locks that are leases.

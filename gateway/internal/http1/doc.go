@@ -1,6 +1,6 @@
-// Package http1 is the grammar of HTTP/1.1 messages (RFC 9112), as far as the gateway reads answers and writes requests.
+// Package http1 is the grammar of HTTP/1.1 messages (RFC 9112): requests of clients, requests to backends, and their answers.
 //
-// It belongs to gateway, and is on its floor. It does no I/O: it is given bytes and says what they are. Messages are lists
+// It belongs to gateway, and is on floor 1. It does no I/O: it is given bytes and says what they are. Messages are lists
 // of fields, in the order and the spelling in which they were received. It is strict: what could be read in two ways, or is
 // longer than the bounds below, is an error. Files, from the lowest:
 //
@@ -8,6 +8,13 @@
 //   - head.go: the head of an answer, and how its body is framed.
 //   - chunked.go: chunks (RFC 9112, section 7.1), and the fields behind the last one.
 //   - request.go: the head of a request, written.
+//   - requesthead.go: the head of a request, read.
+//
+// # What is refused of a request
+//
+// What is refused of an answer, and: a line that ends in a bare line feed, any folded line, a version other than HTTP/1.1 and HTTP/1.0
+// (505), Content-Length twice or other than digits, Transfer-Encoding other than one "chunked", two Hosts, or none in HTTP/1.1, a target in
+// absolute-form that names another host, an expectation other than 100-continue (417), more than MaxFields fields (431).
 //
 // # What is refused of an answer
 //

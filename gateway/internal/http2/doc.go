@@ -19,7 +19,7 @@
 //   - code.go, frame.go, limits.go: error codes, frames as bytes, and what bounds a client.
 //   - allowance.go: what a client may do too often, counted.
 //   - names.go, headerlist.go, request.go: what a header block says, and what a request is made of. Pure.
-//   - inbox.go, input.go, context.go, pool.go: bodies that wait, the reader's buffer, requests' contexts, parked goroutines.
+//   - inbox.go, input.go, pool.go: bodies that wait, the reader's buffer, parked goroutines.
 //   - unsent.go: what of an answer is not sent yet.
 //   - options.go, conn.go: a connection and its streams, as data: who owns what.
 //   - queue.go, output.go, streamend.go, drain.go: frames that wait, and whose turn it is; who writes, and how streams and connections end.

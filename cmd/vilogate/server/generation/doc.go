@@ -6,9 +6,11 @@
 // file and starts no goroutine. What of the process a generation names (the keys and pages of the identity provider here,
 // the revocation list) is handed in, and asked only when something is served.
 //
-//   - generation.go: the value and its builder; login, upstreams, cookies, addresses to return to.
+//   - generation.go: the value, and what its builder is given.
+//   - build.go: the builder; login, upstreams, cookies, addresses to return to.
 //   - policyfiles.go: the policies' files, and the hash that names them. hosttls.go: what hosts ask of connections.
-//   - issuers.go: whose tokens are believed. Keys that were fetched already are taken over.
+//   - issuers.go: whose tokens are believed. Keys that were fetched already are taken over. rolefindings.go: what the log is told of
+//     roles in them.
 //   - certificates.go: certificates from files, and whom to trust as an authority.
 //   - changes.go: what is different from the one before, for a person.
 //

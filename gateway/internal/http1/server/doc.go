@@ -8,7 +8,7 @@
 //   - watch.go: whether the client goes away while its request is served.
 //   - body.go: a body, its one reader, and how long the client may take over it.
 //   - conn.go: a connection, and how a request is read from it.
-//   - request.go, response.go: a request and its answer, as package http has them.
+//   - request.go, response.go: a request and its answer, as package http has them; upgrade.go: an answer of 101.
 //   - close.go: the end of a connection, in stages; serve.go: one request after another.
 //   - server.go: all connections.
 //
