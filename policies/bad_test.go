@@ -49,7 +49,7 @@ func TestBadPolicies(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else if got != comments {
-				t.Errorf("got\n%swant\n%s", got, comments)
+				t.Errorf("got\n%swant\n%sgo test ./policies -run BadPolicies -update writes what it got", got, comments)
 			}
 		})
 	}

@@ -191,7 +191,7 @@ func TestEveryKeyIsAppliedByAReloadOrTakesARestart(t *testing.T) {
 		}
 		edit, ok := applied[path]
 		if !ok || !strings.Contains(fieldsConfig, edit[0]) {
-			t.Errorf("%s takes no restart, and nothing shows that a reload applies it", path)
+			t.Errorf("%s takes no restart, and nothing shows that a reload applies it: it has no change in applied, of what stands in fieldsConfig", path)
 			continue
 		}
 		after, err := build(strings.Replace(fieldsConfig, edit[0], edit[1], 1), before)
