@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/viloforge/vilogate/gateway"
@@ -39,53 +40,53 @@ type Metrics struct {
 // New makes the collectors.
 func New() *Metrics {
 	buckets := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
-	m := &Metrics{
-		registry: prometheus.NewRegistry(),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registered := promauto.With(registry)
+	return &Metrics{
+		registry: registry,
+		requests: registered.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_http_requests_total", Help: "HTTP requests by host, route, decision and status class.",
 		}, []string{"host", "route", "decision", "status"}),
-		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		durations: registered.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "vilogate_http_request_duration_seconds", Help: "Time from the end of the request header to the end of the response.", Buckets: buckets,
 		}, []string{"host"}),
-		headerDurations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		headerDurations: registered.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "vilogate_upstream_response_header_seconds", Help: "Time until the upstream's response header arrived (time to first byte).", Buckets: buckets,
 		}, []string{"upstream"}),
-		upstreamErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+		upstreamErrors: registered.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_upstream_errors_total", Help: "Requests without a response from the upstream.",
 		}, []string{"upstream"}),
-		droppedHeaders: prometheus.NewCounter(prometheus.CounterOpts{
+		droppedHeaders: registered.NewCounter(prometheus.CounterOpts{
 			Name: "vilogate_dropped_headers_total", Help: "Request headers that were not passed on because they say what only the gateway says (dropped_headers).",
 		}),
-		oddHeaders: prometheus.NewCounter(prometheus.CounterOpts{
+		oddHeaders: registered.NewCounter(prometheus.CounterOpts{
 			Name: "vilogate_odd_headers_total", Help: "Request headers whose names have characters other than letters, digits and - (odd_headers).",
 		}),
-		forwardAuth: prometheus.NewCounterVec(prometheus.CounterOpts{
+		forwardAuth: registered.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_forward_auth_requests_total", Help: "Requests that proxies asked about (forward_auth), of those in vilogate_http_requests_total, by how they asked and decision.",
 		}, []string{"dialect", "decision"}),
-		refusedCookies: prometheus.NewCounterVec(prometheus.CounterOpts{
+		refusedCookies: registered.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_refused_cookies_total", Help: "SSO cookies that did not count, by the issuer of their tokens and the reason.",
 		}, []string{"issuer", "reason"}),
-		roleFindings: prometheus.NewCounterVec(prometheus.CounterOpts{
+		roleFindings: registered.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_role_findings_total",
 			Help: "Tokens of other issuers whose roles do not all count, or are not all told to backends, by issuer and finding: missing, overage, unreadable, ambiguous or not-forwarded.",
 		}, []string{"issuer", "finding"}),
-		shadowDifferences: prometheus.NewCounterVec(prometheus.CounterOpts{
+		shadowDifferences: registered.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_shadow_differences_total",
 			Help: "Requests whose shadow decision (of a route, or of the shadow policies) differs from the enforced one.",
 		}, []string{"host", "route", "shadow", "decision", "shadow_decision"}),
-		streamEnds: prometheus.NewCounterVec(prometheus.CounterOpts{
+		streamEnds: registered.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_stream_ends_total", Help: "Requests under way, WebSockets included, that were ended before their time, by cause: revoked, session_over, policy or drain.",
 		}, []string{"cause"}),
-		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+		reloads: registered.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_config_reloads_total", Help: "Reloads of configuration and policies, by result: success or failure.",
 		}, []string{"result"}),
-		lastReload: prometheus.NewGauge(prometheus.GaugeOpts{
+		lastReload: registered.NewGauge(prometheus.GaugeOpts{
 			Name: "vilogate_config_last_reload_success_timestamp_seconds", Help: "When configuration and policies were last loaded successfully.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.headerDurations, m.upstreamErrors, m.forwardAuth, m.oddHeaders, m.droppedHeaders, m.refusedCookies, m.roleFindings, m.shadowDifferences, m.streamEnds, m.reloads, m.lastReload,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return m
 }
 
 // Handler serves the metrics.
