@@ -13,7 +13,7 @@ import (
 var (
 	namedTest = regexp.MustCompile("`((?:Test|Fuzz|Benchmark|Example)[A-Z]\\w*)`")
 	namedPath = regexp.MustCompile("`([a-z][\\w.-]*(?:/[\\w.*-]+)+)/?`")
-	namedIn   = regexp.MustCompile("((?:`\\w+`(?:,\\s+|\\s+and\\s+))*`\\w+`)\\s+in\\s+`([a-z][\\w./-]*\\.go)`")
+	namedIn   = regexp.MustCompile("((?:`\\w+`(?:,\\s+|\\s+and\\s+|\\s+or\\s+))*`\\w+`)\\s+in\\s+`([a-z][\\w./-]*)`")
 	linkTo    = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
 	testFunc  = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark|Example)\w*)\(`)
 )
@@ -34,7 +34,7 @@ func TestDocumentsAreTrue(t *testing.T) {
 				t.Errorf("%s:%d: there is no %s", name, number+1, wrong)
 			}
 		}
-		for _, wrong := range missingNames(string(text), root) {
+		for _, wrong := range missingNames(string(text), root, tests) {
 			t.Errorf("%s: there is no %s", name, wrong)
 		}
 	}
@@ -117,13 +117,16 @@ func missingPaths(line, root string) (missing []string) {
 	return missing
 }
 
-// missingNames are the names of Go that a text says to be in a file, from the root, and that the file does not declare.
-func missingNames(text, root string) (missing []string) {
+// missingNames are the names of Go that a text says to be in a file, from the root, and that the file does not declare, and the tests
+// that it says to be in a folder which has none of the name.
+func missingNames(text, root string, tests map[string][]string) (missing []string) {
 	for _, named := range namedIn.FindAllStringSubmatch(text, -1) {
 		source, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(named[2])))
 		for _, name := range strings.FieldsFunc(named[1], func(r rune) bool { return strings.ContainsRune("`, \n", r) }) {
 			declared := regexp.MustCompile(`(?m)^(?:func (?:\([^)]*\) )?|type |var |const |\t)` + name + `\b`)
-			if name != "and" && (err != nil || !declared.Match(source)) {
+			switch isFile := strings.HasSuffix(named[2], ".go"); {
+			case name == "and" || name == "or":
+			case isFile && (err != nil || !declared.Match(source)), !isFile && len(tests[name]) > 0 && !slices.Contains(tests[name], named[2]):
 				missing = append(missing, name+" in "+named[2])
 			}
 		}

@@ -24,7 +24,7 @@ import (
 // Limits bound what one client may use.
 type Limits struct {
 	HeaderBytes int           // of a request's header; 431 beyond
-	HeaderTime  time.Duration // in which it must arrive
+	HeaderTime  time.Duration // in which it must arrive, and the handshake before it; over HTTP/3 the handshake alone
 	IdleTime    time.Duration // without a request
 	BodyMinRate int64         // bytes a second, while an upload with a Content-Length is in progress
 	Streams     int           // under way on one HTTP/2 connection

@@ -147,7 +147,7 @@ func (d *Drain) SetDefaults() { *d = Drain{Delay: seconds(5), Timeout: seconds(3
 type Limits struct {
 	// HeaderBytes bounds the header of a request. Optional: 64KiB.
 	HeaderBytes strictyaml.Size `yaml:"header_bytes"`
-	// HeaderTime bounds the time in which it must arrive. Optional: 10s.
+	// HeaderTime bounds the time in which it must arrive; over HTTP/3 that of the handshake alone. Optional: 10s.
 	HeaderTime strictyaml.Duration `yaml:"header_time"`
 	// IdleTime is how long a connection may stay without a request. Optional: 2m.
 	IdleTime strictyaml.Duration `yaml:"idle_time"`

@@ -5,7 +5,7 @@ import "time"
 // Limits bound what one client may use.
 type Limits struct {
 	HeaderBytes  int           // of a request; 431 beyond
-	HeaderTime   time.Duration // in which a header, and the handshake, must arrive
+	HeaderTime   time.Duration // in which the handshake must arrive; a header has IdleTime, with its connection
 	IdleTime     time.Duration // without a request
 	Streams      int           // under way on one connection
 	Connections  int           // in all; more are refused
