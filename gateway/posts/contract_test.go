@@ -24,8 +24,8 @@ type world struct {
 	pass          func(tb testing.TB) // has the time of what is kept end
 }
 
-// worlds are the stores that the contract holds for; life is how long they keep a post, 0 for posts.Lifetime.
-var worlds = map[string]func(t *testing.T, life time.Duration) world{
+// stores are those that the contract holds for; life is how long they keep a post, 0 for posts.Lifetime.
+var stores = map[string]func(t *testing.T, life time.Duration) world{
 	"memory": func(t *testing.T, life time.Duration) world {
 		var ahead atomic.Int64
 		k := newKeeper(t, posts.Options{MaxBody: 8 << 20, Now: func() time.Time { return time.Unix(1_800_000_000, ahead.Load()) }})
@@ -75,7 +75,7 @@ func newKeeper(t *testing.T, o posts.Options) *posts.Keeper {
 
 func each(t *testing.T, life time.Duration, test func(t *testing.T, w world)) {
 	t.Helper()
-	for name, make := range worlds {
+	for name, make := range stores {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, make(t, life))
