@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -212,6 +213,16 @@ func newPeople(s *site) []person {
 		people = append(people, person{raw, newPrincipal(claims, 1)})
 	}
 	return people
+}
+
+// TestEveryFactOfAPersonComesFromTheirToken: what policies can ask about somebody is known to the live gateway.
+func TestEveryFactOfAPersonComesFromTheirToken(t *testing.T) {
+	id := reflect.ValueOf(newPeople(newSite(t))[1].principal.byBearer)
+	for _, f := range reflect.VisibleFields(id.Type()) {
+		if id.FieldByIndex(f.Index).IsZero() && f.Name != "MFATime" { // which no issuer says
+			t.Errorf("newPrincipal knows %s of nobody", f.Name)
+		}
+	}
 }
 
 // live sends the request through the gateway, and returns what it did.
