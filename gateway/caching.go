@@ -72,17 +72,7 @@ func (x *forwarding) isIdentityHeader(name string) bool {
 	if x.Kind != policies.Routed {
 		return false
 	}
-	if request.ClassifyHeader(name) == request.IdentityHeader || x.gen.isTokenHeader(name) {
-		return true
-	}
-	for _, preset := range presets {
-		for _, other := range [...]string{preset.user, preset.email, preset.name, preset.roles, preset.preferredUsername} {
-			if other != "" && request.SameHeader(name, other) {
-				return true
-			}
-		}
-	}
-	return request.SameHeader(name, "X-User-Id") || request.SameHeader(name, "X-User-Assertion")
+	return request.ClassifyHeader(name) == request.IdentityHeader || x.gen.isTokenHeader(name) || isContractName(name)
 }
 
 // privateCacheControl is Cache-Control (RFC 9111, section 5.2) with private in place

@@ -44,7 +44,7 @@
 //
 // Forwarding:
 //
-//   - headers.go, identity.go: what a stranger could have forged is removed;
+//   - headers.go, identityheaders.go, identity.go: what a stranger could have forged is removed;
 //     the principal's headers and the signed assertion are added.
 //   - auditlog.go: the decision is put into the audit log, before it takes effect.
 //   - clientcert.go: what the backend is told of the client's certificate, where the host has asked for one.

@@ -387,14 +387,3 @@ func (gen *Generation) logoutURL() string {
 	}
 	return gen.Login.LogoutURL
 }
-
-// identityHeaders are the canonical names under which a backend receives the plain
-// identity headers; "" where a preset has no name for one.
-type identityHeaders struct{ user, email, name, roles, preferredUsername string }
-
-// presets are the sets of names that an upstream can ask for.
-var presets = map[string]*identityHeaders{
-	"x-user":           {user: "X-User", email: "X-User-Email", name: "X-User-Name", roles: "X-User-Roles"},
-	"remote-user":      {user: "Remote-User", email: "Remote-Email", name: "Remote-Name", roles: "Remote-Groups"},
-	"x-forwarded-user": {user: "X-Forwarded-User", email: "X-Forwarded-Email", roles: "X-Forwarded-Groups", preferredUsername: "X-Forwarded-Preferred-Username"},
-}

@@ -33,7 +33,7 @@ func (x *forwarding) checkHeldFields() error {
 		class := request.ClassifyHeader(name)
 		switch {
 		case x.allowsHeader(name, class):
-		case saysIdentity(name):
+		case isContractName(name):
 			if !said.Has(name) {
 				return refuseHeldHeader("an identity header of the client's")
 			}
@@ -97,30 +97,9 @@ func (x *forwarding) isProxysField(name string) bool {
 	case request.ClientIPHeader:
 		return true
 	case request.ReservedHeader:
-		return !saysIdentity(name) && !isMisleading(name)
+		return !isContractName(name) && !isMisleading(name)
 	}
 	return x.gen.isClientIPHeader(name)
-}
-
-// contractNames are the names of identity headers by every preset, which no backend is to be sent unless the gateway says them.
-var contractNames = contractNamesOf()
-
-func contractNamesOf() []string {
-	names := []string{"X-User-Id", "X-User-Assertion"}
-	for _, preset := range presets {
-		for _, name := range [...]string{preset.user, preset.email, preset.name, preset.roles, preset.preferredUsername} {
-			if name != "" {
-				names = append(names, name)
-			}
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// saysIdentity reports whether backends could take a header of that name for one of contractNames.
-func saysIdentity(name string) bool {
-	return slices.ContainsFunc(contractNames, func(other string) bool { return request.SameHeader(name, other) })
 }
 
 // isMisleading reports whether a header of that name has backends do something else than what the request line says, as frameworks

@@ -37,8 +37,8 @@ func (x *forwarding) setIdentity(h *field.List) {
 	setIfPresent(h, names.email, p.email)
 	setIfPresent(h, names.name, p.name)
 	setIfPresent(h, names.roles, p.roles)
-	h.Set("X-User-Id", p.id)
-	h.Set("X-User-Assertion", x.assertion)
+	h.Set(userIDHeader, p.id)
+	h.Set(assertionHeader, x.assertion)
 }
 
 // setIfPresent sets a header whose name and value are both not empty.
