@@ -103,9 +103,9 @@ func (c *compiler) methods(at strictyaml.Place, list []word) []string {
 			c.errorf(w.at, "%s is never forwarded", w.text)
 		case near != "" && near != w.text:
 			c.errorf(w.at, "unknown method %q, did you mean %q?", w.text, near)
-		case request.IsMethod(w.text) && w.text != upper:
+		case request.IsToken(w.text) && w.text != upper:
 			c.errorf(w.at, "a method is written in capital letters, as requests have to have it: %s, found %q", upper, w.text)
-		case !request.IsMethod(w.text):
+		case !request.IsToken(w.text):
 			c.errorf(w.at, "a method is one word in capital letters, found %q", w.text)
 		case slices.ContainsFunc(list[:i], func(other word) bool { return other.text == w.text }):
 			c.errorf(w.at, "%s stands in the list twice", w.text)

@@ -17,7 +17,7 @@ type Target struct {
 // been compared with it by whoever takes it.
 // The error is a *Malformed.
 func Canonicalise(method, authority, target string) (Target, error) {
-	if !IsMethod(method) {
+	if !IsToken(method) {
 		return Target{}, malformed("the method is not a token")
 	}
 	host, port, err := ParseAuthority(authority)
@@ -43,8 +43,8 @@ func Canonicalise(method, authority, target string) (Target, error) {
 	return t, nil
 }
 
-// IsMethod reports whether s could be a method: a token of RFC 9110, section 5.6.2.
-func IsMethod(s string) bool {
+// IsToken reports whether s is a token (RFC 9110, section 5.6.2), as methods and the names of fields are.
+func IsToken(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if !IsTokenByte(s[i]) {
 			return false

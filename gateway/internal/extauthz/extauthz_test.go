@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // text is a field of text or bytes, or a message in another.
@@ -69,7 +70,7 @@ func FuzzParseRequest(f *testing.F) {
 			return
 		}
 		for _, one := range got.Fields {
-			if !field.IsToken(one.Name) || !field.IsValue(one.Value) || one.Name != strings.ToLower(one.Name) {
+			if !request.IsToken(one.Name) || !field.IsValue(one.Value) || one.Name != strings.ToLower(one.Name) {
 				t.Errorf("%q", one)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // A Request is the HTTP request that Envoy holds, as a CheckRequest has it: nothing of it has been judged.
@@ -149,7 +150,7 @@ func (p *parser) field(message []byte, text, raw protowire.Number) error {
 		p.pseudo.Add(name, value)
 		return nil
 	}
-	if !field.IsToken(name) || !field.IsValue(value) {
+	if !request.IsToken(name) || !field.IsValue(value) {
 		return fmt.Errorf("%w: a field that is none of HTTP", errMalformed)
 	}
 	p.request.Fields.Add(strings.ToLower(name), value)

@@ -4,11 +4,12 @@ import (
 	"strconv"
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // AppendRequestLine appends the request line (RFC 9112, section 3), and Host. The error is a MalformedError.
 func AppendRequestLine(b []byte, method, target, host string) ([]byte, error) {
-	if !field.IsToken(method) || !isTarget(target) || !isTarget(host) {
+	if !request.IsToken(method) || !isTarget(target) || !isTarget(host) {
 		return nil, malformed("a method, target or host that cannot be written")
 	}
 	b = append(append(b, method...), ' ')
@@ -28,7 +29,7 @@ func isTarget(s string) bool {
 
 // AppendField appends a field's line. The error is a MalformedError.
 func AppendField(b []byte, name, value string) ([]byte, error) {
-	if !field.IsToken(name) || !field.IsValue(value) {
+	if !request.IsToken(name) || !field.IsValue(value) {
 		return nil, malformed("a field that cannot be written")
 	}
 	b = append(append(b, name...), ": "...)

@@ -89,7 +89,7 @@ func (h *RequestHead) parseLine(line string) error {
 	method, rest, ok := strings.Cut(line, " ")
 	target, version, hasVersion := strings.Cut(rest, " ")
 	switch {
-	case !ok || !field.IsToken(method):
+	case !ok || !request.IsToken(method):
 		return badRequest("a request line that begins with no method")
 	case !isTarget(target):
 		return badRequest("a request line without a target")

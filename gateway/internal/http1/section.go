@@ -68,7 +68,7 @@ func parseFields(fields field.List, section string, most int) (field.List, error
 		}
 		name, value, ok := strings.Cut(line, ":")
 		switch {
-		case !ok || !field.IsToken(name):
+		case !ok || !request.IsToken(name):
 			return nil, malformed("a line of a header that begins with no name and colon")
 		case len(fields) == most:
 			return nil, ErrTooLong

@@ -61,7 +61,7 @@ func (h *headerList) add(f hpack.HeaderField) {
 		h.refuse("a control character in a value")
 	case f.Name != "" && f.Name[0] == ':':
 		h.addPseudo(f.Name, f.Value)
-	case !consistsOf(f.Name, &lowerBytes):
+	case !isLowerToken(f.Name):
 		h.refuse("a name that is no token in lower case")
 	case isConnectionSpecific(f.Name):
 		h.refuse("a field of HTTP/1.1's connections")

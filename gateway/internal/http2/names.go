@@ -3,6 +3,8 @@ package http2
 import (
 	"net/http"
 	"strings"
+
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // commonNames are names that most requests and answers have, as they are spelled in an http.Header.
@@ -48,22 +50,10 @@ func lowerName(name string) string {
 	return strings.ToLower(name)
 }
 
-// The bytes of names, which are tokens (RFC 9110, section 5.6.2).
-var tokenBytes, lowerBytes = nameBytes()
-
-func nameBytes() (token, small [256]bool) {
-	for c := range 128 {
-		upper := c >= 'A' && c <= 'Z'
-		small[c] = c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || strings.IndexByte("!#$%&'*+-.^_`|~", byte(c)) >= 0
-		token[c] = small[c] || upper
-	}
-	return token, small
-}
-
-// consistsOf reports whether s is not empty, and has only bytes of the set.
-func consistsOf(s string, set *[256]bool) bool {
+// isLowerToken reports whether s is a token without capital letters, as names are (RFC 9113, section 8.2.1).
+func isLowerToken(s string) bool {
 	for i := range len(s) {
-		if !set[s[i]] {
+		if c := s[i]; !request.IsTokenByte(c) || 'A' <= c && c <= 'Z' {
 			return false
 		}
 	}

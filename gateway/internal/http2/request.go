@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // target is what the fields of a request come to.
@@ -117,7 +118,7 @@ func (h *headerList) readTrailer(t *target, value string) {
 		switch {
 		case key == "":
 			continue
-		case key == "Content-Length" || key == "Transfer-Encoding" || key == "Trailer" || !consistsOf(key, &tokenBytes):
+		case key == "Content-Length" || key == "Transfer-Encoding" || key == "Trailer" || !request.IsToken(key):
 			continue
 		case t.trailer == nil:
 			t.trailer = http.Header{}
@@ -142,7 +143,7 @@ func (h *headerList) checkPseudo(t *target) {
 		return
 	}
 	switch {
-	case !consistsOf(h.method, &tokenBytes):
+	case !request.IsToken(h.method):
 		h.refuse("a method that is no token")
 	case h.scheme != "https" && h.scheme != "http":
 		h.refuse("a scheme other than https and http")

@@ -74,7 +74,7 @@ func (b *outBuffer) free() {
 // add adds the lines of a field, but what no field of HTTP/2 can be.
 func (l *fieldList) add(key string, values []string) {
 	name := lowerName(key)
-	if isConnectionSpecific(name) || !consistsOf(name, &lowerBytes) {
+	if isConnectionSpecific(name) || !isLowerToken(name) {
 		return
 	}
 	for _, value := range values {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // expectTimeout is how long a body waits for 100 Continue.
@@ -186,7 +187,7 @@ func (x *Exchange) trailerFields() field.List {
 	}
 	var fields field.List
 	for _, f := range x.request.Upload.Trailer() {
-		if field.IsToken(f.Name) && field.IsValue(f.Value) {
+		if request.IsToken(f.Name) && field.IsValue(f.Value) {
 			fields.Add(strings.ToLower(f.Name), f.Value)
 		}
 	}
