@@ -91,7 +91,7 @@ const fewOptions = 64
 // removeConnectionOptions removes the fields that lines of Connection name.
 func removeConnectionOptions(h *field.List, connection []string) {
 	if len(connection) == 1 && len(connection[0]) <= fewOptions {
-		h.DelFunc(func(name string) bool { return namesField(connection[0], name) })
+		h.DelFunc(func(name string) bool { return field.IsListed(connection[0], name) })
 		return
 	}
 	named := map[string]bool{}
@@ -101,16 +101,6 @@ func removeConnectionOptions(h *field.List, connection []string) {
 		}
 	}
 	h.DelFunc(func(name string) bool { return named[http.CanonicalHeaderKey(name)] })
-}
-
-// namesField reports whether a list has the name of a field.
-func namesField(list, name string) bool {
-	for element := range strings.SplitSeq(list, ",") {
-		if field.Same(request.TrimOWS(element), name) {
-			return true
-		}
-	}
-	return false
 }
 
 // isRepeatable reports whether a request may be sent twice: safe and idempotent methods without a body (RFC 9110, section

@@ -63,6 +63,11 @@ func IsPreflight(method string, origin, acrm []string) bool {
 // IsWebSocket reports whether a request with these header fields, by canonical name, is a WebSocket handshake (RFC 6455,
 // section 4.1).
 func IsWebSocket(header map[string][]string) bool {
+	const webSocket = "websocket"
 	upgrade := header["Upgrade"]
-	return len(upgrade) == 1 && strings.EqualFold(TrimOWS(upgrade[0]), "websocket")
+	if len(upgrade) != 1 {
+		return false
+	}
+	protocol := TrimOWS(upgrade[0])
+	return len(protocol) == len(webSocket) && strings.EqualFold(protocol, webSocket) // what has letters that fold into ASCII is longer
 }

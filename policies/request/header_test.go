@@ -155,3 +155,15 @@ func TestClassifyingAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations, want none", n)
 	}
 }
+
+// TestIsWebSocket: the protocol is a token without case, and one line of it.
+func TestIsWebSocket(t *testing.T) {
+	for upgrade, want := range map[string]bool{"websocket": true, " WebSocket\t": true, "web\u017focket": false, "webSoc\u212aet": false, "websocket, h2c": false, "": false} {
+		if IsWebSocket(map[string][]string{"Upgrade": {upgrade}}) != want {
+			t.Errorf("%q: %v", upgrade, !want)
+		}
+	}
+	if IsWebSocket(map[string][]string{"Upgrade": {"websocket", "websocket"}}) || IsWebSocket(nil) {
+		t.Error("two lines, or none, are a handshake")
+	}
+}

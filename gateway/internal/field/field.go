@@ -14,7 +14,8 @@ type Field struct{ Name, Value string }
 // List is a section. Methods with a pointer change it in place.
 type List []Field
 
-// Same reports whether two names are the same.
+// Same reports whether two names, or other tokens that have no case, are the same. A letter beyond ASCII is in none, also where Unicode
+// folds it into one of ASCII: it is longer.
 func Same(a, b string) bool { return len(a) == len(b) && (a == b || strings.EqualFold(a, b)) }
 
 // Has reports whether there is a field of that name.
@@ -61,7 +62,7 @@ func (l List) HasToken(name, token string) bool {
 // IsListed reports whether a token is an element of a list (RFC 9110, section 5.6.1), without regard to case.
 func IsListed(list, token string) bool {
 	for element := range strings.SplitSeq(list, ",") {
-		if strings.EqualFold(strings.Trim(element, " \t"), token) {
+		if Same(strings.Trim(element, " \t"), token) {
 			return true
 		}
 	}

@@ -38,13 +38,14 @@ func TestList(t *testing.T) {
 }
 
 func TestHasToken(t *testing.T) {
-	l := List{{"Connection", "keep-alive,\tClose "}, {"connection", "upgrade"}, {"Te", "x;close"}}
+	l := List{{"Connection", "keep-alive,\tClose "}, {"connection", "upgrade"}, {"Te", "x;close"}, {"Folds", "clo\u017fe, \u212aeep-alive"}}
 	for _, token := range []string{"close", "Upgrade", "KEEP-ALIVE"} {
 		if !l.HasToken("Connection", token) {
 			t.Errorf("%s is not found", token)
 		}
 	}
-	if l.HasToken("Connection", "keep") || l.HasToken("Te", "close") || l.HasToken("None", "close") {
+	if l.HasToken("Connection", "keep") || l.HasToken("Te", "close") || l.HasToken("None", "close") ||
+		l.HasToken("Folds", "close") || l.HasToken("Folds", "keep-alive") {
 		t.Error("a token is found that is not there")
 	}
 }

@@ -81,6 +81,7 @@ func TestFramingThatCanBeReadInTwoWaysIsRefused(t *testing.T) {
 		"length beyond counting":  start + "Content-Length: 99999999999999999999\r\n\r\n",
 		"long length":             start + "Content-Length: " + strings.Repeat("0", 80) + "1\r\n\r\n",
 		"two codings":             start + "Transfer-Encoding: gzip, chunked\r\n\r\n",
+		"coding by its fold":      start + "Transfer-Encoding: chun\u212aed\r\n\r\n0\r\n\r\n",
 		"coding twice":            start + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
 		"another coding":          start + "Transfer-Encoding: identity\r\n\r\n",
 		"coding in HTTP/1.0":      "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",

@@ -101,7 +101,7 @@ func (h *Head) frame(bodiless bool) error {
 			}
 			lengths += f.Value
 		case strings.EqualFold(f.Name, "Transfer-Encoding"):
-			if encodings++; encodings > 1 || !strings.EqualFold(f.Value, "chunked") {
+			if encodings++; encodings > 1 || !field.Same(f.Value, "chunked") {
 				return malformed("a Transfer-Encoding other than chunked")
 			}
 		}

@@ -98,6 +98,7 @@ func TestRefusedAnswers(t *testing.T) {
 		"two Transfer-Encodings":        ok + "Transfer-Encoding: chunked\nTransfer-Encoding: chunked\n\n",
 		"identity":                      ok + "Transfer-Encoding: identity\n\n",
 		"an empty Transfer-Encoding":    ok + "Transfer-Encoding:\n\n",
+		"chunked by its fold":           ok + "Transfer-Encoding: chun\u212aed\n\n",
 		"chunked with a parameter":      ok + "Transfer-Encoding: chunked;a=b\n\n",
 		"a folded Transfer-Encoding":    ok + "Transfer-Encoding: chun\n ked\n\n",
 		"both":                          ok + "Transfer-Encoding: chunked\nContent-Length: 5\n\n",

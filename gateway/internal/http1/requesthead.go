@@ -145,7 +145,7 @@ func (h *RequestHead) frame() error {
 			}
 		case len("Expect"):
 			if strings.EqualFold(f.Name, "Expect") {
-				if !strings.EqualFold(f.Value, "100-continue") {
+				if !field.Same(f.Value, "100-continue") {
 					return refused(http.StatusExpectationFailed, "an expectation other than 100-continue")
 				}
 				h.Expect = h.Minor > 0
@@ -162,7 +162,7 @@ func (h *RequestHead) frame() error {
 			}
 		case len("Transfer-Encoding"):
 			if strings.EqualFold(f.Name, "Transfer-Encoding") {
-				if encodings++; !strings.EqualFold(f.Value, "chunked") {
+				if encodings++; !field.Same(f.Value, "chunked") {
 					return badRequest("a Transfer-Encoding other than chunked")
 				}
 			}

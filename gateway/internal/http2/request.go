@@ -58,7 +58,7 @@ func (h *headerList) readFields(t *target, endStream bool) {
 			h.readTrailer(t, f.Value)
 			continue
 		case "expect":
-			t.expects = t.expects || strings.EqualFold(f.Value, "100-continue")
+			t.expects = t.expects || field.Same(f.Value, "100-continue")
 		}
 		key := canonicalName(f.Name)
 		t.fields.Add(key, f.Value)

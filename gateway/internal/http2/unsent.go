@@ -129,7 +129,7 @@ func (a *answer) takeField(key string, values []string) {
 	case key == "Content-Length":
 		a.declare(values)
 	case key == "Connection":
-		a.closes = strings.EqualFold(values[0], "close")
+		a.closes = field.IsListed(values[0], "close")
 	case a.isAnnounced(key):
 	default:
 		a.hasDate = a.hasDate || key == "Date"
