@@ -1,5 +1,22 @@
 package field
 
+// maxLengthDigits keeps a length within 63 bits.
+const maxLengthDigits = 18
+
+// ParseLength parses a number of bytes, as Content-Length has it (RFC 9110, section 8.6): digits, and nothing but digits.
+func ParseLength(s string) (n int64, ok bool) {
+	if s == "" || len(s) > maxLengthDigits {
+		return 0, false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = 10*n + int64(s[i]-'0')
+	}
+	return n, true
+}
+
 // IsValue reports whether s holds only what a field's value may (RFC 9110, section 5.5): no control characters but tabs. It looks at
 // eight bytes at a time: values can be long.
 func IsValue[T string | []byte](s T) bool {

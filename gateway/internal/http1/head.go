@@ -1,10 +1,10 @@
 package http1
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // Lengths of a body that are no number of bytes.
@@ -89,27 +89,13 @@ func parseStatusLine(line []byte) (Head, error) {
 
 // frame finds out how the body is framed (RFC 9112, section 6.3).
 func (h *Head) frame(bodiless bool) error {
-	lengths, encodings := "", 0
-	for i := range h.Fields {
-		switch f := &h.Fields[i]; {
-		case strings.EqualFold(f.Name, "Content-Length"):
-			if f.Value == "" {
-				return malformed("a Content-Length that is no number")
-			}
-			if lengths != "" {
-				lengths += ","
-			}
-			lengths += f.Value
-		case strings.EqualFold(f.Name, "Transfer-Encoding"):
-			if encodings++; encodings > 1 || !field.Same(f.Value, "chunked") {
-				return malformed("a Transfer-Encoding other than chunked")
-			}
-		}
-	}
-	length, err := parseLengths(lengths)
+	length, err := DeclaredLength(h.Fields)
+	encodings := h.Fields.Count("Transfer-Encoding")
 	switch {
 	case err != nil:
 		return err
+	case encodings > 1, encodings == 1 && !field.Same(h.Fields.Get("Transfer-Encoding"), "chunked"):
+		return malformed("a Transfer-Encoding other than chunked")
 	case encodings > 0 && length >= 0:
 		return malformed("Content-Length beside Transfer-Encoding")
 	case encodings > 0 && h.Minor == 0:
@@ -131,30 +117,22 @@ func (h *Head) frame(bodiless bool) error {
 	return nil
 }
 
-// maxLengthDigits keeps a length within 63 bits.
-const maxLengthDigits = 18
-
-// parseLengths parses the Content-Lengths of a message: a number, or a list of the same one (RFC 9110, section 8.6); negative
-// where there is none.
-func parseLengths(list string) (int64, error) {
-	if list == "" {
-		return -1, nil
-	}
-	first := ""
-	for element := range strings.SplitSeq(list, ",") {
-		element = strings.Trim(element, " \t")
-		for i := range len(element) {
-			if element[i] < '0' || element[i] > '9' {
+// DeclaredLength is what the Content-Lengths of a header say: a number, or a list of the same one (RFC 9110, section 8.6); Chunked
+// where there is none. The error is a MalformedError.
+func DeclaredLength(header field.List) (int64, error) {
+	length, first := Chunked, ""
+	for list := range header.Values("Content-Length") {
+		for element := range strings.SplitSeq(list, ",") {
+			element = request.TrimOWS(element)
+			n, ok := field.ParseLength(element)
+			switch {
+			case !ok:
 				return 0, malformed("a Content-Length that is no number")
+			case first != "" && element != first:
+				return 0, malformed("Content-Lengths that differ")
 			}
+			length, first = n, element
 		}
-		switch {
-		case element == "" || len(element) > maxLengthDigits:
-			return 0, malformed("a Content-Length that is no number")
-		case first != "" && element != first:
-			return 0, malformed("Content-Lengths that differ")
-		}
-		first = element
 	}
-	return strconv.ParseInt(first, 10, 64)
+	return length, nil
 }

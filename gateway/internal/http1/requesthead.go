@@ -155,8 +155,8 @@ func (h *RequestHead) frame() error {
 		case len("Content-Length"):
 			if strings.EqualFold(f.Name, "Content-Length") {
 				lengths++
-				var err error
-				if h.Length, err = parseLengths(f.Value); err != nil || h.Length < 0 || strings.IndexByte(f.Value, ',') >= 0 {
+				var ok bool
+				if h.Length, ok = field.ParseLength(f.Value); !ok {
 					return badRequest("a Content-Length that is no number")
 				}
 			}

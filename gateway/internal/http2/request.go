@@ -85,9 +85,9 @@ func (h *headerList) readHost(t *target, value string, before int) {
 	t.host = value
 }
 
-// readLength reads Content-Length: digits, and nothing but digits.
+// readLength reads Content-Length.
 func (h *headerList) readLength(t *target, value string, before int, endStream bool) {
-	n, ok := parseLength(value)
+	n, ok := field.ParseLength(value)
 	switch {
 	case before > 0:
 		h.refuse("Content-Length twice")
@@ -98,17 +98,6 @@ func (h *headerList) readLength(t *target, value string, before int, endStream b
 	default:
 		t.contentLength = n
 	}
-}
-
-func parseLength(s string) (n int64, ok bool) {
-	for i := range len(s) {
-		d := int64(s[i]) - '0'
-		if d < 0 || d > 9 || n > (1<<62)/10 {
-			return 0, false
-		}
-		n = 10*n + d
-	}
-	return n, s != ""
 }
 
 // readTrailer notes which trailers are announced. Some fields can be none (RFC 9110, section 6.5.1).

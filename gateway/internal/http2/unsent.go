@@ -142,7 +142,7 @@ func (a *answer) declare(values []string) {
 	if a.declared >= 0 || a.status == http.StatusNoContent {
 		return
 	}
-	if n, ok := parseLength(values[0]); ok {
+	if n, ok := field.ParseLength(values[0]); ok {
 		a.declared = n
 		a.fields.add("Content-Length", values[:1])
 	}

@@ -91,8 +91,8 @@ func (w *response) WriteFields(status int, head field.List) {
 	}
 	w.status, w.head = status, head
 	w.bodiless = w.request.Method == http.MethodHead || status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
-	if n, err := strconv.ParseUint(head.Get("Content-Length"), 10, 63); err == nil {
-		w.length = int64(n)
+	if n, ok := field.ParseLength(head.Get("Content-Length")); ok {
+		w.length = n
 	}
 	w.trailer = announced(head)
 }

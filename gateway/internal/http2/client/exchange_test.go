@@ -156,7 +156,7 @@ func TestMalformedAnswers(t *testing.T) {
 	for _, body := range []string{"", "ab"} {
 		done := b.get(&Request{})
 		id := c.request().StreamID
-		c.answer(id, false, ":status", "200", "content-length", "1")
+		c.answer(id, false, ":status", "200", "content-length", "1, 1")
 		c.must(c.WriteData(id, true, []byte(body)))
 		if s := b.await(done); s.err == nil {
 			if got, err := s.rest(); err == nil {

@@ -16,7 +16,7 @@ func malformed(reason string) error { return &http1.MalformedError{Reason: reaso
 // parseHead is the head of an answer, whose names and values the framer has checked (RFC 9113, section 8.2.1). bodiless says that the
 // request's method allows no body, and ended that nothing follows.
 func parseHead(f *http2.MetaHeadersFrame, bodiless bool) (http1.Head, error) {
-	h := http1.Head{Minor: 1, Length: http1.Chunked}
+	h := http1.Head{Minor: 1}
 	switch {
 	case f.Truncated || len(f.Fields) > http1.MaxFields:
 		return h, http1.ErrTooLong
@@ -32,7 +32,7 @@ func parseHead(f *http2.MetaHeadersFrame, bodiless bool) (http1.Head, error) {
 	if h.Fields, err = parseFields(f); err != nil {
 		return h, err
 	}
-	if h.Length, err = declaredLength(h.Fields); err != nil {
+	if h.Length, err = http1.DeclaredLength(h.Fields); err != nil {
 		return h, err
 	}
 	if bodiless || h.Status == 204 || h.Status == 304 || f.StreamEnded() {
@@ -57,20 +57,4 @@ func parseFields(f *http2.MetaHeadersFrame) (field.List, error) {
 		fields[i] = field.Field{Name: f.Name, Value: strings.Trim(f.Value, " \t")}
 	}
 	return fields, nil
-}
-
-// declaredLength is what Content-Length says, http1.Chunked where it says nothing.
-func declaredLength(fields field.List) (int64, error) {
-	length := http1.Chunked
-	for _, f := range fields {
-		if f.Name != "content-length" {
-			continue
-		}
-		n, err := strconv.ParseUint(f.Value, 10, 63)
-		if err != nil || strings.HasPrefix(f.Value, "+") || length >= 0 && length != int64(n) {
-			return 0, malformed("a Content-Length that is no number, or two")
-		}
-		length = int64(n)
-	}
-	return length, nil
 }
