@@ -106,3 +106,19 @@ func (l *List) Del(name string) {
 func (l *List) DelFunc(del func(name string) bool) {
 	*l = slices.DeleteFunc(*l, func(f Field) bool { return del(f.Name) })
 }
+
+// IsConnectionSpecific reports whether a name, in lower case, is that of a field of HTTP/1.1's connections, of which HTTP/2 has none
+// (RFC 9113, section 8.2.2).
+func IsConnectionSpecific(name string) bool {
+	switch name {
+	case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade":
+		return true
+	}
+	return false
+}
+
+// FramesMessage reports whether a field says how a message is framed, so that it never stands behind the body (RFC 9110, section
+// 6.5.1).
+func FramesMessage(name string) bool {
+	return Same(name, "Content-Length") || Same(name, "Transfer-Encoding") || Same(name, "Trailer")
+}

@@ -63,7 +63,7 @@ func (h *headerList) add(f hpack.HeaderField) {
 		h.addPseudo(f.Name, f.Value)
 	case !isLowerToken(f.Name):
 		h.refuse("a name that is no token in lower case")
-	case isConnectionSpecific(f.Name):
+	case field.IsConnectionSpecific(f.Name):
 		h.refuse("a field of HTTP/1.1's connections")
 	case f.Name == "te" && f.Value != "trailers":
 		h.refuse("TE other than trailers")

@@ -59,12 +59,3 @@ func isLowerToken(s string) bool {
 	}
 	return s != ""
 }
-
-// isConnectionSpecific reports whether a field is one of HTTP/1.1's connections (RFC 9113, section 8.2.2).
-func isConnectionSpecific(name string) bool {
-	switch name {
-	case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade":
-		return true
-	}
-	return false
-}

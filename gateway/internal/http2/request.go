@@ -107,7 +107,7 @@ func (h *headerList) readTrailer(t *target, value string) {
 		switch {
 		case key == "":
 			continue
-		case key == "Content-Length" || key == "Transfer-Encoding" || key == "Trailer" || !request.IsToken(key):
+		case field.FramesMessage(key) || !request.IsToken(key):
 			continue
 		case t.trailer == nil:
 			t.trailer = http.Header{}

@@ -74,7 +74,7 @@ func (b *outBuffer) free() {
 // add adds the lines of a field, but what no field of HTTP/2 can be.
 func (l *fieldList) add(key string, values []string) {
 	name := lowerName(key)
-	if isConnectionSpecific(name) || !isLowerToken(name) {
+	if field.IsConnectionSpecific(name) || !isLowerToken(name) {
 		return
 	}
 	for _, value := range values {
@@ -159,11 +159,7 @@ func (a *answer) isAnnounced(key string) bool {
 
 // isTrailer reports whether a field may be a trailer (RFC 9110, section 6.5.1).
 func isTrailer(key string) bool {
-	switch key {
-	case "", "Content-Length", "Transfer-Encoding", "Trailer", "Te", "Host":
-		return false
-	}
-	return true
+	return key != "" && key != "Te" && key != "Host" && !field.FramesMessage(key)
 }
 
 // trailers are the fields behind the body: those announced, and those whose keys begin with http.TrailerPrefix.

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/textproto"
 	"os"
 	"sync"
 	"time"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 )
 
@@ -192,7 +192,7 @@ func (b *body) setDeadline(now time.Time) error {
 // setTrailer adds the fields behind the body to the request, where it has announced any.
 func (b *body) setTrailer() {
 	for _, f := range b.chunks.Trailer {
-		if b.trailer != nil && !framesMessage(f.Name) {
+		if b.trailer != nil && !field.FramesMessage(f.Name) {
 			b.trailer.Add(f.Name, f.Value)
 		}
 	}
@@ -304,13 +304,4 @@ func (b *body) discard() bool {
 			return err == io.EOF
 		}
 	}
-}
-
-// framesMessage reports whether a field frames the message, and so never stands behind its body.
-func framesMessage(name string) bool {
-	switch textproto.CanonicalMIMEHeaderKey(name) {
-	case "Transfer-Encoding", "Content-Length", "Trailer":
-		return true
-	}
-	return false
 }

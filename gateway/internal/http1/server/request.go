@@ -67,7 +67,7 @@ func announcedTrailer(h http.Header) http.Header {
 	for _, line := range h["Trailer"] {
 		for name := range strings.SplitSeq(line, ",") {
 			name = textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name))
-			if name == "" || framesMessage(name) {
+			if name == "" || field.FramesMessage(name) {
 				continue
 			}
 			if trailer == nil {

@@ -106,7 +106,7 @@ func (w *response) writeInformational(status int) {
 	defer o.mu.Unlock()
 	o.buffer = appendStatusLine(o.acquire(), status)
 	for name, values := range w.header {
-		if name != "Connection" && !framesMessage(name) {
+		if name != "Connection" && !field.FramesMessage(name) {
 			o.buffer = appendValues(o.buffer, name, values)
 		}
 	}
@@ -279,7 +279,7 @@ func announced(head field.List) (names []string) {
 	for line := range head.Values("Trailer") {
 		for name := range strings.SplitSeq(line, ",") {
 			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
-			if name != "" && !framesMessage(name) {
+			if name != "" && !field.FramesMessage(name) {
 				names = append(names, name)
 			}
 		}
@@ -412,7 +412,7 @@ func (w *response) appendLastChunk(b []byte) []byte {
 		b = appendValues(b, name, w.header[name])
 	}
 	for name, values := range w.header {
-		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && !framesMessage(name) {
+		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && !field.FramesMessage(name) {
 			b = appendValues(b, http.CanonicalHeaderKey(name), values)
 		}
 	}

@@ -50,8 +50,7 @@ func parseFields(f *http2.MetaHeadersFrame) (field.List, error) {
 	regular := f.RegularFields()
 	fields := make(field.List, len(regular))
 	for i, f := range regular {
-		switch f.Name {
-		case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
+		if field.IsConnectionSpecific(f.Name) {
 			return nil, malformed("a field of HTTP/1.1's connections in HTTP/2")
 		}
 		fields[i] = field.Field{Name: f.Name, Value: strings.Trim(f.Value, " \t")}
