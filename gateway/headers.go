@@ -126,8 +126,10 @@ func (x *forwarding) forwardBody(out *outgoing) {
 		out.length = 0
 		return
 	}
+	connection := in.Header["Connection"]
 	for name := range in.Trailer {
-		if x.allowsHeader(name, request.ClassifyHeader(name)) && !forbiddenTrailer(name) && (x.route() == nil || !controlsHeader(x.route(), name)) {
+		if x.allowsHeader(name, request.ClassifyHeader(name)) && !forbiddenTrailer(name) && !isListed(connection, name) &&
+			(x.route() == nil || !controlsHeader(x.route(), name)) {
 			if out.trailer == nil {
 				out.trailer = make(http.Header, len(in.Trailer))
 			}
@@ -143,16 +145,15 @@ func (x *forwarding) forwardBody(out *outgoing) {
 }
 
 // forbiddenTrailer reports whether a field may never stand in a trailer,
-// because it frames, routes or authenticates (RFC 9110, section 6.5.1), or is
-// the gateway's to say.
+// because it frames, routes or authenticates (RFC 9110, section 6.5.1), is about
+// one connection, or is the gateway's to say.
 func forbiddenTrailer(name string) bool {
 	switch name {
 	case "Set-Cookie", "X-Request-Id", "Strict-Transport-Security", "Location", "Www-Authenticate", "Content-Security-Policy",
 		"Cache-Control", "Vary", "Expires", "Age", "Date", "Retry-After", "Alt-Svc":
 		return true
-	case "Authorization", "Cookie", "Host", "Content-Length", "Transfer-Encoding", "Trailer", "Te",
-		"Content-Encoding", "Content-Type", "Content-Range", "Connection", "Upgrade", "Expect":
+	case "Authorization", "Cookie", "Host", "Content-Length", "Content-Encoding", "Content-Type", "Content-Range", "Expect":
 		return true
 	}
-	return strings.HasPrefix(name, "Access-Control-")
+	return isHopByHop(name) || strings.HasPrefix(name, "Access-Control-")
 }

@@ -87,6 +87,30 @@ func TestBackendsOverHTTP2(t *testing.T) {
 	}
 }
 
+// TestTrailersOfAConnection: what is of one connection alone, by its name or by what Connection says, comes behind no body either. A backend
+// of HTTP/2 would have to take the whole request for malformed.
+func TestTrailersOfAConnection(t *testing.T) {
+	t.Parallel()
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			t.Error(err)
+		}
+		fmt.Fprintf(w, "%v", r.Trailer)
+	}
+	plain := httptest.NewServer(http.HandlerFunc(echo))
+	t.Cleanup(plain.Close)
+	_, h2c := newH2CBackend(t, echo)
+	for _, address := range []string{plain.URL, h2c} {
+		s := toBackends(t, nil, fmt.Sprintf("app: { url: %q }", address))
+		got := s.http1(t, request{method: http.MethodPost, host: appHost, target: "/public/x", header: []string{
+			"Transfer-Encoding: chunked", "Connection: X-Hop", "Trailer: X-Sum, Keep-Alive, Proxy-Connection, Proxy-Authorization, X-Hop",
+		}, body: "2\r\nhi\r\n0\r\nX-Sum: good\r\nKeep-Alive: timeout=5\r\nProxy-Connection: close\r\nProxy-Authorization: Basic eDp5\r\nX-Hop: 1\r\n\r\n"})
+		if got.status != http.StatusOK || got.body != "map[X-Sum:[good]]" {
+			t.Errorf("%s: %v, want one trailer", address, got)
+		}
+	}
+}
+
 // frameBackend is a backend whose frames a test writes: do is called with each connection, whose settings were exchanged, and the header of
 // each request on it.
 func frameBackend(t *testing.T, do func(c *http2.Framer, connection int, r *http2.MetaHeadersFrame) error) string {
