@@ -2,7 +2,6 @@ package policies
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -117,17 +116,13 @@ func (r *Route) ForwardPath(p request.Path) string {
 
 // rewriteHost checks a host that may have a port.
 func (c *compiler) rewriteHost(w word) string {
-	name, port, ported := strings.Cut(w.text, ":")
-	host, err := request.ParseHost(name)
-	number, notNumber := strconv.ParseUint(port, 10, 16)
+	host, port, err := request.ParseAuthority(w.text)
 	switch {
 	case strings.Contains(w.text, "/"):
 		c.errorf(w.at, "rewrite_host stands without scheme and path, found %q", w.text)
 	case err != nil:
 		c.errorf(w.at, "rewrite_host is a host, with a port or without one: %v, found %q", err, w.text)
-	case ported && (notNumber != nil || number == 0 || strconv.FormatUint(number, 10) != port):
-		c.errorf(w.at, "rewrite_host: the port is not a number from 1 to 65535, found %q", w.text)
-	case ported:
+	case port != "":
 		return string(host) + ":" + port
 	}
 	return string(host)

@@ -30,7 +30,7 @@ defaults:
   on_stale: allow
   streams: keep
   stream: true
-  rewrite_host: site.internal
+  rewrite_host: "[FD00::1]:8080"
 routes:
   - { path: /defaults, allow: authenticated }
   - path: "/own/*rest"
@@ -67,7 +67,7 @@ func TestRouteOptions(t *testing.T) {
 	for path, want := range map[string]Route{
 		"/defaults": {
 			Rate: &Rate{gcra.Rate{Events: 100, Per: time.Hour}, PerIP}, MaxBody: 1 << 20, Timeout: 10 * time.Second, CSRFExempt: forms,
-			RewriteHost: "site.internal", WebSocket: true, OnStaleAllow: true, KeepStreams: true, StreamBodies: true,
+			RewriteHost: "[fd00::1]:8080", WebSocket: true, OnStaleAllow: true, KeepStreams: true, StreamBodies: true,
 			Headers: Headers{Response: HeaderEdits{Remove: []string{"Server"}, Set: []HeaderField{{"X-Frame-Options", "DENY"}}}},
 		},
 		"/own/x": {
