@@ -17,7 +17,7 @@ func (x *exchange) prepare() error {
 		}
 	}
 	if f.allowsUpgrade() && x.r.ContentLength != 0 {
-		return refuseMalformed("a WebSocket handshake with a body")
+		return refuseMalformed(reasonHandshakeBody)
 	}
 	if err := f.checkHeldFields(); err != nil {
 		return err

@@ -178,6 +178,8 @@ const (
 	reasonCredentials     = "Authorization by " // of a scheme that logs a connection in
 	reasonOddHeader       = "a header name that the upstream refuses"
 	reasonNoWebSocket     = "a WebSocket, "
+	reasonHandshakeBody   = "a WebSocket handshake with a body"
+	reasonKept            = "a kept post " // that cannot be sent
 	reasonTooMuchIdentity = "the roles and names in a token of "
 	reasonForwardAuth     = "forward auth: " // another proxy holds the request, or asks about it
 )
@@ -186,7 +188,7 @@ const (
 // rule had allowed the request.
 func IsBehindRule(reason string) bool {
 	return slices.ContainsFunc([]string{
-		reasonTooLarge, reasonCredentials, reasonOddHeader, reasonNoWebSocket, reasonTooMuchIdentity, reasonForwardAuth,
+		reasonTooLarge, reasonCredentials, reasonOddHeader, reasonNoWebSocket, reasonHandshakeBody, reasonKept, reasonTooMuchIdentity, reasonForwardAuth,
 	}, func(beginning string) bool { return strings.HasPrefix(reason, beginning) })
 }
 

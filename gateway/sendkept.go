@@ -39,7 +39,7 @@ func (x *exchange) findKept(isDecided bool) error {
 		return err
 	}
 	if post.URL != x.located.url() {
-		return refuseMalformed("a kept post is to be sent to another address than it was meant for")
+		return refuseMalformed(reasonKept + "is to be sent to another address than it was meant for")
 	}
 	x.kept = kept{id: id, post: post}
 	x.r.ContentLength = int64(len(post.Body))
@@ -70,7 +70,9 @@ func (x *exchange) sendKept() error {
 		return nil
 	}
 	if x.decided.authentication.claims == nil || !x.decided.authentication.byCookie {
-		return refuseLoginRequired() // the route is public by now, and the post is somebody's
+		r := refuseLoginRequired().(*refusal)
+		r.reason = reasonKept + "is somebody's, and nobody is signed in; the route is public by now"
+		return r
 	}
 	post, err := x.decided.takePost(x.kept.id, x.kept.post.Owner)
 	if err != nil {

@@ -212,14 +212,17 @@ func TestWhatIsRefusedBehindARuleIsNoDecisionOfIt(t *testing.T) {
 	a := audited(t, "fsync: always")
 	config := filepath.Join(a.dir, "vilogate.yaml")
 	writeFiles(t, a.dir, map[string]string{
-		"vilogate.yaml":     strings.Replace(string(readFile(t, config)), "upstreams: { app: {", "upstreams: { app: { odd_headers: reject,", 1),
-		"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes:\n  - { path: \"/*rest\", allow: authenticated, max_body: 1KiB }\n",
+		"vilogate.yaml": strings.Replace(string(readFile(t, config)), "upstreams: { app: {", "upstreams: { app: { odd_headers: reject,", 1),
+		"policies/app.yaml": "host: app.viloforge.test\nupstream: app\nroutes:\n" +
+			"  - { path: \"/*rest\", allow: authenticated, max_body: 1KiB }\n  - { path: /socket, allow: authenticated, websocket: true }\n",
 	})
 	a.must("", "reload", "--state", a.state)
 	for reason, got := range map[string]answer{
 		"the body is longer than max_body": a.http1(t, request{method: "PUT", host: appHost, target: "/x", header: []string{cookieLine(a.alice), "Origin: https://" + appHost}, body: strings.Repeat("x", 1025)}),
 		"Authorization by Negotiate":       a.http1(t, request{host: appHost, target: "/x", header: []string{cookieLine(a.alice), "Authorization: Negotiate YII="}}),
 		"a header name that the upstream":  a.http1(t, request{host: appHost, target: "/x", header: []string{cookieLine(a.alice), "X_Odd: 1"}}),
+		"a WebSocket handshake with a body": a.http1(t, request{host: appHost, target: "/socket", body: "hi", header: append(
+			strings.Split(upgrade, "\r\n")[:2], cookieLine(a.alice), "Origin: https://"+appHost)}),
 		"a WebSocket, which": a.h2(t, appHost).exchange(
 			request{host: appHost, target: "/x", header: []string{cookieLine(a.alice), "Origin: https://" + appHost}}.handshake(), ""),
 	} {
