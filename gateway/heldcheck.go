@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/viloforge/vilogate/gateway/internal/extauthz"
 	"github.com/viloforge/vilogate/gateway/internal/forwardauth"
@@ -69,7 +68,7 @@ func heldByEnvoy(asking *http.Request, c extauthz.Request) (*http.Request, error
 		schemes = append(schemes, c.Scheme)
 	}
 	for _, scheme := range schemes {
-		if !strings.EqualFold(scheme, "https") {
+		if !forwardauth.IsSecure(scheme) {
 			return nil, &forwardauth.Error{Reason: "X-Forwarded-Proto or :scheme is not https: only what came over TLS is decided on"}
 		}
 	}

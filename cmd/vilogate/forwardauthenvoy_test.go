@@ -126,6 +126,9 @@ func TestForwardAuthOfEnvoy(t *testing.T) {
 	if r.OK == nil || len(r.OK.Headers) != 1 || !slices.Contains(r.OK.Remove, "cookie") || !slices.Contains(r.OK.Remove, "x-user-roles") || !slices.Contains(r.OK.Remove, "x-user") {
 		t.Errorf("anonymous leave: %+v", r.OK)
 	}
+	if r = check(t, "GET", "/public/x", nil, "x-forwarded-proto: wss"); r.OK == nil {
+		t.Errorf("a WebSocket's scheme, as in front of Envoy Traefik says it: %+v", r.Denied)
+	}
 	r = check(t, "GET", "/x", nil, "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Accept: text/html")
 	if r.Denied == nil || r.Denied.Status.Code != "Found" || headerValue(t, r.Denied.Headers, "location") == "" {
 		t.Errorf("a person: %+v", r.Denied)

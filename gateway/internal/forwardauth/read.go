@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/policies/request"
 )
 
@@ -45,6 +46,11 @@ type Error struct{ Reason string }
 
 func (e *Error) Error() string { return e.Reason }
 
+// IsSecure reports whether a scheme says that a request came over TLS, as it is of HTTP or of a WebSocket.
+func IsSecure(scheme string) bool {
+	return field.Same(scheme, "https") || field.Same(scheme, "wss")
+}
+
 // Read reads what is held. Where it fails, the dialect is known all the same, as far as it can be. The error is an *Error.
 func Read(a Asking) (Held, error) {
 	h := Held{Dialect: a.dialect()}
@@ -72,7 +78,7 @@ func Read(a Asking) (Held, error) {
 	switch {
 	case err != nil:
 		return h, err
-	case !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "wss"):
+	case !IsSecure(scheme):
 		return h, &Error{forwardedScheme + " is not https: only what came over TLS is decided on"}
 	}
 	return h, nil
