@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -203,4 +204,25 @@ func TestForwardAuthKeepsConnections(t *testing.T) {
 	if err := s.terminate(syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestForwardAuthHasTheLimitsOfConnections: limits.tcp_keepalive is of connections of proxies that ask, too.
+func TestForwardAuthHasTheLimitsOfConnections(t *testing.T) {
+	t.Parallel()
+	s := newAttackSite(t, forwardAuth, "limits: { tcp_keepalive: 40s }\n")
+	conn, err := net.DialTimeout("tcp", s.at.ForwardAuth, waitTimeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeQuietly(t, conn)
+	ends := func(a net.Addr) string { return fmt.Sprintf("0100007F:%04X", a.(*net.TCPAddr).Port) }
+	eventually(t, "probes begin after 40 s", func() bool {
+		for line := range strings.Lines(string(readFile(t, "/proc/net/tcp"))) {
+			if f := strings.Fields(line); f[1] == ends(conn.RemoteAddr()) && f[2] == ends(conn.LocalAddr()) {
+				centiseconds, err := strconv.ParseInt(strings.TrimPrefix(f[5], "02:"), 16, 64) // 02 is the timer of probes
+				return err == nil && centiseconds > 2000
+			}
+		}
+		return false
+	})
 }

@@ -41,15 +41,9 @@ type PlainServer struct {
 func NewPlain(o PlainOptions) (*PlainServer, error) {
 	s := &PlainServer{opts: o, listeners: boundedListeners(o.Listeners, o.Limits.Connections, &o.Limits, nil)}
 	s.done, s.cancel = context.WithCancel(context.Background())
-	l := o.Limits
-	s.http1 = server.New(server.Options{Handler: o.Handler, Log: o.Log, Limits: server.Limits{
-		HeaderBytes: l.HeaderBytes, HeaderTime: l.HeaderTime, IdleTime: l.IdleTime, BodyMinRate: l.BodyMinRate, BodyTime: uploadPatience,
-	}})
+	s.http1 = server.New(server.Options{Handler: o.Handler, Log: o.Log, Limits: o.Limits.http1()})
 	var err error
-	s.http2, err = http2.New(http2.Options{Handler: o.Handler, Log: o.Log, Limits: http2.Limits{
-		HeaderBytes: l.HeaderBytes, HeaderTime: l.HeaderTime, IdleTime: l.IdleTime, Streams: l.Streams,
-		BodyMinRate: l.BodyMinRate, BodyTimeout: uploadPatience, WriteTimeout: writePatience,
-	}})
+	s.http2, err = http2.New(http2.Options{Handler: o.Handler, Log: o.Log, Limits: o.Limits.http2()})
 	if err != nil {
 		return nil, fmt.Errorf("edge: %w", err)
 	}

@@ -127,17 +127,11 @@ func New(o Options) (*Server, error) {
 		o.Refuse = func(w http.ResponseWriter, _ *http.Request, status int, _ string) { w.WriteHeader(status) }
 	}
 	handler := s.secure(o.Handler)
-	limits := server.Limits{
-		HeaderBytes: o.Limits.HeaderBytes, HeaderTime: o.Limits.HeaderTime, IdleTime: o.Limits.IdleTime,
-		BodyMinRate: o.Limits.BodyMinRate, BodyTime: uploadPatience,
-	}
+	limits := o.Limits.http1()
 	refuse := s.refuse(o.Refuse)
 	s.http1 = server.New(server.Options{Handler: handler, Refuse: refuse, ConnContext: o.ConnContext, Limits: limits, Log: o.Log})
 	s.plain = server.New(server.Options{Handler: redirect(o.ServedHost, o.PublicPort, o.Refuse), Refuse: o.Refuse, Limits: limits, Log: o.Log})
-	s.http2, err = http2.New(http2.Options{Handler: handler, Malformed: refuse, Log: o.Log, Limits: http2.Limits{
-		HeaderBytes: o.Limits.HeaderBytes, HeaderTime: o.Limits.HeaderTime, IdleTime: o.Limits.IdleTime, Streams: o.Limits.Streams,
-		BodyMinRate: o.Limits.BodyMinRate, BodyTimeout: uploadPatience, WriteTimeout: writePatience,
-	}})
+	s.http2, err = http2.New(http2.Options{Handler: handler, Malformed: refuse, Log: o.Log, Limits: o.Limits.http2()})
 	if err != nil {
 		return nil, fmt.Errorf("edge: %w", err)
 	}
@@ -147,6 +141,18 @@ func New(o Options) (*Server, error) {
 		Connections: cmp.Or(o.Limits.Connections, maxConnections()), BodyMinRate: o.Limits.BodyMinRate, BodyTimeout: uploadPatience, WriteTimeout: writePatience,
 	}, o.Log)
 	return s, nil
+}
+
+// http1 are the limits for connections of HTTP/1.1, and http2 for those of HTTP/2.
+func (l *Limits) http1() server.Limits {
+	return server.Limits{HeaderBytes: l.HeaderBytes, HeaderTime: l.HeaderTime, IdleTime: l.IdleTime, BodyMinRate: l.BodyMinRate, BodyTime: uploadPatience}
+}
+
+func (l *Limits) http2() http2.Limits {
+	return http2.Limits{
+		HeaderBytes: l.HeaderBytes, HeaderTime: l.HeaderTime, IdleTime: l.IdleTime, Streams: l.Streams,
+		BodyMinRate: l.BodyMinRate, BodyTimeout: uploadPatience, WriteTimeout: writePatience,
+	}
 }
 
 // boundedListeners are listeners with a connection limit that they share, the write timeout and the PROXY protocol.

@@ -176,6 +176,8 @@ func (s *Server) openEdge(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	limits := edgeLimits(&cfg.Limits, s.descriptors.Clients)
+	limits.Redirects = s.descriptors.Redirects
 	s.edge, err = edge.New(edge.Options{
 		Handler: s.gateway, Refuse: s.gateway.Refuse, HTTPS: s.listeners.https, HTTP: s.listeners.http, Source: s.source,
 		HTTP3: s.listeners.http3, HTTP3Port: s.listeners.http3Port(s.builder.PublicPort), HTTP3Free: s.transfer.http3Free,
@@ -183,24 +185,12 @@ func (s *Server) openEdge(cfg *config.Config) error {
 		HostTLS:     func(serverName string) *edge.HostTLS { return s.current.Load().TLS.Lookup(serverName) },
 		ConnContext: s.gateway.ConnContext, Drain: s.gateway.Drain,
 		ServedHost: func(host string) bool { return s.current.Load().Gateway.Serves(host) },
-		Limits: edge.Limits{
-			HeaderBytes: int(cfg.Limits.HeaderBytes), HeaderTime: cfg.Limits.HeaderTime.Std(), IdleTime: cfg.Limits.IdleTime.Std(),
-			BodyMinRate: int64(cfg.Limits.BodyMinRate), Streams: cfg.Limits.Streams,
-			Connections: s.descriptors.Clients, Redirects: s.descriptors.Redirects, TCPKeepAlive: probe(cfg.Limits.TCPKeepalive),
-		},
+		Limits:     limits,
 	})
 	if err == nil {
 		s.AddTask(s.edge.RotateTickets)
 	}
 	return err
-}
-
-// probe is a tcp_keepalive as options take it, in which 0 is not off.
-func probe(k config.Keepalive) time.Duration {
-	if k == 0 {
-		return -1
-	}
-	return time.Duration(k)
 }
 
 // openLimits makes the rate limiter; in a fleet it is synced through Redis.
