@@ -23,7 +23,7 @@ func checkUpstreamURL(u, beside *url.URL) error {
 		if u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 			return fmt.Errorf("%q is not of the form http://host:port", u.Redacted())
 		}
-		if canonical, err := request.ParsePath(cmp.Or(prefix, "/")); err != nil || canonical.String() != cmp.Or(prefix, "/") || canonical.Ambiguities() != 0 {
+		if canonical, err := request.ParsePath(prefix + "/"); err != nil || canonical.String() != prefix+"/" || canonical.Ambiguities() != 0 {
 			return fmt.Errorf("the path of %q is not canonical", u.Redacted())
 		}
 	default:

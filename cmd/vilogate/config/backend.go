@@ -105,10 +105,7 @@ func checkBackendURL(s string) (at int, wrong string) {
 
 // checkBackendPath says what is wrong with what requests' paths are put behind.
 func checkBackendPath(s string) string {
-	s = strings.TrimSuffix(s, "/")
-	if s == "" {
-		return ""
-	}
+	s = strings.TrimSuffix(s, "/") + "/" // with which what is put behind it begins
 	canonical, err := request.ParsePath(s)
 	switch {
 	case err != nil:
@@ -116,7 +113,7 @@ func checkBackendPath(s string) string {
 	case canonical.Ambiguities() != 0:
 		return "the path of a backend has a spelling that servers read in different ways: " + canonical.Ambiguities().String()
 	case canonical.String() != s:
-		return "the path of a backend is canonical: " + canonical.String()
+		return "the path of a backend is canonical: " + strings.TrimSuffix(canonical.String(), "/")
 	}
 	return ""
 }
