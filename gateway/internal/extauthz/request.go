@@ -19,8 +19,6 @@ type Request struct {
 	// Fields are its header, without pseudo-headers. Names are in lower case. Lines of one name are joined by Envoy with commas, unless
 	// it has encode_raw_headers.
 	Fields field.List
-	// Size is the length of its body, in bytes; negative where it is not known.
-	Size int64
 }
 
 var (
@@ -31,14 +29,14 @@ var (
 
 // ParseRequest reads a CheckRequest. The request that it returns shares nothing with message.
 func ParseRequest(message []byte) (Request, error) {
-	r := Request{Size: -1}
+	var r Request
 	p := parser{request: &r}
 	err := fields(message, func(number protowire.Number, value []byte) error {
 		if number == 1 {
 			return p.attributes(value)
 		}
 		return nil
-	}, nil)
+	})
 	switch {
 	case err != nil:
 		return Request{}, err
@@ -69,10 +67,10 @@ func (p *parser) attributes(message []byte) error {
 					return p.httpRequest(value)
 				}
 				return nil
-			}, nil)
+			})
 		}
 		return nil
-	}, nil)
+	})
 }
 
 // peer reads a Peer: address = 1, of it socket_address = 1, of it address = 2.
@@ -82,9 +80,9 @@ func (p *parser) peer(message []byte) error {
 			return fields(value, only(2, func(value []byte) error {
 				p.request.Source = string(value)
 				return nil
-			}), nil)
-		}), nil)
-	}), nil)
+			}))
+		}))
+	}))
 }
 
 // only calls f for the fields of one number.
@@ -97,7 +95,7 @@ func only(number protowire.Number, f func([]byte) error) func(protowire.Number, 
 	}
 }
 
-// httpRequest reads an HttpRequest: method = 2, headers = 3, path = 4, host = 5, scheme = 6, size = 9, header_map = 13.
+// httpRequest reads an HttpRequest: method = 2, headers = 3, path = 4, host = 5, scheme = 6, header_map = 13.
 func (p *parser) httpRequest(message []byte) error {
 	if p.http {
 		return errMalformed // protobuf would merge the two
@@ -118,13 +116,9 @@ func (p *parser) httpRequest(message []byte) error {
 			p.request.Scheme = string(value)
 		case 13:
 			p.raw = true
-			return fields(value, only(1, func(value []byte) error { return p.field(value, 2, 3) }), nil)
+			return fields(value, only(1, func(value []byte) error { return p.field(value, 2, 3) }))
 		}
 		return nil
-	}, func(number protowire.Number, value uint64) {
-		if number == 9 {
-			p.request.Size = int64(value)
-		}
 	})
 }
 
@@ -142,7 +136,7 @@ func (p *parser) field(message []byte, text, raw protowire.Number) error {
 			value += string(v)
 		}
 		return nil
-	}, nil)
+	})
 	if err != nil {
 		return err
 	}
@@ -179,8 +173,8 @@ func (p *parser) settle() error {
 	return nil
 }
 
-// fields calls text for each field of a message that has a length, and number for each that is a varint; nil for either skips them.
-func fields(message []byte, text func(protowire.Number, []byte) error, number func(protowire.Number, uint64)) error {
+// fields calls text for each field of a message that has a length.
+func fields(message []byte, text func(protowire.Number, []byte) error) error {
 	for len(message) > 0 {
 		num, kind, n := protowire.ConsumeTag(message)
 		if n < 0 {
@@ -196,15 +190,6 @@ func fields(message []byte, text func(protowire.Number, []byte) error, number fu
 			message = message[n:]
 			if err := text(num, value); err != nil {
 				return err
-			}
-		case protowire.VarintType:
-			value, n := protowire.ConsumeVarint(message)
-			if n < 0 {
-				return errMalformed
-			}
-			message = message[n:]
-			if number != nil {
-				number(num, value)
 			}
 		case protowire.StartGroupType, protowire.EndGroupType:
 			return errMalformed // nothing here has groups, which nest
