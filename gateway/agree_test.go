@@ -52,7 +52,7 @@ func TestTheLiveGatewayDecidesAsThePoliciesSay(t *testing.T) {
 			}
 			seen[kindOf(want)]++
 			explained, _, _ := strings.Cut(analysis.Explain(set, asked).Outcome, " ") // deny (405 …)
-			if expected := decisionOf(want.Outcome); explained != expected {
+			if expected := want.Outcome.Word(); explained != expected {
 				t.Fatalf("seed %d: %+v is explained as %s, and the policies say %s\n%s", seed, asked, explained, expected, text)
 			}
 			if expected := expectedOf(want); !slices.Contains(expected.statuses, live.status) || live.decision != expected.decision || live.reached != expected.reached {
@@ -74,7 +74,7 @@ var decidedKinds = []string{
 	"login-host bad-request", "own allow", "own deny", "own login", "own bad-request", "malformed bad-request", "method-refused deny", "unknown-host deny",
 }
 
-func kindOf(a policies.Answer) string { return a.Kind.String() + " " + decisionOf(a.Outcome) }
+func kindOf(a policies.Answer) string { return a.Kind.String() + " " + a.Outcome.Word() }
 
 // TestWhatNobodyGets: requests that the gateway and the tools once answered differently. Nobody is signed in.
 func TestWhatNobodyGets(t *testing.T) {
@@ -140,7 +140,7 @@ func expectedOf(a policies.Answer) expected {
 	if a.RedirectsFinalDot() {
 		return expected{statuses: []int{http.StatusPermanentRedirect}, decision: "redirect"}
 	}
-	e := expected{decision: decisionOf(a.Outcome)}
+	e := expected{decision: a.Outcome.Word()}
 	switch a.Outcome {
 	case policies.Allow:
 		e.statuses = []int{http.StatusOK}

@@ -79,7 +79,7 @@ func (x *decided) auditRecord() *audit.Record {
 // tests: of a policy.
 func auditDecision(decision string) string {
 	if decision == decisionMalformed {
-		return decisionOf(policies.BadRequest)
+		return policies.BadRequest.Word()
 	}
 	return decision
 }

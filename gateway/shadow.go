@@ -20,29 +20,13 @@ func (x *exchange) evaluateShadow(folder bool, decide func(*policies.Request) (p
 	if err != nil {
 		return
 	}
-	decision := decisionOf(shadow.Outcome)
+	decision := shadow.Outcome.Word()
 	if shadow.Kind == policies.UnknownHost {
 		decision = decisionUnknownHost
 	}
-	if decision != decisionOf(x.decided.answer.Outcome) {
+	if decision != x.decided.answer.Outcome.Word() {
 		x.record.shadows = append(x.record.shadows, ShadowDecision{Folder: folder, Decision: decision, Reason: shadow.Reason, Rule: shadow.Place})
 	}
 }
 
 const decisionUnknownHost = "unknown-host"
-
-// decisionOf is the word for an outcome in records, as tests: of a policy have it.
-func decisionOf(o policies.Outcome) string {
-	switch o {
-	case policies.Allow:
-		return "allow"
-	case policies.Login:
-		return "login"
-	case policies.StepUp:
-		return "step-up"
-	case policies.BadRequest:
-		return "bad-request"
-	default:
-		return "deny"
-	}
-}

@@ -110,11 +110,8 @@ func (r *Replayer) Add(q Recorded) {
 	r.replay.Requests++
 	a, missing := r.decide(q)
 	route := a.Decision.Route
-	from, to := q.Decision, a.Outcome.String()
-	switch {
-	case a.Outcome == policies.MethodNotAllowed || a.Outcome == policies.NotFound || a.Outcome == policies.MethodNotImplemented:
-		to = policies.Deny.String()
-	case a.Outcome == policies.Allow && from == "limit":
+	from, to := q.Decision, a.Outcome.Word()
+	if a.Outcome == policies.Allow && from == "limit" {
 		from = to
 	}
 	if a.CrossSite && a.Kind == policies.Routed && !route.Public() && trustsOthers(route) {
