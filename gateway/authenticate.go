@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"time"
 
 	"github.com/viloforge/vilogate/gateway/audit"
 	"github.com/viloforge/vilogate/idp/token"
@@ -13,6 +14,9 @@ import (
 // cleared a moment ago. If they come back, a page explains it: another redirect
 // would be a loop.
 const conflictCookie = "__Host-vilogate-conflict"
+
+// conflictWindow is how long that moment lasts.
+const conflictWindow = 2 * time.Minute
 
 // identity is who asks, as policies see it; nil for anonymous.
 func (x *authentication) identity() *policies.Identity {
@@ -261,7 +265,7 @@ func (x *authentication) conflictingCookies(name string) error {
 		x.setCookies = append(x.setCookies, clearHostCookie(conflictCookie))
 		return refuseCookieConflict(name)
 	}
-	x.setCookies = append(x.setCookies, conflictCookie+"=1; Path=/; Max-Age=120; Secure; HttpOnly; SameSite=Lax")
+	x.setCookies = append(x.setCookies, hostCookie(conflictCookie, "1", conflictWindow))
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/viloforge/vilogate/policies/request"
 )
@@ -184,6 +185,9 @@ func domainCookie(name, value, domain string, maxAge int) string {
 
 // clearHostCookie is the same for a cookie that was set on this host alone,
 // which is where one that an attacker set may be.
-func clearHostCookie(name string) string {
-	return name + "=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax"
+func clearHostCookie(name string) string { return hostCookie(name, "", 0) }
+
+// hostCookie is the Set-Cookie line of a cookie on this host alone, for so long.
+func hostCookie(name, value string, life time.Duration) string {
+	return name + "=" + value + "; Path=/; Max-Age=" + strconv.Itoa(int(life/time.Second)) + "; Secure; HttpOnly; SameSite=Lax"
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -69,11 +68,9 @@ func (x *received) provesKept(id string) bool {
 // provesAnyKept reports whether the browser has the cookie of any kept post.
 func (x *received) provesAnyKept() bool {
 	for _, line := range x.r.Header["Cookie"] {
-		for piece := range strings.SplitSeq(line, ";") {
-			if id, ok := strings.CutPrefix(strings.TrimLeft(piece, " \t"), keptCookie); ok {
-				if id, value, _ := strings.Cut(id, "="); x.g.opts.Posts.Proves(id, value) {
-					return true
-				}
+		for name, value := range request.CookiePairs(line) {
+			if id, ok := strings.CutPrefix(name, keptCookie); ok && x.g.opts.Posts.Proves(id, value) {
+				return true
 			}
 		}
 	}
@@ -150,8 +147,7 @@ func (d *decided) stripKeptCookies() {
 
 // setKeptCookie gives the browser the cookie of a kept post.
 func (x *received) setKeptCookie(id string) {
-	x.reply.setCookies = append(x.reply.setCookies, keptCookie+id+"="+x.g.opts.Posts.Proof(id)+
-		"; Path=/; Max-Age="+strconv.Itoa(int(posts.Lifetime/time.Second))+"; Secure; HttpOnly; SameSite=Lax")
+	x.reply.setCookies = append(x.reply.setCookies, hostCookie(keptCookie+id, x.g.opts.Posts.Proof(id), posts.Lifetime))
 }
 
 // refuseKept is for a kept post that could not be read.

@@ -107,8 +107,7 @@ func (x *received) setLoginRounds(all []loginRounds) {
 	for i, l := range all {
 		entries[i] = l.address + "-" + strconv.Itoa(l.count) + "-" + strconv.FormatInt(l.last.Unix(), 10)
 	}
-	x.reply.setCookies = append(x.reply.setCookies, loginCookie+"="+strings.Join(entries, ".")+
-		"; Path=/; Max-Age="+strconv.Itoa(int(loginWindow/time.Second))+"; Secure; HttpOnly; SameSite=Lax")
+	x.reply.setCookies = append(x.reply.setCookies, hostCookie(loginCookie, strings.Join(entries, "."), loginWindow))
 }
 
 // endLoginRounds forgets them where a person has come to a page with a cookie that counts.

@@ -132,8 +132,7 @@ func (x *decided) stepUp() error {
 		r.detail = "This page needs a more recent or a stronger sign-in than the one that you came back with."
 		return r
 	}
-	x.reply.setCookies = append(x.reply.setCookies, stepUpCookie+"="+strconv.FormatInt(x.start.Unix(), 10)+
-		"; Path=/; Max-Age="+strconv.Itoa(int(stepUpWindow/time.Second))+"; Secure; HttpOnly; SameSite=Lax")
+	x.reply.setCookies = append(x.reply.setCookies, hostCookie(stepUpCookie, strconv.FormatInt(x.start.Unix(), 10), stepUpWindow))
 	return r
 }
 
