@@ -106,11 +106,7 @@ func removeConnectionOptions(h *field.List, connection []string) {
 // isRepeatable reports whether a request may be sent twice: safe and idempotent methods without a body (RFC 9110, section
 // 9.2.2).
 func (out *outgoing) isRepeatable() bool {
-	switch out.method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return out.body == nil
-	}
-	return false
+	return out.body == nil && (request.IsSafe(out.method) || out.method == http.MethodPut || out.method == http.MethodDelete)
 }
 
 // probe finds out whether there is a body, where its length is not known and the method usually has none: clients of HTTP/2
