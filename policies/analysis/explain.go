@@ -84,7 +84,7 @@ func Explain(set *policies.Set, q policies.Request) Explanation {
 			e.Stopped = way.stopped
 		}
 		if s := a.Host.Shadow; s != nil {
-			if other, _ := s.Decide(&q); other.Outcome != a.Outcome {
+			if other, _ := s.Decide(&q); other.Outcome.Word() != a.Outcome.Word() {
 				e.Shadow = fmt.Sprintf("%s: %s (%s)", other.Outcome, other.Reason, other.Place)
 			}
 		}

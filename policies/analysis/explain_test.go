@@ -28,6 +28,16 @@ routes:
   - { path: /shadow, methods: [GET], allow: { roles: [admin] }, mode: shadow }
 `
 
+// TestARefusalInTheShadowIsNoDifference to one by another status, as it is none in records and metrics.
+func TestARefusalInTheShadowIsNoDifference(t *testing.T) {
+	t.Parallel()
+	set := compile(t, "host: a.viloforge.com\nupstream: site\nroutes:\n  - { path: /shadow, methods: [POST], allow: public }\n  - { path: /shadow, methods: [GET], allow: deny, mode: shadow }\n")
+	e := Explain(set, policies.Request{Method: "GET", Host: "a.viloforge.com", Target: "/shadow", Now: testNow, Identity: &policies.Identity{User: "alice"}})
+	if e.Outcome != policies.MethodNotAllowed.String() || e.Shadow != "" {
+		t.Errorf("%s, in the shadow %q", e.Outcome, e.Shadow)
+	}
+}
+
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	set := compile(t, explained)
