@@ -19,8 +19,11 @@ var (
 	positionScript = redis.NewScript(positionText)
 )
 
-// minReloadInterval is the least time between two loads of the index, whatever the stream looks like.
-const minReloadInterval = 250 * time.Millisecond
+// The least time between two loads of the index, whatever the stream looks like, and the longest, however long one took.
+const (
+	minReloadInterval = 250 * time.Millisecond
+	maxReloadInterval = 10 * time.Minute
+)
 
 // oversleep is how long after its deadline a read has to end to have been slept through.
 const oversleep = 250 * time.Millisecond
@@ -61,13 +64,12 @@ func (r *Redis) follow(ctx context.Context, to Sink, loaded func(context.Context
 	}
 	for {
 		earliest := time.NewTimer(minReloadInterval)
-		began := to.Now()
+		began, asOf := time.Now(), to.Now()
 		at, err := r.load(ctx, to)
 		if err != nil {
 			return r.commandError("loading the revocations", err)
 		}
-		// Loading takes a hundredth of the time at most, however large the index is.
-		interval := max(r.reconcileEvery, 100*to.Now().Sub(began))
+		interval := reloadInterval(r.reconcileEvery, time.Since(began))
 		due := time.NewTimer(interval)
 		if loaded != nil {
 			err = loaded(ctx, 3*interval)
@@ -77,7 +79,7 @@ func (r *Redis) follow(ctx context.Context, to Sink, loaded func(context.Context
 		if err != nil {
 			return r.commandError("loading the revocations", err)
 		}
-		err = r.followStream(ctx, to, at, began, due.C)
+		err = r.followStream(ctx, to, at, asOf, due.C)
 		switch {
 		case errors.Is(err, errTrimmed), errors.Is(err, errReset):
 			r.log.Info("revocation index reloaded", "reason", err)
@@ -90,6 +92,12 @@ func (r *Redis) follow(ctx context.Context, to Sink, loaded func(context.Context
 		case <-earliest.C:
 		}
 	}
+}
+
+// reloadInterval is the time from one load, which took so long, to the next: loading takes a hundredth of the time, however large the
+// index is. A process that was suspended during a load goes on as before.
+func reloadInterval(every, took time.Duration) time.Duration {
+	return max(every, min(100*took, maxReloadInterval))
 }
 
 // load tells everything that the index holds, and puts back what it lacks. The stream is to be read on from the position

@@ -160,3 +160,15 @@ func TestAnOlderSnapshotIsNoticed(t *testing.T) {
 		eventually(t, "a new one arrives", func() bool { return two.SessionRevoked(ours, id) })
 	}
 }
+
+// TestLoadsAreFarApart, a hundred times what one takes; but not where a process was suspended during one.
+func TestLoadsAreFarApart(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]time.Duration{
+		0: 30 * time.Second, 300 * time.Millisecond: 30 * time.Second, time.Second: 100 * time.Second, time.Hour: 10 * time.Minute,
+	} {
+		if got := reloadInterval(30*time.Second, took); got != want {
+			t.Errorf("the next load is %v after one that took %v, want %v", got, took, want)
+		}
+	}
+}
