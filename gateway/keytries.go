@@ -25,8 +25,8 @@ func (x *received) MayTryAnother() bool {
 	return x.g.opts.Limits.Peek(x.addressKey(x.g.keyTries), keyTriesRate()).OK
 }
 
-// TriedInVain implements [token.Sender].
-func (x *received) TriedInVain(keys int) {
+// KeysFailed implements [token.Sender].
+func (x *received) KeysFailed(keys int) {
 	key := x.addressKey(x.g.keyTries)
 	for range keys {
 		x.g.opts.Limits.Take(key, keyTriesRate())

@@ -84,7 +84,7 @@ func (x *authentication) checkHandle(cookie Cookie, public bool, cause error) (*
 	case x.isNavigation() && x.start.Sub(checked.Seen) > seenInterval:
 		return nil, errReturn
 	}
-	if err := x.gen.Verifier.StillGood(checked.Claims, x.g.opts.Now()); err != nil {
+	if err := x.gen.Verifier.Revalidate(checked.Claims, x.g.opts.Now()); err != nil {
 		return nil, err
 	}
 	x.handle = h
@@ -200,7 +200,7 @@ func (x *authentication) signsOut(cookie Cookie, v token.SignedValue) (bool, err
 	switch {
 	case !x.gen.isRenewed(cookie):
 		return namesLiving(c, x.start), nil
-	case x.g.opts.Revocations.SessionRevoked(c.IssuerName(), c.Session()), x.gen.Verifier.StillGood(c, x.start) == nil:
+	case x.g.opts.Revocations.SessionRevoked(c.IssuerName(), c.Session()), x.gen.Verifier.Revalidate(c, x.start) == nil:
 		return true, nil
 	}
 	_, err := x.check(handle{value: v.Value, claims: c, expired: true}, checkTimeout)

@@ -55,7 +55,7 @@ func (x *exchange) authenticate(name, typed string) (a account, err error) {
 	}
 	match, err := x.idp.passwords.Check(x.r.Context(), attempt.client, hash, typed)
 	if errors.Is(err, password.ErrBusy) && attempt.client.Known {
-		match, err = x.idp.passwords.Check(x.r.Context(), x.stranger(), hash, typed)
+		match, err = x.idp.passwords.Check(x.r.Context(), x.unknownClient(), hash, typed)
 	}
 	switch {
 	case errors.Is(err, password.ErrBusy):
@@ -117,26 +117,26 @@ func (x *exchange) rehash(client password.Client, a *account, typed string) {
 // network is what this client's work and failures are counted by: its address, of IPv6 the /64.
 func (x *exchange) network() string { return request.ClientNetwork(x.client).String() }
 
-// stranger is whom work is done for where the browser is not known. One client may have many addresses of a /24, or of IPv6
+// unknownClient is whom work is done for where the browser is not known. One client may have many addresses of a /24, or of IPv6
 // many networks of a /48.
-func (x *exchange) stranger() password.Client {
+func (x *exchange) unknownClient() password.Client {
 	network, bits := request.ClientNetwork(x.client), 48
 	if network.Addr().Is4() {
 		bits = 24
 	}
-	return password.Client{Network: network.String(), Wider: netip.PrefixFrom(network.Addr(), bits).Masked().String()}
+	return password.Client{Network: network.String(), Supernet: netip.PrefixFrom(network.Addr(), bits).Masked().String()}
 }
 
 // knownClient is whom work is done for that a known browser of the account asks for: by account, so that one cannot take what
 // others have at the same address.
 func (x *exchange) knownClient(subject string) password.Client {
-	return password.Client{Network: x.network() + " " + subject, Wider: subject, Known: true}
+	return password.Client{Network: x.network() + " " + subject, Supernet: subject, Known: true}
 }
 
 // takeAttempt takes an attempt of the browser, where the account knows it, else one of those that strangers share. Names that
 // no account has are known to no browser.
 func (x *exchange) takeAttempt(name string) (attempt, error) {
-	client, subject := x.stranger(), ""
+	client, subject := x.unknownClient(), ""
 	secret, ok := x.readDevice()
 	if ok {
 		var err error
@@ -152,14 +152,14 @@ func (x *exchange) takeAttempt(name string) (attempt, error) {
 		return attempt{}, refuseBusy()
 	}
 	if !client.Known {
-		return x.takeStrangersAttempt(name)
+		return x.takeUnknownAttempt(name)
 	}
 	refund, ok, err := x.idp.directory.takeKnownAttempt(x.r.Context(), secret, subject)
 	switch {
 	case err != nil:
 		return attempt{}, err
 	case !ok: // others of the same browser were faster
-		return x.takeStrangersAttempt(name)
+		return x.takeUnknownAttempt(name)
 	}
 	return attempt{
 		client: client,
@@ -172,8 +172,8 @@ func (x *exchange) takeAttempt(name string) (attempt, error) {
 	}, nil
 }
 
-// takeStrangersAttempt takes an attempt of the account and of the address.
-func (x *exchange) takeStrangersAttempt(name string) (attempt, error) {
+// takeUnknownAttempt takes an attempt of the account and of the address.
+func (x *exchange) takeUnknownAttempt(name string) (attempt, error) {
 	now, address := x.idp.o.Now(), x.network()
 	var refund func()
 	wait, ok := x.idp.perAddress.Take(address, now)
@@ -188,7 +188,7 @@ func (x *exchange) takeStrangersAttempt(name string) (attempt, error) {
 		return attempt{}, &refusal{status: http.StatusTooManyRequests, retry: wait, detail: msgTooManyAttempts}
 	}
 	return attempt{
-		client: x.stranger(),
+		client: x.unknownClient(),
 		refund: func() {
 			x.idp.perAddress.Refund(address)
 			refund()

@@ -101,7 +101,7 @@ func TestAttemptsInFlightAreBoundedByNetworkAndNeverByAccount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	known := w.client().login("alice")
-	here := password.Client{Network: "127.0.0.1/32", Wider: "127.0.0.0/24"}
+	here := password.Client{Network: "127.0.0.1/32", Supernet: "127.0.0.0/24"}
 	var leave []func()
 	for {
 		left, ok := w.idp.inFlight.enter(here)
@@ -141,7 +141,7 @@ func TestAKnownBrowserWithoutAPlaceAmongItsOwnWaitsWithStrangers(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.idp.passwords = pool
-	others := password.Client{Network: "another", Wider: "another", Known: true}
+	others := password.Client{Network: "another", Supernet: "another", Known: true}
 	var crowd sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
 	defer crowd.Wait()

@@ -132,7 +132,7 @@ func (i *issuer) sign(ctx context.Context, l activeSession) (raw string, err err
 		return "", ErrUnknownSession // its last second
 	}
 	if ttl := expires.Sub(issued); ttl > l.tokenTTL {
-		if err := i.directory.lengthenTokens(ctx, l.ID, ttl); err != nil {
+		if err := i.directory.extendTokens(ctx, l.ID, ttl); err != nil {
 			return "", err
 		}
 	}

@@ -74,7 +74,7 @@ func (x *exchange) sessionsFromCookies() (s cookieSessions, err error) {
 		cutoff, cut := list.SubjectCutoff(token.OwnIssuer, claims.Subject())
 		good := claims.Expires().After(now) && (!cut || claims.IssuedAt().After(cutoff))
 		if !good {
-			if good, err = x.idp.sessions.standsForSession(x.r.Context(), claims); err != nil {
+			if good, err = x.idp.sessions.identifiesSession(x.r.Context(), claims); err != nil {
 				return cookieSessions{}, err
 			}
 		}

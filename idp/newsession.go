@@ -43,7 +43,7 @@ func (d *directory) createSession(ctx context.Context, b sessionParams) (session
 	if err := d.revokeSessions(ctx, evicted...); err != nil {
 		return secret, err
 	}
-	err = d.db.WriteTogether(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = d.db.GroupCommit(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, secret, user_id, epoch, amr, auth_time, used, expires, address, user_agent, token_ttl, browser_since)
 			SELECT ?, ?, id, epoch, ?, ?, ?, ?, ?, ?, ?, ? FROM users WHERE id = ? AND epoch = ? AND disabled = 0 AND deleted IS NULL`,
 			strings.ToLower(rand.Text()), secret.hash(), strings.Join(b.amr, ","), now.Unix(), now.Unix(), now.Add(b.max).Unix(),

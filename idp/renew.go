@@ -41,7 +41,7 @@ func (s *Sessions) Check(ctx context.Context, q backchannel.Question) (backchann
 		return backchannel.Status{}, err
 	}
 	defer unlock()
-	l, standing, err := s.apply(ctx, c, q, true, func(r renewal.Row, h renewal.Handle, now time.Time) (renewal.Row, renewal.Standing, bool) {
+	l, standing, err := s.apply(ctx, c, q, true, func(r renewal.Row, h renewal.Handle, now time.Time) (renewal.Row, renewal.HandleState, bool) {
 		next, standing := r.Check(h, now, s.issuer.times)
 		return next, standing, false
 	})
@@ -72,9 +72,9 @@ func (s *Sessions) Rotate(ctx context.Context, q backchannel.Question) (backchan
 		return backchannel.Successor{}, err
 	}
 	defer unlock()
-	l, standing, err := s.apply(ctx, c, q, false, func(r renewal.Row, h renewal.Handle, now time.Time) (renewal.Row, renewal.Standing, bool) {
+	l, standing, err := s.apply(ctx, c, q, false, func(r renewal.Row, h renewal.Handle, now time.Time) (renewal.Row, renewal.HandleState, bool) {
 		if now.Sub(r.Seen) > s.issuer.times.Max {
-			return r, r.Standing(h, now, s.issuer.times), false
+			return r, r.State(h, now, s.issuer.times), false
 		}
 		return r.Rotate(h, newTokenID(), now, s.issuer.times)
 	})
@@ -128,8 +128,8 @@ func (s *Sessions) Active(ctx context.Context, session string, issued time.Time)
 	return true, until, nil
 }
 
-// standsForSession reports whether an expired token is a good handle. Nothing is noted of it.
-func (s *Sessions) standsForSession(ctx context.Context, c *token.Claims) (bool, error) {
+// identifiesSession reports whether an expired token is a good handle. Nothing is noted of it.
+func (s *Sessions) identifiesSession(ctx context.Context, c *token.Claims) (bool, error) {
 	if s.directory.revocations.HandleRevoked(token.OwnIssuer, c.ID(), c.Session(), c.IssuedAt()) {
 		return false, nil
 	}
@@ -142,7 +142,7 @@ func (s *Sessions) standsForSession(ctx context.Context, c *token.Claims) (bool,
 		return false, err
 	}
 	h := renewal.Handle{ID: c.ID(), Issued: c.IssuedAt().Unix()}
-	return l.tokens.Standing(h, s.directory.now(), s.issuer.times).Good(), nil
+	return l.tokens.State(h, s.directory.now(), s.issuer.times).Valid(), nil
 }
 
 // unseen reports whether the session's browser has to pass the login host before it is renewed any more.
@@ -179,7 +179,7 @@ type verdict struct{ good, give bool }
 // stale when the answer leaves, is no replay: then conclude is false.
 func (s *Sessions) apply(
 	ctx context.Context, c *token.Claims, q backchannel.Question,
-	conclude bool, rule func(renewal.Row, renewal.Handle, time.Time) (renewal.Row, renewal.Standing, bool),
+	conclude bool, rule func(renewal.Row, renewal.Handle, time.Time) (renewal.Row, renewal.HandleState, bool),
 ) (l activeSession, v verdict, err error) {
 	d, now, h := s.directory, s.directory.now(), renewal.Handle{ID: c.ID(), Issued: c.IssuedAt().Unix()}
 	l, err = d.findActive(ctx, d.db.SQL(), bySessionID, c.Session())
@@ -196,7 +196,7 @@ func (s *Sessions) apply(
 	if errors.Is(err, ErrUnknownSession) {
 		return l, verdict{}, nil
 	}
-	v.good = standing.Good()
+	v.good = standing.Valid()
 	if err == nil && (conclude || standing != renewal.Stale) {
 		s.record(c, q, standing, l.tokens.Current != "")
 	}
@@ -204,7 +204,7 @@ func (s *Sessions) apply(
 }
 
 // record records what a handle shows of others: that it was replaced, or that the database has lost something.
-func (s *Sessions) record(c *token.Claims, q backchannel.Question, standing renewal.Standing, known bool) {
+func (s *Sessions) record(c *token.Claims, q backchannel.Question, standing renewal.HandleState, known bool) {
 	name, reason := "", ""
 	switch standing {
 	case renewal.Stale:

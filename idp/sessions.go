@@ -212,8 +212,8 @@ func (d *directory) sessions(ctx context.Context, userID, id string) (found []Se
 	return found, rows.Err()
 }
 
-// lengthenTokens remembers that a token of the session is issued for longer than those before it.
-func (d *directory) lengthenTokens(ctx context.Context, id string, ttl time.Duration) error {
+// extendTokens remembers that a token of the session is issued for longer than those before it.
+func (d *directory) extendTokens(ctx context.Context, id string, ttl time.Duration) error {
 	if _, err := d.db.SQL().ExecContext(ctx, "UPDATE sessions SET token_ttl = max(token_ttl, ?) WHERE id = ?", wholeSeconds(ttl), id); err != nil {
 		return fmt.Errorf("using a session: %w", err)
 	}

@@ -14,7 +14,7 @@ import (
 // changeTokens has change decide what becomes of a session's tokens, and writes that: both in one transaction, so that no two
 // decide at a time. Where a token is given, the session is used. It returns the session as it is then: ErrUnknownSession where none of that id counts.
 func (d *directory) changeTokens(ctx context.Context, id, client string, change func(renewal.Row) renewal.Row) (l activeSession, err error) {
-	err = d.db.WriteTogether(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
+	err = d.db.GroupCommit(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
 		if l, err = d.findActive(ctx, tx, bySessionID, id); err != nil {
 			return err
 		}

@@ -137,11 +137,11 @@ func TestMessagesAreBound(t *testing.T) {
 	for name, header := range map[string][2]string{
 		"no MAC": {at, ""}, "another time": {"1001", mac}, "a MAC of a response": {at, sign.response(mac, 200, []byte(body))}, "half a MAC": {at, mac[:20]},
 	} {
-		if h.believe(header[0], header[1], []byte(body)) == nil {
+		if h.authenticate(header[0], header[1], []byte(body)) == nil {
 			t.Errorf("%s: believed", name)
 		}
 	}
-	if h.believe(at, mac, []byte(strings.Replace(body, "h", "i", 1))) == nil {
+	if h.authenticate(at, mac, []byte(strings.Replace(body, "h", "i", 1))) == nil {
 		t.Error("another body: believed")
 	}
 	if sign.response(mac, 200, []byte("{}")) == sign.response(sign.request("1001", []byte(body)), 200, []byte("{}")) {

@@ -41,7 +41,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	at, mac := header(r.Header, headerTime), header(r.Header, headerMAC)
-	if err := h.believe(at, mac, body); err != nil {
+	if err := h.authenticate(at, mac, body); err != nil {
 		h.log.WarnContext(r.Context(), "a question on the back channel was refused", "error", err, "from", r.RemoteAddr)
 		w.Header().Set(headerTime, strconv.FormatInt(h.now().Unix(), 10))
 		http.Error(w, "the request is not believed", http.StatusUnauthorized)
@@ -62,8 +62,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// believe checks the MAC, and then the time that it covers.
-func (h *Handler) believe(at, mac string, body []byte) error {
+// authenticate checks the MAC, and then the time that it covers.
+func (h *Handler) authenticate(at, mac string, body []byte) error {
 	if !equalMAC(mac, h.sign.request(at, body)) {
 		return errMAC
 	}

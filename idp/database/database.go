@@ -79,11 +79,11 @@ func (db *DB) Write(ctx context.Context, f func(*sql.Tx) error) error {
 	return nil
 }
 
-// WriteTogether is Write for what many do at a time: those that wait for the connection share a commit, which is what takes
+// GroupCommit is Write for what many do at a time: those that wait for the connection share a commit, which is what takes
 // long. What an f that returns an error has written is undone; where the commit fails, it fails for all. f runs in another
 // goroutine, after those that came before and sees what they wrote; its ctx is not canceled, for an interrupted statement would
 // end the transaction of all.
-func (db *DB) WriteTogether(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
+func (db *DB) GroupCommit(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
 	return db.group.write(ctx, db.sql, f)
 }
 

@@ -17,7 +17,7 @@
 // writer anyway, and with one connection there is nothing to be busy about. Who reads rows therefore reads them to their
 // end before asking the next question.
 //
-// Writes that come together may share a commit, which is two flushes however much it holds (together.go).
+// Writes that come together may share a commit, which is two flushes however much it holds (group commit, groupcommit.go).
 //
 // Migrations are embedded and run by Open; they only ever go up.
 package database

@@ -62,7 +62,7 @@ func embedded(t *testing.T, db *sql.DB) store {
 			if err != nil {
 				t.Fatal(err)
 			}
-			log.timeout = patience
+			log.timeout = waitTimeout
 			return log
 		},
 		wipe: func() {

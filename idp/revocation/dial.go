@@ -17,8 +17,8 @@ import (
 // is as large as they like.
 const maxReply = 16 << 20
 
-// lastWordsTimeout bounds the wait for what a server said before it ended the connection: it is here already, or not at all.
-const lastWordsTimeout = 50 * time.Millisecond
+// greetingTimeout bounds the wait for what a server said before it ended the connection: it is here already, or not at all.
+const greetingTimeout = 50 * time.Millisecond
 
 var errReply = errors.New("the answer is larger than 16 MiB")
 
@@ -28,7 +28,7 @@ var (
 	errSpeaksTLS   = errors.New("it answers with an alert of TLS")
 	errSpeaksHTTP  = errors.New("it answers in HTTP")
 	errNoHandshake = errors.New("it does not answer the handshake of TLS")
-	errSaidNothing = errors.New("it ended the connection without an answer")
+	errNoAnswer    = errors.New("it ended the connection without an answer")
 )
 
 // dialer returns what connects to Redis within timeout, with TLS where a configuration is given.
@@ -54,11 +54,11 @@ func dialer(secure *tls.Config, timeout time.Duration) func(ctx context.Context,
 	}
 }
 
-// handshakeError is an error of dialing, and says so where it is the handshake of TLS that was not answered: a server without
+// handshakeError is an error of dialling, and says so where it is the handshake of TLS that was not answered: a server without
 // TLS may take its bytes for the beginning of a command, and wait for more.
 func handshakeError(secure *tls.Config, err error) error {
 	var operation *net.OpError
-	if dialing := errors.As(err, &operation) && operation.Op == "dial"; secure == nil || dialing {
+	if dialling := errors.As(err, &operation) && operation.Op == "dial"; secure == nil || dialling {
 		return err
 	}
 	var timeout net.Error
@@ -72,9 +72,9 @@ func handshakeError(secure *tls.Config, err error) error {
 // Redis: the library looks for messages before it writes, and does not tell what it finds there instead.
 type boundedConn struct {
 	net.Conn
-	remaining atomic.Int64
-	heard     atomic.Bool           // something was read
-	strange   atomic.Pointer[error] // what came first; nil while that may be Redis
+	remaining   atomic.Int64
+	hasRead     atomic.Bool           // something was read
+	protocolErr atomic.Pointer[error] // what came first; nil while that may be Redis
 }
 
 // maxGreeting is how much is read before anything was asked.
@@ -87,14 +87,14 @@ func newBoundedConn(conn net.Conn) *boundedConn {
 }
 
 func (c *boundedConn) Write(b []byte) (int, error) {
-	if strange := c.strange.Load(); strange != nil {
-		return 0, *strange
+	if unexpected := c.protocolErr.Load(); unexpected != nil {
+		return 0, *unexpected
 	}
 	c.remaining.Store(maxReply)
 	n, err := c.Conn.Write(b)
-	if err != nil && !c.heard.Load() && c.SetReadDeadline(time.Now().Add(lastWordsTimeout)) == nil {
+	if err != nil && !c.hasRead.Load() && c.SetReadDeadline(time.Now().Add(greetingTimeout)) == nil {
 		// Who refuses every client says why and hangs up before it is asked anything. What was said is still there.
-		if _, last := c.Read(make([]byte, 64)); last != nil && c.strange.Load() != nil {
+		if _, last := c.Read(make([]byte, 64)); last != nil && c.protocolErr.Load() != nil {
 			err = last
 		}
 	}
@@ -102,8 +102,8 @@ func (c *boundedConn) Write(b []byte) (int, error) {
 }
 
 func (c *boundedConn) Read(b []byte) (int, error) {
-	if strange := c.strange.Load(); strange != nil {
-		return 0, *strange
+	if unexpected := c.protocolErr.Load(); unexpected != nil {
+		return 0, *unexpected
 	}
 	left := c.remaining.Load()
 	if left <= 0 {
@@ -111,19 +111,19 @@ func (c *boundedConn) Read(b []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(b[:min(int64(len(b)), left)])
 	c.remaining.Add(int64(-n))
-	if !c.heard.Load() {
-		if strange := judgeFirst(b[:n], err); strange != nil {
-			c.strange.Store(&strange)
-			return 0, strange
+	if !c.hasRead.Load() {
+		if unexpected := checkGreeting(b[:n], err); unexpected != nil {
+			c.protocolErr.Store(&unexpected)
+			return 0, unexpected
 		}
-		c.heard.Store(n > 0)
+		c.hasRead.Store(n > 0)
 	}
 	return n, err
 }
 
-// judgeFirst says what the first bytes of a connection are, or its end without any, when they are no answer of Redis to a
+// checkGreeting says what the first bytes of a connection are, or its end without any, when they are no answer of Redis to a
 // client that it serves.
-func judgeFirst(b []byte, err error) error {
+func checkGreeting(b []byte, err error) error {
 	switch {
 	case bytes.HasPrefix(b, []byte("-DENIED")):
 		return errProtected
@@ -132,7 +132,7 @@ func judgeFirst(b []byte, err error) error {
 	case bytes.HasPrefix(b, []byte("HTTP/")):
 		return errSpeaksHTTP
 	case len(b) == 0 && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
-		return fmt.Errorf("%w: %w", errSaidNothing, err)
+		return fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
 	return nil
 }

@@ -150,7 +150,7 @@ func connectionAdvice(err error) string {
 		return "the server speaks TLS at this port: rediss:// in place of redis://, or redis.tls: true"
 	case errors.Is(err, errSpeaksHTTP):
 		return "the server is no Redis: it speaks HTTP"
-	case errors.Is(err, errSaidNothing):
+	case errors.Is(err, errNoAnswer):
 		return "the server ends every connection: where it speaks TLS at this port, rediss:// in place of redis://, or redis.tls: true"
 	case errors.As(err, &unknown):
 		return "the certificate of Redis is of an authority that is not trusted: redis.ca is a file with its certificate"

@@ -25,8 +25,8 @@ const (
 	maxReloadInterval = 10 * time.Minute
 )
 
-// oversleep is how long after its deadline a read has to end to have been slept through.
-const oversleep = 250 * time.Millisecond
+// suspendTolerance is how long after its deadline a read has to end to have been slept through.
+const suspendTolerance = 250 * time.Millisecond
 
 // Reasons to load the index again.
 var (
@@ -146,7 +146,7 @@ func (r *Redis) followStream(ctx context.Context, to Sink, at position, known ti
 		}
 		asOf := to.Now()
 		messages, err := r.readStream(ctx, at, !diverged && !late)
-		if err != nil && ctx.Err() == nil && r.overslept(asOf, to.Now()) {
+		if err != nil && ctx.Err() == nil && r.wasSuspended(asOf, to.Now()) {
 			asOf = to.Now()
 			messages, err = r.resume(ctx, at)
 		}
@@ -201,10 +201,10 @@ func (r *Redis) readStream(ctx context.Context, at position, blocking bool) ([]r
 	return streams[0].Messages, nil
 }
 
-// overslept reports whether a read took longer than any may: the process was frozen, or its machine asleep, and the deadline
+// wasSuspended reports whether a read took longer than any may: the process was frozen, or its machine asleep, and the deadline
 // passed while nobody was there to take the answer.
-func (r *Redis) overslept(began, now time.Time) bool {
-	return age(began, now) > r.readBlock+r.timeout+oversleep
+func (r *Redis) wasSuspended(began, now time.Time) bool {
+	return age(began, now) > r.readBlock+r.timeout+suspendTolerance
 }
 
 // resume reads on after the process was frozen: requests are waiting for what it missed. As when the index is loaded, what

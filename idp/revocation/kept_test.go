@@ -17,7 +17,7 @@ func keep(t testing.TB, r *Redis, db *sql.DB) *Kept {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.table.timeout = patience
+	k.table.timeout = waitTimeout
 	return k
 }
 

@@ -141,7 +141,7 @@ func TestOutage(t *testing.T) {
 			eventually(t, "it arrives", func() bool { return two.SessionRevoked(ours, "before") })
 			eventually(t, "the view is fresh while all is well", func() bool { return !one.Stale(time.Now()) })
 			outage.begin(s.Server)
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 			defer cancel()
 			err := one.Publish(ctx, session("during"))
 			if err == nil || ctx.Err() != nil {

@@ -38,7 +38,7 @@ func openRedis(t testing.TB, o RedisOptions) *Redis {
 		o.Secret = []byte(testSecret)
 	}
 	if o.timeout == 0 {
-		o.timeout = patience
+		o.timeout = waitTimeout
 	}
 	r, err := OpenRedis(o)
 	if err != nil {

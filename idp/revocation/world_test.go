@@ -24,20 +24,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// patience ends a test that hangs. No test asserts that anything is as quick as that.
-const patience = 2 * time.Minute
+// waitTimeout ends a test that hangs. No test asserts that anything is as quick as that.
+const waitTimeout = 2 * time.Minute
 
 // eventually waits until a condition holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
+	deadline := time.NewTimer(waitTimeout)
 	defer deadline.Stop()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		select {
 		case <-deadline.C:
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatalf("not within %v: %s", waitTimeout, what)
 		case <-tick.C:
 		}
 	}
@@ -67,7 +67,7 @@ func running(t testing.TB, log Log, o Options) (l *List, stop func()) {
 			if err != nil {
 				t.Errorf("Run returned %v at its end", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(waitTimeout):
 			t.Error("Run does not end")
 		}
 	}

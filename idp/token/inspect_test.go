@@ -54,7 +54,7 @@ func TestEachEntryOfASetSaysWhyItIsNotUsed(t *testing.T) {
 type allows int
 
 func (a *allows) MayTryAnother() bool { *a--; return *a >= 0 }
-func (a *allows) TriedInVain(int)     {}
+func (a *allows) KeysFailed(int)      {}
 
 // A token that does not say which key signed it costs more than one that does, and its sender is asked to pay.
 func TestASenderPaysForKeysThatAreTried(t *testing.T) {

@@ -252,7 +252,7 @@ func (i *issuer) tryKeys(kid string, now time.Time, fits func(PublicKey) bool) (
 			if slices.ContainsFunc(keys, fits) {
 				return true, nil
 			}
-			err = set.NoneFits(kid)
+			err = set.KeyNotFound(kid)
 		}
 		if err == nil {
 			return false, nil

@@ -56,10 +56,10 @@ type KeySet interface {
 	// read it only.
 	Keys(kid string, now time.Time) ([]PublicKey, error)
 
-	// NoneFits is told that the token was signed with none of them, and answers
+	// KeyNotFound is told that the token was signed with none of them, and answers
 	// as Keys where the key may be one that it does not know. nil says that the
 	// signature is wrong.
-	NoneFits(kid string) error
+	KeyNotFound(kid string) error
 }
 
 // KeySourceFunc is a function as a key source.

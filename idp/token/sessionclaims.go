@@ -29,12 +29,12 @@ func (v *Verifier) VerifySession(raw string, now time.Time) (*Claims, error) {
 		return nil, err
 	}
 	c.decoded = parts.payload.plain()
-	return c, v.StillGood(c, now)
+	return c, v.Revalidate(c, now)
 }
 
-// StillGood judges what changes with time of claims that were verified: they expire, and
+// Revalidate judges what changes with time of claims that were verified: they expire, and
 // they are revoked. The error is nil where they are good at now.
-func (v *Verifier) StillGood(c *Claims, now time.Time) error {
+func (v *Verifier) Revalidate(c *Claims, now time.Time) error {
 	_, err := v.current(c, now)
 	return err
 }

@@ -129,8 +129,8 @@ func (v *Verifier) Stats() Stats {
 type Sender interface {
 	// MayTryAnother is asked before each key but the first is tried.
 	MayTryAnother() bool
-	// TriedInVain is told how many were, for a token that is not good.
-	TriedInVain(keys int)
+	// KeysFailed is told how many were, for a token that is not good.
+	KeysFailed(keys int)
 }
 
 // scope narrows what a verifier takes. The zero value narrows nothing.
@@ -168,10 +168,10 @@ func (t *trial) permit() error {
 	return nil
 }
 
-// pay has the sender pay for a token that is not good.
-func (t *trial) pay() {
+// charge has the sender pay for a token that is not good.
+func (t *trial) charge() {
 	if t.sender != nil && t.tried > 1 {
-		t.sender.TriedInVain(t.tried - 1)
+		t.sender.KeysFailed(t.tried - 1)
 	}
 }
 
@@ -278,7 +278,7 @@ func (v *Verifier) check(raw string, now time.Time, s scope) (*Claims, error) {
 	parts.permit = trial.permit
 	c, err := i.check(parts, now)
 	if err != nil {
-		trial.pay()
+		trial.charge()
 		return nil, err
 	}
 	c.decoded = parts.payload.plain()

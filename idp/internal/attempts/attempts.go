@@ -43,11 +43,11 @@ func (l *Limiter) Take(key string, now time.Time) (wait time.Duration, ok bool) 
 	bucket := l.bucket(key)
 	for {
 		tat := bucket.Load()
-		owed, result := l.rate.Take(time.Duration(tat - now.UnixNano()))
+		backlog, result := l.rate.Take(time.Duration(tat - now.UnixNano()))
 		if !result.OK {
 			return result.RetryAfter, false
 		}
-		if bucket.CompareAndSwap(tat, now.UnixNano()+int64(owed)) {
+		if bucket.CompareAndSwap(tat, now.UnixNano()+int64(backlog)) {
 			return 0, true
 		}
 	}

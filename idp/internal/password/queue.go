@@ -15,9 +15,9 @@ var ErrBusy = errors.New("password: too many at once")
 type Client struct {
 	// Network is what it is counted by: its address, of IPv6 the /64, and for a known browser whose it is.
 	Network string
-	// Wider is what many of its networks may be one client's of: the /24 of an address, of IPv6 the /48; for a known browser, whose
+	// Supernet is what many of its networks may be one client's of: the /24 of an address, of IPv6 the /48; for a known browser, whose
 	// it is.
-	Wider string
+	Supernet string
 	// Known says that it is a browser that its user signed in from, which waits in a lane of its own.
 	Known bool
 }
@@ -80,25 +80,25 @@ func (q *queue) enter(l *lane, c Client) *waiter {
 	}
 	l.waiting = append(l.waiting, w)
 	if len(l.waiting) > l.places {
-		last := l.lastOfMost()
+		last := l.victim()
 		l.waiting[last].result <- ErrBusy
 		l.waiting = slices.Delete(l.waiting, last, last+1)
 	}
 	return w
 }
 
-// lastOfMost is the place of the last that came of the network with the most that wait, in the wider network with the most. Of
-// equals it is the latest: who comes to a full lane displaces only who has more.
-func (l *lane) lastOfMost() int {
-	wider, networks := map[string]int{}, map[Client]int{}
+// victim is the index of whom a full lane evicts: the last that came of the network with the most that wait, in the supernet with the
+// most. Of equals it is the latest: who comes to a full lane displaces only who has more.
+func (l *lane) victim() int {
+	supernets, networks := map[string]int{}, map[Client]int{}
 	for _, w := range l.waiting {
-		wider[w.client.Wider]++
+		supernets[w.client.Supernet]++
 		networks[w.client]++
 	}
 	last := 0
 	for i, w := range l.waiting {
 		most := l.waiting[last].client
-		if cmp.Or(cmp.Compare(wider[w.client.Wider], wider[most.Wider]), cmp.Compare(networks[w.client], networks[most])) >= 0 {
+		if cmp.Or(cmp.Compare(supernets[w.client.Supernet], supernets[most.Supernet]), cmp.Compare(networks[w.client], networks[most])) >= 0 {
 			last = i
 		}
 	}

@@ -97,14 +97,14 @@ func TestManyNetworksOfOneClientAreOne(t *testing.T) {
 	c.come("working", Client{Network: "x"})
 	working := c.next()
 	for i := range 4 {
-		c.come(fmt.Sprint("a", i), Client{Network: fmt.Sprint("a", i), Wider: "a"})
+		c.come(fmt.Sprint("a", i), Client{Network: fmt.Sprint("a", i), Supernet: "a"})
 		p.awaitWaiting(t, 0, i+1)
 	}
-	c.come("b", Client{Network: "b0", Wider: "b"})
+	c.come("b", Client{Network: "b0", Supernet: "b"})
 	if e := c.next(); e.name != "a3" || !errors.Is(e.err, ErrBusy) {
 		t.Errorf("%s made room: %v", e.name, e.err)
 	}
-	if _, err := p.queue.acquire(t.Context(), Client{Network: "a4", Wider: "a"}); !errors.Is(err, ErrBusy) {
+	if _, err := p.queue.acquire(t.Context(), Client{Network: "a4", Supernet: "a"}); !errors.Is(err, ErrBusy) {
 		t.Errorf("one more of the same: %v", err)
 	}
 	working.release()

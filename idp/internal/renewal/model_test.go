@@ -96,8 +96,8 @@ func (m *model) request(thief bool, lose bool, slow time.Duration) bool {
 	if m.now.Unix() < m.ends[id] { // not expired
 		return true
 	}
-	var standing Standing
-	if m.row, standing = m.row.Check(m.handle(id), m.now, m.times); !standing.Good() {
+	var standing HandleState
+	if m.row, standing = m.row.Check(m.handle(id), m.now, m.times); !standing.Valid() {
 		return false
 	}
 	m.wait(slow) // the backend takes its time
@@ -271,7 +271,7 @@ func TestRowWithoutTokens(t *testing.T) {
 	now, times := time.Unix(1<<30, 0), Times{TTL: time.Minute, Grace: time.Minute}
 	var r Row
 	h := Handle{ID: "a", Issued: now.Unix() - 100}
-	if _, s := r.Check(h, now, times); s.Good() {
+	if _, s := r.Check(h, now, times); s.Valid() {
 		t.Errorf("standing %v", s)
 	}
 	r, replaced := r.Login(h, "b", now, times)
@@ -290,7 +290,7 @@ func TestTheDatabaseHasLostSomething(t *testing.T) {
 	if s != Ahead || r.Current != "b" || r.Issued != lost.Issued {
 		t.Errorf("standing %v, %+v", s, r)
 	}
-	if s := r.Standing(Handle{ID: "a", Issued: now.Add(-time.Hour).Unix()}, now, times); s.Good() {
+	if s := r.State(Handle{ID: "a", Issued: now.Add(-time.Hour).Unix()}, now, times); s.Valid() {
 		t.Errorf("the one before: %v", s)
 	}
 }
@@ -301,7 +301,7 @@ func TestEverythingIsVoidUpToTheCutoff(t *testing.T) {
 	now, times := time.Unix(1<<30, 0), Times{TTL: time.Minute, Grace: time.Minute}
 	r, _ := Row{}.Login(Handle{}, "a", now, times)
 	r.Cutoff = now.Unix() + 5
-	if s := r.Standing(Handle{ID: "a", Issued: now.Unix()}, now, times); s != Void {
+	if s := r.State(Handle{ID: "a", Issued: now.Unix()}, now, times); s != Void {
 		t.Errorf("standing %v", s)
 	}
 	r, replaced := r.Login(Handle{ID: "a", Issued: now.Unix()}, "b", now, times)
@@ -319,11 +319,11 @@ func TestAPredecessorThatComesBackShowsThatItsSuccessorIsLost(t *testing.T) {
 	r, _, _ = r.Rotate(a, "b", now.Add(2*time.Minute), times)
 	r = r.MarkDelivered("b", now.Add(2*time.Minute))
 	r, _ = r.Check(a, now.Add(3*time.Minute), times)
-	if s := r.Standing(a, now.Add(time.Hour), times); s != Predecessor {
+	if s := r.State(a, now.Add(time.Hour), times); s != Predecessor {
 		t.Errorf("standing %v", s)
 	}
 	r, _ = r.Check(Handle{ID: "b", Issued: r.Issued}, now.Add(time.Hour), times) // it has come after all
-	if s := r.Standing(a, now.Add(time.Hour+2*time.Minute), times); s != Stale {
+	if s := r.State(a, now.Add(time.Hour+2*time.Minute), times); s != Stale {
 		t.Errorf("after the successor has come: %v", s)
 	}
 }

@@ -41,13 +41,13 @@ type Row struct {
 // expired reports whether the current token was revoked and the session was not: nobody has use for a copy.
 func (r Row) expired() bool { return r.Issued <= max(r.Cutoff, r.SubjectCutoff) }
 
-// Standing is what a handle is worth.
-type Standing uint8
+// HandleState is what a handle is worth.
+type HandleState uint8
 
-// The standings.
+// The states of a handle.
 const (
 	// Stale: another token has taken its place, or the row knows none yet.
-	Stale Standing = iota
+	Stale HandleState = iota
 	// Void: it was issued before the cutoff.
 	Void
 	// Current: it is the latest.
@@ -58,11 +58,11 @@ const (
 	Ahead
 )
 
-// Good reports whether the handle stands for its session.
-func (s Standing) Good() bool { return s >= Current }
+// Valid reports whether the handle stands for its session.
+func (s HandleState) Valid() bool { return s >= Current }
 
-// Standing judges a handle. It changes nothing.
-func (r Row) Standing(h Handle, now time.Time, t Times) Standing {
+// State judges a handle. It changes nothing.
+func (r Row) State(h Handle, now time.Time, t Times) HandleState {
 	switch {
 	case r.Current == "" || h.ID == "":
 		return Stale
@@ -105,8 +105,8 @@ func (r Row) NextIssued(now time.Time) int64 {
 
 // Check judges a handle that was presented, and notes what that shows. A session whose browser was not seen for longer than
 // Times.Max is not renewed; see [Row.Seen].
-func (r Row) Check(h Handle, now time.Time, t Times) (Row, Standing) {
-	s := r.Standing(h, now, t)
+func (r Row) Check(h Handle, now time.Time, t Times) (Row, HandleState) {
+	s := r.State(h, now, t)
 	switch s {
 	case Current:
 		r = r.returned(now)
@@ -121,7 +121,7 @@ func (r Row) Check(h Handle, now time.Time, t Times) (Row, Standing) {
 
 // Rotate gives a token in the place of the handle, where one is due: the current token of the row that it returns. id is the
 // jti of a new one.
-func (r Row) Rotate(h Handle, id string, now time.Time, t Times) (next Row, standing Standing, give bool) {
+func (r Row) Rotate(h Handle, id string, now time.Time, t Times) (next Row, standing HandleState, give bool) {
 	r, standing = r.Check(h, now, t)
 	switch {
 	case standing == Predecessor:
@@ -154,7 +154,7 @@ func (r Row) Login(h Handle, id string, now time.Time, t Times) (next Row, repla
 	case standing == Predecessor && usable, alone, standing == Current && held:
 		r.Given = now
 		return r, false
-	case standing.Good(): // also of a predecessor whose successor has expired: a copy of that is of no use
+	case standing.Valid(): // also of a predecessor whose successor has expired: a copy of that is of no use
 		return r.issue(id, h.ID, now), false
 	case standing == Stale && h.ID != "" && r.Current != "":
 		r.Cutoff = max(now.Unix(), r.Issued, r.Cutoff)

@@ -17,8 +17,8 @@ import (
 	"github.com/viloforge/vilogate/idp/token/jwks"
 )
 
-// patience ends a test that hangs.
-const patience = 2 * time.Minute
+// waitTimeout ends a test that hangs.
+const waitTimeout = 2 * time.Minute
 
 // hasty is a short timeout, for answers that never end.
 func hasty(c *jwks.RemoteConfig, _ string) { c.Timeout = 500 * time.Millisecond }
@@ -30,7 +30,7 @@ func fetched(t *testing.T, handler http.Handler, change func(*jwks.RemoteConfig,
 	t.Cleanup(server.Close)
 	ended := make(chan struct{}, 1)
 	config := jwks.RemoteConfig{
-		URL: server.URL + "/keys", Client: server.Client(), Timeout: patience,
+		URL: server.URL + "/keys", Client: server.Client(), Timeout: waitTimeout,
 		Log: slog.New(slog.NewTextHandler(told{ended}, nil)),
 	}
 	if change != nil {
@@ -45,7 +45,7 @@ func fetched(t *testing.T, handler http.Handler, change func(*jwks.RemoteConfig,
 	go func() { done <- remote.Run(ctx) }()
 	select {
 	case <-ended:
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		t.Error("the fetch never ended")
 	}
 	cancel()

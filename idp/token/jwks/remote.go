@@ -67,7 +67,7 @@ type Remote struct {
 	keys             atomic.Pointer[Set]
 	status           atomic.Pointer[Status]
 	unknown          unknownKids
-	refreshRequested chan struct{} // holds one request for a refresh; written by Keys and NoneFits, read by Run
+	refreshRequested chan struct{} // holds one request for a refresh; written by Keys and KeyNotFound, read by Run
 }
 
 // Status is how a Remote is doing.
@@ -141,10 +141,10 @@ func (r *Remote) Keys(kid string, now time.Time) ([]token.PublicKey, error) {
 	return keys, nil
 }
 
-// NoneFits implements [token.KeySet]. A kid that no key has, beside keys without
+// KeyNotFound implements [token.KeySet]. A kid that no key has, beside keys without
 // one, is as unknown as any other. A token without a kid has none to remember: it
 // has the keys fetched again, and is not good meanwhile.
-func (r *Remote) NoneFits(kid string) error {
+func (r *Remote) KeyNotFound(kid string) error {
 	set := r.keys.Load()
 	switch {
 	case set == nil:

@@ -92,8 +92,8 @@ func (s *Set) Keys(kid string, _ time.Time) ([]token.PublicKey, error) {
 	return keys, nil
 }
 
-// NoneFits implements [token.KeySet]: no other keys will come.
-func (s *Set) NoneFits(string) error { return nil }
+// KeyNotFound implements [token.KeySet]: no other keys will come.
+func (s *Set) KeyNotFound(string) error { return nil }
 
 // Key implements [token.KeySource]. Of several with one id the first counts.
 func (s *Set) Key(kid string, now time.Time) (token.PublicKey, error) {

@@ -144,20 +144,20 @@ func TestAnUnknownKidBesideKeysWithoutOneIsFetchedToo(t *testing.T) {
 		wait(40 * time.Second)
 		before, old := len(from.fetches()), mustKeys(t, remote, "k2")
 		from.set(http.StatusOK, bare())
-		if err := remote.NoneFits("k2"); !errors.Is(err, token.ErrKeyPending) {
+		if err := remote.KeyNotFound("k2"); !errors.Is(err, token.ErrKeyPending) {
 			t.Errorf("%v", err)
 		}
 		synctest.Wait() // no time passes
 		if now := mustKeys(t, remote, "k2"); len(from.fetches()) != before+1 || now[0].Equal(old[0]) {
 			t.Errorf("%d fetches after %d", len(from.fetches()), before)
 		}
-		if err := remote.NoneFits("k2"); !errors.Is(err, token.ErrUnknownKey) || errors.Is(err, token.ErrKeyPending) {
+		if err := remote.KeyNotFound("k2"); !errors.Is(err, token.ErrUnknownKey) || errors.Is(err, token.ErrKeyPending) {
 			t.Errorf("%v", err)
 		}
 		wait(70 * time.Second)
 		// A token without a kid is a bad one, and has the keys fetched all the same.
 		before = len(from.fetches())
-		if err := remote.NoneFits(""); err != nil {
+		if err := remote.KeyNotFound(""); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
@@ -181,13 +181,13 @@ func TestAKnownKidThatDoesNotFitFetchesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := newKey(t)
 		remote, from := run(t, nil)
-		if err := remote.NoneFits(key.ID()); !errors.Is(err, token.ErrKeysNotLoaded) || errors.Is(err, token.ErrUnknownKey) {
+		if err := remote.KeyNotFound(key.ID()); !errors.Is(err, token.ErrKeysNotLoaded) || errors.Is(err, token.ErrUnknownKey) {
 			t.Errorf("before there are keys: %v", err)
 		}
 		from.set(http.StatusOK, setOf(key))
 		wait(40 * time.Second)
 		before := len(from.fetches())
-		if err := remote.NoneFits(key.ID()); err != nil {
+		if err := remote.KeyNotFound(key.ID()); err != nil {
 			t.Error(err)
 		}
 		wait(time.Second)

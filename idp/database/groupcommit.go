@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// maxTogether is how many writes share a commit: the first waits for the last of them.
-const maxTogether = 64
+// maxGroup is how many writes share a commit: the first waits for the last of them.
+const maxGroup = 64
 
 // group is the writes that wait for the connection, to share a commit (group commit).
 type group struct {
@@ -68,7 +68,7 @@ func (g *group) anyWaiting() bool {
 func (g *group) take() (writes []*sharedWrite) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := min(len(g.waiting), maxTogether)
+	n := min(len(g.waiting), maxGroup)
 	writes, g.waiting = g.waiting[:n:n], g.waiting[n:]
 	return writes
 }

@@ -23,7 +23,7 @@ func together(t *testing.T, db *DB, writes ...func(context.Context, *sql.Tx) err
 	}
 	all := make(chan told)
 	for i, f := range writes {
-		go func() { all <- told{i, db.WriteTogether(t.Context(), f)} }()
+		go func() { all <- told{i, db.GroupCommit(t.Context(), f)} }()
 	}
 	for range time.Tick(time.Millisecond) {
 		db.group.mu.Lock()
@@ -79,7 +79,7 @@ func TestWritesThatWaitTogetherShareACommit(t *testing.T) {
 		t.Errorf("%d rows are there, want all but that of the write that was refused", got)
 	}
 	closed(t, db)
-	if err := db.WriteTogether(t.Context(), refuse); err == nil || errors.Is(err, refused) {
+	if err := db.GroupCommit(t.Context(), refuse); err == nil || errors.Is(err, refused) {
 		t.Errorf("a closed database: %v", err)
 	}
 }
@@ -105,7 +105,7 @@ func TestAWriteThatEndsTheTransactionFailsForAll(t *testing.T) {
 	if got := keys(t, db); got != 0 {
 		t.Errorf("%d rows", got)
 	}
-	if err := db.WriteTogether(t.Context(), insert); err != nil || keys(t, db) != 1 {
+	if err := db.GroupCommit(t.Context(), insert); err != nil || keys(t, db) != 1 {
 		t.Errorf("after that: %v, %d rows", err, keys(t, db))
 	}
 }
