@@ -70,7 +70,7 @@ func (c *checker) readFile(from Sources, at strictyaml.Place, key, path string) 
 
 // checkKeys judges an issuer's own key set. What is unusable in it is refused only where nothing else is there.
 func (c *checker) checkKeys(i *Issuer) {
-	found := i.judgeKeys()
+	found := i.inspectKeys()
 	c.errs = append(c.errs, found.wrong...)
 	if found.good == 0 && len(found.wrong) == 0 {
 		c.errs = append(c.errs, found.unusable...)
@@ -82,20 +82,20 @@ func (c *checker) checkKeys(i *Issuer) {
 func (c *Config) KeyWarnings() (all strictyaml.Errors) {
 	for n := range c.Tokens.Issuers {
 		if i := &c.Tokens.Issuers[n]; i.Keys.Set != "" {
-			all = append(all, i.judgeKeys().unusable...)
+			all = append(all, i.inspectKeys().unusable...)
 		}
 	}
 	return all
 }
 
-// judgedKeys is what an issuer's own key set is worth.
-type judgedKeys struct {
+// inspectedKeys is what is found in an issuer's own key set.
+type inspectedKeys struct {
 	good     int
 	unusable strictyaml.Errors // keys that verify nothing
 	wrong    strictyaml.Errors // what must not stand there
 }
 
-func (i *Issuer) judgeKeys() (found judgedKeys) {
+func (i *Issuer) inspectKeys() (found inspectedKeys) {
 	at, from := i.Places.Of("keys"), i.keysFrom()
 	entries, err := token.InspectSet([]byte(i.Keys.Set))
 	if err != nil {

@@ -169,14 +169,14 @@ func (k *Keepalive) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 // Resolve is the longest time until names are looked up again; 0 is off.
 type Resolve time.Duration
 
-// longestTTL is the longest time to live of a name that is gone by.
-const longestTTL = time.Hour
+// maxTTL is the longest time to live of a name that is gone by.
+const maxTTL = time.Hour
 
 // DecodeYAML takes a duration, ttl, or off with quotes or without.
 func (r *Resolve) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode && (n.Value == "off" || n.Value == "ttl") {
 		if *r = 0; n.Value == "ttl" {
-			*r = Resolve(longestTTL)
+			*r = Resolve(maxTTL)
 		}
 		return
 	}
@@ -184,7 +184,7 @@ func (r *Resolve) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	if !d.Decode(n, &t) {
 		return
 	}
-	if t < seconds(1) || t > strictyaml.Duration(longestTTL) {
+	if t < seconds(1) || t > strictyaml.Duration(maxTTL) {
 		d.Errorf(n, "resolve is a time from 1s to 1h, 10s, or ttl, or off")
 	}
 	*r = Resolve(t)

@@ -158,14 +158,14 @@ func TestAHungLogHoldsNobody(t *testing.T) {
 			log.Info("finds none", "line", line)
 		}
 		log.Warn("finds room, and is not waited for any more")
-		if took := time.Since(began); took != roomTimeout {
+		if took := time.Since(began); took != blockTimeout {
 			t.Errorf("three lines without room and one that is waited for take %v", took)
 		}
 		close(out.released)
 		synctest.Wait()
 		log.Warn("at once again")
-		if took := time.Since(began); took != roomTimeout {
-			t.Errorf("after that a line takes %v", took-roomTimeout)
+		if took := time.Since(began); took != blockTimeout {
+			t.Errorf("after that a line takes %v", took-blockTimeout)
 		}
 		h.Close()
 		if h.Dropped() != 3 {

@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	maxPending  = 1 << 20                // bytes of lines that wait to be written
-	roomTimeout = 100 * time.Millisecond // the first line waits for room, and one of WARN and above until it is written
+	maxPending   = 1 << 20                // bytes of lines that wait to be written
+	blockTimeout = 100 * time.Millisecond // the first line waits for room, and one of WARN and above until it is written
 
 	// Behind a write, lines come together for so long, or until there are so many bytes of them, unless somebody waits.
-	gatherTime  = 10 * time.Millisecond
-	gatherBytes = 64 << 10
+	batchDelay = 10 * time.Millisecond
+	batchBytes = 64 << 10
 )
 
 // writer writes lines in the order in which they come, many in one call. It is safe for concurrent use.
@@ -22,33 +22,33 @@ type writer struct {
 	to      io.Writer
 	dropped atomic.Uint64 // lines
 	ended   chan struct{} // closed when its goroutine has ended
-	hurry   chan struct{} // has room for one: what is pending is to be written at once
+	flush   chan struct{} // has room for one: what is pending is to be written at once
 
-	mu      sync.Mutex
-	wake    *sync.Cond    // pending or closed has changed
-	pending []byte        // guarded by mu
-	unsaid  uint64        // lines that were dropped since that was last said; guarded by mu
-	written chan struct{} // guarded by mu: closed when what is now pending has been written
-	closed  bool          // guarded by mu
-	hangs   bool          // guarded by mu: a wait timed out, and nothing has been written since
+	mu         sync.Mutex
+	wake       *sync.Cond    // pending or closed has changed
+	pending    []byte        // guarded by mu
+	unreported uint64        // lines that were dropped since the log last said so; guarded by mu
+	written    chan struct{} // guarded by mu: closed when what is now pending has been written
+	closed     bool          // guarded by mu
+	blocked    bool          // guarded by mu: a wait timed out, and nothing has been written since
 }
 
 // newWriter starts the goroutine that writes; close ends it.
 func newWriter(to io.Writer) *writer {
-	w := &writer{to: to, ended: make(chan struct{}), hurry: make(chan struct{}, 1), written: make(chan struct{})}
+	w := &writer{to: to, ended: make(chan struct{}), flush: make(chan struct{}, 1), written: make(chan struct{})}
 	w.wake = sync.NewCond(&w.mu)
 	go w.run()
 	return w
 }
 
-// write hands a line over, and with wait returns once it was written, or after roomTimeout.
+// write hands a line over, and with wait returns once it was written, or after blockTimeout.
 func (w *writer) write(line []byte, wait bool) {
 	w.mu.Lock()
 	if len(w.pending)+len(line) > maxPending && !w.closed {
 		w.wait()
 	}
 	if len(w.pending)+len(line) > maxPending || w.closed {
-		w.unsaid++
+		w.unreported++
 		w.mu.Unlock()
 		w.dropped.Add(1)
 		return
@@ -58,36 +58,36 @@ func (w *writer) write(line []byte, wait bool) {
 	switch {
 	case wait:
 		w.wait()
-	case len(w.pending) >= gatherBytes:
+	case len(w.pending) >= batchBytes:
 		w.writeNow()
 	}
 	w.mu.Unlock()
 }
 
-// writeNow ends the gathering of lines, or else the next.
+// writeNow ends awaitBatch, or else the next.
 func (w *writer) writeNow() {
 	select {
-	case w.hurry <- struct{}{}:
+	case w.flush <- struct{}{}:
 	default:
 	}
 }
 
-// wait waits until what is pending was written, for roomTimeout at most, and not at all where that was in vain before. w.mu is held,
+// wait waits until what is pending was written, for blockTimeout at most, and not at all where that was in vain before. w.mu is held,
 // but not meanwhile.
 func (w *writer) wait() {
 	w.writeNow()
-	if w.hangs {
+	if w.blocked {
 		return
 	}
 	written := w.written
 	w.mu.Unlock()
 	inTime := await(written)
 	w.mu.Lock()
-	w.hangs = !inTime
+	w.blocked = !inTime
 }
 
 func await(written <-chan struct{}) (inTime bool) {
-	timeout := time.NewTimer(roomTimeout)
+	timeout := time.NewTimer(blockTimeout)
 	defer timeout.Stop()
 	select {
 	case <-written:
@@ -115,9 +115,9 @@ func (w *writer) run() {
 		if cut {
 			batch = append([]byte{'\n'}, batch...) // else the first line would be lost with the one before
 		}
-		unsaid := w.unsaid
-		if w.unsaid = 0; unsaid > 0 {
-			batch = appendDropped(batch, time.Now(), unsaid)
+		unreported := w.unreported
+		if w.unreported = 0; unreported > 0 {
+			batch = appendDropped(batch, time.Now(), unreported)
 		}
 		written := w.written
 		w.written = make(chan struct{})
@@ -125,49 +125,49 @@ func (w *writer) run() {
 		// There is nowhere to say that the log cannot be written, but in itself, later.
 		n, err := w.to.Write(batch)
 		if err != nil {
-			w.lose(bytes.Count(bytes.TrimPrefix(batch[n:], []byte{'\n'}), []byte{'\n'}), unsaid)
+			w.countDropped(bytes.Count(bytes.TrimPrefix(batch[n:], []byte{'\n'}), []byte{'\n'}), unreported)
 		}
 		if n > 0 {
 			cut = batch[n-1] != '\n'
 		}
 		w.mu.Lock()
-		w.hangs = false
+		w.blocked = false
 		closed := w.closed
 		w.mu.Unlock()
 		close(written)
 		if !closed {
-			w.gather()
+			w.awaitBatch()
 		}
 	}
 }
 
-// gather lets lines come together.
-func (w *writer) gather() {
-	timeout := time.NewTimer(gatherTime)
+// awaitBatch lets lines come together in one batch.
+func (w *writer) awaitBatch() {
+	timeout := time.NewTimer(batchDelay)
 	defer timeout.Stop()
 	select {
 	case <-timeout.C:
-	case <-w.hurry:
+	case <-w.flush:
 	}
 }
 
-// lose counts lines that were not written, or not to their end. The last of them would have said that unsaid others are missing,
+// countDropped counts lines that were not written, or not to their end. The last of them would have reported so many others,
 // unless that is 0.
-func (w *writer) lose(lines int, unsaid uint64) {
+func (w *writer) countDropped(lines int, unreported uint64) {
 	if lines == 0 {
 		return
 	}
-	if unsaid > 0 {
+	if unreported > 0 {
 		lines--
 	}
 	w.dropped.Add(uint64(lines))
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.unsaid += uint64(lines) + unsaid
+	w.unreported += uint64(lines) + unreported
 }
 
 // close has what is pending written, and ends the goroutine. Lines that come later are dropped. Where writing hangs, it returns
-// after roomTimeout.
+// after blockTimeout.
 func (w *writer) close() {
 	w.mu.Lock()
 	w.closed = true
