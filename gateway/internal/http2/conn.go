@@ -43,7 +43,7 @@ type conn struct {
 	// Owned by the reader.
 	input          input
 	list           *headerList
-	resets         allowance
+	resets         tokenBucket
 	pendingID      uint32 // of a header block whose CONTINUATION is awaited; 0 for none
 	pending        headerBlock
 	awaitsSettings bool // with which the client begins
@@ -56,7 +56,7 @@ type conn struct {
 	streams  map[uint32]*stream
 	last     uint32 // the highest stream that the client has begun
 	handlers int    // running
-	control  allowance
+	control  tokenBucket
 	closed   closedStreams
 	err      error // of the connection, which has ended with it
 
@@ -179,7 +179,7 @@ func newConn(ctx context.Context, netConn net.Conn, state *tls.ConnectionState, 
 		net: netConn, limits: l, log: o.Log, workers: workers, base: ctx, handler: o.Handler, malformed: o.Malformed,
 		input:  input{conn: netConn},
 		list:   newHeaderList(l),
-		resets: newAllowance(l.Resets, l.ResetRate), control: newAllowance(l.ControlFrames, l.ControlRate),
+		resets: newTokenBucket(l.Resets, l.ResetRate), control: newTokenBucket(l.ControlFrames, l.ControlRate),
 		streams: map[uint32]*stream{}, closed: closedStreams{most: l.Streams},
 		sendWindow: initialWindow, initialWindow: initialWindow, receiveWindow: l.ConnectionWindow,
 	}

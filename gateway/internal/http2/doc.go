@@ -17,7 +17,7 @@
 // Files, from the lowest:
 //
 //   - code.go, frame.go, limits.go: error codes, frames as bytes, and what bounds a client.
-//   - allowance.go: what a client may do too often, counted.
+//   - tokenbucket.go: a token bucket for what a client may do too often.
 //   - names.go, headerlist.go, request.go: what a header block says, and what a request is made of. Pure.
 //   - inbox.go, input.go, pool.go: bodies that wait, the reader's buffer, parked goroutines.
 //   - unsent.go: what of an answer is not sent yet.

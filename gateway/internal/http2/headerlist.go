@@ -17,8 +17,8 @@ type headerList struct {
 	tooLarge                        bool
 	malformed                       string // what is wrong with it first; "" for nothing
 
-	decoder               *hpack.Decoder
-	mostBytes, mostFields int
+	decoder             *hpack.Decoder
+	maxBytes, maxFields int
 }
 
 const (
@@ -30,7 +30,7 @@ const (
 )
 
 func newHeaderList(l *Limits) *headerList {
-	h := &headerList{mostBytes: l.HeaderBytes, mostFields: l.HeaderFields}
+	h := &headerList{maxBytes: l.HeaderBytes, maxFields: l.HeaderFields}
 	h.decoder = hpack.NewDecoder(headerTable, h.add)
 	return h
 }
@@ -39,7 +39,7 @@ func newHeaderList(l *Limits) *headerList {
 // needs, which both sides have in common. An error is one after which they do not.
 func (h *headerList) decode(block []byte) error {
 	clear(h.fields)
-	*h = headerList{fields: h.fields[:0], decoder: h.decoder, mostBytes: h.mostBytes, mostFields: h.mostFields}
+	*h = headerList{fields: h.fields[:0], decoder: h.decoder, maxBytes: h.maxBytes, maxFields: h.maxFields}
 	h.decoder.SetEmitEnabled(true)
 	if _, err := h.decoder.Write(block); err != nil {
 		return &connectionError{compressionError, err.Error()}
@@ -51,7 +51,7 @@ func (h *headerList) decode(block []byte) error {
 }
 
 func (h *headerList) add(f hpack.HeaderField) {
-	if h.size += len(f.Name) + len(f.Value) + 32; h.size > h.mostBytes || len(h.fields) == h.mostFields {
+	if h.size += len(f.Name) + len(f.Value) + 32; h.size > h.maxBytes || len(h.fields) == h.maxFields {
 		h.tooLarge = true
 		h.decoder.SetEmitEnabled(false)
 		return

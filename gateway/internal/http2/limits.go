@@ -47,22 +47,22 @@ type Limits struct {
 
 // What does not depend on the client.
 const (
-	maxPending   = 64 << 10                           // bytes of answers that wait to be written
-	lingerTime   = time.Second                        // in which a client may take the last frames in
-	drainTime    = time.Second                        // in which a client may take GOAWAY in, before it is told which streams were the last
-	updateShare  = 8                                  // the part of a window that is given back at once
-	requestEarns = 8                                  // control frames that come with a request: RFC 7540 priorities, a window
-	dataEarns    = 4                                  // and with DATA, either way: windows of stream and connection, and pings;
-	bytesEarn    = 512                                // and one with so many bytes of it: clients give small windows back
-	maxSettings  = 64                                 // in a SETTINGS frame: each may change the windows of all streams
-	maxParked    = 64                                 // goroutines that wait for a request
-	maxData      = maxFrameLength - frameHeaderLength // bytes of DATA that are sent in a frame, which fills a TLS record then
-	answerBuffer = maxData                            // bytes of an answer that are kept until there are more, or it is flushed
-	headerTable  = 4 << 10                            // bytes of an HPACK dynamic table (RFC 7541, section 4.2), each way
-	tinyRead     = 2 * frameHeaderLength              // bytes that an idle connection reads into
-	readBuffer   = 18 << 10                           // bytes: a frame, its header, and some more
-	smallChunk   = 2 << 10                            // bytes of a body that begins small
-	largeChunk   = 16 << 10                           // and of others
+	maxPending    = 64 << 10                           // bytes of answers that wait to be written
+	lingerTime    = time.Second                        // in which a client may take the last frames in
+	drainTime     = time.Second                        // in which a client may take GOAWAY in, before it is told which streams were the last
+	updateShare   = 8                                  // the part of a window that is given back at once
+	requestTokens = 8                                  // control frames that come with a request: RFC 7540 priorities, a window
+	dataTokens    = 4                                  // and with DATA, either way: windows of stream and connection, and pings;
+	bytesPerToken = 512                                // and one with so many bytes of it: clients give small windows back
+	maxSettings   = 64                                 // in a SETTINGS frame: each may change the windows of all streams
+	maxParked     = 64                                 // goroutines that wait for a request
+	maxData       = maxFrameLength - frameHeaderLength // bytes of DATA that are sent in a frame, which fills a TLS record then
+	answerBuffer  = maxData                            // bytes of an answer that are kept until there are more, or it is flushed
+	headerTable   = 4 << 10                            // bytes of an HPACK dynamic table (RFC 7541, section 4.2), each way
+	tinyRead      = 2 * frameHeaderLength              // bytes that an idle connection reads into
+	readBuffer    = 18 << 10                           // bytes: a frame, its header, and some more
+	smallChunk    = 2 << 10                            // bytes of a body that begins small
+	largeChunk    = 16 << 10                           // and of others
 )
 
 func (l Limits) withDefaults() Limits {

@@ -314,14 +314,14 @@ func TestTheConnectionsWindow(t *testing.T) {
 	})
 }
 
-// An allowance lets so many pass at once, and then so many a second.
+// A token bucket lets so many pass at once, and then so many a second.
 func TestAllowance(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		a := newAllowance(10, 2)
+		a := newTokenBucket(10, 2)
 		pass := func(want int) {
 			t.Helper()
 			passed := 0
-			for a.spend() {
+			for a.take() {
 				passed++
 			}
 			if passed != want {
@@ -331,7 +331,7 @@ func TestAllowance(t *testing.T) {
 		pass(10)
 		time.Sleep(3 * time.Second)
 		pass(6)
-		a.earn(4)
+		a.refill(4)
 		pass(4)
 		time.Sleep(time.Hour)
 		pass(10)

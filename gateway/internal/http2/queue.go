@@ -58,7 +58,7 @@ func (c *conn) leaveQueue(st *stream) {
 func (c *conn) sent(st *stream, n int) {
 	c.sendWindow -= int64(n)
 	st.sendWindow -= int64(n)
-	c.control.earn(dataEarns + n/bytesEarn)
+	c.control.refill(dataTokens + n/bytesPerToken)
 	if st.progress += n; st.progress >= maxData {
 		st.progress, st.stallSince = 0, time.Time{}
 	}

@@ -154,7 +154,7 @@ func (c *conn) handleError(err error) error {
 	}
 	var ofStream *streamError
 	if errors.As(err, &ofStream) {
-		if c.resets.spend() {
+		if c.resets.take() {
 			c.log.Debug(err.Error(), "client", c.template.RemoteAddr)
 			c.refuse(ofStream)
 			return nil

@@ -15,7 +15,7 @@ func (c *conn) receiveControl(f *frame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.kick()
-	if f.kind != resetFrame && !c.control.spend() {
+	if f.kind != resetFrame && !c.control.take() {
 		return errTooManyFrames
 	}
 	switch f.kind {
@@ -65,12 +65,12 @@ func (c *conn) receiveReset(f *frame) error {
 	}
 	st := c.streams[f.stream]
 	if st == nil {
-		if !c.control.spend() {
+		if !c.control.take() {
 			return errTooManyFrames
 		}
 		return nil
 	}
-	if !c.resets.spend() {
+	if !c.resets.take() {
 		return errTooManyResets
 	}
 	c.closed.add(st.id, false)

@@ -16,8 +16,8 @@ func (c *conn) receiveData(f *frame) error {
 	defer c.mu.Unlock()
 	defer c.kick()
 	if len(f.payload) > 0 {
-		c.control.earn(dataEarns)
-	} else if !f.has(flagEndStream) && !c.control.spend() {
+		c.control.refill(dataTokens)
+	} else if !f.has(flagEndStream) && !c.control.take() {
 		return errTooManyFrames
 	}
 	if c.receiveWindow -= int64(f.length); c.receiveWindow < 0 {

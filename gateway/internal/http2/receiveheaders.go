@@ -89,7 +89,7 @@ func (c *conn) receiveBlock(id uint32, block []byte, endStream, dependsOnItself 
 	if dependsOnItself {
 		return &streamError{id, protocolError, "a stream that depends on itself"}
 	}
-	c.control.earn(requestEarns)
+	c.control.refill(requestTokens)
 	return c.receiveRequest(id, endStream)
 }
 
@@ -105,7 +105,7 @@ func (c *conn) receiveRequest(id uint32, endStream bool) error {
 	case c.list.tooLarge: // what is missing may have been too long
 		h = c.refusal(http.StatusRequestHeaderFieldsTooLarge, "a header that is too large")
 	case reason != "":
-		if !c.resets.spend() {
+		if !c.resets.take() {
 			return errTooManyResets
 		}
 		st.malformed = true

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// endTime is how long ending a WebSocket may take: until its frame has ended, and until both ends have answered.
-const endTime = time.Second
+// closeTimeout is how long ending a WebSocket may take: until its frame has ended, and until both ends have answered.
+const closeTimeout = time.Second
 
 // A Tunnel is one WebSocket, between a client and a backend. Who copies from one to the other is given Client and Backend
 // in their places. Safe for concurrent use, with one reader and one writer of each.
@@ -66,7 +66,7 @@ func (t *Tunnel) End(code uint16, reason string) {
 	var key [4]byte
 	_, _ = rand.Read(key[:]) // never fails
 	e := &ending{toClient: closeFrame(code, reason), toBackend: maskedCloseFrame(code, reason, key)}
-	e.cut = time.AfterFunc(endTime, t.cut)
+	e.cut = time.AfterFunc(closeTimeout, t.cut)
 	if !t.ending.CompareAndSwap(nil, e) {
 		e.cut.Stop()
 		return

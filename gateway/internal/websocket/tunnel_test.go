@@ -168,7 +168,7 @@ func TestEndWithoutABoundary(t *testing.T) {
 			began := time.Now()
 			x.tunnel.End(4401, "signed out")
 			got := x.rest(x.client)
-			if took := time.Since(began); took < endTime {
+			if took := time.Since(began); took < closeTimeout {
 				t.Errorf("closed after %v, before the second was over", took)
 			}
 			if told := len(got) > 0; told != (name == "between-frames") {

@@ -12,8 +12,8 @@ import (
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 )
 
-// mostDiscarded is how much of a body may be left, in bytes, for its connection to have another request.
-const mostDiscarded = 256 << 10
+// maxDiscarded is how much of a body may be left, in bytes, for its connection to have another request.
+const maxDiscarded = 256 << 10
 
 // body is a request's body. One goroutine reads it, which may be another than the handler's; any may interrupt it. A nil body has
 // ended.
@@ -284,7 +284,7 @@ func (b *body) mayDiscard() bool {
 	if b.err != nil && b.err != http.ErrBodyReadAfterClose { // which says nothing of what is left
 		return b.err == io.EOF
 	}
-	return !b.begun && !b.expects && b.chunks == nil && b.remaining <= mostDiscarded
+	return !b.begun && !b.expects && b.chunks == nil && b.remaining <= maxDiscarded
 }
 
 // discard reads away what the handler has left of the body, and is false where that does not come to its end.

@@ -11,7 +11,7 @@ import (
 func (c *conn) close() {
 	c.input.release()
 	c.output.release()
-	if c.ending != gone && c.ending != stays {
+	if c.ending != closed && c.ending != keepAlive {
 		c.linger()
 	}
 	c.end()
@@ -30,7 +30,7 @@ func (c *conn) linger() {
 	raw := c.rwc
 	if secure, ok := raw.(*tls.Conn); ok {
 		raw = secure.NetConn()
-		if c.ending == ends && secure.CloseWrite() != nil {
+		if c.ending == closes && secure.CloseWrite() != nil {
 			return
 		}
 	}

@@ -43,10 +43,10 @@ type conn struct {
 type ending uint8
 
 const (
-	stays   ending = iota
-	ends           // its client may have more to send, which is read away for a while
-	aborted        // likewise, and the client is not told that the answer is whole
-	gone           // it is closed, or speaks HTTP no longer
+	keepAlive ending = iota
+	closes           // its client may have more to send, which is read away for a while
+	aborted          // likewise, and the client is not told that the answer is whole
+	closed           // it is closed, or speaks HTTP no longer
 )
 
 // How long a connection is read on behind its last answer, so that the answer is not lost to a reset while its client still sends
@@ -57,9 +57,9 @@ const (
 	lingerBytes   = 256 << 20
 )
 
-// freshTime is how long a connection has for its first request once the server shuts down: it was accepted, and its client would
+// firstRequestTimeout is how long a connection has for its first request once the server shuts down: it was accepted, and its client would
 // have to take its end for a failure.
-const freshTime = 500 * time.Millisecond
+const firstRequestTimeout = 500 * time.Millisecond
 
 func newConn(s *shared, rwc net.Conn, state *tls.ConnectionState) *conn {
 	c := &conn{s: s, rwc: rwc, tls: state, remote: rwc.RemoteAddr().String(), onEnd: func() {}}
@@ -79,7 +79,7 @@ func (c *conn) await() bool {
 	case !c.s.closing.Load():
 		deadline = time.Now().Add(c.s.opts.Limits.IdleTime)
 	case !c.asked:
-		deadline = time.Now().Add(freshTime)
+		deadline = time.Now().Add(firstRequestTimeout)
 	}
 	err := c.rwc.SetReadDeadline(deadline)
 	c.mu.Unlock()
@@ -98,7 +98,7 @@ func (c *conn) endIdle() {
 	defer c.mu.Unlock()
 	switch { // where either fails, the connection has ended
 	case c.idle && !c.asked:
-		_ = c.rwc.SetReadDeadline(time.Now().Add(freshTime))
+		_ = c.rwc.SetReadDeadline(time.Now().Add(firstRequestTimeout))
 	case c.idle:
 		_ = c.rwc.SetReadDeadline(expired)
 	case c.lingering:

@@ -191,12 +191,12 @@ func (w *response) frame() {
 	case w.length >= 0:
 		w.trailer = nil
 	case w.request.ProtoMinor == 0:
-		c.ending, w.trailer = max(c.ending, ends), nil
+		c.ending, w.trailer = max(c.ending, closes), nil
 	default:
 		w.chunked = true
 	}
 	if w.head.HasToken("Connection", "close") || c.s.draining.Load() || !w.body.mayDiscard() {
-		c.ending = max(c.ending, ends)
+		c.ending = max(c.ending, closes)
 	}
 }
 
@@ -220,7 +220,7 @@ func (w *response) appendHead(b []byte) []byte {
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), w.length, 10), "\r\n"...)
 	}
 	switch {
-	case w.conn.ending != stays:
+	case w.conn.ending != keepAlive:
 		b = append(b, "Connection: close\r\n"...)
 	case w.request.ProtoMinor == 0:
 		b = append(b, "Connection: keep-alive\r\n"...)

@@ -12,7 +12,7 @@ import (
 
 // serve serves one request after another.
 func (c *conn) serve() {
-	for c.ending == stays && c.await() {
+	for c.ending == keepAlive && c.await() {
 		if err := c.readHead(); err != nil {
 			c.refuse(err)
 			break
@@ -30,10 +30,10 @@ func (c *conn) refuse(err error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		refusal = &http1.RefusedError{Status: http.StatusRequestTimeout, Reason: "the header did not arrive in time"}
 	default:
-		c.ending = gone // the client has, or what it sends is not TLS
+		c.ending = closed // the client has, or what it sends is not TLS
 		return
 	}
-	c.ending, c.due = ends, true
+	c.ending, c.due = closes, true
 	c.head.Fields, c.head.Length, c.head.Close, c.head.Expect = c.head.Fields[:0], 0, true, false
 	answer := c.s.opts.Refuse
 	if answer == nil {
@@ -47,7 +47,7 @@ func (c *conn) refuse(err error) {
 // serveRequest has the handler answer a request.
 func (c *conn) serveRequest() {
 	if c.head.Close {
-		c.ending = ends
+		c.ending = closes
 	}
 	c.serveBy(c.s.opts.Handler)
 }
@@ -69,11 +69,11 @@ func (c *conn) serveBy(handler http.Handler) {
 	b.end()
 	switch {
 	case w.hijacked:
-		c.ending = gone
+		c.ending = closed
 	case !whole || !w.finish():
 		c.ending = aborted
-	case c.ending == stays && !b.ended() && !b.discard():
-		c.ending = ends
+	case c.ending == keepAlive && !b.ended() && !b.discard():
+		c.ending = closes
 	case c.hasDeadline.Swap(false):
 		_ = c.rwc.SetWriteDeadline(time.Time{}) // where it fails, so does the next answer
 	}
