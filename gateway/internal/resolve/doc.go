@@ -3,7 +3,7 @@
 // It belongs to gateway, and is on its floor. What uses the addresses is told that some have changed, by one goroutine. No name waits for
 // the resolver of another. Files, from the lowest:
 //
-//   - ttl.go: hearing of the time to live (TTL) of records, in what DNS servers answer.
+//   - ttl.go: the time to live (TTL) of records, recorded from what DNS servers answer.
 //   - lookup.go: asking a resolver, the system's or another one, and which of its answers can be used.
 //   - names.go: what is known of names.
 //   - run.go: looking them up, each when it is time.

@@ -38,13 +38,13 @@ type Lookup func(ctx context.Context, name Name) (Answer, error)
 // Ask is a Lookup: hosts files, and DNS, by the resolver of Go, whose connections are listened on for what it does not tell.
 func Ask(ctx context.Context, name Name) (Answer, error) {
 	var dialer net.Dialer
-	heard := newHeard()
+	recorder := newTTLRecorder()
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, server string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, cmp.Or(name.Resolver, server))
 		if err != nil {
 			return nil, err
 		}
-		return heard.listen(conn), nil
+		return recorder.wrap(conn), nil
 	}}
 	found, err := resolver.LookupNetIP(ctx, "ip", name.Host)
 	var failed *net.DNSError
@@ -56,11 +56,11 @@ func Ask(ctx context.Context, name Name) (Answer, error) {
 		for i := range found {
 			found[i] = found[i].Unmap()
 		}
-		return Answer{reachable(found), heard.of(true)}, nil
+		return Answer{reachable(found), recorder.ttl(true)}, nil
 	case failed != nil && failed.IsNotFound:
-		return Answer{TTL: heard.of(false)}, err
+		return Answer{TTL: recorder.ttl(false)}, err
 	}
-	return Answer{TTL: untold}, err
+	return Answer{TTL: noTTL}, err
 }
 
 // Hosts are the addresses by the hosts that they are of: one of IPv4 beside one of IPv6 are the same host's, more are a host each.

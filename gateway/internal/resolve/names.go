@@ -32,7 +32,7 @@ type Names struct {
 type entry struct {
 	interval  time.Duration // the longest between two lookups
 	due       time.Time     // when it is looked up next
-	underWay  bool          // it is being looked up
+	inFlight  bool          // it is being looked up
 	addresses []netip.Addr  // that were found last; none before the first. Never written again
 	ttl       time.Duration // that the last answer had; negative for none
 	failures  uint64

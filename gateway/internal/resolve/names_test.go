@@ -22,18 +22,18 @@ func addresses(texts ...string) (all []netip.Addr) {
 // world answers lookups, and counts what is told.
 type world struct {
 	*Names
-	mu      sync.Mutex
-	answers map[string][]netip.Addr // by host; none is an error; guarded by mu
-	ttl     time.Duration           // of them and of errors; guarded by mu
-	asked   map[Name]int            // guarded by mu
-	atOnce  map[string]int          // lookups, by resolver; guarded by mu
-	most    map[string]int          // of them; guarded by mu
-	told    []string                // guarded by mu
-	changes int                     // guarded by mu
+	mu       sync.Mutex
+	answers  map[string][]netip.Addr // by host; none is an error; guarded by mu
+	ttl      time.Duration           // of them and of errors; guarded by mu
+	asked    map[Name]int            // guarded by mu
+	inFlight map[string]int          // lookups, by resolver; guarded by mu
+	most     map[string]int          // of them; guarded by mu
+	told     []string                // guarded by mu
+	changes  int                     // guarded by mu
 }
 
 func newWorld() *world {
-	w := &world{answers: map[string][]netip.Addr{}, asked: map[Name]int{}, atOnce: map[string]int{}, most: map[string]int{}, ttl: untold}
+	w := &world{answers: map[string][]netip.Addr{}, asked: map[Name]int{}, inFlight: map[string]int{}, most: map[string]int{}, ttl: noTTL}
 	w.Names = New(Options{Now: time.Now, Lookup: w.lookup, Changed: func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -49,18 +49,18 @@ func newWorld() *world {
 func (w *world) lookup(ctx context.Context, n Name) (Answer, error) {
 	w.mu.Lock()
 	w.asked[n]++
-	w.atOnce[n.Resolver]++
-	w.most[n.Resolver] = max(w.most[n.Resolver], w.atOnce[n.Resolver])
+	w.inFlight[n.Resolver]++
+	w.most[n.Resolver] = max(w.most[n.Resolver], w.inFlight[n.Resolver])
 	found := Answer{w.answers[n.Host], w.ttl}
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.atOnce[n.Resolver]--
+		w.inFlight[n.Resolver]--
 	}()
 	if strings.HasPrefix(n.Host, "hangs") {
 		<-ctx.Done()
-		return Answer{TTL: untold}, ctx.Err()
+		return Answer{TTL: noTTL}, ctx.Err()
 	}
 	if found.Addresses == nil {
 		return found, errors.New("no such host")
@@ -156,15 +156,15 @@ func TestTheTimeToLiveSaysWhen(t *testing.T) {
 		{3 * time.Second, 2 * time.Second, true, 2 * time.Second},
 		{time.Minute, time.Hour, true, time.Minute},
 		{0, time.Minute, true, time.Second},
-		{lifetime(1<<31 - 1), time.Hour, true, time.Hour},
-		{lifetime(1 << 31), time.Hour, true, time.Second},
-		{untold, time.Hour, true, 10 * time.Second},
-		{untold, 3 * time.Second, true, 3 * time.Second},
+		{recordTTL(1<<31 - 1), time.Hour, true, time.Hour},
+		{recordTTL(1 << 31), time.Hour, true, time.Second},
+		{noTTL, time.Hour, true, 10 * time.Second},
+		{noTTL, 3 * time.Second, true, 3 * time.Second},
 		{30 * time.Second, time.Minute, false, 30 * time.Second},
 		{0, time.Minute, false, time.Second},
 		{time.Hour, 10 * time.Second, false, 10 * time.Second},
-		{untold, time.Hour, false, 2 * time.Second},
-		{untold, time.Second, false, time.Second},
+		{noTTL, time.Hour, false, 2 * time.Second},
+		{noTTL, time.Second, false, time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld()
@@ -269,7 +269,7 @@ func TestHosts(t *testing.T) {
 func TestLocalhostIsAsked(t *testing.T) {
 	t.Parallel()
 	found, err := Ask(t.Context(), Name{Host: "localhost"})
-	if err != nil || len(found.Addresses) == 0 || len(Hosts(found.Addresses)) != 1 || !found.Addresses[0].IsLoopback() || found.TTL != untold {
+	if err != nil || len(found.Addresses) == 0 || len(Hosts(found.Addresses)) != 1 || !found.Addresses[0].IsLoopback() || found.TTL != noTTL {
 		t.Errorf("%v, %v", found, err)
 	}
 }

@@ -15,8 +15,8 @@ import (
 const (
 	lookupTimeout = 5 * time.Second
 	maxConcurrent = 8 // lookups of one resolver
-	leastInterval = time.Second
-	untoldTTL     = 10 * time.Second // of an answer that has none, and of failures
+	minInterval   = time.Second
+	defaultTTL    = 10 * time.Second // of an answer that has none, and of failures
 	firstRetry    = 2 * time.Second  // likewise, of a name that has no address yet
 )
 
@@ -26,7 +26,7 @@ func (n *Names) Add(ctx context.Context, names map[Name]time.Duration) {
 	n.mu.Lock()
 	for name, interval := range names {
 		if n.known[name] == nil {
-			n.known[name] = &entry{interval: interval, underWay: true, ttl: untold}
+			n.known[name] = &entry{interval: interval, inFlight: true, ttl: noTTL}
 			lookups.Go(func() { n.lookUp(ctx, name) })
 		}
 	}
@@ -64,7 +64,7 @@ func (n *Names) Run(ctx context.Context) {
 	}
 }
 
-// due are the names that are to be looked up now, which counts them as under way, and the time until the next one is.
+// due are the names that are to be looked up now, which counts them as in flight, and the time until the next one is.
 func (n *Names) due() (due []Name, next time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -72,11 +72,11 @@ func (n *Names) due() (due []Name, next time.Duration) {
 	next = time.Hour
 	for name, e := range n.known {
 		switch left := e.due.Sub(now); {
-		case e.underWay: // it wakes Run when it has ended
+		case e.inFlight: // it wakes Run when it has ended
 		case left > 0:
 			next = min(next, left)
 		default:
-			e.underWay = true
+			e.inFlight = true
 			due = append(due, name)
 		}
 	}
@@ -89,8 +89,8 @@ func (n *Names) lookUp(ctx context.Context, name Name) (changed bool) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return false // nobody wants to know
 	}
-	changed, turned := n.learn(name, got, err)
-	if turned {
+	changed, stateChanged := n.learn(name, got, err)
+	if stateChanged {
 		n.o.Failed(name, err)
 	}
 	return changed
@@ -103,7 +103,7 @@ func (n *Names) ask(ctx context.Context, name Name) (Answer, error) {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
 	case <-ctx.Done():
-		return Answer{TTL: untold}, ctx.Err()
+		return Answer{TTL: noTTL}, ctx.Err()
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -128,22 +128,22 @@ func (n *Names) slotsOf(resolver string) chan struct{} {
 
 // learn takes what a lookup brought, and reports whether the name has other addresses than before, and whether it cannot be looked
 // up any more, or can again.
-func (n *Names) learn(name Name, got Answer, err error) (changed, turned bool) {
+func (n *Names) learn(name Name, got Answer, err error) (changed, stateChanged bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e := n.known[name]
 	if e == nil { // forgotten meanwhile
 		return false, false
 	}
-	turned = (e.err != nil) != (err != nil)
+	stateChanged = (e.err != nil) != (err != nil)
 	e.err, e.ttl = err, got.TTL
 	if err != nil {
 		e.failures++
 	} else if changed = !sameAddresses(e.addresses, got.Addresses); changed {
 		e.addresses = got.Addresses
 	}
-	e.due, e.underWay = n.o.Now().Add(e.wait()), false
-	return changed, turned
+	e.due, e.inFlight = n.o.Now().Add(e.wait()), false
+	return changed, stateChanged
 }
 
 // wait is the time until the next lookup: the time to live of the last answer, within bounds. Names.mu is held.
@@ -154,9 +154,9 @@ func (e *entry) wait() time.Duration {
 	case len(e.addresses) == 0:
 		wait = firstRetry
 	default:
-		wait = untoldTTL
+		wait = defaultTTL
 	}
-	return min(max(wait, leastInterval), e.interval)
+	return min(max(wait, minInterval), e.interval)
 }
 
 // maxAddresses is how many addresses a name may have: each costs memory and health checks, and who answers for the name chooses them.

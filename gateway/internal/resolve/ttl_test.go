@@ -124,11 +124,11 @@ func TestTheLeastTimeToLive(t *testing.T) {
 		"no such name":                    {zone{code: dns.RcodeNameError, soa: ". 300 SOA ns. host. 1 1 1 1 60"}, 0, time.Minute},
 		"no such name, a lesser TTL":      {zone{code: dns.RcodeNameError, soa: ". 20 SOA ns. host. 1 1 1 1 60"}, 0, 20 * time.Second},
 		"no such name, forever":           {zone{code: dns.RcodeNameError, soa: ". 20 SOA ns. host. 1 1 1 1 4294967295", ttl: 1 << 31}, 0, 0},
-		"no such name, nobody says more":  {zone{code: dns.RcodeNameError}, 0, untold},
+		"no such name, nobody says more":  {zone{code: dns.RcodeNameError}, 0, noTTL},
 		"no address":                      {zone{soa: ". 300 SOA ns. host. 1 1 1 1 40"}, 0, 40 * time.Second},
 		"no address behind an alias":      {zone{answers: map[uint16][]string{a: {"app. 5 CNAME other."}, aaaa: {"app. 6 CNAME other."}}}, 0, 5 * time.Second},
-		"a failure":                       {zone{code: dns.RcodeServerFailure, soa: ". 300 SOA ns. host. 1 1 1 1 60"}, 0, untold},
-		"a failure that brings an answer": {zone{code: dns.RcodeRefused, answers: map[uint16][]string{a: {"app. 30 A 10.0.0.1"}}}, 0, untold},
+		"a failure":                       {zone{code: dns.RcodeServerFailure, soa: ". 300 SOA ns. host. 1 1 1 1 60"}, 0, noTTL},
+		"a failure that brings an answer": {zone{code: dns.RcodeRefused, answers: map[uint16][]string{a: {"app. 30 A 10.0.0.1"}}}, 0, noTTL},
 	} {
 		got, err := Ask(t.Context(), Name{Host: "app.", Resolver: one.serve(t)})
 		if (err == nil) != (one.found > 0) || len(got.Addresses) > one.found || got.TTL != one.want {
@@ -165,10 +165,10 @@ func FuzzTimeToLive(f *testing.F) {
 		}
 		query := append([]byte(nil), message...) // of which the header and the question are read
 		binary.BigEndian.PutUint16(query[2:], 0)
-		heard := newHeard()
-		heard.answer(query, message, false)
-		found, missing := heard.of(true), heard.of(false)
-		if found < untold || found > math.MaxInt32*time.Second || missing < untold || missing > math.MaxInt32*time.Second || found != untold && missing != untold {
+		recorder := newTTLRecorder()
+		recorder.record(query, message, false)
+		found, missing := recorder.ttl(true), recorder.ttl(false)
+		if found < noTTL || found > math.MaxInt32*time.Second || missing < noTTL || missing > math.MaxInt32*time.Second || found != noTTL && missing != noTTL {
 			t.Errorf("found: %s, missing: %s", found, missing)
 		}
 		var whole dnsmessage.Message // of which the other reader asks for less
@@ -190,9 +190,9 @@ func FuzzTimeToLive(f *testing.F) {
 // expected is what a message says.
 func expected(m *dns.Msg) (found, missing time.Duration) {
 	if m.Rcode&15 != dns.RcodeSuccess && m.Rcode&15 != dns.RcodeNameError {
-		return untold, untold
+		return noTTL, noTTL
 	}
-	ttl, addresses := untold, false
+	ttl, addresses := noTTL, false
 	for _, record := range m.Answer {
 		switch record.Header().Rrtype {
 		case dns.TypeA, dns.TypeAAAA:
@@ -201,15 +201,15 @@ func expected(m *dns.Msg) (found, missing time.Duration) {
 		default:
 			continue
 		}
-		ttl = least(ttl, lifetime(record.Header().Ttl))
+		ttl = minTTL(ttl, recordTTL(record.Header().Ttl))
 	}
 	if addresses {
-		return ttl, untold
+		return ttl, noTTL
 	}
 	for _, record := range m.Ns {
 		if soa, ok := record.(*dns.SOA); ok {
-			return untold, least(ttl, min(lifetime(soa.Hdr.Ttl), lifetime(soa.Minttl)))
+			return noTTL, minTTL(ttl, min(recordTTL(soa.Hdr.Ttl), recordTTL(soa.Minttl)))
 		}
 	}
-	return untold, ttl
+	return noTTL, ttl
 }
