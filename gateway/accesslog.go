@@ -98,7 +98,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 func (x *exchange) accessRecord(aborted bool) *Record {
 	note, d := &x.record, &x.decided
-	r := &x.told
+	r := &x.finalRecord
 	*r = Record{
 		RequestID: x.requestID, Client: x.client, Protocol: protocolName(x.r), Method: x.r.Method, WebSocket: note.webSocket,
 		Path: d.Target.Path.String(), Route: d.routeName(),
@@ -107,7 +107,7 @@ func (x *exchange) accessRecord(aborted bool) *Record {
 		Duration: x.g.opts.Now().Sub(x.start), Wait: note.upstreamTime,
 		UpstreamError: note.upstreamError, OddHeaders: note.oddHeaders, Shadow: note.shadows, Aborted: aborted, StreamEnd: note.streamEnd,
 		DroppedHeaders: note.droppedNames, Dropped: note.dropped, RefusedCookies: note.refusedCookies, Renewed: note.renewed,
-		Kept: note.kept, KeptSent: note.keptSent, GRPCStatus: note.grpcStatus, ForwardAuth: x.held.name(),
+		Kept: note.kept, KeptSent: note.keptSent, GRPCStatus: note.grpcStatus, ForwardAuth: x.forwardAuth.name(),
 	}
 	slices.Sort(r.DroppedHeaders)
 	if r.Status == 0 || note.refusedCall {

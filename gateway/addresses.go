@@ -108,7 +108,7 @@ func (a *addresses) fill(u *upstream) int {
 	if len(members) == 0 {
 		return 0
 	}
-	pool := a.table.Pool(u.key(), members, balancer.PoolOptions{Most5xx: u.Consecutive5xx, SlowStart: u.SlowStart, Connections: u.Limits.Connections})
+	pool := a.table.Pool(u.key(), members, balancer.PoolOptions{Consecutive5xx: u.Consecutive5xx, SlowStart: u.SlowStart, Connections: u.Limits.Connections})
 	if u.Health.Path == "" {
 		pool.Forget()
 	}
@@ -192,7 +192,7 @@ func (a *addresses) checkHealth(u *upstream, pool *balancer.Pool) {
 	under := &healthChecks{u.check(), u.names(), new(atomic.Pointer[balancer.Pool]), stop}
 	under.pool.Store(pool)
 	a.checks[u.Name] = under
-	a.ended.Go(func() { under.check.Run(ctx, under.pool, askHealth) })
+	a.ended.Go(func() { under.check.Run(ctx, under.pool, probeHealth) })
 }
 
 // close ends the checks and the looking up of names, and returns when they have.
@@ -213,7 +213,7 @@ func (a *addresses) members(u *upstream) []balancer.Member {
 	var all []balancer.Member
 	for i, address := range u.URLs {
 		for _, at := range u.places(a.names, address) {
-			key := client.Key{Address: at.dial, TLS: a.tls.config(u.identity, address), Idle: u.KeepAlive, Probe: u.Probe}
+			key := client.Key{Address: at.dial, TLS: a.tls.config(u.identity, address), IdleTimeout: u.KeepAlive, TCPKeepAlive: u.TCPKeepAlive}
 			all = append(all, balancer.Member{Name: at.name, Weight: u.weight(i), To: &endpoint{key, hostOf(address), u.prefix, isHTTP2(address), u.local}})
 		}
 	}

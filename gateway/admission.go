@@ -9,8 +9,8 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// countedAs is whom the request is counted for among what is under way.
-func (x *forwarding) countedAs() admission.Client {
+// admissionClient is the client that the request is counted for among those in flight.
+func (x *forwarding) admissionClient() admission.Client {
 	if c := x.authentication.claims; c != nil && x.authentication.principal != nil {
 		return admission.Client{Issuer: c.IssuerName(), Subject: c.Subject()}
 	}
@@ -32,7 +32,7 @@ func (x *forwarding) refuseAdmission(cause error) error {
 		reason: "overloaded", cause: cause, retryAfter: 2,
 	}
 	var refused *admission.RefusedError
-	if errors.As(cause, &refused) && refused.Reason == admission.Broken {
+	if errors.As(cause, &refused) && refused.Reason == admission.BreakerOpen {
 		r.kind, r.title = "unavailable", "Not available right now"
 		r.detail = "The service behind this address does not answer at the moment. Try again shortly."
 		r.reason, r.retryAfter = "circuit breaker open", max(int(ceilSeconds(refused.Wait)), 1)

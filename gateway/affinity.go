@@ -23,7 +23,7 @@ func (x *forwarding) affinityKey() uint64 {
 	case x.upstream.Affinity == AffinityCookie:
 		return hashAffinity(x.affinityCookie)
 	}
-	who := x.countedAs()
+	who := x.admissionClient()
 	if who.Subject != "" {
 		return hashAffinity(who.Issuer, who.Subject)
 	}
@@ -39,7 +39,7 @@ func (x *forwarding) takeAffinityCookie() {
 		}
 	}
 	stripCookies(x.r.Header, []Cookie{{Name: affinityCookie}}, cookiePair{})
-	if x.affinityCookie != "" || x.held != nil { // which another proxy forwards
+	if x.affinityCookie != "" || x.forwardAuth != nil { // which another proxy forwards
 		return
 	}
 	var random [16]byte

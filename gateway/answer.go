@@ -9,8 +9,8 @@ import (
 	"github.com/viloforge/vilogate/gateway/internal/http1"
 )
 
-// mostAnnounced is how many trailers of an answer are announced.
-const mostAnnounced = 32
+// maxAnnounced is how many trailers of an answer are announced.
+const maxAnnounced = 32
 
 // cleanFraming removes from the header of an upstream's answer what is about its connection alone; of 101 nothing is. announced
 // are the trailers that it says may follow, of those that may pass.
@@ -30,7 +30,7 @@ func cleanFraming(head *http1.Head) (announced []string) {
 		for line := range h.Values("Trailer") {
 			for name := range strings.SplitSeq(line, ",") {
 				name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
-				if len(announced) < mostAnnounced && name != "" && !forbiddenTrailer(name) && !slices.Contains(announced, name) {
+				if len(announced) < maxAnnounced && name != "" && !forbiddenTrailer(name) && !slices.Contains(announced, name) {
 					announced = append(announced, name)
 				}
 			}

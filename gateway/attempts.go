@@ -18,15 +18,15 @@ import (
 // 9110, section 9.2.2), on a connection that was closed before an answer began. Its
 // zero value has made none. It is owned by the goroutine that serves the request.
 type attempts struct {
-	upstream *upstream
-	over     connections
-	slot     slot
-	affinity uint64         // of the request; 0 for none
-	pool     *balancer.Pool // that an address was chosen of first
-	current  balancer.Attempt
-	aimed    bool                // it is counted among those of its client there
-	tried    []*balancer.Address // in vain
-	until    time.Time           // no other attempt begins after it; zero before there was one
+	upstream        *upstream
+	over            connections
+	slot            slot
+	affinity        uint64         // of the request; 0 for none
+	pool            *balancer.Pool // that an address was chosen of first
+	current         balancer.Attempt
+	affinityCounted bool                // current is counted in upstream.affinityInFlight
+	tried           []*balancer.Address // in vain
+	until           time.Time           // no other attempt begins after it; zero before there was one
 }
 
 // failoverTime bounds how long after the first failure other addresses are tried.
@@ -34,7 +34,7 @@ const failoverTime = 5 * time.Second
 
 // begin says where the request goes, whom it is counted for, and what it has in common with those that go to the same address.
 func (a *attempts) begin(u *upstream, over connections, who admission.Client, affinity uint64) {
-	a.upstream, a.over, a.slot, a.affinity = u, over, slot{of: u, who: who}, affinity
+	a.upstream, a.over, a.slot, a.affinity = u, over, slot{of: u, client: who}, affinity
 }
 
 // pick chooses an address, by the affinity where that is not 0.
@@ -53,11 +53,11 @@ func (a *attempts) end() {
 
 // leave gives the address up.
 func (a *attempts) leave() {
-	if a.aimed {
-		a.upstream.aimed.give(aim{a.slot.who, a.current.Address()})
+	if a.affinityCounted {
+		a.upstream.affinityInFlight.release(clientAddress{a.slot.client, a.current.Address()})
 	}
 	a.current.Done()
-	a.current, a.aimed = balancer.Attempt{}, false
+	a.current, a.affinityCounted = balancer.Attempt{}, false
 }
 
 // pick waits until there is an address for the request that it did not try in vain.
@@ -77,11 +77,11 @@ func (a *attempts) Take() (ok bool) {
 		return false
 	}
 	if most := a.upstream.Limits.Connections; a.affinity != 0 && most > 0 {
-		if !a.upstream.aimed.take(aim{a.slot.who, a.current.Address()}, (most+1)/2) {
+		if !a.upstream.affinityInFlight.acquire(clientAddress{a.slot.client, a.current.Address()}, (most+1)/2) {
 			a.leave()
 			return false
 		}
-		a.aimed = true
+		a.affinityCounted = true
 	}
 	return true
 }
@@ -99,7 +99,7 @@ func (a *attempts) send(ctx context.Context, out *outgoing) (*upstreamAnswer, er
 			return x, nil
 		}
 		if !a.mayTryAnother(ctx, out, sent) {
-			if !isClients(ctx, out) {
+			if !isClientError(ctx, out) {
 				a.slot.failed()
 			}
 			return nil, fmt.Errorf("upstream %s: %w", a.upstream.Name, err)
@@ -143,8 +143,8 @@ const (
 	closedUnanswered                // it may have been read
 )
 
-// isClients reports whether that a request failed is the client's doing, which says nothing of the upstream.
-func isClients(ctx context.Context, out *outgoing) bool {
+// isClientError reports whether that a request failed is the client's doing, which says nothing of the upstream.
+func isClientError(ctx context.Context, out *outgoing) bool {
 	return ctx.Err() != nil || out.body.readErr() != nil
 }
 
@@ -157,7 +157,7 @@ func observe(ctx context.Context, attempt balancer.Attempt, out *outgoing, x *up
 	var op *net.OpError
 	var closed *client.ClosedError
 	switch {
-	case isClients(ctx, out):
+	case isClientError(ctx, out):
 	case errors.As(err, &op) && op.Op == "dial":
 		attempt.Failed("dial: " + op.Err.Error())
 		return neverSent

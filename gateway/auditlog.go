@@ -53,7 +53,7 @@ func (x *decided) auditRecord() *audit.Record {
 		Version: audit.Version, Time: x.start.UTC(), RequestID: x.requestID, Generation: x.gen.PoliciesID, Client: x.client,
 		Host: string(x.Name), Method: x.r.Method, Path: x.Target.Path.String(), Route: x.routeName(),
 		Who: x.auditWho(), Facts: x.facts, Decision: auditDecision(x.record.decision), Reason: x.record.reason,
-		ForeignBearer: x.answer.ForeignBearer, Kept: x.record.kept, KeptSent: x.record.keptSent, ForwardAuth: x.held.name(),
+		ForeignBearer: x.answer.ForeignBearer, Kept: x.record.kept, KeptSent: x.record.keptSent, ForwardAuth: x.forwardAuth.name(),
 		Latency: x.g.opts.Now().Sub(x.start).Microseconds(),
 	}
 	if x.ruleDecided() {

@@ -27,7 +27,7 @@ func (x *authentication) identity() *policies.Identity {
 }
 
 // authenticate finds out who asks: the Bearer token first, then the SSO cookies;
-// the cookies alone where the token is of nobody's (besideCookie). It refuses only what
+// the cookies alone where the token is of nobody's (foreignBearer). It refuses only what
 // no route could let pass: on a public route a bad cookie is anonymous, and trouble of
 // our own makes everybody anonymous.
 func (x *authentication) authenticate(l *located) error {
@@ -100,7 +100,7 @@ func (x *authentication) verifyBearer(public bool) error {
 		x.credentials.hasBearer, x.credentials.subprotocol = false, false // a name like any other
 		return x.verifyCredentials(public)
 	case errors.Is(err, token.ErrUnknownIssuer):
-		return x.besideCookie(public, err)
+		return x.foreignBearer(public, err)
 	case errors.Is(err, token.ErrKeysNotLoaded), errors.Is(err, token.ErrTooManyKeys):
 		if public {
 			return nil
@@ -139,12 +139,12 @@ func refuseTokenHeader(err error, public bool) error {
 	return refuseKeysMissing("the issuer of a header with a token", err)
 }
 
-// besideCookie is for a Bearer token that no configured issuer could have made.
+// foreignBearer is for a Bearer token that no configured issuer could have made.
 // Beside a good cookie policies decide what becomes of it and of the request
 // (policies.Answer.ForeignBearer). Without one it passes on public routes as it was
 // sent, and is refused on others. What some server could take for another token than
 // the one that was judged passes nowhere.
-func (x *authentication) besideCookie(public bool, cause error) error {
+func (x *authentication) foreignBearer(public bool, cause error) error {
 	oneToken := request.IsOneToken(x.credentials.bearer)
 	x.forwardBearer = public && oneToken
 	if x.Kind == policies.Routed && x.sentSession() && oneToken {

@@ -12,10 +12,10 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// takeIn reads the request's body before the upstream is asked, where the upstream wants that. Where there is no room for all of it, in
+// bufferBody reads the request's body before the upstream is asked, where the upstream wants that. Where there is no room for all of it, in
 // memory or on disk, what was read is sent first, and the rest streams; of unknown length, it is refused.
-func (x *forwarding) takeIn(out *outgoing) error {
-	if !x.takesIn(out) {
+func (x *forwarding) bufferBody(out *outgoing) error {
+	if !x.buffersBody(out) {
 		return nil
 	}
 	b, unknown := out.body, out.length < 0
@@ -23,9 +23,9 @@ func (x *forwarding) takeIn(out *outgoing) error {
 	if unknown {
 		most = max(x.upstream.Buffer.Request, x.upstream.Buffer.Disk)
 	}
-	ended, err := x.takeIntoMemory(out, min(most, x.upstream.Buffer.Request))
+	ended, err := x.bufferInMemory(out, min(most, x.upstream.Buffer.Request))
 	if err == nil && !ended && most <= x.upstream.Buffer.Disk {
-		ended, err = x.takeOntoDisk(b, most)
+		ended, err = x.bufferOnDisk(b, most)
 	}
 	length := int64(len(b.begun)) + b.spilled()
 	switch {
@@ -47,11 +47,11 @@ func (x *forwarding) takeIn(out *outgoing) error {
 	return nil
 }
 
-// takeIntoMemory reads up to so many bytes of a body, and one more, into memory, as far as there is any; ended reports whether they are
+// bufferInMemory reads up to so many bytes of a body, and one more, into memory, as far as there is any; ended reports whether they are
 // all of it.
-func (x *forwarding) takeIntoMemory(out *outgoing, most int64) (ended bool, err error) {
+func (x *forwarding) bufferInMemory(out *outgoing, most int64) (ended bool, err error) {
 	b := out.body
-	b.held = &held{of: x.g.buffers, client: request.ClientNetwork(x.client)}
+	b.reserved = &reservation{of: x.g.buffers, client: request.ClientNetwork(x.client)}
 	body := b.begun
 	b.begun = nil
 	defer func() { b.begun = body }()
@@ -59,7 +59,7 @@ func (x *forwarding) takeIntoMemory(out *outgoing, most int64) (ended bool, err 
 		if len(body) == cap(body) {
 			// With room for the byte beyond, which is not there, so that the end is read.
 			larger := int(min(max(2*int64(cap(body)), smallestBuffer), most+1))
-			if !b.held.grow(larger - cap(body)) {
+			if !b.reserved.grow(larger - cap(body)) {
 				return false, nil
 			}
 			body = append(make([]byte, 0, larger), body...)
@@ -77,9 +77,9 @@ func (x *forwarding) takeIntoMemory(out *outgoing, most int64) (ended bool, err 
 	return false, nil
 }
 
-// takeOntoDisk reads what is left of a body, up to so many bytes with what is in memory, and one more, into a file, as far as there is
+// bufferOnDisk reads what is left of a body, up to so many bytes with what is in memory, and one more, into a file, as far as there is
 // room; ended reports whether they are all of it.
-func (x *forwarding) takeOntoDisk(b *requestBody, most int64) (ended bool, err error) {
+func (x *forwarding) bufferOnDisk(b *requestBody, most int64) (ended bool, err error) {
 	file := x.g.buffers.file(request.ClientNetwork(x.client))
 	if file == nil {
 		return false, nil
@@ -121,8 +121,8 @@ func (x *forwarding) streamsBodies() bool {
 	return x.isGRPC() || x.route() != nil && x.route().StreamBodies
 }
 
-// takesIn reports whether the body is one to be taken in.
-func (x *forwarding) takesIn(out *outgoing) bool {
+// buffersBody reports whether the body is to be read before the upstream is asked.
+func (x *forwarding) buffersBody(out *outgoing) bool {
 	if out.body == nil || x.upstream == nil || x.streamsBodies() {
 		return false
 	}
@@ -133,9 +133,9 @@ func (x *forwarding) takesIn(out *outgoing) bool {
 	return out.length <= max(b.Request, b.Disk)
 }
 
-// unheldLength is the longest answer in bytes that is not read ahead where it has come whole: the server takes it, and the upstream has done
+// maxUnbuffered is the longest answer in bytes that is not read ahead where it has come whole: the server takes it, and the upstream has done
 // with the request, before any of it is written to the client. Chunks that come whole over HTTP/1.1, with their header, are no longer.
-const unheldLength = 8 << 10
+const maxUnbuffered = 8 << 10
 
 // slowReaderTime is how long a client may take in all over what it is written of an answer, before that is read ahead of it: more than
 // one takes that keeps up, and little for the backend. Those that keep up cost no goroutine, and no copy.
@@ -150,7 +150,7 @@ func isEventStream(h field.List) bool {
 // isComplete reports whether an answer has been received whole, and is so short that no slow reader holds the upstream with it.
 func (x *forwarding) isComplete(answer *upstreamAnswer) bool {
 	length := answer.Head.Length
-	return length <= unheldLength && (length >= 0 || !x.speaksHTTP2()) && answer.Whole()
+	return length <= maxUnbuffered && (length >= 0 || !x.speaksHTTP2()) && answer.Complete()
 }
 
 // readsAhead reports whether answers are read ahead of their readers.
@@ -162,7 +162,7 @@ func (x *forwarding) readsAhead() bool {
 // reader is.
 func (x *forwarding) readAhead(answer *upstreamAnswer, body *requestBody) *readahead.Reader {
 	client, most := request.ClientNetwork(x.client), x.upstream.Buffer.Disk
-	memory, counted := &held{of: x.g.buffers, client: client}, false
+	memory, counted := &reservation{of: x.g.buffers, client: client}, false
 	spill := func() readahead.Spill {
 		if file := x.g.buffers.file(client); file != nil {
 			return file
@@ -174,8 +174,8 @@ func (x *forwarding) readAhead(answer *upstreamAnswer, body *requestBody) *reada
 	}
 	return readahead.Start(answer, readahead.Options{
 		SlowAfter: slowReaderTime,
-		Spill:     spill, MostSpilled: most,
-		Most: int(x.upstream.Buffer.Response),
+		Spill:     spill, MaxSpilled: most,
+		Max: int(x.upstream.Buffer.Response),
 		Grow: func(n int) bool {
 			ok := memory.grow(n)
 			if !ok && !counted {

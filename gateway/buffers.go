@@ -57,16 +57,16 @@ func (b *buffers) file(client netip.Prefix) *spool.File {
 	return f
 }
 
-// held is the memory of one body. Its zero value holds none.
-type held struct {
+// reservation is the memory of one body. Its zero value has none.
+type reservation struct {
 	of     *buffers
 	client netip.Prefix
 	size   atomic.Int64
 }
 
-// grow reports whether so many bytes more may be held.
-func (h *held) grow(n int) bool {
-	if !h.of.memory.Take(h.client, int64(n)) {
+// grow reserves so many bytes more, if there are as many.
+func (h *reservation) grow(n int) bool {
+	if !h.of.memory.Acquire(h.client, int64(n)) {
 		return false
 	}
 	h.size.Add(int64(n))
@@ -74,9 +74,9 @@ func (h *held) grow(n int) bool {
 }
 
 // release gives all of it back. Any goroutine may call it, again too.
-func (h *held) release() {
+func (h *reservation) release() {
 	if n := h.size.Swap(0); n > 0 {
-		h.of.memory.Give(h.client, n)
+		h.of.memory.Release(h.client, n)
 	}
 }
 

@@ -29,7 +29,7 @@ func TestClientIPHeadersAreBelievedOfTrustedProxiesAlone(t *testing.T) {
 			s := newSite(t, func(st *Settings) {
 				st.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(test.trusted)}
 				st.ClientIPHeaders = []string{"Cf-Connecting-Ip", "X-Edge"}
-				st.Upstreams[0].Odd = PassOdd
+				st.Upstreams[0].OddHeaders = PassOdd
 			})
 			wantStatus(t, s.ask("GET", "/public/x", test.lines...), 200)
 			got := s.reached().Header
@@ -56,7 +56,7 @@ func TestHeadersOfOtherProductsPassWhereTheyAreNamed(t *testing.T) {
 		t.Errorf("want %s and no value in the log: %s", want, s.log.String())
 	}
 	s = newSite(t, func(st *Settings) {
-		st.Upstreams[0].Odd, st.Upstreams[0].PassIdentity = PassOdd, []string{"X-Webauth-User"}
+		st.Upstreams[0].OddHeaders, st.Upstreams[0].PassIdentity = PassOdd, []string{"X-Webauth-User"}
 	})
 	wantStatus(t, s.ask("GET", "/public/x", lines...), 200)
 	if got := s.reached().Header; got.Get("X-Webauth-User") != "admin" || strings.Contains(strings.ReplaceAll(fmt.Sprint(got), "[admin]", ""), "admin") {

@@ -30,9 +30,9 @@ func (x *forwarding) authenticateConnection() error {
 			return refuseConnectionAuthOverHTTP2(asked)
 		}
 	case asked == "":
-		x.own = client.find(x.upstream, x.who())
+		x.own = client.find(x.upstream, x.clientIdentity())
 	default:
-		own, err := client.acquire(x.upstream, x.who(), x.client, x.affinityKey())
+		own, err := client.acquire(x.upstream, x.clientIdentity(), x.client, x.affinityKey())
 		if err != nil {
 			return x.refuseOwn(err)
 		}
@@ -48,8 +48,8 @@ func (x *forwarding) allowsConnectionAuth() bool {
 	return r != nil && r.ConnectionAuth && !x.trusted && !x.speaksHTTP2()
 }
 
-// who is whom the gateway knows the client as; "" for nobody.
-func (x *forwarding) who() string {
+// clientIdentity is whom the gateway knows the client as; "" for nobody.
+func (x *forwarding) clientIdentity() string {
 	if id := x.answer.Identity; id != nil {
 		return id.Issuer + "\x00" + id.Subject
 	}
@@ -73,7 +73,7 @@ func (x *forwarding) checkConnectionChallenges(h *field.List) {
 		for _, challenge := range challenges {
 			if scheme, begins := authScheme(challenge); begins && isConnectionAuth(scheme) {
 				// Where there are too many, the request that answers the challenge is told.
-				_, _ = client.acquire(x.upstream, x.who(), x.client, x.affinityKey())
+				_, _ = client.acquire(x.upstream, x.clientIdentity(), x.client, x.affinityKey())
 				return
 			}
 		}

@@ -95,7 +95,7 @@ func (c connections) sendTo(ctx context.Context, u *upstream, to *endpoint, dial
 		return sendHTTP2(ctx, c.http2, u, to, dialTimeout, out)
 	}
 	x, err := c.Send(ctx, to.key, dialTimeout, &out.request)
-	if closed, ok := errors.AsType[*client.ClosedError](err); ok && closed.Kept && !u.NoRetry && out.isRepeatable() && ctx.Err() == nil {
+	if closed, ok := errors.AsType[*client.ClosedError](err); ok && closed.Reused && !u.NoRetry && out.isRepeatable() && ctx.Err() == nil {
 		again := out.request
 		again.Fresh = true
 		x, err = c.Send(ctx, to.key, dialTimeout, &again)

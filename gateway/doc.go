@@ -63,7 +63,7 @@
 //   - grpc.go: which request is a call of gRPC, its deadline, and the statuses in place of refusals and cut-off answers.
 //   - streams.go, streamend.go: what ends a request under way before its time; internal/streams knows which there are,
 //     internal/websocket ends a WebSocket at a frame's end.
-//   - affinity.go: what requests have in common that go to the same address; aimed.go: how many of one client's may;
+//   - affinity.go: what requests have in common that go to the same address; affinityinflight.go: how many of one client's may;
 //     proxyheader.go: how an upstream is told of the client before HTTP begins.
 //   - attempts.go: which address of the backend is asked, and when another one is;
 //     internal/balancer knows which can be, addresses.go keeps that and the health
@@ -75,12 +75,12 @@
 //
 // Or, for a request that another proxy holds and asks about (forward auth), in place of the last three:
 //
-//   - forwardauth.go, heldrequest.go, heldcheck.go: what a proxy asks, in HTTP (internal/forwardauth) or by Envoy's call of gRPC
-//     (internal/extauthz), becomes a request that takes all of the way above; askedabout.go and held.go are what is known of it besides,
-//     and what is refused for it (refusalheld.go).
-//   - heldanswer.go: what it would be forwarded with is told to the proxy, and what is to be removed. It needs no backend. Leave is
+//   - forwardauth.go, authrequest.go, extauthz.go: what a proxy asks, in HTTP (internal/forwardauth) or by Envoy's call of gRPC
+//     (internal/extauthz), becomes a request that takes all of the way above; forwardauthstate.go and forwardauthcheck.go are what is known of it besides,
+//     and what is refused for it (refusalforwardauth.go).
+//   - forwardauthanswer.go: what it would be forwarded with is told to the proxy, and what is to be removed. It needs no backend. Leave is
 //     given there alone, whatever the status of an answer.
-//   - heldreply.go, heldwrite.go, heldgrpc.go: the answer in the form that the proxy takes. It says of no cookie that it has left.
+//   - authreply.go, authreplywrite.go, extauthzreply.go: the answer in the form that the proxy takes. It says of no cookie that it has left.
 //
 // And on every way:
 //

@@ -27,12 +27,12 @@ func endpointOf(a balancer.Attempt) *endpoint { return a.To().(*endpoint) }
 // userAgent is how health checks introduce themselves.
 const userAgent = "vilogate-health-check"
 
-// askHealth sends a health check; it is a balancer.Ask. It goes the way that requests go, on a connection of its own. Redirects are
+// probeHealth sends a health check; it is a balancer.Probe. It goes the way that requests go, on a connection of its own. Redirects are
 // not followed.
-func askHealth(ctx context.Context, c balancer.Check, to any) (status int, err error) {
+func probeHealth(ctx context.Context, c balancer.Check, to any) (status int, err error) {
 	at := to.(*endpoint)
 	if at.http2 {
-		return at.askHealthHTTP2(ctx, c)
+		return at.probeHealthHTTP2(ctx, c)
 	}
 	head, err := http1.AppendRequestLine(nil, "GET", at.path+c.Path, cmp.Or(c.Host, at.host))
 	if err != nil {
@@ -47,8 +47,8 @@ func askHealth(ctx context.Context, c balancer.Check, to any) (status int, err e
 	return x.Head.Status, nil
 }
 
-// askHealthHTTP2 sends a health check over HTTP/2.
-func (e *endpoint) askHealthHTTP2(ctx context.Context, c balancer.Check) (status int, err error) {
+// probeHealthHTTP2 sends a health check over HTTP/2.
+func (e *endpoint) probeHealthHTTP2(ctx context.Context, c balancer.Check) (status int, err error) {
 	x, err := http2client.NewPool().Send(ctx, e.key, c.Timeout, &http2client.Request{
 		Method: "GET", Authority: cmp.Or(c.Host, e.host), Path: e.path + c.Path,
 		Fields: field.List{{Name: "user-agent", Value: userAgent}}, HeaderTimeout: c.Timeout,

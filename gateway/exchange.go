@@ -28,7 +28,7 @@ type exchange struct {
 	authenticated bool             // decided.authentication and authErr are set
 	authErr       error
 	kept          kept   // the post that is kept of it, or that it asks to be sent
-	told          Record // at the end
+	finalRecord   Record // at the end
 }
 
 // kept is the post that a request is about: one that was kept of it, or one that it asks to be sent.
@@ -101,17 +101,17 @@ type forwarding struct {
 
 // received is what is known of a request when it arrives.
 type received struct {
-	g         *Gateway
-	gen       *Generation   // nil before the first one
-	r         *http.Request // as received; prepare removes fields of its header, or their values, and adds none
-	fields    field.List    // of its header, as they were sent
-	start     time.Time
-	client    netip.Addr // who asks, as far as trusted proxies can be believed; the zero Addr where it is unknown
-	clientBy  string     // the header that a trusted proxy says that in, where Settings.ClientIPHeaders has one that was there
-	trusted   bool       // a trusted proxy sends this
-	requestID string
-	carried   http.Header  // what every answer has, as the server has set it
-	held      *forwardAuth // another proxy holds the request, and asks about it; nil of others
+	g           *Gateway
+	gen         *Generation   // nil before the first one
+	r           *http.Request // as received; prepare removes fields of its header, or their values, and adds none
+	fields      field.List    // of its header, as they were sent
+	start       time.Time
+	client      netip.Addr // who asks, as far as trusted proxies can be believed; the zero Addr where it is unknown
+	clientBy    string     // the header that a trusted proxy says that in, where Settings.ClientIPHeaders has one that was there
+	trusted     bool       // a trusted proxy sends this
+	requestID   string
+	carried     http.Header  // what every answer has, as the server has set it
+	forwardAuth *forwardAuth // another proxy holds the request, and asks about it; nil of others
 
 	record record
 	reply  reply

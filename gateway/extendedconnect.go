@@ -21,7 +21,7 @@ func (q *received) opensStream() bool {
 // checkExtendedConnect refuses a WebSocket over HTTP/2 where there can be none. Over HTTP/1.1 the request would be an ordinary
 // one, whose answer says that nothing was upgraded.
 func (d *decided) checkExtendedConnect() error {
-	if !d.opensStream() || d.held != nil { // what is held, another server opens
+	if !d.opensStream() || d.forwardAuth != nil { // forward auth: another server opens it
 		return nil
 	}
 	route := d.route()

@@ -19,7 +19,7 @@ func (x *exchange) prepare() error {
 	if f.allowsUpgrade() && x.r.ContentLength != 0 {
 		return refuseMalformed(reasonHandshakeBody)
 	}
-	if err := f.checkHeldFields(); err != nil {
+	if err := f.checkForwardAuthHeaders(); err != nil {
 		return err
 	}
 	if err := f.cleanHeaders(); err != nil {
@@ -47,7 +47,7 @@ func (x *forwarding) forward() error {
 		timeout = own
 	}
 	if x.own != nil {
-		x.attempts.begin(x.upstream, x.own.connection, x.countedAs(), x.affinityKey())
+		x.attempts.begin(x.upstream, x.own.connection, x.admissionClient(), x.affinityKey())
 		defer x.attempts.end()
 		return x.proxy(ownSender{x.own, &x.attempts}, timeout)
 	}

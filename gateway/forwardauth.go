@@ -14,38 +14,38 @@ import (
 func (g *Gateway) ForwardAuth(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !request.InNetworks(g.opts.ForwardAuth, request.ParseAddress(r.RemoteAddr)):
-		g.refuseAsking(w, r, 0, refuseAskingPeer())
+		g.refuseAuthRequest(w, r, 0, refuseAuthPeer())
 	case isCheck(r):
 		g.check(w, r)
 	case forwardauth.IsPath(r.RequestURI) || strings.HasPrefix(r.RequestURI, forwardauth.Path+"/"):
 		g.forwardAuth(w, r)
 	default:
-		g.refuseAsking(w, r, 0, refuseAsking("it asks for something else than "+forwardauth.Path))
+		g.refuseAuthRequest(w, r, 0, refuseAuthRequest("it asks for something else than "+forwardauth.Path))
 	}
 }
 
 // forwardAuth answers in HTTP.
 func (g *Gateway) forwardAuth(w http.ResponseWriter, r *http.Request) {
-	about, err := forwardauth.Read(forwardauth.Asking{Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header, Serves: g.serves})
+	about, err := forwardauth.Read(forwardauth.AuthRequest{Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header, Serves: g.serves})
 	if err != nil {
-		g.refuseAsking(w, r, about.Dialect, refuseAsking(err.Error()))
+		g.refuseAuthRequest(w, r, about.Dialect, refuseAuthRequest(err.Error()))
 		return
 	}
 	header := make(http.Header, len(r.Header))
 	for name, lines := range r.Header {
-		if !forwardauth.IsProxys(name) {
+		if !forwardauth.IsProxyHeader(name) {
 			header[name] = lines
 		}
 	}
 	if address := r.Header["X-Real-Ip"]; len(address) == 1 && header["X-Forwarded-For"] == nil && header["Forwarded"] == nil {
 		header["X-Forwarded-For"] = address
 	}
-	if proxies := g.proxies(); proxies != nil && !saysWhoAsks(proxies, header) {
-		g.refuseAsking(w, r, about.Dialect, refuseAsking("X-Forwarded-For is missing"))
+	if proxies := g.proxies(); proxies != nil && !hasClientAddress(proxies, header) {
+		g.refuseAuthRequest(w, r, about.Dialect, refuseAuthRequest("X-Forwarded-For is missing"))
 		return
 	}
-	answer := &heldReply{header: http.Header{}}
+	answer := &authReply{header: http.Header{}}
 	h := &forwardAuth{dialect: about.Dialect}
-	g.serveHeld(answer, heldRequest(r, about, header), h)
+	g.serveRequest(answer, originalRequest(r, about, header), h)
 	answer.writeTo(w, h)
 }

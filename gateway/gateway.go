@@ -182,7 +182,7 @@ func (g *Gateway) Prepare(next *Generation) {
 // begin, where they are not under way, and end with [Gateway.Close].
 func (g *Gateway) Retire(current *Generation) {
 	g.addresses.retire(current)
-	g.streams.Judge()
+	g.streams.Recheck()
 }
 
 // Run ends streams when they are to end, until ctx ends, and then returns nil. It is to be called once.
@@ -239,11 +239,11 @@ func (g *Gateway) RenewalFailure() error { return g.renewals.Failure() }
 
 // Buffered is how many bytes are held for bodies of slow clients, and how many bodies streamed because there was no memory left.
 func (g *Gateway) Buffered() (held int64, full uint64) {
-	return g.buffers.memory.Held(), g.buffers.full.Load()
+	return g.buffers.memory.Used(), g.buffers.full.Load()
 }
 
 // BufferedOnDisk is how many bytes files have room for that bodies of slow clients are in.
-func (g *Gateway) BufferedOnDisk() int64 { return g.buffers.disk.Held() }
+func (g *Gateway) BufferedOnDisk() int64 { return g.buffers.disk.Used() }
 
 // Retries are how many requests went to another address of their upstream, by its name.
 func (g *Gateway) Retries() map[string]uint64 { return g.addresses.table.Retries() }

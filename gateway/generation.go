@@ -141,10 +141,10 @@ type Upstream struct {
 	// ProxyProtocol is the version of the PROXY header that connections to it begin with, 1 or 2, and says who the client is. Each serves
 	// one request, or one client where it is that client's alone. Optional: they begin with none.
 	ProxyProtocol byte
-	// Ping is after how long without a frame the ends of a WebSocket are sent a ping. Zero: they are not.
-	Ping time.Duration
-	// Probe is the interval of TCP's own probes of its connections. Zero: 15 s. Negative: there are none.
-	Probe time.Duration
+	// WebSocketPing is after how long without a frame the ends of a WebSocket are sent a ping. Zero: they are not.
+	WebSocketPing time.Duration
+	// TCPKeepAlive is the interval of TCP's own probes of its connections. Zero: 15 s. Negative: there are none.
+	TCPKeepAlive time.Duration
 	// Timeout bounds the wait for the response's header. Zero: 60 s.
 	Timeout time.Duration
 	// Buffer says how much of a body is held for slow clients.
@@ -154,8 +154,8 @@ type Upstream struct {
 	Preset string
 	// ForwardToken names the issuer whose access token is passed on. Optional.
 	ForwardToken string
-	// Odd says what becomes of headers with odd names.
-	Odd OddHeaders
+	// OddHeaders says what becomes of headers with odd names.
+	OddHeaders OddHeaders
 	// PassIdentity are identity headers of other products (request.IdentityHeader)
 	// that are passed on from whoever sends them, by their canonical names;
 	// TokenHeaders among them.
@@ -200,14 +200,14 @@ type upstream struct {
 	index   int              // of this upstream's assertions in a principal
 	headers *identityHeaders // the names of its plain headers
 
-	identity *tlsIdentity       // of TLS
-	prefix   string             // that paths are put behind; "" for none
-	http2    bool               // its addresses speak HTTP/2
-	local    []byte             // what a connection of the gateway's own begins with; nil for nothing
-	gate     *admission.Gate    // what may be under way there; set before the generation is in force
-	clients  *admission.Clients // what may be under way at all upstreams; likewise; nil where that does not count
-	aimed    aimed              // whose requests are at which address, where they have an affinity and an address has room for so many
-	resolved string             // which addresses pool has; guarded by addresses.mu
+	identity         *tlsIdentity       // of TLS
+	prefix           string             // that paths are put behind; "" for none
+	http2            bool               // its addresses speak HTTP/2
+	local            []byte             // what a connection of the gateway's own begins with; nil for nothing
+	gate             *admission.Gate    // what may be under way there; set before the generation is in force
+	clients          *admission.Clients // what may be under way at all upstreams; likewise; nil where that does not count
+	affinityInFlight affinityInFlight   // at its addresses, where these have a limit
+	resolved         string             // which addresses pool has; guarded by addresses.mu
 	// pool is what is known of its addresses; replaced when its names have others. nil while none of them is resolved.
 	pool atomic.Pointer[balancer.Pool]
 }

@@ -20,7 +20,7 @@ func (x *forwarding) allowsHeader(name string, class request.HeaderClass) bool {
 	case request.OrdinaryHeader:
 		return !x.gen.isClientIPHeader(name)
 	case request.OddHeader:
-		return x.upstream != nil && x.upstream.Odd == PassOdd && !x.gen.isClientIPHeader(name)
+		return x.upstream != nil && x.upstream.OddHeaders == PassOdd && !x.gen.isClientIPHeader(name)
 	case request.IdentityHeader:
 		return x.upstream != nil && slices.Contains(x.upstream.PassIdentity, name)
 	case request.OverrideHeader:
@@ -49,7 +49,7 @@ func (x *forwarding) cleanHeaders() error {
 		class := request.ClassifyHeader(name)
 		if class == request.OddHeader {
 			x.record.oddHeaders++
-			if x.upstream != nil && x.upstream.Odd == RejectOdd {
+			if x.upstream != nil && x.upstream.OddHeaders == RejectOdd {
 				return refuseMalformed(reasonOddHeader)
 			}
 		}

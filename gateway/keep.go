@@ -37,7 +37,7 @@ func (x *exchange) keepPost(r *refusal) *refusal {
 		return r
 	}
 	const again = "Sign in in another tab, then reload this page: your browser sends it again."
-	if x.held != nil { // the proxy has the body
+	if x.forwardAuth != nil { // the proxy has the body
 		r.note = "What you sent was not passed on. " + again
 		return r
 	}

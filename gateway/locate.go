@@ -23,7 +23,7 @@ func (x *exchange) locate() error {
 		if err := l.checkConnection(); err != nil {
 			return err
 		}
-		if !saysItsLength(x.r) {
+		if !hasContentLength(x.r) {
 			return refuseMalformed("a Content-Length that is not the body's")
 		}
 	}
@@ -34,9 +34,9 @@ func (x *exchange) locate() error {
 	return nil
 }
 
-// saysItsLength reports whether a Content-Length, of which there is one at most, is what net/http takes for the body's: over HTTP/2
+// hasContentLength reports whether a Content-Length, of which there is one at most, is what net/http takes for the body's: over HTTP/2
 // it takes one that is no number, or that comes without a body, for 0, and the backend would get an empty body in place of it.
-func saysItsLength(r *http.Request) bool {
+func hasContentLength(r *http.Request) bool {
 	for _, line := range r.Header["Content-Length"] {
 		if length, err := strconv.ParseInt(line, 10, 64); err != nil || length != r.ContentLength || line[0] < '0' {
 			return false
@@ -62,8 +62,8 @@ func (l *located) checkConnection() error {
 	if covers := l.g.opts.Covers; covers != nil && l.r.TLS != nil && !covers(l.r.TLS.ServerName, host) {
 		return refuseMisdirected("the certificate of this connection does not cover the host (connection coalescing)")
 	}
-	if l.held != nil {
-		return l.checkHeldConnection()
+	if l.forwardAuth != nil {
+		return l.checkForwardAuthTLS()
 	}
 	if l.gen.Admits != nil && !l.gen.Admits(l.r.TLS, host) {
 		return refuseMisdirected("the host asks for other TLS settings than this connection has")
@@ -71,10 +71,10 @@ func (l *located) checkConnection() error {
 	return nil
 }
 
-// checkHeldConnection refuses hosts that ask more of a connection than every server does: another proxy does not tell what its own have.
-func (l *located) checkHeldConnection() error {
+// checkForwardAuthTLS refuses hosts that ask more of a connection than every server does: another proxy does not tell what its own have.
+func (l *located) checkForwardAuthTLS() error {
 	if l.gen.Admits != nil && !l.gen.Admits(&tls.ConnectionState{}, string(l.Name)) {
-		return refuseHeldTLS()
+		return refuseForwardAuthTLS()
 	}
 	return nil
 }

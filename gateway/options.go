@@ -56,7 +56,7 @@ func (x *forwarding) editRequest(out *outgoing) {
 	if route.StripPrefix != "" {
 		out.header.Set("X-Forwarded-Prefix", route.ForwardedPrefix)
 	}
-	if x.upstream.Odd == PassOdd {
+	if x.upstream.OddHeaders == PassOdd {
 		out.header.DelFunc(func(name string) bool {
 			return request.ClassifyHeader(http.CanonicalHeaderKey(name)) == request.OddHeader && controlsHeader(route, name)
 		})

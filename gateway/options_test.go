@@ -94,7 +94,7 @@ func TestWhatTheRouteSpeaksOfIsSaidInOneWay(t *testing.T) {
   - path: /x
     allow: { optional: true, when: 'request.headers["x-plan"] == "free"' }
     headers: { request: { set: { X-Tenant: acme }, remove: [X-Secret] } }
-`), func(st *Settings) { st.Upstreams[0].Odd = PassOdd })
+`), func(st *Settings) { st.Upstreams[0].OddHeaders = PassOdd })
 	front := serveHTTP1(t, s.gateway)
 	r, err := http.NewRequest("POST", front+"/x", bufio.NewReader(strings.NewReader("body")))
 	if err != nil {
@@ -406,11 +406,11 @@ func TestAReloadKeepsTheConnectionsOfRouteTimeouts(t *testing.T) {
 	if again := address(); again != first {
 		t.Errorf("the backend was asked over %s, and after a reload over %s", first, again)
 	}
-	if n := s.gateway.connections.Kept(); n != 1 {
+	if n := s.gateway.connections.IdleCount(); n != 1 {
 		t.Errorf("%d connections are kept, want 1", n)
 	}
 	reload(func(st *Settings) { st.Upstreams[0].KeepAlive = time.Minute - 1 })
-	if n := s.gateway.connections.Kept(); n != 0 {
+	if n := s.gateway.connections.IdleCount(); n != 0 {
 		t.Errorf("%d connections are kept that no upstream asks for any more", n)
 	}
 }

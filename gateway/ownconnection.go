@@ -95,25 +95,25 @@ type ownConn struct {
 	gate       *admission.Gate  // of the upstream
 	network    netip.Prefix     // of the client
 	attempt    balancer.Attempt // at the address where it leads, however many the upstream has; written under client.mu
-	who        string           // whom the gateway knew when it was made; "" for nobody
+	owner      string           // whom the gateway knew when it was made; "" for nobody
 	connection connections      // of one connection at most, since a client's connection has one request at a time
 }
 
 // find is the connection to an upstream, nil where there is none. One that was made
 // for somebody else, or to an address that the upstream has no longer, is closed.
-func (c *clientConn) find(u *upstream, who string) *ownConn {
+func (c *clientConn) find(u *upstream, owner string) *ownConn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.usable(u, who)
+	return c.usable(u, owner)
 }
 
 // acquire is the connection to an upstream, made where there is none, for a client at
 // this address, with this affinity. The error is errTooManyOwn, errTooManyOwnOfNetwork, errUnresolved
 // or an admission.RefusedError.
-func (c *clientConn) acquire(u *upstream, who string, address netip.Addr, affinity uint64) (*ownConn, error) {
+func (c *clientConn) acquire(u *upstream, owner string, address netip.Addr, affinity uint64) (*ownConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if own := c.usable(u, who); own != nil {
+	if own := c.usable(u, owner); own != nil {
 		return own, nil
 	}
 	if c.closed {
@@ -129,11 +129,11 @@ func (c *clientConn) acquire(u *upstream, who string, address netip.Addr, affini
 	attempt, ok := pick(pool, affinity, nil)
 	if !ok || !attempt.Hold() { // a connection is no request in flight
 		c.all.remove(at)
-		u.gate.Offer() // who found no room while this was tried
+		u.gate.Dispatch() // who found no room while this was tried
 		return nil, &admission.RefusedError{Upstream: u.Name, Reason: admission.QueueFull, Text: "no address has room for a connection of this client's own (connections)"}
 	}
 	own := &ownConn{
-		upstream: u.Name, client: c, gate: u.gate, network: at.network, attempt: attempt, who: who,
+		upstream: u.Name, client: c, gate: u.gate, network: at.network, attempt: attempt, owner: owner,
 		connection: connections{Pool: client.NewPool(1, 1)},
 	}
 	if c.own == nil {
@@ -144,12 +144,12 @@ func (c *clientConn) acquire(u *upstream, who string, address netip.Addr, affini
 }
 
 // usable is the connection to an upstream, where it can go on being used. c.mu is held.
-func (c *clientConn) usable(u *upstream, who string) *ownConn {
+func (c *clientConn) usable(u *upstream, owner string) *ownConn {
 	own := c.own[u.Name]
 	if own == nil {
 		return nil
 	}
-	if own.who == who && own.leadsTo(u) {
+	if own.owner == owner && own.leadsTo(u) {
 		return own
 	}
 	c.drop(own)
@@ -167,7 +167,7 @@ func (o *ownConn) leadsTo(u *upstream) bool {
 func (c *clientConn) drop(own *ownConn) {
 	delete(c.own, own.upstream)
 	own.attempt.Release()
-	own.gate.Offer()
+	own.gate.Dispatch()
 	c.all.remove(ownKey{own.upstream, own.network})
 	own.connection.Close()
 }
@@ -217,7 +217,7 @@ func (o ownSender) send(ctx context.Context, out *outgoing) (*upstreamAnswer, er
 	var tried []*balancer.Address
 	for {
 		at := *endpointOf(o.attempt)
-		at.key.Idle = 0 // it ends with the client's
+		at.key.IdleTimeout = 0 // it ends with the client's
 		o.connection.Add(at.key)
 		x, err := o.connection.sendTo(ctx, to, &at, to.dialTimeout(len(tried)), out)
 		sent := observe(ctx, o.attempt, out, x, err)
@@ -232,7 +232,7 @@ func (o ownSender) send(ctx context.Context, out *outgoing) (*upstreamAnswer, er
 			next, ok = pick(to.pool.Load(), o.attempts.affinity, tried)
 		}
 		if !ok || !o.moveTo(next) {
-			if !isClients(ctx, out) {
+			if !isClientError(ctx, out) {
 				o.attempts.slot.failed()
 			}
 			return nil, err

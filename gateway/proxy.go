@@ -21,7 +21,7 @@ import (
 
 // proxyToAny sends the request to an address of u, over connections that all share.
 func (x *forwarding) proxyToAny(u *upstream, timeout time.Duration) error {
-	x.attempts.begin(u, x.g.connections, x.countedAs(), x.affinityKey())
+	x.attempts.begin(u, x.g.connections, x.admissionClient(), x.affinityKey())
 	defer x.attempts.end()
 	return x.proxy(&x.attempts, timeout)
 }
@@ -37,7 +37,7 @@ func (x *forwarding) proxy(to sender, timeout time.Duration) error {
 		return refuseBodyRead(err)
 	}
 	defer out.body.close()
-	if err := x.takeIn(out); err != nil {
+	if err := x.bufferBody(out); err != nil {
 		return err
 	}
 	x.setIdentity(&out.header)

@@ -15,15 +15,15 @@ import (
 // trailers that may pass.
 type requestBody struct {
 	io.Reader
-	source  interrupter              // what the edge reads from the client; nil where it does not
-	control *http.ResponseController // in its place
-	onEOF   func()
-	limit   int64  // bytes that the route takes; 0 for no limit
-	read    int64  // owned by whoever reads
-	begun   []byte // what was read beforehand, and is to be read again; likewise
-	held    *held  // the memory of begun; nil where it is not counted
-	onDisk  int64  // bytes that are in file, and come next; likewise
-	behind  []byte // what comes after them; likewise
+	source   interrupter              // what the edge reads from the client; nil where it does not
+	control  *http.ResponseController // in its place
+	onEOF    func()
+	limit    int64        // bytes that the route takes; 0 for no limit
+	read     int64        // owned by whoever reads
+	begun    []byte       // what was read beforehand, and is to be read again; likewise
+	reserved *reservation // the memory of begun; nil where it is not counted
+	onDisk   int64        // bytes that are in file, and come next; likewise
+	behind   []byte       // what comes after them; likewise
 
 	file *spool.File // nil where there is none; whoever has sent the request closes it
 
@@ -37,8 +37,8 @@ type requestBody struct {
 // while it waits for the client. Package edge has it.
 type interrupter interface{ Interrupt() error }
 
-// longPast is a deadline that has passed.
-var longPast = time.Unix(1, 0)
+// expiredDeadline is a deadline that has passed.
+var expiredDeadline = time.Unix(1, 0)
 
 // errUpstreamClosed is the error of reads that interrupt has ended.
 var errUpstreamClosed = errors.New("the upstream closed its connection before the request's body had ended")
@@ -84,8 +84,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 // release gives the memory back that the body was taken into. Any goroutine may call it, again too.
 func (b *requestBody) release() {
-	if b != nil && b.held != nil {
-		b.held.release()
+	if b != nil && b.reserved != nil {
+		b.reserved.release()
 	}
 }
 
@@ -116,7 +116,7 @@ func (b *requestBody) interrupt() {
 	if b.source != nil {
 		_ = b.source.Interrupt()
 	} else {
-		_ = b.control.SetReadDeadline(longPast)
+		_ = b.control.SetReadDeadline(expiredDeadline)
 	}
 }
 

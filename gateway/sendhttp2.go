@@ -51,7 +51,7 @@ func sendHTTP2(ctx context.Context, over *http2client.Pool, u *upstream, to *end
 			return &out.answer, nil
 		}
 		var closed *client.ClosedError
-		again := out.wasUnprocessed(err) || errors.As(err, &closed) && closed.Kept && out.isRepeatable()
+		again := out.wasUnprocessed(err) || errors.As(err, &closed) && closed.Reused && out.isRepeatable()
 		if !again || r.Fresh || u.NoRetry || ctx.Err() != nil {
 			return nil, err
 		}

@@ -60,7 +60,7 @@ type readBody struct {
 // another proxy stays with it.
 func (x *exchange) mayBringKept() bool {
 	contentType := x.r.Header["Content-Type"]
-	return x.g.opts.Posts != nil && x.held == nil && x.r.Method == http.MethodPost && x.located.Kind == policies.Routed &&
+	return x.g.opts.Posts != nil && x.forwardAuth == nil && x.r.Method == http.MethodPost && x.located.Kind == policies.Routed &&
 		x.r.ContentLength == int64(keptBodyLength) && len(contentType) == 1 && formKind(contentType[0]) == formURLEncoded
 }
 

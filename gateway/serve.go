@@ -8,12 +8,12 @@ import (
 )
 
 // ServeHTTP takes one request all its way.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.serveHeld(w, r, nil) }
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.serveRequest(w, r, nil) }
 
-// serveHeld does so for one that another proxy holds, where h is not nil.
-func (g *Gateway) serveHeld(w http.ResponseWriter, r *http.Request, h *forwardAuth) {
+// serveRequest is ServeHTTP, and where h is not nil, for a request that another proxy asks about (forward auth).
+func (g *Gateway) serveRequest(w http.ResponseWriter, r *http.Request, h *forwardAuth) {
 	x := &exchange{}
-	x.held = h
+	x.forwardAuth = h
 	x.receive(g, w, r)
 	defer func() {
 		cause := recover()
@@ -42,7 +42,7 @@ func (x *exchange) serve() error {
 	if err := x.locate(); err != nil {
 		return err
 	}
-	if err := x.checkHeld(); err != nil {
+	if err := x.checkForwardAuth(); err != nil {
 		return err
 	}
 	if x.located.RedirectsFinalDot() {
@@ -79,8 +79,8 @@ func (x *exchange) serve() error {
 	if err := x.writeAudit(); err != nil {
 		return x.putBackKept(err)
 	}
-	if x.held != nil {
-		return x.forwarding.answerHeld()
+	if x.forwardAuth != nil {
+		return x.forwarding.answerForwardAuth()
 	}
 	if err := x.forwarding.forward(); err != nil {
 		return x.putBackKept(err)

@@ -129,7 +129,7 @@ func TestTrustedProxiesSayOnWhoseBehalfTheyAsk(t *testing.T) {
 
 func TestOddHeadersAreDroppedRefusedOrPassed(t *testing.T) {
 	for odd, want := range map[OddHeaders]int{DropOdd: 200, RejectOdd: 400, PassOdd: 200} {
-		s := newSite(t, func(st *Settings) { st.Upstreams[0].Odd = odd })
+		s := newSite(t, func(st *Settings) { st.Upstreams[0].OddHeaders = odd })
 		wantStatus(t, s.ask("GET", "/public/x", "Odd_Name: 1", "X_User: admin"), want)
 		got := s.reached()
 		if got == nil {

@@ -10,7 +10,7 @@ import (
 // slot is a request's part of what may be under way. Its zero value is none. It is owned by who owns the request.
 type slot struct {
 	of      *upstream
-	who     admission.Client
+	client  admission.Client
 	counted bool // among those of all upstreams
 	entered bool // the upstream's gate
 }
@@ -18,17 +18,17 @@ type slot struct {
 // take waits for a slot at the upstream, and what a request needs besides. The error is admission's, or that of ctx.
 func (s *slot) take(ctx context.Context, more admission.Taker) error {
 	if all := s.of.clients; all != nil && !s.counted {
-		if err := all.Enter(s.who); err != nil {
+		if err := all.Enter(s.client); err != nil {
 			return err
 		}
 		s.counted = true
 	}
 	enter := s.of.gate.Enter
 	if s.entered {
-		enter = s.of.gate.Again
+		enter = s.of.gate.Retry
 	}
 	s.entered = false
-	err := enter(ctx, s.who, more)
+	err := enter(ctx, s.client, more)
 	s.entered = err == nil
 	return err
 }
@@ -54,10 +54,10 @@ func (s *slot) failed() {
 // release gives it up. It may be called again.
 func (s *slot) release() {
 	if s.entered {
-		s.of.gate.Leave(s.who)
+		s.of.gate.Leave(s.client)
 	}
 	if s.counted {
-		s.of.clients.Leave(s.who)
+		s.of.clients.Leave(s.client)
 	}
 	s.entered, s.counted = false, false
 }

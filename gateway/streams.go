@@ -62,11 +62,11 @@ func (s *stream) end(cause streams.Cause, w http.ResponseWriter, r *http.Request
 		client.cancel()
 	}
 	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(longPast) // resets a stream of HTTP/2, and so cancels its request
+	_ = control.SetWriteDeadline(expiredDeadline) // resets a stream of HTTP/2, and so cancels its request
 	if body, ok := r.Body.(aborter); ok {
 		_ = body.Abort()
 	} else if r.ProtoMajor == 1 {
-		_ = control.SetReadDeadline(longPast)
+		_ = control.SetReadDeadline(expiredDeadline)
 	}
 	if s.answer != nil {
 		s.answer.Abort()

@@ -27,9 +27,9 @@ func (x *forwarding) forwardSubprotocolToken(h *field.List) {
 	}
 }
 
-// setHeldSubprotocols has the proxy that holds such a handshake forward it as the gateway would: a field that is changed has to be said,
+// setForwardAuthSubprotocols has the proxy that holds such a handshake forward it as the gateway would: a field that is changed has to be said,
 // where one that is gone is removed.
-func (x *forwarding) setHeldSubprotocols(set *field.List) {
+func (x *forwarding) setForwardAuthSubprotocols(set *field.List) {
 	if !x.authentication.credentials.subprotocol {
 		return
 	}

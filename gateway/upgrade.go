@@ -32,7 +32,7 @@ func (x *forwarding) upgrade(h field.List, answer *upstreamAnswer) error {
 	}
 	backend := x.stream.openTunnel(answer.Tunnel(), func() { x.g.streams.Register(&x.stream.Stream) })
 	user := &countedWriter{ReadWriteCloser: x.stream.opened.Client(conn)}
-	if every := x.upstream.Ping; every > 0 {
+	if every := x.upstream.WebSocketPing; every > 0 {
 		x.stream.opened.PingEvery(every)
 	}
 	x.reply.status, x.record.webSocket = x.switchStatus(), true

@@ -25,8 +25,8 @@ type upstreamExchange interface {
 	Poll() (piece []byte, ready bool, err error)
 	// Keep leaves the piece that was returned last valid for good.
 	Keep()
-	// Whole reports whether nothing waits for the upstream any more.
-	Whole() bool
+	// Complete reports whether nothing waits for the upstream any more.
+	Complete() bool
 	// Trailer are the fields behind the body, once it has ended.
 	Trailer() field.List
 	// Abort ends a Next that waits.

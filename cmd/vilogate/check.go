@@ -54,7 +54,7 @@ func (c *checkCommand) warnings(gen *generation.Generation, now time.Time) (line
 		lines = append(lines, fmt.Sprintf("%s: warning: %s", e.Place, e.Msg))
 	}
 	if gen.Config.Gateway() {
-		if warning := server.ReckonDescriptors(gen.Config).Warning(gen.Config); warning != "" {
+		if warning := server.AllocateDescriptors(gen.Config).Warning(gen.Config); warning != "" {
 			lines = append(lines, fmt.Sprintf("%s: warning: %s", c.Config, warning))
 		}
 	}

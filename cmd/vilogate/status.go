@@ -55,16 +55,16 @@ func (c *statusCommand) printLoad(w *commandEnv, s server.Status) error {
 		return nil
 	}
 	if _, err := fmt.Fprintf(w.stdout, "%s\n%d requests under way at upstreams; refused: %d of one client with too many, %d because all together were too many\n",
-		s.Descriptors, s.Load.UnderWay, s.Load.RefusedClient, s.Load.RefusedAll); err != nil {
+		s.Descriptors, s.Load.InFlight, s.Load.RefusedClient, s.Load.RefusedAll); err != nil {
 		return err
 	}
 	return printTable(w.stdout, "UPSTREAM\tUNDER WAY\tOF\tQUEUED\tREFUSED (QUEUE FULL)\tREFUSED (TIMEOUT)\tREFUSED (BREAKER)\tBREAKER", func(row func(...string)) {
 		for _, l := range s.Loads {
 			most := "any"
-			if l.Most > 0 {
-				most = strconv.Itoa(l.Most)
+			if l.Concurrency > 0 {
+				most = strconv.Itoa(l.Concurrency)
 			}
-			row(l.Upstream, strconv.Itoa(l.UnderWay), most, strconv.Itoa(l.Queued), strconv.FormatUint(l.Full, 10), strconv.FormatUint(l.Late, 10), strconv.FormatUint(l.Broken, 10), l.Breaker)
+			row(l.Upstream, strconv.Itoa(l.InFlight), most, strconv.Itoa(l.Queued), strconv.FormatUint(l.RefusedFull, 10), strconv.FormatUint(l.RefusedTimeout, 10), strconv.FormatUint(l.RefusedBreaker, 10), l.Breaker)
 		}
 	})
 }

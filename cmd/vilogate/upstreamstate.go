@@ -67,8 +67,8 @@ func (s *upstreamState) text() string {
 		b.WriteByte('\n')
 	}
 	if l := s.Load; l != nil {
-		if l.Most > 0 {
-			fmt.Fprintf(&b, "  %d of %d requests under way, %d wait\n", l.UnderWay, l.Most, l.Queued)
+		if l.Concurrency > 0 {
+			fmt.Fprintf(&b, "  %d of %d requests under way, %d wait\n", l.InFlight, l.Concurrency, l.Queued)
 		}
 		if !l.Asked() {
 			fmt.Fprintf(&b, "  its circuit breaker is %s\n", l.Breaker)

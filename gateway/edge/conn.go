@@ -26,15 +26,15 @@ func maxConnections() int {
 // connection to the upstream, for ever.
 type boundedListener struct {
 	net.Listener
-	timeout time.Duration
-	probe   time.Duration // of TCP's keep-alive; 0 for what Go does, negative for none
-	slots   chan struct{} // one is taken by each connection, of other listeners too
-	done    chan struct{} // closed with the listener
-	once    sync.Once
+	timeout   time.Duration
+	keepAlive time.Duration // of TCP's keep-alive; 0 for what Go does, negative for none
+	slots     chan struct{} // one is taken by each connection, of other listeners too
+	done      chan struct{} // closed with the listener
+	once      sync.Once
 }
 
 func newBoundedListener(l net.Listener, slots chan struct{}, timeout, probe time.Duration) *boundedListener {
-	return &boundedListener{Listener: l, timeout: timeout, probe: probe, slots: slots, done: make(chan struct{})}
+	return &boundedListener{Listener: l, timeout: timeout, keepAlive: probe, slots: slots, done: make(chan struct{})}
 }
 
 // Accept implements net.Listener. It waits until there may be another connection.
@@ -55,8 +55,8 @@ func (b *boundedListener) Accept() (net.Conn, error) {
 
 // setKeepAlive has TCP ask whether the other side is there, when nothing has been said for so long, and then at the usual interval.
 func (b *boundedListener) setKeepAlive(c net.Conn) {
-	if tcp, ok := c.(*net.TCPConn); ok && b.probe != 0 {
-		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: b.probe > 0, Idle: b.probe}) // of a connection that has gone already
+	if tcp, ok := c.(*net.TCPConn); ok && b.keepAlive != 0 {
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: b.keepAlive > 0, Idle: b.keepAlive}) // of a connection that has gone already
 	}
 }
 

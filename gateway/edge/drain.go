@@ -47,7 +47,7 @@ func (s *Server) Drain(ctx context.Context, delay, timeout time.Duration) error 
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	closed := s.closeListeners()
-	defer time.AfterFunc(handshakeGrace, s.endUnder).Stop()
+	defer time.AfterFunc(handshakeGrace, s.cancelBase).Stop()
 	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(drained)

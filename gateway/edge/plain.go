@@ -68,7 +68,7 @@ func (s *PlainServer) Serve() error {
 
 // serve serves a connection by the protocol that it begins with.
 func (s *PlainServer) serve(c net.Conn) {
-	begun := &begunConn{Conn: c, reader: bufio.NewReaderSize(c, len(http2Preface))}
+	begun := &peekedConn{Conn: c, reader: bufio.NewReaderSize(c, len(http2Preface))}
 	if err := c.SetReadDeadline(time.Now().Add(s.opts.Limits.IdleTime)); err != nil {
 		_ = c.Close() // it is closed
 		return
@@ -88,14 +88,14 @@ func (s *PlainServer) serve(c net.Conn) {
 // http2Preface is how a connection of HTTP/2 begins, as far as nothing else does: PRI is no method of HTTP/1.1.
 const http2Preface = "PRI "
 
-// begunConn is a connection of which the first bytes were read.
-type begunConn struct {
+// peekedConn is a connection of which the first bytes were read.
+type peekedConn struct {
 	net.Conn
 	reader *bufio.Reader // of them, and then no more
 }
 
 // Read implements net.Conn.
-func (c *begunConn) Read(p []byte) (int, error) {
+func (c *peekedConn) Read(p []byte) (int, error) {
 	if n := c.reader.Buffered(); n > 0 {
 		return c.reader.Read(p[:min(n, len(p))])
 	}
@@ -103,7 +103,7 @@ func (c *begunConn) Read(p []byte) (int, error) {
 }
 
 // CloseWrite ends what is written (TCP FIN).
-func (c *begunConn) CloseWrite() error {
+func (c *peekedConn) CloseWrite() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok {
 		return errors.ErrUnsupported
@@ -134,11 +134,11 @@ func (s *PlainServer) Drain(ctx context.Context) error {
 	}
 	err := group.Wait()
 	// Left are those that have sent nothing yet; whoever has asked by now is answered.
-	ctx, cancel := context.WithTimeout(ctx, firstGrace)
+	ctx, cancel := context.WithTimeout(ctx, firstByteTimeout)
 	defer cancel()
 	s.accepted.wait(ctx)
 	return err
 }
 
-// firstGrace is how long a connection has for its first byte once a plain server drains.
-const firstGrace = 500 * time.Millisecond
+// firstByteTimeout is how long a connection has for its first byte once a plain server drains.
+const firstByteTimeout = 500 * time.Millisecond

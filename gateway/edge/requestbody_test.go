@@ -182,7 +182,7 @@ func TestABodyThatAnotherGoroutineReadsHoldsNothing(t *testing.T) {
 				ended := make(chan string, 1)
 				go func() { ended <- closes(t, conn) }()
 				began := time.Now()
-				ticker := time.NewTicker(uploadPatience / 10)
+				ticker := time.NewTicker(bodyTimeout / 10)
 				for got := ""; got == ""; {
 					select {
 					case got = <-ended:
@@ -196,7 +196,7 @@ func TestABodyThatAnotherGoroutineReadsHoldsNothing(t *testing.T) {
 					}
 				}
 				ticker.Stop()
-				if took := time.Since(began); took > uploadPatience+time.Second {
+				if took := time.Since(began); took > bodyTimeout+time.Second {
 					t.Errorf("%.20q, trickling %v: the connection was open for %v", framing, trickles, took)
 				}
 				if err := <-reads; err == nil {

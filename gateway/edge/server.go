@@ -82,15 +82,15 @@ type Server struct {
 	https, http []net.Listener  // bounded
 	done        context.Context // ends with the listeners
 	cancel      context.CancelFunc
-	under       context.Context // handshakes are, and end with it
-	endUnder    context.CancelFunc
+	baseContext context.Context // handshakes are, and end with it
+	cancelBase  context.CancelFunc
 	connections connections
 }
 
 // How long a client may let its own bytes be waited for.
 const (
-	uploadPatience = 15 * time.Second // nothing of a body arrives, or less than the minimum rate
-	writePatience  = time.Minute      // nothing of what it is sent is taken
+	bodyTimeout  = 15 * time.Second // nothing of a body arrives, or less than the minimum rate
+	writeTimeout = time.Minute      // nothing of what it is sent is taken
 )
 
 // New makes a server from listeners that are already open.
@@ -108,7 +108,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{opts: o, https: boundedListeners(o.HTTPS, o.Limits.Connections, &o.Limits, o.TrustedProxies), http: boundedListeners(o.HTTP, o.Limits.Redirects, &o.Limits, o.TrustedProxies)}
 	s.done, s.cancel = context.WithCancel(context.Background())
-	s.under, s.endUnder = context.WithCancel(context.Background())
+	s.baseContext, s.cancelBase = context.WithCancel(context.Background())
 	s.tlsConfig = &tls.Config{
 		MinVersion:     o.MinVersion,
 		GetCertificate: o.Source.GetCertificate,
@@ -138,20 +138,20 @@ func New(o Options) (*Server, error) {
 	s.altSvc = altSvc(o.HTTP3Port)
 	s.http3 = newHTTP3(handler, s.tlsConfig, http3.Limits{
 		HeaderBytes: o.Limits.HeaderBytes, HeaderTime: o.Limits.HeaderTime, IdleTime: o.Limits.IdleTime, Streams: o.Limits.Streams,
-		Connections: cmp.Or(o.Limits.Connections, maxConnections()), BodyMinRate: o.Limits.BodyMinRate, BodyTimeout: uploadPatience, WriteTimeout: writePatience,
+		Connections: cmp.Or(o.Limits.Connections, maxConnections()), BodyMinRate: o.Limits.BodyMinRate, BodyTimeout: bodyTimeout, WriteTimeout: writeTimeout,
 	}, o.Log)
 	return s, nil
 }
 
 // http1 are the limits for connections of HTTP/1.1, and http2 for those of HTTP/2.
 func (l *Limits) http1() server.Limits {
-	return server.Limits{HeaderBytes: l.HeaderBytes, HeaderTime: l.HeaderTime, IdleTime: l.IdleTime, BodyMinRate: l.BodyMinRate, BodyTime: uploadPatience}
+	return server.Limits{HeaderBytes: l.HeaderBytes, HeaderTime: l.HeaderTime, IdleTime: l.IdleTime, BodyMinRate: l.BodyMinRate, BodyTime: bodyTimeout}
 }
 
 func (l *Limits) http2() http2.Limits {
 	return http2.Limits{
 		HeaderBytes: l.HeaderBytes, HeaderTime: l.HeaderTime, IdleTime: l.IdleTime, Streams: l.Streams,
-		BodyMinRate: l.BodyMinRate, BodyTimeout: uploadPatience, WriteTimeout: writePatience,
+		BodyMinRate: l.BodyMinRate, BodyTimeout: bodyTimeout, WriteTimeout: writeTimeout,
 	}
 }
 
@@ -163,7 +163,7 @@ func boundedListeners(listeners []net.Listener, most int, l *Limits, trusted []n
 	slots := make(chan struct{}, most)
 	bounded := make([]net.Listener, len(listeners))
 	for i, listener := range listeners {
-		bounded[i] = acceptProxyProtocol(newBoundedListener(listener, slots, writePatience, l.TCPKeepAlive), trusted)
+		bounded[i] = acceptProxyProtocol(newBoundedListener(listener, slots, writeTimeout, l.TCPKeepAlive), trusted)
 	}
 	return bounded
 }
@@ -261,7 +261,7 @@ func (s *Server) handshake(conn *tls.Conn) error {
 		err := errPanic
 		defer func() { done <- err }()
 		defer endPanic(conn.NetConn(), s.opts.Log)
-		ctx, cancel := context.WithTimeout(s.under, s.opts.Limits.HeaderTime)
+		ctx, cancel := context.WithTimeout(s.baseContext, s.opts.Limits.HeaderTime)
 		defer cancel()
 		err = conn.HandshakeContext(ctx)
 	}()
@@ -301,7 +301,7 @@ func (s *Server) closeListeners() error {
 
 // closeAll closes every connection.
 func (s *Server) closeAll() error {
-	s.endUnder()
+	s.cancelBase()
 	return errors.Join(s.http1.Close(), s.plain.Close(), s.http2.Close(), s.http3.Close())
 }
 

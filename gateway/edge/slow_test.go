@@ -156,7 +156,7 @@ func TestSteadyBodyMayTakeItsTime(t *testing.T) {
 func TestSlowBackendIsNotTheClientsFault(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		pause := func() { <-time.After(3 * uploadPatience) }
+		pause := func() { <-time.After(3 * bodyTimeout) }
 		s := startInMemory(t, func(w http.ResponseWriter, r *http.Request) {
 			pause()
 			half := make([]byte, 1000)
@@ -224,7 +224,7 @@ func TestBodiesWithoutLengthMayPause(t *testing.T) {
 				if got := <-arrived; got != line {
 					t.Fatalf("%s: %q, want %q", protocol, got, line)
 				}
-				<-time.After(3 * uploadPatience)
+				<-time.After(3 * bodyTimeout)
 			}
 			if err := errors.Join(in.Close(), <-done); err != nil {
 				t.Errorf("%s: %v", protocol, err)
@@ -295,7 +295,7 @@ func TestQuietStreamsLive(t *testing.T) {
 			for range 3 {
 				fmt.Fprint(w, "event\n")
 				w.(http.Flusher).Flush()
-				<-time.After(2 * writePatience)
+				<-time.After(2 * writeTimeout)
 			}
 		}, nil)
 		for _, protocol := range protocols {

@@ -64,7 +64,7 @@ func stores() map[string]func(*testing.T, *clock) limiter {
 		return func(t *testing.T, c *clock) limiter {
 			f, client := &roundRobin{t: t}, open(t)
 			for range 2 {
-				shared := patientRedis(client)
+				shared := redisWithTimeout(client)
 				shared.now = c.now
 				f.gateways = append(f.gateways, newLimiter(t, Options{Shared: shared, Secret: secret, Now: c.now}))
 			}

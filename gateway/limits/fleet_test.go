@@ -146,7 +146,7 @@ func TestOutage(t *testing.T) {
 func TestWhatStandsInRedisTellsNoNamesAndExpires(t *testing.T) {
 	t.Parallel()
 	client := redistest.New(t).Client()
-	l := newLimiter(t, Options{Shared: patientRedis(client), Secret: secret})
+	l := newLimiter(t, Options{Shared: redisWithTimeout(client), Secret: secret})
 	l.Take(l.Key(route, "vilogate", "alice-the-subject"), Rate{Events: 10, Per: time.Minute})
 	if err := l.sync(t.Context()); err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func TestWhateverElseStandsInRedisCountsForNothing(t *testing.T) {
 	t.Parallel()
 	client := redistest.New(t).Client()
 	for i, planted := range []string{"nan", "inf", "1e300", "-5", "", "x"} {
-		l := newLimiter(t, Options{Shared: patientRedis(client), Secret: secret})
+		l := newLimiter(t, Options{Shared: redisWithTimeout(client), Secret: secret})
 		k, r := l.Key(route, "vilogate", fmt.Sprint(i)), Rate{Events: 10, Per: time.Minute}
 		if err := client.Set(t.Context(), fmt.Sprintf("%s%x", keyPrefix, k[:]), planted, 0).Err(); err != nil {
 			t.Fatal(err)
@@ -178,7 +178,7 @@ func TestWhateverElseStandsInRedisCountsForNothing(t *testing.T) {
 			t.Errorf("%q: %+v", planted, got)
 		}
 	}
-	l := newLimiter(t, Options{Shared: patientRedis(client), Secret: secret})
+	l := newLimiter(t, Options{Shared: redisWithTimeout(client), Secret: secret})
 	k := l.Key(route, "vilogate", "list")
 	if err := client.RPush(t.Context(), fmt.Sprintf("%s%x", keyPrefix, k[:]), "x").Err(); err != nil {
 		t.Fatal(err)

@@ -29,10 +29,10 @@ func newClock() *clock {
 func (c *clock) now() time.Time           { return time.Unix(0, c.nanos.Load()) }
 func (c *clock) advance(by time.Duration) { c.nanos.Add(int64(by)) }
 
-// patientRedis is a store that waits for as long as a busy machine may need.
-func patientRedis(client redis.UniversalClient) *Redis {
+// redisWithTimeout is a store that waits for as long as a busy machine may need.
+func redisWithTimeout(client redis.UniversalClient) *Redis {
 	r := NewRedis(client)
-	r.timeout = patience
+	r.timeout = waitTimeout
 	return r
 }
 
@@ -40,7 +40,7 @@ func patientRedis(client redis.UniversalClient) *Redis {
 func newCluster(t testing.TB) redis.UniversalClient {
 	t.Helper()
 	nodes := redistest.NewCluster(t)
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[1].Address}, DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience})
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[1].Address}, DialTimeout: waitTimeout, ReadTimeout: waitTimeout, WriteTimeout: waitTimeout})
 	t.Cleanup(func() {
 		if err := client.Close(); err != nil {
 			t.Error(err)
@@ -49,13 +49,13 @@ func newCluster(t testing.TB) redis.UniversalClient {
 	return client
 }
 
-// patience ends a test that hangs.
-const patience = 2 * time.Minute
+// waitTimeout ends a test that hangs.
+const waitTimeout = 2 * time.Minute
 
 // eventually waits until something holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); {
+	for deadline := time.Now().Add(waitTimeout); !holds(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("never: %s", what)
 		}

@@ -42,9 +42,9 @@ type Descriptor struct {
 type Inherited struct {
 	// Predecessor is the process that hands over; nil where it was systemd that passed listeners.
 	Predecessor *Predecessor
-	// Held says that systemd holds the sockets, too: whoever connects while this process does not accept waits.
-	Held bool
-	left []Descriptor
+	// SocketActivated says that systemd holds the sockets, too: whoever connects while this process does not accept waits.
+	SocketActivated bool
+	left            []Descriptor
 }
 
 // Inherit takes what this process was started with; nil where that is nothing. An error says that something was passed which
@@ -73,15 +73,15 @@ func Inherit(getenv func(string) string) (*Inherited, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Inherited{Held: true, left: left}, nil
+	return &Inherited{SocketActivated: true, left: left}, nil
 }
 
-func fromPredecessor(held bool, names []string) (*Inherited, error) {
+func fromPredecessor(socketActivated bool, names []string) (*Inherited, error) {
 	all, err := open(len(names), names)
 	if err != nil {
 		return nil, err
 	}
-	in := &Inherited{Held: held, left: all}
+	in := &Inherited{SocketActivated: socketActivated, left: all}
 	f := in.Take(channel)
 	if f == nil {
 		return nil, errors.Join(errors.New("the process that hands over has left no channel to itself"), in.Close())

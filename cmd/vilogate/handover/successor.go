@@ -27,9 +27,9 @@ type Successor struct {
 var ErrEnded = errors.New("the new process has ended")
 
 // Start starts the program that the command line of this process names, as it is now, with the same arguments and
-// environment, and gives it the descriptors. heldBySystemd says that systemd holds the sockets among them, too. The caller closes
+// environment, and gives it the descriptors. socketActivated says that systemd holds the sockets among them, too. The caller closes
 // his own.
-func Start(descriptors []Descriptor, heldBySystemd bool) (s *Successor, err error) {
+func Start(descriptors []Descriptor, socketActivated bool) (s *Successor, err error) {
 	path, err := exec.LookPath(os.Args[0])
 	if err != nil {
 		return nil, fmt.Errorf("finding the new program: %w", err)
@@ -52,7 +52,7 @@ func Start(descriptors []Descriptor, heldBySystemd bool) (s *Successor, err erro
 		s.cmd.ExtraFiles = append(s.cmd.ExtraFiles, d.File)
 	}
 	by := own
-	if heldBySystemd {
+	if socketActivated {
 		by = held
 	}
 	s.cmd.Env = append(environment(os.Environ()), fmt.Sprintf("%s=%d:%s:%s", variable, os.Getpid(), by, strings.Join(names, ":")))
@@ -131,12 +131,12 @@ func (s *Successor) TakeOver() error {
 // Release tells it that nothing is left that this process keeps from it.
 func (s *Successor) Release() { s.channel.close() }
 
-// End ends a process that was not told to take over: it may finish what it has begun within patience, and is killed then.
+// End ends a process that was not told to take over: it may finish what it has begun within the timeout, and is killed then.
 // End returns when it has ended.
-func (s *Successor) End(patience time.Duration) {
+func (s *Successor) End(timeout time.Duration) {
 	s.channel.close()
 	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-s.ended:

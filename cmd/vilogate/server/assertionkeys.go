@@ -102,7 +102,7 @@ func (k *assertionKeys) check() error {
 		if failure := k.failure.Load(); failure != nil {
 			reason = *failure
 		}
-		return because("the key of this gateway is not published yet", reason)
+		return withReason("the key of this gateway is not published yet", reason)
 	}
 	return nil
 }

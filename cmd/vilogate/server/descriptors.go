@@ -26,25 +26,25 @@ type Descriptors struct {
 
 // What a process needs for itself.
 const (
-	ownFiles      = 96  // listeners, the control socket, stores, logs, certificates and keys that are fetched
-	adminFiles    = 32  // connections of the admin listener
-	bufferFiles   = 128 // that bodies are in (limits.buffer_disk)
-	redisPerCPU   = 10  // connections that the client of Redis keeps
-	leastRequests = 8
+	ownFiles    = 96  // listeners, the control socket, stores, logs, certificates and keys that are fetched
+	adminFiles  = 32  // connections of the admin listener
+	bufferFiles = 128 // that bodies are in (limits.buffer_disk)
+	redisPerCPU = 10  // connections that the client of Redis keeps
+	minRequests = 8
 )
 
-// ReckonDescriptors shares out what this process may open. Go has raised the soft limit to the hard one at its start.
-func ReckonDescriptors(cfg *config.Config) Descriptors {
+// AllocateDescriptors shares out what this process may open. Go has raised the soft limit to the hard one at its start.
+func AllocateDescriptors(cfg *config.Config) Descriptors {
 	const unknown = 1 << 20
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
-		return shareOut(unknown, cfg)
+		return allocate(unknown, cfg)
 	}
-	return shareOut(int(min(files.Cur, unknown)), cfg)
+	return allocate(int(min(files.Cur, unknown)), cfg)
 }
 
-// shareOut shares so many files out: half of what the process leaves is for clients, and half for upstreams.
-func shareOut(limit int, cfg *config.Config) Descriptors {
+// allocate shares so many files out: half of what the process leaves is for clients, and half for upstreams.
+func allocate(limit int, cfg *config.Config) Descriptors {
 	d, onDisk := Descriptors{Limit: limit, Own: ownFiles + adminFiles}, false
 	if cfg.Redis != nil {
 		d.Own += redisPerCPU * runtime.GOMAXPROCS(0)
@@ -68,7 +68,7 @@ func shareOut(limit int, cfg *config.Config) Descriptors {
 		half -= d.LoginRequests
 	}
 	d.IdleConnections, d.OneClients = max(half/4, 1), max(half/8, 1)
-	d.Requests = max(half-d.IdleConnections-d.OneClients, leastRequests)
+	d.Requests = max(half-d.IdleConnections-d.OneClients, minRequests)
 	d.PerClient = min(cfg.Limits.ClientRequests, max(d.Requests/4, 1))
 	return d
 }

@@ -13,7 +13,7 @@ func TestOpenFilesAreSharedOut(t *testing.T) {
 	for _, login := range []*config.Login{nil, {Upstream: "http://127.0.0.1:9000"}} {
 		cfg := &config.Config{Login: login, Limits: config.Limits{ClientRequests: 500}, Redis: &config.Redis{}}
 		for _, limit := range []int{256, 300, 1024, 4096, 65536, 1 << 20} {
-			d := shareOut(limit, cfg)
+			d := allocate(limit, cfg)
 			sum := d.Clients + d.Redirects + d.Requests + d.IdleConnections + d.OneClients + d.LoginRequests
 			if free := limit - d.Own; sum > max(free, limit/2) || limit >= 1024 && sum < free*9/10 {
 				t.Errorf("%d: %+v is %d", limit, d, sum)

@@ -17,8 +17,8 @@ const (
 	// http3Time is how long requests over HTTP/3 have at a handover: meanwhile nobody takes new connections, whose clients try
 	// again for some seconds.
 	http3Time = 2 * time.Second
-	// hangTime is how long a new process that is not ready has to end, before it is killed.
-	hangTime = 2 * time.Second
+	// killTimeout is how long a new process that is not ready has to end, before it is killed.
+	killTimeout = 2 * time.Second
 )
 
 // HandOver has a new process of the program, as it is on disk now, take over all listeners, within timeout until it is ready. Then
@@ -48,7 +48,7 @@ func (s *Server) refuseHandover() error {
 	switch {
 	case s.ready.draining.Load() || s.transfer.handedOver():
 		return errors.New("this process drains, and ends by itself")
-	case !s.inCharge.Load():
+	case !s.active.Load():
 		return errors.New("this process has not taken over yet")
 	case s.stores.Embedded():
 		return errors.New("this process keeps users or revocations in the database of its state folder, which one process has at a time; " +
@@ -91,7 +91,7 @@ func (s *Server) startSuccessor() (next *handover.Successor, err error) {
 			return nil, err
 		}
 	}
-	return handover.Start(all, s.heldBySystemd())
+	return handover.Start(all, s.isSocketActivated())
 }
 
 // prove waits until the new process accepts connections, and a while longer. Otherwise it has ended when prove returns.
@@ -99,7 +99,7 @@ func (s *Server) prove(ctx context.Context, next *handover.Successor, timeout ti
 	starting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := next.AwaitReady(starting); err != nil {
-		next.End(hangTime)
+		next.End(killTimeout)
 		if errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("the new process was not ready within %v, and was ended", timeout)
 		}
@@ -107,7 +107,7 @@ func (s *Server) prove(ctx context.Context, next *handover.Successor, timeout ti
 	}
 	if err := next.Watch(ctx, provingTime); err != nil {
 		d := s.Config().Drain
-		next.End(d.Delay.Std() + d.Timeout.Std() + hangTime)
+		next.End(d.Delay.Std() + d.Timeout.Std() + killTimeout)
 		return fmt.Errorf("the new process was ready, and did not take over: %w", err)
 	}
 	return nil
@@ -118,7 +118,7 @@ func (s *Server) giveUp(ctx context.Context, next *handover.Successor) error {
 	s.control.Pause()
 	if err := next.TakeOver(); err != nil {
 		s.control.Resume()
-		next.End(hangTime)
+		next.End(killTimeout)
 		return err
 	}
 	err := errors.Join(s.o.Notify.Main(next.PID(), "ready"), s.control.Leave())

@@ -29,7 +29,7 @@ import (
 // New makes every part of a server.
 func New(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{o: o, metrics: metrics.New(), started: time.Now(), fetching: map[*jwks.Remote]context.CancelFunc{}, transfer: newTransfer(o.Inherited)}
-	s.inCharge.Store(!o.Inherited.TakesOver())
+	s.active.Store(!o.Inherited.TakesOver())
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -41,7 +41,7 @@ func (s *Server) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.inCharge.Load() {
+	if s.active.Load() {
 		// What an earlier process said of itself holds no longer.
 		if err := os.Remove(s.o.State.Path(state.Addresses)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -67,7 +67,7 @@ func (s *Server) open(ctx context.Context) error {
 			return watch(ctx, cfg.Path, filepath.Clean(cfg.Policies), s.ReloadAndLog)
 		})
 	}
-	if !s.inCharge.Load() {
+	if !s.active.Load() {
 		return nil
 	}
 	return s.unlessFull(s.recordConfig())
@@ -125,7 +125,7 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 	if err := s.openLimits(cfg); err != nil {
 		return err
 	}
-	s.reckonDescriptors(cfg)
+	s.allocateDescriptors(cfg)
 	o := gateway.Options{
 		Current:      func() *gateway.Generation { return s.current.Load().Gateway },
 		AssertionKey: s.assertionKey, AssertionKeys: s.assertionKeys.bytes, Revocations: s.stores.List, Covers: s.source.CanCoalesce,
@@ -159,9 +159,9 @@ func (s *Server) openGateway(ctx context.Context, cfg *config.Config) (err error
 	return s.openEdge(cfg)
 }
 
-// reckonDescriptors shares out what the process may open, and says so.
-func (s *Server) reckonDescriptors(cfg *config.Config) {
-	s.descriptors = ReckonDescriptors(cfg)
+// allocateDescriptors shares out what the process may open, and says so.
+func (s *Server) allocateDescriptors(cfg *config.Config) {
+	s.descriptors = AllocateDescriptors(cfg)
 	d := s.descriptors
 	s.o.Log.Info("open files are shared out", "limit", d.Limit, "own", d.Own, "clients", d.Clients, "redirects", d.Redirects,
 		"upstream_requests", d.Requests, "of_one_client", d.PerClient, "idle", d.IdleConnections, "login", d.LoginRequests)

@@ -23,8 +23,8 @@ type healthCheck struct {
 	check func() error // nil when it passes
 }
 
-// because is what a check fails with, and why where that is known.
-func because(what string, err error) error {
+// withReason is what a check fails with, and why where that is known.
+func withReason(what string, err error) error {
 	if err == nil {
 		return errors.New(what)
 	}

@@ -21,10 +21,10 @@ type Reloaded struct {
 func (s *Server) Reload() (answer Reloaded, err error) {
 	s.replacing.Lock()
 	defer s.replacing.Unlock()
-	s.tellSystemd(s.o.Notify.Reloading)
+	s.notifySystemd(s.o.Notify.Reloading)
 	defer func() {
 		s.metrics.ObserveReload(err, time.Now())
-		s.tellReady()
+		s.notifyReady()
 	}()
 	before := s.current.Load()
 	cfg, err := s.o.Load()

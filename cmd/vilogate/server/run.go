@@ -32,7 +32,7 @@ func (s *Server) Run(ctx context.Context, announce func(Addresses) error) error 
 	for _, task := range s.tasks {
 		s.start(task)
 	}
-	if s.inCharge.Load() {
+	if s.active.Load() {
 		s.group.Go(s.control.Serve)
 		s.serve()
 	}
@@ -84,7 +84,7 @@ func (s *Server) announce(ctx context.Context, announce func(Addresses) error) e
 		return err
 	}
 	data = append(data, '\n')
-	if s.inCharge.Load() {
+	if s.active.Load() {
 		if err := s.unlessFull(s.o.State.Write(state.Addresses, data)); err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (s *Server) announce(ctx context.Context, announce func(Addresses) error) e
 		}
 		s.recordTakeover(data)
 	}
-	s.tellReady()
+	s.notifyReady()
 	if s.source != nil {
 		at.NotAfter = s.source.NotAfter()
 	}
@@ -131,7 +131,7 @@ func (s *Server) takeOver(ctx context.Context) (bool, error) {
 // everything by now, so that this one serves on where it cannot be written, as where the disk is full.
 func (s *Server) recordTakeover(addresses []byte) {
 	err := s.o.State.Write(state.Addresses, addresses)
-	s.inCharge.Store(true)
+	s.active.Store(true)
 	if err := errors.Join(err, s.recordConfig(), s.o.State.Claim()); err != nil {
 		s.o.Log.Error("this process has taken over, and the state folder does not say so", "error", err)
 	}
@@ -168,7 +168,7 @@ func (s *Server) waitReady(ctx context.Context) bool {
 			for _, name := range slices.Sorted(maps.Keys(missing)) {
 				s.o.Log.Warn("readiness check failing, serving what is possible", "check", name, "error", missing[name])
 			}
-			s.tellReady()
+			s.notifyReady()
 			logAt = time.Time{}
 		}
 		if !wait(ctx, 10*time.Millisecond) {
@@ -177,13 +177,13 @@ func (s *Server) waitReady(ctx context.Context) bool {
 	}
 }
 
-// waitTime is how long whoever connects waits, at most, for an activated process to end that does not accept any more.
-const waitTime = 2 * time.Second
+// socketDrainTimeout is how long whoever connects waits, at most, for an activated process to end that does not accept any more.
+const socketDrainTimeout = 2 * time.Second
 
 // drain shuts the process down gracefully: not ready any more, but still accepting for the delay, so that load balancers
 // notice; then requests in flight may finish. Where another process has taken over, that one accepts, and is asked whether it is
 // ready; the rest is the same. Where systemd holds the sockets, whoever connects waits for the process to end: it goes on accepting
-// until what takes long has finished, and the rest has waitTime.
+// until what takes long has finished, and the rest has socketDrainTimeout.
 func (s *Server) drain() error {
 	d := s.Config().Drain
 	delay, timeout := d.Delay.Std(), d.Timeout.Std()
@@ -193,15 +193,15 @@ func (s *Server) drain() error {
 	if s.transfer.handedOver() {
 		plain.Go(func() error { return s.shutdownPlain(ctx, timeout) })
 	} else {
-		s.tellSystemd(s.o.Notify.Stopping)
+		s.notifySystemd(s.o.Notify.Stopping)
 		s.ready.draining.Store(true)
 	}
 	if s.edge != nil {
-		if s.heldBySystemd() && !s.transfer.handedOver() {
+		if s.isSocketActivated() && !s.transfer.handedOver() {
 			s.edge.EndKept()
 			wait(ctx, delay)
 			s.awaitStreams(ctx, timeout)
-			delay, timeout = 0, min(waitTime, timeout)
+			delay, timeout = 0, min(socketDrainTimeout, timeout)
 		}
 		if err := s.edge.Drain(ctx, delay, timeout); err != nil {
 			s.o.Log.Warn("drained", "error", err)

@@ -81,7 +81,7 @@ type Server struct {
 	tasks         []func(context.Context) error
 	closers       []func() error // called last to first
 	transfer      *transfer
-	inCharge      atomic.Bool // no other process is, from which this one is to take over
+	active        atomic.Bool // in charge: no other process is, from which this one is to take over
 
 	group      *errgroup.Group // the goroutines that Run started
 	background context.Context // they end with it

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// tellSystemd has systemd told how the process is, if this one is the service's.
-func (s *Server) tellSystemd(tell func() error) {
-	if !s.inCharge.Load() || s.transfer.handedOver() {
+// notifySystemd has systemd told how the process is, if this one is the service's.
+func (s *Server) notifySystemd(tell func() error) {
+	if !s.active.Load() || s.transfer.handedOver() {
 		return
 	}
 	if err := tell(); err != nil {
@@ -16,9 +16,9 @@ func (s *Server) tellSystemd(tell func() error) {
 	}
 }
 
-// tellReady tells systemd that the process serves, and whether something is missing.
-func (s *Server) tellReady() {
-	s.tellSystemd(func() error {
+// notifyReady tells systemd that the process serves, and whether something is missing.
+func (s *Server) notifyReady() {
+	s.notifySystemd(func() error {
 		if missing := s.ready.missing(); len(missing) > 0 {
 			return s.o.Notify.Ready("serving what is possible; not ready: " + strings.Join(slices.Sorted(maps.Keys(missing)), ", "))
 		}
@@ -26,5 +26,7 @@ func (s *Server) tellReady() {
 	})
 }
 
-// heldBySystemd reports whether systemd holds the sockets, too, so that whoever connects while the process restarts waits.
-func (s *Server) heldBySystemd() bool { return s.o.Inherited != nil && s.o.Inherited.Held }
+// isSocketActivated reports whether systemd holds the sockets, too, so that whoever connects while the process restarts waits.
+func (s *Server) isSocketActivated() bool {
+	return s.o.Inherited != nil && s.o.Inherited.SocketActivated
+}

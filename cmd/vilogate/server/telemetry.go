@@ -21,9 +21,9 @@ func (s *Server) registerMetrics() {
 	s.addReadyCheck("revocations", func() error {
 		switch {
 		case !list.Ready():
-			return because("the revocation list is not loaded yet; where the identity provider is another process, it is waited for 10 s to restore what Redis may have lost", list.Failure())
+			return withReason("the revocation list is not loaded yet; where the identity provider is another process, it is waited for 10 s to restore what Redis may have lost", list.Failure())
 		case list.Stale(now()):
-			return because("the revocation list is stale (revocation.max_staleness); requests that need a login are answered 503", list.Failure())
+			return withReason("the revocation list is stale (revocation.max_staleness); requests that need a login are answered 503", list.Failure())
 		}
 		return nil
 	})
@@ -79,7 +79,7 @@ func (s *Server) registerGatewayMetrics() {
 	})
 	s.addWarningCheck("session_renewal", func() error {
 		if err := s.gateway.RenewalFailure(); err != nil {
-			return because("the identity provider does not say whether sessions live; who has an expired token is answered 503", err)
+			return withReason("the identity provider does not say whether sessions live; who has an expired token is answered 503", err)
 		}
 		return nil
 	})
@@ -178,14 +178,14 @@ func (s *Server) registerLoadMetrics() {
 		}
 	}
 	s.metrics.Gauges("upstream_requests", "Requests under way at an upstream, WebSockets included.", []string{"upstream"},
-		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) { emit(float64(l.UnderWay), l.Upstream) }))
+		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) { emit(float64(l.InFlight), l.Upstream) }))
 	s.metrics.Gauges("upstream_queued", "Requests that wait for an upstream, which has as many under way as it may (concurrency, connections).", []string{"upstream"},
 		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) { emit(float64(l.Queued), l.Upstream) }))
 	s.metrics.Counters("upstream_refused_total", "Requests that were answered 503 because an upstream had as many as it may: its queue was full, nothing ended in time (timeout), or it was not asked because too many in a row had failed (breaker).",
 		[]string{"upstream", "reason"}, byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) {
-			emit(float64(l.Full), l.Upstream, "full")
-			emit(float64(l.Late), l.Upstream, "timeout")
-			emit(float64(l.Broken), l.Upstream, "breaker")
+			emit(float64(l.RefusedFull), l.Upstream, "full")
+			emit(float64(l.RefusedTimeout), l.Upstream, "timeout")
+			emit(float64(l.RefusedBreaker), l.Upstream, "breaker")
 		}))
 	s.metrics.Gauges("upstream_breaker_open", "Whether an upstream is not asked (1) because too many requests in a row had failed (breaker).", []string{"upstream"},
 		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) {

@@ -28,7 +28,7 @@ func (m *Manager) obtainIfDue(ctx context.Context, n *managed, force bool, repla
 		err = m.attempt(attemptCtx, n, force, replacing)
 	}
 	if err == nil || ctx.Err() != nil {
-		return ctx.Err() // shutdown, or a cancelled request, is no failure
+		return ctx.Err() // shutdown, or a canceled request, is no failure
 	}
 	return m.recordFailure(ctx, n, asProblem(err, n.name))
 }

@@ -11,53 +11,53 @@ var (
 	ErrAll    = errors.New("admission: too many requests are under way")
 )
 
-// Clients bounds what is under way at all upstreams together, that which waits included. Safe for concurrent use.
+// Clients bounds what is in flight at all upstreams together, that which waits included. Safe for concurrent use.
 type Clients struct {
-	all, each int // written before it is used; 0 for any number
+	max, perClient int // written before it is used; 0 for any number
 
-	mu       sync.Mutex
-	underWay int            // guarded by mu
-	byClient map[Client]int // none is 0; guarded by mu
-	ofClient uint64         // refused with ErrClient; guarded by mu
-	ofAll    uint64         // refused with ErrAll; guarded by mu
+	mu            sync.Mutex
+	inFlight      int            // guarded by mu
+	byClient      map[Client]int // none is 0; guarded by mu
+	refusedClient uint64         // refused with ErrClient; guarded by mu
+	refusedAll    uint64         // refused with ErrAll; guarded by mu
 }
 
-// NewClients bounds what all clients, and what one of them has under way. 0 is any number.
+// NewClients bounds what all clients, and what one of them has in flight. 0 is any number.
 func NewClients(all, each int) *Clients {
-	return &Clients{all: all, each: each, byClient: map[Client]int{}}
+	return &Clients{max: all, perClient: each, byClient: map[Client]int{}}
 }
 
 // Enter counts a request until Leave. The error is ErrClient or ErrAll.
-func (c *Clients) Enter(who Client) error {
+func (c *Clients) Enter(client Client) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.each > 0 && c.byClient[who] >= c.each:
-		c.ofClient++
+	case c.perClient > 0 && c.byClient[client] >= c.perClient:
+		c.refusedClient++
 		return ErrClient
-	case c.all > 0 && c.underWay >= c.all:
-		c.ofAll++
+	case c.max > 0 && c.inFlight >= c.max:
+		c.refusedAll++
 		return ErrAll
 	}
-	c.underWay++
-	c.byClient[who]++
+	c.inFlight++
+	c.byClient[client]++
 	return nil
 }
 
 // Leave is called once for each Enter that succeeded.
-func (c *Clients) Leave(who Client) {
+func (c *Clients) Leave(client Client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.underWay--
-	if c.byClient[who]--; c.byClient[who] == 0 {
-		delete(c.byClient, who)
+	c.inFlight--
+	if c.byClient[client]--; c.byClient[client] == 0 {
+		delete(c.byClient, client)
 	}
 }
 
 // ClientsStatus is what is counted of all upstreams together.
 type ClientsStatus struct {
-	UnderWay  int `json:"in_flight"`
-	Most      int `json:"most"`       // 0 for any number
+	InFlight  int `json:"in_flight"`
+	Max       int `json:"most"`       // 0 for any number
 	PerClient int `json:"per_client"` // likewise
 	// Refused, because one client, or all of them, had as many as they may.
 	RefusedClient uint64 `json:"refused_client"`
@@ -68,5 +68,5 @@ type ClientsStatus struct {
 func (c *Clients) Status() ClientsStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return ClientsStatus{UnderWay: c.underWay, Most: c.all, PerClient: c.each, RefusedClient: c.ofClient, RefusedAll: c.ofAll}
+	return ClientsStatus{InFlight: c.inFlight, Max: c.max, PerClient: c.perClient, RefusedClient: c.refusedClient, RefusedAll: c.refusedAll}
 }

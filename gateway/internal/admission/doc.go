@@ -6,9 +6,9 @@
 //
 //   - client.go: whom requests are counted for.
 //   - clients.go: bounds of one client and of all, at all upstreams.
-//   - pace.go: how fast slots come free.
+//   - interval.go: how fast slots come free (EWMA).
 //   - breaker.go: when an upstream that fails is asked no more.
-//   - queue.go: who waits, by client.
+//   - queue.go: who waits, by client, in turn (round robin).
 //   - gate.go: the slots of one upstream, and who is given them.
 //   - table.go: the gates of all upstreams, which outlive generations.
 //
@@ -16,7 +16,7 @@
 //
 // A slot that comes free is handed to one that waits, so that nobody wakes in vain and none is idle while somebody waits. Clients
 // have their turns, and of one client's the oldest is first (FIFO). Nobody waits for longer than the queue's timeout, who would is
-// refused at once where that can be told from the pace, and who has gone leaves it; so what the oldest has waited is never more
+// refused at once where that can be told from how fast slots come free, and who has gone leaves it; so what the oldest has waited is never more
 // than what somebody waits for, which is what newest first (LIFO) is for elsewhere, where queues are long. LIFO would starve the
 // oldest, and with it whoever asked first.
 //

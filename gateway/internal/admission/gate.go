@@ -9,26 +9,26 @@ import (
 
 // Limits are what an upstream can take.
 type Limits struct {
-	Requests int           // under way at a time; 0 for any number
+	Requests int           // in flight at a time; 0 for any number
 	Queue    int           // how many more may wait
 	Timeout  time.Duration // how long they may
 	Breaker  Breaker
 }
 
-// share is how many requests of one client may be under way.
+// share is how many requests of one client may be in flight.
 func (l Limits) share() int { return (l.Requests + 1) / 2 }
 
 // Why a request is not admitted.
 const (
-	QueueFull = "full"    // as many wait as may
-	TimedOut  = "timeout" // no slot came free in time, or none will
-	Broken    = "breaker" // too many failed
+	QueueFull   = "full"    // as many wait as may
+	TimedOut    = "timeout" // no slot came free in time, or none will
+	BreakerOpen = "breaker" // too many failed
 )
 
 // RefusedError says that a request was not admitted.
 type RefusedError struct {
 	Upstream string
-	Reason   string // QueueFull, TimedOut or Broken
+	Reason   string // QueueFull, TimedOut or BreakerOpen
 	Text     string
 	Wait     time.Duration // until it is worth another try; 0 where that is not known
 }
@@ -41,29 +41,29 @@ type Gate struct {
 	now    func() time.Time
 	notify func(upstream, breaker string)
 
-	mu       sync.Mutex
-	limits   Limits         // guarded by mu
-	underWay int            // guarded by mu
-	byClient map[Client]int // of underWay; none is 0; guarded by mu
-	queue    queue          // guarded by mu
-	pace     pace           // guarded by mu
-	full     uint64         // refused with QueueFull; guarded by mu
-	late     uint64         // refused with TimedOut; guarded by mu
-	broken   uint64         // refused with Broken; guarded by mu
-	breaker  breaker        // guarded by mu
+	mu             sync.Mutex
+	limits         Limits         // guarded by mu
+	inFlight       int            // guarded by mu
+	byClient       map[Client]int // of inFlight; none is 0; guarded by mu
+	queue          queue          // guarded by mu
+	interval       slotInterval   // guarded by mu
+	refusedFull    uint64         // refused with QueueFull; guarded by mu
+	refusedTimeout uint64         // refused with TimedOut; guarded by mu
+	refusedBreaker uint64         // refused with BreakerOpen; guarded by mu
+	breaker        breaker        // guarded by mu
 }
 
 // Status is what is counted of an upstream.
 type Status struct {
-	Upstream string `json:"upstream"`
-	Most     int    `json:"concurrency"` // 0 for any number
-	UnderWay int    `json:"in_flight"`
-	Queued   int    `json:"queued"`
-	Full     uint64 `json:"refused_full"`
-	Late     uint64 `json:"refused_timeout"`
-	Broken   uint64 `json:"refused_breaker"`
-	Breaker  string `json:"breaker"` // Closed, Open or HalfOpen
-	Opened   uint64 `json:"breaker_opened"`
+	Upstream       string `json:"upstream"`
+	Concurrency    int    `json:"concurrency"` // 0 for any number
+	InFlight       int    `json:"in_flight"`
+	Queued         int    `json:"queued"`
+	RefusedFull    uint64 `json:"refused_full"`
+	RefusedTimeout uint64 `json:"refused_timeout"`
+	RefusedBreaker uint64 `json:"refused_breaker"`
+	Breaker        string `json:"breaker"` // Closed, Open or HalfOpen
+	Opened         uint64 `json:"breaker_opened"`
 }
 
 // Asked reports whether the breaker is closed.
@@ -72,18 +72,18 @@ func (s Status) Asked() bool { return s.Breaker == Closed }
 // Enter admits a request, which waits for a slot where there is none, until Leave. more takes what it needs besides; it is called
 // while other requests wait for it, maybe by another goroutine, again after each time that it was false, and not after Enter has
 // returned. The error is a RefusedError, or that of ctx.
-func (g *Gate) Enter(ctx context.Context, who Client, more Taker) error {
-	return g.enter(ctx, who, more, false)
+func (g *Gate) Enter(ctx context.Context, client Client, more Taker) error {
+	return g.enter(ctx, client, more, false)
 }
 
-// Again gives a request's slot back, and admits it anew, for another try: whatever the breaker says, and as Enter.
-func (g *Gate) Again(ctx context.Context, who Client, more Taker) error {
-	g.Leave(who)
-	return g.enter(ctx, who, more, true)
+// Retry gives a request's slot back, and admits it anew, for another try: whatever the breaker says, and as Enter.
+func (g *Gate) Retry(ctx context.Context, client Client, more Taker) error {
+	g.Leave(client)
+	return g.enter(ctx, client, more, true)
 }
 
-func (g *Gate) enter(ctx context.Context, who Client, more Taker, again bool) error {
-	w, timeout, err := g.begin(who, more, again)
+func (g *Gate) enter(ctx context.Context, client Client, more Taker, again bool) error {
+	w, timeout, err := g.begin(client, more, again)
 	if w == nil {
 		return err
 	}
@@ -105,38 +105,38 @@ func (g *Gate) enter(ctx context.Context, who Client, more Taker, again bool) er
 }
 
 // begin admits a request, or puts it into the queue.
-func (g *Gate) begin(who Client, more Taker, again bool) (w *waiter, timeout time.Duration, err error) {
+func (g *Gate) begin(client Client, more Taker, again bool) (w *waiter, timeout time.Duration, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !again {
 		if ok, wait := g.breaker.admits(g.now()); !ok {
-			g.broken++
+			g.refusedBreaker++
 			return nil, 0, g.refusedByBreaker(wait)
 		}
 	}
-	if g.queue.count == 0 && g.isFree(who) && more.Take() {
-		g.admit(who)
+	if g.queue.count == 0 && g.isFree(client) && more.Take() {
+		g.admit(client)
 		return nil, 0, nil
 	}
-	w = &waiter{who, more, make(chan error, 1)}
+	w = &waiter{client, more, make(chan error, 1)}
 	if g.queue.count == 0 {
-		g.pace.begin(g.now())
+		g.interval.begin(g.now())
 	}
 	g.queue.add(w)
-	g.hand() // those before it may be waiting for what it does not need
+	g.dispatch() // those before it may be waiting for what it does not need
 	switch {
 	case len(w.done) > 0:
 		return w, g.limits.Timeout, nil
-	case g.queue.count <= g.limits.Queue && g.isHopeless(who):
+	case g.queue.count <= g.limits.Queue && g.wouldTimeOut(client):
 		g.queue.remove(w)
-		g.late++
+		g.refusedTimeout++
 		return nil, 0, g.refused(TimedOut, fmt.Sprintf("the queue is served too slowly for a request to have a slot within %s (queue.timeout)", g.limits.Timeout))
 	case g.queue.count <= g.limits.Queue:
 		return w, g.limits.Timeout, nil
 	}
-	g.full++
-	longest, own := g.queue.longest(), g.queue.of(who)
-	err = g.refused(QueueFull, fmt.Sprintf("the queue is full: %d requests are in flight, and %d wait (queue.length)", g.underWay, g.limits.Queue))
+	g.refusedFull++
+	longest, own := g.queue.longest(), g.queue.find(client)
+	err = g.refused(QueueFull, fmt.Sprintf("the queue is full: %d requests are in flight, and %d wait (queue.length)", g.inFlight, g.limits.Queue))
 	if len(longest.waiting) <= len(own.waiting) {
 		g.queue.remove(w)
 		return nil, 0, err
@@ -148,14 +148,14 @@ func (g *Gate) begin(who Client, more Taker, again bool) (w *waiter, timeout tim
 }
 
 // giveUp takes a request out of the queue; false where it has left it already.
-func (g *Gate) giveUp(w *waiter, late bool) bool {
+func (g *Gate) giveUp(w *waiter, timedOut bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.queue.remove(w) {
 		return false
 	}
-	if late {
-		g.late++
+	if timedOut {
+		g.refusedTimeout++
 	}
 	return true
 }
@@ -166,7 +166,7 @@ func (g *Gate) refused(reason, text string) error {
 
 // refusedByBreaker is the error while the breaker is open. g.mu is held.
 func (g *Gate) refusedByBreaker(wait time.Duration) error {
-	return &RefusedError{g.name, Broken, fmt.Sprintf("%d requests in a row failed (breaker.failures)", g.breaker.failures), wait}
+	return &RefusedError{g.name, BreakerOpen, fmt.Sprintf("%d requests in a row failed (breaker.failures)", g.breaker.failures), wait}
 }
 
 // Succeeded says that the upstream has answered a request.
@@ -185,9 +185,9 @@ func (g *Gate) Failed() {
 	opens := g.breaker.failed(g.now())
 	if opens {
 		for g.queue.count > 0 {
-			first := g.queue.lines[0].waiting[0]
+			first := g.queue.clients[0].waiting[0]
 			g.queue.remove(first)
-			g.broken++
+			g.refusedBreaker++
 			first.done <- g.refusedByBreaker(g.breaker.Open)
 		}
 	}
@@ -198,49 +198,49 @@ func (g *Gate) Failed() {
 }
 
 // isFree reports whether there is a slot for a client. g.mu is held.
-func (g *Gate) isFree(who Client) bool {
-	return g.limits.Requests == 0 || g.underWay < g.limits.Requests && g.byClient[who] < g.limits.share()
+func (g *Gate) isFree(client Client) bool {
+	return g.limits.Requests == 0 || g.inFlight < g.limits.Requests && g.byClient[client] < g.limits.share()
 }
 
-// isHopeless reports whether the last of a client's line would wait for too long, by the pace of late. As many as there are requests
-// under way wait in any case, so that there is always news of the pace. g.mu is held.
-func (g *Gate) isHopeless(who Client) bool {
-	ahead := min(g.queue.count, len(g.queue.of(who).waiting)*len(g.queue.lines))
-	return ahead > g.underWay && time.Duration(ahead)*g.pace.every > g.limits.Timeout
+// wouldTimeOut reports whether the last in a client's queue would wait for longer than the timeout, by the average interval at which
+// slots came free. As many as there are requests in flight wait in any case, so that there is always an interval to measure. g.mu is held.
+func (g *Gate) wouldTimeOut(client Client) bool {
+	ahead := min(g.queue.count, len(g.queue.find(client).waiting)*len(g.queue.clients))
+	return ahead > g.inFlight && time.Duration(ahead)*g.interval.average > g.limits.Timeout
 }
 
-func (g *Gate) admit(who Client) {
-	g.underWay++
-	g.byClient[who]++
+func (g *Gate) admit(client Client) {
+	g.inFlight++
+	g.byClient[client]++
 }
 
-// hand gives slots to those that wait, as long as there are any. g.mu is held.
-func (g *Gate) hand() {
-	for passed := 0; passed < len(g.queue.lines); {
-		l := g.queue.lines[0]
+// dispatch gives slots to those that wait, client by client (round robin), as long as there are any. g.mu is held.
+func (g *Gate) dispatch() {
+	for passed := 0; passed < len(g.queue.clients); {
+		l := g.queue.clients[0]
 		first := l.waiting[0]
-		g.queue.pass()
-		if !g.isFree(l.who) || !first.more.Take() {
+		g.queue.rotate()
+		if !g.isFree(l.client) || !first.more.Take() {
 			passed++
 			continue
 		}
 		passed = 0
 		g.queue.remove(first)
-		g.admit(l.who)
-		g.pace.handed(g.now())
+		g.admit(l.client)
+		g.interval.observe(g.now())
 		first.done <- nil
 	}
 }
 
 // Leave is called once for each Enter that succeeded, when what it took besides is given back.
-func (g *Gate) Leave(who Client) {
+func (g *Gate) Leave(client Client) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.underWay--
-	if g.byClient[who]--; g.byClient[who] == 0 {
-		delete(g.byClient, who)
+	g.inFlight--
+	if g.byClient[client]--; g.byClient[client] == 0 {
+		delete(g.byClient, client)
 	}
-	g.hand()
+	g.dispatch()
 }
 
 // Limit has other limits be in force. What is under way goes on, and what waits beyond a shorter queue waits on.
@@ -248,21 +248,21 @@ func (g *Gate) Limit(l Limits) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.limits, g.breaker.Breaker = l, l.Breaker
-	g.hand()
+	g.dispatch()
 }
 
-// Offer looks whether those that wait can go on, where what they need besides a slot has come free otherwise than by Leave.
-func (g *Gate) Offer() {
+// Dispatch lets those that wait go on, where what they need besides a slot has come free otherwise than by Leave.
+func (g *Gate) Dispatch() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.hand()
+	g.dispatch()
 }
 
-// isIdle reports whether nothing is under way or waits.
+// isIdle reports whether nothing is in flight or waits.
 func (g *Gate) isIdle() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.underWay == 0 && g.queue.count == 0
+	return g.inFlight == 0 && g.queue.count == 0
 }
 
 // Status tells the counts.
@@ -270,7 +270,7 @@ func (g *Gate) Status() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return Status{
-		g.name, g.limits.Requests, g.underWay, g.queue.count, g.full, g.late, g.broken,
+		g.name, g.limits.Requests, g.inFlight, g.queue.count, g.refusedFull, g.refusedTimeout, g.refusedBreaker,
 		g.breaker.state(g.now()), g.breaker.opened,
 	}
 }

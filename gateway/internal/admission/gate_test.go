@@ -105,7 +105,7 @@ func TestTheLongestLineMakesRoom(t *testing.T) {
 				t.Errorf("behind what hangs: %v", err)
 			}
 		}
-		if got := g.Status(); got.UnderWay != 2 || got.Queued != 0 || got.Full != 2 || got.Late != 3 {
+		if got := g.Status(); got.InFlight != 2 || got.Queued != 0 || got.RefusedFull != 2 || got.RefusedTimeout != 3 {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -174,7 +174,7 @@ func TestOtherLimits(t *testing.T) {
 func TestTwiceTheLoadKeepsTheGoodput(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const slots, service, patience, length = 10, 100 * time.Millisecond, 1500 * time.Millisecond, 30 * time.Second
+		const slots, service, clientTimeout, length = 10, 100 * time.Millisecond, 1500 * time.Millisecond, 30 * time.Second
 		peak := int(length/service) * slots
 		g := newGate(Limits{Requests: slots, Queue: 100, Timeout: time.Second})
 		random := rand.New(rand.NewPCG(1, 2))
@@ -185,7 +185,7 @@ func TestTwiceTheLoadKeepsTheGoodput(t *testing.T) {
 			time.Sleep(time.Duration(random.ExpFloat64() * float64(length) / float64(2*peak)))
 			who := random.IntN(8)
 			all.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				ctx, cancel := context.WithTimeout(t.Context(), clientTimeout)
 				defer cancel()
 				began := time.Now()
 				if err := g.Enter(ctx, person(who), always); err != nil {
@@ -263,7 +263,7 @@ func TestNobodyWaitsInVainForASlowBackend(t *testing.T) {
 				t.Errorf("after quick ones: %v", <-done)
 			}
 		}
-		for g.Status().UnderWay > 0 {
+		for g.Status().InFlight > 0 {
 			g.Leave(g.someone())
 			synctest.Wait()
 		}
@@ -318,22 +318,22 @@ func TestRandomRequestsKeepTheLimits(t *testing.T) {
 				}
 				synctest.Wait()
 				g.mu.Lock()
-				if g.underWay > limits.Requests || used != g.underWay || g.queue.count > limits.Queue {
-					t.Errorf("seed %d: %d under way with %d connections, %d wait; %+v", seed, g.underWay, used, g.queue.count, limits)
+				if g.inFlight > limits.Requests || used != g.inFlight || g.queue.count > limits.Queue {
+					t.Errorf("seed %d: %d under way with %d connections, %d wait; %+v", seed, g.inFlight, used, g.queue.count, limits)
 				}
 				for who, n := range g.byClient {
 					if n > limits.share() {
 						t.Errorf("seed %d: %v has %d of %d", seed, who, n, limits.Requests)
 					}
 				}
-				free := func(l *line) bool { return used < connections && g.isFree(l.who) }
-				if slices.ContainsFunc(g.queue.lines, free) {
+				free := func(l *clientQueue) bool { return used < connections && g.isFree(l.client) }
+				if slices.ContainsFunc(g.queue.clients, free) {
 					t.Errorf("seed %d: somebody waits while there is a slot", seed)
 				}
 				g.mu.Unlock()
 			}
 			all.Wait()
-			if g.underWay+g.queue.count+used+len(g.byClient)+len(g.queue.lines) != 0 {
+			if g.inFlight+g.queue.count+used+len(g.byClient)+len(g.queue.clients) != 0 {
 				t.Errorf("seed %d: at the end %+v, %d", seed, g.Status(), used)
 			}
 		})
@@ -359,7 +359,7 @@ func TestBoundsOfAllClients(t *testing.T) {
 	if err := c.Enter(person(3)); err != nil {
 		t.Error(err)
 	}
-	if got := c.Status(); got != (ClientsStatus{UnderWay: 3, Most: 3, PerClient: 2, RefusedClient: 1, RefusedAll: 1}) {
+	if got := c.Status(); got != (ClientsStatus{InFlight: 3, Max: 3, PerClient: 2, RefusedClient: 1, RefusedAll: 1}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -387,14 +387,14 @@ func TestABreaker(t *testing.T) {
 		}
 		g.Failed()
 		g.Failed() // of one that began before
-		if err := <-waits; reasonOf(err) != Broken {
+		if err := <-waits; reasonOf(err) != BreakerOpen {
 			t.Errorf("who waits: %v", err)
 		}
 		g.Leave(person(0))
 		g.Leave(person(1))
 		time.Sleep(4 * time.Second)
 		var refused *RefusedError
-		if err := g.Enter(t.Context(), person(1), always); !errors.As(err, &refused) || refused.Reason != Broken || refused.Wait != 6*time.Second {
+		if err := g.Enter(t.Context(), person(1), always); !errors.As(err, &refused) || refused.Reason != BreakerOpen || refused.Wait != 6*time.Second {
 			t.Errorf("while it is open: %v", err)
 		}
 		for range 2 { // the first one's end is never told
@@ -405,20 +405,20 @@ func TestABreaker(t *testing.T) {
 			if err := g.Enter(t.Context(), person(1), always); err != nil {
 				t.Errorf("one tries: %v", err)
 			}
-			if err := g.Enter(t.Context(), person(2), always); reasonOf(err) != Broken {
+			if err := g.Enter(t.Context(), person(2), always); reasonOf(err) != BreakerOpen {
 				t.Errorf("beside one that tries: %v", err)
 			}
 			g.Leave(person(1))
 		}
 		g.Failed()
-		if err := g.Enter(t.Context(), person(2), always); reasonOf(err) != Broken {
+		if err := g.Enter(t.Context(), person(2), always); reasonOf(err) != BreakerOpen {
 			t.Errorf("after it failed: %v", err)
 		}
 		g.Succeeded()
 		if err := g.Enter(t.Context(), person(2), always); err != nil {
 			t.Errorf("after one succeeded: %v", err)
 		}
-		if got := g.Status(); got.Breaker != Closed || got.Opened != 1 || got.Broken != 5 || fmt.Sprint(told) != "[open closed]" {
+		if got := g.Status(); got.Breaker != Closed || got.Opened != 1 || got.RefusedBreaker != 5 || fmt.Sprint(told) != "[open closed]" {
 			t.Errorf("%+v, told %v", got, told)
 		}
 		limits.Breaker = Breaker{}

@@ -7,46 +7,46 @@ type Taker interface{ Take() bool }
 
 // waiter is a request that waits for a slot.
 type waiter struct {
-	who  Client
-	more Taker
-	done chan error // of one: nil with a slot, or why there will be none
+	client Client
+	more   Taker
+	done   chan error // of one: nil with a slot, or why there will be none
 }
 
-// line is what waits of one client, the oldest first.
-type line struct {
-	who     Client
+// clientQueue holds what waits of one client, the oldest first.
+type clientQueue struct {
+	client  Client
 	waiting []*waiter
 }
 
-// queue is who waits. The lines stand in the order of their turns.
+// queue is who waits: a queue a client, which are served in turn (round robin).
 type queue struct {
-	lines []*line
-	count int
+	clients []*clientQueue
+	count   int
 }
 
-// add puts a request at the end of its client's line.
+// add puts a request at the end of its client's queue.
 func (q *queue) add(w *waiter) {
 	q.count++
-	if l := q.of(w.who); l != nil {
+	if l := q.find(w.client); l != nil {
 		l.waiting = append(l.waiting, w)
 		return
 	}
-	q.lines = append(q.lines, &line{w.who, []*waiter{w}})
+	q.clients = append(q.clients, &clientQueue{w.client, []*waiter{w}})
 }
 
-// of is a client's line; nil where nothing of it waits.
-func (q *queue) of(who Client) *line {
-	i := slices.IndexFunc(q.lines, func(l *line) bool { return l.who == who })
+// find finds a client's queue; nil where nothing of it waits.
+func (q *queue) find(client Client) *clientQueue {
+	i := slices.IndexFunc(q.clients, func(l *clientQueue) bool { return l.client == client })
 	if i < 0 {
 		return nil
 	}
-	return q.lines[i]
+	return q.clients[i]
 }
 
-// longest is a line in which most wait; nil where nobody does.
-func (q *queue) longest() *line {
-	var longest *line
-	for _, l := range q.lines {
+// longest is a queue in which most wait; nil where nobody does.
+func (q *queue) longest() *clientQueue {
+	var longest *clientQueue
+	for _, l := range q.clients {
 		if longest == nil || len(l.waiting) > len(longest.waiting) {
 			longest = l
 		}
@@ -56,7 +56,7 @@ func (q *queue) longest() *line {
 
 // remove takes a request out, and reports whether it was there.
 func (q *queue) remove(w *waiter) bool {
-	l := q.of(w.who)
+	l := q.find(w.client)
 	if l == nil {
 		return false
 	}
@@ -66,13 +66,13 @@ func (q *queue) remove(w *waiter) bool {
 	}
 	q.count--
 	if l.waiting = slices.Delete(l.waiting, i, i+1); len(l.waiting) == 0 {
-		q.lines = slices.DeleteFunc(q.lines, func(other *line) bool { return other == l })
+		q.clients = slices.DeleteFunc(q.clients, func(other *clientQueue) bool { return other == l })
 	}
 	return true
 }
 
-// pass puts the first of the lines behind all others: it had its turn.
-func (q *queue) pass() {
-	first := q.lines[0]
-	q.lines[copy(q.lines, q.lines[1:])] = first
+// rotate puts the first queue behind all others: it had its turn.
+func (q *queue) rotate() {
+	first := q.clients[0]
+	q.clients[copy(q.clients, q.clients[1:])] = first
 }

@@ -10,8 +10,8 @@ import (
 // How long an ejection takes: the first, and the longest. Each is twice as long as the one before it, and less up to a
 // fifth, by chance.
 const (
-	firstEjection   = time.Second
-	longestEjection = 30 * time.Second
+	baseEjectionTime = time.Second
+	maxEjectionTime  = 30 * time.Second
 )
 
 // The states of an address.
@@ -26,17 +26,17 @@ var States = [...]string{Healthy, Unhealthy, Ejected}
 
 // Status is what is known of an address.
 type Status struct {
-	Upstream  string    `json:"upstream"`
-	Address   string    `json:"address"` // as Member.Name
-	State     string    `json:"state"`
-	Reason    string    `json:"reason,omitempty"` // why it is not healthy
-	Since     time.Time `json:"since"`            // when the state began
-	InFlight  int       `json:"in_flight"`
-	Held      int       `json:"held,omitempty"`        // connections that are kept for one client each
-	Most      int       `json:"connections,omitempty"` // how many there may be, with those; 0 for any number
-	Weight    int       `json:"weight"`                // 0: drained
-	Share     int       `json:"slow_start,omitempty"`  // of its weight, in percent, while it is in slow start
-	Ejections uint64    `json:"ejections"`
+	Upstream       string    `json:"upstream"`
+	Address        string    `json:"address"` // as Member.Name
+	State          string    `json:"state"`
+	Reason         string    `json:"reason,omitempty"` // why it is not healthy
+	Since          time.Time `json:"since"`            // when the state began
+	InFlight       int       `json:"in_flight"`
+	Held           int       `json:"held,omitempty"`        // connections that are kept for one client each
+	MaxConnections int       `json:"connections,omitempty"` // how many there may be, with those; 0 for any number
+	Weight         int       `json:"weight"`                // 0: drained
+	Share          int       `json:"slow_start,omitempty"`  // of its weight, in percent, while it is in slow start
+	Ejections      uint64    `json:"ejections"`
 }
 
 // Change is a change of state.
@@ -68,9 +68,9 @@ type Address struct {
 	ejections atomic.Uint64
 	began     atomic.Int64 // when slow start began, in ns; 0 when it is over, or never was
 
-	weight    atomic.Int32 // in the last pool
-	most      atomic.Int32 // likewise: connections; 0 for any number
-	slowStart atomic.Int64 // likewise, in ns; 0 for none
+	weight         atomic.Int32 // in the last pool
+	maxConnections atomic.Int32 // likewise: connections; 0 for any number
+	slowStart      atomic.Int64 // likewise, in ns; 0 for none
 
 	mu       sync.Mutex
 	failures int       // ejections since a success; guarded by mu
@@ -89,13 +89,13 @@ func (a *Address) isEjected(now int64) bool { return now < a.until.Load() }
 
 // isFull reports whether as many connections are used as there may be.
 func (a *Address) isFull() bool {
-	most := a.most.Load()
+	most := a.maxConnections.Load()
 	return most > 0 && a.inFlight.Load()+a.held.Load() >= most
 }
 
 // use counts a request, unless the address is full, which is known again afterwards: others count at the same time.
 func (a *Address) use() bool {
-	n, most := a.inFlight.Add(1), a.most.Load()
+	n, most := a.inFlight.Add(1), a.maxConnections.Load()
 	if most > 0 && n+a.held.Load() > most {
 		a.inFlight.Add(-1)
 		return false
@@ -103,8 +103,8 @@ func (a *Address) use() bool {
 	return true
 }
 
-// leastShare is with what share of its weight an address begins slow start.
-const leastShare = 0.1
+// minShare is with what share of its weight an address begins slow start.
+const minShare = 0.1
 
 // share is what part of its weight an address has, now in ns: it grows evenly in slow start.
 func (a *Address) share(now int64) float64 {
@@ -116,7 +116,7 @@ func (a *Address) share(now int64) float64 {
 		a.began.CompareAndSwap(began, 0)
 		return 1
 	}
-	return max(leastShare, float64(now-began)/float64(takes))
+	return max(minShare, float64(now-began)/float64(takes))
 }
 
 // Status tells the state.
@@ -126,7 +126,7 @@ func (a *Address) Status() Status {
 	state, reason := a.state()
 	status := Status{
 		Upstream: a.upstream, Address: a.name, State: state, Reason: reason, Since: a.since.UTC(),
-		InFlight: int(a.inFlight.Load()), Held: int(a.held.Load()), Most: int(a.most.Load()), Weight: int(a.weight.Load()), Ejections: a.ejections.Load(),
+		InFlight: int(a.inFlight.Load()), Held: int(a.held.Load()), MaxConnections: int(a.maxConnections.Load()), Weight: int(a.weight.Load()), Ejections: a.ejections.Load(),
 	}
 	if share := a.share(a.o.Now().UnixNano()); share < 1 && state == Healthy {
 		status.Share = int(share * 100)
@@ -186,7 +186,7 @@ func (a *Address) eject(epoch uint32, reason string, by5xx bool) {
 		if !a.epoch.CompareAndSwap(epoch, epoch+1) {
 			return
 		}
-		takes := min(firstEjection<<min(a.failures, 10), longestEjection)
+		takes := min(baseEjectionTime<<min(a.failures, 10), maxEjectionTime)
 		takes -= time.Duration(a.o.Float() * float64(takes) / 5)
 		a.until.Store(a.o.Now().Add(takes).UnixNano())
 		a.failures++

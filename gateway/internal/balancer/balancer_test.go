@@ -42,14 +42,14 @@ func members(names ...string) []Member {
 
 // model is what is to be known of an address.
 type model struct {
-	until    time.Time // of the ejection; zero when it is not ejected
-	earliest time.Time // when it may end
-	failures int
-	proven   bool
-	inFlight int
-	failed   int // checks in a row
-	passed   int
-	sick     bool
+	until     time.Time // of the ejection; zero when it is not ejected
+	earliest  time.Time // when it may end
+	failures  int
+	proven    bool
+	inFlight  int
+	failed    int // checks in a row
+	passed    int
+	unhealthy bool
 }
 
 // TestPicksAsTheModelSays: a random run of requests, checks, time and reloads. No ejected or unhealthy address is picked
@@ -61,7 +61,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 		w := newWorld(seed)
 		n := 1 + random.IntN(6)
 		names := hosts(n)
-		p := w.Pool("app", members(names...), PoolOptions{Most5xx: 0})
+		p := w.Pool("app", members(names...), PoolOptions{Consecutive5xx: 0})
 		models := map[string]*model{}
 		for _, name := range names {
 			models[name] = &model{}
@@ -78,7 +78,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 				w.now = w.now.Add(time.Duration(random.Int64N(int64(3 * time.Second))))
 			case 1: // a reload
 				random.Shuffle(n, func(i, j int) { names[i], names[j] = names[j], names[i] })
-				p = w.Pool("app", members(names...), PoolOptions{Most5xx: 0})
+				p = w.Pool("app", members(names...), PoolOptions{Consecutive5xx: 0})
 				w.Retain([]*Pool{p})
 			case 2: // a check
 				name := names[random.IntN(n)]
@@ -89,8 +89,8 @@ func TestPicksAsTheModelSays(t *testing.T) {
 				if m.failed++; reason == "" {
 					m.failed = 0
 				}
-				if m.sick && m.passed >= 2 || !m.sick && m.failed >= 3 {
-					m.sick, m.passed, m.failed = !m.sick, 0, 0
+				if m.unhealthy && m.passed >= 2 || !m.unhealthy && m.failed >= 3 {
+					m.unhealthy, m.passed, m.failed = !m.unhealthy, 0, 0
 				}
 				w.upstreams["app"].known[name].checked(reason, 2, 3)
 			case 3, 4, 5: // the end of a request
@@ -106,7 +106,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 				case 0:
 					f.Failed("dial: refused")
 					if counts {
-						takes := min(firstEjection<<min(m.failures, 10), longestEjection)
+						takes := min(baseEjectionTime<<min(m.failures, 10), maxEjectionTime)
 						m.failures++
 						m.earliest, m.proven = w.now.Add(takes*4/5), false
 						m.until = time.Unix(0, f.Address().until.Load())
@@ -144,7 +144,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 					switch {
 					case out(m):
 						return 3
-					case m.sick:
+					case m.unhealthy:
 						return 2
 					case !m.proven && m.inFlight > 0:
 						return 1
@@ -175,7 +175,7 @@ func TestPicksAsTheModelSays(t *testing.T) {
 		for _, s := range w.Statuses() {
 			if m := models[s.Address]; s.InFlight != 0 || m.inFlight != 0 {
 				t.Errorf("seed %d: %d in flight at %s after the last request", seed, s.InFlight, s.Address)
-			} else if want := map[bool]string{true: Unhealthy, false: map[bool]string{true: Healthy, false: Ejected}[m.until.IsZero()]}[m.sick]; s.State != want {
+			} else if want := map[bool]string{true: Unhealthy, false: map[bool]string{true: Healthy, false: Ejected}[m.until.IsZero()]}[m.unhealthy]; s.State != want {
 				t.Errorf("seed %d: %s is %s, want %s", seed, s.Address, s.State, want)
 			}
 		}
@@ -194,7 +194,7 @@ func pick(t *testing.T, p *Pool, tried ...*Address) Attempt {
 func TestTheLessBusyOfTwoIsPicked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	p := w.Pool("app", members(hosts(2)...), PoolOptions{Most5xx: 0})
+	p := w.Pool("app", members(hosts(2)...), PoolOptions{Consecutive5xx: 0})
 	for range 2 {
 		a := pick(t, p)
 		a.Answered(200)
@@ -214,7 +214,7 @@ func TestTheLessBusyOfTwoIsPicked(t *testing.T) {
 func TestWhereNoneAcceptsEachIsTriedInTurn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	p := w.Pool("app", members(hosts(4)...), PoolOptions{Most5xx: 0})
+	p := w.Pool("app", members(hosts(4)...), PoolOptions{Consecutive5xx: 0})
 	first := map[*Address]int{}
 	for range 40 {
 		var tried []*Address
@@ -249,7 +249,7 @@ func TestHalfOfTheAddressesStayWhateverTheyAnswer(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]int{1: 0, 2: 1, 3: 1, 4: 2, 5: 2} {
 		w := newWorld(uint64(n))
-		p := w.Pool("app", members(hosts(n)...), PoolOptions{Most5xx: 5})
+		p := w.Pool("app", members(hosts(n)...), PoolOptions{Consecutive5xx: 5})
 		for range 1000 {
 			a := pick(t, p)
 			a.Answered(503)
@@ -271,7 +271,7 @@ func TestHalfOfTheAddressesStayWhateverTheyAnswer(t *testing.T) {
 func TestFive5xxInARowEject(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	p := w.Pool("app", members(hosts(2)...), PoolOptions{Most5xx: 5})
+	p := w.Pool("app", members(hosts(2)...), PoolOptions{Consecutive5xx: 5})
 	a := &p.members[0]
 	answer := func(status int) { p.attempt(a).Answered(status) }
 	for range 3 {
@@ -302,7 +302,7 @@ func TestFive5xxInARowEject(t *testing.T) {
 func TestTheRetryBudget(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	p := w.Pool("app", members(hosts(2)...), PoolOptions{Most5xx: 0})
+	p := w.Pool("app", members(hosts(2)...), PoolOptions{Consecutive5xx: 0})
 	took := 0
 	for range 10_000 {
 		pick(t, p).Done()
@@ -312,7 +312,7 @@ func TestTheRetryBudget(t *testing.T) {
 			}
 		}
 	}
-	if took < 2000 || took > 2000+mostRetry {
+	if took < 2000 || took > 2000+maxRetryBudget {
 		t.Errorf("%d retries of 10000 requests", took)
 	}
 }
@@ -321,11 +321,11 @@ func TestTheRetryBudget(t *testing.T) {
 func TestAReloadKeepsWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	before := w.Pool("app", members("a:1", "b:1"), PoolOptions{Most5xx: 0})
+	before := w.Pool("app", members("a:1", "b:1"), PoolOptions{Consecutive5xx: 0})
 	before.attempt(&before.members[0]).Failed("dial: refused")
 	under := before.attempt(&before.members[1])
 	under.member.inFlight.Add(1)
-	after := w.Pool("app", members("a:1", "c:1"), PoolOptions{Most5xx: 0})
+	after := w.Pool("app", members("a:1", "c:1"), PoolOptions{Consecutive5xx: 0})
 	w.Retain([]*Pool{after})
 	for range 10 {
 		if a := pick(t, after); a.Address().Name() != "c:1" {
@@ -334,7 +334,7 @@ func TestAReloadKeepsWhatIsKnown(t *testing.T) {
 	}
 	under.Answered(200)
 	under.Done()
-	w.Retain([]*Pool{w.Pool("app", members("b:1"), PoolOptions{Most5xx: 0})})
+	w.Retain([]*Pool{w.Pool("app", members("b:1"), PoolOptions{Consecutive5xx: 0})})
 	if all := w.Statuses(); len(all) != 1 || all[0].Address != "b:1" || all[0].InFlight != 0 {
 		t.Errorf("got %v", all)
 	}
@@ -342,7 +342,7 @@ func TestAReloadKeepsWhatIsKnown(t *testing.T) {
 
 func TestPickingAllocatesNothing(t *testing.T) {
 	for _, n := range []int{1, 2, 10} {
-		p := newWorld(1).Pool("app", members(hosts(n)...), PoolOptions{Most5xx: 5})
+		p := newWorld(1).Pool("app", members(hosts(n)...), PoolOptions{Consecutive5xx: 5})
 		if got := testing.AllocsPerRun(100, func() {
 			a, _ := p.Pick(nil)
 			a.Answered(200)
@@ -357,7 +357,7 @@ func BenchmarkPick(b *testing.B) {
 	for _, c := range []struct{ addresses, dead int }{{1, 0}, {2, 0}, {10, 0}, {10, 5}, {1000, 0}} {
 		b.Run(fmt.Sprintf("addresses=%d,ejected=%d", c.addresses, c.dead), func(b *testing.B) {
 			t := NewTable(Options{Now: time.Now, Intn: rand.IntN, Float: rand.Float64, Notify: func(Change) {}})
-			p := t.Pool("app", members(hosts(c.addresses)...), PoolOptions{Most5xx: 5})
+			p := t.Pool("app", members(hosts(c.addresses)...), PoolOptions{Consecutive5xx: 5})
 			for i := range p.members {
 				a := &p.members[i]
 				if a.proven.Store(true); i < c.dead {

@@ -22,8 +22,8 @@ type Check struct {
 	SpreadOver time.Duration // within which the first check is; at most Interval
 }
 
-// Ask sends a check where a [Member] says, and returns the answer's status. It may be called at the same time.
-type Ask func(ctx context.Context, c Check, to any) (status int, err error)
+// Probe sends a check where a [Member] says, and returns the answer's status. It may be called at the same time.
+type Probe func(ctx context.Context, c Check, to any) (status int, err error)
 
 // Forget has the addresses be healthy as far as checks are about it, where there are none any more.
 func (p *Pool) Forget() {
@@ -34,11 +34,11 @@ func (p *Pool) Forget() {
 
 // Run asks the addresses of the pool, which may become another one, one after another, each once in an interval, until ctx ends; it
 // returns when no check is under way any more. What checks are about an upstream at a time is the caller's to keep to one Run.
-func (c Check) Run(ctx context.Context, of *atomic.Pointer[Pool], ask Ask) {
+func (c Check) Run(ctx context.Context, of *atomic.Pointer[Pool], probe Probe) {
 	var checks sync.WaitGroup
 	defer checks.Wait()
 	p := of.Load()
-	timer := time.NewTimer(time.Duration(p.o.Float() * float64(min(c.apart(p), c.SpreadOver))))
+	timer := time.NewTimer(time.Duration(p.o.Float() * float64(min(c.spacing(p), c.SpreadOver))))
 	defer timer.Stop()
 	for i := 0; ; i++ {
 		select {
@@ -47,10 +47,10 @@ func (c Check) Run(ctx context.Context, of *atomic.Pointer[Pool], ask Ask) {
 		case <-timer.C:
 		}
 		p := of.Load()
-		timer.Reset(c.apart(p))
+		timer.Reset(c.spacing(p))
 		m := &p.all[i%len(p.all)]
 		checks.Go(func() {
-			reason := c.ask(ctx, ask, m)
+			reason := c.probe(ctx, probe, m)
 			if ctx.Err() == nil {
 				m.checked(reason, c.Healthy, c.Unhealthy)
 			}
@@ -58,16 +58,16 @@ func (c Check) Run(ctx context.Context, of *atomic.Pointer[Pool], ask Ask) {
 	}
 }
 
-// apart is the time between two checks, each of another address.
-func (c Check) apart(p *Pool) time.Duration {
+// spacing is the time between two checks, each of another address.
+func (c Check) spacing(p *Pool) time.Duration {
 	return max(c.Interval/time.Duration(len(p.all)), 1)
 }
 
-// ask asks once, and says why that failed; "" where it did not.
-func (c Check) ask(ctx context.Context, ask Ask, m *member) (reason string) {
+// probe asks once, and says why that failed; "" where it did not.
+func (c Check) probe(ctx context.Context, probe Probe, m *member) (reason string) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	status, err := ask(ctx, c, m.To)
+	status, err := probe(ctx, c, m.To)
 	var timeout interface{ Timeout() bool }
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():

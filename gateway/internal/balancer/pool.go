@@ -10,9 +10,9 @@ import (
 
 // The retry budget: a request adds a fifth of a retry, up to so many.
 const (
-	retryCost  = 5 // requests
-	mostRetry  = 100
-	fullBudget = mostRetry * retryCost
+	retryCost      = 5 // requests
+	maxRetryBudget = 100
+	fullBudget     = maxRetryBudget * retryCost
 )
 
 // Pool is the addresses of an upstream in one generation. Safe for concurrent use.
@@ -25,8 +25,8 @@ type Pool struct {
 
 // PoolOptions say how an upstream's addresses are chosen from.
 type PoolOptions struct {
-	Most5xx   int           // in a row that eject; 0 for any number
-	SlowStart time.Duration // how long an address that comes back, or is new, takes until it has its whole share; 0 for none
+	Consecutive5xx int           // in a row that eject; 0 for any number
+	SlowStart      time.Duration // how long an address that comes back, or is new, takes until it has its whole share; 0 for none
 	// Connections is how many requests, which have a connection each, and connections that are held an address has at most; 0 for
 	// any number.
 	Connections int
@@ -34,11 +34,11 @@ type PoolOptions struct {
 
 // upstream is what is known of all addresses together, in every generation.
 type upstream struct {
-	turn    atomic.Uint32
-	budget  atomic.Int64 // in fifths of a retry
-	retries atomic.Uint64
-	by5xx   sync.Mutex          // held by whoever ejects for 5xx
-	known   map[string]*Address // guarded by Table.mu
+	roundRobin atomic.Uint32
+	budget     atomic.Int64 // in fifths of a retry
+	retries    atomic.Uint64
+	by5xx      sync.Mutex          // held by whoever ejects for 5xx
+	known      map[string]*Address // guarded by Table.mu
 }
 
 // Attempt is one request at one address. Whoever has it calls Done once. Its zero value is none.
@@ -158,10 +158,10 @@ func healthAt(now int64, a *Address) rank {
 
 // choose finds an address of the lowest rank; nil where all were tried, or are full.
 func (p *Pool) choose(tried []*Address) (*member, rank) {
-	i, j := p.two()
+	i, j := p.pickTwo()
 	a, b := &p.members[i], &p.members[j]
 	if rankAt(0, a.Address, tried) == open && rankAt(0, b.Address, tried) == open {
-		return p.lessBusy(a, b), open
+		return p.lessLoaded(a, b), open
 	}
 	now := p.o.Now().UnixNano() // before, any ejection counted as one that lasts
 	lowest, count, total := excluded, 0, 0
@@ -180,17 +180,17 @@ func (p *Pool) choose(tried []*Address) (*member, rank) {
 		return nil, lowest
 	case lowest >= unhealthy: // in turn
 		if len(tried) == 0 {
-			p.shared.turn.Add(1)
+			p.shared.roundRobin.Add(1)
 		}
-		return nth(now, p.members, int(p.shared.turn.Load()%uint32(count)), lowest, tried), lowest
+		return nth(now, p.members, int(p.shared.roundRobin.Load()%uint32(count)), lowest, tried), lowest
 	case count == 1:
 		return nth(now, p.members, 0, lowest, tried), lowest
 	}
-	if a = p.weighed(now, p.o.Intn(total), lowest, tried, nil); a == nil {
+	if a = p.pickWeighted(now, p.o.Intn(total), lowest, tried, nil); a == nil {
 		return nil, lowest // they were filled meanwhile
 	}
-	b = p.weighed(now, p.o.Intn(max(total-a.weightAt(now), 1)), lowest, tried, a)
-	return p.lessBusy(a, b), lowest
+	b = p.pickWeighted(now, p.o.Intn(max(total-a.weightAt(now), 1)), lowest, tried, a)
+	return p.lessLoaded(a, b), lowest
 }
 
 // nth is the address of that rank with so many of its rank before it. Where ranks have changed meanwhile it is the last
@@ -212,9 +212,9 @@ func nth(now int64, members []member, n int, r rank, tried []*Address) *member {
 	return last
 }
 
-// weighed is the address of that rank, another than not, before which those of its rank weigh at most so much, and with which
+// pickWeighted is the address of that rank, another than not, before which those of its rank weigh at most so much, and with which
 // they weigh more. Where ranks have changed meanwhile it is the last that could be; not, where there is none.
-func (p *Pool) weighed(now int64, before int, r rank, tried []*Address, not *member) *member {
+func (p *Pool) pickWeighted(now int64, before int, r rank, tried []*Address, not *member) *member {
 	last := not
 	for i := range p.members {
 		m := &p.members[i]
@@ -261,7 +261,7 @@ func (t Attempt) To() any { return t.member.To }
 // address may have are held, or its only one. It is in place of Done.
 func (t Attempt) Hold() bool {
 	defer t.Done()
-	n, most := t.member.held.Add(1), t.member.most.Load()
+	n, most := t.member.held.Add(1), t.member.maxConnections.Load()
 	if most > 0 && n > max(most/2, 1) {
 		t.member.held.Add(-1)
 		return false
@@ -281,7 +281,7 @@ func (t Attempt) Done() {
 
 // Answered says that an answer of that status began.
 func (t Attempt) Answered(status int) {
-	a, most := t.member, t.pool.Most5xx
+	a, most := t.member, t.pool.Consecutive5xx
 	switch {
 	case status < http.StatusInternalServerError || most == 0:
 		a.succeeded(t.epoch)
@@ -310,6 +310,6 @@ func (p *Pool) eject5xx(t Attempt) {
 		}
 	}
 	if n*2 <= len(p.members) {
-		t.member.eject(t.epoch, describe5xx(p.Most5xx), true)
+		t.member.eject(t.epoch, describe5xx(p.Consecutive5xx), true)
 	}
 }

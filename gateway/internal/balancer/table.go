@@ -41,12 +41,12 @@ func (t *Table) Pool(name string, members []Member, o PoolOptions) *Pool {
 		}
 		a.weight.Store(int32(m.Weight))
 		a.slowStart.Store(int64(o.SlowStart))
-		a.most.Store(int32(o.Connections))
+		a.maxConnections.Store(int32(o.Connections))
 		if !slices.ContainsFunc(p.all, func(other member) bool { return other.Address == a }) {
 			p.all = append(p.all, member{m, a, hashName(m.Name)})
 		}
 	}
-	p.weighted = weigh(p.all, o.SlowStart > 0, t.o)
+	p.weighted = newWeighted(p.all, o.SlowStart > 0, t.o)
 	return p
 }
 

@@ -17,16 +17,16 @@ type member struct {
 	hash uint64 // of the name
 }
 
-// weighted are members that are drawn by their weights, of which there is one at least.
+// weighted are members that are picked at random by their weights, of which there is one at least.
 type weighted struct {
-	members   []member
-	ends      []int // the sums of the weights, up to each; nil where all are the same
-	slowStart bool  // some may be in it
-	o         *Options
+	members    []member
+	cumulative []int // the sums of the weights, up to each; nil where all are the same
+	slowStart  bool  // some may be in it
+	o          *Options
 }
 
-// weigh sorts the members of a pool, so that the drained are at the end, and has the others drawn. Where all are drained, none is.
-func weigh(all []member, slowStart bool, o *Options) weighted {
+// newWeighted sorts the members of a pool, so that the drained are at the end, and has the others picked from. Where all are drained, none is.
+func newWeighted(all []member, slowStart bool, o *Options) weighted {
 	slices.SortStableFunc(all, func(a, b member) int { return drained(a) - drained(b) })
 	n := len(all)
 	for n > 0 && all[n-1].Weight == 0 {
@@ -42,10 +42,10 @@ func weigh(all []member, slowStart bool, o *Options) weighted {
 		m.Weight = max(m.Weight, 1)
 		equal = equal && m.Weight == w.members[0].Weight
 		total += m.Weight
-		w.ends = append(w.ends, total)
+		w.cumulative = append(w.cumulative, total)
 	}
 	if equal {
-		w.ends = nil
+		w.cumulative = nil
 	}
 	return w
 }
@@ -57,45 +57,46 @@ func drained(m member) int {
 	return 0
 }
 
-// wholeShare is what an address of the weight 1 weighs that is not in slow start.
-const wholeShare = 1000
+// weightScale is what an address of the weight 1 weighs that is not in slow start.
+const weightScale = 1000
 
 // weightAt is what an address weighs, now in ns.
 func (m *member) weightAt(now int64) int {
-	return max(int(float64(m.Weight)*wholeShare*m.share(now)), 1)
+	return max(int(float64(m.Weight)*weightScale*m.share(now)), 1)
 }
 
-// maxDraws is how often it is drawn again for addresses in slow start.
-const maxDraws = 16
+// maxRepicks is how often another is picked in place of an address in slow start.
+const maxRepicks = 16
 
-// two are the numbers of two different members, of which there are two at least, drawn by their weights.
-func (w *weighted) two() (i, j int) {
-	if n := len(w.members); w.ends == nil && !w.slowStart {
+// pickTwo picks the indexes of two different members, of which there are two at least, by their weights (power of two choices).
+func (w *weighted) pickTwo() (i, j int) {
+	if n := len(w.members); w.cumulative == nil && !w.slowStart {
 		i, j = w.o.Intn(n), w.o.Intn(n-1)
 		if j >= i {
 			j++
 		}
 		return i, j
 	}
-	i = w.draw(-1)
-	return i, w.draw(i)
+	i = w.pickRandom(-1)
+	return i, w.pickRandom(i)
 }
 
-// draw draws the number of a member, another than not. One in slow start is drawn again, as often as its share says.
-func (w *weighted) draw(not int) int {
-	for range maxDraws {
-		i := w.drawWhole(not)
+// pickRandom picks the index of a member, another than not. In place of one in slow start another is picked, as often as its share
+// says.
+func (w *weighted) pickRandom(not int) int {
+	for range maxRepicks {
+		i := w.pickByWeight(not)
 		if !w.slowStart || w.members[i].began.Load() == 0 || w.o.Float() < w.members[i].share(w.o.Now().UnixNano()) {
 			return i
 		}
 	}
-	return w.drawWhole(not)
+	return w.pickByWeight(not)
 }
 
-// drawWhole draws by the weights alone.
-func (w *weighted) drawWhole(not int) int {
+// pickByWeight picks by the weights alone.
+func (w *weighted) pickByWeight(not int) int {
 	n := len(w.members)
-	if w.ends == nil {
+	if w.cumulative == nil {
 		if not < 0 {
 			return w.o.Intn(n)
 		}
@@ -105,26 +106,26 @@ func (w *weighted) drawWhole(not int) int {
 		}
 		return i
 	}
-	total := w.ends[n-1]
+	total := w.cumulative[n-1]
 	if not < 0 {
-		i, _ := slices.BinarySearch(w.ends, w.o.Intn(total)+1)
+		i, _ := slices.BinarySearch(w.cumulative, w.o.Intn(total)+1)
 		return i
 	}
 	weight := w.members[not].Weight
 	at := w.o.Intn(total - weight)
-	if at >= w.ends[not]-weight {
+	if at >= w.cumulative[not]-weight {
 		at += weight
 	}
-	i, _ := slices.BinarySearch(w.ends, at+1)
+	i, _ := slices.BinarySearch(w.cumulative, at+1)
 	return i
 }
 
-// lessBusy is the address that has fewer requests in flight for what it weighs, of two that were drawn by their weights: the second
-// where one more there would still be no more than what the first has. So the draw decides where they differ by less than a
+// lessLoaded is the address that has fewer requests in flight for what it weighs (least requests), of two that were picked by their
+// weights: the second where one more there would still be no more than what the first has. So chance decides where they differ by less than a
 // request, and few requests go where most do. Between equal weights it is the one with fewer.
-func (w *weighted) lessBusy(a, b *member) *member {
+func (w *weighted) lessLoaded(a, b *member) *member {
 	inA, inB := int(a.inFlight.Load()), int(b.inFlight.Load())
-	if w.ends == nil && !w.slowStart {
+	if w.cumulative == nil && !w.slowStart {
 		if inB < inA {
 			return b
 		}

@@ -27,27 +27,27 @@ const (
 	originalHost    = "X-Original-Host"
 )
 
-// telling are the headers that say what is held.
-var telling = [...]string{
+// requestHeaders are the headers that say what request the proxy holds.
+var requestHeaders = [...]string{
 	forwardedMethod, forwardedTarget, forwardedScheme, forwardedHost, originalMethod, originalTarget, originalURL, originalHost,
 }
 
-// beside are what proxies say besides, which nothing here depends on.
-var beside = [...]string{
+// otherHeaders are what proxies say besides, which nothing here depends on.
+var otherHeaders = [...]string{
 	"X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Prefix", "X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Scheme",
 	"X-Sent-From", "X-Auth-Request-Redirect", "X-Real-Ip", "X-Request-Start",
 	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Transfer-Encoding", "Trailer", "Host",
 }
 
-// IsProxys reports whether a header of that canonical name is the proxy's word about the request, or about its own connection, and
+// IsProxyHeader reports whether a header of that canonical name is the proxy's word about the request, or about its own connection, and
 // none of the request that it holds.
-func IsProxys(name string) bool {
-	for _, other := range telling {
+func IsProxyHeader(name string) bool {
+	for _, other := range requestHeaders {
 		if name == other {
 			return true
 		}
 	}
-	for _, other := range beside {
+	for _, other := range otherHeaders {
 		if name == other {
 			return true
 		}
@@ -64,9 +64,9 @@ func IsTarget(name string) bool {
 	return false
 }
 
-// misspelled is the header of telling that a careless server would take a name for, which is not its own; "" for none.
-func misspelled(name string) string {
-	for _, other := range telling {
+// aliasOf is the one of requestHeaders that a careless server would take a name for, which is not its own; "" for none.
+func aliasOf(name string) string {
+	for _, other := range requestHeaders {
 		if request.SameHeader(name, other) && !strings.EqualFold(name, other) {
 			return other
 		}

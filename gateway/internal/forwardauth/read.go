@@ -24,16 +24,16 @@ func (d Dialect) String() string {
 	return [...]string{"unknown", "x-forwarded", "x-original", "envoy-http", "envoy-grpc"}[d]
 }
 
-// Held is the request that a proxy holds, as far as it tells: nothing of it has been judged.
-type Held struct {
+// Request is the original request, which the proxy holds, as far as it tells: nothing of it has been checked.
+type Request struct {
 	Dialect   Dialect
 	Method    string
 	Authority string // host, with a port or without
 	Target    string // path and query, as they were sent
 }
 
-// An Asking is a request by which a proxy asks.
-type Asking struct {
+// An AuthRequest is the request by which a proxy asks (auth_request of nginx, ForwardAuth of Traefik).
+type AuthRequest struct {
 	Method, Host, Target string
 	Header               map[string][]string // by canonical name
 	// Serves reports whether a host, without a port, is one that requests are decided for. The Host of an asking request is the
@@ -52,14 +52,14 @@ func IsSecure(scheme string) bool {
 }
 
 // Read reads what is held. Where it fails, the dialect is known all the same, as far as it can be. The error is an *Error.
-func Read(a Asking) (Held, error) {
-	h := Held{Dialect: a.dialect()}
+func Read(a AuthRequest) (Request, error) {
+	h := Request{Dialect: a.dialect()}
 	for name := range a.Header {
-		if of := misspelled(name); of != "" {
+		if of := aliasOf(name); of != "" {
 			return h, &Error{"a header has a name that other servers take for " + of}
 		}
 	}
-	for _, name := range telling {
+	for _, name := range requestHeaders {
 		if len(a.Header[name]) > 1 {
 			return h, &Error{name + " is there twice"}
 		}
@@ -85,22 +85,22 @@ func Read(a Asking) (Held, error) {
 }
 
 // dialect is how the proxy asks. A client that adds headers of another way can have only itself refused in another form.
-func (a *Asking) dialect() Dialect {
+func (a *AuthRequest) dialect() Dialect {
 	switch {
 	case !IsPath(a.Target):
 		return Prefixed
-	case a.said(originalMethod) || a.said(originalTarget) || a.said(originalURL):
-		if !a.said(forwardedMethod) || !a.said(forwardedTarget) {
+	case a.has(originalMethod) || a.has(originalTarget) || a.has(originalURL):
+		if !a.has(forwardedMethod) || !a.has(forwardedTarget) {
 			return Original
 		}
 	}
 	return Forwarded
 }
 
-func (a *Asking) said(name string) bool { return a.value(name) != "" }
+func (a *AuthRequest) has(name string) bool { return a.value(name) != "" }
 
 // value is that of the one line of a header; "" where there is none.
-func (a *Asking) value(name string) string {
+func (a *AuthRequest) value(name string) string {
 	if lines := a.Header[name]; len(lines) > 0 {
 		return request.TrimOWS(lines[0])
 	}
@@ -143,7 +143,7 @@ func contradiction(one, other string) error {
 }
 
 // facts gathers what is said.
-func (a *Asking) facts(d Dialect) *facts {
+func (a *AuthRequest) facts(d Dialect) *facts {
 	f := &facts{
 		method: fact{named: forwardedMethod + " or " + originalMethod}, target: fact{named: forwardedTarget + ", " + originalTarget + " or " + originalURL},
 		scheme: fact{named: forwardedScheme, fold: true}, host: fact{named: forwardedHost, fold: true},
@@ -172,7 +172,7 @@ func (a *Asking) facts(d Dialect) *facts {
 }
 
 // isURL reports whether the target is said with its host: who says so need not set Host.
-func (a *Asking) isURL() bool { return strings.Contains(a.value(originalURL), "://") }
+func (a *AuthRequest) isURL() bool { return strings.Contains(a.value(originalURL), "://") }
 
 // hostOf is an authority without its port and final dot.
 func hostOf(authority string) string {

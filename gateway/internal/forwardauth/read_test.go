@@ -14,48 +14,48 @@ const host = "app.example.com"
 func serves(name string) bool { return name == host || name == "other.example.com" }
 
 // asked is what a proxy asks with: header lines, NAME: VALUE.
-func asked(target string, host string, lines ...string) Asking {
+func asked(target string, host string, lines ...string) AuthRequest {
 	h := http.Header{}
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, ":")
 		h.Add(name, strings.TrimPrefix(value, " "))
 	}
-	return Asking{Method: "GET", Host: host, Target: target, Header: h, Serves: serves}
+	return AuthRequest{Method: "GET", Host: host, Target: target, Header: h, Serves: serves}
 }
 
 func TestEveryDialectSaysTheSame(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		a    Asking
-		want Held
+		a    AuthRequest
+		want Request
 	}{
 		"traefik": {
 			asked(Path, "vilogate:4181", "X-Forwarded-Method: PUT", "X-Forwarded-Uri: /a%2Fb?c", "X-Forwarded-Host: "+host, "X-Forwarded-Proto: https", "X-Forwarded-Port: 443"),
-			Held{Forwarded, "PUT", host, "/a%2Fb?c"},
+			Request{Forwarded, "PUT", host, "/a%2Fb?c"},
 		},
 		"caddy": {
 			asked(Path, host, "X-Forwarded-Method: PUT", "X-Forwarded-Uri: //a", "X-Forwarded-Host: APP.example.com", "X-Forwarded-Proto: HTTPS"),
-			Held{Forwarded, "PUT", "APP.example.com", "//a"},
+			Request{Forwarded, "PUT", "APP.example.com", "//a"},
 		},
 		"without X-Forwarded-Host": {
-			asked(Path, host, "X-Forwarded-Method: GET", "X-Forwarded-Uri: /", "X-Forwarded-Proto: wss"), Held{Forwarded, "GET", host, "/"},
+			asked(Path, host, "X-Forwarded-Method: GET", "X-Forwarded-Uri: /", "X-Forwarded-Proto: wss"), Request{Forwarded, "GET", host, "/"},
 		},
 		"nginx": {
-			asked(Path, host, "X-Original-Method: GET", "X-Original-URI: /a/../b", "X-Forwarded-Proto: https"), Held{Original, "GET", host, "/a/../b"},
+			asked(Path, host, "X-Original-Method: GET", "X-Original-URI: /a/../b", "X-Forwarded-Proto: https"), Request{Original, "GET", host, "/a/../b"},
 		},
 		"ingress-nginx": {
-			asked(Path, "vilogate.auth.svc:4181", "X-Original-Method: GET", "X-Original-URL: https://"+host+"/a?b=https://c/"), Held{Original, "GET", host, "/a?b=https://c/"},
+			asked(Path, "vilogate.auth.svc:4181", "X-Original-Method: GET", "X-Original-URL: https://"+host+"/a?b=https://c/"), Request{Original, "GET", host, "/a?b=https://c/"},
 		},
 		"a URL without a path": {
-			asked(Path, "vilogate", "X-Original-Method: GET", "X-Original-URL: https://"+host+"?a"), Held{Original, "GET", host, "/?a"},
+			asked(Path, "vilogate", "X-Original-Method: GET", "X-Original-URL: https://"+host+"?a"), Request{Original, "GET", host, "/?a"},
 		},
 		"envoy": {
-			Asking{Method: "POST", Host: host + ":443", Target: Path + "/a?b", Header: http.Header{"X-Forwarded-Proto": {"https"}}, Serves: serves},
-			Held{Prefixed, "POST", host + ":443", "/a?b"},
+			AuthRequest{Method: "POST", Host: host + ":443", Target: Path + "/a?b", Header: http.Header{"X-Forwarded-Proto": {"https"}}, Serves: serves},
+			Request{Prefixed, "POST", host + ":443", "/a?b"},
 		},
 		"both alike": {
 			asked(Path, host, "X-Original-Method: GET", "X-Original-URI: /a", "X-Forwarded-Method: GET", "X-Forwarded-Uri: https://app.example.com/a", "X-Forwarded-Proto: https"),
-			Held{Forwarded, "GET", host, "/a"},
+			Request{Forwarded, "GET", host, "/a"},
 		},
 	} {
 		if got, err := Read(c.a); got != c.want || err != nil {
@@ -69,7 +69,7 @@ func TestNothingIsPreferred(t *testing.T) {
 	t.Parallel()
 	nginx := []string{"X-Original-Method: GET", "X-Original-URI: /a", "X-Forwarded-Proto: https"}
 	for name, c := range map[string]struct {
-		a    Asking
+		a    AuthRequest
 		want string
 	}{
 		"method":          {asked(Path, host, nginx[1:]...), "X-Forwarded-Method or X-Original-Method is missing"},
@@ -122,8 +122,8 @@ func TestProxysOwnWords(t *testing.T) {
 	t.Parallel()
 	own := map[string]bool{"X-Forwarded-Uri": true, "X-Original-Url": true, "X-Real-Ip": true, "Connection": true, "X-Auth-Request-Redirect": true}
 	for _, name := range slices.Concat(slices.Collect(maps.Keys(own)), []string{"Cookie", "X-Forwarded-For", "Forwarded", "X-Forwarded-User", "X-User", "Upgrade", "Origin", "X-Auth-Request-User"}) {
-		if IsProxys(name) != own[name] {
-			t.Errorf("%s: %t", name, IsProxys(name))
+		if IsProxyHeader(name) != own[name] {
+			t.Errorf("%s: %t", name, IsProxyHeader(name))
 		}
 	}
 }

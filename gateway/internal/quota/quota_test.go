@@ -15,13 +15,13 @@ func TestQuota(t *testing.T) {
 		n      int64
 		want   bool
 	}{{a, 6, true}, {a, 1, false}, {b, 5, false}, {b, 4, true}, {b, 1, false}} {
-		if got := q.Take(step.client, step.n); got != step.want {
+		if got := q.Acquire(step.client, step.n); got != step.want {
 			t.Errorf("step %d: %v, want %v", i, got, step.want)
 		}
 	}
-	q.Give(a, 6)
-	q.Give(b, 4)
-	if q.Held() != 0 || len(q.byClient) != 0 {
-		t.Errorf("%d are held, of %d clients", q.Held(), len(q.byClient))
+	q.Release(a, 6)
+	q.Release(b, 4)
+	if q.Used() != 0 || len(q.byClient) != 0 {
+		t.Errorf("%d are held, of %d clients", q.Used(), len(q.byClient))
 	}
 }

@@ -29,16 +29,16 @@ type Options struct {
 	// SlowAfter is how long the reader may take in all to write pieces and to flush, before it is a slow reader, of which the source is
 	// read ahead. Until then it reads the source itself. 0: the source is read ahead from the beginning.
 	SlowAfter time.Duration
-	// Most is how many bytes are read ahead.
-	Most int
+	// Max is how many bytes are read ahead.
+	Max int
 	// Grow is asked whether so many bytes more may be held. Where they may not, one piece of the source is held at a time.
 	Grow func(n int) bool
 	// Shrink is told in the end how many Grow has allowed.
 	Shrink func(n int)
 	// Spill makes a file for what does not fit there, of which it has as much as MostSpilled at most; nil where there is no room. It is
 	// called once. Optional: there is none.
-	Spill       func() Spill
-	MostSpilled int64
+	Spill      func() Spill
+	MaxSpilled int64
 	// Ended is called once the answer has ended, complete or cut off, by the goroutine that reads the source.
 	Ended func()
 }
@@ -204,7 +204,7 @@ func (r *Reader) maySpill(n int) bool {
 	if r.spilled == 0 {
 		r.end = 0
 	}
-	return r.o.Spill != nil && !r.noSpill && r.end+int64(n) <= r.o.MostSpilled
+	return r.o.Spill != nil && !r.noSpill && r.end+int64(n) <= r.o.MaxSpilled
 }
 
 // spills reports whether a piece was written to the file, behind what is there. r.mu is held, but while it is written: what is taken
@@ -239,13 +239,13 @@ func (r *Reader) write(piece []byte) error {
 // fits reports whether n bytes more may be held, and makes room for them. One piece always may where there is nothing else.
 func (r *Reader) fits(n int) bool {
 	held := len(r.filling) + len(r.taking) - r.taken
-	if held > 0 && held+n > r.o.Most {
+	if held > 0 && held+n > r.o.Max {
 		return false
 	}
 	if len(r.filling)+n <= cap(r.filling) {
 		return true
 	}
-	size := max(min(2*cap(r.filling), r.o.Most), len(r.filling)+n)
+	size := max(min(2*cap(r.filling), r.o.Max), len(r.filling)+n)
 	switch grown := size - cap(r.filling); {
 	case r.o.Grow(grown):
 		r.granted += grown

@@ -76,7 +76,7 @@ func TestReadsAheadToItsBound(t *testing.T) {
 		s := newScript(try.err, all...)
 		held, ended := 0, false
 		r := Start(s, Options{
-			Most: try.most,
+			Max: try.most,
 			Grow: func(n int) bool {
 				if held+n > try.memory {
 					return false
@@ -135,7 +135,7 @@ func TestNothingIsReadAheadOfWhoKeepsUp(t *testing.T) {
 	all := pieces(10)
 	s := newScript(io.EOF, all...)
 	ended := false
-	r := Start(s, Options{SlowAfter: time.Hour, Most: 10_000, Shrink: func(int) {}, Ended: func() { ended = true }})
+	r := Start(s, Options{SlowAfter: time.Hour, Max: 10_000, Shrink: func(int) {}, Ended: func() { ended = true }})
 	for i := range all {
 		if piece, err := r.Next(func() {}); !bytes.Equal(piece, all[i]) || err != nil || len(s.next) != i+1 || ended {
 			t.Fatalf("piece %d: %q, %v; %d were asked for", i, piece, err, len(s.next))
@@ -162,7 +162,7 @@ func TestReadsAheadOfWhoFallsBehind(t *testing.T) {
 			s := &reused{script: newScript(io.EOF, all...)}
 			held, ended := 0, false
 			r := Start(s, Options{
-				SlowAfter: time.Second, Most: 10_000, Ended: func() { ended = true },
+				SlowAfter: time.Second, Max: 10_000, Ended: func() { ended = true },
 				Grow: func(n int) bool { held += n; return true }, Shrink: func(n int) { held -= n },
 			})
 			var got []byte
@@ -209,7 +209,7 @@ func TestReadsAheadOfWhoFallsBehindInAPause(t *testing.T) {
 			all := pieces(10)
 			s := waited{&reused{script: newScript(io.EOF, all...)}}
 			r := Start(s, Options{
-				SlowAfter: time.Second, Most: 10_000, Ended: func() {}, Grow: func(int) bool { return true }, Shrink: func(int) {},
+				SlowAfter: time.Second, Max: 10_000, Ended: func() {}, Grow: func(int) bool { return true }, Shrink: func(int) {},
 			})
 			var got []byte
 			for i := 0; ; i++ {
@@ -242,7 +242,7 @@ func TestReadsAheadOfWhoFallsBehindInAPause(t *testing.T) {
 func TestPauseComesBeforeWaiting(t *testing.T) {
 	t.Parallel()
 	s := newScript(nil, []byte("first"))
-	r := Start(s, Options{Most: 100, Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {}})
+	r := Start(s, Options{Max: 100, Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {}})
 	if piece, err := r.Next(func() {}); string(piece) != "first" || err != nil {
 		t.Errorf("%q, %v", piece, err)
 	}
@@ -259,7 +259,7 @@ func TestCloseEndsAReadThatWaits(t *testing.T) {
 	for _, most := range []int{1000, 100} {
 		s := newScript(nil, pieces(2)...)
 		given := 0
-		r := Start(s, Options{Most: most, Grow: func(n int) bool { given += n; return true }, Shrink: func(n int) { given -= n }, Ended: func() {}})
+		r := Start(s, Options{Max: most, Grow: func(n int) bool { given += n; return true }, Shrink: func(n int) { given -= n }, Ended: func() {}})
 		for range most/100 + 1 {
 			if <-s.next == 2 {
 				break
@@ -333,8 +333,8 @@ func TestSpills(t *testing.T) {
 			s := newScript(io.EOF, all...)
 			f := &file{most: try.room}
 			r := Start(s, Options{
-				Most: try.most, Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
-				Spill: func() Spill { return f }, MostSpilled: int64(try.mostSpilled),
+				Max: try.most, Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
+				Spill: func() Spill { return f }, MaxSpilled: int64(try.mostSpilled),
 			})
 			for range try.ahead + 1 {
 				<-s.next
@@ -366,8 +366,8 @@ func TestNoFileWhileAllIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all, full := pieces(3), make(chan struct{})
 		r := Start(newScript(io.EOF, all...), Options{
-			Most: 100, Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
-			Spill: func() Spill { <-full; return nil }, MostSpilled: 1000,
+			Max: 100, Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
+			Spill: func() Spill { <-full; return nil }, MaxSpilled: 1000,
 		})
 		got := make(chan []byte, len(all))
 		go func() {
@@ -429,8 +429,8 @@ func TestSpillsAtAnyPace(t *testing.T) {
 		}
 		slowAfter := time.Duration(random.IntN(2)*random.IntN(100)) * time.Microsecond
 		r := Start(s, Options{
-			SlowAfter: slowAfter, Most: 1 + random.IntN(10_000), Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
-			Spill: func() Spill { return f }, MostSpilled: int64(random.IntN(100_000)),
+			SlowAfter: slowAfter, Max: 1 + random.IntN(10_000), Grow: func(int) bool { return true }, Shrink: func(int) {}, Ended: func() {},
+			Spill: func() Spill { return f }, MaxSpilled: int64(random.IntN(100_000)),
 		})
 		var got []byte
 		for {

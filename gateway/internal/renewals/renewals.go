@@ -25,10 +25,10 @@ const (
 	checkTTL = 5 * time.Second
 	// rotationTTL is for how long a successor does: it may have one itself by then.
 	rotationTTL = time.Second
-	// askTimeout is how long the identity provider may take, whoever waits.
-	askTimeout = 2 * time.Second
-	minBackoff = 50 * time.Millisecond
-	maxBackoff = 2 * time.Second
+	// requestTimeout is how long the identity provider may take, whoever waits.
+	requestTimeout = 2 * time.Second
+	minBackoff     = 50 * time.Millisecond
+	maxBackoff     = 2 * time.Second
 
 	// maxDeliveries is how many successors wait at a time for the identity provider to hear that they have left. One of which it
 	// does not hear is given again.
@@ -146,18 +146,18 @@ func (r *Renewals) Rotate(ctx context.Context, sessions backchannel.Sessions, jt
 func ask[T any](ctx context.Context, r *Renewals, s *shared[T], k key, question func(context.Context) (T, error)) (T, error) {
 	return s.do(ctx, k, func() (T, error) {
 		var none T
-		if err := r.mayAsk(); err != nil {
+		if err := r.checkBackoff(); err != nil {
 			return none, err
 		}
-		asking, cancel := context.WithTimeout(r.ctx, askTimeout)
+		asking, cancel := context.WithTimeout(r.ctx, requestTimeout)
 		defer cancel()
 		answer, err := question(asking)
-		r.heard(err)
+		r.recordOutcome(err)
 		return answer, err
 	}, &r.tasks)
 }
 
-func (r *Renewals) mayAsk() error {
+func (r *Renewals) checkBackoff() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if time.Now().Before(r.retryAt) {
@@ -166,8 +166,8 @@ func (r *Renewals) mayAsk() error {
 	return nil
 }
 
-// heard notes whether the identity provider answered.
-func (r *Renewals) heard(err error) {
+// recordOutcome notes whether the identity provider answered.
+func (r *Renewals) recordOutcome(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, unusable := errors.AsType[*unusable](err); unusable || !isUnanswered(err) {
@@ -205,7 +205,7 @@ func (r *Renewals) Delivered(sessions backchannel.Sessions, token string) {
 		ctx, cancel := context.WithTimeout(r.ctx, deliveryTimeout)
 		defer cancel()
 		for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
-			once, done := context.WithTimeout(ctx, askTimeout)
+			once, done := context.WithTimeout(ctx, requestTimeout)
 			err := sessions.Delivered(once, token)
 			done()
 			if !isUnanswered(err) {

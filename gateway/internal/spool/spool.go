@@ -50,17 +50,17 @@ func freeBytes(dir string) (free, all uint64, err error) {
 	return fs.Bavail * size, (fs.Blocks - fs.Bfree + fs.Bavail) * size, nil
 }
 
-// Held is how many bytes of room all files have.
-func (s *Spool) Held() int64 {
+// Used is how many bytes of room all files have.
+func (s *Spool) Used() int64 {
 	if s == nil || s.bytes == nil {
 		return 0
 	}
-	return s.bytes.Held()
+	return s.bytes.Used()
 }
 
 // Create makes a file for a body of a client network (request.ClientNetwork). The error is ErrFull, or that of the file system.
 func (s *Spool) Create(client netip.Prefix) (*File, error) {
-	if s == nil || s.bytes == nil || !s.files.Take(client, 1) {
+	if s == nil || s.bytes == nil || !s.files.Acquire(client, 1) {
 		return nil, ErrFull
 	}
 	f, err := os.CreateTemp(s.dir, ".body-*") // of mode 0600
@@ -70,7 +70,7 @@ func (s *Spool) Create(client netip.Prefix) (*File, error) {
 		}
 	}
 	if err != nil {
-		s.files.Give(client, 1)
+		s.files.Release(client, 1)
 		err = fmt.Errorf("spool: %w", err)
 		s.failed(err)
 		return nil, err
@@ -110,7 +110,7 @@ func (f *File) Write(p []byte) (int, error) {
 
 func (f *File) grow() bool {
 	free, all, err := f.of.free(f.of.dir)
-	if err != nil || free < step || free-step < all/reserve || !f.of.bytes.Take(f.client, step) {
+	if err != nil || free < step || free-step < all/reserve || !f.of.bytes.Acquire(f.client, step) {
 		return false
 	}
 	f.room += step
@@ -133,8 +133,8 @@ func (f *File) Rewind() { f.written, f.read = 0, 0 }
 
 // Close gives the file and its room up.
 func (f *File) Close() error {
-	f.of.bytes.Give(f.client, f.room)
-	f.of.files.Give(f.client, 1)
+	f.of.bytes.Release(f.client, f.room)
+	f.of.files.Release(f.client, 1)
 	f.room = 0
 	return f.file.Close()
 }

@@ -55,11 +55,11 @@ func TestFiles(t *testing.T) {
 	if info, err := f.file.Stat(); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	if s.Held() != step {
-		t.Errorf("%d bytes are held", s.Held())
+	if s.Used() != step {
+		t.Errorf("%d bytes are held", s.Used())
 	}
-	if err := f.Close(); err != nil || s.Held() != 0 || s.files.Held() != 0 {
-		t.Errorf("%v; %d bytes and %d files are held", err, s.Held(), s.files.Held())
+	if err := f.Close(); err != nil || s.Used() != 0 || s.files.Used() != 0 {
+		t.Errorf("%v; %d bytes and %d files are held", err, s.Used(), s.files.Used())
 	}
 }
 
@@ -109,7 +109,7 @@ func TestRoom(t *testing.T) {
 		t.Errorf("another client's: %v", err)
 	}
 	var none *Spool
-	if _, err := none.Create(one); !errors.Is(err, ErrFull) || none.Held() != 0 {
+	if _, err := none.Create(one); !errors.Is(err, ErrFull) || none.Used() != 0 {
 		t.Errorf("none: %v", err)
 	}
 	told := 0

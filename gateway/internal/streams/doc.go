@@ -7,7 +7,7 @@
 //   - entries.go: the streams that go on for long, by token, session and subject.
 //   - stream.go: a request under way.
 //   - young.go: those that began a moment ago, which nothing looks for.
-//   - questions.go: which sessions are to be asked about, and when.
+//   - sessionchecks.go: which sessions are to be asked about, and when.
 //   - index.go: all of them: how a stream comes, what a revocation ends, and how it goes.
 //   - sessions.go: whether the sessions of streams live whose tokens have run out.
 //   - run.go: the goroutine that does what is to be done.
@@ -23,5 +23,5 @@
 //
 // A revocation is in the list before it is looked for here ([Index.Revoke]); a stream is here before the list is asked about
 // it ([Index.Register]). So one of the two finds the other. With policies it is the same: the new ones are in force before
-// [Index.Judge] is called, and a stream that comes to the index is judged when it was admitted by others.
+// [Index.Recheck] is called, and a stream that comes to the index is checked when it was admitted by others.
 package streams

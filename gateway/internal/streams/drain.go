@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// endTime is how long the streams are waited for that were told to end.
-const endTime = 2 * time.Second
+// drainTimeout is how long the streams are waited for that were told to end.
+const drainTimeout = 2 * time.Second
 
 // Drain waits until no stream is registered or ctx ends; then it ends those that there are, and waits a moment until they
 // have. Run goes on meanwhile.
@@ -22,7 +22,7 @@ func (i *Index) Drain(ctx context.Context) {
 	for _, e := range i.registered() {
 		i.end(e, Drain)
 	}
-	timer := time.NewTimer(endTime)
+	timer := time.NewTimer(drainTimeout)
 	defer timer.Stop()
 	select {
 	case <-i.awaitEmpty():

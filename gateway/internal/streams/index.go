@@ -31,23 +31,23 @@ type Index struct {
 	o     Options
 	young [shards]shard
 
-	mu        sync.Mutex // is taken after that of a shard
-	entries   entries    // guarded by mu
-	questions questions  // guarded by mu
-	revoked   []*entry   // that are to be told; guarded by mu
-	drained   bool       // guarded by mu: whatever is registered ends
-	empty     chan struct{}
+	mu      sync.Mutex    // is taken after that of a shard
+	entries entries       // guarded by mu
+	checks  sessionChecks // guarded by mu
+	revoked []*entry      // that are to be told; guarded by mu
+	drained bool          // guarded by mu: whatever is registered ends
+	empty   chan struct{}
 	// empty is closed when the last entry goes, where Drain waits for it; guarded by mu.
 
-	judge     atomic.Bool   // the entries are to be judged
-	work, ask chan struct{} // there is something to do, or to be asked earlier; one message is enough
+	recheck        atomic.Bool   // the entries are to be checked against the policies
+	work, checkDue chan struct{} // there is something to do, or a check is due earlier; one message is enough
 }
 
 // New returns an index that knows no stream.
 func New(o Options) *Index {
 	return &Index{
-		o: o, entries: newEntries(), questions: questions{bySession: map[key]*question{}},
-		work: make(chan struct{}, 1), ask: make(chan struct{}, 1),
+		o: o, entries: newEntries(), checks: sessionChecks{bySession: map[key]*sessionCheck{}},
+		work: make(chan struct{}, 1), checkDue: make(chan struct{}, 1),
 	}
 }
 
@@ -86,9 +86,9 @@ func (i *Index) register(h *shard, s *Stream) *entry {
 		return e
 	}
 	session := e.owner.keys()[bySession]
-	if q := i.questions.bySession[session]; q == nil || !q.covers(&e.owner) {
-		if i.questions.by(session, e.owner.Expires) {
-			signal(i.ask)
+	if q := i.checks.bySession[session]; q == nil || !q.covers(&e.owner) {
+		if i.checks.schedule(session, e.owner.Expires) {
+			signal(i.checkDue)
 		}
 	}
 	return e
@@ -143,7 +143,7 @@ func (i *Index) forget(e *entry) {
 	defer i.mu.Unlock()
 	i.entries.remove(e)
 	if session := e.owner.keys()[bySession]; i.entries.heads[bySession][session] == nil {
-		i.questions.drop(session)
+		i.checks.drop(session)
 	}
 	if i.empty != nil && i.entries.count == 0 {
 		close(i.empty)
@@ -170,10 +170,10 @@ func (i *Index) Revoke(r revocation.Entry) {
 	}
 }
 
-// Judge has every stream judged by the policies that are in force now, and those ended that they do not admit. It does not
+// Recheck has every stream checked against the policies that are in force now, and those ended that they do not admit. It does not
 // wait for that.
-func (i *Index) Judge() {
-	i.judge.Store(true)
+func (i *Index) Recheck() {
+	i.recheck.Store(true)
 	signal(i.work)
 }
 

@@ -6,33 +6,33 @@ import (
 	"time"
 )
 
-// A stream is registered when it is as old as youth, which is looked at as often. So it ends well within a second of a
+// A stream is registered when it is as old as minAge, which is looked at as often. So it ends well within a second of a
 // revocation of the moment in which it was admitted.
-const youth = 250 * time.Millisecond
+const minAge = 250 * time.Millisecond
 
-// judgedAtOnce is how many streams are judged before revocations are looked at again.
-const judgedAtOnce = 64
+// recheckBatch is how many streams are checked before revocations are looked at again.
+const recheckBatch = 64
 
 // Run registers streams that go on for long, and ends what is to be ended, until ctx ends. It is to be called once.
 func (i *Index) Run(ctx context.Context) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	if i.o.Sessions != nil {
-		asking.Go(func() { i.askSessions(ctx) })
+		asking.Go(func() { i.checkSessions(ctx) })
 	}
-	ticker := time.NewTicker(youth)
+	ticker := time.NewTicker(minAge)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			i.sweep(i.o.Now().Add(-youth))
+			i.sweep(i.o.Now().Add(-minAge))
 		case <-i.work:
 		}
 		i.endRevoked()
-		if i.judge.Swap(false) {
-			i.judgeAll()
+		if i.recheck.Swap(false) {
+			i.recheckAll()
 		}
 	}
 }
@@ -64,10 +64,10 @@ func (i *Index) endRevoked() {
 	}
 }
 
-// judgeAll ends the streams that the policies in force do not admit.
-func (i *Index) judgeAll() {
+// recheckAll ends the streams that the policies in force do not admit.
+func (i *Index) recheckAll() {
 	for n, e := range i.registered() {
-		if n%judgedAtOnce == 0 {
+		if n%recheckBatch == 0 {
 			i.endRevoked()
 		}
 		if !e.holder.Admitted() {

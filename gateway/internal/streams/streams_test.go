@@ -215,7 +215,7 @@ func TestPoliciesThatDoNotAdmit(t *testing.T) {
 		pass(time.Second)
 		refused.refused.Store(true)
 		young.refused.Store(true)
-		w.Judge()
+		w.Recheck()
 		synctest.Wait()
 		if refused.ended() != Policy || kept.ended() != 0 {
 			t.Errorf("refused: %q, kept: %q", refused.ended(), kept.ended())
@@ -262,7 +262,7 @@ func TestSessionsAreAskedWhenTheTokenHasRunOut(t *testing.T) {
 		if asked := w.questions(); len(asked) != 2 { // once more for the later iat
 			t.Errorf("asked %v", asked)
 		}
-		if len(w.Index.questions.bySession) != 0 || len(w.Index.questions.waiting) != 0 {
+		if len(w.Index.checks.bySession) != 0 || len(w.Index.checks.pending) != 0 {
 			t.Error("a question is left of a session without streams")
 		}
 	})
@@ -333,7 +333,7 @@ func TestDrain(t *testing.T) {
 		cancel()
 		began := time.Now()
 		w.Drain(ctx)
-		if took := time.Since(began); took != endTime {
+		if took := time.Since(began); took != drainTimeout {
 			t.Errorf("drained after %v", took)
 		}
 		for _, r := range []*request{long, young, kept} {
@@ -379,7 +379,7 @@ func TestManyAtOnce(t *testing.T) {
 					w.Finish(&r.stream)
 					open.Delete(r)
 				case 1:
-					w.Judge()
+					w.Recheck()
 				}
 			}
 		})

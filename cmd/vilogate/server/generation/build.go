@@ -213,7 +213,7 @@ func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 	out := gateway.Upstream{
 		Name: name, Timeout: u.Timeout.Std(), ForwardToken: u.ForwardToken,
 		KeepAlive: time.Duration(u.Keepalive), NoRetry: u.Retry == "off", Consecutive5xx: u.Eject.Consecutive5xx, SlowStart: u.SlowStart.Std(),
-		Odd: map[string]gateway.OddHeaders{"drop": gateway.DropOdd, "reject": gateway.RejectOdd, "pass": gateway.PassOdd}[u.OddHeaders],
+		OddHeaders: map[string]gateway.OddHeaders{"drop": gateway.DropOdd, "reject": gateway.RejectOdd, "pass": gateway.PassOdd}[u.OddHeaders],
 	}
 	out.Buffer = gateway.Buffer{Request: int64(u.Buffer.Request), Response: int64(u.Buffer.Response), Disk: int64(u.Buffer.Disk), Unknown: u.Buffer.Unknown}
 	out.Limits = gateway.Limits{
@@ -224,9 +224,9 @@ func upstream(name string, u config.Upstream) (gateway.Upstream, error) {
 	}
 	out.Affinity = map[config.Affinity]gateway.Affinity{"user": gateway.AffinityUser, "cookie": gateway.AffinityCookie}[u.Affinity]
 	out.ProxyProtocol = map[config.ProxyProtocol]byte{"v1": 1, "v2": 2}[u.ProxyProtocol]
-	out.Ping = time.Duration(u.WebSocketPing)
-	if out.Probe = time.Duration(u.TCPKeepalive); out.Probe == 0 {
-		out.Probe = -1 // off
+	out.WebSocketPing = time.Duration(u.WebSocketPing)
+	if out.TCPKeepAlive = time.Duration(u.TCPKeepalive); out.TCPKeepAlive == 0 {
+		out.TCPKeepAlive = -1 // off
 	}
 	out.Resolve, out.Resolver = time.Duration(u.Resolve), u.Resolver
 	if out.KeepAlive == 0 {

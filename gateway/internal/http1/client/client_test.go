@@ -38,7 +38,7 @@ func newBackend(t *testing.T, answer func(conn net.Conn, r *http.Request, connec
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &backend{key: Key{Address: listener.Addr().String(), Idle: time.Minute}}
+	b := &backend{key: Key{Address: listener.Addr().String(), IdleTimeout: time.Minute}}
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -348,7 +348,7 @@ func TestUpgrade(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	x.Close()
-	if p.Kept() != 0 {
+	if p.IdleCount() != 0 {
 		t.Error("it is kept")
 	}
 }

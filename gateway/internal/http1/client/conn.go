@@ -45,14 +45,14 @@ var errTooMuch = errors.New("client: more than may be buffered")
 
 // conn is a connection to an upstream. One goroutine owns it at a time; close alone is called from others.
 type conn struct {
-	socket   *socket
-	stream   stream // what is read and written: the socket, or TLS over it
-	buffer   []byte // nil while it is kept
-	start    int    // what is buffered and was not taken is buffer[start:end]
-	end      int
-	answered bool      // something was ever read
-	kept     bool      // it has served a request before
-	keptAt   time.Time // when it was kept last
+	socket    *socket
+	stream    stream // what is read and written: the socket, or TLS over it
+	buffer    []byte // nil while it is idle
+	start     int    // what is buffered and was not taken is buffer[start:end]
+	end       int
+	answered  bool      // something was ever read
+	reused    bool      // it has served a request before
+	idleSince time.Time // when it was put into the pool last
 }
 
 // dial opens a connection, within the timeout with the handshake of TLS, before which preface is sent. The error is a net.OpError
@@ -85,15 +85,15 @@ func Dial(ctx context.Context, key Key) (net.Conn, error) {
 // close closes the connection; any goroutine may call it, at any time, again too. It waits for nothing, and says nothing in TLS.
 func (c *conn) close() { _ = c.socket.Close() } // what it says of a connection that has gone is of no use
 
-// isQuiet reports whether nothing was sent or closed on a kept connection.
-func (c *conn) isQuiet() bool {
-	if !c.socket.isQuiet() {
+// isReusable reports whether nothing was sent or closed on an idle connection.
+func (c *conn) isReusable() bool {
+	if !c.socket.wouldBlock() {
 		return false
 	}
 	if c.stream == stream(c.socket) {
 		return true
 	}
-	return c.socket.withoutWaiting(c.stream) == errWouldWait // nor is anything left in what TLS has read already
+	return c.socket.readNonBlocking(c.stream) == errWouldWait // nor is anything left in what TLS has read already
 }
 
 // buffered is what was read and not taken.

@@ -20,11 +20,11 @@ func dialAny(ctx context.Context, dialer *net.Dialer, addresses []string) (net.C
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	type dialed struct {
+	type dialled struct {
 		conn net.Conn
 		err  error
 	}
-	results, begun, ended := make(chan dialed, len(addresses)), 0, 0
+	results, begun, ended := make(chan dialled, len(addresses)), 0, 0
 	next := func() {
 		if begun == len(addresses) {
 			return
@@ -33,7 +33,7 @@ func dialAny(ctx context.Context, dialer *net.Dialer, addresses []string) (net.C
 		begun++
 		go func() {
 			conn, err := dialer.DialContext(ctx, "tcp", address)
-			results <- dialed{conn, err}
+			results <- dialled{conn, err}
 		}()
 	}
 	next()

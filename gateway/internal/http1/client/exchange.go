@@ -39,9 +39,9 @@ const deadTimeout = time.Second
 
 // ClosedError says that a connection was closed before an answer began.
 type ClosedError struct {
-	Err   error
-	First bool // nothing had been answered on it before
-	Kept  bool // it had been kept
+	Err    error
+	First  bool // nothing had been answered on it before
+	Reused bool // it has served a request before
 }
 
 func (e *ClosedError) Error() string { return e.Err.Error() }
@@ -103,7 +103,7 @@ func (x *contextEnd) ContextEnded(err error) { (*Exchange)(x).abort(err) }
 func (x *Exchange) start() error {
 	n, err := x.conn.stream.Write(x.request.Head)
 	switch {
-	case err != nil && n == 0 && x.conn.kept:
+	case err != nil && n == 0 && x.conn.reused:
 		return errStale
 	case err != nil:
 		_ = x.conn.stream.SetReadDeadline(time.Now().Add(deadTimeout)) // where it fails, so does the reading
@@ -134,7 +134,7 @@ func (x *Exchange) closedBy(err error) error {
 	case x.read, errors.As(err, &timeout) && timeout.Timeout():
 		return err
 	}
-	return &ClosedError{Err: err, First: !x.conn.answered, Kept: x.conn.kept}
+	return &ClosedError{Err: err, First: !x.conn.answered, Reused: x.conn.reused}
 }
 
 // writing is before a piece of the body is written: an upstream that reads nothing would else hold it for ever, and who waits for
@@ -243,9 +243,9 @@ func (x *Exchange) Next(pause func()) ([]byte, error) {
 
 // Poll is Next without waiting for the upstream; ready is false where Next would wait.
 func (x *Exchange) Poll() (piece []byte, ready bool, err error) {
-	x.conn.socket.noWait = true
+	x.conn.socket.nonBlocking = true
 	piece, err = x.Next(nil)
-	x.conn.socket.noWait = false
+	x.conn.socket.nonBlocking = false
 	if err == errWouldWait {
 		return nil, false, nil
 	}
@@ -296,8 +296,8 @@ func (x *Exchange) abort(cause error) {
 	}
 }
 
-// Whole reports whether the body's end is buffered behind what Next has returned, so that nothing waits for the upstream any more.
-func (x *Exchange) Whole() bool {
+// Complete reports whether the body's end is buffered behind what Next has returned, so that nothing waits for the upstream any more.
+func (x *Exchange) Complete() bool {
 	b := x.conn.buffered()
 	switch {
 	case x.ended:

@@ -6,42 +6,42 @@ import (
 	"time"
 )
 
-// sweepInterval is how often kept connections are looked through, at the least.
+// sweepInterval is how often idle connections are looked through, at the least.
 const sweepInterval = 5 * time.Second
 
 // Pool keeps connections that are idle. It keeps those alone whose key was added. Safe for concurrent use.
 type Pool struct {
-	perKey, all int // how many it keeps; written before it is used
+	maxIdlePerKey, maxIdle int // how many it keeps; written before it is used
 
 	mu    sync.Mutex
-	kept  map[Key][]*conn // the one that was kept last at the end; nil once it is closed; guarded by mu
+	idle  map[Key][]*conn // the one that was kept last at the end; nil once it is closed; guarded by mu
 	count int             // of all kept; guarded by mu
 	sweep *time.Timer     // guarded by mu; nil while nothing is kept
 }
 
 // NewPool makes a pool that keeps so many idle connections of a key, and in all.
 func NewPool(perKey, all int) *Pool {
-	return &Pool{perKey: perKey, all: all, kept: map[Key][]*conn{}}
+	return &Pool{maxIdlePerKey: perKey, maxIdle: all, idle: map[Key][]*conn{}}
 }
 
 // Add has connections of a key kept from now on.
 func (p *Pool) Add(key Key) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, known := p.kept[key]; !known && p.kept != nil {
-		p.kept[key] = nil
+	if _, known := p.idle[key]; !known && p.idle != nil {
+		p.idle[key] = nil
 	}
 }
 
-// Retire closes what is kept of keys that are not needed, and keeps no more of them. Requests under way go on.
+// Retire closes idle connections of keys that are not needed, and keeps no more of them. Requests under way go on.
 func (p *Pool) Retire(needed func(Key) bool) {
 	var old []*conn
 	p.mu.Lock()
-	for key, kept := range p.kept {
+	for key, kept := range p.idle {
 		if !needed(key) {
 			old = append(old, kept...)
 			p.count -= len(kept)
-			delete(p.kept, key)
+			delete(p.idle, key)
 		}
 	}
 	p.stopIfEmpty()
@@ -49,29 +49,29 @@ func (p *Pool) Retire(needed func(Key) bool) {
 	closeAll(old)
 }
 
-// Close closes what is kept, and keeps nothing from now on.
+// Close closes idle connections, and keeps none from now on.
 func (p *Pool) Close() {
 	p.Retire(func(Key) bool { return false })
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.kept = nil
+	p.idle = nil
 }
 
-// Kept is how many connections are kept.
-func (p *Pool) Kept() int {
+// IdleCount is how many idle connections are kept.
+func (p *Pool) IdleCount() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.count
 }
 
-// get takes a kept connection that can be used; nil where there is none.
+// get takes an idle connection that can be used; nil where there is none.
 func (p *Pool) get(key Key) *conn {
 	for {
 		c := p.last(key)
 		if c == nil {
 			return nil
 		}
-		if c.isQuiet() && (key.Idle == 0 || time.Since(c.keptAt) < key.Idle) {
+		if c.isReusable() && (key.IdleTimeout == 0 || time.Since(c.idleSince) < key.IdleTimeout) {
 			return c
 		}
 		c.close()
@@ -82,13 +82,13 @@ func (p *Pool) get(key Key) *conn {
 func (p *Pool) last(key Key) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	kept := p.kept[key]
+	kept := p.idle[key]
 	if len(kept) == 0 {
 		return nil
 	}
 	c := kept[len(kept)-1]
 	kept[len(kept)-1] = nil
-	p.kept[key] = kept[:len(kept)-1]
+	p.idle[key] = kept[:len(kept)-1]
 	p.count--
 	return c
 }
@@ -96,7 +96,7 @@ func (p *Pool) last(key Key) *conn {
 // put keeps a connection, or closes it.
 func (p *Pool) put(key Key, c *conn) {
 	c.release()
-	c.kept, c.keptAt = true, time.Now()
+	c.reused, c.idleSince = true, time.Now()
 	if !p.keep(key, c) {
 		c.close()
 	}
@@ -105,17 +105,17 @@ func (p *Pool) put(key Key, c *conn) {
 func (p *Pool) keep(key Key, c *conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	kept, known := p.kept[key]
-	if !known || key.Idle < 0 || len(kept) >= p.perKey || p.count >= p.all {
+	kept, known := p.idle[key]
+	if !known || key.IdleTimeout < 0 || len(kept) >= p.maxIdlePerKey || p.count >= p.maxIdle {
 		return false
 	}
-	p.kept[key] = append(kept, c)
+	p.idle[key] = append(kept, c)
 	if p.count++; p.sweep == nil {
 		first := sweepInterval
-		if key.Idle > 0 {
-			first = min(first, key.Idle)
+		if key.IdleTimeout > 0 {
+			first = min(first, key.IdleTimeout)
 		}
-		p.sweep = time.AfterFunc(first, p.look)
+		p.sweep = time.AfterFunc(first, p.closeIdle)
 	}
 	return true
 }
@@ -128,8 +128,8 @@ func (p *Pool) stopIfEmpty() {
 	}
 }
 
-// look closes kept connections that have been idle for too long, or are closed or readable.
-func (p *Pool) look() {
+// closeIdle closes connections that have been idle for too long, or are closed or readable.
+func (p *Pool) closeIdle() {
 	var old []*conn
 	p.mu.Lock()
 	if p.sweep == nil { // what it was for has gone meanwhile
@@ -137,14 +137,14 @@ func (p *Pool) look() {
 		return
 	}
 	now, next := time.Now(), sweepInterval
-	for key, kept := range p.kept {
-		p.kept[key] = slices.DeleteFunc(kept, func(c *conn) bool {
-			left := key.Idle - now.Sub(c.keptAt)
-			if key.Idle > 0 && left <= 0 || !c.isQuiet() {
+	for key, kept := range p.idle {
+		p.idle[key] = slices.DeleteFunc(kept, func(c *conn) bool {
+			left := key.IdleTimeout - now.Sub(c.idleSince)
+			if key.IdleTimeout > 0 && left <= 0 || !c.isReusable() {
 				old = append(old, c)
 				return true
 			}
-			if key.Idle > 0 {
+			if key.IdleTimeout > 0 {
 				next = min(next, left)
 			}
 			return false

@@ -51,23 +51,23 @@ func TestAnAnswerThatWasNotReadToItsEnd(t *testing.T) {
 
 func TestKeptConnectionsEnd(t *testing.T) {
 	b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool { return says(conn, good) })
-	b.key.Idle = 50 * time.Millisecond
+	b.key.IdleTimeout = 50 * time.Millisecond
 	p := newPool(t, b)
 	if _, err := readAll(mustSend(t, p, b, get())); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the timer closes it", func() bool { open, _ := b.counts(); return open == 0 && p.Kept() == 0 })
-	b.key.Idle = -1
+	eventually(t, "the timer closes it", func() bool { open, _ := b.counts(); return open == 0 && p.IdleCount() == 0 })
+	b.key.IdleTimeout = -1
 	p.Add(b.key)
-	if _, err := readAll(mustSend(t, p, b, get())); err != nil || p.Kept() != 0 {
-		t.Errorf("%d are kept of those that are not to be: %v", p.Kept(), err)
+	if _, err := readAll(mustSend(t, p, b, get())); err != nil || p.IdleCount() != 0 {
+		t.Errorf("%d are kept of those that are not to be: %v", p.IdleCount(), err)
 	}
-	b.key.Idle = time.Hour
+	b.key.IdleTimeout = time.Hour
 	p.Add(b.key)
 	x := mustSend(t, p, b, get())
 	p.Retire(func(Key) bool { return false })
-	if _, err := readAll(x); err != nil || p.Kept() != 0 {
-		t.Errorf("%d are kept of a key that was retired: %v", p.Kept(), err)
+	if _, err := readAll(x); err != nil || p.IdleCount() != 0 {
+		t.Errorf("%d are kept of a key that was retired: %v", p.IdleCount(), err)
 	}
 }
 
@@ -86,12 +86,12 @@ func TestBounds(t *testing.T) {
 		if _, err := readAll(x); err != nil {
 			t.Fatal(err)
 		}
-		if want := min(i+1, 8); i < 10 && p.Kept() != want {
-			t.Errorf("%d are kept of one key, want %d", p.Kept(), want)
+		if want := min(i+1, 8); i < 10 && p.IdleCount() != want {
+			t.Errorf("%d are kept of one key, want %d", p.IdleCount(), want)
 		}
 	}
-	if p.Kept() != 16 {
-		t.Errorf("%d are kept, want 16", p.Kept())
+	if p.IdleCount() != 16 {
+		t.Errorf("%d are kept, want 16", p.IdleCount())
 	}
 }
 
@@ -101,7 +101,7 @@ func TestConnectionsThatAreClosed(t *testing.T) {
 		p := newPool(t, b)
 		_, err := send(t, p, b, get())
 		var closed *ClosedError
-		if !errors.As(err, &closed) || !closed.First || closed.Kept {
+		if !errors.As(err, &closed) || !closed.First || closed.Reused {
 			t.Errorf("%#v", err)
 		}
 	})
@@ -113,7 +113,7 @@ func TestConnectionsThatAreClosed(t *testing.T) {
 		}
 		_, err := send(t, p, b, post(&Upload{Body: strings.NewReader("a body"), Length: 6, Interrupt: func() {}}))
 		var closed *ClosedError
-		if !errors.As(err, &closed) || closed.First || !closed.Kept {
+		if !errors.As(err, &closed) || closed.First || !closed.Reused {
 			t.Errorf("%#v", err)
 		}
 	})

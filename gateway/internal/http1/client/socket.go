@@ -23,10 +23,10 @@ type stream interface {
 // socket is a connection of TCP or to a Unix socket. One goroutine reads it, one may write beside it; Close is for any.
 type socket struct {
 	net.Conn
-	raw    syscall.RawConn
-	pause  func() // called before a read waits; nil for nobody. The reader's
-	noWait bool   // a read that would wait is errWouldWait. The reader's
-	ended  bool   // the other side has closed it. The reader's
+	raw         syscall.RawConn
+	pause       func() // called before a read waits; nil for nobody. The reader's
+	nonBlocking bool   // a read that would wait is errWouldWait. The reader's
+	ended       bool   // the other side has closed it. The reader's
 
 	// tryRead reads without waiting into into, as raw calls it: it sets got and err. peek looks only.
 	tryRead, peek func(fd uintptr) bool
@@ -63,7 +63,7 @@ func (s *socket) begin(ctx context.Context, preface []byte) error {
 
 // dialSocket connects to the address of a Key. The error is a net.OpError whose Op is "dial".
 func dialSocket(ctx context.Context, key Key) (*socket, error) {
-	dialer, address := &net.Dialer{KeepAlive: key.Probe}, key.Address
+	dialer, address := &net.Dialer{KeepAlive: key.TCPKeepAlive}, key.Address
 	var conn net.Conn
 	var err error
 	if path, isUnix := strings.CutPrefix(address, unixPrefix); isUnix {
@@ -91,18 +91,18 @@ func dialSocket(ctx context.Context, key Key) (*socket, error) {
 	return s, nil
 }
 
-// isQuiet reports whether nothing can be read.
-func (s *socket) isQuiet() bool {
+// wouldBlock reports whether nothing can be read.
+func (s *socket) wouldBlock() bool {
 	err := s.raw.Read(s.peek)
 	return err == nil && s.err == syscall.EAGAIN
 }
 
-// withoutWaiting reads from what stands on the socket; errWouldWait where there is nothing, nil where there is something.
-func (s *socket) withoutWaiting(above stream) error {
+// readNonBlocking reads without waiting from what stands on the socket; errWouldWait where there is nothing, nil where there is something.
+func (s *socket) readNonBlocking(above stream) error {
 	var b [1]byte
-	s.noWait = true
+	s.nonBlocking = true
 	n, err := above.Read(b[:])
-	s.noWait = false
+	s.nonBlocking = false
 	if n > 0 {
 		return nil
 	}
@@ -111,13 +111,13 @@ func (s *socket) withoutWaiting(above stream) error {
 
 // Read implements io.Reader.
 func (s *socket) Read(p []byte) (int, error) {
-	if s.pause != nil || s.noWait {
+	if s.pause != nil || s.nonBlocking {
 		s.into = p
 		err := s.raw.Read(s.tryRead)
 		s.into = nil
 		switch {
 		case err != nil:
-		case s.err == syscall.EAGAIN && s.noWait:
+		case s.err == syscall.EAGAIN && s.nonBlocking:
 			return 0, errWouldWait
 		case s.err == syscall.EAGAIN:
 			s.pause()

@@ -43,7 +43,7 @@ func newTLSBackend(t *testing.T, answer func(conn *tls.Conn, r *http.Request) bo
 		}
 	}()
 	roots := made.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	return Key{Address: listener.Addr().String(), TLS: &tls.Config{ServerName: "example.com", RootCAs: roots, MinVersion: tls.VersionTLS12}, Idle: time.Minute}
+	return Key{Address: listener.Addr().String(), TLS: &tls.Config{ServerName: "example.com", RootCAs: roots, MinVersion: tls.VersionTLS12}, IdleTimeout: time.Minute}
 }
 
 func sendTo(t *testing.T, p *Pool, key Key) *Exchange {
@@ -100,7 +100,7 @@ func TestAKeptConnectionOfTLSIsQuiet(t *testing.T) {
 					if c == nil {
 						return true
 					}
-					quiet := c.isQuiet()
+					quiet := c.isReusable()
 					p.put(key, c)
 					return !quiet
 				})

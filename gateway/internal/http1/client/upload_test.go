@@ -93,8 +93,8 @@ func TestAnswersBeforeTheRequestHasEnded(t *testing.T) {
 			body := &held{first: "abc", ended: make(chan struct{})}
 			x := mustSend(t, p, b, post(&Upload{Body: body, Length: length, Interrupt: body.interrupt}))
 			got, err := readAll(x)
-			if err != nil || got != "no" || x.Head.Status != 401 || p.Kept() != 0 {
-				t.Errorf("%s, length %d: %d %q, %v; %d kept", name, length, x.Head.Status, got, err, p.Kept())
+			if err != nil || got != "no" || x.Head.Status != 401 || p.IdleCount() != 0 {
+				t.Errorf("%s, length %d: %d %q, %v; %d kept", name, length, x.Head.Status, got, err, p.IdleCount())
 			}
 		}
 	}
@@ -140,7 +140,7 @@ func TestExpect(t *testing.T) {
 	}
 	unread := strings.NewReader("a body")
 	x := mustSend(t, p, b, post(&Upload{Body: unread, Length: 6, Expect: true, Interrupt: func() {}}))
-	if got, err := readAll(x); err != nil || got != "no" || unread.Len() != 6 || p.Kept() != 0 {
+	if got, err := readAll(x); err != nil || got != "no" || unread.Len() != 6 || p.IdleCount() != 0 {
 		t.Errorf("%q, %v; %d bytes are unread", got, err, unread.Len())
 	}
 }

@@ -30,8 +30,8 @@ const (
 	maxWaiting = 64 << 10
 	// maxControl is how many bytes wait to be written at most, of an upstream that asks for answers and takes none.
 	maxControl = 1 << 20
-	// firstStreams is how many streams a connection is taken to have room for before the upstream says (RFC 9113, section 6.5.2).
-	firstStreams = 100
+	// initialMaxStreams is how many streams a connection is taken to have room for before the upstream says (RFC 9113, section 6.5.2).
+	initialMaxStreams = 100
 	// maxStreamID is the highest of all.
 	maxStreamID = 1<<31 - 1
 	// writeTimeout is how long an upstream may take nothing of what is written, at the least.
@@ -58,17 +58,17 @@ type conn struct {
 	framer *http2.Framer // it writes into out, under mu
 	ready  chan struct{} // closed when the upstream has begun to speak HTTP/2, or err is set
 
-	mu        sync.Mutex
-	exchanges map[uint32]*Exchange
-	reserved  int    // places for requests that are about to be sent
-	most      uint32 // requests at once
-	nextID    uint32
-	begun     bool  // the upstream has sent its settings
-	answered  bool  // something of an answer has ever come
-	draining  bool  // there are no more requests
-	err       error // why it has ended
-	idleTimer *time.Timer
-	idleSince time.Time
+	mu         sync.Mutex
+	exchanges  map[uint32]*Exchange
+	reserved   int    // places for requests that are about to be sent
+	maxStreams uint32 // requests at once
+	nextID     uint32
+	begun      bool  // the upstream has sent its settings
+	answered   bool  // something of an answer has ever come
+	draining   bool  // there are no more requests
+	err        error // why it has ended
+	idleTimer  *time.Timer
+	idleSince  time.Time
 
 	// Sending.
 	out           []byte // what waits to be written
@@ -96,7 +96,7 @@ type Exchange struct {
 	upload  *upload // nil: none
 	stop    func() bool
 	at      int64 // bytes appended before its header
-	kept    bool  // its connection has had another request before
+	reused  bool  // its connection has had another request before
 	closed  bool  // Close was called
 	taken   []byte
 	rest    []byte // of taken
@@ -137,7 +137,7 @@ type upload struct {
 func newConn(netConn net.Conn, scheme string, idle time.Duration, shared bool) *conn {
 	c := &conn{
 		net: netConn, scheme: scheme, idle: idle, shared: shared, ready: make(chan struct{}), exchanges: map[uint32]*Exchange{},
-		most: firstStreams, nextID: 1, sendWindow: firstWindow, initialWindow: firstWindow,
+		maxStreams: initialMaxStreams, nextID: 1, sendWindow: firstWindow, initialWindow: firstWindow,
 	}
 	c.encoder = hpack.NewEncoder(&c.block)
 	return c

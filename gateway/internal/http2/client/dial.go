@@ -34,7 +34,7 @@ func dial(ctx context.Context, key h1.Key, timeout time.Duration, shared bool) (
 			return nil, notDialled(netConn, errors.New("the upstream does not negotiate h2 (ALPN)"))
 		}
 	}
-	c := newConn(netConn, scheme, key.Idle, shared)
+	c := newConn(netConn, scheme, key.IdleTimeout, shared)
 	c.reserved = 1
 	c.begin()
 	select {

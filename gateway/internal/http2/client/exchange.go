@@ -23,7 +23,7 @@ func (c *conn) open(r *Request) (*Exchange, bool) {
 		c.endIdle()
 		return nil, false
 	}
-	x.id, x.kept, x.at, x.sendWindow = c.nextID, c.nextID > 1, c.appended, c.initialWindow
+	x.id, x.reused, x.at, x.sendWindow = c.nextID, c.nextID > 1, c.appended, c.initialWindow
 	c.nextID += 2
 	if c.nextID > maxStreamID {
 		c.draining = true
@@ -165,8 +165,8 @@ func (x *Exchange) Trailer() field.List {
 	return x.trailer
 }
 
-// Whole reports whether the body's end has come, so that nothing waits for the upstream any more.
-func (x *Exchange) Whole() bool {
+// Complete reports whether the body's end has come, so that nothing waits for the upstream any more.
+func (x *Exchange) Complete() bool {
 	x.conn.mu.Lock()
 	defer x.conn.mu.Unlock()
 	return x.received || x.err != nil

@@ -226,7 +226,7 @@ func isUnprocessed(err error) bool {
 
 func isClosed(err error) bool {
 	closed, ok := errors.AsType[*h1.ClosedError](err)
-	return ok && closed.First && !closed.Kept
+	return ok && closed.First && !closed.Reused
 }
 
 func isReset(err error) bool {

@@ -98,7 +98,7 @@ func (x *Exchange) lostBy(err error) error {
 	case x.headRead:
 		return err
 	}
-	return &h1.ClosedError{Err: err, First: !x.conn.answered, Kept: x.kept}
+	return &h1.ClosedError{Err: err, First: !x.conn.answered, Reused: x.reused}
 }
 
 // end is why an exchange ends before its time. c.mu is held.

@@ -18,13 +18,13 @@ type Pool struct {
 
 // group are the connections of one key. It is guarded by the pool's mu.
 type group struct {
-	conns   []*conn
-	dialing []*dialing
-	most    int // requests at once on a connection, as the last one was told
+	conns      []*conn
+	dialling   []*dialling
+	maxStreams int // requests at once on a connection, as the last one was told
 }
 
-// dialing is a connection that is being made, for who asked for it and who wait beside.
-type dialing struct {
+// dialling is a connection that is being made, for who asked for it and who wait beside.
+type dialling struct {
 	waiting int           // guarded by the pool's mu
 	done    chan struct{} // closed when conn and err are set
 	conn    *conn         // with a place for who asked for it
@@ -39,7 +39,7 @@ func (p *Pool) Add(key h1.Key) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.groups != nil && p.groups[key] == nil {
-		p.groups[key] = &group{most: firstStreams}
+		p.groups[key] = &group{maxStreams: initialMaxStreams}
 	}
 }
 
@@ -112,7 +112,7 @@ func (p *Pool) Send(ctx context.Context, key h1.Key, dialTimeout time.Duration, 
 func (p *Pool) acquire(ctx context.Context, key h1.Key, timeout time.Duration, fresh bool) (*conn, error) {
 	p.mu.Lock()
 	g := p.groups[key]
-	if g == nil || key.Idle < 0 {
+	if g == nil || key.IdleTimeout < 0 {
 		p.mu.Unlock()
 		return dial(ctx, key, timeout, false)
 	}
@@ -123,11 +123,11 @@ func (p *Pool) acquire(ctx context.Context, key h1.Key, timeout time.Duration, f
 			p.mu.Unlock()
 			return c, nil
 		}
-		i := slices.IndexFunc(g.dialing, func(d *dialing) bool { return d.waiting < g.most })
+		i := slices.IndexFunc(g.dialling, func(d *dialling) bool { return d.waiting < g.maxStreams })
 		if i < 0 {
 			break
 		}
-		d := g.dialing[i]
+		d := g.dialling[i]
 		d.waiting++
 		p.mu.Unlock()
 		if err := d.wait(ctx); err != nil {
@@ -135,8 +135,8 @@ func (p *Pool) acquire(ctx context.Context, key h1.Key, timeout time.Duration, f
 		}
 		p.mu.Lock()
 	}
-	d := &dialing{waiting: 1, done: make(chan struct{})}
-	g.dialing = append(g.dialing, d)
+	d := &dialling{waiting: 1, done: make(chan struct{})}
+	g.dialling = append(g.dialling, d)
 	p.mu.Unlock()
 	// Others wait for it, too, who do not go away when this one does.
 	go p.dial(context.WithoutCancel(ctx), key, g, timeout, d)
@@ -148,15 +148,15 @@ func (p *Pool) acquire(ctx context.Context, key h1.Key, timeout time.Duration, f
 }
 
 // dial makes a connection of a group.
-func (p *Pool) dial(ctx context.Context, key h1.Key, g *group, timeout time.Duration, d *dialing) {
+func (p *Pool) dial(ctx context.Context, key h1.Key, g *group, timeout time.Duration, d *dialling) {
 	d.conn, d.err = dial(ctx, key, timeout, true)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g.dialing = slices.DeleteFunc(g.dialing, func(other *dialing) bool { return other == d })
+	g.dialling = slices.DeleteFunc(g.dialling, func(other *dialling) bool { return other == d })
 	if d.conn != nil {
 		c := d.conn
 		c.mu.Lock()
-		g.most = int(max(c.most, 1))
+		g.maxStreams = int(max(c.maxStreams, 1))
 		if p.groups[key] != g { // it was retired meanwhile
 			c.drain()
 		}
@@ -167,7 +167,7 @@ func (p *Pool) dial(ctx context.Context, key h1.Key, g *group, timeout time.Dura
 }
 
 // wait waits until the connection is there.
-func (d *dialing) wait(ctx context.Context) error {
+func (d *dialling) wait(ctx context.Context) error {
 	select {
 	case <-d.done:
 		return d.err
@@ -177,7 +177,7 @@ func (d *dialing) wait(ctx context.Context) error {
 }
 
 // abandon gives the place back that nobody takes.
-func (d *dialing) abandon() {
+func (d *dialling) abandon() {
 	if <-d.done; d.conn != nil {
 		c := d.conn
 		c.mu.Lock()
@@ -191,7 +191,7 @@ func (d *dialing) abandon() {
 func (c *conn) reserve() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil || c.draining || uint32(len(c.exchanges)+c.reserved) >= c.most {
+	if c.err != nil || c.draining || uint32(len(c.exchanges)+c.reserved) >= c.maxStreams {
 		return false
 	}
 	c.reserved++

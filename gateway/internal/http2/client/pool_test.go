@@ -63,7 +63,7 @@ func TestConnectionsThatEnd(t *testing.T) {
 			t.Parallel()
 			b := newBackend(t)
 			if end == nil {
-				b.key.Idle = 20 * time.Millisecond
+				b.key.IdleTimeout = 20 * time.Millisecond
 				b.pool.Add(b.key)
 			}
 			done := b.get(&Request{})

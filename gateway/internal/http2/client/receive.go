@@ -203,7 +203,7 @@ func (c *conn) receiveSettings(f *http2.SettingsFrame) error {
 	err := f.ForeachSetting(func(s http2.Setting) error {
 		switch s.ID {
 		case http2.SettingMaxConcurrentStreams:
-			c.most = s.Val
+			c.maxStreams = s.Val
 		case http2.SettingHeaderTableSize:
 			c.encoder.SetMaxDynamicTableSizeLimit(min(s.Val, 4096))
 			c.encoder.SetMaxDynamicTableSize(min(s.Val, 4096))

@@ -22,8 +22,8 @@ func (g *Gateway) proxies() *request.Proxies {
 	return nil
 }
 
-// heldRequest is the request that is held, as if it had come by itself over HTTP/1.1, without its body, which the proxy has.
-func heldRequest(asking *http.Request, about forwardauth.Held, header http.Header) *http.Request {
+// originalRequest is the request that a proxy asks about, as if it had come by itself over HTTP/1.1, without its body, which the proxy has.
+func originalRequest(asking *http.Request, about forwardauth.Request, header http.Header) *http.Request {
 	r := &http.Request{
 		Method: about.Method, Host: about.Authority, RequestURI: about.Target, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: header, Body: http.NoBody, ContentLength: asking.ContentLength, RemoteAddr: asking.RemoteAddr,
@@ -31,19 +31,19 @@ func heldRequest(asking *http.Request, about forwardauth.Held, header http.Heade
 	return r.WithContext(asking.Context())
 }
 
-// refuseAsking refuses a request about a request, for what it is itself; of a flood, a sample is recorded. dialect is 0 where it is
+// refuseAuthRequest refuses a request for authorization for what it is itself; of a flood, a sample is recorded. dialect is 0 where it is
 // not known.
-func (g *Gateway) refuseAsking(w http.ResponseWriter, r *http.Request, dialect forwardauth.Dialect, why *refusal) {
-	answer := &heldReply{header: http.Header{}}
+func (g *Gateway) refuseAuthRequest(w http.ResponseWriter, r *http.Request, dialect forwardauth.Dialect, why *refusal) {
+	answer := &authReply{header: http.Header{}}
 	x := &exchange{}
-	x.held = &forwardAuth{dialect: dialect}
+	x.forwardAuth = &forwardAuth{dialect: dialect}
 	header := http.Header{}
 	if accept := r.Header["Accept"]; accept != nil && dialect != 0 { // else a program asks, and nobody looks at it
 		header["Accept"] = accept
 	}
-	x.receive(g, answer, heldRequest(r, forwardauth.Held{Method: r.Method}, header))
+	x.receive(g, answer, originalRequest(r, forwardauth.Request{Method: r.Method}, header))
 	x.refuse(why)
-	answer.writeTo(w, x.held)
+	answer.writeTo(w, x.forwardAuth)
 	record := x.accessRecord(false)
 	if g.opts.Observe != nil {
 		g.opts.Observe(record)

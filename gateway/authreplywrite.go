@@ -17,7 +17,7 @@ const (
 )
 
 // writeTo writes the answer as the dialect of the proxy has it.
-func (a *heldReply) writeTo(w http.ResponseWriter, h *forwardAuth) {
+func (a *authReply) writeTo(w http.ResponseWriter, h *forwardAuth) {
 	if h.dialect == forwardauth.Envoy {
 		a.writeCheck(w, h)
 		return
@@ -35,7 +35,7 @@ func (a *heldReply) writeTo(w http.ResponseWriter, h *forwardAuth) {
 		a.writeAllowed(w, h)
 		return
 	}
-	status := a.refused(h)
+	status := a.refusedStatus(h)
 	if h.dialect == forwardauth.Original {
 		out[headerStatus] = []string{strconv.Itoa(status)}
 		if out.Get("Content-Type") == problem.ContentType {
@@ -54,7 +54,7 @@ func (a *heldReply) writeTo(w http.ResponseWriter, h *forwardAuth) {
 
 // writeAllowed writes leave: the fields that the proxy is to set. What is removed is not there, but for Envoy, which overwrites only
 // by what is: of that it is given empty ones.
-func (a *heldReply) writeAllowed(w http.ResponseWriter, h *forwardAuth) {
+func (a *authReply) writeAllowed(w http.ResponseWriter, h *forwardAuth) {
 	out := w.Header()
 	for i, f := range h.allowed.set {
 		if !h.allowed.set[:i].Has(f.Name) {

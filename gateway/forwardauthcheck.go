@@ -14,15 +14,15 @@ func (x *received) proxies() *request.Proxies {
 	switch {
 	case x.gen == nil:
 		return nil
-	case x.held == nil:
+	case x.forwardAuth == nil:
 		return &x.gen.proxies
 	}
 	p := x.gen.proxies
 	return &request.Proxies{Networks: slices.Concat(x.g.opts.ForwardAuth, p.Networks), Headers: p.Headers, Forwarded: p.Forwarded}
 }
 
-// saysWhoAsks reports whether a header says who asks, in one of the ways that count.
-func saysWhoAsks(p *request.Proxies, h http.Header) bool {
+// hasClientAddress reports whether a header says who asks, in one of the ways that count.
+func hasClientAddress(p *request.Proxies, h http.Header) bool {
 	says := func(name string) bool {
 		return slices.ContainsFunc(h[name], func(line string) bool { return request.TrimOWS(line) != "" })
 	}
@@ -35,17 +35,17 @@ func saysWhoAsks(p *request.Proxies, h http.Header) bool {
 	return says("X-Forwarded-For")
 }
 
-// checkHeld refuses what a proxy asks about and is not to: what the gateway or the login host answers has to be asked of the
+// checkForwardAuth refuses what a proxy asks about and is not to: what the gateway or the login host answers has to be asked of the
 // gateway itself, and a proxy that takes a success for leave cannot pass on the answer to a preflight.
-func (x *exchange) checkHeld() error {
-	if x.held == nil {
+func (x *exchange) checkForwardAuth() error {
+	if x.forwardAuth == nil {
 		return nil
 	}
 	switch kind := x.located.Kind; {
 	case kind == policies.OwnPath, kind == policies.LoginHost:
-		return refuseHeldOwn()
-	case kind == policies.CORSPreflight && !x.held.answersAny():
-		return refuseHeldPreflight()
+		return refuseForwardAuthOwn()
+	case kind == policies.CORSPreflight && !x.forwardAuth.answersAny():
+		return refuseForwardAuthPreflight()
 	}
 	return nil
 }

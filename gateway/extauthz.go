@@ -57,8 +57,8 @@ func readCheck(r *http.Request) (extauthz.Request, error) {
 	return extauthz.ParseRequest(message)
 }
 
-// heldByEnvoy is the request that Envoy holds, as if it had come by itself. The error is an *forwardauth.Error.
-func heldByEnvoy(asking *http.Request, c extauthz.Request) (*http.Request, error) {
+// extAuthzRequest is the request that Envoy asks about (ext_authz), as if it had come by itself. The error is an *forwardauth.Error.
+func extAuthzRequest(asking *http.Request, c extauthz.Request) (*http.Request, error) {
 	header := make(http.Header, len(c.Fields))
 	for _, f := range c.Fields {
 		header.Add(f.Name, f.Value)
@@ -81,7 +81,7 @@ func heldByEnvoy(asking *http.Request, c extauthz.Request) (*http.Request, error
 	if c.Source != "" {
 		header.Add("X-Forwarded-For", c.Source)
 	}
-	r := heldRequest(asking, forwardauth.Held{Method: c.Method, Authority: c.Host, Target: c.Path}, header)
+	r := originalRequest(asking, forwardauth.Request{Method: c.Method, Authority: c.Host, Target: c.Path}, header)
 	r.ContentLength = 0
 	if lines := header["Content-Length"]; len(lines) == 1 {
 		r.ContentLength, _ = strconv.ParseInt(lines[0], 10, 64) // what is no length is refused as such
@@ -104,18 +104,18 @@ func (g *Gateway) check(w http.ResponseWriter, r *http.Request) {
 	}
 	var about *http.Request
 	if err == nil {
-		about, err = heldByEnvoy(r, c)
+		about, err = extAuthzRequest(r, c)
 	}
 	if err == nil {
-		if proxies := g.proxies(); proxies != nil && !saysWhoAsks(proxies, about.Header) {
+		if proxies := g.proxies(); proxies != nil && !hasClientAddress(proxies, about.Header) {
 			err = &forwardauth.Error{Reason: "X-Forwarded-For is missing"}
 		}
 	}
 	if err != nil {
-		g.refuseAsking(w, r, forwardauth.Envoy, refuseAsking(err.Error()))
+		g.refuseAuthRequest(w, r, forwardauth.Envoy, refuseAuthRequest(err.Error()))
 		return
 	}
-	answer, h := &heldReply{header: http.Header{}}, &forwardAuth{dialect: forwardauth.Envoy}
-	g.serveHeld(answer, about, h)
+	answer, h := &authReply{header: http.Header{}}, &forwardAuth{dialect: forwardauth.Envoy}
+	g.serveRequest(answer, about, h)
 	answer.writeTo(w, h)
 }

@@ -10,23 +10,23 @@ import (
 	"github.com/viloforge/vilogate/policies/request"
 )
 
-// checkHeldFields notes the fields of a request that a proxy holds, before they are cleaned, and refuses what the gateway would not
+// checkForwardAuthHeaders notes the fields of a request that a proxy holds, before they are cleaned, and refuses what the gateway would not
 // forward, where the proxy may: what asks for another protocol than the route's WebSockets (h2c would be a tunnel past the policies,
 // h2c smuggling), and headers that a backend could take for the gateway's word, or that have it do something else than what was
 // decided on, where the proxy can neither be told to remove them nor is sure to overwrite them.
-func (x *forwarding) checkHeldFields() error {
+func (x *forwarding) checkForwardAuthHeaders() error {
 	switch {
-	case x.held == nil:
+	case x.forwardAuth == nil:
 		return nil
 	case x.r.Header["Upgrade"] != nil && !x.allowsUpgrade():
-		return refuseHeldUpgrade()
+		return refuseForwardAuthUpgrade()
 	}
-	x.held.sent = slices.Sorted(maps.Keys(x.r.Header))
-	if x.held.canRemove() {
+	x.forwardAuth.sent = slices.Sorted(maps.Keys(x.r.Header))
+	if x.forwardAuth.canRemove() {
 		return nil
 	}
 	if x.authentication.credentials.subprotocol {
-		return refuseHeldHeader("a token as a subprotocol of a WebSocket")
+		return refuseForwardAuthHeader("a token as a subprotocol of a WebSocket")
 	}
 	said := x.identityFields()
 	for name := range x.r.Header {
@@ -35,21 +35,21 @@ func (x *forwarding) checkHeldFields() error {
 		case x.allowsHeader(name, class):
 		case isContractName(name):
 			if !said.Has(name) {
-				return refuseHeldHeader("an identity header of the client's")
+				return refuseForwardAuthHeader("an identity header of the client's")
 			}
 		case class == request.OverrideHeader:
-			return refuseHeldHeader("a header that asks for another method (method_override)")
+			return refuseForwardAuthHeader("a header that asks for another method (method_override)")
 		case isMisleading(name):
-			return refuseHeldHeader("a header that asks backends for something else than the request line")
+			return refuseForwardAuthHeader("a header that asks backends for something else than the request line")
 		case class == request.OddHeader && x.route() != nil && controlsHeader(x.route(), name):
-			return refuseHeldHeader("a name that servers take for a header of the policy's")
+			return refuseForwardAuthHeader("a name that servers take for a header of the policy's")
 		}
 	}
 	return nil
 }
 
-// answerHeld tells the proxy what to change of the request, in place of forwarding it.
-func (x *forwarding) answerHeld() error {
+// answerForwardAuth tells the proxy what to change of the request, in place of forwarding it.
+func (x *forwarding) answerForwardAuth() error {
 	x.record.decision = "allow"
 	a := &allowed{set: x.identityFields()}
 	a.set.Set("X-Request-Id", x.requestID)
@@ -64,10 +64,10 @@ func (x *forwarding) answerHeld() error {
 			a.set.Add(name, value)
 		}
 	}
-	x.setHeldSubprotocols(&a.set)
+	x.setForwardAuthSubprotocols(&a.set)
 	a.remove = append(a.remove, contractNames...)
-	for _, name := range x.held.sent {
-		if !x.isProxysField(name) && x.r.Header[name] == nil {
+	for _, name := range x.forwardAuth.sent {
+		if !x.isProxyHeader(name) && x.r.Header[name] == nil {
 			a.remove = append(a.remove, name)
 		}
 	}
@@ -77,7 +77,7 @@ func (x *forwarding) answerHeld() error {
 	h := x.reply.Header()
 	x.reply.setCommonHeaders(h)
 	h.Set("Cache-Control", "no-store")
-	x.held.allowed = a
+	x.forwardAuth.allowed = a
 	x.reply.WriteHeader(http.StatusOK)
 	return nil
 }
@@ -88,8 +88,8 @@ func (x *forwarding) identityFields() (fields field.List) {
 	return fields
 }
 
-// isProxysField reports whether a header is the proxy's to write, or to remove, as the gateway writes its own to backends.
-func (x *forwarding) isProxysField(name string) bool {
+// isProxyHeader reports whether a header is the proxy's to write, or to remove, as the gateway writes its own to backends.
+func (x *forwarding) isProxyHeader(name string) bool {
 	if forwardauth.IsTarget(name) {
 		return false
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // writeCheck writes an answer as the message of a call.
-func (a *heldReply) writeCheck(w http.ResponseWriter, h *forwardAuth) {
+func (a *authReply) writeCheck(w http.ResponseWriter, h *forwardAuth) {
 	var fields field.List
 	for name, lines := range a.header {
 		for _, line := range lines {
@@ -25,7 +25,7 @@ func (a *heldReply) writeCheck(w http.ResponseWriter, h *forwardAuth) {
 		message = extauthz.Allow(h.allowed.set, h.allowed.remove, fields)
 	} else {
 		fields.Del("Content-Length")
-		message = extauthz.Deny(a.refused(h), fields, a.body.Bytes())
+		message = extauthz.Deny(a.refusedStatus(h), fields, a.body.Bytes())
 	}
 	out := w.Header()
 	clear(out)

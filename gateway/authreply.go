@@ -5,32 +5,32 @@ import (
 	"net/http"
 )
 
-// heldReply is the answer about a request that is held, before it is put as the proxy takes it. It cannot be flushed, so that nobody
+// authReply is the answer to a request for authorization (forward auth), before it is put as the proxy takes it. It cannot be flushed, so that nobody
 // takes a cookie in it for one that has left: proxies may keep it to themselves.
-type heldReply struct {
+type authReply struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
 }
 
 // Header implements http.ResponseWriter.
-func (a *heldReply) Header() http.Header { return a.header }
+func (a *authReply) Header() http.Header { return a.header }
 
 // WriteHeader implements http.ResponseWriter.
-func (a *heldReply) WriteHeader(status int) {
+func (a *authReply) WriteHeader(status int) {
 	if a.status == 0 {
 		a.status = status
 	}
 }
 
 // Write implements http.ResponseWriter.
-func (a *heldReply) Write(p []byte) (int, error) {
+func (a *authReply) Write(p []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
 	return a.body.Write(p)
 }
 
-// refused is the status of an answer that is no leave: never a success, unless the proxy passes that on.
-func (a *heldReply) refused(h *forwardAuth) int {
+// refusedStatus is the status of an answer that is no leave: never a success, unless the proxy passes that on.
+func (a *authReply) refusedStatus(h *forwardAuth) int {
 	switch {
 	case a.status == 0:
 		return http.StatusInternalServerError

@@ -2,27 +2,27 @@ package gateway
 
 import "net/http"
 
-// decisionForwardAuth is recorded of requests about requests that are refused for what they are themselves.
+// decisionForwardAuth is recorded of requests for authorization that are refused for what they are themselves.
 const decisionForwardAuth = "forward-auth"
 
-// refuseAskingPeer is for who asks about requests, and is none of those who may.
-func refuseAskingPeer() *refusal {
+// refuseAuthPeer is for who asks about requests, and is none of those who may.
+func refuseAuthPeer() *refusal {
 	return &refusal{
 		status: http.StatusForbidden, decision: decisionForwardAuth, kind: kindForbidden, title: "Not allowed",
 		detail: "Requests are not decided on for you.", reason: reasonForwardAuth + "the address is not in forward_auth.trusted_proxies",
 	}
 }
 
-// refuseAsking is for a request that does not say what it asks about, or says it in two ways. reason names headers alone.
-func refuseAsking(reason string) *refusal {
+// refuseAuthRequest is for a request that does not say what it asks about, or says it in two ways. reason names headers alone.
+func refuseAuthRequest(reason string) *refusal {
 	return &refusal{
 		status: http.StatusBadRequest, decision: decisionMalformed, kind: "forward-auth", title: "Bad request: " + reason,
 		detail: "The request cannot be understood in one way only: " + reason + ".", reason: reasonForwardAuth + reason,
 	}
 }
 
-// refuseHeldOwn is for what the gateway or the login host answers itself.
-func refuseHeldOwn() error {
+// refuseForwardAuthOwn is for what the gateway or the login host answers itself.
+func refuseForwardAuthOwn() error {
 	return &refusal{
 		status: http.StatusNotFound, decision: "deny", kind: "not-found", title: "Not found",
 		detail: "There is nothing at this address.",
@@ -30,8 +30,8 @@ func refuseHeldOwn() error {
 	}
 }
 
-// refuseHeldPreflight is for a CORS preflight, whose answer is a success without any access.
-func refuseHeldPreflight() error {
+// refuseForwardAuthPreflight is for a CORS preflight, whose answer is a success without any access.
+func refuseForwardAuthPreflight() error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: kindForbidden, title: "Not allowed",
 		detail: "This address answers no requests of other sites.",
@@ -39,8 +39,8 @@ func refuseHeldPreflight() error {
 	}
 }
 
-// refuseHeldUpgrade is for an Upgrade that the gateway would not forward.
-func refuseHeldUpgrade() error {
+// refuseForwardAuthUpgrade is for an Upgrade that the gateway would not forward.
+func refuseForwardAuthUpgrade() error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: kindForbidden, title: "Not allowed",
 		detail: "This address speaks no other protocol.",
@@ -48,8 +48,8 @@ func refuseHeldUpgrade() error {
 	}
 }
 
-// refuseHeldTLS is for a host that asks more of a connection than a proxy tells.
-func refuseHeldTLS() error {
+// refuseForwardAuthTLS is for a host that asks more of a connection than a proxy tells.
+func refuseForwardAuthTLS() error {
 	return &refusal{
 		status: http.StatusForbidden, decision: "deny", kind: kindForbidden, title: "Not allowed",
 		detail: "This address takes connections to the gateway itself alone.",
@@ -57,7 +57,7 @@ func refuseHeldTLS() error {
 	}
 }
 
-// refuseHeldHeader is for a header that the gateway would have removed, and that the proxy cannot be told to.
-func refuseHeldHeader(why string) error {
+// refuseForwardAuthHeader is for a header that the gateway would have removed, and that the proxy cannot be told to.
+func refuseForwardAuthHeader(why string) error {
 	return refuseMalformed(reasonForwardAuth + why + ", which the proxy has not removed")
 }
