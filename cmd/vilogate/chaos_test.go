@@ -134,8 +134,8 @@ func (l *chaosLoad) talk(c *client) {
 		return
 	}
 	defer func() { _ = conn.Close() }()
-	patience := func() { _ = conn.SetDeadline(time.Now().Add(20 * time.Second)) } // an error is the next call's
-	patience()
+	extendDeadline := func() { _ = conn.SetDeadline(time.Now().Add(20 * time.Second)) } // an error is the next call's
+	extendDeadline()
 	_, err = io.WriteString(conn, "GET /socket HTTP/1.1\r\nHost: "+appHost+"\r\nOrigin: https://"+appHost+"\r\n"+upgrade+cookieLine(c.sso())+"\r\n\r\n")
 	var response *http.Response
 	reader := bufio.NewReader(conn)
@@ -163,7 +163,7 @@ func (l *chaosLoad) talk(c *client) {
 		case <-time.After(100 * time.Millisecond):
 		}
 		begin := time.Now()
-		patience()
+		extendDeadline()
 		if _, err = io.WriteString(conn, frame); err == nil {
 			_, err = io.ReadFull(reader, echo)
 		}
