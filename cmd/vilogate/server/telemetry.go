@@ -100,7 +100,7 @@ func (s *Server) registerGatewayMetrics() {
 	s.metrics.Counter("token_cache_misses_total", "Token verifications not in the cache.", func() float64 { return float64(stats().Misses) })
 	s.metrics.Gauge("token_cache_entries", "Token verifications in the cache.", func() float64 { return float64(stats().Entries) })
 	s.metrics.Counter("token_key_tries_total", "Keys tried beyond the first, for tokens that do not say by a kid which key signed them.", func() float64 { return float64(stats().Tries) })
-	s.metrics.Gauge("open_streams", "Requests under way for more than a moment, WebSockets included.", func() float64 { return float64(s.gateway.OpenStreams()) })
+	s.metrics.Gauge("open_streams", "Requests in flight for more than a moment, WebSockets included.", func() float64 { return float64(s.gateway.OpenStreams()) })
 	s.metrics.Gauge("buffered_bytes", "Memory that is held for bodies of slow clients, in bytes.", func() float64 {
 		held, _ := s.gateway.Buffered()
 		return float64(held)
@@ -177,17 +177,17 @@ func (s *Server) registerLoadMetrics() {
 			}
 		}
 	}
-	s.metrics.Gauges("upstream_requests", "Requests under way at an upstream, WebSockets included.", []string{"upstream"},
+	s.metrics.Gauges("upstream_requests", "Requests in flight at an upstream, WebSockets included.", []string{"upstream"},
 		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) { emit(float64(l.InFlight), l.Upstream) }))
-	s.metrics.Gauges("upstream_queued", "Requests that wait for an upstream, which has as many under way as it may (concurrency, connections).", []string{"upstream"},
+	s.metrics.Gauges("upstream_queued", "Requests that wait for an upstream, which has as many in flight as it may (concurrency, connections).", []string{"upstream"},
 		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) { emit(float64(l.Queued), l.Upstream) }))
-	s.metrics.Counters("upstream_refused_total", "Requests that were answered 503 because an upstream had as many as it may: its queue was full, nothing ended in time (timeout), or it was not asked because too many in a row had failed (breaker).",
+	s.metrics.Counters("upstream_refused_total", "Requests that were answered 503 because an upstream had as many as it may: its queue was full, nothing ended in time (timeout), or its circuit breaker was open because too many in a row had failed (breaker).",
 		[]string{"upstream", "reason"}, byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) {
 			emit(float64(l.RefusedFull), l.Upstream, "full")
 			emit(float64(l.RefusedTimeout), l.Upstream, "timeout")
 			emit(float64(l.RefusedBreaker), l.Upstream, "breaker")
 		}))
-	s.metrics.Gauges("upstream_breaker_open", "Whether an upstream is not asked (1) because too many requests in a row had failed (breaker).", []string{"upstream"},
+	s.metrics.Gauges("upstream_breaker_open", "Whether the circuit breaker of an upstream is open (1), because too many requests in a row had failed (breaker).", []string{"upstream"},
 		byUpstream(func(emit metrics.Emit, l gateway.UpstreamLoad) {
 			open := 0.0
 			if !l.Asked() {
@@ -195,7 +195,7 @@ func (s *Server) registerLoadMetrics() {
 			}
 			emit(open, l.Upstream)
 		}))
-	s.metrics.Counters("requests_refused_total", "Requests that were refused because one client (429) or all together (503) had as many under way at upstreams as they may.",
+	s.metrics.Counters("requests_refused_total", "Requests that were refused because one client (429) or all together (503) had as many in flight at upstreams as they may.",
 		[]string{"reason"}, func(emit metrics.Emit) {
 			load := s.gateway.TotalLoad()
 			emit(float64(load.RefusedClient), "client")

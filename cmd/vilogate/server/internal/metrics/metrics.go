@@ -78,7 +78,7 @@ func New() *Metrics {
 			Help: "Requests whose shadow decision (of a route, or of the shadow policies) differs from the enforced one.",
 		}, []string{"host", "route", "shadow", "decision", "shadow_decision"}),
 		streamEnds: registered.NewCounterVec(prometheus.CounterOpts{
-			Name: "vilogate_stream_ends_total", Help: "Requests under way, WebSockets included, that were ended before their time, by cause: revoked, session_over, policy or drain.",
+			Name: "vilogate_stream_ends_total", Help: "Requests in flight, WebSockets included, that were ended before their time, by cause: revoked, session_over, policy or drain.",
 		}, []string{"cause"}),
 		reloads: registered.NewCounterVec(prometheus.CounterOpts{
 			Name: "vilogate_config_reloads_total", Help: "Reloads of configuration and policies, by result: success or failure.",
