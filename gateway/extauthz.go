@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/viloforge/vilogate/gateway/internal/extauthz"
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/forwardauth"
 )
 
@@ -84,7 +85,7 @@ func extAuthzRequest(asking *http.Request, c extauthz.Request) (*http.Request, e
 	r := originalRequest(asking, forwardauth.Request{Method: c.Method, Authority: c.Host, Target: c.Path}, header)
 	r.ContentLength = 0
 	if lines := header["Content-Length"]; len(lines) == 1 {
-		r.ContentLength, _ = strconv.ParseInt(lines[0], 10, 64) // what is no length is refused as such
+		r.ContentLength, _ = field.ParseLength(lines[0]) // what is no length is refused as such
 	}
 	return r, nil
 }

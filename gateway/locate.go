@@ -3,8 +3,8 @@ package gateway
 import (
 	"crypto/tls"
 	"net/http"
-	"strconv"
 
+	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/policies"
 )
 
@@ -34,11 +34,11 @@ func (x *exchange) locate() error {
 	return nil
 }
 
-// hasContentLength reports whether a Content-Length, of which there is one at most, is what net/http takes for the body's: over HTTP/2
-// it takes one that is no number, or that comes without a body, for 0, and the backend would get an empty body in place of it.
+// hasContentLength reports whether a Content-Length, of which there is one at most, is the body's: what serves HTTP/3, or holds a request
+// for another proxy, takes one that is no number for 0, and the backend would get an empty body in place of it.
 func hasContentLength(r *http.Request) bool {
 	for _, line := range r.Header["Content-Length"] {
-		if length, err := strconv.ParseInt(line, 10, 64); err != nil || length != r.ContentLength || line[0] < '0' {
+		if length, ok := field.ParseLength(line); !ok || length != r.ContentLength {
 			return false
 		}
 	}
