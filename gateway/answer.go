@@ -13,8 +13,8 @@ import (
 const maxAnnounced = 32
 
 // cleanFraming removes from the header of an upstream's answer what is about its connection alone; of 101 nothing is. announced
-// are the trailers that it says may follow, of those that may pass.
-func cleanFraming(head *http1.Head) (announced []string) {
+// are the trailers that it says may follow, of those that may pass, and options what is about the connection in trailers, too.
+func cleanFraming(head *http1.Head) (announced []string, options connectionOptions) {
 	h := &head.Fields
 	if list := h.Get("Content-Length"); strings.IndexByte(list, ',') >= 0 || h.Count("Content-Length") > 1 { // all the same, or it was refused
 		first, _, _ := strings.Cut(list, ",")
@@ -24,28 +24,28 @@ func cleanFraming(head *http1.Head) (announced []string) {
 		h.Add("Cache-Control", "no-cache") // as caches of HTTP/1.0 take it (RFC 9111, section 5.4)
 	}
 	if head.Status == http.StatusSwitchingProtocols {
-		return nil
+		return nil, options
+	}
+	if h.Has("Connection") {
+		var room [2]string
+		options = parseConnection(slices.AppendSeq(room[:0], h.Values("Connection")))
 	}
 	if head.Length == http1.Chunked {
 		for line := range h.Values("Trailer") {
 			for name := range strings.SplitSeq(line, ",") {
 				name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
-				if len(announced) < maxAnnounced && name != "" && !forbiddenTrailer(name) && !slices.Contains(announced, name) {
+				if len(announced) < maxAnnounced && name != "" && !forbiddenTrailer(name) && !options.has(name) && !slices.Contains(announced, name) {
 					announced = append(announced, name)
 				}
 			}
 		}
 	}
-	if h.Has("Connection") {
-		var room [2]string
-		removeConnectionOptions(h, slices.AppendSeq(room[:0], h.Values("Connection")))
-	}
-	h.DelFunc(isHopByHop)
-	return announced
+	h.DelFunc(func(name string) bool { return isHopByHop(name) || options.has(name) })
+	return announced, options
 }
 
 // forwardTrailers passes the trailers on that may be, whether they were announced or not.
-func (x *forwarding) forwardTrailers(trailer field.List, announced []string) {
+func (x *forwarding) forwardTrailers(trailer field.List, announced []string, options connectionOptions) {
 	if len(trailer) == 0 && len(announced) == 0 {
 		return // a header that somebody asks for when it was written is copied
 	}
@@ -55,7 +55,7 @@ func (x *forwarding) forwardTrailers(trailer field.List, announced []string) {
 	}
 	for _, f := range trailer {
 		name := http.CanonicalHeaderKey(f.Name)
-		if forbiddenTrailer(name) || x.editsResponse(name) {
+		if forbiddenTrailer(name) || options.has(name) || x.editsResponse(name) {
 			continue
 		}
 		if !flushed {

@@ -64,7 +64,7 @@ func (out *outgoing) checkHandshake(answer *http1.Head) error {
 	}
 	h := &answer.Fields
 	h.Del("Sec-WebSocket-Accept")
-	removeConnectionOptions(h, slices.Collect(h.Values("Connection")))
+	h.DelFunc(parseConnection(slices.Collect(h.Values("Connection"))).has)
 	h.DelFunc(isHopByHop)
 	return nil
 }

@@ -126,9 +126,9 @@ func (x *forwarding) forwardBody(out *outgoing) {
 		out.length = 0
 		return
 	}
-	connection := in.Header["Connection"]
+	options := parseConnection(in.Header["Connection"])
 	for name := range in.Trailer {
-		if x.allowsHeader(name, request.ClassifyHeader(name)) && !forbiddenTrailer(name) && !isListed(connection, name) &&
+		if x.allowsHeader(name, request.ClassifyHeader(name)) && !forbiddenTrailer(name) && !options.has(name) &&
 			(x.route() == nil || !controlsHeader(x.route(), name)) {
 			if out.trailer == nil {
 				out.trailer = make(http.Header, len(in.Trailer))

@@ -59,7 +59,7 @@ func (out *outgoing) begin(r *http.Request, sent field.List) {
 		if isListed(connection, "upgrade") {
 			out.upgrade = r.Header.Get("Upgrade")
 		}
-		removeConnectionOptions(&out.header, connection)
+		out.header.DelFunc(parseConnection(connection).has)
 	}
 	if isListed(r.Header["Te"], "trailers") { // which a backend needs to know, as gRPC's do
 		out.header.Add("Te", "trailers")
@@ -88,19 +88,35 @@ func isHopByHop(name string) bool {
 // fewOptions is how long a line of Connection is at most that is looked through for each field.
 const fewOptions = 64
 
-// removeConnectionOptions removes the fields that lines of Connection name.
-func removeConnectionOptions(h *field.List, connection []string) {
-	if len(connection) == 1 && len(connection[0]) <= fewOptions {
-		h.DelFunc(func(name string) bool { return field.IsListed(connection[0], name) })
-		return
+// connectionOptions are what lines of Connection list, the names of fields that are about the connection among them. The zero value is none.
+type connectionOptions struct {
+	line  string          // where there is one, which is short
+	named map[string]bool // by canonical name, where there is more
+}
+
+func parseConnection(lines []string) (o connectionOptions) {
+	switch {
+	case len(lines) == 0:
+		return o
+	case len(lines) == 1 && len(lines[0]) <= fewOptions:
+		o.line = lines[0]
+		return o
 	}
-	named := map[string]bool{}
-	for _, line := range connection {
+	o.named = map[string]bool{}
+	for _, line := range lines {
 		for name := range strings.SplitSeq(line, ",") {
-			named[http.CanonicalHeaderKey(textproto.TrimString(name))] = true
+			o.named[http.CanonicalHeaderKey(textproto.TrimString(name))] = true
 		}
 	}
-	h.DelFunc(func(name string) bool { return named[http.CanonicalHeaderKey(name)] })
+	return o
+}
+
+// has reports whether a field is named.
+func (o connectionOptions) has(name string) bool {
+	if o.named != nil {
+		return o.named[http.CanonicalHeaderKey(name)]
+	}
+	return field.IsListed(o.line, name)
 }
 
 // isRepeatable reports whether a request may be sent twice: safe and idempotent methods without a body (RFC 9110, section

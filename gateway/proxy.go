@@ -93,7 +93,8 @@ func (x *forwarding) answerWith(answer *upstreamAnswer, out *outgoing) error {
 	}
 	status := answer.Head.Status
 	h := &answer.Head.Fields
-	announced, events := cleanFraming(&answer.Head), isEventStream(*h)
+	announced, options := cleanFraming(&answer.Head)
+	events := isEventStream(*h)
 	x.cleanResponse(h)
 	x.checkConnectionChallenges(h)
 	x.editResponse(h)
@@ -114,7 +115,7 @@ func (x *forwarding) answerWith(answer *upstreamAnswer, out *outgoing) error {
 	x.reply.writeFields(status, *h)
 	x.copyAnswer(answer, out.body, !events)
 	x.noteStatus(answer)
-	x.forwardTrailers(answer.Trailer(), announced)
+	x.forwardTrailers(answer.Trailer(), announced, options)
 	return nil
 }
 
