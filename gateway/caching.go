@@ -58,7 +58,7 @@ func (x *forwarding) outsideVary(h field.List) (names []string, identity bool) {
 		credentials = append(credentials, header.Name)
 	}
 	for _, credential := range credentials {
-		if !slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, credential) }) {
+		if !slices.ContainsFunc(names, func(name string) bool { return field.Same(name, credential) }) {
 			names = append(names, credential)
 		}
 	}

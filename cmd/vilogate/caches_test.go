@@ -152,6 +152,7 @@ func TestCachesOutsideKeepNobodysPage(t *testing.T) {
 		{"/x", []string{"Vary: X-User-Assertion", "Cache-Control: public, max-age=60, s-maxage=600"}, "Cookie, Authorization", "max-age=60, private"},
 		{"/x", []string{"Vary: X-User-Assertion", "Cache-Control: PUBLIC", "Cache-Control: S-MaxAge = 5"}, "Cookie, Authorization", "private"},
 		{"/x", []string{"Vary: accept, x_user-ID", "Vary: cookie", "Cache-Control: max-age=60"}, "accept, cookie, Authorization", "max-age=60, private"},
+		{"/x", []string{"Vary: X-User, coo\u212aie"}, "coo\u212aie, Cookie, Authorization", "private"},
 		{"/x", []string{"Vary: Remote-User", "Expires: Thu, 01 Jan 2099 00:00:00 GMT"}, "Cookie, Authorization", "private"},
 		{"/x", []string{"Vary: X-Forwarded-Email, *", "Cache-Control: public"}, "*", "private"},
 		{"/x", []string{"Vary: X-WEBAUTH-USER", "Cache-Control: public"}, "Cookie, Authorization", "private"},

@@ -131,7 +131,7 @@ func (f *fact) agreed() (string, error) {
 		return "", &Error{f.named + " is missing"}
 	}
 	for i, other := range f.said[1:] {
-		if other != f.said[0] && !(f.fold && strings.EqualFold(other, f.said[0])) {
+		if other != f.said[0] && !(f.fold && field.Same(other, f.said[0])) {
 			return "", contradiction(f.by[0], f.by[i+1])
 		}
 	}

@@ -83,6 +83,7 @@ func TestNothingIsPreferred(t *testing.T) {
 		"two methods":     {asked(Path, host, append(nginx, "X-Forwarded-Method: get")...), "X-Forwarded-Method and X-Original-Method contradict each other"},
 		"two schemes":     {asked(Path, host, append(nginx, "X-Original-URL: http://app.example.com/a")...), "X-Forwarded-Proto and X-Original-Url contradict each other"},
 		"two hosts":       {asked(Path, host, append(nginx, "X-Forwarded-Host: other.example.com")...), "X-Forwarded-Host and Host contradict each other"},
+		"no ASCII":        {asked(Path, "\u212atest.example", append(nginx, "X-Forwarded-Host: ktest.example")...), "X-Forwarded-Host and Host contradict each other"},
 		"a host of ours":  {asked(Path, "Other.example.com.:4181", "X-Forwarded-Method: GET", "X-Forwarded-Uri: /", "X-Forwarded-Proto: https", "X-Forwarded-Host: "+host), "X-Forwarded-Host and Host contradict"},
 		"userinfo":        {asked(Path, host, append(nginx, "X-Original-URL: https://app.example.com@evil.example/a")...), "X-Original-Url and Host contradict each other"},
 		"another URL":     {asked(Path, "vilogate", "X-Original-Method: GET", "X-Original-URL: https://evil.example/a", "X-Forwarded-Host: "+host), "X-Forwarded-Host and X-Original-Url contradict each other"},

@@ -308,6 +308,7 @@ func TestUpgradeToSomethingElse(t *testing.T) {
 		"another":  "Connection: upgrade\r\nUpgrade: h2c\r\n",
 		"two":      "Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n",
 		"a list":   "Connection: upgrade\r\nUpgrade: websocket, h2c\r\n",
+		"no ASCII": "Connection: upgrade\r\nUpgrade: websoc\u212aet\r\n",
 		"no token": "Connection: close\r\nUpgrade: websocket\r\n",
 	} {
 		b := newBackend(t, func(conn net.Conn, _ *http.Request, _ int) bool {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"time"
 
@@ -217,7 +216,7 @@ func (x *Exchange) headBytes() ([]byte, error) {
 // switches reports whether a 101 is for the protocol that was asked for, and for no other below it (RFC 9110, section 7.8).
 func (x *Exchange) switches(h *http1.Head) bool {
 	return x.request.Upgrade != "" && h.Fields.HasToken("Connection", "upgrade") &&
-		h.Fields.Count("Upgrade") == 1 && strings.EqualFold(h.Fields.Get("Upgrade"), x.request.Upgrade)
+		h.Fields.Count("Upgrade") == 1 && field.Same(h.Fields.Get("Upgrade"), x.request.Upgrade)
 }
 
 // Next is the next piece of the answer's body, which is good until the next call; io.EOF where it has ended whole. Where it
