@@ -58,9 +58,12 @@ func (w *world) lookup(ctx context.Context, n Name) (Answer, error) {
 		defer w.mu.Unlock()
 		w.inFlight[n.Resolver]--
 	}()
-	if strings.HasPrefix(n.Host, "hangs") {
+	switch {
+	case strings.HasPrefix(n.Host, "hangs"):
 		<-ctx.Done()
 		return Answer{TTL: noTTL}, ctx.Err()
+	case n.Host == "slow":
+		time.Sleep(3 * time.Second)
 	}
 	if found.Addresses == nil {
 		return found, errors.New("no such host")
@@ -227,6 +230,53 @@ func TestAResolverThatHangs(t *testing.T) {
 	})
 }
 
+// TestNamesThatAreForgottenMeanwhile: nobody waits for their turns at a resolver, and what was asked before is not learned where a name is
+// needed again.
+func TestNamesThatAreForgottenMeanwhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { w.Run(ctx); close(ended) }()
+		need := func(names ...string) {
+			needed := map[Name]time.Duration{}
+			for _, name := range names {
+				needed[Name{Host: name}] = time.Second
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			w.Add(ctx, needed)
+			w.Retain(needed)
+		}
+		hanging := make([]string, 20*maxConcurrent)
+		for i := range hanging {
+			hanging[i] = fmt.Sprint("hangs.", i)
+		}
+		w.answer("app", addresses("10.0.0.1"))
+		need(hanging...)
+		time.Sleep(lookupTimeout)
+		need("app")
+		time.Sleep(lookupTimeout)
+		if asked, _, _ := w.counted("app"); asked == 0 {
+			t.Error("a name waits behind others that nobody needs")
+		}
+		w.answer("slow", addresses("10.0.0.2"))
+		need("slow")
+		time.Sleep(2 * time.Second) // the second lookup is under way
+		need()
+		w.answer("slow", addresses("10.0.0.3"))
+		go need("slow")
+		time.Sleep(2500 * time.Millisecond)
+		if got := w.Addresses(Name{Host: "slow"}); fmt.Sprint(got) == "[10.0.0.2]" {
+			t.Error("a name has what was asked before it was forgotten")
+		}
+		stop()
+		<-ended
+		time.Sleep(lookupTimeout)
+	})
+}
+
 // TestTooManyAddressesAreAFailure: the last ones stay.
 func TestTooManyAddressesAreAFailure(t *testing.T) {
 	t.Parallel()
@@ -240,12 +290,12 @@ func TestTooManyAddressesAreAFailure(t *testing.T) {
 			many[i] = netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
 		}
 		w.answer("app", many)
-		w.lookUp(t.Context(), name)
+		w.lookUp(t.Context(), name, w.known[name])
 		if got := w.Addresses(name); len(got) != 1 || w.Statuses()[0].Failures != 1 {
 			t.Errorf("%d addresses, %+v", len(got), w.Statuses())
 		}
 		w.answer("app", many[:maxAddresses])
-		w.lookUp(t.Context(), name)
+		w.lookUp(t.Context(), name, w.known[name])
 		if got := w.Addresses(name); len(got) != maxAddresses {
 			t.Errorf("%d addresses", len(got))
 		}

@@ -26,8 +26,9 @@ func (n *Names) Add(ctx context.Context, names map[Name]time.Duration) {
 	n.mu.Lock()
 	for name, interval := range names {
 		if n.known[name] == nil {
-			n.known[name] = &entry{interval: interval, inFlight: true, ttl: noTTL}
-			lookups.Go(func() { n.lookUp(ctx, name) })
+			e := &entry{interval: interval, inFlight: true, ttl: noTTL}
+			n.known[name] = e
+			lookups.Go(func() { n.lookUp(ctx, name, e) })
 		}
 	}
 	n.mu.Unlock()
@@ -52,9 +53,9 @@ func (n *Names) Run(ctx context.Context) {
 			n.o.Changed()
 		}
 		due, next := n.due()
-		for _, name := range due {
+		for name, e := range due {
 			lookups.Go(func() {
-				if n.lookUp(ctx, name) {
+				if n.lookUp(ctx, name, e) {
 					changed.Store(true)
 				}
 				n.wakeRun()
@@ -65,11 +66,11 @@ func (n *Names) Run(ctx context.Context) {
 }
 
 // due are the names that are to be looked up now, which counts them as in flight, and the time until the next one is.
-func (n *Names) due() (due []Name, next time.Duration) {
+func (n *Names) due() (due map[Name]*entry, next time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := n.o.Now()
-	next = time.Hour
+	due, next = map[Name]*entry{}, time.Hour
 	for name, e := range n.known {
 		switch left := e.due.Sub(now); {
 		case e.inFlight: // it wakes Run when it has ended
@@ -77,33 +78,38 @@ func (n *Names) due() (due []Name, next time.Duration) {
 			next = min(next, left)
 		default:
 			e.inFlight = true
-			due = append(due, name)
+			due[name] = e
 		}
 	}
 	return due, next
 }
 
 // lookUp looks one name up, and reports whether it has other addresses than before.
-func (n *Names) lookUp(ctx context.Context, name Name) (changed bool) {
-	got, err := n.ask(ctx, name)
+func (n *Names) lookUp(ctx context.Context, name Name, e *entry) (changed bool) {
+	got, err := n.ask(ctx, name, e)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return false // nobody wants to know
 	}
-	changed, stateChanged := n.learn(name, got, err)
+	changed, stateChanged := n.learn(name, e, got, err)
 	if stateChanged {
 		n.o.Failed(name, err)
 	}
 	return changed
 }
 
+var errForgotten = errors.New("resolve: nobody needs the name any more")
+
 // ask asks the name's resolver, when it has answered enough of the others.
-func (n *Names) ask(ctx context.Context, name Name) (Answer, error) {
+func (n *Names) ask(ctx context.Context, name Name, e *entry) (Answer, error) {
 	slots := n.slotsOf(name.Resolver)
 	select {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
 	case <-ctx.Done():
 		return Answer{TTL: noTTL}, ctx.Err()
+	}
+	if !n.isKnown(name, e) {
+		return Answer{TTL: noTTL}, errForgotten
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -112,6 +118,13 @@ func (n *Names) ask(ctx context.Context, name Name) (Answer, error) {
 		err = fmt.Errorf("it has %d addresses, and %d are the most that a name may have", len(got.Addresses), maxAddresses)
 	}
 	return got, err
+}
+
+// isKnown reports whether the name was not forgotten since it had this entry.
+func (n *Names) isKnown(name Name, e *entry) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.known[name] == e
 }
 
 // slotsOf are those of a resolver, "" for the system's.
@@ -128,11 +141,10 @@ func (n *Names) slotsOf(resolver string) chan struct{} {
 
 // learn takes what a lookup brought, and reports whether the name has other addresses than before, and whether it cannot be looked
 // up any more, or can again.
-func (n *Names) learn(name Name, got Answer, err error) (changed, stateChanged bool) {
+func (n *Names) learn(name Name, e *entry, got Answer, err error) (changed, stateChanged bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	e := n.known[name]
-	if e == nil { // forgotten meanwhile
+	if n.known[name] != e { // forgotten meanwhile
 		return false, false
 	}
 	stateChanged = (e.err != nil) != (err != nil)
