@@ -14,7 +14,7 @@ func FuzzCanonicalise(f *testing.F) {
 		"/", "/admin", "/%61dmin", "/public/../admin", "/public/..%2fadmin", "/public/%252e%252e/admin", "//../admin", "/public/..;/admin",
 		`/public/..\admin`, "/public/..%5cadmin", "/x%00", "/%c0%ae%c0%ae/admin", "/%c3%a9", "/\xc3\xa9", "/a b\"<>^`{|}[]", "/%7e%2c%3a",
 		"/100%25", "/%25%32%65", "/%2525252e", "/%25u002e%25u002e/", "/a%2fb", "/a//b", "/a;b=c/d", "/a%3bb", "/x?a=1;b=2", "/x?", "/x#", "/%zz", "*", "http://a/",
-		"/C%23", "/%2523", "/a%5cb", "/a%5c..%5cb", "/..%5C", "/a%255cb", "/job/release%252F1.12.1/5", "/a%252f%252e%252e%252fb", "/%25252e%2525252e", "/a%25u005c..", "/%5C%2f%5C",
+		"/C%23", "/%2523", "/a%5cb", "/a%5c..%5cb", "/..%5C", "/a%255cb", "/job/release%252F1.12.1/5", "/a%252f%252e%252e%252fb", "/%25252e%2525252e", "/a%25u005c..", "/%5C%2f%5C", "/a%3Fb", "/a%253Fb",
 	} {
 		f.Add("GET", "website.viloforge.com:8443", target)
 	}
@@ -80,7 +80,7 @@ func FuzzCanonicalise(f *testing.F) {
 		}
 		full := DecodeFully(text)
 		checkDecoded(t, full, odd)
-		if got.Path.DecodesFurther() != (full != decoded) {
+		if got.Path.DecodesFurther() != (full != decoded || strings.Contains(full, "?")) {
 			t.Errorf("%q, decoded to its end, is %q", raw, full)
 		}
 	})
