@@ -116,7 +116,7 @@ func (o connectionOptions) has(name string) bool {
 	if o.named != nil {
 		return o.named[http.CanonicalHeaderKey(name)]
 	}
-	return field.IsListed(o.line, name)
+	return o.line != "" && field.IsListed(o.line, name)
 }
 
 // isRepeatable reports whether a request may be sent twice: safe and idempotent methods without a body (RFC 9110, section
