@@ -136,8 +136,8 @@ func (r *Redis) load(ctx context.Context, to Sink) (position, error) {
 
 // followStream tells what is added to the stream behind at, up to which all is known as of known, until due.
 func (r *Redis) followStream(ctx context.Context, to Sink, at position, known time.Time, due <-chan time.Time) error {
-	diverged := false                             // the stream ends elsewhere than at, and nothing has come from there yet
-	late := age(known, to.Now()) > maxUnconfirmed // what is known was asked for long ago, and requests may wait for news
+	diverged := false           // the stream ends elsewhere than at, and nothing has come from there yet
+	late := r.isLate(to, known) // no read waits
 	for ctx.Err() == nil {
 		select {
 		case <-due:
@@ -154,7 +154,7 @@ func (r *Redis) followStream(ctx context.Context, to Sink, at position, known ti
 			return err
 		}
 		if len(messages) > 0 {
-			diverged, late = false, age(asOf, to.Now()) > maxUnconfirmed
+			diverged, late = false, r.isLate(to, asOf)
 			if len(messages) < batch { // else there may be more
 				known = asOf
 			}
@@ -179,6 +179,11 @@ func (r *Redis) followStream(ctx context.Context, to Sink, at position, known ti
 		}
 	}
 	return ctx.Err()
+}
+
+// isLate reports whether what is known as of a time would be too old for requests before a read that waits for news is over.
+func (r *Redis) isLate(to Sink, known time.Time) bool {
+	return age(known, to.Now())+r.readBlock > maxUnconfirmed
 }
 
 // readStream returns what the stream holds behind a position, and may wait for it.

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -171,4 +172,32 @@ func TestLoadsAreFarApart(t *testing.T) {
 			t.Errorf("the next load is %v after one that took %v, want %v", got, took, want)
 		}
 	}
+}
+
+// TestALongLoadIsConfirmedAtOnce: what an index held that took long to be read is old by then, and is not left so until a read has
+// waited for news.
+func TestALongLoadIsConfirmedAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	log := s.open()
+	log.readBlock = time.Hour
+	s.Pause()
+	l := NewList(log, Options{})
+	ctx, stop := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() {
+		if err := l.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	defer func() {
+		stop()
+		s.Kill() // which ends the read that waits
+		run.Wait()
+	}()
+	began := time.Now()
+	eventually(t, "time passes", func() bool { return time.Since(began) > maxUnconfirmed/2 })
+	resumed := time.Now()
+	s.Resume()
+	eventually(t, "what is known is of after the load", func() bool { return l.Stats().LastSync.After(resumed) })
 }
