@@ -88,7 +88,13 @@ func (c *client) isIn(t *testing.T, s *site) {
 	if err := c.goOn(s); err != nil {
 		t.Fatal(err)
 	}
-	if at, page := c.follow(s.url("app", "/page?navigation")); page.status != http.StatusOK || at != s.url("app", "/page?navigation") {
+	var at string
+	var page answer
+	eventually(t, "a navigation is served", func() bool { // 503 says to try again, as on a machine where the IdP is late
+		at, page = c.follow(s.url("app", "/page?navigation"))
+		return page.status != http.StatusServiceUnavailable
+	})
+	if page.status != http.StatusOK || at != s.url("app", "/page?navigation") {
 		t.Fatalf("a navigation of somebody who is signed in ends at %s: %v", at, page)
 	}
 }
@@ -96,7 +102,11 @@ func (c *client) isIn(t *testing.T, s *site) {
 // isOut fails where a token, or the cookie of its session, still signs somebody in.
 func isOut(t *testing.T, s *site, sso, session string) {
 	t.Helper()
-	got := s.withSSO(t, "/x", sso)
+	var got answer
+	eventually(t, "a token is judged", func() bool {
+		got = s.withSSO(t, "/x", sso)
+		return got.status != http.StatusServiceUnavailable
+	})
 	if got.status != http.StatusUnauthorized || setSSO(got) != "" {
 		t.Errorf("the token of somebody who signed out: %v", got)
 	}
