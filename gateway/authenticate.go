@@ -27,7 +27,7 @@ func (x *authentication) identity() *policies.Identity {
 }
 
 // authenticate finds out who asks: the Bearer token first, then the SSO cookies;
-// the cookies alone where the token is of nobody's (foreignBearer). It refuses only what
+// the cookies alone where no configured issuer made the token (foreignBearer). It refuses only what
 // no route could let pass: on a public route a bad cookie is anonymous, and trouble of
 // our own makes everybody anonymous.
 func (x *authentication) authenticate(l *located) error {

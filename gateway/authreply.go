@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// authReply is the answer to a request for authorization (forward auth), before it is put as the proxy takes it. It cannot be flushed, so that nobody
-// takes a cookie in it for one that has left: proxies may keep it to themselves.
+// authReply is the answer to a request for authorization (forward auth), before it is put as the proxy takes it. It cannot be flushed, so that no
+// cookie in it counts as delivered: proxies may keep it to themselves.
 type authReply struct {
 	header http.Header
 	status int

@@ -48,7 +48,7 @@ func (x *forwarding) allowsConnectionAuth() bool {
 	return r != nil && r.ConnectionAuth && !x.trusted && !x.speaksHTTP2()
 }
 
-// clientIdentity is whom the gateway knows the client as; "" for nobody.
+// clientIdentity is the issuer and the subject of the client; "" for an anonymous one.
 func (x *forwarding) clientIdentity() string {
 	if id := x.answer.Identity; id != nil {
 		return id.Issuer + "\x00" + id.Subject

@@ -42,7 +42,7 @@ type Descriptor struct {
 type Inherited struct {
 	// Predecessor is the process that hands over; nil where it was systemd that passed listeners.
 	Predecessor *Predecessor
-	// SocketActivated says that systemd holds the sockets, too: whoever connects while this process does not accept waits.
+	// SocketActivated says that systemd holds the sockets, too: connections stay in the backlog while this process does not accept.
 	SocketActivated bool
 	left            []Descriptor
 }

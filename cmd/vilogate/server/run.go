@@ -177,7 +177,7 @@ func (s *Server) waitReady(ctx context.Context) bool {
 	}
 }
 
-// socketDrainTimeout is how long whoever connects waits, at most, for an activated process to end that does not accept any more.
+// socketDrainTimeout is how long, at most, connections stay in the backlog of an activated process that ends and does not accept any more.
 const socketDrainTimeout = 2 * time.Second
 
 // drain shuts the process down gracefully: not ready any more, but still accepting for the delay, so that load balancers

@@ -26,7 +26,7 @@ func (s *Server) notifyReady() {
 	})
 }
 
-// isSocketActivated reports whether systemd holds the sockets, too, so that whoever connects while the process restarts waits.
+// isSocketActivated reports whether systemd holds the sockets, too, so that connections stay in the backlog while the process restarts.
 func (s *Server) isSocketActivated() bool {
 	return s.o.Inherited != nil && s.o.Inherited.SocketActivated
 }

@@ -5,13 +5,13 @@ import "time"
 // ewmaWeight is the weight of what was before in the average, of ewmaWeight+1.
 const ewmaWeight = 7
 
-// slotInterval is the interval at which slots come free while somebody waits for them: an exponentially weighted moving average (EWMA).
+// slotInterval is the interval at which slots come free while requests are queued: an exponentially weighted moving average (EWMA).
 type slotInterval struct {
-	last    time.Time     // when one came free last, or when the queue began; zero while nobody waits
+	last    time.Time     // when one came free last, or when the queue began; zero while it is empty
 	average time.Duration // 0 before anything is known
 }
 
-// begin is when somebody waits after nobody did.
+// begin is when the first request enters an empty queue.
 func (i *slotInterval) begin(now time.Time) { i.last = now }
 
 // observe is when a slot was handed to one that waited.

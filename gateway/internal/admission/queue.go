@@ -43,7 +43,7 @@ func (q *queue) find(client Client) *clientQueue {
 	return q.clients[i]
 }
 
-// longest is a queue in which most wait; nil where nobody does.
+// longest is the client's queue with the most requests; nil where all are empty.
 func (q *queue) longest() *clientQueue {
 	var longest *clientQueue
 	for _, l := range q.clients {

@@ -97,7 +97,7 @@ func (n *Names) lookUp(ctx context.Context, name Name, e *entry) (changed bool) 
 	return changed
 }
 
-var errForgotten = errors.New("resolve: nobody needs the name any more")
+var errForgotten = errors.New("resolve: the name was removed from the configuration")
 
 // ask asks the name's resolver, when it has answered enough of the others.
 func (n *Names) ask(ctx context.Context, name Name, e *entry) (Answer, error) {
