@@ -48,7 +48,6 @@ redis: %q
 trusted_proxies: [ "127.0.0.0/8" ]
 login: { host: login.viloforge.test }
 idp: { listen: %q, database: sqlite, return_hosts: ["*.viloforge.test"], login_limits: { per_account: 1000/m, per_address: 1000/m, successes: 1000/m }%s }
-revocation: { max_staleness: 2s }
 `, f.redis.URL(), fleetSecret, listen, strings.Join(append([]string{""}, idp...), ", "))})
 	f.idp.addUser("alice", "member")
 	return f
@@ -67,7 +66,6 @@ func (f *fleet) files() map[string]string {
 redis: %q
 login: { host: login.viloforge.test, upstream: %q }
 upstreams: { app: { url: %q } }
-revocation: { max_staleness: 2s }
 %s`, f.redis.URL(), f.login, f.backend.url(), f.more),
 		"policies/app.yaml":   attackedPolicy,
 		"policies/other.yaml": "host: other.viloforge.test\nupstream: app\nroutes: [ { path: \"/*rest\", allow: authenticated } ]\n",
@@ -163,7 +161,7 @@ func TestRedisAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			own := newSigner(t)
-			f := newFleet(t, publishKeys(t, own).URL, "")
+			f := newFleet(t, publishKeys(t, own).URL, "revocation: { max_staleness: 2s }")
 			s := f.gateway()
 			live := own.sign(own.header(nil), good("alice", nil).json())
 			revoked := own.sign(own.header(nil), good("bob", nil).json())

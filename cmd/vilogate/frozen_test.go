@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,19 @@ func (s *site) freeze(t *testing.T, meanwhile func()) {
 	s.signal(syscall.SIGCONT)
 }
 
+// waitedInVain is how often a request waited for news of revocations and there was none in time, as on a busy machine: what was known
+// before counts then.
+func (s *site) waitedInVain(t *testing.T) int {
+	t.Helper()
+	_, rest, _ := strings.Cut(s.admin(t, "/metrics").body, "\nvilogate_revocation_sync_timeouts_total ")
+	line, _, _ := strings.Cut(rest, "\n")
+	count, err := strconv.Atoi(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return count
+}
+
 // TestAFrozenGatewayAdmitsNothingThatWasRevokedMeanwhile: what another gateway revoked while one was stopped, as a paused
 // virtual machine is, is refused by the first requests that it answers: on connections that were open, with the request
 // waiting in them, and on new ones. Whoever is still signed in is served.
@@ -34,16 +48,9 @@ func TestAFrozenGatewayAdmitsNothingThatWasRevokedMeanwhile(t *testing.T) {
 	t.Parallel()
 	own := newSigner(t)
 	f := newFleet(t, publishKeys(t, own).URL, "")
-	files := f.files()
-	files["vilogate.yaml"] = strings.Replace(files["vilogate.yaml"], "max_staleness: 2s", "max_staleness: 30s", 1)
-	frozen, other := serve(t, files), serve(t, files)
+	frozen, other := f.gateway(), f.gateway()
 	publisher := other.h2(t, appHost)
 	const rounds, workers, each = 3, 8, 4 // workers of each kind
-	inVain := func() string {             // how often a wait was
-		_, rest, _ := strings.Cut(frozen.admin(t, "/metrics").body, "\nvilogate_revocation_sync_timeouts_total ")
-		count, _, _ := strings.Cut(rest, "\n")
-		return count
-	}
 	mint := func() string { return own.sign(own.header(nil), good("alice", nil).json()) }
 	live := mint()
 	get := func(raw string) request {
@@ -51,7 +58,7 @@ func TestAFrozenGatewayAdmitsNothingThatWasRevokedMeanwhile(t *testing.T) {
 	}
 	var refused atomic.Int64
 	for round, more := 0, 5; round < rounds; round++ {
-		waited := inVain()
+		waited := frozen.waitedInVain(t)
 		var h1 []*bufio.ReadWriter
 		var h2 []*h2conn
 		for range workers {
@@ -129,7 +136,7 @@ func TestAFrozenGatewayAdmitsNothingThatWasRevokedMeanwhile(t *testing.T) {
 			t.Errorf("round %d, whoever is still signed in: %v", round, got)
 		}
 		group.Wait()
-		if len(admitted) > 0 && more > 0 && inVain() != waited {
+		if len(admitted) > 0 && more > 0 && frozen.waitedInVain(t) != waited {
 			t.Logf("once more: the machine was too busy for an answer of Redis within 250 ms, and %d were admitted", len(admitted))
 			round, more = round-1, more-1
 			continue
@@ -150,33 +157,37 @@ func TestAGatewayFrozenAfterAWaitInVain(t *testing.T) {
 	t.Parallel()
 	own := newSigner(t)
 	f := newFleet(t, publishKeys(t, own).URL, "")
-	files := f.files()
-	files["vilogate.yaml"] = strings.Replace(files["vilogate.yaml"], "max_staleness: 2s", "max_staleness: 30s", 1)
-	frozen, other := serve(t, files), serve(t, files)
-	raw := own.sign(own.header(nil), good("alice", nil).json())
-	me := request{host: appHost, target: "/.vilogate/me", header: []string{cookieLine(raw)}}
-	conn, h2 := frozen.handshake(t, frozen.tls(appHost, "http/1.1")), frozen.h2(t, appHost)
-	h1 := bufio.NewReader(conn)
-	f.redis.Pause()
-	eventually(t, "a request waits in vain", func() bool {
-		if got := h2.exchange(me.fields(), ""); got.status != http.StatusOK {
-			t.Fatalf("before: %v", got)
+	frozen, other := f.gateway(), f.gateway()
+	for tries := 5; ; tries-- {
+		raw := own.sign(own.header(nil), good("alice", nil).json())
+		me := request{host: appHost, target: "/.vilogate/me", header: []string{cookieLine(raw)}}
+		conn, h2 := frozen.handshake(t, frozen.tls(appHost, "http/1.1")), frozen.h2(t, appHost)
+		f.redis.Pause()
+		waited := frozen.waitedInVain(t)
+		eventually(t, "a request waits in vain", func() bool {
+			if got := h2.exchange(me.fields(), ""); got.status != http.StatusOK {
+				t.Fatalf("before: %v", got)
+			}
+			return frozen.waitedInVain(t) > waited
+		})
+		waited = frozen.waitedInVain(t)
+		frozen.freeze(t, func() {
+			f.redis.Resume()
+			out := request{method: http.MethodPost, host: appHost, target: "/.vilogate/logout", header: []string{cookieLine(raw), "Origin: https://" + appHost}}
+			eventually(t, "the other gateway signs out", func() bool { return other.http2(t, out).status == http.StatusNoContent })
+			if _, err := io.WriteString(conn, me.text()); err != nil {
+				t.Error(err)
+			}
+		})
+		got2 := h2.exchange(me.fields(), "")
+		got1 := readAnswer(t, bufio.NewReader(conn), http.MethodGet)
+		switch {
+		case got1.status == http.StatusUnauthorized && got2.status == http.StatusUnauthorized:
+			return
+		case tries == 0 || frozen.waitedInVain(t) == waited:
+			t.Fatalf("HTTP/1.1: %v\nHTTP/2: %v", got1, got2)
 		}
-		return !strings.Contains(frozen.admin(t, "/metrics").body, "vilogate_revocation_sync_timeouts_total 0\n")
-	})
-	frozen.freeze(t, func() {
-		f.redis.Resume()
-		out := request{method: http.MethodPost, host: appHost, target: "/.vilogate/logout", header: []string{cookieLine(raw), "Origin: https://" + appHost}}
-		eventually(t, "the other gateway signs out", func() bool { return other.http2(t, out).status == http.StatusNoContent })
-		if _, err := io.WriteString(conn, me.text()); err != nil {
-			t.Error(err)
-		}
-	})
-	if got := h2.exchange(me.fields(), ""); got.status != http.StatusUnauthorized {
-		t.Errorf("HTTP/2: %v", got)
-	}
-	if got := readAnswer(t, h1, http.MethodGet); got.status != http.StatusUnauthorized {
-		t.Errorf("HTTP/1.1: %v", got)
+		t.Log("once more: the machine was too busy for an answer of Redis within 250 ms")
 	}
 }
 
@@ -186,19 +197,26 @@ func TestAFrozenIdPIssuesNothingForWhatWasRevokedMeanwhile(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, "", "")
 	s := f.gateway()
-	c := s.client().login("alice")
-	session := "Cookie: " + sessionCookie + "=" + c.cookie("login", sessionCookie)
-	answered := make(chan answer, 1)
-	f.idp.freeze(t, func() {
-		if got := c.logout("app"); got.status != http.StatusNoContent {
-			t.Fatalf("logout: %v", got)
+	for tries := 5; ; tries-- {
+		c := s.client().login("alice")
+		session := "Cookie: " + sessionCookie + "=" + c.cookie("login", sessionCookie)
+		answered := make(chan answer, 1)
+		waited := f.idp.waitedInVain(t)
+		f.idp.freeze(t, func() {
+			if got := c.logout("app"); got.status != http.StatusNoContent {
+				t.Fatalf("logout: %v", got)
+			}
+			go func() {
+				answered <- s.client().open(s.url("login", "/login?redirect_uri="+url.QueryEscape(s.url("app", "/x"))), session)
+			}()
+		})
+		switch got := <-answered; {
+		case got.status == http.StatusOK && strings.Contains(got.body, "password"):
+			return
+		case tries == 0 || f.idp.waitedInVain(t) == waited:
+			t.Fatalf("got %v, want the form", got)
 		}
-		go func() {
-			answered <- s.client().open(s.url("login", "/login?redirect_uri="+url.QueryEscape(s.url("app", "/x"))), session)
-		}()
-	})
-	if got := <-answered; got.status != http.StatusOK || !strings.Contains(got.body, "password") {
-		t.Errorf("got %v, want the form", got)
+		t.Log("once more: the machine was too busy for an answer of Redis within 250 ms")
 	}
 }
 

@@ -3,7 +3,6 @@ package main_test
 import (
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -115,10 +114,25 @@ func renewing(t *testing.T, more ...string) (*site, *recorder) {
 	return signing(t, strings.ReplaceAll(strings.Join(append([]string{renewedSoon}, more...), ", "), ", ", "\n  "))
 }
 
-// withSSO is a request to the app with an SSO cookie, as a page's script sends it.
-func (s *site) withSSO(tb testing.TB, target, sso string) answer {
+// withSSO is a request to the app with an SSO cookie, as a page's script sends it: again where 503 says so, as on a machine where
+// the IdP is late.
+func (s *site) withSSO(tb testing.TB, target, sso string) (got answer) {
 	tb.Helper()
-	return s.http2(tb, request{host: appHost, target: target, header: []string{cookieLine(sso)}})
+	eventually(tb, "the request is judged", func() bool {
+		got = s.http2(tb, request{host: appHost, target: target, header: []string{cookieLine(sso)}})
+		return got.status != http.StatusServiceUnavailable
+	})
+	return got
+}
+
+// renew asks with an expired token until a successor is given, which may take more than a request waits for.
+func (s *site) renew(tb testing.TB, sso string) (next string) {
+	tb.Helper()
+	eventually(tb, "a successor is given", func() bool {
+		next = setSSO(s.withSSO(tb, "/x", sso))
+		return next != ""
+	})
+	return next
 }
 
 // TestManyRequestsOneRotation: two gateways, an IdP apart and a hundred requests at once with one expired token: all succeed,
@@ -185,14 +199,9 @@ func TestACopiedCookie(t *testing.T) {
 	owner := s.client().login("alice")
 	stolen := owner.sso()
 	expire(t, stolen)
-	thief := setSSO(s.withSSO(t, "/x", stolen))
-	if thief == "" {
-		t.Fatal("the first to come is not given a successor")
-	}
+	thief := s.renew(t, stolen) // the first to come
 	expire(t, thief)
-	if thief = setSSO(s.withSSO(t, "/x", thief)); thief == "" { // two ahead of the owner
-		t.Fatal("no successor of the successor")
-	}
+	thief = s.renew(t, thief)                                  // two ahead of the owner
 	eventually(t, "the stale cookie is refused", func() bool { // an answer about it holds for seconds
 		got := s.withSSO(t, "/x", stolen)
 		return got.status == http.StatusUnauthorized && setSSO(got) == ""
@@ -299,7 +308,7 @@ func TestTheIdPAway(t *testing.T) {
 	old := g.client().login("alice").sso()
 	f.idp.kill()
 	expire(t, old)
-	got := g.withSSO(t, "/x", old)
+	got := g.http2(t, request{host: appHost, target: "/x", header: []string{cookieLine(old)}})
 	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || len(got.header.Values("Set-Cookie")) > 0 {
 		t.Errorf("with an expired token: %v", got)
 	}
@@ -320,19 +329,26 @@ func TestTheIdPAway(t *testing.T) {
 func TestEarlySuccessor(t *testing.T) {
 	t.Parallel()
 	s, _ := signing(t, "access_token_ttl: 10s")
-	old := s.client().login("alice").sso()
-	c := claimsIn(t, old)
-	if got := s.withSSO(t, "/x", old); setSSO(got) != "" {
-		t.Errorf("a young token is replaced: %v", got)
-	}
-	late := time.Unix(c.EXP, 0).Add(-time.Duration(c.EXP-c.IAT) * time.Second / 5)
-	eventually(t, "it is nearly over", func() bool { return time.Now().After(late) })
-	got := s.withSSO(t, "/x", old)
-	if next := setSSO(got); got.status != http.StatusOK || time.Now().Before(time.Unix(c.EXP, 0)) && next == "" {
-		t.Errorf("got %v", got)
-	}
-	if out := fmt.Sprint(s.output.String()); strings.Contains(out, old) {
-		t.Error("a token is in the log")
+	for tries := 5; ; tries-- {
+		old := s.client().login("alice").sso()
+		c := claimsIn(t, old)
+		end := time.Unix(c.EXP, 0)
+		late := end.Add(-time.Duration(c.EXP-c.IAT) * time.Second / 5)
+		if got := s.withSSO(t, "/x", old); setSSO(got) != "" && time.Now().Before(late) {
+			t.Errorf("a young token is replaced: %v", got)
+		}
+		eventually(t, "it is nearly over", func() bool { return time.Now().After(late) })
+		s.renew(t, old)
+		if strings.Contains(s.output.String(), old) {
+			t.Error("a token is in the log")
+		}
+		if time.Now().Before(end) {
+			return
+		}
+		if tries == 0 {
+			t.Fatal("no token is replaced before it has expired")
+		}
+		t.Log("once more: the machine was too busy for a successor within 250 ms")
 	}
 }
 

