@@ -7,6 +7,7 @@ import (
 
 	"github.com/viloforge/vilogate/gateway/internal/field"
 	"github.com/viloforge/vilogate/gateway/internal/http1"
+	"github.com/viloforge/vilogate/policies/request"
 )
 
 // maxAnnounced is how many trailers of an answer are announced.
@@ -34,13 +35,13 @@ func cleanFraming(head *http1.Head) (announced []string, options connectionOptio
 		for line := range h.Values("Trailer") {
 			for name := range strings.SplitSeq(line, ",") {
 				name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
-				if len(announced) < maxAnnounced && name != "" && !forbiddenTrailer(name) && !options.has(name) && !slices.Contains(announced, name) {
+				if len(announced) < maxAnnounced && request.IsToken(name) && !forbiddenTrailer(name) && !options.has(name) && !slices.Contains(announced, name) {
 					announced = append(announced, name)
 				}
 			}
 		}
 	}
-	h.DelFunc(func(name string) bool { return isHopByHop(name) || options.has(name) })
+	h.DelFunc(func(name string) bool { return request.IsHopByHop(name) || options.has(name) })
 	return announced, options
 }
 

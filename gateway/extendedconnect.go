@@ -65,7 +65,7 @@ func (out *outgoing) checkHandshake(answer *http1.Head) error {
 	h := &answer.Fields
 	h.Del("Sec-WebSocket-Accept")
 	h.DelFunc(parseConnection(slices.Collect(h.Values("Connection"))).has)
-	h.DelFunc(isHopByHop)
+	h.DelFunc(request.IsHopByHop)
 	return nil
 }
 

@@ -155,5 +155,5 @@ func forbiddenTrailer(name string) bool {
 	case "Authorization", "Cookie", "Host", "Content-Length", "Content-Encoding", "Content-Type", "Content-Range", "Expect":
 		return true
 	}
-	return isHopByHop(name) || strings.HasPrefix(name, "Access-Control-")
+	return request.IsHopByHop(name) || strings.HasPrefix(name, "Access-Control-")
 }

@@ -42,7 +42,7 @@ func (out *outgoing) begin(r *http.Request, sent field.List) {
 	for i, f := range sent {
 		name := http.CanonicalHeaderKey(f.Name)
 		values := r.Header[name]
-		if len(values) == 0 || isHopByHop(f.Name) || field.Same(f.Name, "Content-Length") || field.Same(f.Name, "Host") {
+		if len(values) == 0 || request.IsHopByHop(f.Name) || field.Same(f.Name, "Content-Length") || field.Same(f.Name, "Host") {
 			continue
 		}
 		which := before[name]
@@ -69,20 +69,6 @@ func (out *outgoing) begin(r *http.Request, sent field.List) {
 // isListed reports whether the list that lines make has a token, without regard to case.
 func isListed(lines []string, token string) bool {
 	return slices.ContainsFunc(lines, func(line string) bool { return field.IsListed(line, token) })
-}
-
-// hopByHop are the fields that are about one connection (RFC 9110, section 7.6.1), or say so though they should not.
-var hopByHop = [...]string{
-	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-}
-
-func isHopByHop(name string) bool {
-	for _, other := range hopByHop {
-		if field.Same(name, other) {
-			return true
-		}
-	}
-	return false
 }
 
 // fewOptions is how long a line of Connection is at most that is looked through for each field.

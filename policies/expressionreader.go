@@ -256,7 +256,7 @@ func (r *expressionReader) key(variable ast.Expr, name string, at ast.Expr) {
 			r.errorf(at, "the host is request.host")
 		case slices.Contains(credentialHeaders, folded):
 			r.errorf(at, "a policy does not see the header %s; ask for the user or a claim of the token", name)
-		case slices.Contains(hopByHopHeaders, folded):
+		case isOfConnection(folded):
 			r.errorf(at, "%s belongs to the connection and is never forwarded; a policy cannot rely on it", name)
 		case request.IsReservedHeader(folded):
 			r.errorf(at, "%s from a client means nothing; ask for user.username, request.ip and their like", name)

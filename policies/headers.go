@@ -1,7 +1,6 @@
 package policies
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/viloforge/vilogate/policies/request"
@@ -24,10 +23,14 @@ type HeaderField struct{ Name, Value string }
 
 const maxHeaderValue = 8 << 10
 
-// hopByHopHeaders are hop-by-hop (RFC 9110, section 7.6.1), and the gateway's business on both sides; folded.
-var hopByHopHeaders = []string{
-	"connection", "content-length", "expect", "host", "keep-alive", "proxy-authenticate", "proxy-authorization",
-	"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+// isOfConnection reports whether a header, folded, is about a connection or how a message is sent on it, which is the gateway's
+// business on both sides.
+func isOfConnection(folded string) bool {
+	switch folded {
+	case "content-length", "expect", "host":
+		return true
+	}
+	return request.IsHopByHop(folded)
 }
 
 func (c *compiler) headers(s *headersSyntax) Headers {
@@ -77,7 +80,7 @@ func (c *compiler) edits(s *editsSyntax, forbidden func(folded string, set bool)
 		switch reason := forbidden(folded, set); {
 		case reason != "":
 			c.errorf(w.at, "a route cannot change %s: %s", w.text, reason)
-		case slices.Contains(hopByHopHeaders, folded):
+		case isOfConnection(folded):
 			c.errorf(w.at, "a route cannot change %s: it belongs to the connection", w.text)
 		case !ok:
 			c.errorf(w.at, "a header's name is of letters, digits and hyphens, found %q", w.text)

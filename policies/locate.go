@@ -267,7 +267,7 @@ func (l *Location) route() {
 	l.Match = l.Host.Match(l.Target.Path, l.Target.Method)
 	m := &l.Match
 	reason := m.ambiguity(l.Facts)
-	if m.Route != nil && len(m.Route.Reads.Headers) > 0 && request.IsHopByHop(l.request.Header["Connection"], m.Route.Reads.Headers) {
+	if m.Route != nil && len(m.Route.Reads.Headers) > 0 && request.IsConnectionOption(l.request.Header["Connection"], m.Route.Reads.Headers) {
 		reason = ReasonHopByHop
 	}
 	if reason != "" {

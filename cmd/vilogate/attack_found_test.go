@@ -78,7 +78,7 @@ func TestAnswerTrailers(t *testing.T) {
 	t.Parallel()
 	s := serve(t, map[string]string{
 		"vilogate.yaml": serveConfig + ownIdP + fmt.Sprintf("upstreams: { app: { url: %q } }\n", rawBackend(t,
-			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Set-Cookie, X-Announced\r\nConnection: close, x-announced\r\nConnection: x-hop\r\n\r\n2\r\nok\r\n0\r\n"+
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Set-Cookie, X-Announced, X Spaced, a{b}, \xe9\r\nConnection: close, x-announced\r\nConnection: x-hop\r\n\r\n2\r\nok\r\n0\r\n"+
 				"Set-Cookie: __Secure-sso=planted\r\nAccess-Control-Allow-Origin: *\r\nX-Request-Id: forged\r\nX-Sum: good\r\nX-Announced: 1\r\nX-Hop: 1\r\n\r\n")),
 		"policies/app.yaml": attackedPolicy,
 	})

@@ -137,6 +137,21 @@ func shapesOf() (shapes ['z' - 'a' + 1]reservedShape) {
 	return shapes
 }
 
+// hopByHop are the fields that are about one connection (RFC 9110, section 7.6.1), or say so though they should not.
+var hopByHop = [...]string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// IsHopByHop reports whether a field is about one connection (RFC 9110, section 7.6.1), whatever the case of its name.
+func IsHopByHop(name string) bool {
+	for _, other := range hopByHop {
+		if len(name) == len(other) && (name == other || strings.EqualFold(name, other)) {
+			return true
+		}
+	}
+	return false
+}
+
 // ClassifyHeader judges a header's name. Names are compared after folding, because WSGI, CGI and others read X_User as
 // X-User. It allocates nothing.
 func ClassifyHeader(name string) HeaderClass {
@@ -240,9 +255,9 @@ func CanonicalHeader(name string) (string, bool) {
 	return string(b), len(b) > 0
 }
 
-// IsHopByHop reports whether lines of Connection name one of the headers, which then ends at this hop (RFC 9110, section
+// IsConnectionOption reports whether lines of Connection name one of the headers, which then ends at this hop (RFC 9110, section
 // 7.6.1): a policy that reads it would decide on what is not forwarded.
-func IsHopByHop(connection, names []string) bool {
+func IsConnectionOption(connection, names []string) bool {
 	if len(names) == 0 {
 		return false
 	}

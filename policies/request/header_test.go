@@ -167,3 +167,16 @@ func TestIsWebSocket(t *testing.T) {
 		t.Error("two lines, or none, are a handshake")
 	}
 }
+
+func TestHopByHopFieldsHaveNoCase(t *testing.T) {
+	for _, name := range []string{"Connection", "connection", "KEEP-ALIVE", "proxy-connection", "Proxy-Authenticate", "Proxy-Authorization", "TE", "trailer", "Transfer-Encoding", "upgrade"} {
+		if !IsHopByHop(name) {
+			t.Errorf("%q is not hop-by-hop", name)
+		}
+	}
+	for _, name := range []string{"", "T", "Trailers", "Keep_Alive", "\u212aeep-Alive", "Upgrade-Insecure-Requests", "Content-Length", "Authorization"} {
+		if IsHopByHop(name) {
+			t.Errorf("%q is hop-by-hop", name)
+		}
+	}
+}

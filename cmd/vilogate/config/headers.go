@@ -15,7 +15,7 @@ type ClientIPHeader string
 
 // otherHeaders have a meaning of their own, and hold nobody's address.
 var otherHeaders = []string{
-	"Authorization", "Connection", "Content-Length", "Content-Type", "Cookie", "Host", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"Authorization", "Content-Length", "Content-Type", "Cookie", "Host",
 }
 
 // DecodeYAML takes the name of a header that is one address, and not a list, or anything else.
@@ -28,7 +28,7 @@ func (h *ClientIPHeader) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 	case name == "Forwarded":
 		d.Errorf(n, "Forwarded is a list; write client_address: forwarded instead")
 	case name == "X-Real-Ip", name == "X-Original-Forwarded-For", class == request.ClientIPHeader:
-	case class != request.OrdinaryHeader, slices.Contains(otherHeaders, name):
+	case class != request.OrdinaryHeader, request.IsHopByHop(name), slices.Contains(otherHeaders, name):
 		d.Errorf(n, "%s does not say where a client is", d.Written(n))
 	}
 	*h = ClientIPHeader(name)
@@ -53,11 +53,8 @@ func (h *IdentityHeader) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 // TokenHeader is the canonical name of a header in which a proxy before the gateway sends a token.
 type TokenHeader string
 
-// connectionHeaders are of the connection, or say what the request is.
-var connectionHeaders = []string{
-	"Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Expect", "Content-Encoding", "Set-Cookie",
-	"Origin", "Referer", "Accept", "User-Agent",
-}
+// requestHeaders say what the request is.
+var requestHeaders = []string{"Expect", "Content-Encoding", "Set-Cookie", "Origin", "Referer", "Accept", "User-Agent"}
 
 // DecodeYAML takes the name of a header that has no other meaning.
 func (h *TokenHeader) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
@@ -72,7 +69,7 @@ func (h *TokenHeader) DecodeYAML(d *strictyaml.Decoder, n *yaml.Node) {
 		d.Errorf(n, "%s is the gateway's own to write", d.Written(n))
 	case class == request.ClientIPHeader:
 		d.Errorf(n, "%s says where a client is", d.Written(n))
-	case slices.Contains(otherHeaders, name), slices.Contains(connectionHeaders, name),
+	case request.IsHopByHop(name), slices.Contains(otherHeaders, name), slices.Contains(requestHeaders, name),
 		strings.HasPrefix(name, "Sec-"), strings.HasPrefix(name, "Access-Control-"):
 		d.Errorf(n, "%s has another meaning, and carries no token", d.Written(n))
 	}

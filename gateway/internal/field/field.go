@@ -117,6 +117,11 @@ func IsConnectionSpecific(name string) bool {
 	return false
 }
 
+// AllowsContent reports whether an answer of that status may have content (RFC 9110, section 6.4.1).
+func AllowsContent(status int) bool {
+	return status >= 200 && status != 204 && status != 304
+}
+
 // FramesMessage reports whether a field says how a message is framed, so that it never stands behind the body (RFC 9110, section
 // 6.5.1).
 func FramesMessage(name string) bool {

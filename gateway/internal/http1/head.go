@@ -105,7 +105,7 @@ func (h *Head) frame(bodiless bool) error {
 		h.Close = !h.Fields.HasToken("Connection", "keep-alive")
 	}
 	switch {
-	case bodiless || h.Status < 200 || h.Status == 204 || h.Status == 304:
+	case bodiless || !field.AllowsContent(h.Status):
 		h.Length = 0
 	case encodings > 0:
 		h.Length = Chunked

@@ -87,7 +87,7 @@ func (w *writer) Write(p []byte) (int, error) {
 		w.WriteHeader(http.StatusOK)
 	}
 	switch {
-	case a.status == http.StatusNoContent || a.status == http.StatusNotModified:
+	case !field.AllowsContent(a.status):
 		return 0, http.ErrBodyNotAllowed
 	case a.declared >= 0 && a.written+int64(len(p)) > a.declared:
 		return 0, http.ErrContentLength

@@ -28,7 +28,7 @@ type answer struct {
 // begin is when the status of the final answer is known.
 func (a *answer) begin(status int, method string) {
 	a.status, a.declared = status, -1
-	a.noBody = method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
+	a.noBody = method == http.MethodHead || !field.AllowsContent(status)
 }
 
 // fieldList is a pooled list of fields.

@@ -90,7 +90,7 @@ func (w *response) WriteFields(status int, head field.List) {
 		return
 	}
 	w.status, w.head = status, head
-	w.bodiless = w.request.Method == http.MethodHead || status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
+	w.bodiless = w.request.Method == http.MethodHead || !field.AllowsContent(status)
 	if n, ok := field.ParseLength(head.Get("Content-Length")); ok {
 		w.length = n
 	}

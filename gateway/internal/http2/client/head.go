@@ -35,8 +35,9 @@ func parseHead(f *http2.MetaHeadersFrame, bodiless bool) (http1.Head, error) {
 	if h.Length, err = http1.DeclaredLength(h.Fields); err != nil {
 		return h, err
 	}
-	if bodiless || h.Status == 204 || h.Status == 304 || f.StreamEnded() {
-		if f.StreamEnded() && !bodiless && h.Status != 204 && h.Status != 304 && h.Length > 0 {
+	bodiless = bodiless || !field.AllowsContent(h.Status)
+	if bodiless || f.StreamEnded() {
+		if !bodiless && h.Length > 0 {
 			return h, malformed("a Content-Length of an answer without a body")
 		}
 		h.Length = 0
