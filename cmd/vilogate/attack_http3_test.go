@@ -21,7 +21,7 @@ var serveHTTP3 = strings.Replace(serveConfig, "listen: {", "listen: { http3: 127
 // raw3 sends the fields of a request, each as name and value, over a stream of HTTP/3, and returns what comes back.
 func (s *site) raw3(t *testing.T, fields ...string) string {
 	t.Helper()
-	conn, err := quic.DialAddr(t.Context(), s.at.HTTP3, &tls.Config{RootCAs: s.roots, ServerName: appHost, NextProtos: []string{http3.NextProtoH3}}, nil)
+	conn, err := quic.DialAddr(t.Context(), s.at.HTTP3, &tls.Config{RootCAs: s.roots, ServerName: appHost, NextProtos: []string{http3.NextProtoH3}}, patientQUIC())
 	if err != nil {
 		t.Fatal(err)
 	}

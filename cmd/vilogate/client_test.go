@@ -323,9 +323,13 @@ func (c *client) cookie(host, name string) string {
 	return ""
 }
 
-// logout signs out at a host as a page's own script does.
-func (c *client) logout(host string) answer {
+// logout signs out at a host as a page's own script does: again where 503 says so, as where Redis or the IdP is late.
+func (c *client) logout(host string) (got answer) {
 	c.tb.Helper()
-	return c.do(http.MethodPost, c.site.url(host, "/.vilogate/logout"), "",
-		"Origin: https://"+c.site.authority(host), "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty")
+	eventually(c.tb, "the sign-out is answered", func() bool {
+		got = c.do(http.MethodPost, c.site.url(host, "/.vilogate/logout"), "",
+			"Origin: https://"+c.site.authority(host), "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty")
+		return got.status != http.StatusServiceUnavailable
+	})
+	return got
 }

@@ -27,7 +27,7 @@ func (c *client) lockOut(user string) {
 // that signed in before; an administrator resets them.
 func TestStrangersKeepNoOwnerOut(t *testing.T) {
 	t.Parallel()
-	s, _ := signing(t, "")
+	s, _ := signing(t, "login_limits: { per_account: 10/h }") // no more of them while the test runs
 	for _, p := range []string{"http/1.1", "h2"} {
 		t.Run(p, func(t *testing.T) {
 			browser := newClient(t, s, &tls.Config{RootCAs: s.roots, NextProtos: []string{p}})

@@ -12,11 +12,17 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
+// patientQUIC has a client wait for a busy machine.
+func patientQUIC() *quic.Config {
+	return &quic.Config{HandshakeIdleTimeout: waitTimeout, MaxIdleTimeout: waitTimeout}
+}
+
 // overHTTP3 is the same user agent, with the same cookies, over HTTP/3.
 func (c *client) overHTTP3() *client {
 	c.tb.Helper()
 	transport := &http3.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: c.site.roots},
+		QUICConfig:      patientQUIC(),
 		Dial: func(ctx context.Context, _ string, config *tls.Config, quicConfig *quic.Config) (*quic.Conn, error) {
 			return quic.DialAddr(ctx, c.site.at.HTTP3, config, quicConfig)
 		},

@@ -18,7 +18,7 @@ import (
 // half a minute to find out; gateway/edge tests it with a clock of its own.)
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
-	a := newAttackSite(t, "limits: { header_time: 5s, idle_time: 5s }") // a handshake has the former, too
+	a := newAttackSite(t, "limits: { header_time: 15s, idle_time: 15s }") // a handshake has the former, too
 	for name, raw := range map[string]string{
 		"half-a-header": "GET /public/x HTTP/1.1\r\nHost: app.vilo", "nothing": "", "an-answer-and-nothing": "GET /public/x HTTP/1.1\r\nHost: app.viloforge.test\r\n\r\n",
 	} {

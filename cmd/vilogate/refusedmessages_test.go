@@ -19,7 +19,7 @@ func TestWhatIsNoRequestIsAnsweredAndRecorded(t *testing.T) {
 	t.Parallel()
 	backend := record(t)
 	s := serve(t, map[string]string{
-		"vilogate.yaml":     serveConfig + "\nlimits: { header_time: 5s }\n" + fmt.Sprintf("upstreams: { app: { url: %q } }\n", backend.url()),
+		"vilogate.yaml":     serveConfig + fmt.Sprintf("upstreams: { app: { url: %q } }\n", backend.url()),
 		"policies/app.yaml": publicOnly,
 	})
 	const host = "Host: app.viloforge.test\r\n"
@@ -76,7 +76,7 @@ func TestWhatIsNoRequestIsAnsweredAndRecorded(t *testing.T) {
 func TestPlainHTTPRefusesAndRecords(t *testing.T) {
 	t.Parallel()
 	s := serve(t, map[string]string{
-		"vilogate.yaml":     serveConfig + "\nlimits: { header_time: 5s }\nupstreams: { app: { url: \"http://127.0.0.1:9\" } }\n",
+		"vilogate.yaml":     serveConfig + "upstreams: { app: { url: \"http://127.0.0.1:9\" } }\n",
 		"policies/app.yaml": publicOnly,
 	})
 	const host = "Host: app.viloforge.test\r\n"
@@ -111,6 +111,7 @@ func TestPlainHTTPRefusesAndRecords(t *testing.T) {
 			}
 		})
 	}
+	began := time.Now()
 	t.Cleanup(func() {
 		const sent = 150
 		for range sent {
@@ -118,8 +119,8 @@ func TestPlainHTTPRefusesAndRecords(t *testing.T) {
 				t.Fatalf("got %v", got)
 			}
 		}
-		if recorded := strings.Count(s.output.String(), `"decision":"malformed"`); recorded < 90 || recorded > 120 {
-			t.Errorf("of %d messages %d are recorded", sent+8, recorded)
+		if recorded := strings.Count(s.output.String(), `"decision":"malformed"`); recorded < 90 || recorded > 110+int(time.Since(began).Minutes()*100) {
+			t.Errorf("of %d messages %d are recorded in %v", sent+8, recorded, time.Since(began))
 		}
 		counted := 0
 		for line := range strings.SplitSeq(s.admin(t, "/metrics").body, "\n") {

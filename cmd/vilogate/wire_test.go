@@ -140,19 +140,28 @@ func readAnswer(tb testing.TB, from *bufio.Reader, method string) answer {
 	return answer{status: response.StatusCode, header: response.Header, body: string(body), trailer: response.Trailer}
 }
 
-// wire sends bytes on a connection of their own and returns every response until the gateway closes it or, when it
-// stays open, until shortly before the gateway would give up waiting for the rest of a header or a body.
+// wire sends bytes on a connection of their own and returns every response until the gateway closes it or, when it stays open
+// behind a response, until it has been silent for a while.
 func (s *site) wire(tb testing.TB, serverName, raw string) (answers []answer, closed bool) {
 	tb.Helper()
 	conn := s.handshake(tb, s.tls(serverName, "http/1.1"))
 	if _, err := io.WriteString(conn, raw); err != nil {
 		tb.Logf("writing: %v", err)
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(8 * time.Second)); err != nil {
-		tb.Fatal(err)
+	const silence = 8 * time.Second // less than the gateway waits for the rest of a header
+	var everything []byte
+	for patience := waitTimeout; !closed; patience = silence {
+		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			tb.Fatal(err)
+		}
+		piece := make([]byte, 64<<10)
+		n, err := conn.Read(piece)
+		everything = append(everything, piece[:n]...)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		closed = err != nil
 	}
-	everything, err := io.ReadAll(conn)
-	closed = !errors.Is(err, os.ErrDeadlineExceeded)
 	method, _, _ := strings.Cut(raw, " ")
 	reader := bufio.NewReader(bytes.NewReader(everything))
 	for {
