@@ -82,7 +82,8 @@ func newHandoverSite(t *testing.T, more string, arguments ...string) *handoverSi
 	h := &handoverSite{backend: newSlowBackend(t), own: newSigner(t)}
 	h.fleet = newFleet(t, publishKeys(t, h.own).URL, more)
 	files := h.fleet.files()
-	files["vilogate.yaml"] = strings.NewReplacer(h.fleet.backend.url(), h.backend.URL, "listen: {", "listen: { http3: 127.0.0.1:0,").Replace(files["vilogate.yaml"])
+	files["vilogate.yaml"] = strings.NewReplacer(h.fleet.backend.url(), h.backend.URL, "listen: {", "listen: { http3: 127.0.0.1:0,",
+		"timeout: 20s", "timeout: 150s").Replace(files["vilogate.yaml"]) // no drain ends before what a test has under way
 	files["vilogate.yaml"] += "forward_auth: { listen: \"127.0.0.1:0\", trusted_proxies: [127.0.0.1] }\n"
 	files["policies/app.yaml"] = handoverPolicy
 	h.site = prepare(t, files)
