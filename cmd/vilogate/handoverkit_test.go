@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/quic-go/quic-go/http3"
 )
@@ -323,13 +325,35 @@ func signalTo(t *testing.T, pid int, s syscall.Signal) {
 
 const goesOn = `"msg":"not handed over; this process goes on"`
 
-// serves reports whether a process answers new connections, by asking until it does: /status says which process it is.
-func serves(s *site, pid int) bool {
-	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + s.at.Admin + "/status")
+// stopAtHandovers has each new process stop the one that has started it, which takes no step before it is continued.
+func (h *handoverSite) stopAtHandovers(t *testing.T) {
+	t.Helper()
+	h.installScript(t, "kill -STOP $PPID\nexec "+binary+` "$@"`)
+}
+
+// startBeside asks a process to hand over, which is stopped by that, and returns the new process, which serves.
+func (h *handoverSite) startBeside(t *testing.T, old int) (next int) {
+	t.Helper()
+	signalTo(t, old, syscall.SIGUSR2)
+	eventually(t, "the new process serves beside the old one", func() bool {
+		next = servedBy(h.site)
+		return next != 0 && next != old
+	})
+	return next
+}
+
+// servedBy is the process that answers a new connection, as /status says; 0 where none does, as one that was stopped when it had
+// accepted the connection.
+func servedBy(s *site) int {
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * time.Second}
+	response, err := c.Get("http://" + s.at.Admin + "/status")
 	if err != nil {
-		return false
+		return 0
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	return err == nil && strings.Contains(string(text), fmt.Sprintf(`"pid":%d,`, pid))
+	var status struct{ PID int }
+	if json.NewDecoder(response.Body).Decode(&status) != nil {
+		return 0
+	}
+	return status.PID
 }
