@@ -143,11 +143,11 @@ func TestAnUpstreamHasAsManyRequestsAsItMay(t *testing.T) {
 			limits := func(n int) string {
 				return fmt.Sprintf(", concurrency: %d, queue: { length: 2, timeout: 30s }", n)
 			}
-			s := failoverSite(t, map[string][]string{"app": {address}}, limits(4))
+			s := failoverSite(t, map[string][]string{"app": {address}}, limits(4)+", timeout: 5m")
 			one, two := newClient(t, s, s.tls("", protocol)), newClient(t, s, s.tls("", protocol)).from("127.0.0.2")
 			reload := func(n int) {
 				t.Helper()
-				writeFiles(t, s.dir, map[string]string{"vilogate.yaml": serveConfig + "upstreams:\n" + upstreamLine("app", []string{address}, limits(n)+", timeout: 50s")})
+				writeFiles(t, s.dir, map[string]string{"vilogate.yaml": serveConfig + "upstreams:\n" + upstreamLine("app", []string{address}, limits(n)+", timeout: 4m")})
 				s.must("", "reload", "--state", s.state)
 			}
 			hold(t, one, s.url("app", "/held"), 2)
