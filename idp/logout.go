@@ -119,12 +119,11 @@ func (x *exchange) awaitRevocation(s *cookieSessions) {
 	defer cancel()
 	ticker := time.NewTicker(revocationPoll)
 	defer ticker.Stop()
-	for len(s.active) > 0 {
+	for waiting := true; waiting && len(s.active) > 0; s.dropRevoked(x.idp.o.Revocations) {
 		select {
 		case <-ticker.C:
-			s.dropRevoked(x.idp.o.Revocations)
 		case <-ctx.Done():
-			return
+			waiting = false // but looks once more: it may have arrived while this process did not run
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package idp
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -154,6 +156,21 @@ func TestTheSignOutOfAGatewayMayArriveALittleLater(t *testing.T) {
 	got := c.get("/logout?done")
 	if got.status != http.StatusOK || !strings.Contains(got.body, "You are signed out") || c.cookie(sessionCookie) != "" || asked.Load() < 3 {
 		t.Errorf("asked %d times: %d\n%s", asked.Load(), got.status, got.body)
+	}
+}
+
+// TestTheLastLookIsAtTheEndOfTheWait: what arrived while the process did not run is known when the wait is over.
+func TestTheLastLookIsAtTheEndOfTheWait(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	x := &exchange{idp: w.idp, r: httptest.NewRequestWithContext(over, http.MethodGet, "/logout?done", nil)}
+	s := cookieSessions{session: "s", active: []string{"s"}}
+	w.list.set(func(l *list) { l.sessions["s"] = true })
+	x.awaitRevocation(&s)
+	if s.session != "" || len(s.active) > 0 {
+		t.Errorf("%v", s.active)
 	}
 }
 
