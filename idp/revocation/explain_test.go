@@ -45,7 +45,7 @@ func TestWhatIsWrongWithRedisIsSaid(t *testing.T) {
 		"protected mode":         {RedisOptions{URL: "redis://" + protected}, "protected mode"},
 		"protected mode, in TLS": {RedisOptions{URL: "rediss://" + protected}, "protected mode"},
 		"TLS in plain":           {RedisOptions{URL: secure.URL()}, "redis.tls: true"},
-		"plain in TLS":           {RedisOptions{URL: open.URL(), TLS: true, timeout: replyTimeout}, "does not speak TLS at this port"},
+		"plain in TLS":           {RedisOptions{URL: open.URL(), TLS: true, Timeout: replyTimeout}, "does not speak TLS at this port"},
 		"unknown authority":      {RedisOptions{URL: "rediss://" + secure.Address}, "redis.ca"},
 		"another name":           {RedisOptions{URL: strings.Replace("rediss://"+secure.Address, "127.0.0.1", "localhost", 1), CAPEM: ca}, "other names"},
 		"a replica":              {RedisOptions{URL: replica.URL()}, "is a replica and takes no writes"},

@@ -14,7 +14,7 @@ import (
 
 func redisPosts(t *testing.T, server *redistest.Server) (*Redis, *Posts) {
 	t.Helper()
-	r, err := OpenRedis(RedisOptions{URL: server.URL(), Secret: []byte(testSecret), timeout: waitTimeout})
+	r, err := OpenRedis(RedisOptions{URL: server.URL(), Secret: []byte(testSecret), Timeout: waitTimeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestPostsWithoutINFO(t *testing.T) {
 	server := redistest.New(t)
 	r, _ := redisPosts(t, server)
 	server.Do("ACL", "SETUSER", "gateway", "on", ">word", "~vilogate:{fleet}:*", "+@read", "+@write", "+@scripting", "+@transaction", "+@connection", "+time")
-	limited, err := OpenRedis(RedisOptions{URL: server.URL(), User: "gateway", Password: "word", Secret: []byte(testSecret), timeout: waitTimeout})
+	limited, err := OpenRedis(RedisOptions{URL: server.URL(), User: "gateway", Password: "word", Secret: []byte(testSecret), Timeout: waitTimeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestPostsWithoutINFO(t *testing.T) {
 // In a Cluster all keys of the scripts are at one node.
 func TestPostsInACluster(t *testing.T) {
 	t.Parallel()
-	r, err := OpenRedis(RedisOptions{Cluster: []string{redistest.NewCluster(t)[1].Address}, Secret: []byte(testSecret), timeout: waitTimeout})
+	r, err := OpenRedis(RedisOptions{Cluster: []string{redistest.NewCluster(t)[1].Address}, Secret: []byte(testSecret), Timeout: waitTimeout})
 	if err != nil {
 		t.Fatal(err)
 	}

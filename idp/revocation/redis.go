@@ -35,7 +35,7 @@ const (
 	purposeGateways = "vilogate gateway keys v1"
 )
 
-// replyTimeout is how long the server may take to accept a connection, and to answer. A server that does not answer at all
+// replyTimeout is the Timeout of RedisOptions where none is given. A server that does not answer at all
 // is noticed within it, not by TCP.
 const replyTimeout = time.Second
 
@@ -66,12 +66,13 @@ type RedisOptions struct {
 	// AwaitRestore has the first load wait for an identity provider to put back what Redis may have lost (see [Kept]), ten
 	// seconds at most. Optional.
 	AwaitRestore bool
+	// Timeout is how long a server may take to accept a connection, and how long to answer. A command that is answered at once
+	// has twice that, since it may be tried again. Optional: one second.
+	Timeout time.Duration
 	// Log is told of resets and of what was put back. Optional.
 	Log *slog.Logger
 	// Now is the clock by which gateway keys expire. Optional: time.Now.
 	Now func() time.Time
-
-	timeout time.Duration // in place of replyTimeout: tests of something else give a busy machine more
 }
 
 // Redis is the log of a fleet, and where its gateways publish their keys. It is safe for concurrent use.
@@ -101,11 +102,11 @@ type Redis struct {
 
 // OpenRedis verifies the options. It connects to nothing yet: a Redis that is away comes later.
 func OpenRedis(o RedisOptions) (*Redis, error) {
-	if o.timeout == 0 {
-		o.timeout = replyTimeout
+	if o.Timeout == 0 {
+		o.Timeout = replyTimeout
 	}
 	r := &Redis{
-		log: o.Log, now: o.Now, timeout: o.timeout, awaitRestore: o.AwaitRestore,
+		log: o.Log, now: o.Now, timeout: o.Timeout, awaitRestore: o.AwaitRestore,
 		readBlock: 500 * time.Millisecond, streamLength: 10_000, reconcileEvery: 30 * time.Second, restoreTimeout: 10 * time.Second,
 	}
 	if r.log == nil {
@@ -166,7 +167,7 @@ func connect(o RedisOptions) (client redis.UniversalClient, place string, err er
 	if err != nil {
 		return nil, "", err
 	}
-	u.Dialer, u.TLSConfig = dialer(secure, o.timeout), nil
+	u.Dialer, u.TLSConfig = dialer(secure, o.Timeout), nil
 	switch {
 	case bySentinel:
 		client = redis.NewFailoverClient(u.Failover())
@@ -184,9 +185,9 @@ func connect(o RedisOptions) (client redis.UniversalClient, place string, err er
 func commonOptions(o RedisOptions) *redis.UniversalOptions {
 	return &redis.UniversalOptions{
 		Username: o.User, Password: o.Password,
-		DialTimeout: o.timeout, ReadTimeout: o.timeout, WriteTimeout: o.timeout,
+		DialTimeout: o.Timeout, ReadTimeout: o.Timeout, WriteTimeout: o.Timeout,
 		MaxRetries: 1, DialerRetries: 1,
-		PoolSize: 8, PoolTimeout: o.timeout,
+		PoolSize: 8, PoolTimeout: o.Timeout,
 		ContextTimeoutEnabled: true, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}

@@ -49,8 +49,8 @@ func TestRevocationsArriveAtOnce(t *testing.T) {
 func TestASilentServerIsGivenUpInTwoSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := openRedis(t, RedisOptions{URL: "redis://silent:6379", timeout: replyTimeout})
-		silent := commonOptions(RedisOptions{timeout: replyTimeout})
+		r := openRedis(t, RedisOptions{URL: "redis://silent:6379", Timeout: replyTimeout})
+		silent := commonOptions(RedisOptions{Timeout: replyTimeout})
 		silent.Dialer = func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			go func() { // greets, and says nothing more

@@ -27,7 +27,7 @@ func (s *server) open() *Redis {
 // openHasty opens the log as OpenRedis does, which gives the server a second to answer.
 func (s *server) openHasty() *Redis {
 	s.t.Helper()
-	return openRedis(s.t, RedisOptions{URL: s.URL(), timeout: replyTimeout})
+	return openRedis(s.t, RedisOptions{URL: s.URL(), Timeout: replyTimeout})
 }
 
 // openRedis opens a log with the secret of the tests, unless another is given. It gives the server all the time that a busy
@@ -37,8 +37,8 @@ func openRedis(t testing.TB, o RedisOptions) *Redis {
 	if o.Secret == nil {
 		o.Secret = []byte(testSecret)
 	}
-	if o.timeout == 0 {
-		o.timeout = waitTimeout
+	if o.Timeout == 0 {
+		o.Timeout = waitTimeout
 	}
 	r, err := OpenRedis(o)
 	if err != nil {
