@@ -50,7 +50,7 @@ func TestWhatEverybodyForgotIsRestoredFromTheDatabase(t *testing.T) {
 	s.Do("FLUSHALL")
 
 	waiting := s.open()
-	waiting.awaitRestore = true
+	waiting.awaitRestore, waiting.restoreTimeout = true, waitTimeout
 	gateway = NewList(waiting, Options{})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -41,6 +41,7 @@ func TestTheTableIsPurged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	log.timeout = waitTimeout
 	short := session("short")
 	short.Expires = time.Now().Add(time.Minute)
 	appendTo(t, log, short, session("long"))
@@ -164,6 +165,7 @@ func writeUntilKilled(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	log.timeout = waitTimeout
 	l, _ := running(t, log, Options{})
 	for i := 0; ; i++ {
 		id := fmt.Sprintf("%s-%d", os.Getenv("ROUND"), i)
