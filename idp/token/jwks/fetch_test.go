@@ -255,7 +255,8 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// The crowd of TestRandomKidsFetchOnceInThirtySeconds over a real server and a real clock: good tokens are served all along.
+// The crowd of TestRandomKidsFetchOnceInThirtySeconds over a real server and a real clock, which may refresh once an hour: good
+// tokens are served all along.
 func TestACrowdOfRandomKidsAtARealServer(t *testing.T) {
 	t.Parallel()
 	private, err := token.GenerateKey()
@@ -269,7 +270,10 @@ func TestACrowdOfRandomKidsAtARealServer(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	fetched := make(chan struct{}, 1)
-	remote, err := jwks.NewRemote(jwks.RemoteConfig{URL: server.URL, Client: server.Client(), Log: slog.New(slog.NewTextHandler(told{fetched}, nil))})
+	remote, err := jwks.NewRemote(jwks.RemoteConfig{
+		URL: server.URL, Client: server.Client(), MinRefresh: time.Hour, Timeout: waitTimeout,
+		Log: slog.New(slog.NewTextHandler(told{fetched}, nil)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
