@@ -80,7 +80,7 @@ func TestForwardAuthTakesEveryStep(t *testing.T) {
 	if a := askTraefik(t, s, "GET", "mtls.viloforge.test", "/x"); a.status != http.StatusForbidden {
 		t.Errorf("a host that asks for client certificates: %v", a)
 	}
-	within(t, 10*time.Second, "the log says why", func() bool {
+	eventually(t, "the log says why", func() bool {
 		return strings.Contains(s.output.String(), "forward auth: the host asks for a client certificate")
 	})
 	if a := askTraefik(t, s, "GET", appHost+".", "/x?y", navigation...); a.status != http.StatusPermanentRedirect || a.header.Get("Location") != "https://"+appHost+"/x?y" {
@@ -158,12 +158,21 @@ func TestForwardAuthRenews(t *testing.T) {
 	client := s.client().login("alice")
 	old := client.sso()
 	expire(t, old)
-	ask := func(sso string) answer { return askTraefik(t, s, "GET", appHost, "/x", cookieLine(sso)) }
-	a := ask(old)
-	next := setSSO(a)
-	if a.status != http.StatusOK || next == "" || a.header.Get("X-User") != "alice" || a.header.Get("Cookie") != "" {
-		t.Fatalf("with an expired token: %v", a)
+	ask := func(sso string) answer {
+		return again(t, func() answer { return askTraefik(t, s, "GET", appHost, "/x", cookieLine(sso)) })
 	}
+	successor := func() (next string) {
+		eventually(t, "a successor is given", func() bool {
+			a := ask(old)
+			if a.status != http.StatusOK || a.header.Get("X-User") != "alice" || a.header.Get("Cookie") != "" {
+				t.Fatalf("with an expired token: %v", a)
+			}
+			next = setSSO(a)
+			return next != ""
+		})
+		return next
+	}
+	successor()
 	given := time.Now()
 	eventually(t, "the old token is good long after its successor was given", func() bool {
 		a := ask(old)
@@ -172,14 +181,14 @@ func TestForwardAuthRenews(t *testing.T) {
 		}
 		return time.Since(given) > 8*time.Second // of a life of 3 s, a grace of 1 s, and 5 s for which an answer is shared
 	})
-	if a := ask(setSSO(ask(old))); a.status != http.StatusOK {
+	if a := ask(successor()); a.status != http.StatusOK {
 		t.Errorf("with the successor: %v", a)
 	}
 	log, err := os.ReadFile(filepath.Join(s.dir, "audit.log"))
 	if err != nil || strings.Contains(string(log), "session_replay") {
 		t.Errorf("the session is taken for a stolen one: %v\n%s", err, log)
 	}
-	if a := client.logout("app"); a.status != http.StatusNoContent && a.status != http.StatusUnauthorized {
+	if a := again(t, func() answer { return client.logout("app") }); a.status != http.StatusNoContent && a.status != http.StatusUnauthorized {
 		t.Errorf("signing out: %v", a)
 	}
 }

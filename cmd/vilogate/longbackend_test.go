@@ -185,15 +185,19 @@ type under struct {
 // openSocket opens a WebSocket to which something has come back.
 func (b *longBackend) openSocket(s *site, path, query, credential string) *under {
 	b.t.Helper()
-	conn := s.handshake(b.t, s.tls(appHost, "http/1.1"))
-	if _, err := io.WriteString(conn, "GET "+path+"?"+query+" HTTP/1.1\r\nHost: "+appHost+"\r\nOrigin: https://"+appHost+"\r\n"+upgrade+credential+"\r\n\r\n"); err != nil {
-		b.t.Fatal(err)
-	}
-	u := &under{name: "WebSocket " + path, query: query, conn: conn, read: bufio.NewReader(conn), ended: make(chan string, 1)}
-	response, err := http.ReadResponse(u.read, &http.Request{Method: http.MethodGet})
-	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
-		b.t.Fatalf("%s: %v %v", u.name, response, err)
-	}
+	u := &under{name: "WebSocket " + path, query: query, ended: make(chan string, 1)}
+	eventually(b.t, u.name+" is open", func() bool { // again where the IdP was late
+		conn := s.handshake(b.t, s.tls(appHost, "http/1.1"))
+		if _, err := io.WriteString(conn, "GET "+path+"?"+query+" HTTP/1.1\r\nHost: "+appHost+"\r\nOrigin: https://"+appHost+"\r\n"+upgrade+credential+"\r\n\r\n"); err != nil {
+			b.t.Fatal(err)
+		}
+		u.conn, u.read = conn, bufio.NewReader(conn)
+		response, err := http.ReadResponse(u.read, &http.Request{Method: http.MethodGet})
+		if err != nil || response.StatusCode != http.StatusSwitchingProtocols && !isLate(answer{status: response.StatusCode, header: response.Header}) {
+			b.t.Fatalf("%s: %v %v", u.name, response, err)
+		}
+		return response.StatusCode == http.StatusSwitchingProtocols
+	})
 	b.arrived(query)
 	u.echo(b.t)
 	return u
