@@ -82,9 +82,7 @@ func TestBackendsOverHTTP2(t *testing.T) {
 		t.Errorf("a WebSocket handshake: %v, want what a request without it is answered", got)
 	}
 	eventually(t, "checks have succeeded", func() bool { return checks.Load() > 1 })
-	if got := s.addressStates(t)["app "+address+"/base"]; got.State != "healthy" {
-		t.Errorf("the address is %+v", got)
-	}
+	eventually(t, "the address is healthy", func() bool { return s.addressStates(t)["app "+address+"/base"].State == "healthy" })
 }
 
 // TestTrailersOfAConnection: what is of one connection alone, by its name or by what Connection says, comes behind no body either. A backend
@@ -190,30 +188,34 @@ func TestWhatABackendHasNotProcessedIsSentAgain(t *testing.T) {
 // TestAnAnswerThatABackendOfHTTP2CutsOff is cut off for the client, too; and who cancels is heard by the backend.
 func TestAnAnswerThatABackendOfHTTP2CutsOff(t *testing.T) {
 	t.Parallel()
-	arrived, gone := make(chan struct{}, 1), make(chan struct{}, 1)
-	_, address := newH2CBackend(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/public/cut" {
-			fmt.Fprint(w, "some")
-			if err := http.NewResponseController(w).Flush(); err != nil {
-				t.Error(err)
-			}
-			panic(http.ErrAbortHandler)
+	backend := http.NewServeMux()
+	backend.HandleFunc("/public/cut", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "some")
+		if err := http.NewResponseController(w).Flush(); err != nil && r.Context().Err() == nil {
+			t.Error(err)
 		}
-		arrived <- struct{}{}
-		<-r.Context().Done()
-		gone <- struct{}{}
+		panic(http.ErrAbortHandler)
 	})
+	_, address := newH2CBackend(t, backend.ServeHTTP)
 	s := toBackends(t, nil, fmt.Sprintf("app: { url: %q, timeout: 1s }", address))
 	for _, protocol := range []string{"http/1.1", "h2"} {
 		c := newClient(t, s, s.tls("", protocol))
-		if got, err := c.try(http.MethodGet, s.url("app", "/public/cut"), ""); err == nil {
-			t.Errorf("%s: %v looks whole", protocol, got)
-		}
-		began := time.Now()
-		if got := c.get(s.url("app", "/public/wait")); got.status != http.StatusGatewayTimeout || time.Since(began) < time.Second {
-			t.Errorf("%s: %v after %v", protocol, got, time.Since(began))
-		}
-		wait(t, arrived, "the request")
+		eventually(t, protocol+": the answer begins in time", func() bool {
+			got, err := c.try(http.MethodGet, s.url("app", "/public/cut"), "")
+			if err == nil && got.status != http.StatusGatewayTimeout {
+				t.Errorf("%s: %v looks whole", protocol, got)
+			}
+			return got.status != http.StatusGatewayTimeout
+		})
+		arrived, gone := make(chan struct{}, 100), make(chan struct{}, 100)
+		backend.Handle("/public/wait/"+protocol, waits(t, arrived, gone))
+		eventually(t, protocol+": the request arrives in time", func() bool {
+			began := time.Now()
+			if got := c.get(s.url("app", "/public/wait/"+protocol)); got.status != http.StatusGatewayTimeout || time.Since(began) < time.Second {
+				t.Errorf("%s: %v after %v", protocol, got, time.Since(began))
+			}
+			return len(arrived) > 0
+		})
 		wait(t, gone, "its end")
 	}
 }
