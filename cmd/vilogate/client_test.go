@@ -172,6 +172,20 @@ func (c *client) get(address string, header ...string) answer {
 	return c.do(http.MethodGet, address, "", header...)
 }
 
+// again sends a request once more where 503 says so, as on a machine where Redis or the IdP is late.
+func again(tb testing.TB, send func() answer) (got answer) {
+	tb.Helper()
+	eventually(tb, "a request is judged", func() bool {
+		got = send()
+		return !isLate(got)
+	})
+	return got
+}
+
+func isLate(got answer) bool {
+	return got.status == http.StatusServiceUnavailable && got.header.Get("Retry-After") != ""
+}
+
 // navigation is what a browser says of itself when a person opens an address.
 var navigation = []string{
 	"Sec-Fetch-Dest: document", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Site: none",
@@ -323,13 +337,11 @@ func (c *client) cookie(host, name string) string {
 	return ""
 }
 
-// logout signs out at a host as a page's own script does: again where 503 says so, as where Redis or the IdP is late.
-func (c *client) logout(host string) (got answer) {
+// logout signs out at a host as a page's own script does.
+func (c *client) logout(host string) answer {
 	c.tb.Helper()
-	eventually(c.tb, "the sign-out is answered", func() bool {
-		got = c.do(http.MethodPost, c.site.url(host, "/.vilogate/logout"), "",
+	return again(c.tb, func() answer {
+		return c.do(http.MethodPost, c.site.url(host, "/.vilogate/logout"), "",
 			"Origin: https://"+c.site.authority(host), "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty")
-		return got.status != http.StatusServiceUnavailable
 	})
-	return got
 }

@@ -114,15 +114,12 @@ func renewing(t *testing.T, more ...string) (*site, *recorder) {
 	return signing(t, strings.ReplaceAll(strings.Join(append([]string{renewedSoon}, more...), ", "), ", ", "\n  "))
 }
 
-// withSSO is a request to the app with an SSO cookie, as a page's script sends it: again where 503 says so, as on a machine where
-// the IdP is late.
-func (s *site) withSSO(tb testing.TB, target, sso string) (got answer) {
+// withSSO is a request to the app with an SSO cookie, as a page's script sends it.
+func (s *site) withSSO(tb testing.TB, target, sso string) answer {
 	tb.Helper()
-	eventually(tb, "the request is judged", func() bool {
-		got = s.http2(tb, request{host: appHost, target: target, header: []string{cookieLine(sso)}})
-		return got.status != http.StatusServiceUnavailable
+	return again(tb, func() answer {
+		return s.http2(tb, request{host: appHost, target: target, header: []string{cookieLine(sso)}})
 	})
-	return got
 }
 
 // renew asks with an expired token until a successor is given, which may take more than a request waits for.

@@ -37,20 +37,6 @@ func slowly(t *testing.T, address string, late time.Duration) string {
 	return server.URL
 }
 
-// again sends a request once more where 503 says so, as on a machine where the IdP is late.
-func again(tb testing.TB, send func() answer) (got answer) {
-	tb.Helper()
-	eventually(tb, "a request is judged", func() bool {
-		got = send()
-		return !isLate(got)
-	})
-	return got
-}
-
-func isLate(got answer) bool {
-	return got.status == http.StatusServiceUnavailable && got.header.Get("Retry-After") != ""
-}
-
 // TestAnswersThatOutliveTokens: a lone browser whose identity provider takes 300 ms, more than is waited for where a token has not
 // expired yet; with a WebSocket and answers of a backend that are under way while its token is replaced twice. It is never
 // taken for a thief and never sees a login form, and what was slow says nothing about what came later.
@@ -140,7 +126,7 @@ func TestAnswersThatOutliveTokens(t *testing.T) {
 	c.isIn(t, g)
 	long.goesOn(socket)
 	nobodySuspected(t, f.idp)
-	if got := again(t, func() answer { return c.logout("app") }); got.status != http.StatusNoContent {
+	if got := c.logout("app"); got.status != http.StatusNoContent {
 		t.Errorf("sign-out: %v", got)
 	}
 	long.ends(socket.watch(), "close 4401 signed out", "close 4401 signed out")
