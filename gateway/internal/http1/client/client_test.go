@@ -176,7 +176,7 @@ func TestTimeouts(t *testing.T) {
 	// Neither the time that a body takes counts, nor that of the answer's body.
 	body, in := io.Pipe()
 	r = post(&Upload{Body: body, Length: -1, Interrupt: func() {}})
-	r.HeaderTimeout = 5 * time.Second
+	r.HeaderTimeout = limit
 	go func() {
 		_, _ = io.WriteString(in, "a body")
 		_ = in.Close()

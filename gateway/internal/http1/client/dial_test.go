@@ -68,12 +68,15 @@ func silentAddress(t *testing.T) string {
 		t.Fatal(err)
 	}
 	address := (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*syscall.SockaddrInet4).Port}).String()
+	silent := 0 // in a row: one answer may just be late
 	for range 16 {
 		conn, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
-		if err != nil {
+		if err == nil {
+			silent = 0
+			t.Cleanup(func() { _ = conn.Close() })
+		} else if silent++; silent == 3 {
 			return address
 		}
-		t.Cleanup(func() { _ = conn.Close() })
 	}
 	t.Fatal("a backlog of 0 took 16 connections")
 	return ""

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -23,6 +24,8 @@ type Upload struct {
 	Expect bool
 	// Interrupt ends a read of Body that waits. It is called where nobody takes the rest.
 	Interrupt func()
+
+	timeout time.Duration // in place of expectTimeout and lastWriteTimeout: tests give a busy machine more
 }
 
 // expectTimeout is how long a body waits for 100 Continue.
@@ -76,7 +79,7 @@ func (u *upload) awaitContinue() bool {
 	if u.continued == nil {
 		return true
 	}
-	timer := time.NewTimer(expectTimeout)
+	timer := time.NewTimer(cmp.Or(u.timeout, expectTimeout))
 	defer timer.Stop()
 	select {
 	case <-u.continued:
@@ -181,7 +184,7 @@ func (u *upload) end(abort func()) bool {
 		return true
 	}
 	if !isClosed(u.done) && u.read.Load() {
-		timer := time.NewTimer(lastWriteTimeout)
+		timer := time.NewTimer(cmp.Or(u.timeout, lastWriteTimeout))
 		defer timer.Stop()
 		select {
 		case <-u.done:

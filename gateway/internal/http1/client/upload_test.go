@@ -61,7 +61,7 @@ func TestUploads(t *testing.T) {
 			if length == 0 {
 				continue // nothing is uploaded then: an answer would come before the body is looked at
 			}
-			r := post(&Upload{Body: strings.NewReader(body), Length: length, Interrupt: func() {}, Trailer: func() field.List { return field.List{{Name: "X-T", Value: "end"}} }})
+			r := post(&Upload{Body: strings.NewReader(body), Length: length, Interrupt: func() {}, Trailer: func() field.List { return field.List{{Name: "X-T", Value: "end"}} }, timeout: limit})
 			x := mustSend(t, p, b, r)
 			fields := fmt.Sprint(x.Head.Fields)
 			got, err := readAll(x)
@@ -139,7 +139,7 @@ func TestExpect(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	unread := strings.NewReader("a body")
-	x := mustSend(t, p, b, post(&Upload{Body: unread, Length: 6, Expect: true, Interrupt: func() {}}))
+	x := mustSend(t, p, b, post(&Upload{Body: unread, Length: 6, Expect: true, Interrupt: func() {}, timeout: limit}))
 	if got, err := readAll(x); err != nil || got != "no" || unread.Len() != 6 || p.IdleCount() != 0 {
 		t.Errorf("%q, %v; %d bytes are unread", got, err, unread.Len())
 	}
