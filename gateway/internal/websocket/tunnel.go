@@ -20,6 +20,8 @@ type Tunnel struct {
 	begin   func()
 	begun   sync.Once
 
+	closeTimeout time.Duration
+
 	ending   atomic.Pointer[ending] // nil until End
 	answered atomic.Bool            // the client has sent a close frame since
 	tasks    sync.WaitGroup
@@ -46,7 +48,7 @@ type direction struct {
 
 // New makes a tunnel to a backend. begin is called once, when the copying begins: the answer's header is written by then.
 func New(backend io.ReadWriteCloser, begin func()) *Tunnel {
-	return &Tunnel{backend: backend, begin: begin}
+	return &Tunnel{backend: backend, begin: begin, closeTimeout: closeTimeout}
 }
 
 // Client is the client's connection, for who copies. It is to be called once.
@@ -66,7 +68,7 @@ func (t *Tunnel) End(code uint16, reason string) {
 	var key [4]byte
 	_, _ = rand.Read(key[:]) // never fails
 	e := &ending{toClient: closeFrame(code, reason), toBackend: maskedCloseFrame(code, reason, key)}
-	e.cut = time.AfterFunc(closeTimeout, t.cut)
+	e.cut = time.AfterFunc(t.closeTimeout, t.cut)
 	if !t.ending.CompareAndSwap(nil, e) {
 		e.cut.Stop()
 		return

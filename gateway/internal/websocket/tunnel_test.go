@@ -111,6 +111,7 @@ func unmasked(t *testing.T, b []byte) []byte {
 func TestEndBetweenFrames(t *testing.T) {
 	t.Parallel()
 	x := newTunnelled(t)
+	x.tunnel.closeTimeout = 2 * time.Minute // nothing here waits for it
 	hello := frame(0x81, 0, false, []byte("hello"))
 	x.send(x.backend, hello)
 	x.expect(x.client, hello)
@@ -135,6 +136,7 @@ func TestEndBetweenFrames(t *testing.T) {
 func TestEndInTheMiddleOfAFrame(t *testing.T) {
 	t.Parallel()
 	x := newTunnelled(t)
+	x.tunnel.closeTimeout = 2 * time.Minute // nothing here waits for it
 	long := frame(0x82, 2, false, bytes.Repeat([]byte{7}, 1000))
 	x.send(x.backend, long[:500])
 	x.expect(x.client, long[:500])
