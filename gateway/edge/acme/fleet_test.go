@@ -92,12 +92,12 @@ func TestAFleetObtainsOnce(t *testing.T) {
 func TestAHolderOfTheLockThatDies(t *testing.T) {
 	t.Parallel()
 	w, r := acmetest.New(t, acmetest.PebbleOptions{}, "viloforge.test"), redistest.New(t)
+	begun := time.Now()
 	if got := r.Do("SET", "vilogate:{fleet}:certificates:lock:certificate viloforge.test", "dead", "PX", 3000); got != "OK" {
 		t.Fatal(got)
 	}
 	o := member(t, w, r, filepath.Join(t.TempDir(), "state"), &served{})
 	o.Names = o.Names[:1]
-	begun := time.Now()
 	m, stop := manage(t, o)
 	eventually(t, "the certificate", func() bool { return m.Ready() == nil })
 	t.Logf("after %v", time.Since(begun))

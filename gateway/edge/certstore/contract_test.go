@@ -21,6 +21,13 @@ import (
 
 const secret = "a secret of 32 bytes, or of more"
 
+// newRedis is a store that waits for as long as a busy machine may need.
+func newRedis(server *redistest.Server) *Redis {
+	r := NewRedis(server.Client(), server.Address)
+	r.timeout = 2 * time.Minute
+	return r
+}
+
 // stores are all stores, each made empty. Two that are opened by one function
 // share what they keep, as two processes do.
 var stores = map[string]func(t *testing.T) func() certmagic.Storage{
@@ -30,11 +37,11 @@ var stores = map[string]func(t *testing.T) func() certmagic.Storage{
 	},
 	"redis": func(t *testing.T) func() certmagic.Storage {
 		r := redistest.New(t)
-		return func() certmagic.Storage { return NewRedis(r.Client(), r.Address) }
+		return func() certmagic.Storage { return newRedis(r) }
 	},
 	"sealed redis": func(t *testing.T) func() certmagic.Storage {
 		r := redistest.New(t)
-		return func() certmagic.Storage { return Seal(NewRedis(r.Client(), r.Address), sealer(t, secret)) }
+		return func() certmagic.Storage { return Seal(newRedis(r), sealer(t, secret)) }
 	},
 	"sealed files": func(t *testing.T) func() certmagic.Storage {
 		dir := filepath.Join(t.TempDir(), "certificates")

@@ -39,7 +39,7 @@ func (r *Redis) Lock(ctx context.Context, name string) error {
 }
 
 func (r *Redis) tryLock(ctx context.Context, name, token string) (bool, error) {
-	short, cancel := withTimeout(ctx)
+	short, cancel := r.withTimeout(ctx)
 	defer cancel()
 	taken, err := r.client.SetNX(short, keyLock+name, token, r.lease).Result()
 	switch {
@@ -69,7 +69,7 @@ func (r *Redis) renewLease(ctx context.Context, name string, l *lock) {
 			return
 		case <-ticker.C:
 		}
-		short, cancel := withTimeout(ctx)
+		short, cancel := r.withTimeout(ctx)
 		renewed, err := renewScript.Run(short, r.client, []string{keyLock + name}, l.token, r.lease.Milliseconds()).Int()
 		cancel()
 		if err == nil && renewed == 0 {
@@ -89,7 +89,7 @@ func (r *Redis) Unlock(ctx context.Context, name string) error {
 	}
 	l.stop()
 	<-l.done
-	short, cancel := withTimeout(context.WithoutCancel(ctx))
+	short, cancel := r.withTimeout(context.WithoutCancel(ctx))
 	defer cancel()
 	released, err := releaseScript.Run(short, r.client, []string{keyLock + name}, l.token).Int()
 	switch {

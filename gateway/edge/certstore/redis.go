@@ -31,10 +31,11 @@ const commandTimeout = 3 * time.Second
 // Redis keeps everything in one hash, and locks beside it. Safe for concurrent
 // use, in several processes too. The client stays the caller's.
 type Redis struct {
-	client redis.UniversalClient
-	label  string
-	lease  time.Duration
-	now    func() time.Time
+	client  redis.UniversalClient
+	label   string
+	lease   time.Duration
+	timeout time.Duration // of one command
+	now     func() time.Time
 
 	mu   sync.Mutex
 	held map[string]*lock // by name; guarded by mu
@@ -43,15 +44,15 @@ type Redis struct {
 // NewRedis keeps certificates in the Redis of a client; label says for people
 // where that is.
 func NewRedis(client redis.UniversalClient, label string) *Redis {
-	return &Redis{client: client, label: label, lease: lease, now: time.Now, held: map[string]*lock{}}
+	return &Redis{client: client, label: label, lease: lease, timeout: commandTimeout, now: time.Now, held: map[string]*lock{}}
 }
 
 // String says where it is, for people.
 func (r *Redis) String() string { return "redis " + r.label }
 
 // withTimeout bounds one command of Redis.
-func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, commandTimeout)
+func (r *Redis) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, r.timeout)
 }
 
 func (r *Redis) wrap(doing, key string, err error) error {
@@ -67,7 +68,7 @@ func (r *Redis) Store(ctx context.Context, key string, value []byte) error {
 	if len(value) > maxValue {
 		return fmt.Errorf("storing %s: %d bytes are more than %d", key, len(value), maxValue)
 	}
-	ctx, cancel := withTimeout(ctx)
+	ctx, cancel := r.withTimeout(ctx)
 	defer cancel()
 	timestamped := binary.BigEndian.AppendUint64(make([]byte, 0, timestampSize+len(value)), uint64(r.now().UnixMilli()))
 	if err := r.client.HSet(ctx, keyValues, key, append(timestamped, value...)).Err(); err != nil {
@@ -83,7 +84,7 @@ func (r *Redis) Load(ctx context.Context, key string) ([]byte, error) {
 }
 
 func (r *Redis) load(ctx context.Context, key string) ([]byte, time.Time, error) {
-	ctx, cancel := withTimeout(ctx)
+	ctx, cancel := r.withTimeout(ctx)
 	defer cancel()
 	timestamped, err := r.client.HGet(ctx, keyValues, key).Bytes()
 	switch {
@@ -103,7 +104,7 @@ func (r *Redis) Delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := withTimeout(ctx)
+	ctx, cancel := r.withTimeout(ctx)
 	defer cancel()
 	if err := r.client.HDel(ctx, keyValues, append(all, key)...).Err(); err != nil {
 		return r.wrap("deleting", key, err)
@@ -175,7 +176,7 @@ func (r *Redis) Stat(ctx context.Context, key string) (certmagic.KeyInfo, error)
 
 // keysUnder are the keys under a path, all of them for "".
 func (r *Redis) keysUnder(ctx context.Context, path string) ([]string, error) {
-	ctx, cancel := withTimeout(ctx)
+	ctx, cancel := r.withTimeout(ctx)
 	defer cancel()
 	all, err := r.client.HKeys(ctx, keyValues).Result()
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 func TestTheLeaseOfALock(t *testing.T) {
 	t.Parallel()
 	server := redistest.New(t)
-	dead, alive, waiting := NewRedis(server.Client(), ""), NewRedis(server.Client(), ""), NewRedis(server.Client(), "")
-	dead.lease, alive.lease = 600*time.Millisecond, 6*time.Second
+	dead, alive, waiting := newRedis(server), newRedis(server), newRedis(server)
+	dead.lease, alive.lease, waiting.lease = 600*time.Millisecond, time.Minute, time.Minute
 	for name, holder := range map[string]*Redis{"dead": dead, "alive": alive} {
 		if err := holder.Lock(t.Context(), name); err != nil {
 			t.Fatal(err)
@@ -32,8 +32,10 @@ func TestTheLeaseOfALock(t *testing.T) {
 	}
 	// A lease only ever shortens, unless it is renewed.
 	left := func() time.Duration { return server.Client().PTTL(t.Context(), keyLock+"alive").Val() }
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for last, now := left(), left(); now <= last; last, now = now, left() {
-		if now < 0 {
+		if <-tick.C; now < 0 {
 			t.Fatal("the lease of a living holder is over")
 		}
 	}
@@ -60,7 +62,7 @@ func TestTheLeaseOfALock(t *testing.T) {
 func TestWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	server := redistest.New(t)
-	plain := NewRedis(server.Client(), server.Address)
+	plain := newRedis(server)
 	sealed := Seal(plain, sealer(t, secret))
 	store(t, sealed, "a/x.key", []byte("-----BEGIN PRIVATE KEY-----"))
 	raw, err := plain.Load(t.Context(), "a/x.key")
@@ -141,7 +143,7 @@ func TestTicketKeysAreShared(t *testing.T) {
 	var all sync.WaitGroup
 	keys := make([][32]byte, 8)
 	for i := range keys {
-		tickets := NewTickets(NewRedis(server.Client(), server.Address), sealer(t, secret))
+		tickets := NewTickets(newRedis(server), sealer(t, secret))
 		all.Go(func() {
 			var err error
 			if keys[i], err = tickets.TicketKey(t.Context(), 7); err != nil {
@@ -155,7 +157,7 @@ func TestTicketKeysAreShared(t *testing.T) {
 			t.Errorf("keys differ: %x, %x", key, keys[0])
 		}
 	}
-	one := NewTickets(NewRedis(server.Client(), server.Address), sealer(t, secret))
+	one := NewTickets(newRedis(server), sealer(t, secret))
 	next, err := one.TicketKey(t.Context(), 8)
 	if err != nil || next == keys[0] {
 		t.Errorf("the next period's: %v", err)
@@ -167,7 +169,7 @@ func TestTicketKeysAreShared(t *testing.T) {
 	if life := server.Client().TTL(t.Context(), keyTickets+"7").Val(); life <= 0 || life > ticketTTL {
 		t.Errorf("it is kept for %v", life)
 	}
-	other := NewTickets(NewRedis(server.Client(), server.Address), sealer(t, "another secret of 32 bytes or more"))
+	other := NewTickets(newRedis(server), sealer(t, "another secret of 32 bytes or more"))
 	if _, err := other.TicketKey(t.Context(), 7); !errors.Is(err, errUnseal) {
 		t.Errorf("with another secret: %v", err)
 	}

@@ -27,7 +27,7 @@ func NewTickets(r *Redis, sealer *Sealer) *Tickets { return &Tickets{r, sealer} 
 
 // TicketKey is the key of a period, made by whoever asks first.
 func (t *Tickets) TicketKey(ctx context.Context, period int64) (key [32]byte, err error) {
-	ctx, cancel := withTimeout(ctx)
+	ctx, cancel := t.redis.withTimeout(ctx)
 	defer cancel()
 	name := fmt.Sprint(keyTickets, period)
 	for range 2 {
