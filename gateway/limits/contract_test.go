@@ -59,6 +59,7 @@ func (l *Limiter) pull(ctx context.Context, k Key, r Rate) error {
 	return nil
 }
 
+// stores are all kinds of them. Redis forgets keys by its own time, whatever the clock says: that of a rate here is long enough not to pass.
 func stores() map[string]func(*testing.T, *clock) limiter {
 	fleetOf := func(open func(*testing.T) redis.UniversalClient) func(*testing.T, *clock) limiter {
 		return func(t *testing.T, c *clock) limiter {
@@ -100,33 +101,33 @@ func TestContract(t *testing.T) {
 var route = NewScope("billing-api.example.test", "/invoices/:id/refund", "user")
 
 func burstThenPace(t *testing.T, l limiter, c *clock) {
-	k, r := l.Key(route, "vilogate", "u-1"), Rate{Events: 10, Per: time.Minute}
+	k, r := l.Key(route, "vilogate", "u-1"), Rate{Events: 10, Per: time.Hour}
 	for i := range 10 {
 		if got := l.Take(k, r); !got.OK || got.Remaining != 9-i {
 			t.Fatalf("request %d: %+v", i, got)
 		}
 	}
 	got := l.Take(k, r)
-	if got.OK || got.RetryAfter != 6*time.Second || got.Remaining != 0 {
+	if got.OK || got.RetryAfter != 6*time.Minute || got.Remaining != 0 {
 		t.Fatalf("the eleventh: %+v", got)
 	}
-	c.advance(6 * time.Second)
+	c.advance(6 * time.Minute)
 	if got := l.Take(k, r); !got.OK {
-		t.Fatalf("six seconds later: %+v", got)
+		t.Fatalf("six minutes later: %+v", got)
 	}
 	if got := l.Take(k, r); got.OK {
 		t.Fatalf("and one more: %+v", got)
 	}
-	c.advance(time.Hour)
+	c.advance(24 * time.Hour)
 	for i := range 11 {
 		if got := l.Take(k, r); got.OK != (i < 10) {
-			t.Fatalf("an hour later, request %d: %+v", i, got)
+			t.Fatalf("a day later, request %d: %+v", i, got)
 		}
 	}
 }
 
 func keysApart(t *testing.T, l limiter, _ *clock) {
-	r := Rate{Events: 1, Per: time.Minute}
+	r := Rate{Events: 1, Per: time.Hour}
 	keys := []Key{
 		l.Key(route, "vilogate", "u-1"), l.Key(route, "vilogate", "u-2"), l.Key(route, "partner", "u-1"),
 		l.Key(route, "vilogateu-1", ""), l.Key(route, "", "vilogateu-1"), l.Key(route, "", ""),
@@ -145,11 +146,11 @@ func keysApart(t *testing.T, l limiter, _ *clock) {
 }
 
 func refusedIsFree(t *testing.T, l limiter, c *clock) {
-	k, r := l.Key(route, "", "192.0.2.7"), Rate{Events: 2, Per: time.Minute}
+	k, r := l.Key(route, "", "192.0.2.7"), Rate{Events: 2, Per: time.Hour}
 	for range 40 {
 		l.Take(k, r)
 	}
-	c.advance(30 * time.Second)
+	c.advance(30 * time.Minute)
 	if got := l.Take(k, r); !got.OK {
 		t.Errorf("who kept asking waits longer: %+v", got)
 	}
@@ -158,10 +159,10 @@ func refusedIsFree(t *testing.T, l limiter, c *clock) {
 // resultsHold: Remaining pass at once and no more; after Retry one passes, and not a moment before; after Reset one more
 // remains.
 func resultsHold(t *testing.T, l limiter, c *clock) {
-	k, r := l.Key(route, "", "192.0.2.7"), Rate{Events: 7, Per: time.Minute}
+	k, r := l.Key(route, "", "192.0.2.7"), Rate{Events: 7, Per: time.Hour}
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 40 {
-		c.advance(time.Duration(random.Int64N(int64(20 * time.Second))))
+		c.advance(time.Duration(random.Int64N(int64(20 * time.Minute))))
 		got := l.Take(k, r)
 		if got.OK {
 			for range got.Remaining {
@@ -188,7 +189,7 @@ func resultsHold(t *testing.T, l limiter, c *clock) {
 func asTokenBucket(t *testing.T, l limiter, c *clock) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for n := range 6 {
-		r := Rate{Events: 1 + random.IntN(12), Per: time.Duration(1+random.IntN(120)) * time.Second}
+		r := Rate{Events: 1 + random.IntN(12), Per: time.Duration(1+random.IntN(120)) * time.Hour}
 		k := l.Key(route, "user", fmt.Sprint(n))
 		tokens, last := float64(r.Events), c.now()
 		for i := range 120 {
