@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,9 +54,17 @@ func TestASessionIsAskedAboutWhenTheTokenHasRunOut(t *testing.T) {
 	}}
 	var ended sync.WaitGroup
 	records := make(chan *Record, 1)
+	now := time.Now().Truncate(time.Second)
+	var answered atomic.Bool // until then no time passes, and the token has not run out
 	g, err := New(Options{
 		AssertionKey: s.assert, AssertionKeys: func() []byte { return nil }, Revocations: s.revoked, Log: slog.New(slog.DiscardHandler),
 		Sessions: status, Observe: func(r *Record) { records <- r },
+		Now: func() time.Time {
+			if answered.Load() {
+				return time.Now()
+			}
+			return now
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +79,6 @@ func TestASessionIsAskedAboutWhenTheTokenHasRunOut(t *testing.T) {
 	front := httptest.NewServer(g)
 	defer front.Close()
 	grant := s.grant()
-	now := time.Now().Truncate(time.Second)
 	grant.AuthTime, grant.IssuedAt, grant.Expires = now, now, now.Add(2*time.Second)
 	r, err := http.NewRequestWithContext(t.Context(), "GET", front.URL+"/events", nil)
 	if err != nil {
@@ -82,6 +90,7 @@ func TestASessionIsAskedAboutWhenTheTokenHasRunOut(t *testing.T) {
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("%v %v", resp, err)
 	}
+	answered.Store(true)
 	got, err := io.ReadAll(resp.Body)
 	if string(got) != "data: 1\n\n" || err == nil {
 		t.Errorf("read %q, %v; want one event, and then an answer that is cut off", got, err)

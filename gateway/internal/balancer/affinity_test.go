@@ -132,7 +132,7 @@ func TestKeysWhileEveryAddressIsTried(t *testing.T) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("PickFor does not return")
 	}
 }
