@@ -52,7 +52,7 @@ func browse(t *testing.T, s *site, more ...chromedp.ExecAllocatorOption) *browse
 		chromedp.ExecPath(program(t, "chromium", "chromium")), chromedp.UserDataDir(filepath.Join(home, "profile")),
 		chromedp.Env("HOME="+home), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-software-rasterizer", true), chromedp.Flag("in-process-gpu", true), // draws with less
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true), chromedp.WSURLReadTimeout(waitTimeout),
 	)
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	root, closeBrowser := chromedp.NewContext(allocator)

@@ -14,7 +14,7 @@ func TestCachedPagesAreOnePersons(t *testing.T) {
 	for name, settings := range map[string]string{"by view": "demo.settings", "whole site": "demo.cached_settings"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			backend := start(t, g.jwks, "DJANGO_SETTINGS_MODULE="+settings)
+			backend := g.start(t, "DJANGO_SETTINGS_MODULE="+settings)
 			s := behindGateway(t, g, backend)
 			dora, erik := "jwt="+guideTokenOf(t, "dora"), "jwt="+guideTokenOf(t, "erik")
 			for _, path := range []string{"/cached", "/cached-by-cookie", "/cached-public", "/hello"} {

@@ -32,7 +32,7 @@ func TestKeySetOfThePythonKit(t *testing.T) {
 func TestDjangoBehindTheGateway(t *testing.T) {
 	t.Parallel()
 	g := newSigner(t)
-	s := start(t, g.jwks)
+	s := g.start(t)
 
 	t.Run("request.user is who the gateway says", func(t *testing.T) {
 		got := s.get("/whoami", g.assert(nil))
@@ -178,17 +178,8 @@ func TestDjangoSays503WhileThereAreNoKeys(t *testing.T) {
 	if err := os.WriteFile(path, token.MarshalSet([]token.PublicKey{g.key.Public()}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	for end := time.Now().Add(2 * time.Minute); ; <-again.C {
-		got := s.get("/whoami", g.assert(nil))
-		if got.status == http.StatusOK {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("still %d after the keys were there: %s", got.status, got.body)
-		}
-	}
+	s.awaitKeys(g)
+	s.get("/whoami", g.assert(nil)).want(t, http.StatusOK)
 }
 
 func expired(a *token.Assertion) {

@@ -116,7 +116,7 @@ func signGuideToken(t *testing.T, key, user string) string {
 func TestHeaderFolding(t *testing.T) {
 	t.Parallel()
 	g := newSigner(t)
-	s := behindGateway(t, g, start(t, g.jwks))
+	s := behindGateway(t, g, g.start(t))
 	dora := "jwt=" + guideToken(t, secret)
 	forged := newSigner(t).assert(func(a *token.Assertion) { a.User = "admin" })
 	for name, lines := range map[string]http.Header{

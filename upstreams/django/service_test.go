@@ -181,6 +181,26 @@ func newSigner(t *testing.T) signer {
 	return signer{t, key, server.URL}
 }
 
+// start runs the demo service with the signer's key, and waits until it has it.
+func (g signer) start(t *testing.T, more ...string) *service {
+	t.Helper()
+	s := start(t, g.jwks, more...)
+	s.awaitKeys(g)
+	return s
+}
+
+// awaitKeys waits until the service knows the signer's keys: a look for them may be in vain where the machine is busy.
+func (s *service) awaitKeys(g signer) {
+	s.t.Helper()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(2 * time.Minute); s.get("/whoami", g.assert(nil)).status == http.StatusServiceUnavailable; <-again.C {
+		if time.Now().After(end) {
+			s.t.Fatal("still 503 though the keys are there")
+		}
+	}
+}
+
 // alice is an assertion about alice, good for a minute.
 func alice() token.Assertion {
 	now := time.Now()
