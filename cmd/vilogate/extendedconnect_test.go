@@ -153,19 +153,21 @@ func TestWebSocketOverHTTP2(t *testing.T) {
 			if tunnel == nil {
 				return
 			}
-			if _, err := io.WriteString(tunnel, "frames as they are"); err != nil {
-				t.Fatal(err)
-			}
-			echoed := make([]byte, 18)
-			if _, err := io.ReadFull(tunnel, echoed); err != nil || string(echoed) != "frames as they are" {
-				t.Errorf("echoed %q: %v", echoed, err)
+			for range 2 { // what came first has been counted when the second comes
+				if _, err := io.WriteString(tunnel, "frames as they are"); err != nil {
+					t.Fatal(err)
+				}
+				echoed := make([]byte, 18)
+				if _, err := io.ReadFull(tunnel, echoed); err != nil || string(echoed) != "frames as they are" {
+					t.Errorf("echoed %q: %v", echoed, err)
+				}
 			}
 		})
 	}
 	eventually(t, "an access record says what it was", func() bool {
 		for line := range strings.Lines(s.output.String()) {
 			if strings.Contains(line, `"path":"/public/socket"`) && strings.Contains(line, `"websocket":true`) && strings.Contains(line, `"protocol":"HTTP/2"`) &&
-				strings.Contains(line, `"method":"GET"`) && strings.Contains(line, `"bytes":18,`) && strings.Contains(line, `"status":200`) {
+				strings.Contains(line, `"method":"GET"`) && (strings.Contains(line, `"bytes":18,`) || strings.Contains(line, `"bytes":36,`)) && strings.Contains(line, `"status":200`) {
 				return true
 			}
 		}
